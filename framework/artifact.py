@@ -1,0 +1,266 @@
+"""Artefacts: directories whose manifest.json, written last, says that they are whole.
+
+A version is a hash of what an artefact was made from (config part, inputs' versions, code), so a
+stage whose artefact exists need not run. Readers refuse what is incomplete, altered or of a format
+that they don't know. Works on local paths and gs:// alike, through etils.epath.
+"""
+
+import contextlib
+import dataclasses
+import datetime
+import functools
+import hashlib
+import importlib.metadata
+import json
+import pathlib
+import re
+import subprocess
+import uuid
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from etils import epath
+
+from framework import config
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+_ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+class ArtifactError(ValueError):
+    """An artefact that is missing, incomplete, altered or foreign; the message says which."""
+
+
+@dataclasses.dataclass(frozen=True)
+class File:
+    """One file of an artefact: path relative to it, size in bytes, SHA-256 in hex."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """What manifest.json says.
+
+    Attributes:
+      kind: "dataset", "run", "evaluation" or "model".
+      name: name of the dataset or experiment.
+      version: hash of config, inputs and code.
+      inputs: the versions of the artefacts it was made from, by kind.
+      config: the part of the experiment it was made by, as JSON.
+      code: hash of the source files it was made by.
+      files: all files but the manifest itself.
+      created: UTC, ISO 8601.
+      git: {"commit": …, "dirty": …}, or {} outside a checkout.
+      packages: versions of the installed packages that the project depends on.
+      details: what the stage wants to tell its readers.
+      format: version of this file's own layout.
+    """
+
+    kind: str
+    name: str
+    version: str
+    inputs: dict[str, str]
+    config: Any
+    code: str
+    files: tuple[File, ...]
+    created: str
+    git: dict[str, Any]
+    packages: dict[str, str]
+    details: dict[str, Any]
+    format: int = FORMAT
+
+
+def code_hash(*places: str) -> str:
+    """Hash of the project's Python sources below `places` (folders or files, e.g. "beam")."""
+    digest = hashlib.sha256()
+    for place in sorted(places):
+        path = _ROOT / place
+        for source in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            digest.update(str(source.relative_to(_ROOT)).encode() + b"\0" + source.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def version(*, kind: str, config: Any, inputs: Mapping[str, str], code: str) -> str:
+    """The version of the artefact that would be made from this."""
+    return _content_hash({"kind": kind, "config": config, "inputs": dict(inputs), "code": code})
+
+
+_content_hash = config.content_hash
+
+
+@contextlib.contextmanager
+def staging(target: epath.PathLike) -> Iterator[epath.Path]:
+    """A directory to build `target` in; it takes target's place when the block ends well.
+
+    Whatever goes wrong inside the block removes it, so nothing half-written is ever left at
+    `target`. A committed `target` is never replaced: raises ArtifactError.
+    """
+    target = epath.Path(target)
+    stage = target.parent / f"_staging-{target.name}-{uuid.uuid4().hex[:8]}"
+    stage.mkdir(parents=True)
+    try:
+        yield stage
+        if exists(target):
+            raise ArtifactError(f"{target} was committed by somebody else meanwhile")
+        if target.exists():  # an uncommitted leftover
+            target.rmtree()
+        _move(stage, target)
+    finally:
+        if stage.exists():
+            stage.rmtree()
+
+
+def _move(stage: epath.Path, target: epath.Path) -> None:
+    """Renames where that is atomic; elsewhere copies with the manifest last."""
+    if "://" not in str(target):
+        stage.rename(target)
+        return
+    paths = sorted(walk(stage), key=lambda path: path == MANIFEST)
+    for path in paths:
+        (target / path).parent.mkdir(parents=True, exist_ok=True)
+        (stage / path).copy(target / path)
+
+
+def walk(directory: epath.Path, prefix: str = "") -> Iterator[str]:
+    """Relative paths of all files below `directory`, sorted."""
+    for child in sorted(directory.iterdir(), key=lambda child: child.name):
+        if child.is_dir():
+            yield from walk(child, f"{prefix}{child.name}/")
+        else:
+            yield f"{prefix}{child.name}"
+
+
+def commit(
+    directory: epath.PathLike,
+    *,
+    kind: str,
+    name: str,
+    version: str,
+    config: Any,
+    inputs: Mapping[str, str],
+    code: str,
+    details: Mapping[str, Any] | None = None,
+    manifest: str = MANIFEST,
+) -> Manifest:
+    """Hashes all files below `directory` and writes its manifest, whole or not at all."""
+    directory = epath.Path(directory)
+    content = Manifest(
+        kind=kind,
+        name=name,
+        version=version,
+        inputs=dict(inputs),
+        config=config,
+        code=code,
+        files=tuple(_describe(directory, path) for path in walk(directory) if path != manifest),
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        git=_git(),
+        packages=_packages(),
+        details=dict(details or {}),
+    )
+    write_atomically(directory / manifest, json.dumps(dataclasses.asdict(content), indent=1))
+    return content
+
+
+def write_atomically(path: epath.PathLike, text: str) -> None:
+    """Replaces a file's content in one step: readers see the old text or the new, never a part."""
+    path = epath.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if "://" in str(path):  # an object is put whole
+        path.write_text(text)
+        return
+    temporary = path.parent / f".{path.name}-{uuid.uuid4().hex[:8]}"
+    try:
+        temporary.write_text(text)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def exists(directory: epath.PathLike, manifest: str = MANIFEST) -> bool:
+    """Whether an artefact was committed here."""
+    return (epath.Path(directory) / manifest).exists()
+
+
+def read(directory: epath.PathLike, kind: str, *, manifest: str = MANIFEST) -> Manifest:
+    """The manifest of a committed artefact, after checking every file's size and hash.
+
+    Raises:
+      ArtifactError: no manifest, another kind, an unknown format, a file missing or altered.
+    """
+    directory = epath.Path(directory)
+    path = directory / manifest
+    if not path.exists():
+        raise ArtifactError(f"{directory} is no committed {kind}: it has no {manifest}")
+    try:
+        content = json.loads(path.read_text())
+        found = content["format"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(f"{path} is not a manifest: {error}") from error
+    if found != FORMAT:
+        raise ArtifactError(f"{path} has format {found}; this Podway reads format {FORMAT}")
+    try:
+        content["files"] = tuple(File(**file) for file in content["files"])
+        result = Manifest(**content)
+    except (KeyError, TypeError) as error:
+        raise ArtifactError(f"{path} is not a manifest: {error}") from error
+    if result.kind != kind:
+        raise ArtifactError(f"{directory} is a {result.kind}, not a {kind}")
+    for file in result.files:
+        _check(directory / file.path, file)
+    return result
+
+
+def _describe(directory: epath.Path, path: str) -> File:
+    digest, size = _digest(directory / path)
+    return File(path=path, size=size, sha256=digest)
+
+
+def _check(path: epath.Path, file: File) -> None:
+    if not path.exists():
+        raise ArtifactError(f"{path} is missing; the manifest lists it")
+    digest, size = _digest(path)
+    if size != file.size:
+        raise ArtifactError(f"{path} has {size} bytes; the manifest says {file.size}")
+    if digest != file.sha256:
+        raise ArtifactError(f"{path} was altered: its SHA-256 is not the manifest's")
+
+
+def _digest(path: epath.Path) -> tuple[str, int]:
+    digest, size = hashlib.sha256(), 0
+    with path.open("rb") as stream:
+        while chunk := stream.read(1 << 22):
+            digest.update(chunk)
+            size += len(chunk)
+    return digest.hexdigest(), size
+
+
+@functools.cache
+def _git() -> dict[str, Any]:
+    def ask(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(_ROOT), *arguments], capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    try:
+        if pathlib.Path(ask("rev-parse", "--show-toplevel")).resolve() != _ROOT:
+            return {}
+        return {"commit": ask("rev-parse", "HEAD"), "dirty": bool(ask("status", "--porcelain"))}
+    except (OSError, subprocess.CalledProcessError):
+        return {}
+
+
+@functools.cache
+def _packages() -> dict[str, str]:
+    names = {"podway"}
+    for requirement in importlib.metadata.requires("podway") or ():
+        if match := re.match(r"[A-Za-z0-9._-]+", requirement):
+            names.add(match[0])
+    versions = {}
+    for name in sorted(names):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return versions

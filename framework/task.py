@@ -1,0 +1,70 @@
+"""The Task protocol: what the trainer, the evaluation and the export ask of a model's dataclass.
+
+Parameters travel as one flat dict, path → array ("blocks/0/attention/query/kernel"): sharding
+rules match on the path, checkpoints survive changes of the module API, and the export stores them
+as a list. NNX modules exist only while a function is traced. A module holds parameters and nothing
+else; randomness comes in as an argument.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from framework.schema import Schema
+
+Parameters = dict[str, Array]
+Batch = Mapping[str, Array]
+
+
+class Task(Protocol):
+    """A model that can be trained, judged and served. Implemented by dataclasses of config.Model."""
+
+    def build(self, schema: Schema, rngs: nnx.Rngs) -> nnx.Module:
+        """The module with initialised parameters, sized by the schema."""
+        ...
+
+    def lengths(self, schema: Schema) -> dict[str, int]:
+        """Columns of a training batch; for ragged ones the number of latest values to read."""
+        ...
+
+    def loss(
+        self, module: nnx.Module, batch: Batch, rngs: nnx.Rngs
+    ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
+        """Mean loss (nats) of a training batch, and metrics to log."""
+        ...
+
+    def scores(
+        self, module: nnx.Module, history: Int[Array, "batch length"]
+    ) -> Float[Array, "batch rows"]:
+        """Scores (f32) of each row of the item vocabulary as the next item.
+
+        History is padded with PADDING at the end, oldest item first, of any length.
+        """
+        ...
+
+
+def initialize(task: Task, schema: Schema, key: Array) -> Parameters:
+    """Fresh parameters by path. Pure: jit it, with the shardings that they shall have."""
+    _, state = nnx.split(task.build(schema, nnx.Rngs(key)))
+    return {"/".join(map(str, path)): leaf.get_value() for path, leaf in nnx.to_flat_state(state)}
+
+
+def structure(task: Task, schema: Schema) -> nnx.GraphDef:
+    """The module without its parameters, for `merge`. Computes nothing."""
+    return nnx.split(nnx.eval_shape(lambda: task.build(schema, nnx.Rngs(0))))[0]
+
+
+def merge(graph: nnx.GraphDef, parameters: Parameters) -> Any:
+    """The module with these parameters; for use inside traced functions."""
+    return nnx.merge(
+        graph,
+        nnx.from_flat_state(
+            [(_path(path), nnx.Param(parameters[path])) for path in sorted(parameters, key=_path)]
+        ),
+    )
+
+
+def _path(text: str) -> tuple[str | int, ...]:
+    return tuple(int(part) if part.isdigit() else part for part in text.split("/"))
