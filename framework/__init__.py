@@ -1,1 +1,1 @@
-"""The accelerator side, and what every stage shares: config, artefacts, schema. No TensorFlow, no Beam."""
+"""The accelerator side, and what every stage shares. No TensorFlow, no Beam."""

@@ -22,13 +22,14 @@ from typing import Any
 from etils import epath
 
 from framework import config
+from framework.error import PodwayError
 
 FORMAT = 1
 MANIFEST = "manifest.json"
 _ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
-class ArtifactError(ValueError):
+class ArtifactError(PodwayError, ValueError):
     """An artefact that is missing, incomplete, altered or foreign; the message says which."""
 
 

@@ -13,10 +13,12 @@ import types
 import typing
 from typing import Any, Literal, TypeVar
 
+from framework.error import PodwayError
+
 T = TypeVar("T")
 
 
-class ConfigError(ValueError):
+class ConfigError(PodwayError, ValueError):
     """A config says something that cannot be; the message names the field and what would do."""
 
 
@@ -27,7 +29,7 @@ def check(condition: bool, message: str) -> None:
 
 
 def neutral(default: Any) -> Any:
-    """A field that does not change the result of its stage, so it is left out of the version hash."""
+    """A field that does not change the result, so it is left out of the version hash."""
     return dataclasses.field(default=default, metadata={"neutral": True})
 
 
@@ -185,6 +187,10 @@ class Model:
 class Optimizer:
     """How parameters follow their gradients (framework/optimizer.py)."""
 
+    def build(self, steps: int) -> Any:
+        """The optax transformation for a run of `steps`."""
+        raise NotImplementedError
+
 
 @dataclasses.dataclass(frozen=True)
 class Mesh:
@@ -226,9 +232,14 @@ class Trainer:
 
     def __post_init__(self):
         for field in (
-            "steps batch_size shuffle_blocks evaluate_every checkpoint_every"
-            " keep_checkpoints log_every"
-        ).split():
+            "steps",
+            "batch_size",
+            "shuffle_blocks",
+            "evaluate_every",
+            "checkpoint_every",
+            "keep_checkpoints",
+            "log_every",
+        ):
             value = getattr(self, field)
             check(value >= 1, f"trainer.{field} is {value}; give 1 or more")
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import optax
 
 from framework.config import Optimizer, check
@@ -51,6 +52,6 @@ class AdamW(Optimizer):
                 b1=self.beta1,
                 b2=self.beta2,
                 weight_decay=self.weight_decay,
-                mask=lambda parameters: {k: v.ndim > 1 for k, v in parameters.items()},
+                mask=lambda parameters: jax.tree.map(lambda leaf: leaf.ndim > 1, parameters),
             ),
         )

@@ -17,6 +17,8 @@ from collections.abc import Iterable
 
 from etils import epath
 
+from framework.error import PodwayError
+
 PADDING = 0
 OUT_OF_VOCABULARY = 1
 FIRST_VALUE = 2
@@ -24,7 +26,7 @@ FIRST_VALUE = 2
 SPLITS = ("train", "validation", "test")
 
 
-class SchemaError(ValueError):
+class SchemaError(PodwayError, ValueError):
     """A schema or vocabulary file that cannot be read; the message names the file and the line."""
 
 

@@ -19,7 +19,7 @@ Batch = Mapping[str, Array]
 
 
 class Task(Protocol):
-    """A model that can be trained, judged and served. Implemented by dataclasses of config.Model."""
+    """A model that can be trained, judged and served: what a dataclass of config.Model offers."""
 
     def build(self, schema: Schema, rngs: nnx.Rngs) -> nnx.Module:
         """The module with initialised parameters, sized by the schema."""

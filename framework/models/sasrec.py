@@ -150,7 +150,7 @@ def attend(
     qkv: Float[Array, "batch length qkv_width"], causal: Bool[Array, "length length"], heads: int
 ) -> Float[Array, "batch length width"]:
     """Multi-head softmax attention; scores and softmax in f32."""
-    batch, length, wide = qkv.shape
+    batch, length, _ = qkv.shape
     query, key, value = (
         part.reshape(batch, length, heads, -1).swapaxes(1, 2) for part in jnp.split(qkv, 3, axis=-1)
     )

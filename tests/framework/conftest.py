@@ -1,0 +1,97 @@
+"""A small dataset, written by hand in the documented layout, so that these tests need no Beam."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from array_record.python.array_record_module import ArrayRecordWriter
+from etils import epath
+
+from framework import artifact
+from framework.input import Dataset
+from framework.schema import Feature, Schema, Vocabulary
+
+USERS, ITEMS, LONGEST = 96, 40, 14
+
+
+def _histories() -> list[np.ndarray]:
+    """Walks over the items in which the next item mostly is the one after: easy to learn."""
+    generator = np.random.default_rng(7)
+    histories = []
+    for _ in range(USERS):
+        length = int(generator.integers(5, LONGEST + 3))
+        steps = np.where(generator.random(length) < 0.9, 1, generator.integers(0, ITEMS, length))
+        histories.append((np.cumsum(steps) + generator.integers(ITEMS)) % ITEMS + 2)
+    return histories
+
+
+def _write_shard(path: epath.Path, rows: list[dict], blocks: list[int]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    writer = ArrayRecordWriter(str(path), "group_size:1")
+    start = 0
+    for size in blocks:
+        part = rows[start : start + size]
+        start += size
+        columns = {
+            name: pa.array(
+                [row[name] for row in part],
+                pa.list_(pa.int32()) if name == "item" else pa.int32(),
+            )
+            for name in part[0]
+        }
+        batch = pa.RecordBatch.from_pydict(columns)
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, batch.schema) as stream:
+            stream.write_batch(batch)
+        writer.write(sink.getvalue().to_pybytes())
+    writer.close()
+
+
+def write_dataset(directory: epath.Path) -> Dataset:
+    histories = _histories()
+    splits: dict[str, list[dict]] = {"train": [], "validation": [], "test": []}
+    for user, items in enumerate(histories):
+        splits["train"].append({"user": user + 2, "item": items[:-2]})
+        for split, at in (("validation", -2), ("test", -1)):
+            splits[split].append({"user": user + 2, "item": items[:at], "target": items[at]})
+    layout = {}
+    for split, rows in splits.items():
+        shards = []
+        for shard, (start, blocks) in enumerate([(0, [20, 20, 10]), (50, [20, 20, 6])]):
+            path = f"{split}/part-{shard:05}-of-00002.array_record"
+            _write_shard(directory / path, rows[start : start + sum(blocks)], blocks)
+            shards.append({"path": path, "blocks": blocks})
+        layout[split] = {"examples": len(rows), "shards": shards}
+    longest = max(map(len, histories)) - 1
+    Schema(
+        (
+            Feature("user", "user", "int32", vocabulary="user", size=USERS + 2),
+            Feature("item", "item", "int32", True, "item", ITEMS + 2, longest),
+            Feature("target", "target", "int32", vocabulary="item", size=ITEMS + 2),
+        )
+    ).write(directory / "schema.json")
+    (directory / "vocabulary").mkdir()
+    counts = np.bincount(np.concatenate(histories), minlength=ITEMS + 2)
+    Vocabulary(
+        ("", "", *(f"item {i}" for i in range(ITEMS))), tuple(int(c) for c in counts)
+    ).write(directory / "vocabulary" / "item.jsonl")
+    artifact.commit(
+        directory,
+        kind="dataset",
+        name="walks",
+        version="walks-1",
+        config={},
+        inputs={},
+        code="none",
+        details={"splits": layout},
+    )
+    return Dataset.open(directory)
+
+
+@pytest.fixture(scope="session")
+def dataset(tmp_path_factory) -> Dataset:
+    return write_dataset(epath.Path(tmp_path_factory.mktemp("dataset")))
+
+
+@pytest.fixture(scope="session")
+def histories() -> list[np.ndarray]:
+    return _histories()

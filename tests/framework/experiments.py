@@ -1,0 +1,24 @@
+"""A small experiment on the small dataset."""
+
+from framework.config import Data, Evaluation, Experiment, Trainer
+from framework.models.sasrec import SasRec
+from framework.optimizer import AdamW
+
+
+def walks(**trainer) -> Experiment:
+    options = {
+        "steps": 20,
+        "batch_size": 16,
+        "shuffle_blocks": 2,
+        "evaluate_every": 10,
+        "checkpoint_every": 5,
+        "log_every": 1,
+    }
+    return Experiment(
+        name="walks",
+        data=Data(name="walks", path="by hand"),
+        model=SasRec(width=16, blocks=1, feed_forward=2, max_length=8),
+        optimizer=AdamW(learning_rate=1e-2, warmup_steps=5),
+        trainer=Trainer(**(options | trainer)),
+        evaluation=Evaluation(cutoffs=(5, 10), batch_size=32, bootstrap=100),
+    )
