@@ -127,6 +127,6 @@ def make_step(
             "parameters": optax.apply_updates(state["parameters"], updates),
             "optimizer": slots,
         }
-        return new, {"loss": value, "gradient_norm": optax.global_norm(gradients), **metrics}
+        return new, {"loss": value, "gradient_norm": optax.tree.norm(gradients), **metrics}
 
     return step

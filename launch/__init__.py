@@ -1,0 +1,1 @@
+"""The `podway` command, and where things run. Nobody imports this room."""

@@ -71,9 +71,9 @@ def write_dataset(directory: epath.Path) -> Dataset:
     ).write(directory / "schema.json")
     (directory / "vocabulary").mkdir()
     counts = np.bincount(np.concatenate(histories), minlength=ITEMS + 2)
-    Vocabulary(
-        ("", "", *(f"item {i}" for i in range(ITEMS))), tuple(int(c) for c in counts)
-    ).write(directory / "vocabulary" / "item.jsonl")
+    Vocabulary(("", "", *(f"item {i}" for i in range(ITEMS))), tuple(int(c) for c in counts)).write(
+        directory / "vocabulary" / "item.jsonl"
+    )
     artifact.commit(
         directory,
         kind="dataset",

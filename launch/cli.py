@@ -1,0 +1,166 @@
+"""The `podway` command.
+
+Imports nothing heavy: a verb loads what it needs when it runs.
+"""
+
+import dataclasses
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import tyro
+
+from framework import config
+from framework.error import PodwayError
+from launch import experiments
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """An experiment and where its artefacts lie."""
+
+    experiment: Annotated[config.Experiment, tyro.conf.arg(name="")]
+    workdir: str = "workdir"
+    """Folder (local or gs://) of datasets/, runs/, evaluations/ and models/."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Serve(Stage):
+    """An experiment, where its artefacts lie, and where to listen."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on; 0.0.0.0 for all interfaces."""
+    port: int = 8500
+    """Port of gRPC; 0: any free one."""
+    rest_port: int = 8501
+    """Port of REST; 0: any free one."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Show:
+    """An experiment to print."""
+
+    experiment: Annotated[config.Experiment, tyro.conf.arg(name="")]
+
+
+@dataclasses.dataclass(frozen=True)
+class Verb:
+    """One verb: what it does, its options, and the function that does it."""
+
+    help: str
+    options: type
+    act: Callable[[Any], None]
+
+
+def show(options: Show) -> None:
+    """Prints the resolved tree as JSON."""
+    print(json.dumps(config.to_json(options.experiment), indent=2, ensure_ascii=False))
+
+
+def _stage(name: str) -> Callable[[Stage], None]:
+    def act(options: Stage) -> None:
+        from launch import stages
+
+        getattr(stages, name)(options.experiment, options.workdir)
+
+    return act
+
+
+def serve(options: Serve) -> None:
+    """Serves until SIGINT or SIGTERM."""
+    from launch import stages
+
+    stages.serve(
+        options.experiment,
+        options.workdir,
+        host=options.host,
+        port=options.port,
+        rest_port=options.rest_port,
+    )
+
+
+VERBS = {
+    "show": Verb("print the resolved experiment", Show, show),
+    "data": Verb("raw events → dataset", Stage, _stage("data")),
+    "train": Verb("dataset → run; resumes, and stops at SIGTERM", Stage, _stage("train")),
+    "evaluate": Verb("run → table beside the baselines", Stage, _stage("evaluate")),
+    "export": Verb("run → verified, published SavedModel", Stage, _stage("export")),
+    "serve": Verb("published SavedModels → gRPC and REST", Serve, serve),
+    "run": Verb("data, train, evaluate, export: what is missing", Stage, _stage("run")),
+}
+
+USAGE = """usage: podway VERB CONFIG [options]      podway VERB CONFIG --help explains every field
+
+Raw events to a served, verified model from one typed config.
+
+verbs:
+  configs    list the experiments
+{verbs}
+
+CONFIG is a name that `podway configs` lists, or a Python file with a function experiment().
+Example:  podway run movielens_sasrec --trainer.steps 200 --workdir w"""
+
+
+def usage() -> str:
+    """The text of `podway --help`."""
+    return USAGE.format(
+        verbs="\n".join(f"  {name:<10} {verb.help}" for name, verb in VERBS.items())
+    )
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs one command; exits with 0, 1 (it could not be done) or 2 (it was not understood)."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(usage())
+        sys.exit(0 if arguments else 2)
+    name, *rest = arguments
+    if name == "configs":
+        for experiment in experiments.names():
+            print(f"{experiment:<24} {experiments.summary(experiment)}")
+        return
+    if name not in VERBS:
+        _fail(f"there is no verb {name!r}; `podway --help` lists them", 2)
+    if not rest or rest[0].startswith("-"):
+        asked = bool(rest) and rest[0] in ("-h", "--help")
+        print(f"usage: podway {name} CONFIG [options]\n\n{VERBS[name].help}\n\nconfigs:")
+        print("\n".join(f"  {experiment}" for experiment in experiments.names()))
+        print(f"\n`podway {name} CONFIG --help` explains every field.")
+        sys.exit(0 if asked else 2)
+    _run(name, rest[0], rest[1:])
+
+
+def _run(name: str, chosen: str, overrides: list[str]) -> None:
+    """Resolves the options of a verb and acts; turns what a user can mend into one sentence."""
+    verb = VERBS[name]
+    # The libraries' own chatter would bury the stages' lines and the progress bars.
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        options = tyro.cli(
+            verb.options,
+            default=verb.options(experiment=experiments.load(chosen)),
+            prog=f"podway {name} {chosen}",
+            description=verb.help,
+            args=overrides,
+        )
+        verb.act(options)
+    except PodwayError as error:
+        _fail(str(error), 1)
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        _fail(f"{error.strerror or error}{where}", 1)
+    except KeyboardInterrupt:
+        _fail("interrupted", 130)
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"podway: error: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

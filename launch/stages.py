@@ -1,0 +1,103 @@
+"""The chain, stage by stage. A stage whose artefact exists is not run again.
+
+Each function runs the stages before it that have no artefact yet. Heavy imports live inside, so
+that the command starts at once and a stage loads only what it needs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from etils import epath
+
+from framework import artifact
+from framework.config import Experiment
+from framework.error import PodwayError
+
+if TYPE_CHECKING:
+    from framework.input import Dataset
+
+
+class Stopped(Exception):
+    """Training was asked to stop, saved its state, and can go on."""
+
+
+def data(experiment: Experiment, workdir: epath.PathLike) -> Dataset:
+    """Raw events → dataset."""
+    from beam import dataset as beam_dataset
+
+    directory = beam_dataset.directory(experiment.data, workdir)
+    fresh = not artifact.exists(directory)
+    _say("data", fresh, directory)
+    if fresh:
+        beam_dataset.build(experiment.data, workdir)
+        print(beam_dataset.report(artifact.read(directory, "dataset")))
+
+    from framework.input import Dataset
+
+    return Dataset.open(directory)
+
+
+def train(experiment: Experiment, workdir: epath.PathLike) -> tuple[Dataset, epath.Path]:
+    """Dataset → run. Raises Stopped after SIGTERM."""
+    dataset = data(experiment, workdir)
+
+    from framework import run, trainer
+
+    directory = run.directory(experiment, dataset.manifest.version, workdir)
+    fresh = not artifact.exists(directory)
+    _say("train", fresh, directory)
+    if fresh:
+        outcome = trainer.train(experiment, dataset, workdir)
+        if not outcome.finished:
+            raise Stopped(f"saved at step {outcome.step}; the same command resumes there")
+    return dataset, directory
+
+
+def evaluate(experiment: Experiment, workdir: epath.PathLike) -> tuple[Dataset, epath.Path]:
+    """Run → evaluation; prints the table. Returns dataset and run."""
+    dataset, trained = train(experiment, workdir)
+
+    from framework import comparison
+
+    manifest = artifact.read(trained, "run")
+    directory = comparison.directory(experiment, manifest, workdir)
+    fresh = not artifact.exists(directory)
+    _say("evaluate", fresh, directory)
+    if fresh:
+        comparison.compare(experiment, trained, dataset, workdir)
+    artifact.read(directory, "evaluation")
+    print((directory / "table.txt").read_text(), end="")
+    return dataset, trained
+
+
+def export(experiment: Experiment, workdir: epath.PathLike) -> epath.Path:
+    """Run → published model. Returns its directory."""
+    dataset, trained = train(experiment, workdir)
+    return _export(experiment, dataset, trained, workdir)
+
+
+def run(experiment: Experiment, workdir: epath.PathLike) -> epath.Path:
+    """All stages. Returns the published model's directory."""
+    dataset, trained = evaluate(experiment, workdir)
+    return _export(experiment, dataset, trained, workdir)
+
+
+def _export(
+    experiment: Experiment, dataset: Dataset, trained: epath.Path, workdir: epath.PathLike
+) -> epath.Path:
+    raise NotImplementedError
+
+
+def serve(
+    experiment: Experiment, workdir: epath.PathLike, *, host: str, port: int, rest_port: int
+) -> None:
+    """Serves the published models of a workdir until SIGINT or SIGTERM."""
+    raise NotImplementedError
+
+
+def _say(stage: str, fresh: bool, directory: epath.Path) -> None:
+    print(f"{stage}: {'building' if fresh else 'up to date:'} {directory}", flush=True)
+
+
+__all__ = ["PodwayError", "Stopped", "data", "evaluate", "export", "run", "serve", "train"]

@@ -1,0 +1,96 @@
+import jax
+import numpy as np
+import optax
+import pytest
+
+from framework import checkpoint, task
+from framework.checkpoint import CheckpointError, Checkpoints
+from framework.models.sasrec import SasRec
+
+
+@pytest.fixture
+def state(dataset):
+    parameters = task.initialize(SasRec(width=8, blocks=1), dataset.schema, jax.random.key(0))
+    return {
+        "step": np.int32(5),
+        "parameters": parameters,
+        "optimizer": optax.adamw(1e-3).init(parameters),
+    }
+
+
+def opened(path, experiment=None, keep=2):
+    experiment = experiment or {"trainer": {"steps": 5}}
+    return Checkpoints(path, experiment, keep=keep, metric="ndcg@10")
+
+
+def shapes(state):
+    device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device), state
+    )
+
+
+def test_state_and_position_come_back_as_one(tmp_path, state):
+    saving = opened(tmp_path)
+    saving.save(5, state, 640)
+    saving.close()
+    reopened = opened(tmp_path)
+    assert reopened.latest() == 5
+    restored, position = reopened.restore(5, shapes(state))
+    reopened.close()
+    assert position == 640
+    assert jax.tree.structure(restored) == jax.tree.structure(state)
+    jax.tree.map(np.testing.assert_array_equal, restored, state)
+    parameters = checkpoint.load_parameters(tmp_path, 5)
+    assert parameters.keys() == state["parameters"].keys()
+    jax.tree.map(np.testing.assert_array_equal, parameters, dict(state["parameters"]))
+
+
+def test_the_latest_and_the_best_are_kept_over_restarts(tmp_path, state):
+    quality = {1: 0.1, 2: 0.4, 3: 0.3, 4: None, 5: 0.2, 6: None}
+    for step, value in quality.items():
+        each = opened(tmp_path)
+        each.save(step, state, step, None if value is None else {"ndcg@10": value})
+        each.close()
+    final = opened(tmp_path)
+    assert (final.latest(), final.best(), final.metrics(2)) == (6, 2, {"ndcg@10": 0.4})
+    final.close()
+    kept = sorted(int(path.name) for path in tmp_path.iterdir() if path.name.isdigit())
+    assert kept == [2, 5, 6]
+
+
+def test_a_checkpoint_of_another_experiment_is_refused(tmp_path, state):
+    saving = opened(tmp_path)
+    saving.save(5, state, 640)
+    saving.close()
+    other = opened(tmp_path, {"trainer": {"steps": 6}})
+    with pytest.raises(CheckpointError, match=r"trainer\.steps is 6 here and 5 there"):
+        other.restore(5, shapes(state))
+    other.close()
+
+
+def test_a_state_that_does_not_fit_names_the_arrays(tmp_path, state, dataset):
+    saving = opened(tmp_path)
+    saving.save(5, state, 640)
+    saving.close()
+    wider = dict(state)
+    wider["parameters"] = task.initialize(
+        SasRec(width=16, blocks=1), dataset.schema, jax.random.key(0)
+    )
+    reopened = opened(tmp_path)
+    with pytest.raises(CheckpointError, match=r"has parameters\.\S+ \(.*\), not \(.*\)"):
+        reopened.restore(5, shapes(wider))
+    del wider["optimizer"]
+    with pytest.raises(CheckpointError, match="has optimizer"):
+        reopened.restore(5, shapes(wider))
+    reopened.close()
+
+
+def test_an_unfinished_checkpoint_does_not_count(tmp_path, state):
+    saving = opened(tmp_path)
+    saving.save(5, state, 640)
+    saving.close()
+    (tmp_path / "6.orbax-checkpoint-tmp-1" / "state").mkdir(parents=True)
+    reopened = opened(tmp_path)
+    assert reopened.latest() == 5
+    reopened.close()

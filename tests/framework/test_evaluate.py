@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+
+from framework import baselines, comparison, evaluate
+from framework.config import Evaluation
+
+
+def test_ranks_of_a_scorer_that_knows_the_walk(dataset, histories):
+    """A scorer that prefers the item after the last one; its hits can be counted by hand."""
+    items = dataset.schema["item"].size
+
+    def after_the_last(history):
+        scores = np.zeros((len(history), items), np.float32)
+        for row, values in enumerate(history):
+            last = values[values > 0][-1] if values.any() else 2  # a row that fills up
+            scores[row, (last - 2 + 1) % (items - 2) + 2] = 1.0
+        return scores
+
+    options = Evaluation(cutoffs=(1, 3), batch_size=20, bootstrap=200)
+    ranks = evaluate.rank_split(after_the_last, dataset, "test", options)
+
+    def first(history):
+        following = (history[-1] - 2 + 1) % (items - 2) + 2
+        # All else ties at zero, which goes to the lowest id not seen.
+        return next(item for item in [following, *range(2, items)] if item not in history)
+
+    hits = [first(h[:-1]) == h[-1] for h in histories]
+    table = evaluate.summarize(ranks, options, baselines.train_counts(dataset))
+    cell = table["hr@1"]
+    assert 0.5 < cell["value"] == np.mean(hits)
+    assert cell["low"] < cell["value"] < cell["high"]
+    assert ranks.lists.shape == (len(histories), 3)
+
+
+def test_seen_items_never_stand_in_a_list(dataset, histories):
+    options = Evaluation(cutoffs=(5,), batch_size=32)
+    ranks = evaluate.rank_split(baselines.Popularity.fit(dataset).scores, dataset, "test", options)
+    seen = [set(h[:-1].tolist()) for h in histories]
+    # The order of the shards is the order in which this dataset was written: by user.
+    assert not any(set(row.tolist()) & items for row, items in zip(ranks.lists, seen, strict=True))
+
+
+@pytest.mark.parametrize("batch_size", [7, 96])
+def test_ranks_do_not_depend_on_the_batch_size(dataset, batch_size):
+    scorer = baselines.SequentialKnn.fit(dataset).scores
+    one = evaluate.rank_split(scorer, dataset, "test", Evaluation(batch_size=32))
+    other = evaluate.rank_split(scorer, dataset, "test", Evaluation(batch_size=batch_size))
+    np.testing.assert_array_equal(one.target, other.target)
+    np.testing.assert_array_equal(one.lists, other.lists)
+
+
+def test_table_has_a_column_per_model():
+    cell = {"value": 0.25, "low": 0.2, "high": 0.3}
+    text = comparison.format_table({"A": {"hr@10": cell}, "B": {"hr@10": {"value": 1.0}}})
+    assert text.splitlines() == [
+        "       A                        B",
+        "hr@10  0.2500 [0.2000, 0.3000]  1.0000",
+    ]

@@ -1,0 +1,127 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from framework import losses, task
+from framework.config import ConfigError
+from framework.models.sasrec import SasRec
+
+MODEL = SasRec(width=8, blocks=2, heads=2, feed_forward=2, max_length=6, dropout=0.5)
+
+
+@pytest.fixture(scope="module")
+def built(dataset):
+    parameters = task.initialize(MODEL, dataset.schema, jax.random.key(3))
+    # Away from their initial zeros and ones, so that a forgotten bias or scale shows.
+    noise = np.random.default_rng(0)
+    parameters = {
+        path: array + 0.1 * noise.normal(size=array.shape).astype(np.float32)
+        for path, array in sorted(parameters.items())
+    }
+    return task.structure(MODEL, dataset.schema), parameters
+
+
+def numpy_hidden(parameters, item):
+    """The same transformer, written plainly for one history [length]."""
+    p = {path: np.asarray(array, np.float64) for path, array in parameters.items()}
+
+    def norm(x, name):
+        centred = x - x.mean(-1, keepdims=True)
+        scaled = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-6)
+        return scaled * p[f"{name}/scale"] + p[f"{name}/bias"]
+
+    def linear(x, name):
+        return x @ p[f"{name}/kernel"] + p[f"{name}/bias"]
+
+    def gelu(x):
+        return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+
+    x = p["item/embedding"][item] + p["position/embedding"][: len(item)]
+    for block in range(MODEL.blocks):
+        name = f"blocks/{block}"
+        q, k, v = np.split(linear(norm(x, f"{name}/attention_norm"), f"{name}/qkv"), 3, axis=-1)
+        heads = []
+        for h in range(MODEL.heads):
+            part = slice(h * 4, (h + 1) * 4)
+            attended = np.zeros((len(item), 4))
+            for t in range(len(item)):
+                scores = q[t, part] @ k[: t + 1, part].T / np.sqrt(4)
+                weights = np.exp(scores - scores.max())
+                attended[t] = weights / weights.sum() @ v[: t + 1, part]
+            heads.append(attended)
+        x = x + linear(np.concatenate(heads, -1), f"{name}/out")
+        x = x + linear(
+            gelu(linear(norm(x, f"{name}/feed_forward_norm"), f"{name}/up")), f"{name}/down"
+        )
+    return norm(x, "norm") @ p["item/embedding"].T
+
+
+def test_scores_match_an_independent_computation(built, dataset):
+    graph, parameters = built
+    histories = [[5, 9, 3], [7], list(range(2, 12)), [4, 4, 4, 4, 4, 4]]
+    padded = np.zeros((len(histories), 12), np.int32)
+    for row, history in enumerate(histories):
+        padded[row, : len(history)] = history
+    scores = MODEL.scores(task.merge(graph, parameters), jnp.asarray(padded))
+    items = dataset.schema["item"].size
+    for row, history in enumerate(histories):
+        expected = numpy_hidden(parameters, history[-MODEL.max_length :])[-1]
+        np.testing.assert_allclose(scores[row, 2:items], expected[2:items], atol=2e-5)
+        assert np.isneginf(np.asarray(scores[row, :2])).all()
+        assert np.isneginf(np.asarray(scores[row, items:])).all()
+
+
+def test_loss_matches_an_independent_computation(built, dataset):
+    graph, parameters = built
+    batch = np.array([[5, 9, 3, 8, 0, 0, 0], [6, 1, 7, 2, 9, 4, 3]], np.int32)
+    module = task.merge(graph, parameters)
+    still = SasRec(**{**vars(MODEL), "dropout": 0.0})
+    loss, metrics = still.loss(
+        task.merge(task.structure(still, dataset.schema), parameters),
+        {"item": jnp.asarray(batch)},
+        nnx.Rngs(0),
+    )
+    items, terms = dataset.schema["item"].size, []
+    for row in batch:
+        logits = numpy_hidden(parameters, row[:-1])[:, 2:items]
+        for position, target in enumerate(row[1:]):
+            if target >= 2:  # neither padding nor out of vocabulary
+                shifted = logits[position] - logits[position].max()
+                terms.append(np.log(np.exp(shifted).sum()) - shifted[target - 2])
+    assert len(terms) == 3 + 5
+    np.testing.assert_allclose(loss, np.mean(terms), rtol=1e-5)
+    np.testing.assert_allclose(metrics["filled_positions"], 10 / 12)
+    dropped, _ = MODEL.loss(module, {"item": jnp.asarray(batch)}, nnx.Rngs(0))
+    assert abs(float(dropped) - float(loss)) > 1e-3, "dropout changes the loss"
+
+
+def test_later_items_and_padding_do_not_reach_earlier_positions(built):
+    graph, parameters = built
+    module = task.merge(graph, parameters)
+    short = module(jnp.array([[5, 9, 3, 0, 0, 0]]))
+    long = module(jnp.array([[5, 9, 3, 8, 7, 2]]))
+    np.testing.assert_array_equal(short[:, :3], long[:, :3])
+    assert not np.allclose(short[:, 3:], long[:, 3:])
+
+
+def test_an_empty_history_has_finite_scores(built, dataset):
+    graph, parameters = built
+    scores = MODEL.scores(task.merge(graph, parameters), jnp.zeros((2, 6), jnp.int32))
+    assert np.isfinite(np.asarray(scores[:, 2 : dataset.schema["item"].size])).all()
+
+
+def test_cross_entropy_by_hand():
+    logits = jnp.log(jnp.array([[0.5, 0.25, 0.25], [0.1, 0.8, 0.1], [0.3, 0.3, 0.4]]))
+    loss = losses.softmax_cross_entropy(
+        logits, jnp.array([0, 1, 2]), jnp.array([True, True, False])
+    )
+    np.testing.assert_allclose(loss, (np.log(2) - np.log(0.8)) / 2, rtol=1e-6)
+
+
+def test_impossible_shapes_name_their_field():
+    with pytest.raises(ConfigError, match=r"model\.heads is 3"):
+        SasRec(width=8, heads=3)
+    with pytest.raises(ConfigError, match=r"model\.dropout is 1\.0"):
+        SasRec(dropout=1.0)

@@ -1,0 +1,163 @@
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from framework import artifact, run, trainer
+from framework.checkpoint import CheckpointError, load_parameters
+from framework.config import ConfigError
+from tests.framework.experiments import walks
+
+ROOT = pathlib.Path(__file__).parent.parent.parent
+
+
+def start(dataset, workdir, devices=1, **options) -> subprocess.Popen:
+    environment = os.environ | {
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "JAX_PLATFORMS": "cpu",
+    }
+    return subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "tests.framework.worker",
+            str(dataset.directory),
+            str(workdir),
+            json.dumps(options),
+        ],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen) -> dict:
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err[-3000:]
+    return json.loads(out.splitlines()[-1])
+
+
+def losses(workdir: pathlib.Path) -> list[float]:
+    (path,) = workdir.glob("runs/walks/*/metrics.jsonl")
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    return [record["loss"] for record in records if "loss" in record]
+
+
+def final_parameters(workdir: pathlib.Path, step: int) -> dict[str, np.ndarray]:
+    (path,) = workdir.glob("runs/walks/*/checkpoints")
+    return load_parameters(path, step)
+
+
+def wait_for_steps(workdir: pathlib.Path, steps: int, process: subprocess.Popen) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        found = list(workdir.glob("runs/walks/*/metrics.jsonl"))
+        if found and len(found[0].read_text().splitlines()) >= steps:
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"no {steps} steps: {process.communicate()[1][-3000:]}")
+
+
+@pytest.fixture(scope="module")
+def straight(dataset, tmp_path_factory):
+    """A run that nothing disturbed, on one device."""
+    workdir = tmp_path_factory.mktemp("straight")
+    result = finish(start(dataset, workdir))
+    return workdir, result
+
+
+def test_a_run_learns_and_is_committed(straight):
+    workdir, result = straight
+    assert result["finished"]
+    manifest = artifact.read(result["directory"], "run")
+    assert manifest.inputs == {"dataset": "walks-1"}
+    values = losses(workdir)
+    assert len(values) == 20
+    assert values[-1] < 0.85 * values[0]
+    assert (pathlib.Path(result["directory"]) / "report.html").read_text().count("<svg") >= 10
+    experiment, _, parameters = run.load(result["directory"])
+    assert experiment == walks()
+    selected = manifest.details["selected_step"]
+    np.testing.assert_array_equal(
+        parameters["item/embedding"], final_parameters(workdir, selected)["item/embedding"]
+    )
+
+
+@pytest.mark.parametrize("mesh", [{"data": 8}, {"data": 2, "fsdp": 4}, {"data": 1, "fsdp": 8}])
+def test_eight_devices_give_the_losses_of_one(dataset, straight, tmp_path, mesh):
+    finish(start(dataset, tmp_path, devices=8, mesh=mesh))
+    np.testing.assert_allclose(losses(tmp_path), losses(straight[0]), atol=1e-5, rtol=0)
+
+
+def test_killed_and_resumed_equals_never_killed(dataset, straight, tmp_path):
+    process = start(dataset, tmp_path, pause=0.05)
+    wait_for_steps(tmp_path, random.randint(6, 15), process)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    result = finish(start(dataset, tmp_path))
+    assert result["finished"]
+    assert losses(tmp_path) == losses(straight[0])
+    ours, theirs = final_parameters(tmp_path, 20), final_parameters(straight[0], 20)
+    for path in theirs:
+        np.testing.assert_array_equal(ours[path], theirs[path])
+
+
+def test_sigterm_saves_and_ends_well_and_two_devices_go_on_where_eight_stopped(
+    dataset, straight, tmp_path
+):
+    process = start(dataset, tmp_path, devices=8, mesh={"data": 4, "fsdp": 2}, pause=0.05)
+    wait_for_steps(tmp_path, 7, process)
+    process.send_signal(signal.SIGTERM)
+    assert not finish(process)["finished"]
+    done = len(losses(tmp_path))
+    assert done < 20
+    (checkpoints,) = tmp_path.glob("runs/walks/*/checkpoints")
+    assert (checkpoints / str(done)).is_dir(), "saved at the very step that it stopped at"
+    result = finish(start(dataset, tmp_path, devices=2, mesh={"data": 1, "fsdp": 2}))
+    assert result["finished"]
+    np.testing.assert_allclose(losses(tmp_path), losses(straight[0]), atol=1e-5, rtol=0)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(dataset, tmp_path):
+    from framework.optimizer import AdamW
+
+    experiment = walks(steps=20, batch_size=8)
+    object.__setattr__(experiment, "optimizer", AdamW(learning_rate=1e30, warmup_steps=0))
+    with pytest.raises(trainer.TrainingError, match=r"loss of step \d+ is (nan|inf), on examples"):
+        trainer.train(experiment, dataset, tmp_path)
+    (directory,) = tmp_path.glob("runs/walks/*")
+    assert not artifact.exists(directory)
+
+
+def test_a_batch_that_does_not_divide_and_missing_devices_are_errors(dataset, tmp_path):
+    import dataclasses
+
+    import jax
+
+    count = jax.device_count()
+    from framework.config import Mesh
+
+    wide = dataclasses.replace(walks(), mesh=Mesh(data=count + 1))
+    with pytest.raises(ConfigError, match=f"there are {count}"):
+        trainer.train(wide, dataset, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_checkpoint_of_another_experiment_is_refused(dataset, straight, tmp_path):
+    """A run's folder under another experiment's name: moved by hand, or a collision."""
+    import shutil
+
+    target = run.directory(walks(steps=30), dataset.manifest.version, tmp_path)
+    shutil.copytree(straight[1]["directory"], target)
+    (target / "manifest.json").unlink()
+    with pytest.raises(CheckpointError, match=r"trainer\.steps is 30 here and 20 there"):
+        trainer.train(walks(steps=30), dataset, tmp_path)
