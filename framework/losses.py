@@ -1,19 +1,83 @@
 """Losses as pure functions of arrays."""
 
+import functools
+from typing import Any
+
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+CHUNK_ELEMENTS = {"cpu": 1 << 20, "gpu": 1 << 26, "tpu": 1 << 26}
+"""Logits that exist at once, over all devices: on a CPU so few that they stay in its cache."""
 
-def softmax_cross_entropy(
-    logits: Float[Array, "*batch rows"],
-    targets: Int[Array, "*batch"],
-    weights: Bool[Array, "*batch"],
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5))
+def linear_softmax_cross_entropy(
+    hidden: Float[Array, "batch length width"],
+    table: Float[Array, "rows width"],
+    targets: Int[Array, "batch length"],
+    weights: Bool[Array, "batch length"],
+    first: int,
+    last: int,
 ) -> Float[Array, ""]:
-    """Mean of −log softmax(logits)[target] (nats) over the positions whose weight is true; f32."""
-    logits = logits.astype(jnp.float32)
-    top = logits.max(-1, keepdims=True)
-    normalizer = jnp.log(jnp.exp(logits - top).sum(-1)) + top[..., 0]
-    picked = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
-    # Not a product with the weights: a masked position may have an infinite loss.
-    terms = jnp.where(weights, normalizer - picked, 0.0)
-    return terms.sum() / jnp.maximum(weights.sum(), 1)
+    """Mean of −log softmax(hidden · tableᵀ)[target] (nats, f32) where the weight is true.
+
+    The softmax runs over the rows first … last − 1 of the table; targets with weight lie there.
+    Logits never exist as a whole: positions are taken in chunks of the length (the batch stays
+    split among devices), and a chunk's gradients are computed while its logits are at hand, so the
+    backward pass only scales them. (The idea of fused linear cross-entropy, Hsu et al. 2024,
+    arXiv:2410.10989.)
+    """
+    return _forward(hidden, table, targets, weights, first, last)[0]
+
+
+def _forward(hidden, table, targets, weights, first: int, last: int) -> Any:
+    batch, length, width = hidden.shape
+    rows = table.shape[0]
+    size = max(1, min(length, CHUNK_ELEMENTS[jax.default_backend()] // (batch * rows)))
+    count = -(-length // size)
+
+    def chunks(x: Array) -> Array:
+        """[batch, length, …] → [count, batch, size, …]."""
+        x = jnp.pad(x, [(0, 0), (0, count * size - length)] + [(0, 0)] * (x.ndim - 2))
+        return jnp.moveaxis(x.reshape(batch, count, size, *x.shape[2:]), 1, 0)
+
+    row = jnp.arange(rows)
+    scale = 1.0 / jnp.maximum(weights.sum(), 1)
+
+    def step(total_and_table_gradient, chunk):
+        total, table_gradient = total_and_table_gradient
+        h, target, weight = chunk
+        logits = jnp.einsum("bsw,rw->bsr", h, table, preferred_element_type=jnp.float32)
+        logits = jnp.where((row >= first) & (row < last), logits, -jnp.inf)
+        top = logits.max(-1, keepdims=True)
+        exponentials = jnp.exp(logits - top)
+        normalizer = exponentials.sum(-1, keepdims=True)
+        picked = jnp.take_along_axis(logits, target[..., None], axis=-1)
+        # Not a product with the weights: a masked position may have an infinite loss.
+        terms = jnp.where(weight[..., None], jnp.log(normalizer) + top - picked, 0.0)
+        gradient = exponentials / normalizer - (row == target[..., None])
+        gradient = jnp.where(weight[..., None], gradient * scale, 0.0).astype(h.dtype)
+        hidden_gradient = jnp.einsum("bsr,rw->bsw", gradient, table)
+        table_gradient += jnp.einsum("bsr,bsw->rw", gradient, h, preferred_element_type=jnp.float32)
+        return (total + terms.sum(), table_gradient), hidden_gradient
+
+    start = jnp.zeros(()), jnp.zeros((rows, width), jnp.float32)
+    (total, table_gradient), hidden_gradient = jax.lax.scan(
+        step, start, (chunks(hidden), chunks(targets), chunks(weights))
+    )
+    hidden_gradient = jnp.moveaxis(hidden_gradient, 0, 1).reshape(batch, count * size, width)
+    return total * scale, (hidden_gradient[:, :length], table_gradient.astype(table.dtype))
+
+
+def _backward(first: int, last: int, gradients, cotangent):
+    hidden_gradient, table_gradient = gradients
+    return (
+        (cotangent * hidden_gradient).astype(hidden_gradient.dtype),
+        (cotangent * table_gradient).astype(table_gradient.dtype),
+        None,
+        None,
+    )
+
+
+linear_softmax_cross_entropy.defvjp(_forward, _backward)

@@ -13,7 +13,7 @@ import numpy as np
 import optax
 from flax import nnx
 
-from framework import config, mesh, task
+from framework import config, flops, mesh, task
 from framework.input import Arrays
 from framework.schema import Schema
 
@@ -32,7 +32,7 @@ class Program:
       state: shapes and shardings of the State.
       initialize: () → State, sharded.
       step: (State, batch) → (State, metrics); takes the state's memory.
-      flops: per step and device, as XLA counts them.
+      flops: of one step, over all devices (framework/flops.py).
       batch: the sharding of a batch.
     """
 
@@ -83,23 +83,19 @@ def build(experiment: config.Experiment, schema: Schema, devices: jax.sharding.M
         )
         for name, length in lengths.items()
     }
-    step = (
-        jax.jit(
-            make_step(model, graph, optimizer, experiment.trainer),
-            donate_argnums=0,
-            out_shardings=(shardings, mesh.replicated(devices)),
-        )
-        .lower(state, batch)
-        .compile()
-    )
+    traced = jax.jit(
+        make_step(model, graph, optimizer, experiment.trainer),
+        donate_argnums=0,
+        out_shardings=(shardings, mesh.replicated(devices)),
+    ).trace(state, batch)
     return Program(
         task=model,
         graph=graph,
         lengths=lengths,
         state=state,
         initialize=jax.jit(initialize, out_shardings=shardings),
-        step=step,
-        flops=(step.cost_analysis() or {}).get("flops", 0.0),
+        step=traced.lower().compile(),
+        flops=flops.count(traced.jaxpr.jaxpr),
         batch=rows,
     )
 

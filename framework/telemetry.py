@@ -30,8 +30,8 @@ class Telemetry:
 
     A record holds the metrics of its own step, and over the steps since the last flush:
     examples_per_second; input_stall_percent, the share of wall time that the loop waited for its
-    next batch; and mfu_percent, the FLOPs that XLA counts in one step (multiply and add are two)
-    over step time × the devices' peak (framework/mesh.py says which).
+    next batch; and mfu_percent, the FLOPs of a step's matrix products (framework/flops.py) over
+    step time × the devices' peak (framework/mesh.py).
 
     Args:
       directory: of the run; records later than `start` in its metrics.jsonl are dropped.

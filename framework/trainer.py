@@ -67,7 +67,7 @@ def train(
         steps=options.steps,
         batch_size=batch_size,
         every=options.log_every,
-        peak=program.flops / mesh.peak_flops(devices.devices.flat[0]),
+        peak=program.flops / (devices.size * mesh.peak_flops(devices.devices.flat[0])),
     )
     try:
         with on_sigterm() as stop:

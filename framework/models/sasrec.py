@@ -64,10 +64,15 @@ class SasRec(Model):
     ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
         """Cross-entropy of the next item at each position that has one and knows it."""
         read, targets = batch["item"][:, :-1], batch["item"][:, 1:]
-        logits = module.logits(module(read, rngs))
-        predicted = targets >= FIRST_VALUE
-        loss = losses.softmax_cross_entropy(logits, targets, predicted)
-        return loss, {"filled_positions": (read != PADDING).mean()}
+        loss = losses.linear_softmax_cross_entropy(
+            module(read, rngs),
+            module.item.embedding[...],
+            targets,
+            targets >= FIRST_VALUE,
+            FIRST_VALUE,
+            module.items,
+        )
+        return jnp.asarray(loss), {"filled_positions": (read != PADDING).mean()}
 
     def scores(
         self, module: "Transformer", history: Int[Array, "batch length"]

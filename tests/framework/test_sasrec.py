@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from framework import losses, task
+from framework import task
 from framework.config import ConfigError
 from framework.models.sasrec import SasRec
 
@@ -110,14 +110,6 @@ def test_an_empty_history_has_finite_scores(built, dataset):
     graph, parameters = built
     scores = MODEL.scores(task.merge(graph, parameters), jnp.zeros((2, 6), jnp.int32))
     assert np.isfinite(np.asarray(scores[:, 2 : dataset.schema["item"].size])).all()
-
-
-def test_cross_entropy_by_hand():
-    logits = jnp.log(jnp.array([[0.5, 0.25, 0.25], [0.1, 0.8, 0.1], [0.3, 0.3, 0.4]]))
-    loss = losses.softmax_cross_entropy(
-        logits, jnp.array([0, 1, 2]), jnp.array([True, True, False])
-    )
-    np.testing.assert_allclose(loss, (np.log(2) - np.log(0.8)) / 2, rtol=1e-6)
 
 
 def test_impossible_shapes_name_their_field():

@@ -1,0 +1,45 @@
+# Two commands: `make demo` (the main job) and `make test` (the tests). Both set up .venv first.
+PYTHON ?= python3
+WORKDIR ?= workdir
+BIN = .venv/bin
+
+.PHONY: demo test slow lint format golden lock clean
+
+demo: .venv/.installed
+	$(BIN)/podway run movielens_sasrec --workdir $(WORKDIR)
+	$(BIN)/python -m launch.demo --workdir $(WORKDIR)
+
+test: .venv/.installed
+	$(BIN)/python -m pytest -n 2 -q -m "not slow"
+
+slow: .venv/.installed
+	$(BIN)/python -m pytest -n 2 -q -m slow
+
+lint: .venv/.installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+format: .venv/.installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Rewrites tests/golden/ after a deliberate change to a config; review the difference.
+golden: .venv/.installed
+	for config in $$($(BIN)/podway configs | cut -d' ' -f1); do \
+	  $(BIN)/podway show $$config > tests/golden/$$config.json; done
+
+# Resolves the newest versions again.
+lock: .venv/.installed
+	$(BIN)/uv pip compile pyproject.toml --universal --extra dev --python-version 3.11 \
+	  --generate-hashes --no-header --upgrade -q -o requirements.lock
+
+.venv/.installed: requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar on \
+	  --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
+
+clean:
+	rm -rf .venv $(WORKDIR)

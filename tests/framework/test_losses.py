@@ -1,0 +1,76 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from framework import losses
+
+FIRST, LAST = 2, 10
+
+
+def plainly(hidden, table, targets, weights):
+    """The same loss with all logits at once, differentiated by JAX."""
+    logits = (hidden @ table.T)[..., FIRST:LAST]
+    picked = jnp.take_along_axis(logits, targets[..., None] - FIRST, axis=-1)[..., 0]
+    terms = jax.nn.logsumexp(logits, axis=-1) - picked
+    return jnp.where(weights, terms, 0).sum() / weights.sum()
+
+
+@pytest.fixture
+def arrays():
+    generator = np.random.default_rng(0)
+    hidden = generator.normal(size=(3, 7, 5)).astype(np.float32)
+    table = generator.normal(size=(12, 5)).astype(np.float32)
+    targets = generator.integers(FIRST, LAST, (3, 7)).astype(np.int32)
+    weights = generator.random((3, 7)) < 0.6
+    return hidden, table, targets, weights
+
+
+@pytest.mark.parametrize("positions", [1, 2, 3, 7, 100])
+def test_value_and_gradients_equal_the_plain_ones_for_any_chunk(arrays, positions, monkeypatch):
+    monkeypatch.setitem(losses.CHUNK_ELEMENTS, jax.default_backend(), positions * 3 * 12)
+    hidden, table, targets, weights = arrays
+    ours = jax.value_and_grad(
+        lambda h, t: 3 * losses.linear_softmax_cross_entropy(h, t, targets, weights, FIRST, LAST),
+        (0, 1),
+    )(hidden, table)
+    theirs = jax.value_and_grad(lambda h, t: 3 * plainly(h, t, targets, weights), (0, 1))(
+        hidden, table
+    )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-6), ours, theirs)
+
+
+def test_masked_positions_may_have_any_target(arrays):
+    hidden, table, targets, weights = arrays
+    padded = np.where(weights, targets, 0)
+    loss = losses.linear_softmax_cross_entropy(hidden, table, padded, weights, FIRST, LAST)
+    np.testing.assert_allclose(loss, plainly(hidden, table, targets, weights), rtol=1e-6)
+
+
+def test_by_hand():
+    probabilities = np.array([[[0.5, 0.25, 0.25], [0.1, 0.8, 0.1]]], np.float32)
+    loss = losses.linear_softmax_cross_entropy(
+        jnp.log(probabilities), jnp.eye(3), jnp.array([[0, 1]]), jnp.array([[True, True]]), 0, 3
+    )
+    np.testing.assert_allclose(loss, (np.log(2) - np.log(0.8)) / 2, rtol=1e-6)
+
+
+def test_logits_never_exist_as_a_whole():
+    batch, length, rows = 8, 64, 1 << 16
+    shapes = (
+        jax.ShapeDtypeStruct((batch, length, 16), jnp.float32),
+        jax.ShapeDtypeStruct((rows, 16), jnp.float32),
+        jax.ShapeDtypeStruct((batch, length), jnp.int32),
+        jax.ShapeDtypeStruct((batch, length), jnp.bool_),
+    )
+    compiled = (
+        jax.jit(
+            jax.grad(
+                lambda h, t, y, w: losses.linear_softmax_cross_entropy(h, t, y, w, 2, rows), (0, 1)
+            )
+        )
+        .lower(*shapes)
+        .compile()
+    )
+    whole = batch * length * rows * 4
+    assert compiled.memory_analysis().temp_size_in_bytes < whole / 2
