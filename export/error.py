@@ -1,0 +1,7 @@
+"""The export's own error. Pure Python, so that the server may use it too."""
+
+from framework.error import PodwayError
+
+
+class ExportError(PodwayError, ValueError):
+    """A model that cannot be exported, verified or published; the message says what and where."""

@@ -1,0 +1,57 @@
+"""The function that is served: histories → the best items that are not in them.
+
+The ranking is the evaluation's own (framework/ranking.py), so what is measured is what is served.
+"""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from framework import config, ranking
+from framework import task as tasks
+from framework.schema import FIRST_VALUE, PADDING, Schema
+
+LOWEST = float(np.finfo(np.float32).min)
+"""Score of a place in the list that no item is left for. JSON has no −inf; this sorts last too."""
+
+Recommend = Callable[
+    [tasks.Parameters, Int[Array, "batch length"]],
+    tuple[Float[Array, "batch k"], Int[Array, "batch k"]],
+]
+
+
+def recommend(model: config.Model, schema: Schema, k: int) -> Recommend:
+    """The function (parameters, history) → (scores f32, ids i32), best first; pure, not yet jitted.
+
+    History holds ids, oldest first, padded with PADDING at the end. Where fewer than k items are
+    left, the score is LOWEST and the id PADDING. `k` may not exceed the number of items.
+    """
+    task = cast(tasks.Task, model)
+    graph, catalogue = tasks.structure(task, schema), schema["item"].size
+
+    def function(parameters: tasks.Parameters, history: Any) -> Any:
+        scores = task.scores(tasks.merge(graph, parameters), history)
+        scores, ids = ranking.top_k(ranking.exclude(scores, history, catalogue), k)
+        left = scores != ranking.EXCLUDED
+        return jnp.where(left, scores, LOWEST), jnp.where(left, ids, PADDING)
+
+    return function
+
+
+def list_length(options: config.Export, schema: Schema) -> int:
+    """Items recommended per row. Raises ConfigError where the catalogue has fewer."""
+    items = schema["item"].size - FIRST_VALUE
+    config.check(
+        options.top_k <= items,
+        f"export.top_k is {options.top_k}, but the dataset has {items} items; give at most that",
+    )
+    return options.top_k
+
+
+def history_length(options: config.Export, schema: Schema) -> int:
+    """Latest events of a request that the model is given."""
+    longest = max(schema["item"].max_length, 1)
+    return options.max_history or 1 << (longest - 1).bit_length()

@@ -1,0 +1,45 @@
+"""The SavedModel's own files: graph, variables and vocabulary."""
+
+import pathlib
+import tempfile
+
+import numpy as np
+import tensorflow as tf
+
+from export.error import ExportError
+from export.signatures import Recommender
+from export.stablehlo import Program
+from framework.schema import FIRST_VALUE, Vocabulary
+
+
+def write(
+    directory: pathlib.Path,
+    program: Program,
+    parameters: dict[str, np.ndarray],
+    vocabulary: Vocabulary,
+    *,
+    length: int,
+    buckets: tuple[int, ...],
+) -> None:
+    """Writes saved_model.pb, variables/ and assets/ into a local directory.
+
+    Raises ExportError where the vocabulary cannot be looked up in.
+    """
+    _check(vocabulary)
+    with tempfile.TemporaryDirectory() as scratch:
+        values = pathlib.Path(scratch) / "item_values.tensor"
+        values.write_bytes(tf.io.serialize_tensor(list(vocabulary.values)).numpy())
+        model = Recommender(program, parameters, vocabulary, values, length, buckets)
+        tf.saved_model.save(model, str(directory), signatures=model.signatures())
+
+
+def _check(vocabulary: Vocabulary) -> None:
+    """Each value must lead to one id, and "" is what clients pad with."""
+    first: dict[str, int] = {"": 0}
+    for row, value in enumerate(vocabulary.values[FIRST_VALUE:], FIRST_VALUE):
+        if value in first:
+            raise ExportError(
+                f"the item vocabulary has {value!r} in rows {first[value]} and {row};"
+                ' values must differ, and "" means padding'
+            )
+        first[value] = row

@@ -1,0 +1,167 @@
+"""The TensorFlow side of a served model: what a client sends → the lowered function → its answer.
+
+    serving_default   history string [batch, length] → item string [batch, k], score f32 [batch, k]
+    ids               history int64  [batch, length] → item int64  [batch, k], score f32 [batch, k]
+
+History holds what the log has, oldest first. Rows of one batch are brought to one length with ""
+(or 0), at either end or in between; any length will do, none as well. A value that the vocabulary
+doesn't have becomes OUT_OF_VOCABULARY where training saw that id, else it is dropped. Only the
+latest `length` values that remain are looked at. A place of the list that no item is left for holds
+"" (or 0) and recommend.LOWEST.
+
+Each batch size is compiled when it is first met, so a batch is padded to the next of the `buckets`;
+what exceeds the largest one goes through it in parts.
+"""
+
+import os
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.compiler.tf2xla.python import xla
+
+from export.stablehlo import Program
+from framework.schema import FIRST_VALUE, OUT_OF_VOCABULARY, PADDING, Vocabulary
+
+Answer = dict[str, tf.Tensor]
+
+
+class Recommender(tf.Module):
+    """The signatures over one lowered function (recommend.recommend).
+
+    Args:
+      program: the lowered function.
+      parameters: by path; stored as variables, so that a new version of the same shapes finds the
+        compiled function of the old one.
+      vocabulary: of the items.
+      values: file with the serialised tensor of the vocabulary's values (`serialize`).
+      length: ids per row that the function takes.
+      buckets: batch sizes that may be compiled, rising.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        parameters: dict[str, np.ndarray],
+        vocabulary: Vocabulary,
+        values: os.PathLike,
+        length: int,
+        buckets: tuple[int, ...],
+    ):
+        super().__init__()
+        self._program, self._length, self._buckets = program, length, buckets
+        self._items = len(vocabulary)
+        self._unknown = OUT_OF_VOCABULARY if vocabulary.counts[OUT_OF_VOCABULARY] else PADDING
+        # A flat list: paths with integers in them would not survive as attributes.
+        self._weights = [
+            tf.Variable(parameters[path], trainable=False, name=f"weight_{index}")
+            for index, path in enumerate(program.weights)
+        ]
+        file = tf.saved_model.Asset(os.fspath(values))
+        self._id = tf.lookup.StaticHashTable(_Initializer(file, tf.string, tf.int64), self._unknown)
+        self._value = tf.lookup.StaticHashTable(_Initializer(file, tf.int64, tf.string), "")
+
+    def signatures(self) -> dict[str, Callable[..., Answer]]:
+        """Signature name → concrete function."""
+        shape = [None, None]
+        return {
+            "serving_default": tf.function(self._from_values).get_concrete_function(
+                tf.TensorSpec(shape, tf.string, name="history")
+            ),
+            "ids": tf.function(self._from_ids).get_concrete_function(
+                tf.TensorSpec(shape, tf.int64, name="history")
+            ),
+        }
+
+    def _from_values(self, history: tf.Tensor) -> Answer:
+        scores, ids = self._recommend(self._id.lookup(history))
+        return {"item": self._value.lookup(ids), "score": scores}
+
+    def _from_ids(self, history: tf.Tensor) -> Answer:
+        known = (history >= FIRST_VALUE) & (history < self._items)
+        unknown = tf.where(history == PADDING, np.int64(PADDING), np.int64(self._unknown))
+        scores, ids = self._recommend(tf.where(known, history, unknown))
+        return {"item": ids, "score": scores}
+
+    def _recommend(self, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        packed = pack(tf.cast(ids, tf.int32), self._length)
+        scores, ids = self._in_buckets(packed)
+        return scores, tf.cast(ids, tf.int64)
+
+    def _in_buckets(self, ids: tf.Tensor) -> list[tf.Tensor]:
+        """The function's results for any number of rows, in batches of the bucket sizes."""
+        total, sizes = tf.shape(ids)[0], tf.constant(self._buckets)
+        program = self._program
+
+        def rows_left(start, *_):
+            return start < total
+
+        def one_batch(start, *results):
+            rows = tf.minimum(total - start, self._buckets[-1])
+            bucket = sizes[tf.searchsorted(sizes, rows[tf.newaxis])[0]]
+            padded = tf.pad(ids[start : start + rows], [[0, bucket - rows], [0, 0]])
+            answers = self._call(padded)
+            joined = (
+                tf.concat([result, answer[:rows]], axis=0)
+                for result, answer in zip(results, answers, strict=True)
+            )
+            return (start + rows, *joined)
+
+        empty = [
+            tf.zeros([0, *shape[1:]], dtype)
+            for dtype, shape in zip(program.dtypes, program.shapes, strict=True)
+        ]
+        shapes = [tf.TensorShape([]), *(tf.TensorShape(shape) for shape in program.shapes)]
+        return tf.while_loop(rows_left, one_batch, [tf.constant(0), *empty], shapes)[1:]
+
+    def _call(self, ids: tf.Tensor) -> list[tf.Tensor]:
+        program = self._program
+        results = xla.call_module(
+            [*self._weights, ids],
+            version=program.calling_convention,
+            module=program.module,
+            Tout=program.dtypes,
+            Sout=program.shapes,
+            platforms=program.platforms,
+        )
+        for result, shape in zip(results, program.shapes, strict=True):
+            result.set_shape(shape)
+        return results
+
+
+class _Initializer(tf.Module):
+    """Fills a StaticHashTable from a file of one serialised string tensor, row = id.
+
+    TensorFlow's own text initialiser ends a value at a newline; this takes any bytes.
+    """
+
+    def __init__(self, file: tf.saved_model.Asset, key_dtype: tf.DType, value_dtype: tf.DType):
+        super().__init__()
+        self.key_dtype, self.value_dtype = key_dtype, value_dtype
+        self._file = file
+
+    @property
+    def _shared_name(self) -> str:
+        return ""  # StaticHashTable then makes up a unique one
+
+    def initialize(self, table: tf.lookup.StaticHashTable) -> tf.Operation:
+        """The operation that fills the table. The two kept rows become one: "" ↔ PADDING."""
+        values = tf.io.parse_tensor(tf.io.read_file(self._file.asset_path), tf.string)
+        ids = tf.range(tf.size(values, tf.int64), dtype=tf.int64)
+        keep = tf.where((ids == PADDING) | (ids >= FIRST_VALUE))[:, 0]
+        values, ids = tf.gather(values, keep), tf.gather(ids, keep)
+        keys, values = (values, ids) if self.key_dtype == tf.string else (ids, values)
+        return tf.raw_ops.LookupTableImportV2(
+            table_handle=table.resource_handle, keys=keys, values=values
+        )
+
+
+def pack(ids: tf.Tensor, length: int) -> tf.Tensor:
+    """The latest `length` ids of each row that are not PADDING, in order, padded at the end."""
+    kept = tf.cast(ids != PADDING, tf.int32)
+    count = tf.reduce_sum(kept, axis=1, keepdims=True)
+    place = tf.cumsum(kept, axis=1, exclusive=True) - tf.maximum(count - length, 0)
+    source = tf.where((kept == 1) & (place >= 0))
+    target = tf.stack([source[:, 0], tf.cast(tf.gather_nd(place, source), tf.int64)], axis=1)
+    shape = tf.stack([tf.shape(ids, tf.int64)[0], length])
+    return tf.ensure_shape(tf.scatter_nd(target, tf.gather_nd(ids, source), shape), [None, length])

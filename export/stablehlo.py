@@ -1,0 +1,143 @@
+"""A JAX function → StableHLO that an older TensorFlow can read.
+
+JAX writes the newest StableHLO, with composites (`top_k`, `erf`, …) that TensorFlow refuses. So the
+composites are inlined and the module is written in the target's version of the format, which
+StableHLO guarantees for the operations that the target knows (openxla.org/stablehlo/compatibility).
+The batch size stays free: the runtime compiles the module for each size that it meets.
+"""
+
+import dataclasses
+import re
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jax import export as jax_export
+from jax.extend.mlir import ir, passmanager
+from jax.extend.mlir.dialects import stablehlo
+from jax.interpreters import mlir as jax_mlir
+
+from export.error import ExportError
+from export.target import TARGETS
+
+PLATFORMS = ("cpu", "cuda")
+"""What the module is lowered for; the runtime picks one."""
+
+_RUNS_ANYWHERE = frozenset({"shape_assertion"})
+_REFUSED = (ValueError, TypeError, NotImplementedError, jax.errors.InconclusiveDimensionOperation)
+_PASSES = (
+    "builtin.module(func.func(stablehlo-legalize-composite-to-call),symbol-dce,strip-debuginfo)"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """A function of weights and one batch of ids, as the runtime takes it.
+
+    Attributes:
+      module: StableHLO portable artefact.
+      calling_convention: `version` of the XlaCallModule operation.
+      platforms: as in PLATFORMS, in the runtime's spelling.
+      weights: paths of the parameters, in the order of the arguments; the ids come after them.
+      dtypes: of the results.
+      shapes: of the results; None is the batch.
+    """
+
+    module: bytes
+    calling_convention: int
+    platforms: tuple[str, ...]
+    weights: tuple[str, ...]
+    dtypes: tuple[np.dtype, ...]
+    shapes: tuple[tuple[int | None, ...], ...]
+
+
+def lower(
+    function: Callable[..., Any], parameters: dict[str, np.ndarray], length: int, target: str
+) -> Program:
+    """Lowers `function(parameters, ids i32 [batch, length]) → tuple of arrays` for a target.
+
+    Raises ExportError where the function needs a fixed batch size, calls something that lives
+    outside the module (a custom call), or needs operations that the target doesn't know.
+    """
+    paths = tuple(sorted(parameters))
+
+    def flat(weights: list[jax.Array], ids: jax.Array) -> Any:
+        return function(dict(zip(paths, weights, strict=True)), ids)
+
+    exported = _export(flat, [parameters[path] for path in paths], length, target)
+    kept = [index for index in exported.module_kept_var_idx if index < len(paths)]
+    return Program(
+        module=_retarget(exported, target),
+        calling_convention=exported.calling_convention_version,
+        platforms=tuple(platform.upper() for platform in exported.platforms),
+        weights=tuple(paths[index] for index in kept),
+        dtypes=tuple(np.dtype(aval.dtype) for aval in exported.out_avals),
+        shapes=tuple(
+            tuple(size if isinstance(size, int) else None for size in aval.shape)
+            for aval in exported.out_avals
+        ),
+    )
+
+
+def _export(
+    flat: Callable[..., Any], weights: list[np.ndarray], length: int, target: str
+) -> jax_export.Exported:
+    (batch,) = jax_export.symbolic_shape("batch")
+    arguments = (
+        [jax.ShapeDtypeStruct(weight.shape, weight.dtype) for weight in weights],
+        jax.ShapeDtypeStruct((batch, length), np.int32),
+    )
+    # JAX would refuse unknown custom calls with its own text; _refuse_custom_calls refuses more.
+    unchecked = [jax_export.DisabledSafetyCheck.custom_call("ALL")]
+    export = jax_export.export(jax.jit(flat), platforms=PLATFORMS, disabled_checks=unchecked)
+    convention = jax.config.jax_export_calling_convention_version  # type: ignore[attr-defined]
+    try:
+        jax.config.update(
+            "jax_export_calling_convention_version", TARGETS[target].calling_convention
+        )
+        return export(*arguments)
+    except _REFUSED as error:
+        reason = str(error).strip().split("\n")[0]
+        raise ExportError(
+            f"the model cannot be lowered with a free batch size: {reason}"
+        ) from error
+    finally:
+        jax.config.update("jax_export_calling_convention_version", convention)
+
+
+def _retarget(exported: jax_export.Exported, target: str) -> bytes:
+    with jax_mlir.make_ir_context() as context:
+        stablehlo.register_stablehlo_passes()
+        module = stablehlo.deserialize_portable_artifact(context, exported.mlir_module_serialized)
+        _refuse_custom_calls(module)
+        passmanager.PassManager.parse(_PASSES).run(module.operation)
+        version = TARGETS[target].stablehlo
+        try:
+            return stablehlo.serialize_portable_artifact_str(str(module), version)
+        except Exception as error:  # the binding's own class, which it doesn't export
+            raise ExportError(
+                f"the model needs operations that StableHLO {version} (TensorFlow {target}) doesn't"
+                f" know; give a later export.target: {str(error).strip()}"
+            ) from error
+
+
+def _refuse_custom_calls(module: ir.Module) -> None:
+    """Raises ExportError for the first call out of the module, with its name and source line."""
+    calls: list[tuple[str, str]] = []
+
+    def visit(operation: Any) -> ir.WalkResult:
+        if operation.name == "stablehlo.custom_call":
+            called = ir.StringAttr(operation.attributes["call_target_name"]).value
+            calls.append((called, str(operation.location)))
+        return ir.WalkResult.ADVANCE
+
+    module.operation.walk(visit)
+    for called, location in calls:
+        if called not in _RUNS_ANYWHERE:
+            line = re.search(r'"([^"]+\.py)":(\d+)', location)
+            where = f" ({line[1]}:{line[2]})" if line else ""
+            raise ExportError(
+                f"the model calls {called!r}{where}, which the serving runtime doesn't have;"
+                " write it with plain XLA operations"
+            )
