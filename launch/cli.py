@@ -15,7 +15,7 @@ import tyro
 
 from framework import config
 from framework.error import PodwayError
-from launch import experiments
+from launch import experiments, stages
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,8 +62,6 @@ def show(options: Show) -> None:
 
 def _stage(name: str) -> Callable[[Stage], None]:
     def act(options: Stage) -> None:
-        from launch import stages
-
         getattr(stages, name)(options.experiment, options.workdir)
 
     return act
@@ -71,8 +69,6 @@ def _stage(name: str) -> Callable[[Stage], None]:
 
 def serve(options: Serve) -> None:
     """Serves until SIGINT or SIGTERM."""
-    from launch import stages
-
     stages.serve(
         options.experiment,
         options.workdir,
@@ -136,8 +132,10 @@ def main(arguments: list[str] | None = None) -> None:
 def _run(name: str, chosen: str, overrides: list[str]) -> None:
     """Resolves the options of a verb and acts; turns what a user can mend into one sentence."""
     verb = VERBS[name]
-    # The libraries' own chatter would bury the stages' lines and the progress bars.
-    logging.getLogger("absl").setLevel(logging.ERROR)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    for room in ("beam", "framework", "export", "launch"):
+        logging.getLogger(room).setLevel(logging.INFO)
+    logging.getLogger("absl").setLevel(logging.ERROR)  # would bury the progress bars
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         options = tyro.cli(
@@ -153,6 +151,8 @@ def _run(name: str, chosen: str, overrides: list[str]) -> None:
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
         _fail(f"{error.strerror or error}{where}", 1)
+    except stages.Stopped as stop:
+        print(f"podway: {stop}")
     except KeyboardInterrupt:
         _fail("interrupted", 130)
 

@@ -92,12 +92,22 @@ def _export(
 def serve(
     experiment: Experiment, workdir: epath.PathLike, *, host: str, port: int, rest_port: int
 ) -> None:
-    """Serves the published models of a workdir until SIGINT or SIGTERM."""
-    raise NotImplementedError
+    """Serves the published models of a workdir until SIGINT or SIGTERM. Raises ServerError."""
+    file = epath.Path(workdir) / "models" / "models.config"
+    if not file.exists():
+        raise PodwayError(
+            f"no model is published: {file} does not exist; `podway run {experiment.name}"
+            f" --workdir {workdir}` makes it"
+        )
+
+    from export.server import serve as server
+
+    server.main(
+        server.ServerOptions(
+            model_config_file=str(file), host=host, port=port, rest_api_port=rest_port
+        )
+    )
 
 
 def _say(stage: str, fresh: bool, directory: epath.Path) -> None:
     print(f"{stage}: {'building' if fresh else 'up to date:'} {directory}", flush=True)
-
-
-__all__ = ["PodwayError", "Stopped", "data", "evaluate", "export", "run", "serve", "train"]
