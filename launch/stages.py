@@ -86,7 +86,25 @@ def run(experiment: Experiment, workdir: epath.PathLike) -> epath.Path:
 def _export(
     experiment: Experiment, dataset: Dataset, trained: epath.Path, workdir: epath.PathLike
 ) -> epath.Path:
-    raise NotImplementedError
+    from export import stage
+    from framework import run
+
+    manifest = artifact.read(trained, "run")
+    inputs = {"run": manifest.version, **manifest.inputs}
+    published = stage.current(experiment, inputs=inputs, workdir=workdir)
+    if published is not None:
+        _say("export", False, published)
+        return published
+    _say("export", True, epath.Path(workdir) / "models" / experiment.name)
+    _, _, parameters = run.load(trained)
+    return stage.export(
+        experiment,
+        schema=dataset.schema,
+        vocabulary=dataset.vocabulary("item"),
+        parameters=parameters,
+        inputs=inputs,
+        workdir=workdir,
+    )
 
 
 def serve(
