@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from framework import config, ranking
 from framework import task as tasks
-from framework.schema import FIRST_VALUE, PADDING, Schema
+from framework.schema import PADDING, Schema
 
 LOWEST = float(np.finfo(np.float32).min)
 """Score of a place in the list that no item is left for. JSON has no −inf; this sorts last too."""
@@ -39,19 +39,3 @@ def recommend(model: config.Model, schema: Schema, k: int) -> Recommend:
         return jnp.where(left, scores, LOWEST), jnp.where(left, ids, PADDING)
 
     return function
-
-
-def list_length(options: config.Export, schema: Schema) -> int:
-    """Items recommended per row. Raises ConfigError where the catalogue has fewer."""
-    items = schema["item"].size - FIRST_VALUE
-    config.check(
-        options.top_k <= items,
-        f"export.top_k is {options.top_k}, but the dataset has {items} items; give at most that",
-    )
-    return options.top_k
-
-
-def history_length(options: config.Export, schema: Schema) -> int:
-    """Latest events of a request that the model is given."""
-    longest = max(schema["item"].max_length, 1)
-    return options.max_history or 1 << (longest - 1).bit_length()

@@ -6,6 +6,7 @@ import tempfile
 import numpy as np
 import tensorflow as tf
 
+from export.contract import Contract
 from export.error import ExportError
 from export.signatures import Recommender
 from export.stablehlo import Program
@@ -17,9 +18,7 @@ def write(
     program: Program,
     parameters: dict[str, np.ndarray],
     vocabulary: Vocabulary,
-    *,
-    length: int,
-    buckets: tuple[int, ...],
+    contract: Contract,
 ) -> None:
     """Writes saved_model.pb, variables/ and assets/ into a local directory.
 
@@ -29,7 +28,7 @@ def write(
     with tempfile.TemporaryDirectory() as scratch:
         values = pathlib.Path(scratch) / "item_values.tensor"
         values.write_bytes(tf.io.serialize_tensor(list(vocabulary.values)).numpy())
-        model = Recommender(program, parameters, vocabulary, values, length, buckets)
+        model = Recommender(program, parameters, vocabulary, values, contract)
         tf.saved_model.save(model, str(directory), signatures=model.signatures())
 
 

@@ -6,22 +6,26 @@
 History holds what the log has, oldest first. Rows of one batch are brought to one length with ""
 (or 0), at either end or in between; any length will do, none as well. A value that the vocabulary
 doesn't have becomes OUT_OF_VOCABULARY where training saw that id, else it is dropped. Only the
-latest `length` values that remain are looked at. A place of the list that no item is left for holds
-"" (or 0) and recommend.LOWEST.
+latest `max_history` values that remain are looked at. Where fewer than k items are left, the list
+ends with "" (or 0) and recommend.LOWEST.
 
-Each batch size is compiled when it is first met, so a batch is padded to the next of the `buckets`;
+Each batch size is compiled when it is first met, so a batch is padded to the next of its buckets;
 what exceeds the largest one goes through it in parts.
 """
 
 import os
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.python import xla
 
+from export.contract import Contract
 from export.stablehlo import Program
 from framework.schema import FIRST_VALUE, OUT_OF_VOCABULARY, PADDING, Vocabulary
+
+SIGNATURES = ("serving_default", "ids")
 
 Answer = dict[str, tf.Tensor]
 
@@ -35,8 +39,7 @@ class Recommender(tf.Module):
         compiled function of the old one.
       vocabulary: of the items.
       values: file with the serialised tensor of the vocabulary's values (`serialize`).
-      length: ids per row that the function takes.
-      buckets: batch sizes that may be compiled, rising.
+      contract: ids per row that the function takes, and the batch sizes that may be compiled.
     """
 
     def __init__(
@@ -45,16 +48,18 @@ class Recommender(tf.Module):
         parameters: dict[str, np.ndarray],
         vocabulary: Vocabulary,
         values: os.PathLike,
-        length: int,
-        buckets: tuple[int, ...],
+        contract: Contract,
     ):
         super().__init__()
-        self._program, self._length, self._buckets = program, length, buckets
+        self._program = program
+        self._length, self._buckets = contract.max_history, contract.batch_buckets
         self._items = len(vocabulary)
         self._unknown = OUT_OF_VOCABULARY if vocabulary.counts[OUT_OF_VOCABULARY] else PADDING
         # A flat list: paths with integers in them would not survive as attributes.
         self._weights = [
-            tf.Variable(parameters[path], trainable=False, name=f"weight_{index}")
+            tf.Variable(
+                tf.convert_to_tensor(parameters[path]), trainable=False, name=f"weight_{index}"
+            )
             for index, path in enumerate(program.weights)
         ]
         file = tf.saved_model.Asset(os.fspath(values))
@@ -116,7 +121,7 @@ class Recommender(tf.Module):
 
     def _call(self, ids: tf.Tensor) -> list[tf.Tensor]:
         program = self._program
-        results = xla.call_module(
+        results: Any = xla.call_module(
             [*self._weights, ids],
             version=program.calling_convention,
             module=program.module,

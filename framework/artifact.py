@@ -94,7 +94,7 @@ _content_hash = config.content_hash
 
 
 @contextlib.contextmanager
-def staging(target: epath.PathLike) -> Iterator[epath.Path]:
+def staging(target: epath.PathLike, *, manifest: str = MANIFEST) -> Iterator[epath.Path]:
     """A directory to build `target` in; it takes target's place when the block ends well.
 
     Whatever goes wrong inside the block removes it, so nothing half-written is ever left at
@@ -105,22 +105,22 @@ def staging(target: epath.PathLike) -> Iterator[epath.Path]:
     stage.mkdir(parents=True)
     try:
         yield stage
-        if exists(target):
+        if exists(target, manifest):
             raise ArtifactError(f"{target} was committed by somebody else meanwhile")
         if target.exists():  # an uncommitted leftover
             target.rmtree()
-        _move(stage, target)
+        _move(stage, target, manifest)
     finally:
         if stage.exists():
             stage.rmtree()
 
 
-def _move(stage: epath.Path, target: epath.Path) -> None:
+def _move(stage: epath.Path, target: epath.Path, manifest: str) -> None:
     """Renames where that is atomic; elsewhere copies with the manifest last."""
     if "://" not in str(target):
         stage.rename(target)
         return
-    paths = sorted(walk(stage), key=lambda path: path == MANIFEST)
+    paths = sorted(walk(stage), key=lambda path: path == manifest)
     for path in paths:
         (target / path).parent.mkdir(parents=True, exist_ok=True)
         (stage / path).copy(target / path)

@@ -1,0 +1,43 @@
+"""What a served model promises: the export options, resolved against a dataset. Pure Python."""
+
+import dataclasses
+
+from framework import config
+from framework.schema import FIRST_VALUE, Schema
+
+
+@dataclasses.dataclass(frozen=True)
+class Contract:
+    """The numbers that graph, golden file, warm-up and manifest agree on.
+
+    Attributes:
+      target: oldest TensorFlow that must run the model, a key of target.TARGETS.
+      top_k: items returned per row.
+      max_history: latest ids of a row that the model is given.
+      batch_buckets: batch sizes that are compiled, rising.
+    """
+
+    target: str
+    top_k: int
+    max_history: int
+    batch_buckets: tuple[int, ...]
+
+
+def resolve(options: config.Export, schema: Schema) -> Contract:
+    """The contract. Raises ConfigError where the catalogue has fewer items than are to be returned.
+
+    The history is by default the longest in the dataset, rounded up to a power of two, so that a
+    dataset that grew a little keeps its shapes, and with them the server's compiled functions.
+    """
+    item = schema["item"]
+    items = item.size - FIRST_VALUE
+    config.check(
+        options.top_k <= items,
+        f"export.top_k is {options.top_k}, but the dataset has {items} items; give at most that",
+    )
+    return Contract(
+        target=options.target,
+        top_k=options.top_k,
+        max_history=options.max_history or 1 << (max(item.max_length, 1) - 1).bit_length(),
+        batch_buckets=options.batch_buckets,
+    )

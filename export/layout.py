@@ -1,0 +1,21 @@
+"""Where things lie: workdir/models/models.config, and inside models/NAME/VERSION. Pure Python."""
+
+from etils import epath
+
+MANIFEST = "assets.extra/export.json"
+"""The version's manifest (framework/artifact.py)."""
+WARMUP = "assets.extra/tf_serving_warmup_requests"
+"""Requests that a server replays before it calls the version available."""
+GOLDEN = "assets.extra/golden.json"
+"""Requests with the answers that JAX gives, for export.verify."""
+
+
+def models(workdir: epath.PathLike) -> epath.Path:
+    """The folder of all models; absolute, as servers need it."""
+    path = epath.Path(workdir) / "models"
+    return path if "://" in str(path) else epath.Path(path.absolute())
+
+
+def server_config(workdir: epath.PathLike) -> epath.Path:
+    """TF Serving's --model_config_file: which versions of which models are served."""
+    return models(workdir) / "models.config"

@@ -1,0 +1,228 @@
+"""Does a SavedModel answer as JAX did? To be run in a process of its own, which knows no JAX:
+
+    python -m export.verify models/NAME/VERSION
+
+The model is run as servers run it, through a v1 session. Every case of the golden file goes through
+both signatures, then every warm-up request. A score may differ by TOLERANCE, absolutely and
+relatively; an item may stand in another's place where their scores are that close.
+"""
+
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from etils import epath
+from tensorflow.core.protobuf import config_pb2, saved_model_pb2
+from tqdm import tqdm
+
+from export import warmup
+from export.error import ExportError
+from export.layout import GOLDEN
+from export.target import TARGETS
+
+TOLERANCE = 1e-5
+
+Signature = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""History [batch, length] → item [batch, k], score [batch, k]."""
+
+_PROGRESS = re.compile(r"(\d+)/(\d+) ")
+_BYTECODE = b"ML\xefR"
+_ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+def in_fresh_process(directory: epath.PathLike) -> str:
+    """Runs `verify` in a new process, on the CPU; returns its report. Raises ExportError."""
+    # XLA_FLAGS are meant for JAX; one that TensorFlow doesn't know would end the process.
+    # -P: the caller's working directory may hold a folder that is called like one of ours.
+    environment = os.environ | {
+        "XLA_FLAGS": "",
+        "PYTHONPATH": os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
+        "CUDA_VISIBLE_DEVICES": "-1",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
+    command = [sys.executable, "-P", "-m", "export.verify", os.fspath(directory)]
+    line = ""
+    with (
+        tempfile.TemporaryFile("w+", errors="replace") as log,
+        subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=log, text=True
+        ) as process,
+        tqdm(desc="verify", unit="case") as bar,
+    ):
+        for line in process.stdout or ():
+            if progress := _PROGRESS.match(line):
+                bar.total = int(progress[2])
+                bar.update(int(progress[1]) - bar.n)
+        code = process.wait()
+        log.seek(0)
+        last = "; ".join(log.read().strip().split("\n")[-3:])
+    if code == 0:
+        return line.strip()
+    if code == 1 and line:
+        raise ExportError(line.strip())
+    raise ExportError(f"the verification of {directory} ended with exit code {code}: {last}")
+
+
+def verify(directory: epath.PathLike) -> str:
+    """Holds a SavedModel against its golden file; returns what was checked, in one line.
+
+    Prints a line for each case that is done.
+
+    Raises ExportError that names the first case that differs, and by how much.
+    """
+    directory = epath.Path(directory)
+    golden = json.loads((directory / GOLDEN).read_text())
+    check_target(directory, golden["target"])
+    signatures = load(directory)
+    rows, worst = golden["rows"], 0.0
+    for number, case in enumerate(golden["cases"], 1):
+        chosen = [rows[index] for index in case["rows"]]
+        for name, kind, padding in (("serving_default", "values", b""), ("ids", "ids", 0)):
+            where = f"case {case['name']!r}, signature {name}"
+            history = _rectangle([row[kind] for row in chosen], padding)
+            item, score = _run(signatures[name], history, where)
+            expected = [row["answer"] for row in chosen]
+            worst = max(worst, compare(expected, kind, item, score, golden["k"], where))
+        print(f"{number}/{len(golden['cases'])} {case['name']}", flush=True)
+    requests = warmup.read(directory)
+    for number, request in enumerate(requests):
+        history = tf.make_ndarray(request.inputs["history"])
+        _run(signatures[request.model_spec.signature_name], history, f"warm-up request {number}")
+    return (
+        f"verified: {len(golden['cases'])} cases and {len(requests)} warm-up requests;"
+        f" largest difference of a score {worst:.1e}"
+    )
+
+
+def check_target(directory: epath.Path, target: str) -> None:
+    """Raises ExportError where the graph holds something that the target's TensorFlow can't read.
+
+    StableHLO's portable format begins with the version that it was written for.
+    """
+    limits = TARGETS[target]
+    for version, module in _programs(directory / "saved_model.pb"):
+        written_for = module.removeprefix(_BYTECODE)[1:].partition(b"\0")[0].decode()
+        if version > limits.calling_convention or written_for != f"StableHLO_v{limits.stablehlo}":
+            raise ExportError(
+                f"{directory} holds {written_for} with calling convention {version}; TensorFlow"
+                f" {target} reads StableHLO_v{limits.stablehlo} with {limits.calling_convention}"
+            )
+
+
+def _programs(path: epath.Path) -> list[tuple[int, bytes]]:
+    """Calling convention and StableHLO of every lowered function in a graph."""
+    model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    nodes = (
+        node
+        for meta in model.meta_graphs
+        for function in meta.graph_def.library.function
+        for node in function.node_def
+        if node.op == "XlaCallModule"
+    )
+    found = [(node.attr["version"].i, node.attr["module"].s) for node in nodes]
+    if not found:
+        raise ExportError(f"{path} holds no lowered function")
+    return found
+
+
+def load(directory: epath.PathLike) -> dict[str, Signature]:
+    """The signatures of a SavedModel, each as a callable of one v1 session."""
+    session = tf.compat.v1.Session(graph=tf.Graph())
+    with session.graph.as_default():
+        meta = tf.compat.v1.saved_model.loader.load(session, ["serve"], os.fspath(directory))
+    return {
+        name: session._make_callable_from_options(
+            config_pb2.CallableOptions(
+                feed=[definition.inputs["history"].name],
+                fetch=[definition.outputs[output].name for output in ("item", "score")],
+            )
+        )
+        for name, definition in meta.signature_def.items()
+        if not name.startswith("__")
+    }
+
+
+def compare(
+    expected: list[dict[str, Any]],
+    kind: str,
+    item: np.ndarray,
+    score: np.ndarray,
+    k: int,
+    where: str,
+) -> float:
+    """The largest absolute difference of a score. Raises ExportError at the first that is too far.
+
+    Args:
+      expected: per row the "scores", "values" and "ids" of the best items, more than k of them.
+      kind: "values" or "ids": what the items are.
+      item: items that came back, [batch, k].
+      score: their scores, [batch, k].
+      k: length of the lists.
+      where: the case, for the message.
+    """
+    shape = (len(expected), k)
+    if item.shape != shape or score.shape != shape:
+        raise ExportError(f"{where}: item {item.shape} and score {score.shape}, not {shape}")
+    worst = 0.0
+    for row, answer in enumerate(expected):
+        own = dict(zip(answer[kind], answer["scores"], strict=True))
+        found = [value.decode() if isinstance(value, bytes) else int(value) for value in item[row]]
+        for place, (value, got) in enumerate(zip(found, score[row].tolist(), strict=True)):
+            wanted = answer["scores"][place]
+            at = f"{where}, row {row}, place {place}"
+            if not _close(got, wanted):
+                raise ExportError(
+                    f"{at}: score {got:.7g}, JAX says {wanted:.7g}"
+                    f" (they differ by {abs(got - wanted):.2g})"
+                )
+            if value not in own or not _close(own[value], wanted):
+                raise ExportError(f"{at}: item {value!r}, JAX says {answer[kind][place]!r}")
+            worst = max(worst, abs(got - wanted))
+        named = [value for value in found if value]
+        if len(set(named)) < len(named):
+            raise ExportError(f"{where}, row {row}: an item appears twice")
+    return worst
+
+
+def _close(got: float, wanted: float) -> bool:
+    return abs(got - wanted) <= TOLERANCE * (1 + abs(wanted))
+
+
+def _rectangle(rows: list[list[Any]], padding: Any) -> np.ndarray:
+    """Rows of strings (as bytes) or ids, filled up to the longest."""
+    width = max(map(len, rows))
+    array = np.full((len(rows), width), padding, object if padding == b"" else np.int64)
+    for row, values in zip(array, rows, strict=True):
+        row[: len(values)] = [v.encode() if isinstance(v, str) else v for v in values]
+    return array
+
+
+def _run(signature: Signature, history: np.ndarray, where: str) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        return signature(history)
+    except tf.errors.OpError as error:
+        raise ExportError(f"{where}: {error.message.splitlines()[0]}") from error
+
+
+def main() -> None:
+    """Prints the report and exits with 0, or what differs and exits with 1."""
+    tf.get_logger().setLevel("ERROR")
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m export.verify models/NAME/VERSION")
+    try:
+        print(verify(sys.argv[1]))
+    except ExportError as error:
+        print(error)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

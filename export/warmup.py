@@ -1,0 +1,52 @@
+"""Warm-up requests, which a server replays before it calls a version available.
+
+One for each batch size that is compiled and each signature: without them the first request of each
+size would wait for the compiler.
+"""
+
+import numpy as np
+import tensorflow as tf
+from etils import epath
+from tensorflow_serving.apis.predict_pb2 import (
+    PredictRequest,  # pyright: ignore[reportAttributeAccessIssue]
+)
+from tensorflow_serving.apis.prediction_log_pb2 import (
+    PredictionLog,  # pyright: ignore[reportAttributeAccessIssue]
+    PredictLog,  # pyright: ignore[reportAttributeAccessIssue]
+)
+
+from export.layout import WARMUP
+from framework.schema import FIRST_VALUE, Vocabulary
+
+
+def write(
+    directory: epath.PathLike, name: str, vocabulary: Vocabulary, buckets: tuple[int, ...]
+) -> None:
+    """Writes the file WARMUP: TFRecords of PredictionLog."""
+    path = epath.Path(directory) / WARMUP
+    path.parent.mkdir(parents=True, exist_ok=True)
+    known: dict[str, object] = {
+        "serving_default": vocabulary.values[FIRST_VALUE].encode(),
+        "ids": np.int64(FIRST_VALUE),
+    }
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for bucket in buckets:
+            for signature, value in known.items():
+                request = PredictRequest()
+                request.model_spec.name = name
+                request.model_spec.signature_name = signature
+                history = tf.make_tensor_proto(np.full((bucket, 1), value))
+                request.inputs["history"].CopyFrom(history)
+                log = PredictionLog(predict_log=PredictLog(request=request))
+                writer.write(log.SerializeToString())
+
+
+def read(directory: epath.PathLike) -> list[PredictRequest]:
+    """The requests of a SavedModel directory; none where it has no such file."""
+    path = epath.Path(directory) / WARMUP
+    if not path.exists():
+        return []
+    return [
+        PredictionLog.FromString(record).predict_log.request
+        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
+    ]
