@@ -26,6 +26,8 @@ from export.stablehlo import Program
 from framework.schema import FIRST_VALUE, OUT_OF_VOCABULARY, PADDING, Vocabulary
 
 SIGNATURES = ("serving_default", "ids")
+PADDING_VALUES = {"serving_default": {"history": ""}, "ids": {"history": PADDING}}
+"""What lengthens a row without effect, by signature and input: for servers that merge requests."""
 
 Answer = dict[str, tf.Tensor]
 

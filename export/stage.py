@@ -22,7 +22,7 @@ from export import (
     warmup,
 )
 from export.error import ExportError
-from export.signatures import SIGNATURES
+from export.signatures import PADDING_VALUES, SIGNATURES
 from framework import config
 from framework.schema import Schema, Vocabulary
 
@@ -73,5 +73,6 @@ def export(
             config=model.identity(experiment),
             inputs=inputs,
             code=model.code(),
-            details=dataclasses.asdict(agreed) | {"signatures": list(SIGNATURES)},
+            details=dataclasses.asdict(agreed)
+            | {"signatures": list(SIGNATURES), "padding": PADDING_VALUES},
         )
