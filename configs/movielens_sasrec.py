@@ -15,7 +15,7 @@ def experiment() -> Experiment:
             format=Rdatasets(),
             columns=Columns(user="userId", item="movieId", time="timestamp"),
         ),
-        model=SasRec(),
-        optimizer=AdamW(),
-        trainer=Trainer(),
+        model=SasRec(dropout=0.2),
+        optimizer=AdamW(learning_rate=4e-3, warmup_steps=40),
+        trainer=Trainer(steps=300, evaluate_every=50, checkpoint_every=50),
     )

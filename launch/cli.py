@@ -135,7 +135,8 @@ def _run(name: str, chosen: str, overrides: list[str]) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     for room in ("beam", "framework", "export", "launch"):
         logging.getLogger(room).setLevel(logging.INFO)
-    logging.getLogger("absl").setLevel(logging.ERROR)  # would bury the progress bars
+    for chatty in ("absl", "apache_beam"):
+        logging.getLogger(chatty).setLevel(logging.ERROR)  # would bury the progress bars
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         options = tyro.cli(

@@ -86,16 +86,18 @@ def run(experiment: Experiment, workdir: epath.PathLike) -> epath.Path:
 def _export(
     experiment: Experiment, dataset: Dataset, trained: epath.Path, workdir: epath.PathLike
 ) -> epath.Path:
-    from export import stage
+    from export import model, quiet
     from framework import run
 
     manifest = artifact.read(trained, "run")
     inputs = {"run": manifest.version, **manifest.inputs}
-    published = stage.current(experiment, inputs=inputs, workdir=workdir)
+    published = model.current(experiment, inputs=inputs, workdir=workdir)
     if published is not None:
         _say("export", False, published)
         return published
     _say("export", True, epath.Path(workdir) / "models" / experiment.name)
+    with quiet.quiet():  # TensorFlow's native code greets
+        from export import stage
     _, _, parameters = run.load(trained)
     return stage.export(
         experiment,
