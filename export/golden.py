@@ -147,8 +147,15 @@ def _answers(
     padded = np.full((-(-len(prepared) // _BATCH) * _BATCH, length), PADDING, np.int32)
     for row, ids in zip(padded, prepared, strict=False):
         row[: len(ids)] = ids
-    with jax.default_device(jax.local_devices(backend="cpu")[0]):
-        answer = jax.jit(function)
+    try:
+        cpu = jax.local_devices(backend="cpu")[0]
+    except RuntimeError as error:
+        raise ExportError(
+            "JAX has no CPU device to compute the reference answers on; let JAX_PLATFORMS end in"
+            " ',cpu'"
+        ) from error
+    answer, parameters = jax.jit(function), jax.device_put(parameters, cpu)
+    with jax.default_device(cpu):
         results = [
             jax.device_get(answer(parameters, padded[start : start + _BATCH]))
             for start in range(0, len(padded), _BATCH)

@@ -6,10 +6,12 @@ The ranking is the evaluation's own (framework/ranking.py), so what is measured 
 from collections.abc import Callable
 from typing import Any, cast
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from export.error import ExportError
 from framework import config, ranking
 from framework import task as tasks
 from framework.schema import PADDING, Schema
@@ -39,3 +41,21 @@ def recommend(model: config.Model, schema: Schema, k: int) -> Recommend:
         return jnp.where(left, scores, LOWEST), jnp.where(left, ids, PADDING)
 
     return function
+
+
+def check_parameters(
+    model: config.Model, schema: Schema, parameters: dict[str, np.ndarray]
+) -> None:
+    """Raises ExportError where the parameters are not those of this model on this dataset."""
+    task = cast(tasks.Task, model)
+    key = jax.random.key(0)
+    expected = jax.eval_shape(lambda key: tasks.initialize(task, schema, key), key)
+    for path in sorted({*expected, *parameters}):
+        wanted, found = (
+            f"{table[path].dtype}{list(table[path].shape)}" if path in table else "missing"
+            for table in (expected, parameters)
+        )
+        if wanted != found:
+            raise ExportError(
+                f"the parameter {path} is {found} in the checkpoint and {wanted} in the model"
+            )

@@ -54,6 +54,7 @@ def export(
         raise ExportError(
             f"the item vocabulary has {len(vocabulary)} rows, the schema says {items}"
         )
+    recommend.check_parameters(experiment.model, schema, parameters)
     agreed = contract.resolve(experiment.export, schema)
     function = recommend.recommend(experiment.model, schema, agreed.top_k)
     program = stablehlo.lower(function, parameters, agreed.max_history, agreed.target)
