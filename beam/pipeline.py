@@ -134,20 +134,15 @@ class _Encode(apache_beam.DoFn):
     """Events with text → (bucket, events with codes)."""
 
     def process(self, element: pa.Table, users: pa.Table, items: pa.Table) -> Iterator[Bucketed]:
-        code = pl.int_range(pl.len(), dtype=pl.Int32)
-        user_codes = pl.DataFrame(users).lazy().select("value", "bucket", user_code=code)
-        item_codes = pl.DataFrame(items).lazy().select("value", item_code=code)
-        encoded = (
-            pl.DataFrame(element)
-            .lazy()
-            .join(user_codes, left_on="user", right_on="value")
-            .join(item_codes, left_on="item", right_on="value")
-            .select("bucket", "time", user="user_code", item="item_code")
-            .collect()
+        user = vocabulary.encode(element["user"], users["value"])
+        item = vocabulary.encode(element["item"], items["value"])
+        bucket = users["bucket"].to_numpy()[user]
+        encoded = pl.DataFrame(
+            {"user": user, "item": item, "time": element["time"], "bucket": bucket}
         )
         progress.advance("encode", after="read", rows=len(encoded))
-        for (bucket,), part in encoded.partition_by("bucket", as_dict=True).items():
-            yield int(bucket), part.drop("bucket").to_arrow()
+        for (key,), part in encoded.partition_by("bucket", as_dict=True).items():
+            yield int(key), part.drop("bucket").to_arrow()
 
 
 def _k_core(

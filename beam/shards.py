@@ -11,6 +11,9 @@ from etils import epath
 
 from beam.split import Events, Examples
 
+OPTIONS = "group_size:1,zstd:1"
+"""One block per chunk, so that reading it reads no other; level 1 writes twice as fast as 3."""
+
 
 def write(path: epath.Path, batch: pa.RecordBatch, block_rows: int) -> list[int]:
     """Writes examples in blocks of at most `block_rows`.
@@ -57,7 +60,7 @@ def _history(events: Events, examples: Examples) -> np.ndarray:
 
 def _write_local(path: str, batch: pa.RecordBatch, block_rows: int) -> list[int]:
     try:
-        writer = ArrayRecordWriter(path, "group_size:1")
+        writer = ArrayRecordWriter(path, OPTIONS)
         for record in _records(batch, block_rows):
             writer.write(record)
         writer.close()

@@ -66,7 +66,7 @@ def arrange(
       user_ids: by user code.
       item_ids: by item code.
     """
-    users = np.unique(user)
+    users = np.flatnonzero(np.bincount(user, minlength=len(order)))
     users = users[np.argsort(order[users], kind="stable")]
     place = np.zeros(len(order), np.int32)
     place[users] = np.arange(len(users), dtype=np.int32)

@@ -20,6 +20,10 @@ class TableCoder(coders.Coder):
         """The table that was encoded."""
         return pa.ipc.open_stream(encoded).read_all()
 
+    def estimate_size(self, value: pa.Table) -> int:
+        """Bytes in memory. Without this, Beam would encode a sample of the tables to know."""
+        return value.nbytes
+
     def is_deterministic(self) -> bool:
         """Never used as a key."""
         return False

@@ -10,6 +10,7 @@ import apache_beam
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from framework.schema import FIRST_VALUE, OUT_OF_VOCABULARY, Vocabulary
 
@@ -37,8 +38,10 @@ class CountValues(apache_beam.CombineFn):
         self, mutable_accumulator: list[pl.DataFrame], element: pa.Table
     ) -> list[pl.DataFrame]:
         """Adds a table's values."""
-        column = pl.Series("value", element[self._column])
-        counts = column.to_frame().group_by("value").agg(pl.len().cast(pl.Int64).alias("count"))
+        found, count = element[self._column].combine_chunks().value_counts().flatten()
+        if pa.types.is_dictionary(found.type):
+            found = found.dictionary_decode()
+        counts = pl.DataFrame({"value": found, "count": count})
         return self._tidy([*mutable_accumulator, counts])
 
     def merge_accumulators(self, accumulators: list[list[pl.DataFrame]]) -> list[pl.DataFrame]:
@@ -67,6 +70,14 @@ def codes(counts: pa.Table) -> pa.Table:
     if not counts.num_columns:
         return pa.table({"value": pa.array([], pa.large_string()), "count": pa.array([], "int64")})
     return pl.DataFrame(counts).sort("value").to_arrow()
+
+
+def encode(column: pa.ChunkedArray, values: pa.ChunkedArray) -> np.ndarray:
+    """Dictionary-encoded text → int32 codes: rows of `values`, which has them all."""
+    array = column.combine_chunks()
+    found = pc.index_in(array.dictionary.cast(values.type), values)
+    assert not found.null_count, "a value was not counted"
+    return found.to_numpy()[array.indices.to_numpy()]
 
 
 def checksums(values: pa.ChunkedArray) -> np.ndarray:

@@ -118,10 +118,9 @@ class Vocabulary:
 
     def write(self, path: epath.PathLike) -> None:
         """Writes one JSON array [value, count] a line; line = id."""
-        lines = (
-            json.dumps(row, ensure_ascii=False)
-            for row in zip(self.values, self.counts, strict=True)
-        )
+        encode = json.JSONEncoder(ensure_ascii=False).encode
+        rows = zip(self.values, self.counts, strict=True)
+        lines = (f"[{encode(value)}, {count}]" for value, count in rows)
         epath.Path(path).write_text("\n".join(lines) + "\n")
 
     @classmethod
