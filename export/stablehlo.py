@@ -26,9 +26,7 @@ PLATFORMS = ("cpu", "cuda")
 
 _RUNS_ANYWHERE = frozenset({"shape_assertion"})
 _REFUSED = (ValueError, TypeError, NotImplementedError, jax.errors.InconclusiveDimensionOperation)
-_PASSES = (
-    "builtin.module(func.func(stablehlo-legalize-composite-to-call),symbol-dce,strip-debuginfo)"
-)
+_PASSES = "builtin.module(func.func(stablehlo-legalize-composite-to-call),symbol-dce)"
 
 
 @dataclasses.dataclass(frozen=True)

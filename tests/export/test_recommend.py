@@ -1,0 +1,66 @@
+import jax
+import numpy as np
+import pytest
+
+from export import contract, recommend
+from export.error import ExportError
+from framework import task as tasks
+from framework.config import ConfigError, Export
+from framework.schema import Feature, Schema
+from tests.export.conftest import SIZE
+
+
+def expected(trained, history: list[int], k: int) -> tuple[list[int], np.ndarray]:
+    """Ids and scores by sorting in NumPy."""
+    model, schema = trained.experiment.model, trained.schema
+    module = tasks.merge(tasks.structure(model, schema), trained.parameters)
+    scores = np.asarray(model.scores(module, np.array([history + [0] * (64 - len(history))])))[0]
+    left = [item for item in range(2, SIZE) if item not in history]
+    best = sorted(left, key=lambda item: (-scores[item], item))[:k]
+    return best, scores[best]
+
+
+@pytest.mark.parametrize("history", [[5], [2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12], [1, 9, 1]])
+def test_the_best_unseen_items_are_recommended(trained, history):
+    function = jax.jit(recommend.recommend(trained.experiment.model, trained.schema, 10))
+    padded = np.array([history + [0] * (64 - len(history))], np.int32)
+    scores, ids = function(trained.parameters, padded)
+    best, values = expected(trained, history, 10)
+    assert ids[0].tolist() == best
+    np.testing.assert_allclose(scores[0], values, rtol=1e-5, atol=1e-6)
+
+
+def test_places_without_an_item_hold_padding_and_the_lowest_score(trained):
+    function = jax.jit(recommend.recommend(trained.experiment.model, trained.schema, 10))
+    history = np.array([[*range(2, SIZE - 3), *[0] * (64 - SIZE + 5)]], np.int32)
+    scores, ids = function(trained.parameters, history)
+    assert sorted(ids[0, :3].tolist()) == [SIZE - 3, SIZE - 2, SIZE - 1]
+    assert ids[0, 3:].tolist() == [0] * 7
+    assert scores[0, 3:].tolist() == [recommend.LOWEST] * 7
+    assert np.isfinite(np.asarray(scores)).all()
+
+
+def test_parameters_of_another_model_are_refused(trained):
+    model, schema = trained.experiment.model, trained.schema
+    fewer = {path: array for path, array in trained.parameters.items() if path != "norm/bias"}
+    with pytest.raises(
+        ExportError, match=r"norm/bias is missing in the checkpoint and float32\[8\]"
+    ):
+        recommend.check_parameters(model, schema, fewer)
+    wider = trained.parameters | {"norm/bias": np.zeros(9, np.float32)}
+    with pytest.raises(ExportError, match=r"norm/bias is float32\[9\] in the checkpoint"):
+        recommend.check_parameters(model, schema, wider)
+
+
+@pytest.mark.parametrize(("longest", "length"), [(1, 1), (2, 2), (40, 64), (64, 64), (65, 128)])
+def test_the_history_is_a_power_of_two_by_default(longest, length):
+    schema = Schema((Feature("item", "item", "int32", True, "item", 50, longest),))
+    assert contract.resolve(Export(), schema).max_history == length
+    assert contract.resolve(Export(max_history=7), schema).max_history == 7
+
+
+def test_a_list_longer_than_the_catalogue_is_refused():
+    schema = Schema((Feature("item", "item", "int32", True, "item", 12, 5),))
+    assert contract.resolve(Export(top_k=10), schema).top_k == 10
+    with pytest.raises(ConfigError, match=r"export\.top_k is 11.*10 items"):
+        contract.resolve(Export(top_k=11), schema)

@@ -1,0 +1,74 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.extend.mlir.dialects import stablehlo as dialect
+from jax.interpreters import mlir
+
+from export import recommend, stablehlo
+from export.error import ExportError
+from export.target import TARGETS
+
+
+def as_text(module: bytes) -> str:
+    with mlir.make_ir_context() as context:
+        return str(dialect.deserialize_portable_artifact(context, module))
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_module_is_written_for_the_target(trained, target):
+    function = recommend.recommend(trained.experiment.model, trained.schema, 10)
+    before = jax.config.jax_export_calling_convention_version
+    program = stablehlo.lower(function, trained.parameters, 64, target)
+    assert jax.config.jax_export_calling_convention_version == before
+    assert program.module.startswith(b"ML\xefR\rStableHLO_v" + TARGETS[target].stablehlo.encode())
+    assert program.calling_convention == TARGETS[target].calling_convention
+    assert program.shapes == ((None, 10), (None, 10))
+    assert program.platforms == ("CPU", "CUDA")
+
+
+def test_composites_are_inlined_and_source_paths_left_out(trained):
+    function = recommend.recommend(trained.experiment.model, trained.schema, 10)
+    module = stablehlo.lower(function, trained.parameters, 64, "2.18").module
+    text = as_text(module)
+    assert "stablehlo.dot_general" in text
+    assert "composite" not in text
+    assert b"ranking.py" not in module
+
+
+def test_the_weights_are_arguments_in_a_named_order():
+    parameters = {"b": np.ones((64, 3), np.float32), "a": np.ones((64, 100), np.float32)}
+    program = stablehlo.lower(
+        lambda weights, ids: (ids @ weights["a"], ids @ weights["b"]), parameters, 64, "2.18"
+    )
+    assert program.weights == ("a", "b")
+    assert program.shapes == ((None, 100), (None, 3))
+    assert len(program.module) < 4000, "the weights are in the module"
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda _, ids: (jnp.linalg.qr(ids[:, :, None] * 1.0)[0],), "geqrf"),
+        (lambda _, ids: (jax.lax.approx_max_k(ids * 1.0, 3)[0],), r"ApproxTopK.*test_stablehlo"),
+        (lambda _, ids: (ids.reshape(3, -1),), "free batch size.*divide"),
+        (lambda _, ids: (ids if ids.shape[0] > 3 else -ids,), "free batch size.*inconclusive"),
+        (lambda _, ids: (ids @ jnp.ones((3, 3)),), r"free batch size.*\(64,\) and \(3,\)"),
+    ],
+    ids=["lapack", "approximate", "divides", "compares", "mismatch"],
+)
+def test_what_a_server_cannot_run_is_refused_by_name(function, message):
+    with pytest.raises(ExportError, match=message) as caught:
+        stablehlo.lower(function, {}, 64, "2.18")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_operation_newer_than_the_target_is_refused():
+    def function(_, ids):
+        return (ids.astype(jnp.float4_e2m1fn).astype(jnp.float32),)
+
+    stablehlo.lower(function, {}, 64, "2.21")
+    with pytest.raises(
+        ExportError, match=r"StableHLO 1\.7\.0 \(TensorFlow 2\.18\).*export\.target"
+    ):
+        stablehlo.lower(function, {}, 64, "2.18")

@@ -1,0 +1,91 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from etils import epath
+
+from export import model, saved_model, stage, warmup
+from export.error import ExportError
+from framework import artifact
+from framework.config import ConfigError
+from framework.schema import Vocabulary
+
+INPUTS = {"run": "r1", "dataset": "d1"}
+
+
+def export(trained, workdir, **changes) -> epath.Path:
+    given = {
+        "schema": trained.schema,
+        "vocabulary": trained.vocabulary,
+        "parameters": trained.parameters,
+        "inputs": INPUTS,
+        "workdir": workdir,
+    }
+    return stage.export(changes.pop("experiment", trained.experiment), **(given | changes))
+
+
+def test_the_manifest_says_where_the_model_comes_from(trained, published):
+    manifest = artifact.read(published, "model", manifest="assets.extra/export.json")
+    assert manifest.inputs == INPUTS
+    assert manifest.name == "small"
+    assert manifest.details["target"] == "2.18"
+    assert manifest.details["top_k"] == 10
+    assert manifest.details["max_history"] == 64
+    assert manifest.details["batch_buckets"] == [1, 2, 5]
+    assert manifest.details["signatures"] == ["serving_default", "ids"]
+
+
+def test_a_model_is_current_as_long_as_nothing_it_is_made_of_changes(trained, workdir, published):
+    experiment = trained.experiment
+    assert model.current(experiment, inputs=INPUTS, workdir=workdir) == published
+    other = INPUTS | {"run": "r2"}
+    assert model.current(experiment, inputs=other, workdir=workdir) is None
+    options = dataclasses.replace(experiment.export, top_k=9)
+    changed = dataclasses.replace(experiment, export=options)
+    assert model.current(changed, inputs=INPUTS, workdir=workdir) is None
+    assert model.current(experiment, inputs=INPUTS, workdir=workdir / "new") is None
+
+
+def test_each_bucket_and_signature_has_a_warm_up_request(published):
+    found = {
+        (request.model_spec.signature_name, request.inputs["history"].tensor_shape.dim[0].size)
+        for request in warmup.read(published)
+    }
+    assert found == {(name, size) for name in ("serving_default", "ids") for size in (1, 2, 5)}
+
+
+def test_a_failed_verification_publishes_nothing(trained, tmp_path, monkeypatch):
+    write = saved_model.write
+
+    def write_altered(directory, program, parameters, *arguments):
+        altered = parameters | {"item/embedding": parameters["item/embedding"] * 1.001}
+        write(directory, program, altered, *arguments)
+
+    monkeypatch.setattr(saved_model, "write", write_altered)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    # Flags of the accelerator must not reach TensorFlow, which ends at one that it doesn't know.
+    monkeypatch.setenv("XLA_FLAGS", "--xla_no_such_flag=1")
+    with pytest.raises(ExportError, match=r"^case '.*', signature .* row 0.*JAX says"):
+        export(trained, tmp_path / "workdir")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("fault", ["list", "vocabulary", "not finite", "parameters"])
+def test_bad_input_is_one_sentence_and_publishes_nothing(trained, tmp_path, fault):
+    experiment = trained.experiment
+    longer = dataclasses.replace(experiment.export, top_k=99)
+    words = Vocabulary(trained.vocabulary.values[:-1], trained.vocabulary.counts[:-1])
+    diverged = {path: np.full_like(a, np.nan) for path, a in trained.parameters.items()}
+    changes, message = {
+        "list": (
+            {"experiment": dataclasses.replace(experiment, export=longer)},
+            r"export\.top_k is 99, but the dataset has 48 items",
+        ),
+        "vocabulary": ({"vocabulary": words}, "has 49 rows, the schema says 50"),
+        "not finite": ({"parameters": diverged}, "not finite"),
+        "parameters": ({"parameters": {}}, "missing in the checkpoint"),
+    }[fault]
+    with pytest.raises((ExportError, ConfigError), match=message):
+        export(trained, tmp_path, **changes)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,132 @@
+import json
+import pathlib
+import shutil
+
+import numpy as np
+import pytest
+
+from export import contract, recommend, saved_model, stablehlo, verify
+from export.error import ExportError
+from export.layout import GOLDEN
+from framework import artifact
+
+
+@pytest.fixture
+def rewritten(trained, published, tmp_path):
+    """The published model, written anew from other parameters or for another target."""
+
+    def rewrite(parameters=None, target: str = "2.18") -> pathlib.Path:
+        agreed = contract.resolve(trained.experiment.export, trained.schema)
+        function = recommend.recommend(trained.experiment.model, trained.schema, agreed.top_k)
+        program = stablehlo.lower(function, trained.parameters, agreed.max_history, target)
+        values = trained.parameters if parameters is None else parameters
+        saved_model.write(tmp_path / "m", program, values, trained.vocabulary, agreed)
+        shutil.copytree(published / "assets.extra", tmp_path / "m" / "assets.extra")
+        return tmp_path / "m"
+
+    return rewrite
+
+
+def test_a_published_model_can_be_verified_again(published):
+    report = verify.verify(published)
+    assert "20 cases and 6 warm-up requests" in report
+
+
+def test_the_golden_requests_cover_the_edges_and_every_batch_size(published):
+    golden = json.loads((published / GOLDEN).read_text())
+    names = [case["name"] for case in golden["cases"]]
+    for size in (1, 2, 3, 5, 6, 11):
+        assert f"a batch of {size}" in names
+    assert {
+        "no history",
+        "a history of unknown values only",
+        "padding in the middle",
+        "a history longer than 64",
+        "every item seen",
+        "a batch of 3 without columns",
+    } <= set(names)
+    assert max(len(row["ids"]) for row in golden["rows"]) > 64
+
+
+def test_one_altered_weight_is_found_and_measured(rewritten, trained):
+    path = "blocks/0/down/bias"
+    altered = trained.parameters[path].copy()
+    altered[3] += 1e-3
+    model = rewritten(trained.parameters | {path: altered})
+    with pytest.raises(
+        ExportError, match=r"case 'no history', signature serving_default, row 0, .*differ by"
+    ):
+        verify.verify(model)
+
+
+def test_a_swapped_vocabulary_is_found(rewritten, trained, published):
+    model = rewritten()
+    golden = json.loads((model / GOLDEN).read_text())
+    answer = golden["rows"][golden["cases"][3]["rows"][0]]["answer"]
+    answer["values"][0], answer["values"][1] = answer["values"][1], answer["values"][0]
+    (model / GOLDEN).write_text(json.dumps(golden))
+    with pytest.raises(ExportError, match=r"'one item', signature serving_default.*JAX says"):
+        verify.verify(model)
+
+
+def test_a_module_for_a_later_tensorflow_is_refused(rewritten):
+    with pytest.raises(ExportError, match=r"StableHLO_v1\.13\.7.*TensorFlow 2\.18 reads"):
+        verify.verify(rewritten(target="2.21"))
+
+
+def test_a_process_that_dies_is_reported(tmp_path, monkeypatch):
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho 3/9 a case; echo out of luck >&2; kill -9 $$\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(verify.sys, "executable", str(python))
+    with pytest.raises(ExportError, match="ended with exit code -9: out of luck"):
+        verify.in_fresh_process(tmp_path)
+
+
+ANSWER = {"values": ["a", "b", "c", "d"], "ids": [2, 3, 4, 5], "scores": [3.0, 2.0, 2.0, 1.0]}
+
+
+def compare(items: list[str], scores: list[float]) -> float:
+    item = np.array([[item.encode() for item in items]], object)
+    return verify.compare([ANSWER], "values", item, np.array([scores], np.float32), 3, "here")
+
+
+def test_scores_within_the_tolerance_pass():
+    assert compare(["a", "b", "c"], [3.0, 2.0, 2.0]) == 0
+    assert compare(["a", "b", "c"], [3.00003, 2.0, 2.0]) == pytest.approx(3e-5, rel=0.01)
+
+
+def test_ties_may_be_broken_otherwise():
+    compare(["a", "c", "b"], [3.0, 2.0, 2.0])
+    answer = ANSWER | {"scores": [3.0, 2.0, 1.0, 1.0]}
+    item = np.array([[b"a", b"b", b"d"]], object)
+    verify.compare([answer], "values", item, np.array([[3.0, 2.0, 1.0]]), 3, "here")
+
+
+@pytest.mark.parametrize(
+    ("items", "scores", "message"),
+    [
+        (["a", "b", "c"], [3.0, 2.0001, 2.0], r"row 0, place 1: score 2\.0001, JAX says 2 "),
+        (["a", "b", "c"], [float("nan"), 2.0, 2.0], "place 0: score nan"),
+        (["b", "a", "c"], [3.0, 2.0, 2.0], "place 0: item 'b', JAX says 'a'"),
+        (["a", "b", "x"], [3.0, 2.0, 2.0], "place 2: item 'x', JAX says 'c'"),
+        (["a", "b", "b"], [3.0, 2.0, 2.0], "twice"),
+        (["a", "b"], [3.0, 2.0], r"\(1, 2\).*not \(1, 3\)"),
+    ],
+)
+def test_what_differs_is_named(items, scores, message):
+    with pytest.raises(ExportError, match=message):
+        compare(items, scores)
+
+
+def test_the_manifest_lists_every_file(published):
+    manifest = artifact.read(published, "model", manifest="assets.extra/export.json")
+    listed = {file.path for file in manifest.files} | {"assets.extra/export.json"}
+    assert listed == set(artifact.walk(published))
+    assert {
+        "saved_model.pb",
+        "fingerprint.pb",
+        "assets/item_values.tensor",
+        "assets.extra/golden.json",
+        "assets.extra/tf_serving_warmup_requests",
+    } <= listed
