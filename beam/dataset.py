@@ -1,17 +1,22 @@
 """Raw data → dataset: the stage that the command line calls."""
 
 import json
+import threading
+from collections.abc import Sequence
 from typing import Any
 
 import apache_beam
 from apache_beam.options.pipeline_options import PipelineOptions
-from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from etils import epath
 
 from beam import pipeline, progress, source
 from beam.error import DataError, restored
 from framework import artifact, config
 from framework.config import ConfigError
+
+PATIENCE = 60.0
+"""Seconds that a pipeline has to stop after Ctrl-C, before its files are removed."""
 
 
 def directory(data: config.Data, workdir: epath.PathLike) -> epath.Path:
@@ -59,8 +64,8 @@ def build(
         # Pinned: plain DirectRunner may choose another engine, and behave differently.
         graph = apache_beam.Pipeline(runner=FnApiRunner(), options=options)
         pipeline.assemble(graph, data, files, str(stage))
-        with restored(), progress.shown(source.shares(data, files)):
-            graph.run().wait_until_finish()
+        with restored():
+            _run(graph, source.shares(data, files))
         details = json.loads((stage / pipeline.SUMMARY).read_text())
         (stage / pipeline.SUMMARY).unlink()
         _check(data, details, stage)
@@ -68,6 +73,27 @@ def build(
             stage, name=data.name, version=target.name, details=details, **_identity(data)
         )
     return target
+
+
+def _run(graph: apache_beam.Pipeline, shares: Sequence[float]) -> None:
+    """Runs the pipeline, in a thread: a Ctrl-C inside of Beam would leave it hanging."""
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            graph.run().wait_until_finish()
+        except BaseException as error:
+            errors.append(error)
+
+    worker = threading.Thread(target=work, daemon=True)
+    try:
+        with progress.shown(shares):
+            worker.start()
+            worker.join()
+    finally:
+        worker.join(PATIENCE)  # after Ctrl-C it still writes, until its next report
+    if errors:
+        raise errors[0]
 
 
 def _check(data: config.Data, details: dict[str, Any], stage: epath.Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
+from pyarrow import csv as arrow_csv
 
 from beam.error import DataError
 from beam.rows import Rejected, Rows, locate
@@ -38,7 +38,7 @@ def read(file: str, format: Csv, columns: Columns) -> Iterator[Rows]:
         done = 0
         try:
             for rows in _parse(file, format, names, roles, "utf8"):
-                done = max(done, *rows.numbers[-1:])
+                done = int(rows.numbers[-1]) if len(rows.numbers) else done
                 yield rows
         except pa.ArrowInvalid as error:
             if "Expected" not in str(error):
@@ -55,10 +55,11 @@ def read(file: str, format: Csv, columns: Columns) -> Iterator[Rows]:
 
 def _header(file: str, delimiter: str) -> list[str]:
     with Stream(file) as stream:
-        text = io.TextIOWrapper(stream.bytes, encoding="utf-8-sig", newline="")
+        # Rows that follow may be no UTF-8: they are none of the header's business.
+        text = io.TextIOWrapper(stream.bytes, "utf-8-sig", "surrogateescape", newline="")
         for names in csv.reader(text, delimiter=delimiter):
             if names:
-                return names
+                return [name.encode().decode() for name in names]
     raise DataError(f"{file} is empty; data.format.header asks for a row with the column names")
 
 
@@ -69,22 +70,22 @@ def _parse(
     next_row = 0 if format.header else 1
     ragged: list[Rejected] = []
 
-    def reject(row: pa.csv.InvalidRow) -> str:
+    def reject(row: arrow_csv.InvalidRow) -> str:
         number = row.number - 1 if format.header else row.number
         ragged.append(Rejected(number, RAGGED, _text(row.text.encode(encoding))))
         return "skip"
 
     with Stream(file) as stream:
         # Without threads, as only then the parser knows the number of a ragged row.
-        batches = pa.csv.open_csv(
+        batches = arrow_csv.open_csv(
             stream.bytes,
-            read_options=pa.csv.ReadOptions(
+            read_options=arrow_csv.ReadOptions(
                 use_threads=False, block_size=BLOCK_BYTES, column_names=names, encoding=encoding
             ),
-            parse_options=pa.csv.ParseOptions(
+            parse_options=arrow_csv.ParseOptions(
                 delimiter=format.delimiter, newlines_in_values=True, invalid_row_handler=reject
             ),
-            convert_options=pa.csv.ConvertOptions(
+            convert_options=arrow_csv.ConvertOptions(
                 check_utf8=False, column_types=dict.fromkeys(names, pa.binary())
             ),
         )

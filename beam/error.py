@@ -59,5 +59,6 @@ def restored() -> Iterator[None]:
 
 
 def _unmarked(record: logging.LogRecord) -> bool:
-    """Beam logs each exception with its traceback: not the ones that the caller will raise."""
-    return not _MARKED.search(record.getMessage())
+    """Beam logs each exception with its traceback: not the ones that the caller knows of."""
+    message = record.getMessage()
+    return not _MARKED.search(message) and "beam.progress.Cancelled" not in message

@@ -45,21 +45,17 @@ def parse(rows: Rows, file: str, position: int) -> tuple[pa.Table, list[Rejected
         time, time_checks = microseconds(rows.columns["time"], file)
     else:
         time, time_checks = position + rows.numbers, []
-    events = pa.table(
-        {
-            "user": user.dictionary_encode(),
-            "item": item.dictionary_encode(),
-            "time": pa.array(time, pa.int64()),
-        }
-    )
-    rejected, good = list(rows.rejected), np.ones(len(events), bool)
+    events = {"user": user, "item": item, "time": pa.array(time, pa.int64())}
+    rejected, good = list(rows.rejected), np.ones(len(time), bool)
     for reason, mask in (*user_checks, *item_checks, *time_checks):
         for at in np.flatnonzero(mask & good):
             rejected.append(Rejected(int(rows.numbers[at]), reason, rows.raw(int(at))))
         good &= ~mask
     if not good.all():
-        events = events.filter(pa.array(good))
-    return events, sorted(rejected, key=lambda row: row.row)
+        events = {role: values.filter(pa.array(good)) for role, values in events.items()}
+    for role in ("user", "item"):
+        events[role] = events[role].dictionary_encode()
+    return pa.table(events), sorted(rejected, key=lambda row: row.row)
 
 
 def text(values: pa.Array, role: str, file: str) -> tuple[pa.Array, Checks]:
@@ -86,7 +82,7 @@ def text(values: pa.Array, role: str, file: str) -> tuple[pa.Array, Checks]:
             " text or whole numbers"
         )
     values = values.cast(pa.string())
-    missing = _to_mask(pc.equal(pc.fill_null(pc.binary_length(values), 0), 0))
+    missing = (pl.Series(values).str.len_bytes().fill_null(0) == 0).to_numpy()
     checks.append((f"missing {role}", missing))
     return values, _failed(checks)
 
@@ -149,12 +145,10 @@ def _decode(values: pa.Array) -> tuple[pa.Array, np.ndarray]:
     try:
         return values.cast(pa.string()), np.zeros(len(values), bool)
     except pa.ArrowInvalid:
-        decoded = [
-            None if value is None else value.decode("utf-8", "replace")
-            for value in values.to_pylist()
-        ]
-    text = pa.array(decoded, pa.string())
-    return text, _to_mask(pc.not_equal(text.cast(pa.binary()), values).fill_null(False))
+        raw = [b"" if value is None else value for value in values.to_pylist()]
+        decoded = [value.decode("utf-8", "replace") for value in raw]
+        bad = [text.encode() != value for text, value in zip(decoded, raw, strict=True)]
+        return pa.array(decoded, pa.string()), np.array(bad, bool)
 
 
 def _is_text(type: pa.DataType) -> bool:

@@ -11,6 +11,9 @@ One worker must be able to hold the distinct values of a feature, one bucket's e
 k-core is on, 16 bytes for every event.
 """
 
+import collections
+import contextlib
+import dataclasses
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -19,7 +22,7 @@ import apache_beam
 import numpy as np
 import polars as pl
 import pyarrow as pa
-from apache_beam.pvalue import AsList, AsSingleton, PCollection, TaggedOutput
+from apache_beam.pvalue import AsList, AsSingleton, TaggedOutput
 from etils import epath
 
 from beam import progress, shards, summary, table_coder, vocabulary
@@ -38,6 +41,8 @@ POSITION_BITS = 40
 """Without a time column, an event's time is its file's number, then its row in so many bits."""
 
 Bucketed = tuple[int, pa.Table]
+Node = Any
+"""A PCollection; Beam types the results of its operators more loosely than its arguments."""
 
 assert table_coder.TableCoder  # imported to register it
 
@@ -91,29 +96,27 @@ class _Read(apache_beam.DoFn):
             yield from self._read(number, file)
 
     def _read(self, number: int, file: str) -> Iterator[Any]:
-        rows, reasons, letters = 0, {}, None
         path = epath.Path(self._stage) / "rejected" / f"part-{number:05}-of-{self._files:05}.jsonl"
-        try:
+        rows, reasons = 0, collections.Counter()
+        with contextlib.ExitStack() as stack:
+            letters = None
             for batch in read(file, self._data):
                 events, rejected = parse(batch, file, number << POSITION_BITS)
                 if rejected and letters is None:
                     path.parent.mkdir(parents=True, exist_ok=True)
-                    letters = path.open("w")
+                    letters = stack.enter_context(path.open("w"))
                 for row in rejected:
-                    reasons[row.reason] = reasons.get(row.reason, 0) + 1
-                    letter = {"file": file, "row": row.row, "reason": row.reason, "raw": row.raw}
-                    letters.write(json.dumps(letter, ensure_ascii=False) + "\n")
+                    letter = {"file": file, **dataclasses.asdict(row)}
+                    print(json.dumps(letter, ensure_ascii=False), file=letters)
+                reasons.update(row.reason for row in rejected)
                 rows += len(events) + len(rejected)
                 progress.read(number, batch.fraction, len(events) + len(rejected), len(events))
                 if len(events):
                     yield events
-        finally:
-            if letters is not None:
-                letters.close()
-        yield TaggedOutput("counts", summary.ReadCounts(rows, reasons))
+        yield TaggedOutput("counts", summary.ReadCounts(rows, dict(reasons)))
 
 
-def _codes(events: PCollection, feature: str) -> PCollection:
+def _codes(events: Node, feature: str) -> Node:
     """One table (value, count) of a feature, row = code."""
     return (
         events
@@ -145,9 +148,7 @@ class _Encode(apache_beam.DoFn):
             yield int(key), part.drop("bucket").to_arrow()
 
 
-def _k_core(
-    encoded: PCollection, users: PCollection, items: PCollection, data: Data
-) -> tuple[PCollection, PCollection]:
+def _k_core(encoded: Node, users: Node, items: Node, data: Data) -> tuple[Node, Node]:
     """Tables with the column "count" of kept events, by user code and by item code."""
     if data.min_user_events == 1 and data.min_item_events == 1:
         return users, items
@@ -182,8 +183,8 @@ class _KCore(apache_beam.DoFn):
 
 
 def _number(
-    feature: str, codes: PCollection, counts: PCollection, max_values: int | None, stage: str
-) -> tuple[PCollection, PCollection]:
+    feature: str, codes: Node, counts: Node, max_values: int | None, stage: str
+) -> tuple[Node, Node]:
     """A table with the column "id" by code, and summary.VocabularyTotals."""
     nothing = pa.table({"count": pa.array([], pa.int64())})
     return codes | f"number {feature}s" >> apache_beam.ParDo(
@@ -210,9 +211,7 @@ class _Number(apache_beam.DoFn):
         yield TaggedOutput("totals", totals)
 
 
-def _cuts(
-    encoded: PCollection, ids: tuple[AsSingleton, AsSingleton], split: GlobalTime
-) -> AsSingleton:
+def _cuts(encoded: Node, ids: tuple[AsSingleton, AsSingleton], split: GlobalTime) -> AsSingleton:
     """The two points in time of a global split, over the kept events."""
     return AsSingleton(
         encoded

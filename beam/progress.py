@@ -11,10 +11,11 @@ from tqdm import tqdm
 
 _lock = threading.Lock()
 _shown: "_Bars | None" = None
+_cancelled = threading.Event()
 
 
 class Cancelled(Exception):
-    """The caller has gone: a worker that still runs has nobody to work for."""
+    """The caller has gone, and a worker that still runs shall stop."""
 
 
 class _Bars:
@@ -38,12 +39,16 @@ class _Bars:
 def shown(shares: Sequence[float]) -> Iterator[None]:
     """Shows bars while the block runs; `shares` are the files' parts of all the input.
 
-    Afterwards a worker thread that still runs is stopped at its next report.
+    Where the block is left by an exception, a worker that still runs stops at its next report.
     """
     global _shown
+    _cancelled.clear()
     _shown = bars = _Bars(shares)
     try:
         yield
+    except BaseException:
+        _cancelled.set()
+        raise
     finally:
         with _lock:
             _shown = None
@@ -53,6 +58,7 @@ def shown(shares: Sequence[float]) -> Iterator[None]:
 
 def read(file: int, fraction: float, rows: int, passed: int) -> None:
     """Reports rows that were read; so far the `fraction` of a file. Their total is estimated."""
+    _stop_if_cancelled()
     with _lock:
         if _shown is None:
             return
@@ -64,6 +70,12 @@ def read(file: int, fraction: float, rows: int, passed: int) -> None:
 
 def advance(stage: str, after: str, rows: int) -> None:
     """Reports rows of a stage, whose total is what the stage `after` let through."""
+    _stop_if_cancelled()
     with _lock:
         if _shown is not None:
             _shown.advance(stage, rows, _shown.passed.get(after), rows)
+
+
+def _stop_if_cancelled() -> None:
+    if _cancelled.is_set():
+        raise Cancelled

@@ -34,7 +34,8 @@ class Rows:
     Attributes:
       columns: role ("user", "item", "time") → raw values, of the type that the file has.
       numbers: int64, the rows' numbers in the file (see Rejected.row).
-      raw: position in the columns → the row as a JSON value; asked for rejected rows only.
+      raw: position in the columns → the row as a JSON value; for rejected rows, and only until
+        the next Rows are asked for.
       rejected: rows that could not be divided into columns; they are in none.
       fraction: the part of the file that has been read, from 0 to 1.
     """

@@ -6,6 +6,7 @@ never depends on the order of the raw rows.
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
@@ -83,7 +84,7 @@ def arrange(
     )
 
 
-def examples(split: Split, events: Events, cuts: tuple[int, int] | None) -> dict[str, Examples]:
+def examples(split: Split, events: Events, cuts: Sequence[int] | None) -> dict[str, Examples]:
     """The examples of each split; `cuts` are the two points of GlobalTime."""
     match split:
         case LeaveOneOut():

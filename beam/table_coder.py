@@ -2,6 +2,7 @@
 
 import pyarrow as pa
 from apache_beam import coders
+from apache_beam.coders import typecoders
 
 
 class TableCoder(coders.Coder):
@@ -39,4 +40,4 @@ class TableCoder(coders.Coder):
         return hash(type(self))
 
 
-coders.registry.register_coder(pa.Table, TableCoder)
+typecoders.registry.register_coder(pa.Table, TableCoder)

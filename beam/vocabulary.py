@@ -10,7 +10,6 @@ import apache_beam
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from framework.schema import FIRST_VALUE, OUT_OF_VOCABULARY, Vocabulary
 
@@ -73,10 +72,13 @@ def codes(counts: pa.Table) -> pa.Table:
 
 
 def encode(column: pa.ChunkedArray, values: pa.ChunkedArray) -> np.ndarray:
-    """Dictionary-encoded text → int32 codes: rows of `values`, which has them all."""
+    """Dictionary-encoded text → int32 codes: rows of `values`, which holds all of the text."""
     array = column.combine_chunks()
-    found = pc.index_in(array.dictionary.cast(values.type), values)
-    assert not found.null_count, "a value was not counted"
+    coded = pl.DataFrame({"value": values}).with_columns(
+        code=pl.int_range(pl.len(), dtype=pl.Int32)
+    )
+    distinct = pl.DataFrame({"value": array.dictionary})
+    found = distinct.join(coded, on="value", how="left", maintain_order="left")["code"]
     return found.to_numpy()[array.indices.to_numpy()]
 
 

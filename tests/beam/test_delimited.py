@@ -1,0 +1,114 @@
+import gzip
+import pathlib
+
+import numpy as np
+import pytest
+
+from beam import delimited
+from beam.error import DataError
+from beam.rows import Rejected
+from framework.config import Columns, ConfigError, Csv
+
+COMMA, COLUMNS = Csv(), Columns()
+
+
+def _read(path: pathlib.Path, content: bytes, format: Csv = COMMA, columns: Columns = COLUMNS):
+    path.write_bytes(content)
+    users, items, numbers, rejected = [], [], [], []
+    for rows in delimited.read(str(path), format, columns):
+        users += rows.columns["user"].to_pylist()
+        items += rows.columns["item"].to_pylist()
+        numbers += rows.numbers.tolist()
+        rejected += rows.rejected
+        assert 0 <= rows.fraction <= 1
+    return users, items, numbers, rejected
+
+
+def test_quotes_delimiter_and_newlines_in_fields(tmp_path):
+    content = b'\xef\xbb\xbfitem;x;user;time\r\n"a;""b""\nc";1;u;5\r\n\r\nd;2;v;6'
+    users, items, numbers, rejected = _read(tmp_path / "a.csv", content, Csv(delimiter=";"))
+    assert users == [b"u", b"v"]
+    assert items == [b'a;"b"\nc', b"d"]
+    assert numbers == [1, 2]  # neither the header nor the blank line is a row
+    assert rejected == []
+
+
+def test_names_instead_of_a_header(tmp_path):
+    format = Csv(delimiter=" ", header=False, names=("user", "item"))
+    users, _, numbers, rejected = _read(
+        tmp_path / "a.txt", b"1 2\n3 4 5\n6 7\n", format, Columns(time=None)
+    )
+    assert users == [b"1", b"6"]
+    assert numbers == [1, 3]
+    assert rejected == [Rejected(2, "wrong number of fields", "3 4 5")]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_ragged_rows_keep_their_numbers_over_blocks(tmp_path, monkeypatch, packed):
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", 64)
+    lines = [b"u,i,1" if row % 7 else b"u,%d" % row for row in range(1, 61)]
+    content = b"user,item,time\n" + b"\n".join(lines)
+    path = tmp_path / ("a.csv.gz" if packed else "a.csv")
+    _, _, numbers, rejected = _read(path, gzip.compress(content) if packed else content)
+    assert numbers == [row for row in range(1, 61) if row % 7]
+    assert [row.row for row in rejected] == [7, 14, 21, 28, 35, 42, 49, 56]
+    assert rejected[1].raw == "u,14"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_ragged_row_that_is_no_utf8(tmp_path, monkeypatch):
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", 64)
+    lines = [b"\xc3\xbc%d,i,1" % row for row in range(1, 31)]
+    lines[3], lines[19] = b"short", b"\xff"
+    users, _, numbers, rejected = _read(
+        tmp_path / "a.csv", b"\xef\xbb\xbfuser,item,time\n" + b"\n".join(lines)
+    )
+    assert users == [f"ü{row}".encode() for row in range(1, 31) if row not in (4, 20)]
+    assert numbers == [row for row in range(1, 31) if row not in (4, 20)]
+    assert [(row.row, row.raw) for row in rejected] == [(4, "short"), (20, "\\xff")]
+
+
+def test_raw_rows_have_all_columns(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"user,item,note,time\nu,i,\xff,1\nv,j,ok,2\n")
+    (rows,) = delimited.read(str(path), Csv(), Columns())
+    assert rows.raw(0) == {"user": "u", "item": "i", "note": "\\xff", "time": "1"}
+    assert rows.raw(1) == {"user": "v", "item": "j", "note": "ok", "time": "2"}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"user,movie,time\n", r"a.csv has no column 'item'; set data.columns.item to one of"),
+        (b"user,item,user,time\n", "more than one column 'user'"),
+        (b"", "is empty"),
+        (b"user,item\n", "no column 'time'"),
+        (b"user,\xff\n", "a.csv cannot be read as CSV"),
+    ],
+)
+def test_bad_headers(tmp_path, content, message):
+    with pytest.raises(DataError, match=message):
+        _read(tmp_path / "a.csv", content)
+
+
+def test_an_open_quote_longer_than_a_block(tmp_path, monkeypatch):
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", 64)
+    with pytest.raises(DataError, match="a quote never closed"):
+        _read(tmp_path / "a.csv", b'user,item,time\n"u,i,1\n' + b"u,i,1\n" * 50)
+
+
+def test_a_gzip_file_that_is_cut_short_or_none(tmp_path):
+    content = gzip.compress(np.random.default_rng(0).bytes(10_000).hex().encode())
+    with pytest.raises(DataError, match=r"a.csv.gz cannot be read as CSV"):
+        _read(tmp_path / "a.csv.gz", b"user,item,time\n")
+    format = Csv(header=False, names=("user", "item", "time"))
+    with pytest.raises(DataError, match=r"a.csv.gz cannot be read as CSV"):
+        _read(tmp_path / "a.csv.gz", content[:-200], format)
+
+
+@pytest.mark.parametrize(
+    "format", [Csv(delimiter="é"), Csv(delimiter='"'), Csv(delimiter="\n"), Csv(names=("user",))]
+)
+def test_formats_that_cannot_be(tmp_path, format):
+    with pytest.raises(ConfigError, match=r"data\.format"):
+        _read(tmp_path / "a.csv", b"user,item,time\n", format)
