@@ -1,0 +1,214 @@
+"""Queries per second and latency of the embedded server, gRPC and REST, closed loop on loopback.
+
+    python benchmarks/serving.py
+    python benchmarks/serving.py --model-config-file w/models/models.config --model-name NAME
+
+The server runs in a process of its own; this one is the client, and shares the cores with it. Each
+request is one history of 1 to 50 items. Without a config file the model is a small one in plain
+TensorFlow: mean of the items' embeddings (3,700 × 64), dot product with all of them, top 20. It
+costs about 0.05 ms a request, so what is measured is the server.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import pathlib
+import random
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read when TensorFlow is imported
+
+import grpc
+import numpy as np
+import tensorflow as tf
+import uvloop
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+ITEMS, WIDTH, TOP_K = 3700, 64, 20
+LENGTHS = (1, 50)
+REQUESTS = 500
+"""Different requests, sent in turn."""
+
+Send = Callable[[int], Awaitable[None]]
+"""Sends the request of this number and waits for its answer."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model-config-file", type=pathlib.Path)
+    parser.add_argument("--model-name", default="bag_of_items")
+    parser.add_argument("--seconds", type=float, default=4.0, help="per row of the table, ≤ 10")
+    parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 8, 32])
+    options = parser.parse_args()
+    seconds = min(options.seconds, 10.0)
+    with contextlib.ExitStack() as stack:
+        config = options.model_config_file
+        if config is None:
+            config = write_model(pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory())))
+        grpc_address, rest_address = stack.enter_context(running_server(config))
+        histories = sample_histories(grpc_address, options.model_name)
+        print(f"{options.model_name}: one history of {LENGTHS[0]}–{LENGTHS[1]} items a request")
+        print(f"{'':6}{'concurrency':>12}{'QPS':>9}{'p50 ms':>9}{'p99 ms':>9}")
+        for concurrency in options.concurrency:
+            measured = grpc_load(grpc_address, options.model_name, histories, concurrency, seconds)
+            report("gRPC", concurrency, uvloop.run(measured))
+        for concurrency in options.concurrency:
+            measured = rest_load(rest_address, options.model_name, histories, concurrency, seconds)
+            report("REST", concurrency, uvloop.run(measured))
+
+
+def report(api: str, concurrency: int, measured: tuple[float, np.ndarray]) -> None:
+    seconds, latencies = measured
+    p50, p99 = np.quantile(latencies, [0.5, 0.99]) * 1e3
+    print(f"{api:6}{concurrency:12}{len(latencies) / seconds:9.0f}{p50:9.2f}{p99:9.2f}", flush=True)
+
+
+async def grpc_load(
+    address: str, model: str, histories: list[list[bytes]], concurrency: int, seconds: float
+) -> tuple[float, np.ndarray]:
+    requests = [predict_request(model, history) for history in histories]
+    async with grpc.aio.insecure_channel(address) as channel:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+
+        async def send(number: int) -> None:
+            await stub.Predict(requests[number])
+
+        return await closed_loop([send] * concurrency, seconds)
+
+
+async def rest_load(
+    address: str, model: str, histories: list[list[bytes]], concurrency: int, seconds: float
+) -> tuple[float, np.ndarray]:
+    """Over keep-alive connections, in as little HTTP as it takes: the client shall cost little."""
+    messages = []
+    for history in histories:
+        body = json.dumps({"instances": [{"history": [item.decode() for item in history]}]})
+        head = f"POST /v1/models/{model}:predict HTTP/1.1\r\nHost: {address}\r\n"
+        messages.append(f"{head}Content-Length: {len(body.encode())}\r\n\r\n{body}".encode())
+    host, port = address.rsplit(":", 1)
+    connections = [await asyncio.open_connection(host, int(port)) for _ in range(concurrency)]
+
+    def sender(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Send:
+        async def send(number: int) -> None:
+            writer.write(messages[number])
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = re.search(rb"Content-Length: (\d+)", head)
+            body = await reader.readexactly(int(length[1]) if length else 0)
+            if not head.startswith(b"HTTP/1.1 200"):
+                raise RuntimeError(body.decode())
+
+        return send
+
+    try:
+        return await closed_loop([sender(*connection) for connection in connections], seconds)
+    finally:
+        for _, writer in connections:
+            writer.close()
+
+
+async def closed_loop(senders: list[Send], seconds: float) -> tuple[float, np.ndarray]:
+    """Each sender sends its next request when it has its answer. Returns seconds and latencies."""
+    latencies: list[float] = []
+
+    async def client(first: int, send: Send, end: float) -> None:
+        number = first * 7
+        while (start := time.perf_counter()) < end:
+            await send(number % REQUESTS)
+            latencies.append(time.perf_counter() - start)
+            number += 1
+
+    for duration in (min(1.0, seconds), seconds):  # the first is not counted
+        latencies.clear()
+        start = time.perf_counter()
+        await asyncio.gather(*(client(n, s, start + duration) for n, s in enumerate(senders)))
+    return time.perf_counter() - start, np.array(latencies)
+
+
+def sample_histories(address: str, model: str) -> list[list[bytes]]:
+    """Random histories of items that the model knows: those that it recommends."""
+    with grpc.insecure_channel(address) as channel:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        items = [b""]
+        for _ in range(10):
+            answer = stub.Predict(predict_request(model, items[-LENGTHS[1] :]), timeout=60)
+            items += answer.outputs["item"].string_val
+    known = sorted(set(items) - {b""})
+    draw = random.Random(0)
+    return [draw.choices(known, k=draw.randint(*LENGTHS)) for _ in range(REQUESTS)]
+
+
+def predict_request(model: str, history: list[bytes]) -> predict_pb2.PredictRequest:
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = model
+    request.inputs["history"].CopyFrom(tf.make_tensor_proto([history], tf.string))
+    return request
+
+
+@contextlib.contextmanager
+def running_server(config: pathlib.Path) -> Iterator[tuple[str, str]]:
+    """The addresses of a server in a process of its own: gRPC, REST."""
+    command = [sys.executable, "-m", "export.server", "--model_config_file", str(config)]
+    server = subprocess.Popen(
+        [*command, "--port", "0", "--rest_api_port", "0"],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert server.stderr is not None
+    try:
+        for line in server.stderr:
+            if match := re.search(r"serving on gRPC (\S+), REST (\S+)", line):
+                yield match[1], match[2]
+                return
+        raise SystemExit("the server did not start")
+    finally:
+        server.terminate()
+        server.communicate()
+
+
+def write_model(directory: pathlib.Path) -> pathlib.Path:
+    """A bag-of-items recommender, and the config file that serves it."""
+    names = ["", "", *(f"item{row}" for row in range(ITEMS))]
+
+    class BagOfItems(tf.Module):
+        def __init__(self):
+            super().__init__()
+            ids = tf.range(2, ITEMS + 2, dtype=tf.int64)
+            rows = tf.lookup.KeyValueTensorInitializer(tf.constant(names[2:]), ids)
+            self.ids = tf.lookup.StaticHashTable(rows, 0)
+            self.names = tf.Variable(names, trainable=False)
+            self.table = tf.Variable(tf.random.stateless_normal([ITEMS + 2, WIDTH], [0, 0]))
+
+        @tf.function(input_signature=[tf.TensorSpec([None, None], tf.string, name="history")])
+        def recommend(self, history):
+            ids = self.ids.lookup(history)
+            known = tf.cast(ids > 0, tf.float32)[..., tf.newaxis]
+            count = tf.maximum(tf.reduce_sum(known, 1), 1.0)
+            user = tf.reduce_sum(tf.gather(self.table, ids) * known, 1) / count
+            score, rows = tf.math.top_k(tf.matmul(user, self.table, transpose_b=True), TOP_K)
+            return {"item": tf.gather(self.names, rows), "score": score}
+
+    model, target = BagOfItems(), directory / "bag_of_items" / "1"
+    tf.saved_model.save(model, str(target), signatures={"serving_default": model.recommend})
+    manifest = target / "assets.extra" / "export.json"
+    manifest.parent.mkdir()
+    padding = {"serving_default": {"history": ""}}
+    manifest.write_text(json.dumps({"details": {"padding": padding}}))
+    config = directory / "models.config"
+    config.write_text(
+        'model_config_list { config { name: "bag_of_items" model_platform: "tensorflow"'
+        f' base_path: "{target.parent}" }} }}'
+    )
+    return config
+
+
+if __name__ == "__main__":
+    main()

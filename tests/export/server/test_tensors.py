@@ -1,0 +1,78 @@
+import ml_dtypes
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.core.framework import tensor_pb2, types_pb2
+
+from export.server import tensors
+from export.server.error import INVALID_ARGUMENT, RequestError
+from export.server.tensors import TensorSpec
+
+FREE = TensorSpec("x:0", types_pb2.DT_FLOAT, (None, 2))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.array([[1.5, -np.inf]], np.float32),
+        np.array([[0.1, 0.2]], np.float64),
+        np.array([-3, 7], np.int32),
+        np.array(2**62, np.int64),
+        np.array([200], np.uint8),
+        np.array([2**63], np.uint64),
+        np.array([True, False]),
+        np.array([[1.5, 2.5]], ml_dtypes.bfloat16),
+        np.array([1.5], np.float16),
+        np.array([[b"a", b"\xff"]], object),
+        np.zeros((0, 3), np.float32),
+    ],
+)
+def test_what_is_encoded_is_what_clients_read(values):
+    dtype = tf.as_dtype(values.dtype if values.dtype != object else tf.string)
+    proto = tensor_pb2.TensorProto()
+    tensors.encode(values, dtype.as_datatype_enum, proto)
+    read = tf.make_ndarray(proto)
+    assert read.dtype == values.dtype
+    assert read.shape == values.shape
+    assert read.tolist() == values.tolist()
+
+
+@pytest.mark.parametrize("compact", [True, False])
+def test_decode_takes_both_forms_that_clients_send(compact):
+    proto = tensor_pb2.TensorProto(dtype=types_pb2.DT_FLOAT)
+    for size in (3, 2):
+        proto.tensor_shape.dim.add().size = size
+    if compact:
+        proto.float_val.append(4)  # one value stands for all
+    else:
+        proto.tensor_content = np.full(6, 4, np.float32).tobytes()
+    assert tensors.decode({"x": proto}, {"x": FREE})["x"].tolist() == [[4, 4]] * 3
+
+
+def proto_of(values, dtype=None, shape=None):
+    proto = tf.make_tensor_proto(values, dtype)
+    if shape is not None:
+        del proto.tensor_shape.dim[:]
+        for size in shape:
+            proto.tensor_shape.dim.add().size = size
+    return proto
+
+
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        ({}, r"Sent extra: \{\}. Missing but required: \{x\}"),
+        ({"x": proto_of([[1.0, 2.0]]), "y": proto_of(1)}, r"Sent extra: \{y\}"),
+        ({"x": proto_of([["a", "b"]])}, "'x' is of type DT_STRING; the signature wants DT_FLOAT"),
+        ({"x": proto_of([[1.0]])}, r"'x' has shape \[1,1\]; the signature wants \[\?,2\]"),
+        ({"x": proto_of([1.0, 2.0])}, r"'x' has shape \[2\]"),
+        ({"x": proto_of([[1.0, 2.0]], shape=(-1, 2))}, "no complete shape"),
+        ({"x": proto_of([[1.0, 2.0]], shape=(1 << 40, 2))}, "more than 67108864 elements"),
+        ({"x": proto_of([[1.0, 2.0]], shape=(3, 2))}, "not the values of its shape"),
+    ],
+)
+def test_a_bad_input_is_one_sentence(inputs, said):
+    with pytest.raises(RequestError, match=said) as raised:
+        tensors.decode(inputs, {"x": FREE})
+    assert raised.value.code == INVALID_ARGUMENT
+    assert "\n" not in raised.value.message
