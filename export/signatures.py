@@ -72,10 +72,10 @@ class Recommender(tf.Module):
         """Signature name → concrete function."""
         shape = [None, None]
         return {
-            "serving_default": tf.function(self._from_values).get_concrete_function(
-                tf.TensorSpec(shape, tf.string, name="history")
-            ),
-            "ids": tf.function(self._from_ids).get_concrete_function(
+            "serving_default": tf.function(
+                self._from_values, autograph=False
+            ).get_concrete_function(tf.TensorSpec(shape, tf.string, name="history")),
+            "ids": tf.function(self._from_ids, autograph=False).get_concrete_function(
                 tf.TensorSpec(shape, tf.int64, name="history")
             ),
         }

@@ -9,6 +9,7 @@ from export import contract, recommend, saved_model, stablehlo, verify
 from export.error import ExportError
 from export.layout import GOLDEN
 from framework import artifact
+from tests.test_walls import ROOT, imports
 
 
 @pytest.fixture
@@ -72,6 +73,22 @@ def test_a_swapped_vocabulary_is_found(rewritten, trained, published):
 def test_a_module_for_a_later_tensorflow_is_refused(rewritten):
     with pytest.raises(ExportError, match=r"StableHLO_v1\.13\.7.*TensorFlow 2\.18 reads"):
         verify.verify(rewritten(target="2.21"))
+
+
+@pytest.mark.parametrize(
+    ("module", "unknown"),
+    [("export.verify", {"jax", "flax"}), ("export.model", {"jax", "flax", "tensorflow"})],
+)
+def test_what_must_start_without_a_library_never_reaches_it(module, unknown):
+    reached, queue = set(), [module]
+    while queue:
+        path = ROOT / (queue.pop().replace(".", "/") + ".py")
+        if path.exists() and path not in reached:
+            reached.add(path)
+            queue += imports(path)
+    assert len(reached) > 3
+    for path in reached:
+        assert not {name.split(".")[0] for name in imports(path)} & unknown, path
 
 
 def test_a_process_that_dies_is_reported(tmp_path, monkeypatch):
