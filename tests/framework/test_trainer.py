@@ -161,3 +161,12 @@ def test_a_checkpoint_of_another_experiment_is_refused(dataset, straight, tmp_pa
     (target / "manifest.json").unlink()
     with pytest.raises(CheckpointError, match=r"trainer\.steps is 30 here and 20 there"):
         trainer.train(walks(steps=30), dataset, tmp_path)
+
+
+def test_bf16_computes_in_bf16_and_keeps_parameters_in_f32(dataset, straight, tmp_path):
+    finish(start(dataset, tmp_path, trainer={"precision": "bf16"}))
+    half, full = losses(tmp_path), losses(straight[0])
+    assert half != full, "the policy changes the arithmetic"
+    np.testing.assert_allclose(half, full, rtol=0.03)
+    parameters = final_parameters(tmp_path, 20)
+    assert {array.dtype for array in parameters.values()} == {np.dtype("float32")}
