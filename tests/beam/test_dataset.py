@@ -2,6 +2,7 @@ import errno
 import gzip
 import json
 import pathlib
+import threading
 
 import polars as pl
 import pytest
@@ -300,15 +301,14 @@ def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
 def test_ctrl_c_stops_the_pipeline_and_leaves_nothing(tmp_path, monkeypatch):
     """The interrupt comes while the pipeline reads; it must not go on to write."""
     path = write_csv(tmp_path / "a.csv", TABLE)
-    wrote = []
+    wrote, join, write = [], threading.Thread.join, shards.write
 
-    def interrupt(worker) -> None:
-        monkeypatch.undo()
+    def interrupt(worker: threading.Thread) -> None:
+        monkeypatch.setattr(threading.Thread, "join", join)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(dataset.threading.Thread, "join", interrupt)
-    real = shards.write
-    monkeypatch.setattr(shards, "write", lambda *given: wrote.append(1) or real(*given))
+    monkeypatch.setattr(threading.Thread, "join", interrupt)
+    monkeypatch.setattr(shards, "write", lambda *given: wrote.append(1) or write(*given))
     with pytest.raises(KeyboardInterrupt):
         dataset.build(make_data(path), tmp_path / "w")
     assert not wrote

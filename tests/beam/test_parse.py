@@ -54,7 +54,7 @@ def test_bytes_that_are_no_utf8_and_floats_that_are_not_whole():
         (pa.array([1, 2], pa.timestamp("s")), [1_000_000, 2_000_000]),
         (pa.array([1999, 2000], pa.timestamp("ns", "Asia/Tokyo")), [1, 2]),
         (pa.array([datetime.date(1970, 1, 2)] * 2), [86_400_000_000] * 2),
-        # Beside a fraction, a time so late that float64 has no microseconds for it.
+        # Beside a fraction whole seconds go through float64 too, and must stay exact.
         (pa.array(["253402300799", "0.5"]), [253_402_300_799_000_000, 500_000]),
     ],
 )
