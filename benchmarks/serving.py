@@ -1,7 +1,7 @@
 """Queries per second and latency of the embedded server, gRPC and REST, closed loop on loopback.
 
-    python benchmarks/serving.py
-    python benchmarks/serving.py --model-config-file w/models/models.config --model-name NAME
+    python -m benchmarks.serving
+    python -m benchmarks.serving --model-config-file w/models/models.config --model-name NAME
 
 The server runs in a process of its own; this one is the client, and shares the cores with it. Each
 request is one history of 1 to 50 items. Without a config file the model is a small one in plain

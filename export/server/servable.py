@@ -4,7 +4,6 @@
 
 import dataclasses
 import json
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,8 +16,6 @@ from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
 from export import layout
 from export.server.error import FAILED_PRECONDITION, INTERNAL, RequestError, ServerError
 from export.server.tensors import TensorSpec
-
-log = logging.getLogger(__name__)
 
 DEFAULT_SIGNATURE = "serving_default"
 

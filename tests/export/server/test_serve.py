@@ -13,6 +13,7 @@ import time
 
 import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 from export.server.error import ServerError
@@ -117,6 +118,21 @@ def test_a_damaged_version_never_replaces_what_serves(site, file):
         site.put(3)  # a later version that is sound does replace
         site.ask_for_versions(3)
         client.wait_for(lambda: client.states() == {1: "END", 2: "END", 3: "AVAILABLE"})
+
+
+def test_a_server_whose_only_version_fails_says_so_and_waits_for_another(site):
+    site.put(1, predict_request(signature="x"))
+    site.ask_for_versions(1)
+    with running(site) as client:
+        client.wait_for(lambda: client.states() == {1: "END"})
+        health = health_pb2_grpc.HealthStub(client.channel)
+        states = health_pb2.HealthCheckResponse.ServingStatus
+        check = health_pb2.HealthCheckRequest()
+        assert health.Check(check).status == states.NOT_SERVING
+        site.put(2)
+        site.ask_for_versions(2)
+        client.wait_for(lambda: client.states() == {1: "END", 2: "AVAILABLE"})
+        client.wait_for(lambda: health.Check(check).status == states.SERVING)
 
 
 def test_a_version_that_is_not_there_yet_takes_nothing_away(site):
