@@ -115,10 +115,15 @@ def _decode(name: str, proto: tensor_pb2.TensorProto, spec: TensorSpec) -> np.nd
     check_shape(name, shape, spec)
     if proto.tensor_shape.unknown_rank or min(shape, default=0) < 0:
         raise RequestError(INVALID_ARGUMENT, f"input {name!r} has no complete shape: {shape}")
-    if math.prod(shape) > MAX_ELEMENTS:
+    elements = math.prod(shape)
+    if elements > MAX_ELEMENTS:
         raise RequestError(
             INVALID_ARGUMENT, f"input {name!r} has more than {MAX_ELEMENTS} elements: {shape}"
         )
+    if proto.dtype == types_pb2.DT_STRING and len(proto.string_val) == elements:
+        array = np.empty(elements, object)  # a third of make_ndarray's time, in every request
+        array[:] = proto.string_val
+        return array.reshape(shape)
     try:
         return tf.make_ndarray(proto)
     except (ValueError, TypeError) as error:

@@ -49,6 +49,16 @@ def test_decode_takes_both_forms_that_clients_send(compact):
     assert tensors.decode({"x": proto}, {"x": FREE})["x"].tolist() == [[4, 4]] * 3
 
 
+@pytest.mark.parametrize("values", [[[b"a", b"\xff"], [b"", b"d"]], [[b"a", b"a"]] * 2])
+def test_decode_of_strings(values):
+    spec = TensorSpec("x:0", types_pb2.DT_STRING, (None, None))
+    proto = tf.make_tensor_proto(values)
+    assert tensors.decode({"x": proto}, {"x": spec})["x"].tolist() == values
+    del proto.string_val[1:]  # the last value stands for the rest
+    decoded = tensors.decode({"x": proto}, {"x": spec})["x"]
+    assert decoded.tolist() == [[b"a", b"a"]] * 2
+
+
 def proto_of(values, dtype=None, shape=None):
     proto = tf.make_tensor_proto(values, dtype)
     if shape is not None:
