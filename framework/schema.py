@@ -7,9 +7,10 @@ A dataset's shards hold, per example (a user):
 
 `item` is in the order of time, oldest first; events at the same time are in the order of their
 items' text by UTF-8 bytes. `time` and `target_time` are microseconds since 1970 (UTC); where the
-order of the raw rows stands for time, they are positions: (file << 40) + row. Ids are rows of the feature's vocabulary; the first
-two rows are kept: PADDING, and OUT_OF_VOCABULARY for values that the frequency cap dropped or that
-were never seen. Values follow by falling count, equal counts by the value's UTF-8 bytes.
+order of the raw rows stands for time, they are positions: (file << 40) + row. Ids are rows of the
+feature's vocabulary; the first two rows are kept: PADDING, and OUT_OF_VOCABULARY for values that
+the frequency cap dropped or that were never seen. Values follow by falling count, equal counts by
+the value's UTF-8 bytes.
 """
 
 import dataclasses

