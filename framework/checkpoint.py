@@ -45,7 +45,8 @@ class Checkpoints:
     """
 
     def __init__(self, directory: epath.PathLike, experiment: Any, *, keep: int, metric: str):
-        self._directory, self._experiment = epath.Path(directory), experiment
+        # Orbax takes absolute paths only.
+        self._directory, self._experiment = epath.Path(directory).resolve(), experiment
         self._manager = ocp.CheckpointManager(
             self._directory,
             item_handlers=_handlers("state", "position", "experiment"),
@@ -140,7 +141,9 @@ def _handlers(*items: str) -> dict[str, Any]:
 
 def load_parameters(directory: epath.PathLike, step: int) -> dict[str, np.ndarray]:
     """The parameters of a checkpoint, path → array, on one device whatever saved them."""
-    with ocp.CheckpointManager(epath.Path(directory), item_handlers=_handlers("state")) as manager:
+    with ocp.CheckpointManager(
+        epath.Path(directory).resolve(), item_handlers=_handlers("state")
+    ) as manager:
         tree = manager.item_metadata(step)["state"].tree
         place = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         like = {

@@ -46,6 +46,14 @@ def test_state_and_position_come_back_as_one(tmp_path, state):
     jax.tree.map(np.testing.assert_array_equal, parameters, dict(state["parameters"]))
 
 
+def test_a_relative_directory_will_do(tmp_path, state, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    saving = opened("checkpoints")
+    saving.save(5, state, 640)
+    saving.close()
+    assert checkpoint.load_parameters("checkpoints", 5).keys() == state["parameters"].keys()
+
+
 def test_the_latest_and_the_best_are_kept_over_restarts(tmp_path, state):
     quality = {1: 0.1, 2: 0.4, 3: 0.3, 4: None, 5: 0.2, 6: None}
     for step, value in quality.items():
