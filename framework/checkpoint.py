@@ -45,8 +45,7 @@ class Checkpoints:
     """
 
     def __init__(self, directory: epath.PathLike, experiment: Any, *, keep: int, metric: str):
-        # Orbax takes absolute paths only.
-        self._directory, self._experiment = epath.Path(directory).resolve(), experiment
+        self._directory, self._experiment = _absolute(directory), experiment
         self._manager = ocp.CheckpointManager(
             self._directory,
             item_handlers=_handlers("state", "position", "experiment"),
@@ -131,6 +130,12 @@ class Checkpoints:
         self._manager.close()
 
 
+def _absolute(directory: epath.PathLike) -> epath.Path:
+    """Orbax takes absolute paths only; a bucket's URL is one, though `resolve` would mangle it."""
+    path = epath.Path(directory)
+    return path if "://" in str(path) else path.resolve()
+
+
 def _handlers(*items: str) -> dict[str, Any]:
     """Named up front, so that a checkpoint's metadata can be read before anything is restored."""
     return {
@@ -141,9 +146,7 @@ def _handlers(*items: str) -> dict[str, Any]:
 
 def load_parameters(directory: epath.PathLike, step: int) -> dict[str, np.ndarray]:
     """The parameters of a checkpoint, path → array, on one device whatever saved them."""
-    with ocp.CheckpointManager(
-        epath.Path(directory).resolve(), item_handlers=_handlers("state")
-    ) as manager:
+    with ocp.CheckpointManager(_absolute(directory), item_handlers=_handlers("state")) as manager:
         tree = manager.item_metadata(step)["state"].tree
         place = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         like = {

@@ -132,11 +132,7 @@ def main(arguments: list[str] | None = None) -> None:
 def _run(name: str, chosen: str, overrides: list[str]) -> None:
     """Resolves the options of a verb and acts; turns what a user can mend into one sentence."""
     verb = VERBS[name]
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
-    for room in ("beam", "framework", "export", "launch"):
-        logging.getLogger(room).setLevel(logging.INFO)
-    for chatty in ("absl", "apache_beam"):
-        logging.getLogger(chatty).setLevel(logging.ERROR)  # would bury the progress bars
+    _log()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         options = tyro.cli(
@@ -156,6 +152,13 @@ def _run(name: str, chosen: str, overrides: list[str]) -> None:
         print(f"podway: {stop}")
     except KeyboardInterrupt:
         _fail("interrupted", 130)
+
+
+def _log() -> None:
+    """Our rooms say what they do; of libraries only errors are shown, as the rest would bury it."""
+    logging.basicConfig(level=logging.ERROR, format="%(asctime)s %(levelname)s %(message)s")
+    for room in ("beam", "framework", "export", "launch"):
+        logging.getLogger(room).setLevel(logging.INFO)
 
 
 def _fail(message: str, code: int) -> None:
