@@ -9,8 +9,8 @@ from etils import epath
 
 from beam import source
 from beam.error import DataError
-from framework import artifact, config
-from framework.config import ConfigError
+from framework import artifact, codec, config
+from framework.error import ConfigError
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -29,7 +29,7 @@ def _identity(data: config.Data) -> dict[str, Any]:
     """What the version is a hash of."""
     return {
         "kind": "dataset",
-        "config": config.to_json(data, versioned=True),
+        "config": codec.to_json(data, versioned=True),
         "inputs": {"raw": source.content_hash(data, source.find(data))},
         "code": artifact.code_hash("beam", "framework/schema.py"),
     }
@@ -110,7 +110,7 @@ def _samples(stage: epath.Path) -> str:
 def fingerprint(manifest: artifact.Manifest) -> str:
     """A hash of shards and vocabularies: equal data, equal fingerprint, whatever the raw format."""
     kept = ("train/", "validation/", "test/", "vocabulary/")
-    return config.content_hash(
+    return codec.content_hash(
         sorted([file.path, file.sha256] for file in manifest.files if file.path.startswith(kept))
     )
 

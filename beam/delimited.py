@@ -13,7 +13,8 @@ from pyarrow import csv as arrow_csv
 from beam.error import DataError
 from beam.rows import Rejected, Rows, locate
 from beam.source import Stream
-from framework.config import Columns, ConfigError, Csv
+from framework.config import Columns, Csv
+from framework.error import ConfigError
 
 BLOCK_BYTES = 16 << 20
 """Bytes parsed at once: one batch of rows, and the limit for the length of one row."""

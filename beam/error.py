@@ -10,8 +10,7 @@ import logging
 import re
 from collections.abc import Iterator
 
-from framework.config import ConfigError
-from framework.error import PodwayError
+from framework.error import ConfigError, PodwayError
 
 
 class DataError(PodwayError, ValueError):

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from beam import columnar, delimited, json_lines
 from beam.rows import Rows
-from framework.config import ConfigError, Csv, Data, JsonLines, Parquet, Rdatasets
+from framework.config import Csv, Data, JsonLines, Parquet, Rdatasets
+from framework.error import ConfigError
 
 
 def read(file: str, data: Data) -> Iterator[Rows]:

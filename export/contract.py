@@ -3,6 +3,7 @@
 import dataclasses
 
 from framework import config
+from framework.error import check
 from framework.schema import FIRST_VALUE, Schema
 
 
@@ -31,7 +32,7 @@ def resolve(options: config.Export, schema: Schema) -> Contract:
     """
     item = schema["item"]
     items = item.size - FIRST_VALUE
-    config.check(
+    check(
         options.top_k <= items,
         f"export.top_k is {options.top_k}, but the dataset has {items} items; give at most that",
     )

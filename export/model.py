@@ -7,12 +7,12 @@ from typing import Any
 from etils import epath
 
 from export import layout, publish
-from framework import artifact, config
+from framework import artifact, codec, config
 
 
 def identity(experiment: config.Experiment) -> dict[str, Any]:
     """The part of an experiment that shapes a model, beside the run that it comes from."""
-    parts = config.to_json(experiment, versioned=True)
+    parts = codec.to_json(experiment, versioned=True)
     return {name: parts[name] for name in ("name", "model", "export")}
 
 

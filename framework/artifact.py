@@ -21,7 +21,7 @@ from typing import Any
 
 from etils import epath
 
-from framework import config
+from framework import codec
 from framework.error import PodwayError
 
 FORMAT = 1
@@ -90,7 +90,7 @@ def version(*, kind: str, config: Any, inputs: Mapping[str, str], code: str) -> 
     return _content_hash({"kind": kind, "config": config, "inputs": dict(inputs), "code": code})
 
 
-_content_hash = config.content_hash
+_content_hash = codec.content_hash
 
 
 @contextlib.contextmanager

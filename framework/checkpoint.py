@@ -13,7 +13,7 @@ import orbax.checkpoint as ocp
 from etils import epath
 from orbax.checkpoint.checkpoint_managers import preservation_policy as preservation
 
-from framework import config
+from framework import codec
 from framework.error import PodwayError
 
 
@@ -100,7 +100,7 @@ class Checkpoints:
             step, args=ocp.args.Composite(experiment=ocp.args.JsonRestore())
         )["experiment"]
         place = self._directory / str(step)
-        if found := config.difference(self._experiment, theirs):
+        if found := codec.difference(self._experiment, theirs):
             raise CheckpointError(f"{place} is of another experiment: {found}")
         wanted = flatten(like)
         stored = self._manager.item_metadata(step)["state"].tree

@@ -7,7 +7,7 @@ from typing import cast
 import jax
 from etils import epath
 
-from framework import artifact, baselines, config, evaluate, run, task
+from framework import artifact, baselines, codec, config, evaluate, run, task
 from framework.input import Dataset
 
 Table = dict[str, dict[str, dict[str, float]]]
@@ -20,7 +20,7 @@ def directory(
     """evaluations/NAME/VERSION for this run."""
     version = artifact.version(
         kind="evaluation",
-        config=config.to_json(experiment.evaluation, versioned=True),
+        config=codec.to_json(experiment.evaluation, versioned=True),
         inputs={"run": trained.version, **trained.inputs},
         code=artifact.code_hash("framework"),
     )
@@ -59,7 +59,7 @@ def compare(
             kind="evaluation",
             name=experiment.name,
             version=target.name,
-            config=config.to_json(experiment.evaluation, versioned=True),
+            config=codec.to_json(experiment.evaluation, versioned=True),
             inputs={"run": manifest.version, **manifest.inputs},
             code=artifact.code_hash("framework"),
             details={"users": dataset.examples("test"), "split": "test"},

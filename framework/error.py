@@ -3,3 +3,13 @@
 
 class PodwayError(Exception):
     """What is wrong, where, and what would be right, in one sentence; shown without a traceback."""
+
+
+class ConfigError(PodwayError, ValueError):
+    """A config says something that cannot be; the message names the field and what would do."""
+
+
+def check(condition: bool, message: str) -> None:
+    """Raises ConfigError(message) unless `condition` holds."""
+    if not condition:
+        raise ConfigError(message)

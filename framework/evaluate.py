@@ -11,6 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from framework import config, metrics, ranking
+from framework.error import check
 from framework.input import Dataset, evaluation_batches
 from framework.schema import FIRST_VALUE, PADDING
 
@@ -36,7 +37,7 @@ def rank_split(
 ) -> Ranks:
     """Ranks the whole catalogue for each example of a split. Raises ConfigError if it has none."""
     item = dataset.schema["item"]
-    config.check(
+    check(
         dataset.examples(split) > 0, f"{dataset.directory} has no {split} examples to evaluate on"
     )
     k = min(max(options.cutoffs), item.size)

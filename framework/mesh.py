@@ -15,6 +15,7 @@ import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from framework import config
+from framework.error import ConfigError, check
 
 AXES = ("data", "fsdp")
 BATCH = PartitionSpec(AXES)
@@ -74,18 +75,18 @@ def peak_flops(device: Any) -> float:
 def build(mesh: config.Mesh, devices: list[Any] | None = None) -> jax.sharding.Mesh:
     """The devices as a (data, fsdp) mesh. Raises ConfigError where there are too few."""
     devices = jax.devices() if devices is None else devices
-    config.check(
+    check(
         mesh.fsdp <= len(devices),
         f"mesh.fsdp asks for {mesh.fsdp} devices; there are {len(devices)}",
     )
-    config.check(
+    check(
         mesh.data != -1 or len(devices) % mesh.fsdp == 0,
         f"mesh.fsdp = {mesh.fsdp} does not divide the {len(devices)} devices;"
         " give a divisor, or set mesh.data too",
     )
     data = len(devices) // mesh.fsdp if mesh.data == -1 else mesh.data
     wanted = data * mesh.fsdp
-    config.check(
+    check(
         wanted <= len(devices),
         f"mesh.data × mesh.fsdp = {data} × {mesh.fsdp} asks for {wanted} devices;"
         f" there are {len(devices)}",
@@ -97,7 +98,7 @@ def build(mesh: config.Mesh, devices: list[Any] | None = None) -> jax.sharding.M
 
 def check_batch(mesh: jax.sharding.Mesh, batch_size: int, field: str) -> None:
     """Raises ConfigError unless the devices can share a batch evenly."""
-    config.check(
+    check(
         batch_size % mesh.size == 0,
         f"{field} = {batch_size} does not divide among the {mesh.size} devices of the mesh"
         f" {dict(mesh.shape)}; give a multiple of {mesh.size}",
@@ -130,7 +131,7 @@ def spec(path: str, shape: tuple[int, ...], mesh: jax.sharding.Mesh) -> Partitio
     raise ConfigErrorWithTable(f"no sharding rule matches the parameter {path} {shape}")
 
 
-class ConfigErrorWithTable(config.ConfigError):
+class ConfigErrorWithTable(ConfigError):
     """A ConfigError that ends with the table of rules."""
 
     def __init__(self, message: str):

@@ -5,7 +5,8 @@ import dataclasses
 import jax
 import optax
 
-from framework.config import Optimizer, check
+from framework.config import Optimizer
+from framework.error import check
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,13 +5,13 @@ from typing import Any
 
 from etils import epath
 
-from framework import artifact, checkpoint, config, report
+from framework import artifact, checkpoint, codec, config, report
 from framework.input import Arrays, Dataset
 
 
 def identity(experiment: config.Experiment) -> dict[str, Any]:
     """The part of an experiment that shapes a run, as versioned JSON."""
-    parts = config.to_json(experiment, versioned=True)
+    parts = codec.to_json(experiment, versioned=True)
     selection = {"selection": selection_metric(experiment)}
     return {name: parts[name] for name in ("model", "optimizer", "trainer")} | selection
 
@@ -68,7 +68,7 @@ def load(directory: epath.PathLike) -> tuple[config.Experiment, artifact.Manifes
     """The experiment, manifest and selected parameters (NumPy) of a committed run."""
     directory = epath.Path(directory)
     manifest = artifact.read(directory, "run")
-    experiment = config.from_json(
+    experiment = codec.from_json(
         config.Experiment, json.loads((directory / "experiment.json").read_text())
     )
     selected = manifest.details["selected_step"]

@@ -12,7 +12,7 @@ from typing import Any
 import jax
 from etils import epath
 
-from framework import artifact, checkpoint, config, evaluate, input, mesh, run, step, task
+from framework import artifact, checkpoint, codec, config, evaluate, input, mesh, run, step, task
 from framework.baselines import train_counts
 from framework.error import PodwayError
 from framework.telemetry import NotFinite, Telemetry
@@ -59,7 +59,7 @@ def train(
         crop=options.crop,
     )
     validate = validator(experiment, dataset, program)
-    artifact.write_atomically(target / "experiment.json", json.dumps(config.to_json(experiment)))
+    artifact.write_atomically(target / "experiment.json", json.dumps(codec.to_json(experiment)))
     checkpoints = run.open_checkpoints(experiment, dataset.manifest.version, target)
     state, done = restore_or_initialize(program, checkpoints, batch_size)
     telemetry = Telemetry(

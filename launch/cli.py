@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from framework import config
+from framework import codec, config
 from framework.error import PodwayError
 from launch import experiments, stages
 
@@ -57,7 +57,7 @@ class Verb:
 
 def show(options: Show) -> None:
     """Prints the resolved tree as JSON."""
-    print(json.dumps(config.to_json(options.experiment), indent=2, ensure_ascii=False))
+    print(json.dumps(codec.to_json(options.experiment), indent=2, ensure_ascii=False))
 
 
 def _stage(name: str) -> Callable[[Stage], None]:

@@ -7,7 +7,8 @@ import pathlib
 import runpy
 
 import configs
-from framework.config import ConfigError, Experiment
+from framework.config import Experiment
+from framework.error import ConfigError
 
 _FOLDER = pathlib.Path(configs.__file__).parent
 

@@ -14,7 +14,8 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from framework import losses
-from framework.config import Model, check
+from framework.config import Model
+from framework.error import check
 from framework.schema import FIRST_VALUE, PADDING, Schema
 from framework.task import Batch
 

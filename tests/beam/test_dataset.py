@@ -11,7 +11,8 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from beam import columnar, dataset, delimited, json_lines, pipeline, shards, summary
 from beam.error import DataError
 from framework import artifact
-from framework.config import Columns, ConfigError, Csv, GlobalTime, JsonLines, Parquet, Rdatasets
+from framework.config import Columns, Csv, GlobalTime, JsonLines, Parquet, Rdatasets
+from framework.error import ConfigError
 from framework.schema import SPLITS, Schema, Vocabulary
 from tests.beam.conftest import (
     by_user,

@@ -7,7 +7,8 @@ import pytest
 from beam import delimited
 from beam.error import DataError
 from beam.rows import Rejected
-from framework.config import Columns, ConfigError, Csv
+from framework.config import Columns, Csv
+from framework.error import ConfigError
 
 COMMA, COLUMNS = Csv(), Columns()
 

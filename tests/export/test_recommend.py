@@ -5,7 +5,8 @@ import pytest
 from export import contract, recommend
 from export.error import ExportError
 from framework import task as tasks
-from framework.config import ConfigError, Export
+from framework.config import Export
+from framework.error import ConfigError
 from framework.schema import Feature, Schema
 from tests.export.conftest import SIZE
 

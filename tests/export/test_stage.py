@@ -7,7 +7,7 @@ from etils import epath
 from export import model, saved_model, stage, warmup
 from export.error import ExportError
 from framework import artifact
-from framework.config import ConfigError
+from framework.error import ConfigError
 from framework.schema import Vocabulary
 
 INPUTS = {"run": "r1", "dataset": "d1"}

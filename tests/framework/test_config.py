@@ -2,8 +2,9 @@ import dataclasses
 
 import pytest
 
-from framework import config
-from framework.config import ConfigError, Csv, Data, Experiment, GlobalTime, Trainer
+from framework import codec, config
+from framework.config import Csv, Data, Experiment, GlobalTime, Trainer
+from framework.error import ConfigError
 from tests.framework.experiments import walks
 
 
@@ -12,14 +13,14 @@ def test_json_both_ways_keeps_swappable_parts():
         walks(),
         data=Data(name="x", path="y", format=Csv(delimiter="|"), split=GlobalTime(0.5, 0.6)),
     )
-    text = config.to_json(experiment)
+    text = codec.to_json(experiment)
     assert text["data"]["split"]["type"] == "framework.config.GlobalTime"
-    assert config.from_json(Experiment, text) == experiment
+    assert codec.from_json(Experiment, text) == experiment
 
 
 def test_version_ignores_what_does_not_change_the_result():
     def version(experiment):
-        return config.content_hash(config.to_json(experiment, versioned=True))
+        return codec.content_hash(codec.to_json(experiment, versioned=True))
 
     experiment = walks()
     other_mesh = dataclasses.replace(experiment, mesh=config.Mesh(fsdp=4))
@@ -48,16 +49,16 @@ def test_impossible_values_name_their_field(build, message):
 
 
 def test_from_json_names_the_field_that_does_not_fit():
-    text = config.to_json(walks())
+    text = codec.to_json(walks())
     text["trainer"]["steps"] = "many"
     with pytest.raises(ConfigError, match=r"trainer\.steps: expected int, found 'many'"):
-        config.from_json(Experiment, text)
+        codec.from_json(Experiment, text)
     text["trainer"] = {"stepz": 3}
     with pytest.raises(ConfigError, match="unknown fields"):
-        config.from_json(Experiment, text)
+        codec.from_json(Experiment, text)
 
 
 def test_difference_names_the_first_place():
-    ours, theirs = config.to_json(walks()), config.to_json(walks(steps=21))
-    assert config.difference(ours, theirs) == "trainer.steps is 20 here and 21 there"
-    assert config.difference(ours, ours) is None
+    ours, theirs = codec.to_json(walks()), codec.to_json(walks(steps=21))
+    assert codec.difference(ours, theirs) == "trainer.steps is 20 here and 21 there"
+    assert codec.difference(ours, ours) is None

@@ -5,7 +5,7 @@ import jax
 import pytest
 
 from framework import config, mesh
-from framework.config import ConfigError
+from framework.error import ConfigError
 
 
 class Eight:

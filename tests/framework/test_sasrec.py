@@ -5,7 +5,7 @@ import pytest
 from flax import nnx
 
 from framework import task
-from framework.config import ConfigError
+from framework.error import ConfigError
 from framework.models.sasrec import SasRec
 
 MODEL = SasRec(width=8, blocks=2, heads=2, feed_forward=2, max_length=6, dropout=0.5)

@@ -12,7 +12,7 @@ import pytest
 
 from framework import artifact, run, trainer
 from framework.checkpoint import CheckpointError, load_parameters
-from framework.config import ConfigError
+from framework.error import ConfigError
 from tests.framework.experiments import walks
 
 ROOT = pathlib.Path(__file__).parent.parent.parent

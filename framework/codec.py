@@ -1,0 +1,96 @@
+"""Frozen dataclasses ↔ plain JSON values, and the hash of such values. Pure Python."""
+
+import dataclasses
+import hashlib
+import importlib
+import json
+import types
+import typing
+from typing import Any, Literal, TypeVar
+
+from framework.error import ConfigError, check
+
+T = TypeVar("T")
+NEUTRAL = "neutral"
+"""Metadata key of a field that does not change the result."""
+
+
+def to_json(value: Any, *, versioned: bool = False) -> Any:
+    """A config part as plain JSON values. A swappable part carries its class as `type`.
+
+    `versioned` leaves out the fields that do not change the result: the content of the version.
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        hints = typing.get_type_hints(type(value))
+        out = {}
+        for field in dataclasses.fields(value):
+            if versioned and field.metadata.get(NEUTRAL):
+                continue
+            part = getattr(value, field.name)
+            encoded = to_json(part, versioned=versioned)
+            if dataclasses.is_dataclass(part) and type(part) is not hints[field.name]:
+                encoded = {"type": f"{type(part).__module__}.{type(part).__qualname__}", **encoded}
+            out[field.name] = encoded
+        return out
+    if isinstance(value, tuple | list):
+        return [to_json(item, versioned=versioned) for item in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise ConfigError(f"a config cannot hold a {type(value).__name__}: {value!r}")
+
+
+def from_json(cls: type[T], value: Any, where: str = "") -> T:
+    """The inverse of `to_json`. Raises ConfigError that names the field that does not fit."""
+    if not isinstance(value, dict):
+        raise ConfigError(f"{where or cls.__name__}: expected an object, found {value!r}")
+    fields = dict(value)
+    if name := fields.pop("type", None):
+        module, _, attribute = name.rpartition(".")
+        cls = getattr(importlib.import_module(module), attribute)
+    hints = typing.get_type_hints(cls)
+    unknown = sorted(set(fields) - {field.name for field in dataclasses.fields(cls)})  # type: ignore[arg-type]
+    check(not unknown, f"{where or cls.__name__}: unknown fields {unknown}")
+    arguments = {
+        name: _decode(hints[name], part, f"{where}.{name}".lstrip("."))
+        for name, part in fields.items()
+    }
+    try:
+        return cls(**arguments)
+    except TypeError as error:
+        raise ConfigError(f"{where or cls.__name__}: {error}") from error
+
+
+def _decode(hint: Any, value: Any, where: str) -> Any:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if dataclasses.is_dataclass(hint):
+        return from_json(hint, value, where)  # type: ignore[arg-type]
+    if origin is tuple:
+        check(isinstance(value, list), f"{where}: expected a list, found {value!r}")
+        return tuple(_decode(arguments[0], item, where) for item in value)
+    if origin in (typing.Union, types.UnionType):
+        if value is None:
+            return None
+        return _decode(next(a for a in arguments if a is not types.NoneType), value, where)
+    if origin is Literal:
+        check(value in arguments, f"{where}: {value!r} is none of {list(arguments)}")
+        return value
+    accepted = (int, float) if hint is float else hint
+    fits = isinstance(value, accepted) and (hint is bool or not isinstance(value, bool))
+    check(fits, f"{where}: expected {hint.__name__}, found {value!r}")
+    return hint(value)
+
+
+def content_hash(value: Any) -> str:
+    """16 hex digits of SHA-256 over canonical JSON."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def difference(ours: Any, theirs: Any, where: str = "") -> str | None:
+    """The first place where two JSON values differ, as a sentence; None where they are equal."""
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        for key in sorted(set(ours) | set(theirs)):
+            if found := difference(ours.get(key), theirs.get(key), f"{where}.{key}".lstrip(".")):
+                return found
+        return None
+    return None if ours == theirs else f"{where} is {ours!r} here and {theirs!r} there"
