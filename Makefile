@@ -3,17 +3,14 @@ PYTHON ?= python3
 WORKDIR ?= workdir
 BIN = .venv/bin
 
-.PHONY: demo test slow lint format golden lock clean
+.PHONY: demo test lint format golden lock clean
 
 demo: .venv/.installed
 	$(BIN)/podway run movielens_sasrec --workdir $(WORKDIR)
 	$(BIN)/python -m launch.demo --workdir $(WORKDIR)
 
 test: .venv/.installed
-	$(BIN)/python -m pytest -n 2 -q -m "not slow"
-
-slow: .venv/.installed
-	$(BIN)/python -m pytest -n 2 -q -m slow
+	$(BIN)/python -m pytest -n 2 -q
 
 lint: .venv/.installed
 	$(BIN)/ruff format --check .

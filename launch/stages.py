@@ -120,8 +120,10 @@ def serve(
             f" --workdir {workdir}` makes it"
         )
 
-    from export.server import serve as server
+    from export import quiet
 
+    with quiet.quiet():  # TensorFlow's native code greets
+        from export.server import serve as server
     server.main(
         server.ServerOptions(
             model_config_file=str(file), host=host, port=port, rest_api_port=rest_port
