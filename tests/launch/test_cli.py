@@ -1,4 +1,5 @@
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -89,3 +90,19 @@ def test_what_cannot_be_done_is_one_clear_sentence(arguments, code, message, tmp
     assert message in " ".join((done.stdout + done.stderr).replace("│", " ").split())
     assert "Traceback" not in done.stderr
     assert not [path for path in tmp_path.rglob("*") if path.is_file() or "_staging" in path.name]
+
+
+def test_a_missing_package_names_the_extra_that_brings_it(tmp_path):
+    """As on a Beam worker's machine: a config whose model needs JAX, and no JAX."""
+    (tmp_path / "jax.py").write_text("raise ModuleNotFoundError('no jax', name='jax')\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "launch.cli", "show", "movielens_sasrec"],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr.strip().endswith(
+        "jax is not installed; pip install 'podway[train]' brings it"
+    )
