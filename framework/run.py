@@ -8,6 +8,9 @@ from etils import epath
 from framework import artifact, checkpoint, codec, config, report
 from framework.input import Arrays, Dataset
 
+_LATEST = "latest"
+"""File beside an experiment's runs: the version of the one committed last."""
+
 
 def identity(experiment: config.Experiment) -> dict[str, Any]:
     """The part of an experiment that shapes a run, as versioned JSON."""
@@ -62,6 +65,16 @@ def commit(experiment: config.Experiment, dataset: Dataset, directory: epath.Pat
         code=artifact.code_hash("framework"),
         details={"selected_step": selected, "validation": judged},
     )
+    artifact.write_atomically(directory.parent / _LATEST, f"{directory.name}\n")
+
+
+def difference_to_latest(experiment: config.Experiment, directory: epath.Path) -> str | None:
+    """Where an experiment, whose run would be `directory`, differs from the last one committed."""
+    pointer = directory.parent / _LATEST
+    if not pointer.exists():
+        return None
+    latest = directory.parent / pointer.read_text().strip() / "experiment.json"
+    return codec.difference(codec.to_json(experiment), json.loads(latest.read_text()))
 
 
 def load(directory: epath.PathLike) -> tuple[config.Experiment, artifact.Manifest, Arrays]:

@@ -48,6 +48,8 @@ def train(experiment: Experiment, workdir: epath.PathLike) -> tuple[Dataset, epa
     fresh = not artifact.exists(directory)
     _say("train", fresh, directory)
     if fresh:
+        if other := run.difference_to_latest(experiment, directory):
+            print(f"  (not the latest run, but a new one: {other}. Same overrides, same run.)")
         outcome = trainer.train(experiment, dataset, workdir)
         if not outcome.finished:
             raise Stopped(f"saved at step {outcome.step}; the same command resumes there")

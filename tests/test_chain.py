@@ -85,6 +85,20 @@ def test_a_second_run_finds_everything_up_to_date(workdir):
     assert time.monotonic() - start < 60
 
 
+def test_other_overrides_say_how_they_differ_from_the_latest_run(workdir):
+    small = [*SMALL, "--trainer.steps", "21", "--optimizer.learning-rate", "1e30"]
+    done = subprocess.run(
+        [sys.executable, "-m", "launch.cli", "train", MODEL, "--workdir", str(workdir), *small],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert "optimizer.learning_rate is 1e+30 here and 0.004 there" in done.stdout
+    assert done.returncode == 1
+    assert re.search(r"podway: error: the loss of step \d+ is (nan|inf), on examples", done.stderr)
+    assert "Traceback" not in done.stderr
+
+
 def test_evaluate_prints_the_table_beside_the_baselines(workdir):
     out = podway("evaluate", MODEL, "--workdir", str(workdir), *SMALL)
     table = out[out.index("SasRec") :].splitlines()
