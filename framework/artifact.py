@@ -2,7 +2,7 @@
 
 A version is a hash of what an artefact was made from (config part, inputs' versions, code), so a
 stage whose artefact exists need not run. Readers refuse what is incomplete, altered or of a format
-that they don't know. Works on local paths and gs:// alike, through etils.epath.
+that they don't know. All paths go through etils.epath.
 """
 
 import contextlib

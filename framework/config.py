@@ -116,7 +116,7 @@ class Data:
     name: str
     """Name of the dataset; its versions lie in datasets/NAME/VERSION."""
     path: str
-    """File, or glob of files (local or gs://), of raw events."""
+    """File, or glob of files, of raw events."""
     format: Format = Csv()
     """How the files are written."""
     columns: Columns = Columns()

@@ -24,7 +24,7 @@ class Stage:
 
     experiment: Annotated[config.Experiment, tyro.conf.arg(name="")]
     workdir: str = "workdir"
-    """Folder (local or gs://) of datasets/, runs/, evaluations/ and models/."""
+    """Folder of datasets/, runs/, evaluations/ and models/."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -26,7 +26,7 @@ class ModelConfig:
 
     Attributes:
       name: what requests call it.
-      base_path: folder (local or gs://) of its versions, INTEGER/saved_model.pb.
+      base_path: folder of its versions, INTEGER/saved_model.pb.
       versions: the versions to serve; None: the `latest` highest, or all.
       latest: how many of the highest versions to serve; None: all.
       labels: label → version, for requests that name a label.

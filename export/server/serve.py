@@ -39,7 +39,7 @@ class ServerOptions:
     """Where the models are and where to listen; named like tensorflow_model_server's flags."""
 
     model_config_file: str
-    """Text proto ModelServerConfig (local or gs://): which models and versions to serve."""
+    """Text proto ModelServerConfig: which models and versions to serve."""
     port: int = 8500
     """Port of gRPC; 0: any free one."""
     rest_api_port: int = 8501
