@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 
@@ -77,12 +76,10 @@ def ask(address: str, path: str, body: object = None) -> dict:
 
 
 def test_a_second_run_finds_everything_up_to_date(workdir):
-    start = time.monotonic()
     out = podway("run", MODEL, "--workdir", str(workdir), *SMALL)
     lines = [line for line in out.splitlines() if "up to date" in line]
     assert [line.split(":")[0] for line in lines] == ["data", "train", "evaluate", "export"]
     assert "building" not in out
-    assert time.monotonic() - start < 60
 
 
 def test_other_overrides_say_how_they_differ_from_the_latest_run(workdir):

@@ -3,7 +3,6 @@ import os
 import pathlib
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -24,9 +23,7 @@ def podway(*arguments: str) -> subprocess.CompletedProcess:
 
 
 def test_help_names_every_verb_and_loads_nothing_heavy():
-    start = time.perf_counter()
     done = podway("--help")
-    seconds = time.perf_counter() - start
     assert done.returncode == 0
     for verb in ["configs", *cli.VERBS]:
         assert f"\n  {verb} " in done.stdout
@@ -37,8 +34,6 @@ def test_help_names_every_verb_and_loads_nothing_heavy():
     )
     loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert loaded.returncode == 0, loaded.stderr
-    # Measured at 0.2 s; two busy cores make it slower, an import of JAX makes it miss by far more.
-    assert seconds < 1.5
 
 
 @pytest.mark.parametrize("name", experiments.names())
