@@ -15,7 +15,7 @@ import collections
 import contextlib
 import dataclasses
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import apache_beam
@@ -34,9 +34,6 @@ from beam.split import arrange, examples, quantiles
 from framework.config import Data, GlobalTime
 from framework.schema import SPLITS
 
-SUMMARY = "summary.json"
-"""Where the pipeline leaves its numbers (see summary.summarise)."""
-
 POSITION_BITS = 40
 """Without a time column, an event's time is its file's number, then its row in so many bits."""
 
@@ -47,8 +44,12 @@ Node = Any
 assert table_coder.TableCoder  # imported to register it
 
 
-def assemble(pipeline: apache_beam.Pipeline, data: Data, files: list[str], stage: str) -> None:
-    """Adds the whole pipeline, which writes below the directory `stage`."""
+def assemble(pipeline: apache_beam.Pipeline, data: Data, files: list[str], stage: str) -> Node:
+    """Adds the whole pipeline, which writes below the directory `stage`.
+
+    Returns one element, when all is written: {"splits": …, "report": …}, the manifest's details
+    (see summary.layout and summary.report).
+    """
     events, read_counts = (
         pipeline
         | "files" >> apache_beam.Create(list(enumerate(files)))
@@ -79,7 +80,7 @@ def assemble(pipeline: apache_beam.Pipeline, data: Data, files: list[str], stage
         | "all facts" >> apache_beam.combiners.ToList()
     )
     totals = (user_totals, item_totals) | "totals" >> apache_beam.Flatten()
-    _ = facts | "summarise" >> apache_beam.ParDo(
+    return facts | "summarise" >> apache_beam.ParDo(
         _Summarise(data, stage), AsList(read_counts), AsList(totals)
     )
 
@@ -284,7 +285,7 @@ class _Write(apache_beam.DoFn):
 
 
 class _Summarise(apache_beam.DoFn):
-    """Facts of all shards → schema.json, statistics.json and the summary."""
+    """Facts of all shards → schema.json, statistics.json and the manifest's details."""
 
     def __init__(self, data: Data, stage: str):
         self._data, self._stage = data, stage
@@ -294,18 +295,15 @@ class _Summarise(apache_beam.DoFn):
         element: list[summary.ShardFacts],
         reads: list[summary.ReadCounts],
         totals: list[summary.VocabularyTotals],
-    ) -> None:
+    ) -> Iterator[dict[str, Any]]:
         facts = sorted(element, key=lambda shard: shard.bucket)
         sizes = {total.feature: total.size for total in totals}
-        files: Mapping[str, Any] = {
-            "statistics.json": summary.statistics(facts),
-            SUMMARY: {
-                "splits": summary.layout(facts),
-                "report": summary.report(self._data, facts, reads, totals),
-            },
-        }
+        statistics = json.dumps(summary.statistics(facts), indent=1)
         with portable():
             stage = epath.Path(self._stage)
             summary.schema(facts, sizes["user"], sizes["item"]).write(stage / "schema.json")
-            for name, content in files.items():
-                (stage / name).write_text(json.dumps(content, indent=1) + "\n")
+            (stage / "statistics.json").write_text(statistics + "\n")
+        yield {
+            "splits": summary.layout(facts),
+            "report": summary.report(self._data, facts, reads, totals),
+        }

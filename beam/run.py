@@ -13,6 +13,9 @@ from beam import pipeline, progress, source
 from beam.error import restored
 from framework.config import Data
 
+SUMMARY = "summary.json"
+"""Where the pipeline leaves its numbers for the caller."""
+
 PATIENCE = 60.0
 """Seconds that a pipeline has to stop after Ctrl-C, before its files are removed."""
 
@@ -32,12 +35,17 @@ def run(
     """
     # Pinned: plain DirectRunner may choose another engine, and behave differently.
     graph = apache_beam.Pipeline(runner=FnApiRunner(), options=options)
-    pipeline.assemble(graph, data, files, str(stage))
+    details = pipeline.assemble(graph, data, files, str(stage))
+    _ = details | "leave" >> apache_beam.Map(_leave, str(stage / SUMMARY))
     with restored():
         _wait(graph, source.shares(data, files))
-    found = json.loads((stage / pipeline.SUMMARY).read_text())
-    (stage / pipeline.SUMMARY).unlink()
+    found = json.loads((stage / SUMMARY).read_text())
+    (stage / SUMMARY).unlink()
     return found
+
+
+def _leave(details: dict[str, Any], path: str) -> None:
+    epath.Path(path).write_text(json.dumps(details))
 
 
 def _wait(graph: apache_beam.Pipeline, shares: list[float]) -> None:
