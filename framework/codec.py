@@ -26,17 +26,24 @@ def to_json(value: Any, *, versioned: bool = False) -> Any:
         for field in dataclasses.fields(value):
             if versioned and field.metadata.get(NEUTRAL):
                 continue
-            part = getattr(value, field.name)
-            encoded = to_json(part, versioned=versioned)
-            if dataclasses.is_dataclass(part) and type(part) is not hints[field.name]:
-                encoded = {"type": f"{type(part).__module__}.{type(part).__qualname__}", **encoded}
-            out[field.name] = encoded
+            out[field.name] = _part(getattr(value, field.name), hints[field.name], versioned)
         return out
     if isinstance(value, tuple | list):
         return [to_json(item, versioned=versioned) for item in value]
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise ConfigError(f"a config cannot hold a {type(value).__name__}: {value!r}")
+
+
+def _part(part: Any, hint: Any, versioned: bool) -> Any:
+    """A field's value; where the hint alone does not tell its class, with the class as `type`."""
+    arguments = typing.get_args(hint)
+    if isinstance(part, tuple) and arguments:
+        return [_part(item, arguments[0], versioned) for item in part]
+    encoded = to_json(part, versioned=versioned)
+    if dataclasses.is_dataclass(part) and type(part) is not hint and type(part) not in arguments:
+        return {"type": f"{type(part).__module__}.{type(part).__qualname__}", **encoded}
+    return encoded
 
 
 def from_json(cls: type[T], value: Any, where: str = "") -> T:

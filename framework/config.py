@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from framework import codec
 from framework.error import check
+from framework.features import Gap, Label, Transform
 
 
 def neutral(default: Any) -> Any:
@@ -110,6 +111,38 @@ class GlobalTime(Split):
 
 
 @dataclasses.dataclass(frozen=True)
+class Examples:
+    """What one example is. Choose Sequences or Rows."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Sequences(Examples):
+    """An example is a user: the history of items, with the event features beside it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows(Examples):
+    """An example is an event: user, item, time, labels and features. For ranking (CTR) models."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SideTable:
+    """Attributes of users or items: one row for each, joined by key."""
+
+    of: Literal["user", "item"]
+    """Whose attributes they are."""
+    path: str
+    """File, or glob of files; as data.path."""
+    key: str
+    """Column that identifies the user or the item. Where rows repeat a key, the first one counts;
+    the others are reported."""
+    features: tuple[Transform, ...]
+    """What becomes of the columns."""
+    format: Format = Csv()
+    """How the files are written."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Data:
     """Raw events → dataset."""
 
@@ -121,6 +154,14 @@ class Data:
     """How the files are written."""
     columns: Columns = Columns()
     """Which raw column plays which role."""
+    features: tuple[Transform, ...] = ()
+    """Features of the events, beside user, item and time."""
+    tables: tuple[SideTable, ...] = ()
+    """Attributes of users and items."""
+    examples: Examples = Sequences()
+    """What one example is."""
+    duplicates: Literal["keep", "drop"] = "keep"
+    """What becomes of events that equal an earlier one in user, item and time."""
     min_user_events: int = 5
     """k-core: users with fewer events are dropped, repeatedly together with items. 1: off."""
     min_item_events: int = 5
@@ -152,11 +193,30 @@ class Data:
             0 <= self.max_rejected <= 1,
             f"data.max_rejected is {self.max_rejected}; give a fraction from 0 to 1",
         )
+        self._check_features()
         check(
             self.columns.time is not None or not isinstance(self.split, GlobalTime),
             "data.split is GlobalTime but data.columns.time is None; row order gives no clock:"
             " name a time column, or use LeaveOneOut",
         )
+
+    def _check_features(self) -> None:
+        places = [("data.features", self.features)]
+        places += [(f"data.tables[{at}]", table.features) for at, table in enumerate(self.tables)]
+        names = [feature.name for _, features in places for feature in features]
+        reserved = {"user", "item", "time", "target", "target_time"}
+        for name in names:
+            check(
+                names.count(name) == 1 and name not in reserved,
+                f"data: more than one feature is called {name!r}; give each a name of its own",
+            )
+        for where, features in places[1:]:
+            for feature in features:
+                check(
+                    not isinstance(feature, Gap | Label),
+                    f"{where}: {feature.name!r} is a {type(feature).__name__}, which events have;"
+                    " put it into data.features",
+                )
 
 
 # ---------------------------------------------------------------------------------------- training

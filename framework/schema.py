@@ -39,12 +39,15 @@ class Feature:
 
     Attributes:
       name: column name in the shards.
-      role: "user", "item", "time", "target" or "target_time".
-      dtype: "int32" or "int64".
+      role: "user", "item", "time", "target", "target_time", "feature" or "label".
+      dtype: "int32", "int64" or "float32".
       ragged: whether an example holds a list of values.
       vocabulary: name of the vocabulary that its ids are rows of, if any.
       size: number of ids, the two kept rows included; 0 without a vocabulary.
       max_length: the longest list in any split; 1 when not ragged.
+      shape: of one value; () for a scalar.
+      table: "events" for a column of the shards; "user" or "item" for one of features/TABLE.arrow,
+        whose row is the id in that vocabulary.
     """
 
     name: str
@@ -54,6 +57,8 @@ class Feature:
     vocabulary: str | None = None
     size: int = 0
     max_length: int = 1
+    shape: tuple[int, ...] = ()
+    table: str = "events"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +85,9 @@ class Schema:
         """Reads schema.json. Raises SchemaError."""
         try:
             rows = json.loads(epath.Path(path).read_text())["features"]
-            return cls(tuple(Feature(**row) for row in rows))
+            return cls(
+                tuple(Feature(**{**row, "shape": tuple(row.get("shape", ()))}) for row in rows)
+            )
         except (ValueError, KeyError, TypeError) as error:
             raise SchemaError(f"{path} is not a schema: {error}") from error
 
