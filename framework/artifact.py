@@ -8,25 +8,31 @@ that they don't know. All paths go through etils.epath.
 import contextlib
 import dataclasses
 import datetime
-import functools
 import hashlib
-import importlib.metadata
 import json
-import pathlib
-import re
-import subprocess
+import logging
+import os
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from etils import epath
 
-from framework import codec
+from framework import codec, provenance
 from framework.error import PodwayError
 
 FORMAT = 1
 MANIFEST = "manifest.json"
-_ROOT = pathlib.Path(__file__).resolve().parent.parent
+LEFTOVER_DAYS = 7
+"""Days after which a stage that nobody touched counts as left by a killed process."""
+
+_LOG = logging.getLogger(__name__)
+
+# gs:// goes one way, through gcsfs, with TensorFlow installed or not; and what other processes
+# write is seen at once.
+os.environ.setdefault("EPATH_USE_TF", "false")
+os.environ.setdefault("FSSPEC_GCS", '{"use_listings_cache": false}')
 
 
 class ArtifactError(PodwayError, ValueError):
@@ -79,9 +85,11 @@ def code_hash(*places: str) -> str:
     """Hash of the project's Python sources below `places` (folders or files, e.g. "beam")."""
     digest = hashlib.sha256()
     for place in sorted(places):
-        path = _ROOT / place
+        path = provenance.ROOT / place
         for source in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            digest.update(str(source.relative_to(_ROOT)).encode() + b"\0" + source.read_bytes())
+            digest.update(
+                str(source.relative_to(provenance.ROOT)).encode() + b"\0" + source.read_bytes()
+            )
     return digest.hexdigest()[:16]
 
 
@@ -100,30 +108,78 @@ def staging(target: epath.PathLike, *, manifest: str = MANIFEST) -> Iterator[epa
     Whatever goes wrong inside the block removes it, so nothing half-written is ever left at
     `target`. A committed `target` is never replaced: raises ArtifactError.
     """
-    target = epath.Path(target)
-    stage = target.parent / f"_staging-{target.name}-{uuid.uuid4().hex[:8]}"
-    stage.mkdir(parents=True)
+    stage = stage_for(target)
     try:
         yield stage
-        if exists(target, manifest):
-            raise ArtifactError(f"{target} was committed by somebody else meanwhile")
-        if target.exists():  # an uncommitted leftover
-            target.rmtree()
-        _move(stage, target, manifest)
+        publish(stage, target, manifest=manifest)
     finally:
-        if stage.exists():
-            stage.rmtree()
+        discard(stage)
 
 
-def _move(stage: epath.Path, target: epath.Path, manifest: str) -> None:
-    """Renames where that is atomic; elsewhere copies with the manifest last."""
-    if "://" not in str(target):
-        stage.rename(target)
-        return
-    paths = sorted(walk(stage), key=lambda path: path == manifest)
-    for path in paths:
-        (target / path).parent.mkdir(parents=True, exist_ok=True)
-        (stage / path).copy(target / path)
+def stage_for(target: epath.PathLike) -> epath.Path:
+    """A new directory beside `target`, to build it in.
+
+    Another process may publish it. What killed processes left of the same target is removed once
+    it is older than LEFTOVER_DAYS.
+
+    Raises:
+      ArtifactError: no place that can be written to in one step.
+    """
+    target = epath.Path(target)
+    if "://" in str(target) and not str(target).startswith("gs://"):
+        raise ArtifactError(f"{target}: artefacts are written to local folders and to gs:// only")
+    prefix = f"_staging-{target.name}-"
+    if target.parent.exists():
+        for other in target.parent.iterdir():
+            if other.name.startswith(prefix):
+                _remove_leftover(other)
+    stage = target.parent / f"{prefix}{uuid.uuid4().hex[:8]}"
+    stage.mkdir(parents=True)
+    return stage
+
+
+def publish(stage: epath.PathLike, target: epath.PathLike, *, manifest: str = MANIFEST) -> None:
+    """Puts a directory that `commit` has completed in target's place; then the stage is gone.
+
+    Of several processes that publish one target exactly one succeeds. On gs:// the manifest comes
+    last and is written only where there is none; published again, the same stage is no error.
+
+    Raises:
+      ArtifactError: somebody else was first; the stage is gone.
+      OSError: it could not be written; the stage is as it was, and the call can be repeated.
+    """
+    stage, target = epath.Path(stage), epath.Path(target)
+    try:
+        if str(target).startswith("gs://"):
+            from framework import object_store  # needs the extra `gcs`
+
+            object_store.publish(str(stage), str(target), manifest)
+        else:
+            from framework import local_store
+
+            local_store.publish(stage, target, manifest)
+    except ArtifactError:
+        discard(stage)
+        raise
+    discard(stage)
+
+
+def discard(stage: epath.PathLike) -> None:
+    """Removes a stage, if it is there."""
+    if epath.Path(stage).exists():
+        epath.Path(stage).rmtree()
+
+
+def _remove_leftover(stage: epath.Path) -> None:
+    """Removes another process's stage if nothing in it changed for LEFTOVER_DAYS."""
+    with contextlib.suppress(FileNotFoundError):  # it has just been published
+        times = [(stage / path).stat().mtime for path in walk(stage)] or [stage.stat().mtime]
+        days = (time.time() - max(times)) / 86_400
+        if days > LEFTOVER_DAYS:
+            _LOG.info("removing %s, which a killed process left %.0f days ago", stage, days)
+            stage.rmtree(missing_ok=True)
+        else:
+            _LOG.info("%s is being written by another process, or was left by a killed one", stage)
 
 
 def walk(directory: epath.Path, prefix: str = "") -> Iterator[str]:
@@ -158,8 +214,8 @@ def commit(
         code=code,
         files=tuple(_describe(directory, path) for path in walk(directory) if path != manifest),
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        git=_git(),
-        packages=_packages(),
+        git=provenance.git(),
+        packages=provenance.packages(),
         details=dict(details or {}),
     )
     write_atomically(directory / manifest, json.dumps(dataclasses.asdict(content), indent=1))
@@ -237,31 +293,3 @@ def _digest(path: epath.Path) -> tuple[str, int]:
             digest.update(chunk)
             size += len(chunk)
     return digest.hexdigest(), size
-
-
-@functools.cache
-def _git() -> dict[str, Any]:
-    def ask(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(_ROOT), *arguments], capture_output=True, text=True, check=True
-        ).stdout.strip()
-
-    try:
-        if pathlib.Path(ask("rev-parse", "--show-toplevel")).resolve() != _ROOT:
-            return {}
-        return {"commit": ask("rev-parse", "HEAD"), "dirty": bool(ask("status", "--porcelain"))}
-    except (OSError, subprocess.CalledProcessError):
-        return {}
-
-
-@functools.cache
-def _packages() -> dict[str, str]:
-    names = {"podway"}
-    for requirement in importlib.metadata.requires("podway") or ():
-        if match := re.match(r"[A-Za-z0-9._-]+", requirement):
-            names.add(match[0])
-    versions = {}
-    for name in sorted(names):
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[name] = importlib.metadata.version(name)
-    return versions
