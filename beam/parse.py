@@ -3,7 +3,8 @@
 User and item are text. Whole numbers are read as their digits, so that 31 in Parquet or JSON is
 the "31" of a CSV; a float is accepted where it is a whole number up to 2**53 (31.0 is "31": that is
 what a column of integers becomes where some are missing), and rejected elsewhere. Empty text, null
-and NaN are missing values. Time is int64, in microseconds since 1970 (UTC).
+and NaN are missing values. Text with a null byte is rejected: much of what reads a dataset takes
+it for the end of the text. Time is int64, in microseconds since 1970 (UTC).
 """
 
 import numpy as np
@@ -18,19 +19,24 @@ EARLIEST, LATEST = -62_135_596_800, 253_402_300_799
 """Seconds since 1970 of the first and the last second of the years 1 to 9999."""
 
 _MICRO = 1_000_000
+END_OF_TIME = LATEST * _MICRO
+"""Microseconds since 1970 that no event is later than."""
 _EXACT = 2.0**53
 
 Checks = list[tuple[str, np.ndarray]]
 """(reason, mask of the rows that it rejects)."""
 
 
-def parse(rows: Rows, file: str, position: int) -> tuple[pa.Table, list[Rejected]]:
+def parse(
+    rows: Rows, file: str, position: int, latest: int = END_OF_TIME
+) -> tuple[pa.Table, list[Rejected]]:
     """Events, and what is rejected of the rows.
 
     Args:
       rows: as read.
       file: name of the raw file, for errors.
       position: where there is no time column, the time of row r is `position` + r.
+      latest: microseconds since 1970; later events are rejected as being in the future.
 
     Returns:
       Table (user and item: dictionary of strings, time int64), and the rejected rows in the
@@ -43,6 +49,7 @@ def parse(rows: Rows, file: str, position: int) -> tuple[pa.Table, list[Rejected
     item, item_checks = text(rows.columns["item"], "item", file)
     if "time" in rows.columns:
         time, time_checks = microseconds(rows.columns["time"], file)
+        time_checks.append(("time is in the future", time > latest))
     else:
         time, time_checks = position + rows.numbers, []
     events = {"user": user, "item": item, "time": pa.array(time, pa.int64())}
@@ -82,6 +89,7 @@ def text(values: pa.Array, role: str, file: str) -> tuple[pa.Array, Checks]:
             " text or whole numbers"
         )
     values = values.cast(pa.string())
+    checks.append((f"null byte in {role}", _with_null_byte(values)))
     missing = (pl.Series(values).str.len_bytes().fill_null(0) == 0).to_numpy()
     checks.append((f"missing {role}", missing))
     return values, _failed(checks)
@@ -148,6 +156,13 @@ def _decode(values: pa.Array) -> tuple[pa.Array, np.ndarray]:
         decoded = [value.decode("utf-8", "replace") for value in raw]
         bad = [text.encode() != value for text, value in zip(decoded, raw, strict=True)]
         return pa.array(decoded, pa.string()), np.array(bad, bool)
+
+
+def _with_null_byte(values: pa.Array) -> np.ndarray:
+    content = values.buffers()[2]
+    if content is None or np.frombuffer(content, np.uint8).min(initial=1):  # a quick look at all
+        return np.zeros(len(values), bool)
+    return pl.Series(values).str.contains("\0", literal=True).fill_null(False).to_numpy()
 
 
 def _is_text(type: pa.DataType) -> bool:

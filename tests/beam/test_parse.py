@@ -87,6 +87,33 @@ def test_types_that_hold_no_such_value():
         microseconds(pa.array([True]), "f")
 
 
+def test_text_with_a_null_byte():
+    values = ["a", "b\0", "\0", None, "", "c"]
+    for array in (pa.array(values), pa.array([v and v.encode() for v in values], pa.binary())):
+        _, checks = text(array, "item", "f")
+        assert _reasons(checks) == {"null byte in item": [1, 2], "missing item": [3, 4]}
+        _, checks = text(array[:1], "item", "f")
+        assert not checks
+
+
+def test_times_after_the_latest():
+    rows = Rows(
+        columns={
+            "user": pa.array(["u", "v", "w"]),
+            "item": pa.array(["i", "j", "k"]),
+            "time": pa.array([b"9", b"10", b"10.000001"]),
+        },
+        numbers=np.array([1, 2, 3]),
+        raw=lambda at: f"raw {at}",
+        rejected=[],
+        fraction=1.0,
+    )
+    events, rejected = parse(rows, "f", 0, latest=10_000_000)
+    assert events["time"].to_pylist() == [9_000_000, 10_000_000]
+    assert rejected == [Rejected(3, "time is in the future", "raw 2")]
+    assert len(parse(rows, "f", 0)[0]) == 3
+
+
 def test_each_bad_row_is_rejected_once_in_the_order_of_the_file():
     rows = Rows(
         columns={
