@@ -19,7 +19,8 @@ from typing import Any
 
 from etils import epath
 
-from framework import codec, provenance
+from framework import checksum, codec, provenance
+from framework.checksum import File
 from framework.error import PodwayError
 
 FORMAT = 1
@@ -37,15 +38,6 @@ os.environ.setdefault("FSSPEC_GCS", '{"use_listings_cache": false}')
 
 class ArtifactError(PodwayError, ValueError):
     """An artefact that is missing, incomplete, altered or foreign; the message says which."""
-
-
-@dataclasses.dataclass(frozen=True)
-class File:
-    """One file of an artefact: path relative to it, size in bytes, SHA-256 in hex."""
-
-    path: str
-    size: int
-    sha256: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,10 +87,9 @@ def code_hash(*places: str) -> str:
 
 def version(*, kind: str, config: Any, inputs: Mapping[str, str], code: str) -> str:
     """The version of the artefact that would be made from this."""
-    return _content_hash({"kind": kind, "config": config, "inputs": dict(inputs), "code": code})
-
-
-_content_hash = codec.content_hash
+    return codec.content_hash(
+        {"kind": kind, "config": config, "inputs": dict(inputs), "code": code}
+    )
 
 
 @contextlib.contextmanager
@@ -129,13 +120,23 @@ def stage_for(target: epath.PathLike) -> epath.Path:
     if "://" in str(target) and not str(target).startswith("gs://"):
         raise ArtifactError(f"{target}: artefacts are written to local folders and to gs:// only")
     prefix = f"_staging-{target.name}-"
-    if target.parent.exists():
-        for other in target.parent.iterdir():
-            if other.name.startswith(prefix):
-                _remove_leftover(other)
     stage = target.parent / f"{prefix}{uuid.uuid4().hex[:8]}"
-    stage.mkdir(parents=True)
+    if str(target).startswith("gs://"):
+        from framework import object_store  # needs the extra `gcs`
+
+        object_store.check(str(target))  # there are no directories to make
+    else:
+        stage.mkdir(parents=True)
+    others = target.parent.iterdir() if target.parent.exists() else ()
+    for other in others:
+        if other.name.startswith(prefix) and other.name != stage.name:
+            _remove_leftover(other)
     return stage
+
+
+def target_of(stage: epath.Path) -> epath.Path:
+    """The directory that a stage was made for."""
+    return stage.parent / stage.name.removeprefix("_staging-").rpartition("-")[0]
 
 
 def publish(stage: epath.PathLike, target: epath.PathLike, *, manifest: str = MANIFEST) -> None:
@@ -201,10 +202,15 @@ def commit(
     inputs: Mapping[str, str],
     code: str,
     details: Mapping[str, Any] | None = None,
+    git: Mapping[str, Any] | None = None,
     manifest: str = MANIFEST,
 ) -> Manifest:
-    """Hashes all files below `directory` and writes its manifest, whole or not at all."""
+    """Hashes all files below `directory` and writes its manifest, whole or not at all.
+
+    `git` is the commit of the checkout that launched the work, where that was another machine.
+    """
     directory = epath.Path(directory)
+    files = checksum.describe(directory, [path for path in walk(directory) if path != manifest])
     content = Manifest(
         kind=kind,
         name=name,
@@ -212,9 +218,9 @@ def commit(
         inputs=dict(inputs),
         config=config,
         code=code,
-        files=tuple(_describe(directory, path) for path in walk(directory) if path != manifest),
+        files=files,
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        git=provenance.git(),
+        git=dict(provenance.git() if git is None else git),
         packages=provenance.packages(),
         details=dict(details or {}),
     )
@@ -248,6 +254,18 @@ def read(directory: epath.PathLike, kind: str, *, manifest: str = MANIFEST) -> M
     Raises:
       ArtifactError: no manifest, another kind, an unknown format, a file missing or altered.
     """
+    result = read_manifest(directory, kind, manifest=manifest)
+    if problem := checksum.difference(epath.Path(directory), result.files):
+        raise ArtifactError(problem)
+    return result
+
+
+def read_manifest(directory: epath.PathLike, kind: str, *, manifest: str = MANIFEST) -> Manifest:
+    """The manifest of a committed artefact; its files are not looked at.
+
+    Raises:
+      ArtifactError: no manifest, another kind or an unknown format.
+    """
     directory = epath.Path(directory)
     path = directory / manifest
     if not path.exists():
@@ -266,30 +284,4 @@ def read(directory: epath.PathLike, kind: str, *, manifest: str = MANIFEST) -> M
         raise ArtifactError(f"{path} is not a manifest: {error}") from error
     if result.kind != kind:
         raise ArtifactError(f"{directory} is a {result.kind}, not a {kind}")
-    for file in result.files:
-        _check(directory / file.path, file)
     return result
-
-
-def _describe(directory: epath.Path, path: str) -> File:
-    digest, size = _digest(directory / path)
-    return File(path=path, size=size, sha256=digest)
-
-
-def _check(path: epath.Path, file: File) -> None:
-    if not path.exists():
-        raise ArtifactError(f"{path} is missing; the manifest lists it")
-    digest, size = _digest(path)
-    if size != file.size:
-        raise ArtifactError(f"{path} has {size} bytes; the manifest says {file.size}")
-    if digest != file.sha256:
-        raise ArtifactError(f"{path} was altered: its SHA-256 is not the manifest's")
-
-
-def _digest(path: epath.Path) -> tuple[str, int]:
-    digest, size = hashlib.sha256(), 0
-    with path.open("rb") as stream:
-        while chunk := stream.read(1 << 22):
-            digest.update(chunk)
-            size += len(chunk)
-    return digest.hexdigest(), size

@@ -18,6 +18,17 @@ _STAGE = "podway-stage"
 """Metadata of a manifest: the stage that it was published from."""
 
 
+def check(target: str) -> None:
+    """Raises ArtifactError where the bucket is not there, OSError where it cannot be used."""
+    with _as_os_errors():
+        client = storage.Client()
+        bucket, prefix = _split(client, target)
+        try:
+            list(client.list_blobs(bucket, prefix=prefix, max_results=1))
+        except exceptions.NotFound:
+            raise ArtifactError(f"{target}: there is no bucket gs://{bucket.name}") from None
+
+
 def publish(stage: str, target: str, manifest: str) -> None:
     """Copies the objects below `stage` to `target`, those that are not there; the manifest last.
 

@@ -1,0 +1,102 @@
+"""Rejected rows, for people: how many for which reason, and some of each.
+
+They lie in a dataset's rejected/, one JSON object a line: file, row, reason and the raw row. Where
+so many were rejected that there is no dataset, they are kept beside it, in _rejected-VERSION/.
+"""
+
+import collections
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from etils import epath
+
+from beam.error import DataError
+from framework import artifact
+
+_REPORT = "report.json"
+"""Beside rejected rows without a dataset: what its manifest would have reported."""
+
+_WIDTH = 200
+"""Characters of a raw row that are shown."""
+
+
+def keep(stage: epath.Path, report: dict[str, Any]) -> epath.Path:
+    """Saves the rejected rows of a dataset that will not be; returns where they lie."""
+    place = _without_dataset(artifact.target_of(stage))
+    if place.exists():
+        place.rmtree()
+    (stage / "rejected").rename(place)
+    (place / _REPORT).write_text(json.dumps(report, indent=1) + "\n")
+    return place
+
+
+def letters(directory: epath.Path) -> Iterator[dict[str, Any]]:
+    """All rejected rows in a directory: {"file", "row", "reason", "raw"}, in the files' order."""
+    parts = directory.iterdir() if directory.exists() else ()
+    for part in sorted(part for part in parts if part.suffix == ".jsonl"):
+        with part.open() as lines:
+            yield from map(json.loads, lines)
+
+
+def line(letter: dict[str, Any]) -> str:
+    """One rejected row in one line."""
+    raw = json.dumps(letter["raw"], ensure_ascii=False)
+    shown = raw if len(raw) <= _WIDTH else f"{raw[:_WIDTH]}…"
+    return f"{letter['file']}, row {letter['row']}, {letter['reason']}: {shown}"
+
+
+def show(target: epath.Path, *, samples: int, reason: str | None) -> str:
+    """Counts, and the first rows of each reason.
+
+    Args:
+      target: the dataset's directory, committed or not.
+      samples: rows to show of each reason.
+      reason: shows only the reasons that contain this text.
+
+    Raises:
+      DataError: no such dataset and no rejected rows of it, or no such reason.
+    """
+    report, directory = _find(target)
+    counts, first = collections.Counter(), collections.defaultdict(list)
+    for letter in letters(directory):
+        found = letter["reason"]
+        counts[found] += 1
+        if len(first[found]) < samples:
+            first[found].append(letter)
+    if dict(counts) != report["rejected"]:
+        raise DataError(
+            f"{directory} holds {dict(counts)}, and {report['rejected']} were rejected; build the"
+            " dataset again"
+        )
+    chosen = [found for found in sorted(counts) if reason is None or reason in found]
+    if counts and not chosen:
+        raise DataError(f"no row was rejected with {reason!r}; the reasons are {sorted(counts)}")
+    lines = [_head(target, directory, report)]
+    for found in chosen:
+        lines += ["", f"{found}: {counts[found]:,}"]
+        lines += [f"  {line(letter)}" for letter in first[found]]
+    return "\n".join(lines)
+
+
+def _find(target: epath.Path) -> tuple[dict[str, Any], epath.Path]:
+    """A dataset's report, and the directory of its rejected rows."""
+    if artifact.exists(target):
+        return artifact.read_manifest(target, "dataset").details["report"], target / "rejected"
+    directory = _without_dataset(target)
+    if not (directory / _REPORT).exists():
+        raise DataError(f"there is no dataset {target}; `podway data` builds it")
+    return json.loads((directory / _REPORT).read_text()), directory
+
+
+def _without_dataset(target: epath.Path) -> epath.Path:
+    return target.parent / f"_rejected-{target.name}"
+
+
+def _head(target: epath.Path, directory: epath.Path, report: dict[str, Any]) -> str:
+    rejected = sum(report["rejected"].values())
+    parts = [f"{report['rows']:,} rows", f"{report['kept']:,} kept"]
+    parts += [f"{count:,} filtered by {rule}" for rule, count in report["filtered"].items()]
+    parts += [f"{rejected:,} rejected"]
+    kind = "dataset" if directory.parent == target else "no dataset, too many rejected:"
+    return f"{kind} {target}\n{', '.join(parts)}"
