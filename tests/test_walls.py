@@ -19,6 +19,7 @@ BEAM_MAY = {
     "framework.artifact",
     "framework.schema",
     "framework.error",
+    "framework.features",
     "framework.provenance",
 }
 
