@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from etils import epath
 
-from beam import source
+from beam import plan, source
+from beam.engine import Engine, Local
 from beam.error import DataError
-from framework import artifact, codec, config
+from framework import artifact, codec, config, provenance
 from framework.error import ConfigError
-
-if TYPE_CHECKING:
-    from apache_beam.options.pipeline_options import PipelineOptions
 
 
 def directory(data: config.Data, workdir: epath.PathLike) -> epath.Path:
@@ -35,36 +33,82 @@ def _identity(data: config.Data) -> dict[str, Any]:
     }
 
 
-def build(
-    data: config.Data, workdir: epath.PathLike, options: PipelineOptions | None = None
-) -> epath.Path:
+def build(data: config.Data, workdir: epath.PathLike, engine: Engine | None = None) -> epath.Path:
     """Builds the dataset unless it is there.
 
     Args:
       data: what to build.
-      workdir: where datasets lie.
-      options: Beam's, e.g. direct_num_workers and direct_running_mode.
+      workdir: where datasets lie; the engine's workers must reach it.
+      engine: where the pipeline runs; None: in this process.
 
     Returns:
       The dataset's directory.
 
     Raises:
       DataError: no raw file, a column missing, too many rows rejected, or nothing left of them.
-      ConfigError: a field that does not fit the data.
+      ConfigError: a field that does not fit the data, or an option that does not fit the engine.
       OSError: a file cannot be read or written. In each case nothing is left behind.
     """
-    identity, target = _identity(data), directory(data, workdir)
+    target = directory(data, workdir)
     if artifact.exists(target):
         return target
     from beam import run  # takes seconds: not needed for a dataset that is there
 
-    with artifact.staging(target) as stage:
-        details = run.run(data, source.find(data), stage, options)
-        _check(data, details, stage)
-        if _identity(data) != identity:
-            raise DataError(f"the files of data.path = {data.path!r} changed while they were read")
-        artifact.commit(stage, name=data.name, version=target.name, details=details, **identity)
+    chosen = prepare(data, workdir)
+    try:
+        run.run(chosen, engine or Local())
+    finally:
+        artifact.discard(chosen.stage)
+    if not artifact.exists(target):
+        raise DataError(f"the pipeline ended well, but did not write {target}: report this engine")
     return target
+
+
+def prepare(data: config.Data, workdir: epath.PathLike) -> plan.Plan:
+    """Decides what the dataset will be, and makes the folder that the pipeline writes to.
+
+    Raises DataError: no raw file.
+    """
+    stamps, target = plan.stamps(data), directory(data, workdir)
+    return plan.Plan(
+        data=data,
+        files=tuple(source.find(data)),
+        stamps=stamps,
+        identity=_identity(data),
+        stage=str(artifact.stage_for(target)),
+        target=str(target),
+        git=provenance.git(),
+    )
+
+
+def publish(chosen: plan.Plan, details: dict[str, Any]) -> None:
+    """Checks what the pipeline wrote to the plan's stage, and makes it the dataset.
+
+    The last step of every pipeline, wherever it runs. Repeated by a runner after it succeeded, or
+    too late because the same version was built twice, it changes nothing.
+
+    Raises:
+      DataError, ConfigError: the data are not fit for use, or changed while they were read.
+    """
+    if not artifact.exists(chosen.target):
+        _check(chosen.data, details, epath.Path(chosen.stage))
+        if plan.stamps(chosen.data) != chosen.stamps:
+            path = chosen.data.path
+            raise DataError(f"the files of data.path = {path!r} changed while they were read")
+        artifact.commit(
+            chosen.stage,
+            name=chosen.data.name,
+            version=epath.Path(chosen.target).name,
+            details=details,
+            git=chosen.git,
+            **chosen.identity,
+        )
+        try:
+            artifact.publish(chosen.stage, chosen.target)
+        except artifact.ArtifactError:
+            if not artifact.exists(chosen.target):
+                raise
+    artifact.discard(chosen.stage)
 
 
 def _check(data: config.Data, details: dict[str, Any], stage: epath.Path) -> None:

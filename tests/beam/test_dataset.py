@@ -6,9 +6,9 @@ import threading
 
 import polars as pl
 import pytest
-from apache_beam.options.pipeline_options import PipelineOptions
 
 from beam import columnar, dataset, delimited, json_lines, pipeline, shards, summary
+from beam.engine import Local
 from beam.error import DataError
 from framework import artifact
 from framework.config import Columns, Csv, GlobalTime, JsonLines, Parquet, Rdatasets
@@ -183,8 +183,7 @@ def test_the_same_rows_give_the_same_bytes_with_any_workers(tmp_path, mode):
     data = make_data(tmp_path / "*.csv", shards=3, min_user_events=4, min_item_events=4)
     once = dataset.build(data, tmp_path / "once")
     workers = 1 if mode == "in_memory" else 2
-    options = PipelineOptions(direct_num_workers=workers, direct_running_mode=mode)
-    again = dataset.build(data, tmp_path / "again", options)
+    again = dataset.build(data, tmp_path / "again", Local(workers, mode))
     assert _bytes(once) == _bytes(again)
     assert artifact.read(once, "dataset").details == artifact.read(again, "dataset").details
 
