@@ -1,11 +1,19 @@
 import errno
 import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 from etils import epath
 
 from framework import artifact
 from framework.artifact import ArtifactError
+
+ROOT = pathlib.Path(__file__).parent.parent.parent
 
 
 def commit(directory: epath.Path) -> artifact.Manifest:
@@ -55,6 +63,61 @@ def test_an_uncommitted_leftover_is_replaced(tmp_path):
         (stage / "part").write_text("rows")
         commit(stage)
     assert sorted(artifact.walk(target)) == ["manifest.json", "part"]
+
+
+def _commit(target: epath.Path, **options) -> subprocess.Popen:
+    """In a process of its own; see committer.py."""
+    text = json.dumps({"rows": "rows", **options})
+    command = [sys.executable, "-m", "tests.framework.committer", str(target), text]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("leftover", [False, True])
+@pytest.mark.parametrize("point", ["publish", "clear", "rename"])
+def test_of_two_racing_processes_one_commits(tmp_path, point, leftover):
+    target, barrier = epath.Path(tmp_path) / "w" / "v", tmp_path / "barrier"
+    barrier.mkdir()
+    if leftover:
+        (target / "train").mkdir(parents=True)
+    wait = {"wait_at": point, "barrier": str(barrier), "patience": 0.5}
+    racers = [_commit(target, name=name, rows=name, **wait) for name in "ab"]
+    found = [racer.communicate(timeout=60)[0].strip() for racer in racers]
+    assert sorted(found) == [f"{target} was committed by somebody else meanwhile", "committed"]
+    artifact.read(target, "dataset")
+    assert (target / "train" / "a").read_text() == f"{'ab'[found.index('committed')]} of train/a"
+    assert [path.name for path in target.parent.iterdir()] == ["v"]
+
+
+@pytest.mark.parametrize("point", ["write", "publish", "rename"])
+def test_a_killed_process_leaves_nothing_committed_and_can_be_repeated(tmp_path, point):
+    target = epath.Path(tmp_path) / "w" / "v"
+    assert _commit(target, kill_at=point).wait(60) == -signal.SIGKILL
+    assert not target.exists()
+    (left,) = target.parent.iterdir()
+    process = _commit(target)
+    assert process.communicate(timeout=60)[0] == "committed\n"
+    artifact.read(target, "dataset")
+    assert left.exists()  # it might be another process's
+
+
+def test_what_killed_processes_left_is_removed_after_a_week(tmp_path):
+    target = epath.Path(tmp_path) / "v"
+    old, fresh, other = (tmp_path / f"_staging-{name}" for name in ("v-1", "v-2", "u-1"))
+    for stage in (old, fresh, other):
+        (stage / "train").mkdir(parents=True)
+        (stage / "train" / "part").write_text("half")
+    a_week_ago = time.time() - (artifact.LEFTOVER_DAYS + 0.1) * 86_400
+    for stage in (old, other):
+        for path in (stage, stage / "train", stage / "train" / "part"):
+            os.utime(path, (a_week_ago, a_week_ago))
+    stage = artifact.stage_for(target)
+    assert sorted(tmp_path.iterdir()) == sorted([pathlib.Path(stage), fresh, other])
+    assert artifact.target_of(stage) == target
+
+
+def test_only_stores_with_a_way_to_commit(tmp_path):
+    with pytest.raises(ArtifactError, match=r"s3://b/v: .* to local folders and to gs:// only"):
+        artifact.stage_for("s3://b/v")
 
 
 def test_readers_refuse_what_is_incomplete_altered_or_foreign(committed):
