@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import itertools
 from typing import Any
 
 from etils import epath
 
 from beam import plan, source
+from beam import rejected as rejected_rows
 from beam.engine import Engine, Local
 from beam.error import DataError
 from framework import artifact, codec, config, provenance
@@ -47,7 +48,9 @@ def build(data: config.Data, workdir: epath.PathLike, engine: Engine | None = No
     Raises:
       DataError: no raw file, a column missing, too many rows rejected, or nothing left of them.
       ConfigError: a field that does not fit the data, or an option that does not fit the engine.
-      OSError: a file cannot be read or written. In each case nothing is left behind.
+      ArtifactError: another process committed the same dataset meanwhile.
+      OSError: a file cannot be read or written. In each case nothing is left behind, except for
+        too many rejected rows: these (see rejected.py).
     """
     target = directory(data, workdir)
     if artifact.exists(target):
@@ -59,7 +62,7 @@ def build(data: config.Data, workdir: epath.PathLike, engine: Engine | None = No
         run.run(chosen, engine or Local())
     finally:
         artifact.discard(chosen.stage)
-    if not artifact.exists(target):
+    if not artifact.published(chosen.stage, target):
         raise DataError(f"the pipeline ended well, but did not write {target}: report this engine")
     return target
 
@@ -119,9 +122,12 @@ def _check(data: config.Data, details: dict[str, Any], stage: epath.Path) -> Non
         raise DataError(f"data.path is {data.path!r} and there is no row of data in it")
     if rejected > data.max_rejected * rows:
         reasons = ", ".join(f"{reason}: {count:,}" for reason, count in found["rejected"].items())
+        kept = rejected_rows.keep(stage, found)
+        samples = [rejected_rows.line(row) for row in itertools.islice(rejected_rows.read(kept), 2)]
         raise DataError(
             f"{rejected:,} of {rows:,} rows of {data.path} were rejected ({reasons}), more than"
-            f" data.max_rejected = {data.max_rejected} allows; for example {_samples(stage)}"
+            f" data.max_rejected = {data.max_rejected} allows; `podway rejected` shows what is kept"
+            f" of them in {kept}, for example {'; '.join(samples)}"
         )
     if not found["kept"]:
         raise ConfigError(
@@ -135,20 +141,6 @@ def _check(data: config.Data, details: dict[str, Any], stage: epath.Path) -> Non
                 f"no user has a {split} example under data.split = {data.split}: too few events"
                 f" per user ({found['kept']:,} events of {found['users']:,} users)"
             )
-
-
-def _samples(stage: epath.Path) -> str:
-    """Two rejected rows."""
-    letters = []
-    for part in sorted((stage / "rejected").iterdir()):
-        with part.open() as lines:
-            for line, _ in zip(lines, range(2 - len(letters)), strict=False):
-                letters.append(json.loads(line))
-    return "; ".join(
-        f"{letter['file']}, row {letter['row']}, {letter['reason']}:"
-        f" {json.dumps(letter['raw'], ensure_ascii=False)[:200]}"
-        for letter in letters
-    )
 
 
 def fingerprint(manifest: artifact.Manifest) -> str:

@@ -57,6 +57,7 @@ class Manifest:
       packages: versions of the installed packages that the project depends on.
       details: what the stage wants to tell its readers.
       format: version of this file's own layout.
+      directory: name of the directory that it was written in, before it was published.
     """
 
     kind: str
@@ -71,6 +72,7 @@ class Manifest:
     packages: dict[str, str]
     details: dict[str, Any]
     format: int = FORMAT
+    directory: str = ""
 
 
 def code_hash(*places: str) -> str:
@@ -111,10 +113,7 @@ def stage_for(target: epath.PathLike) -> epath.Path:
     """A new directory beside `target`, to build it in.
 
     Another process may publish it. What killed processes left of the same target is removed once
-    it is older than LEFTOVER_DAYS.
-
-    Raises:
-      ArtifactError: no place that can be written to in one step.
+    it is older than LEFTOVER_DAYS. Raises ArtifactError: nothing can be committed there.
     """
     target = epath.Path(target)
     if "://" in str(target) and not str(target).startswith("gs://"):
@@ -143,7 +142,7 @@ def publish(stage: epath.PathLike, target: epath.PathLike, *, manifest: str = MA
     """Puts a directory that `commit` has completed in target's place; then the stage is gone.
 
     Of several processes that publish one target exactly one succeeds. On gs:// the manifest comes
-    last and is written only where there is none; published again, the same stage is no error.
+    last and is written only where there is none. Published again, the same stage is no error.
 
     Raises:
       ArtifactError: somebody else was first; the stage is gone.
@@ -163,6 +162,20 @@ def publish(stage: epath.PathLike, target: epath.PathLike, *, manifest: str = MA
         discard(stage)
         raise
     discard(stage)
+
+
+def published(stage: epath.PathLike, target: epath.PathLike, *, manifest: str = MANIFEST) -> bool:
+    """Whether `target` is committed; raises ArtifactError if it is, and from another stage."""
+    path = epath.Path(target) / manifest
+    if not path.exists():
+        return False
+    try:
+        origin = json.loads(path.read_text()).get("directory")
+    except (ValueError, AttributeError):
+        origin = None
+    if origin != epath.Path(stage).name:
+        raise ArtifactError(f"{target} was committed by somebody else meanwhile")
+    return True
 
 
 def discard(stage: epath.PathLike) -> None:
@@ -223,6 +236,7 @@ def commit(
         git=dict(provenance.git() if git is None else git),
         packages=provenance.packages(),
         details=dict(details or {}),
+        directory=directory.name,
     )
     write_atomically(directory / manifest, json.dumps(dataclasses.asdict(content), indent=1))
     return content
@@ -231,10 +245,10 @@ def commit(
 def write_atomically(path: epath.PathLike, text: str) -> None:
     """Replaces a file's content in one step: readers see the old text or the new, never a part."""
     path = epath.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     if "://" in str(path):  # an object is put whole
         path.write_text(text)
         return
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".{path.name}-{uuid.uuid4().hex[:8]}"
     try:
         temporary.write_text(text)
@@ -261,11 +275,7 @@ def read(directory: epath.PathLike, kind: str, *, manifest: str = MANIFEST) -> M
 
 
 def read_manifest(directory: epath.PathLike, kind: str, *, manifest: str = MANIFEST) -> Manifest:
-    """The manifest of a committed artefact; its files are not looked at.
-
-    Raises:
-      ArtifactError: no manifest, another kind or an unknown format.
-    """
+    """As `read`, without a look at the files."""
     directory = epath.Path(directory)
     path = directory / manifest
     if not path.exists():

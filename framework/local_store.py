@@ -8,19 +8,19 @@ from collections.abc import Iterator
 
 from etils import epath
 
-from framework.artifact import ArtifactError
+from framework import artifact
 
 
 def publish(stage: epath.Path, target: epath.Path, manifest: str) -> None:
     """Renames `stage` to `target`; an uncommitted target is removed first.
 
     Raises:
-      ArtifactError: `target` was committed already.
+      ArtifactError: `target` was committed already, from another stage.
       OSError: the directory cannot be renamed.
     """
     with _locked(target.parent):  # or of two processes one would remove what the other committed
-        if (target / manifest).exists():
-            raise _too_late(target)
+        if artifact.published(stage, target, manifest=manifest):
+            return
         if target.exists():
             target.rmtree()
         try:
@@ -28,11 +28,9 @@ def publish(stage: epath.Path, target: epath.Path, manifest: str) -> None:
         except OSError as error:  # where the lock does not hold, this decides
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
-            raise _too_late(target) from None
-
-
-def _too_late(target: epath.Path) -> ArtifactError:
-    return ArtifactError(f"{target} was committed by somebody else meanwhile")
+            raise artifact.ArtifactError(
+                f"{target} was written by somebody else meanwhile"
+            ) from None
 
 
 @contextlib.contextmanager

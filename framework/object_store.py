@@ -9,13 +9,10 @@ from google.api_core import exceptions
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import storage
 
-from framework.artifact import LEFTOVER_DAYS, ArtifactError
+from framework import artifact
 
 _ABSENT = 0
 """The generation that an object must have so as to be created, never replaced."""
-
-_STAGE = "podway-stage"
-"""Metadata of a manifest: the stage that it was published from."""
 
 
 def check(target: str) -> None:
@@ -26,7 +23,9 @@ def check(target: str) -> None:
         try:
             list(client.list_blobs(bucket, prefix=prefix, max_results=1))
         except exceptions.NotFound:
-            raise ArtifactError(f"{target}: there is no bucket gs://{bucket.name}") from None
+            raise artifact.ArtifactError(
+                f"{target}: there is no bucket gs://{bucket.name}"
+            ) from None
 
 
 def publish(stage: str, target: str, manifest: str) -> None:
@@ -42,7 +41,7 @@ def publish(stage: str, target: str, manifest: str) -> None:
     with _as_os_errors():
         client = storage.Client()
         source, home = _split(client, stage), _split(client, target)
-        if _is_ours(home, manifest, stage):
+        if artifact.published(stage, target, manifest=manifest):
             return
         blobs = {
             blob.name.removeprefix(f"{source[1]}/"): blob
@@ -58,23 +57,12 @@ def publish(stage: str, target: str, manifest: str) -> None:
             for copy in copies:
                 copy.result()
         commit = home[0].blob(f"{home[1]}/{manifest}")
-        commit.metadata = {_STAGE: stage}
         try:
             commit.upload_from_string(
                 last.download_as_bytes(), "application/json", if_generation_match=_ABSENT
             )
         except exceptions.PreconditionFailed:  # also when our own request arrived twice
-            _is_ours(home, manifest, stage)
-
-
-def _is_ours(home: tuple[storage.Bucket, str], manifest: str, stage: str) -> bool:
-    """Whether the target was committed from this stage; ArtifactError if from another one."""
-    found = home[0].get_blob(f"{home[1]}/{manifest}")
-    if found is None:
-        return False
-    if (found.metadata or {}).get(_STAGE) == stage:
-        return True
-    raise ArtifactError(f"gs://{home[0].name}/{home[1]} was committed by somebody else meanwhile")
+            artifact.published(stage, target, manifest=manifest)
 
 
 def _copy(blob: storage.Blob, bucket: storage.Bucket, name: str) -> None:
@@ -91,7 +79,7 @@ def _copy(blob: storage.Blob, bucket: storage.Bucket, name: str) -> None:
         except exceptions.PreconditionFailed:  # somebody else was quicker
             found = bucket.get_blob(name)
     if found is None or not _equal(found, blob):
-        raise ArtifactError(
+        raise artifact.ArtifactError(
             f"gs://{bucket.name}/{name} is there, uncommitted and not what this run made: another"
             " run is at work or was killed; repeat when it is over, or delete that folder"
         )
@@ -103,7 +91,7 @@ def _equal(one: storage.Blob, other: storage.Blob) -> bool:
 
 def _is_old(blob: storage.Blob) -> bool:
     now = datetime.datetime.now(datetime.UTC)
-    return now - (blob.updated or now) > datetime.timedelta(days=LEFTOVER_DAYS)
+    return now - (blob.updated or now) > datetime.timedelta(days=artifact.LEFTOVER_DAYS)
 
 
 def _split(client: storage.Client, path: str) -> tuple[storage.Bucket, str]:
