@@ -22,9 +22,13 @@ BATCH_ROWS = 1 << 20
 def read_parquet(file: str, roles: Roles) -> Iterator[Rows]:
     """The rows of a Parquet file, row group by row group; only the named columns are read.
 
+    A file of no bytes has no rows.
+
     Raises:
       DataError: a column missing, or a file that is not Parquet.
     """
+    if not epath.Path(file).stat().length:
+        return
     try:
         with epath.Path(file).open("rb") as stream:
             yield from _row_groups(pq.ParquetFile(stream), file, roles)

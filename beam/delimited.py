@@ -23,17 +23,19 @@ RAGGED = "wrong number of fields"
 
 
 def read(file: str, format: Csv, roles: Roles) -> Iterator[Rows]:
-    """The rows of a file; values are bytes, not decoded yet.
+    """The rows of a file; values are bytes, not decoded yet. An empty file has none.
 
     Raises:
       ConfigError: a delimiter that cannot separate, or names beside a header.
-      DataError: no header, a column missing, a file that cannot be unpacked or parsed.
+      DataError: a column missing, a file that cannot be unpacked or parsed.
     """
     if not format.delimiter.isascii() or format.delimiter in '"\r\n':
         raise ConfigError(f"data.format.delimiter is {format.delimiter!r}; give an ASCII separator")
     if format.header and format.names:
         raise ConfigError("data.format.names is set and data.format.header too; choose one of them")
     try:
+        if _is_empty(file):
+            return
         names = _header(file, format.delimiter) if format.header else list(format.names)
         places = {role: names.index(name) for role, name in locate(roles, names, file).items()}
         done = 0
@@ -48,20 +50,27 @@ def read(file: str, format: Csv, roles: Roles) -> Iterator[Rows]:
             # it made of them is turned back.
             for rows in _parse(file, format, names, places, "latin1"):
                 yield _after(rows, done)
-    except (pa.ArrowInvalid, OSError, UnicodeError) as error:
+    except (pa.ArrowInvalid, OSError, UnicodeError, csv.Error) as error:
         raise DataError(
             f"{file} cannot be read as CSV ({error}); is it cut short, or a quote never closed?"
         ) from error
+
+
+def _is_empty(file: str) -> bool:
+    """Whether there is nothing but a byte order mark and ends of lines."""
+    with Stream(file) as stream:
+        while chunk := stream.bytes.read(1 << 16):
+            if chunk.strip(b"\xef\xbb\xbf\r\n"):
+                return False
+    return True
 
 
 def _header(file: str, delimiter: str) -> list[str]:
     with Stream(file) as stream:
         # Rows that follow may be no UTF-8: they are none of the header's business.
         text = io.TextIOWrapper(stream.bytes, "utf-8-sig", "surrogateescape", newline="")
-        for names in csv.reader(text, delimiter=delimiter):
-            if names:
-                return [name.encode().decode() for name in names]
-    raise DataError(f"{file} is empty; data.format.header asks for a row with the column names")
+        names = next(filter(None, csv.reader(text, delimiter=delimiter)))
+        return [name.encode().decode() for name in names]
 
 
 def _parse(

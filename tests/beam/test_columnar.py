@@ -25,6 +25,14 @@ def test_parquet_rows_keep_their_numbers_over_row_groups(tmp_path, monkeypatch, 
     assert fraction == 1
 
 
+def test_parquet_without_rows(tmp_path):
+    path = tmp_path / "a.parquet"
+    path.write_bytes(b"")
+    assert not list(columnar.read_parquet(str(path), {"user": "user"}))
+    pq.write_table(TABLE[:0], path)
+    assert not list(columnar.read_parquet(str(path), {"user": "user"}))
+
+
 def test_parquet_that_is_none_or_lacks_a_column(tmp_path):
     path = tmp_path / "a.parquet"
     path.write_text("user,item,time\n")

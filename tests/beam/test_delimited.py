@@ -84,7 +84,6 @@ def test_raw_rows_have_all_columns(tmp_path):
     [
         (b"user,movie,time\n", r"a.csv has no column 'item'; set data.columns.item to one of"),
         (b"user,item,user,time\n", "more than one column 'user'"),
-        (b"", "is empty"),
         (b"user,item\n", "no column 'time'"),
         (b"user,\xff\n", "a.csv cannot be read as CSV"),
     ],
@@ -92,6 +91,17 @@ def test_raw_rows_have_all_columns(tmp_path):
 def test_bad_headers(tmp_path, content, message):
     with pytest.raises(DataError, match=message):
         _read(tmp_path / "a.csv", content)
+
+
+@pytest.mark.parametrize("format", [COMMA, Csv(header=False, names=("user", "item", "time"))])
+@pytest.mark.parametrize("content", [b"", b"\n\r\n", b"\xef\xbb\xbf\n", b"\n" * 70_000])
+def test_an_empty_file_has_no_rows(tmp_path, content, format):
+    assert _read(tmp_path / "a.csv", content, format) == ([], [], [], [])
+    assert _read(tmp_path / "a.csv.gz", gzip.compress(content), format) == ([], [], [], [])
+
+
+def test_a_header_alone_has_no_rows(tmp_path):
+    assert _read(tmp_path / "a.csv", b"user,item,time") == ([], [], [], [])
 
 
 def test_an_open_quote_longer_than_a_block(tmp_path, monkeypatch):
