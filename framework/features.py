@@ -6,17 +6,24 @@ docstrings here say, to the bit for ids and to float32 rounding for numbers.
 
 Raw values come in three kinds:
 
-    text     UTF-8; missing: null or "" (whole numbers are read as their digits, see beam/parse.py)
-    number   rounded to float32 first; missing: null or NaN
+    text     UTF-8; missing: null or "". What is no text in the raw data is read as text: see
+             beam/canonical.py
+    number   rounded to float32 first, where what is beyond the finite ones becomes the nearest of
+             them, and what is subnormal 0; missing: null or NaN
     time     int64 microseconds since 1970 (UTC); missing: null
 
 Ids start as those of the vocabularies do: 0 is PADDING (and "missing"), 1 OUT_OF_VOCABULARY.
 """
 
 import dataclasses
+import math
 from typing import Literal
 
 from framework.error import check
+
+
+LARGEST_ID = 2**31 - 1
+"""Ids are int32."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +33,11 @@ class Tokenizer:
 
 @dataclasses.dataclass(frozen=True)
 class Words(Tokenizer):
-    """Runs of letters, marks and digits (Unicode general categories L, M, N), in order."""
+    """Runs of letters, marks and digits (Unicode general categories L, M, N), in order.
+
+    Which code points these are, and their lowercase, stands in framework/code_points.py. What is
+    no UTF-8 divides words.
+    """
 
     lowercase: bool = True
     """Map each code point to its simple lowercase first."""
@@ -76,7 +87,11 @@ class Transform:
 
 @dataclasses.dataclass(frozen=True)
 class Categorical(Transform):
-    """Text → int32 id in a vocabulary of the train split's values, most frequent first."""
+    """Text → int32 id in a vocabulary of the train split's values.
+
+    The most frequent value is first; equally frequent ones are in the order of their FarmHash
+    Fingerprint64, then of their UTF-8 bytes. Missing: 0.
+    """
 
     min_count: int = 1
     """Values seen less often in training are out of vocabulary."""
@@ -87,20 +102,22 @@ class Categorical(Transform):
     is OUT_OF_VOCABULARY, the further ones follow the vocabulary's last id."""
     many: bool = False
     """The value is a list: ids are ragged. Text is divided at `separator`; a column of lists is
-    taken as it is. Empty parts are dropped."""
+    taken as it is. Empty parts are dropped; of a missing value no ids are left."""
     separator: str = "|"
     """What divides the parts of a list."""
 
     def __post_init__(self):
         super().__post_init__()
-        check(self.min_count >= 1, f"{self.name}.min_count is {self.min_count}; give 1 or more")
-        check(self.oov_buckets >= 1, f"{self.name}.oov_buckets is {self.oov_buckets}; give 1 up")
+        _check_vocabulary(self.name, self.min_count, self.max_values, self.oov_buckets)
         check(bool(self.separator), f"{self.name}.separator is empty; give some text")
 
 
 @dataclasses.dataclass(frozen=True)
 class Hashed(Transform):
-    """Text → int32 id = 2 + FarmHash Fingerprint64 modulo `buckets`. For huge sets of values."""
+    """Text → int32 id = 2 + FarmHash Fingerprint64 modulo `buckets`. For huge sets of values.
+
+    Missing: 0.
+    """
 
     buckets: int = 1 << 16
     """Ids to spread the values over."""
@@ -111,13 +128,19 @@ class Hashed(Transform):
 
     def __post_init__(self):
         super().__post_init__()
-        check(self.buckets >= 1, f"{self.name}.buckets is {self.buckets}; give 1 or more")
+        check(
+            1 <= self.buckets <= LARGEST_ID - 2,
+            f"{self.name}.buckets is {self.buckets}; give 1 to {LARGEST_ID - 2}",
+        )
         check(bool(self.separator), f"{self.name}.separator is empty; give some text")
 
 
 @dataclasses.dataclass(frozen=True)
 class Text(Transform):
-    """Text → ragged int32 ids of its first tokens, in a vocabulary of the train split's tokens."""
+    """Text → ragged int32 ids of its first tokens, in a vocabulary of those of the train split.
+
+    The vocabulary's order is that of Categorical's. Of a missing value no ids are left.
+    """
 
     tokenizer: Tokenizer = Words()
     """How text is cut."""
@@ -133,8 +156,7 @@ class Text(Transform):
     def __post_init__(self):
         super().__post_init__()
         check(self.max_tokens >= 1, f"{self.name}.max_tokens is {self.max_tokens}; give 1 or more")
-        check(self.min_count >= 1, f"{self.name}.min_count is {self.min_count}; give 1 or more")
-        check(self.oov_buckets >= 1, f"{self.name}.oov_buckets is {self.oov_buckets}; give 1 up")
+        _check_vocabulary(self.name, self.min_count, self.max_values, self.oov_buckets)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,8 +164,8 @@ class Numeric(Transform):
     """Number → float32.
 
     none: x. log: sign(x) · log(1 + |x|). standard: (x − mean) / deviation, both of the train
-    split (deviation 1 where all values are equal). log_standard: log first, then standard. Infinite
-    values become the largest finite float32 first. Missing: `missing`, after scaling.
+    split (deviation 1 where all values are equal). log_standard: log first, then standard. A result
+    beyond the finite float32 becomes the nearest of them. Missing: `missing`, after scaling.
     """
 
     scale: Literal["none", "standard", "log", "log_standard"] = "standard"
@@ -151,13 +173,21 @@ class Numeric(Transform):
     missing: float = 0.0
     """What stands for a missing number; 0 is the mean where the scale is standard."""
 
+    def __post_init__(self):
+        super().__post_init__()
+        check(math.isfinite(self.missing), f"{self.name}.missing is {self.missing}; give a number")
+
 
 @dataclasses.dataclass(frozen=True)
 class Quantiles(Transform):
-    """Number → int32 id of its quantile bucket: 1 + how many boundaries are ≤ x; missing: 0."""
+    """Number → int32 id of its quantile bucket: 1 + how many boundaries are ≤ x; missing: 0.
+
+    With n numbers in the train split, boundary i is the one of rank floor(i · n / buckets) + 1,
+    from beam/sketch.py, hence exact up to some thousand distinct numbers.
+    """
 
     buckets: int = 10
-    """Buckets of about equal size in the train split; fewer where quantiles coincide."""
+    """Buckets of about equal size in the train split; fewer where boundaries coincide."""
 
     def __post_init__(self):
         super().__post_init__()
@@ -188,4 +218,13 @@ class Label(Transform):
     """
 
     above: float | None = None
-    """Threshold; None: the number itself is the label."""
+    """Threshold, rounded to float32 like the number; None: the number itself is the label."""
+
+
+def _check_vocabulary(name: str, min_count: int, max_values: int | None, oov_buckets: int) -> None:
+    check(min_count >= 1, f"{name}.min_count is {min_count}; give 1 or more")
+    check(max_values is None or max_values >= 1, f"{name}.max_values is {max_values}; give 1 up")
+    check(
+        1 <= oov_buckets <= LARGEST_ID // 2,
+        f"{name}.oov_buckets is {oov_buckets}; give 1 to {LARGEST_ID // 2}",
+    )
