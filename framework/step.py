@@ -9,12 +9,12 @@ from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from flax import nnx
 
 from framework import config, flops, mesh, task
-from framework.input import Arrays
+from framework.input import batch_shapes
+from framework.placement import Placement
 from framework.schema import Schema
 
 State = dict[str, Any]
@@ -33,7 +33,7 @@ class Program:
       initialize: () → State, sharded.
       step: (State, batch) → (State, metrics); takes the state's memory.
       flops: of one step, over all devices (framework/flops.py).
-      batch: the sharding of a batch.
+      place: puts a batch on the devices.
     """
 
     task: task.Task
@@ -43,14 +43,7 @@ class Program:
     initialize: Any
     step: Any
     flops: float
-    batch: jax.sharding.NamedSharding
-
-    def place(self, batch: Arrays) -> dict[str, jax.Array]:
-        """A batch on the devices; each process gives the rows that its devices hold."""
-        return {
-            name: jax.make_array_from_process_local_data(self.batch, array)
-            for name, array in batch.items()
-        }
+    place: Placement
 
 
 def build(experiment: config.Experiment, schema: Schema, devices: jax.sharding.Mesh) -> Program:
@@ -75,13 +68,10 @@ def build(experiment: config.Experiment, schema: Schema, devices: jax.sharding.M
         shapes,
         shardings,
     )
+    batch_size = experiment.trainer.batch_size
     batch = {
-        name: jax.ShapeDtypeStruct(
-            (experiment.trainer.batch_size, *([length] if schema[name].ragged else [])),
-            np.dtype(schema[name].dtype),
-            sharding=rows,
-        )
-        for name, length in lengths.items()
+        name: jax.ShapeDtypeStruct(shape, dtype, sharding=rows)
+        for name, (shape, dtype) in batch_shapes(schema, lengths, batch_size).items()
     }
     traced = jax.jit(
         make_step(model, graph, optimizer, experiment.trainer),
@@ -96,7 +86,7 @@ def build(experiment: config.Experiment, schema: Schema, devices: jax.sharding.M
         initialize=jax.jit(initialize, out_shardings=shardings),
         step=traced.lower().compile(),
         flops=flops.count(traced.jaxpr.jaxpr),
-        batch=rows,
+        place=Placement(rows, batch_size),
     )
 
 

@@ -29,9 +29,11 @@ class Telemetry:
     """Collects the steps' metrics on the device and fetches them every `every` steps.
 
     A record holds the metrics of its own step, and over the steps since the last flush:
-    examples_per_second; input_stall_percent, the share of wall time that the loop waited for its
-    next batch; and mfu_percent, the FLOPs of a step's matrix products (framework/flops.py) over
-    step time × the devices' peak (framework/mesh.py).
+    examples_per_second; input_stall_percent, the share of wall time that the loop waited until its
+    next batch lay on the devices; and mfu_percent, the FLOPs of a step's matrix products
+    (framework/flops.py) over step time × the devices' peak (framework/mesh.py). Steps are
+    dispatched ahead of the devices, which may be busy while the loop waits: they idle for input at
+    most for input_stall_percent of the time.
 
     Args:
       directory: of the run; records later than `start` in its metrics.jsonl are dropped.

@@ -57,11 +57,13 @@ def train(
         seed=options.seed,
         window=options.shuffle_blocks,
         crop=options.crop,
+        rows=program.place.rows,
     )
     validate = validator(experiment, dataset, program)
     artifact.write_atomically(target / "experiment.json", json.dumps(codec.to_json(experiment)))
     checkpoints = run.open_checkpoints(experiment, dataset.manifest.version, target)
     state, done = restore_or_initialize(program, checkpoints, batch_size)
+    reader = input.read_ahead(batches, done, place=program.place)
     telemetry = Telemetry(
         target,
         start=done,
@@ -72,7 +74,7 @@ def train(
     )
     try:
         with on_sigterm() as stop:
-            for batch, waited in prefetch(program, input.read_ahead(batches, done)):
+            for batch, waited in timed(reader):
                 with jax.transfer_guard("disallow"):
                     state, metrics = program.step(state, batch)
                 done += 1
@@ -95,6 +97,7 @@ def train(
             f" {checkpoints.latest()}: lower optimizer.learning_rate or optimizer.clip_norm"
         ) from error
     finally:
+        reader.close()
         checkpoints.close()
         telemetry.close()
     if done == options.steps:
@@ -113,21 +116,14 @@ def restore_or_initialize(
     return state, position // batch_size
 
 
-def prefetch(
-    program: step.Program, batches: Iterator[input.Arrays]
-) -> Iterator[tuple[dict[str, jax.Array], float]]:
-    """Batches on the devices, one ahead, each with the seconds that were spent waiting for it."""
-    ready = None
+def timed(batches: Iterator[task.Batch]) -> Iterator[tuple[task.Batch, float]]:
+    """Batches, each with the seconds that were spent waiting for it."""
     while True:
         start = time.perf_counter()
         batch = next(batches, None)
-        placed = None if batch is None else program.place(batch)
-        waited = time.perf_counter() - start
-        if ready is not None:
-            yield ready, waited
-        if placed is None:
+        if batch is None:
             return
-        ready = placed
+        yield batch, time.perf_counter() - start
 
 
 def validator(experiment: config.Experiment, dataset: input.Dataset, program: step.Program) -> Any:

@@ -1,0 +1,129 @@
+"""The endless training sequence of one dataset: shuffled epochs, read by position.
+
+Example p is a pure function of (dataset, seed, p). An epoch is the dataset's blocks in a random
+order, cut into windows of a few blocks; the rows of a window are permuted. All orders are seeded by
+(seed, epoch, window), so any place can be entered directly. docs/input.md says how near to a true
+shuffle this comes.
+"""
+
+import collections
+import functools
+import threading
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+
+from framework.columns import Arrays, Ragged, Stretches, concatenate
+from framework.dataset import Dataset
+from framework.error import ConfigError
+
+Window = dict[str, np.ndarray | Stretches]
+"""Columns with their rows in the order of the sequence."""
+
+
+class Epochs:
+    """The training examples of a dataset, shuffled anew in each epoch, without end.
+
+    Args:
+      dataset: where to read from.
+      lengths: columns to read; for ragged ones how many of their values.
+      seed: of the shuffle.
+      window: blocks among whose rows are shuffled.
+      crop: "latest" values of longer rows, or a "random" stretch, another one in each epoch.
+      readers: threads that read windows before they are needed.
+      at_once: examples that are being read at a time, by all callers; sizes the cache.
+      translations: new ids by old id, for columns whose vocabulary is another one here.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        lengths: Mapping[str, int],
+        *,
+        seed: int,
+        window: int,
+        crop: str = "latest",
+        readers: int = 1,
+        at_once: int = 1,
+        translations: Mapping[str, np.ndarray] | None = None,
+    ):
+        self._blocks, self._lengths = dataset.blocks("train"), dict(lengths)
+        self._seed, self._window, self._crop = seed, window, crop
+        self._translations = dict(translations or {})
+        self.examples = int(self._blocks.rows.sum())
+        if not self.examples:
+            raise ConfigError(f"{dataset.directory} has no training examples")
+        self._windows_per_epoch = -(-len(self._blocks.rows) // window)
+        # A read can lie across the border of two epochs.
+        self._order = functools.lru_cache(2)(self._order_blocks)
+        spanned = -(-at_once * self._windows_per_epoch // self.examples)
+        self._windows = _ReadAhead(self._load, readers, keep=readers + 1 + spanned)
+
+    def read(self, start: int, stop: int) -> Arrays:
+        """Examples `start` to `stop` (exclusive): {column: [rows] or [rows, length], …}.
+
+        The arrays may be views of what other calls return: they must not be changed.
+        """
+        parts = []
+        while start < stop:
+            epoch, offset = divmod(start, self.examples)
+            _, starts = self._order(epoch)
+            number = int(np.searchsorted(starts, offset, side="right")) - 1
+            window = self._windows[epoch * self._windows_per_epoch + number]
+            first = offset - int(starts[number])
+            rows = slice(first, first + stop - start)
+            parts.append({name: column[rows] for name, column in window.items()})
+            start += len(next(iter(parts[-1].values())))
+        return concatenate(parts)
+
+    def _order_blocks(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        """The epoch's order of blocks, and the row at which each of its windows starts."""
+        order = self._generator(epoch, 0).permutation(len(self._blocks.rows))
+        ends = np.cumsum(self._blocks.rows[order])
+        return order, np.concatenate([[0], ends[self._window - 1 : -1 : self._window]])
+
+    def _load(self, index: int) -> Window:
+        """Window `index` of the endless sequence."""
+        epoch, number = divmod(index, self._windows_per_epoch)
+        blocks = self._order(epoch)[0][number * self._window : (number + 1) * self._window]
+        size = int(self._blocks.rows[blocks].sum())
+        generator = self._generator(epoch, 1 + number)
+        rows = generator.permutation(size)
+        back = generator.random(size) if self._crop == "random" else 0.0
+        window: Window = {}
+        for name, column in self._blocks.read(blocks, list(self._lengths)).items():
+            if isinstance(column, Ragged):
+                values = self._translate(name, column.values)
+                ragged = Ragged(values, column.offsets)
+                window[name] = ragged.latest(self._lengths[name], rows, back)
+            else:
+                window[name] = self._translate(name, column.take(rows, axis=0))
+        return window
+
+    def _translate(self, name: str, ids: np.ndarray) -> np.ndarray:
+        return self._translations[name][ids] if name in self._translations else ids
+
+    def _generator(self, epoch: int, purpose: int) -> np.random.Generator:
+        return np.random.default_rng((self._seed, epoch, purpose))
+
+
+class _ReadAhead:
+    """Windows by index: read once for all threads, and the next ones before they are asked for."""
+
+    def __init__(self, load, readers: int, keep: int):
+        self._load, self._readers, self._keep = load, readers, keep
+        self._pool = ThreadPoolExecutor(readers, "read window")
+        self._lock = threading.Lock()
+        self._windows: collections.OrderedDict[int, Future[Window]] = collections.OrderedDict()
+
+    def __getitem__(self, index: int) -> Window:
+        with self._lock:
+            for each in range(index, index + 1 + self._readers):
+                if each not in self._windows:
+                    self._windows[each] = self._pool.submit(self._load, each)
+                self._windows.move_to_end(each)
+            while len(self._windows) > self._keep:
+                self._windows.popitem(last=False)
+            window = self._windows[index]
+        return window.result()

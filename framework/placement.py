@@ -1,0 +1,49 @@
+"""Training batches on the devices: which rows a process reads, and how they get there."""
+
+import dataclasses
+
+import jax
+
+from framework.columns import Arrays
+
+
+@dataclasses.dataclass(frozen=True)
+class Placement:
+    """Where the rows of a global batch lie.
+
+    Attributes:
+      sharding: of the batch's first dimension.
+      batch_size: rows of the global batch.
+    """
+
+    sharding: jax.sharding.NamedSharding
+    batch_size: int
+
+    @property
+    def rows(self) -> tuple[tuple[int, int], ...]:
+        """Rows (start, stop) of the global batch that this process's devices hold, rising.
+
+        They need not be in one piece: how devices are laid out in the mesh is JAX's choice.
+        """
+        places = self.sharding.addressable_devices_indices_map((self.batch_size,)).values()
+        return tuple(sorted({place[0].indices(self.batch_size)[:2] for place in places if place}))
+
+    def __call__(self, batch: Arrays) -> dict[str, jax.Array]:
+        """Puts the rows `self.rows`, one after another in `batch`, on this process's devices.
+
+        Returns global arrays [batch_size, …], once they are there.
+        """
+        starts, at = {}, 0
+        for start, stop in self.rows:
+            starts[start] = at
+            at += stop - start
+
+        def put(array):
+            def part(index):
+                start, stop, _ = index[0].indices(self.batch_size)
+                return array[starts[start] : starts[start] + stop - start]
+
+            shape = (self.batch_size, *array.shape[1:])
+            return jax.make_array_from_callback(shape, self.sharding, part)
+
+        return jax.block_until_ready({name: put(array) for name, array in batch.items()})
