@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import functools
 import io
+import secrets
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -79,6 +80,8 @@ def _parse(
     """Batches of rows. A header is parsed as row 0, so that every column is read as bytes."""
     next_row = 0 if format.header else 1
     ragged: list[Rejected] = []
+    # An open quote takes all that follows into its value. So a row that we know must come last.
+    end, ended = secrets.token_hex(8), False
 
     def reject(row: arrow_csv.InvalidRow) -> str:
         number = row.number - 1 if format.header else row.number
@@ -88,7 +91,7 @@ def _parse(
     with Stream(file) as stream:
         # Without threads, as only then the parser knows the number of a ragged row.
         batches = arrow_csv.open_csv(
-            stream.bytes,
+            _Extended(stream.bytes, f"\n{end}{format.delimiter * (len(names) - 1)}\n".encode()),
             read_options=arrow_csv.ReadOptions(
                 use_threads=False, block_size=BLOCK_BYTES, column_names=names, encoding=encoding
             ),
@@ -101,6 +104,10 @@ def _parse(
         )
         for batch in batches:
             numbers = _number(next_row, batch.num_rows, [row.row for row in ragged])
+            if batch.num_rows and batch.column(0)[-1].as_py() == end.encode():
+                ended, batch, numbers = True, batch[:-1], numbers[:-1]
+            if not len(numbers) and not ragged:
+                continue
             next_row = int(numbers[-1]) + 1 if len(numbers) else next_row
             header = 1 if len(numbers) and numbers[0] == 0 else 0
             arrays = [_original(array[header:], encoding) for array in batch.columns]
@@ -112,9 +119,30 @@ def _parse(
                 fraction=stream.fraction(),
             )
             ragged = [row for row in ragged if row.row >= next_row]
+    if not ended:
+        opened = max([next_row - 1, *(row.row for row in ragged)])
+        raise DataError(f"{file}: a quote that opens in row {opened} is never closed")
     if ragged:
         nothing = {role: pa.array([], pa.binary()) for role in places}
         yield Rows(nothing, np.array([], np.int64), str, ragged, 1.0)
+
+
+class _Extended:
+    """A stream of bytes with some more at its end."""
+
+    closed = False
+
+    def __init__(self, stream: pa.NativeFile, more: bytes):
+        self._stream, self._more = stream, more
+
+    def read(self, size: int) -> bytes:
+        parts, missing = [], size
+        while missing and (part := self._stream.read(missing)):
+            parts.append(part)
+            missing -= len(part)
+        parts.append(self._more[:missing])
+        self._more = self._more[missing:]
+        return b"".join(parts)
 
 
 def _number(first: int, count: int, left_out: Sequence[int]) -> np.ndarray:

@@ -110,6 +110,31 @@ def test_an_open_quote_longer_than_a_block(tmp_path, monkeypatch):
         _read(tmp_path / "a.csv", b'user,item,time\n"u,i,1\n' + b"u,i,1\n" * 50)
 
 
+@pytest.mark.parametrize("block", [64, 1 << 20])
+@pytest.mark.parametrize(
+    "opened", [b'u,i,"3', b'u,"i,3', b'"u,i,3', b'u,"i', b'u,\xff,"3', b'u,i,"3""', b'u,i,3\n"']
+)
+def test_an_open_quote_takes_no_rows_with_it(tmp_path, monkeypatch, block, opened):
+    """Alone, the parser would make one value of it all, and the rows would be missing silently."""
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", block)
+    row = 3 + opened.count(b"\n")
+    message = f"a quote that opens in row {row} is never closed|straddling object"
+    for rest in (b"", b"\n", b"\nv,i,4\n", b"\nv,i,4"):
+        with pytest.raises(DataError, match=message):
+            _read(tmp_path / "a.csv", b"user,item,time\nu,i,1\nu,i,2\n" + opened + rest)
+
+
+@pytest.mark.parametrize("block", [*range(30, 36), 1 << 20])
+@pytest.mark.parametrize("last", [b'"u",i,"3"', b"u,i,3\n", b"u,i,3\r\n", b'u,i,"3\n"\n\n', b"u,i"])
+def test_the_last_row_is_read_however_it_ends(tmp_path, monkeypatch, block, last):
+    content = b"user,item,time\nu,i,1\n" + last
+    for packed in (False, True):
+        monkeypatch.setattr(delimited, "BLOCK_BYTES", block)
+        path = tmp_path / ("a.csv.gz" if packed else "a.csv")
+        _, _, numbers, rejected = _read(path, gzip.compress(content) if packed else content)
+        assert [*numbers, *(row.row for row in rejected)] == [1, 2]
+
+
 def test_a_gzip_file_that_is_cut_short_or_none(tmp_path):
     content = gzip.compress(np.random.default_rng(0).bytes(10_000).hex().encode())
     with pytest.raises(DataError, match=r"a.csv.gz cannot be read as CSV"):
