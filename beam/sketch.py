@@ -133,19 +133,23 @@ def _highest_bit(words: np.ndarray) -> np.ndarray:
 
 
 def quantile(sketch: Sketch, shares: Any) -> np.ndarray:
-    """float64 of the shape of `shares`: the number of rank ceil(share · count), from 1.
+    """float64 of the shape of `shares`: the number of rank ceil(share · count); see `ranked`."""
+    return ranked(sketch, np.ceil(np.asarray(shares, np.float64) * sketch.count).astype(np.int64))
+
+
+def ranked(sketch: Sketch, ranks: np.ndarray) -> np.ndarray:
+    """float64 of the shape of `ranks`: the number of each rank, from 1 (the lowest) to the count.
 
     Within a bin numbers are taken to lie evenly from its lowest to its highest: off by no more than
-    2**-bits of the number; exact for the shares 0 and 1, and in bins with one distinct number. NaN
-    where the sketch is empty.
+    2**-bits of the number; exact for the first and the last rank, and in bins with one distinct
+    number. NaN where the sketch is empty.
     """
-    shares = np.asarray(shares, np.float64)
     if not sketch.count:
-        return np.full(shares.shape, np.nan)
+        return np.full(ranks.shape, np.nan)
     ends = np.cumsum(sketch.counts)
-    rank = np.clip(np.ceil(shares * ends[-1]).astype(np.int64), 1, ends[-1])
-    place = np.searchsorted(ends, rank)
-    within = rank - 1 - (ends[place] - sketch.counts[place])
+    ranks = np.clip(ranks, 1, ends[-1])
+    place = np.searchsorted(ends, ranks)
+    within = ranks - 1 - (ends[place] - sketch.counts[place])
     part = within / np.maximum(sketch.counts[place] - 1, 1)
     low, high = sketch.low[place], sketch.high[place]
     return np.where(part == 1, high, low + (high - low) * part)

@@ -7,7 +7,7 @@ docstrings here say, to the bit for ids and to float32 rounding for numbers.
 Raw values come in three kinds:
 
     text     UTF-8; missing: null or "". What is no text in the raw data is read as text: see
-             beam/canonical.py
+             beam/transform_canonical.py
     number   rounded to float32 first, where what is beyond the finite ones becomes the nearest of
              them, and what is subnormal 0; missing: null or NaN
     time     int64 microseconds since 1970 (UTC); missing: null
@@ -20,7 +20,6 @@ import math
 from typing import Literal
 
 from framework.error import check
-
 
 LARGEST_ID = 2**31 - 1
 """Ids are int32."""
