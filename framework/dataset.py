@@ -48,8 +48,8 @@ class Dataset:
         if not path.exists():
             raise SchemaError(f"{self.directory} has no table of {name}s: add one to data.tables")
         with path.open("rb") as file:
-            batches = pa.Table.from_batches(pa.ipc.open_file(file))
-        return _columns(batches.to_batches(), batches.column_names)
+            table = pa.ipc.open_file(file).read_all()
+        return _columns(table.to_batches(), table.column_names)
 
 
 class Blocks:

@@ -10,6 +10,7 @@ from typing import Any
 
 import grain
 import numpy as np
+from absl import flags
 
 from framework import join, mixture
 from framework.columns import Arrays, Ragged, concatenate
@@ -115,7 +116,7 @@ def batch_shapes(
     for name, length in lengths.items():
         outer, feature = (batch_size,), schema[name] if not join.is_joined(name) else None
         if feature is None:
-            key, feature = join.split(schema, name)
+            key, feature = join.split(schema, lengths, name)
             outer += (lengths[key.name],) * key.ragged
         check(
             feature.dtype != "int64",
@@ -147,6 +148,7 @@ def read_ahead(
     options = grain.ReadOptions(batches.readers, batches.readers + READ_AHEAD)
     data = grain.MapDataset.source(batches)[position:].to_iter_dataset(options)
     if processes:
+        flags.FLAGS.mark_as_parsed()  # Grain reads its own there, of a command line we don't parse
         data = data.mp_prefetch(grain.MultiprocessingOptions(processes, READ_AHEAD))
     if place:
         data = data.map(place)

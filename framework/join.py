@@ -37,12 +37,14 @@ def is_joined(name: str) -> bool:
     return "." in name
 
 
-def split(schema: Schema, name: str) -> tuple[Feature, Feature]:
-    """ "item.genres" → the feature `item` of the examples, and `genres` of the table of items.
+def split(schema: Schema, lengths: Mapping[str, int], name: str) -> tuple[Feature, Feature]:
+    """The two halves of "item.genres": `item` of the examples, `genres` of the table of items.
 
-    Raises SchemaError where the dataset has no such pair.
+    Raises SchemaError where the dataset has no such pair, or `lengths` lacks the ids.
     """
     key, attribute = (schema[part] for part in name.split(".", 1))
+    if key.name not in lengths:
+        raise SchemaError(f"{name} needs the column {key.name}, which the model does not read")
     if attribute.table != key.vocabulary:
         raise SchemaError(
             f"{name}: {attribute.name} is a feature of the {attribute.table} table, and the ids in"
@@ -58,9 +60,7 @@ def lookups(dataset: Dataset, lengths: Mapping[str, int]) -> dict[str, Lookup]:
     """
     found, tables = {}, {}
     for name in filter(is_joined, lengths):
-        key, attribute = split(dataset.schema, name)
-        if key.name not in lengths:
-            raise SchemaError(f"{name} needs the column {key.name}, which the model does not read")
+        key, attribute = split(dataset.schema, lengths, name)
         if attribute.table not in tables:
             tables[attribute.table] = dataset.table(attribute.table)
         column = tables[attribute.table][attribute.name]

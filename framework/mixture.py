@@ -8,6 +8,7 @@ batches are mixed alike, and nothing but the position needs saving.
 """
 
 import fractions
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -58,17 +59,14 @@ def shares(weights: Sequence[float]) -> list[fractions.Fraction]:
 
     Raises ConfigError for a weight that is not above 0, or too small beside the others.
     """
+    hint = f"the weights of a mixture are {list(weights)}; give numbers above 0"
+    check(all(0 < weight < math.inf for weight in weights), hint)
     exact = [fractions.Fraction(weight) for weight in weights]
     found = [
-        (weight / sum(exact[at:])).limit_denominator(_FINEST) if weight > 0 else 0
-        for at, weight in enumerate(exact)
+        (weight / sum(exact[at:])).limit_denominator(_FINEST) for at, weight in enumerate(exact)
     ]
-    check(
-        all(share > 0 for share in found),
-        f"the weights of a mixture are {list(weights)}; give numbers above 0, and none under a"
-        " millionth of the others",
-    )
-    return [fractions.Fraction(share) for share in found]
+    check(all(0 < share < 1 for share in found[:-1]), f"{hint}, none a millionth of another")
+    return found
 
 
 def _count(position: np.ndarray, share: fractions.Fraction) -> np.ndarray:
@@ -98,7 +96,7 @@ def translations(
                 theirs.size == ours.size and _fitted(source, name) == _fitted(target, name),
                 f"{pair} was fitted to other values there; use a transform that is not fitted",
             )
-        elif _digest(source, ours.vocabulary) != _digest(target, ours.vocabulary):
+        elif _digests(source, ours.vocabulary) != _digests(target, ours.vocabulary):
             found[name] = _translate(source, target, ours.vocabulary)
             check(
                 theirs.size == len(found[name]) and int(found[name].max()) >= FIRST_VALUE,
@@ -119,9 +117,10 @@ def _fitted(dataset: Dataset, name: str) -> transform.Fitted | None:
     return next((feature for feature in fitted if feature.transform.name == name), None)
 
 
-def _digest(dataset: Dataset, vocabulary: str) -> str:
-    path = f"vocabulary/{vocabulary}.jsonl"
-    return next(file.sha256 for file in dataset.manifest.files if file.path == path)
+def _digests(dataset: Dataset, vocabulary: str) -> list[str]:
+    """Hashes of a vocabulary's files."""
+    files = dataset.manifest.files
+    return [file.sha256 for file in files if file.path.startswith(f"vocabulary/{vocabulary}.")]
 
 
 def _translate(source: Dataset, target: Dataset, vocabulary: str) -> np.ndarray:

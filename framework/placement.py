@@ -3,6 +3,7 @@
 import dataclasses
 
 import jax
+import numpy as np
 
 from framework.columns import Arrays
 
@@ -26,24 +27,31 @@ class Placement:
         They need not be in one piece: how devices are laid out in the mesh is JAX's choice.
         """
         places = self.sharding.addressable_devices_indices_map((self.batch_size,)).values()
-        return tuple(sorted({place[0].indices(self.batch_size)[:2] for place in places if place}))
+        pieces: list[tuple[int, int]] = []
+        for start, stop in sorted({self._range(place) for place in places if place}):
+            if pieces and pieces[-1][1] == start:
+                start = pieces.pop()[0]
+            pieces.append((start, stop))
+        return tuple(pieces)
 
     def __call__(self, batch: Arrays) -> dict[str, jax.Array]:
         """Puts the rows `self.rows`, one after another in `batch`, on this process's devices.
 
         Returns global arrays [batch_size, …], once they are there.
         """
-        starts, at = {}, 0
-        for start, stop in self.rows:
-            starts[start] = at
-            at += stop - start
+        held = np.concatenate([np.arange(*piece) for piece in self.rows])
 
-        def put(array):
-            def part(index):
-                start, stop, _ = index[0].indices(self.batch_size)
-                return array[starts[start] : starts[start] + stop - start]
+        def put(array: np.ndarray) -> jax.Array:
+            def part(index: tuple[slice, ...]) -> np.ndarray:
+                start, stop = self._range(index)
+                at = int(np.searchsorted(held, start))
+                return array[at : at + stop - start]
 
             shape = (self.batch_size, *array.shape[1:])
             return jax.make_array_from_callback(shape, self.sharding, part)
 
         return jax.block_until_ready({name: put(array) for name, array in batch.items()})
+
+    def _range(self, index: tuple[slice, ...]) -> tuple[int, int]:
+        start, stop, _ = index[0].indices(self.batch_size)
+        return start, stop
