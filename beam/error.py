@@ -1,9 +1,10 @@
 """Errors a user can mend, and how they cross the border between a Beam worker and its caller.
 
-A runner reports a worker's exception as text. What a user must see is put into that text as JSON
-between two marks, and found there again by the caller.
+A runner reports a worker's exception as text, quoted and indented as it likes. What a user must see
+is put into that text as one word, and found there again by the caller.
 """
 
+import base64
 import contextlib
 import json
 import logging
@@ -21,8 +22,14 @@ class _Carrier(Exception):
     """A user's error on its way out of a worker."""
 
 
-_LOGGER = logging.getLogger("apache_beam.runners.common")
-_MARKED = re.compile(r"<podway-error>(.*?)</podway-error>", re.DOTALL)
+_LOGGERS = (
+    "apache_beam.runners.common",
+    "apache_beam.runners.worker.sdk_worker",
+    "apache_beam.runners.portability.portable_runner",
+    "root",
+)
+"""Where Beam's engines log what a worker raised."""
+_MARKED = re.compile(r"podway-error-([A-Za-z0-9_=-]+)-end")
 _CLASSES = {"DataError": DataError, "ConfigError": ConfigError}
 
 
@@ -34,27 +41,33 @@ def portable() -> Iterator[None]:
     except (DataError, ConfigError, OSError) as error:
         number = error.errno if isinstance(error, OSError) else None
         text = json.dumps([type(error).__name__, number, str(error)])
-        raise _Carrier(f"<podway-error>{text}</podway-error>") from error
+        raise _Carrier(f"podway-error-{_word(text)}-end") from error
 
 
 @contextlib.contextmanager
 def restored() -> Iterator[None]:
     """In the caller: raises what a worker raised, as DataError, ConfigError or OSError."""
-    _LOGGER.addFilter(_unmarked)
+    for name in _LOGGERS:
+        logging.getLogger(name).addFilter(_unmarked)
     try:
         yield
     except Exception as error:
         found = _MARKED.search(str(error))
         if not found:
             raise
-        name, number, message = json.loads(found[1])
+        name, number, message = json.loads(base64.urlsafe_b64decode(found[1]))
         if name in _CLASSES:
             raise _CLASSES[name](message) from None
         restored = OSError(message)
         restored.errno = number
         raise restored from None
     finally:
-        _LOGGER.removeFilter(_unmarked)
+        for name in _LOGGERS:
+            logging.getLogger(name).removeFilter(_unmarked)
+
+
+def _word(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).decode()
 
 
 def _unmarked(record: logging.LogRecord) -> bool:

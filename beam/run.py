@@ -1,6 +1,8 @@
 """Runs the pipeline, wherever the engine says, to a committed dataset."""
 
 import contextlib
+import logging
+import socket
 import threading
 from typing import Any
 
@@ -12,11 +14,13 @@ from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from apache_beam.runners.portability.portable_runner import PortableRunner
 from apache_beam.runners.runner import PipelineResult, PipelineRunner
 
-from beam import dataset, pipeline, progress, source
+from beam import dataset, estimate, pipeline, progress, source
 from beam.engine import Dataflow, Engine, Flink, Local, Portable
 from beam.error import portable, restored
 from beam.plan import Plan
 from framework.error import ConfigError
+
+_LOG = logging.getLogger(__name__)
 
 PATIENCE = 60.0
 """Seconds that a pipeline has to stop after Ctrl-C, before its files are removed."""
@@ -32,7 +36,8 @@ def run(plan: Plan, engine: Engine) -> None:
     graph = assemble(plan, runner, options)
     bars: contextlib.AbstractContextManager = contextlib.nullcontext()
     if isinstance(engine, Local):
-        _refuse_unbounded(graph)
+        refuse_unbounded(graph)
+        _announce_memory(plan)
         bars = progress.shown(source.shares(plan.data, list(plan.files)))
     with restored():
         _wait(graph, bars)
@@ -66,6 +71,7 @@ def _runner(plan: Plan, engine: Engine) -> tuple[PipelineRunner, PipelineOptions
                 [f"--direct_num_workers={engine.workers}", f"--direct_running_mode={engine.mode}"]
             )
         case Portable():
+            _check_answers(engine.job_endpoint)
             return PortableRunner(), PipelineOptions(
                 [f"--job_endpoint={engine.job_endpoint}", *_environment(engine)]
             )
@@ -94,7 +100,19 @@ def _environment(engine: Portable | Flink) -> list[str]:
     ]
 
 
-def _refuse_unbounded(graph: apache_beam.Pipeline) -> None:
+def _check_answers(address: str) -> None:
+    """Beam would try for five minutes."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"no job service answers at {address} ({error}); start one, or give the address of"
+            " another as --job-endpoint HOST:PORT"
+        ) from error
+
+
+def refuse_unbounded(graph: apache_beam.Pipeline) -> None:
     """FnApiRunner would say DONE at once, without any data."""
     proto: Any = graph.to_runner_api()
     for collection in proto.components.pcollections.values():
@@ -103,6 +121,29 @@ def _refuse_unbounded(graph: apache_beam.Pipeline) -> None:
                 f"{collection.unique_name} never ends, and --runner local runs only what does;"
                 " choose --runner flink or dataflow"
             )
+
+
+def _announce_memory(plan: Plan) -> None:
+    """Says what FnApiRunner will need, and how to need less where that is more than there is."""
+    try:
+        found = estimate.estimate(plan.data, list(plan.files))
+    except (OSError, ValueError) as error:  # the pipeline will say it better, with file and row
+        _LOG.info("rows cannot be estimated: %s", error)
+        return
+    needed, free = found.local_bytes(), estimate.available_bytes()
+    need = f"{found.summary()} need some {estimate.size(needed)} of memory"
+    if free is None or needed <= free:
+        _LOG.info("%s; free: %s", need, "unknown" if free is None else estimate.size(free))
+        return
+    _LOG.warning(
+        "%s and %s are free. --runner local holds all that it shuffles: run on a larger machine,"
+        " or with --runner flink or dataflow, whose workers hold one shard each (%s with"
+        " data.shards = %d; more shards, less memory)",
+        need,
+        estimate.size(free),
+        estimate.size(found.worker_bytes(plan.data.shards)),
+        plan.data.shards,
+    )
 
 
 def _wait(graph: apache_beam.Pipeline, bars: contextlib.AbstractContextManager) -> None:

@@ -87,7 +87,7 @@ class Store:
 @contextlib.contextmanager
 def for_beam() -> Iterator[Store]:
     """The emulator that Beam's clients can use."""
-    port = _free_port()
+    port = free_port()
     where = ["--host", "127.0.0.1", "--port", str(port)]
     command = [sys.executable, "-m", "gcp_storage_emulator", "start", *where, "-M", "-q"]
     with _running(command, f"http://127.0.0.1:{port}", "/") as store:
@@ -101,7 +101,7 @@ def strict() -> Iterator[Store]:
     assert package is not None
     assert package.origin is not None
     (program,) = pathlib.Path(package.origin).parent.glob("vendor/fake-gcs-server/bin/*")
-    port = _free_port()
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     where = ["-scheme", "http", "-host", "127.0.0.1", "-port", str(port), "-external-url", url]
     command = [str(program), "-backend", "memory", "-log-level", "error", *where]
@@ -109,7 +109,7 @@ def strict() -> Iterator[Store]:
         yield store
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return sock.getsockname()[1]
