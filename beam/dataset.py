@@ -26,11 +26,14 @@ def directory(data: config.Data, workdir: epath.PathLike) -> epath.Path:
 
 def _identity(data: config.Data) -> dict[str, Any]:
     """What the version is a hash of."""
+    raw = [source.content_hash(part, source.find(part)) for part in (data, *data.tables)]
     return {
         "kind": "dataset",
         "config": codec.to_json(data, versioned=True),
-        "inputs": {"raw": source.content_hash(data, source.find(data))},
-        "code": artifact.code_hash("beam", "framework/schema.py"),
+        "inputs": {"raw": codec.content_hash(raw)},
+        "code": artifact.code_hash(
+            "beam", *(f"framework/{name}.py" for name in ("features", "schema", "transform"))
+        ),
     }
 
 

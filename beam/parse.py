@@ -26,9 +26,16 @@ _EXACT = 2.0**53
 Checks = list[tuple[str, np.ndarray]]
 """(reason, mask of the rows that it rejects)."""
 
+Columns = tuple[dict[str, pa.Array], Checks]
+_NONE: Columns = ({}, [])
+
 
 def parse(
-    rows: Rows, file: str, position: int, latest: int = END_OF_TIME
+    rows: Rows,
+    file: str,
+    position: int,
+    latest: int = END_OF_TIME,
+    features: Columns = _NONE,
 ) -> tuple[pa.Table, list[Rejected]]:
     """Events, and what is rejected of the rows.
 
@@ -37,10 +44,11 @@ def parse(
       file: name of the raw file, for errors.
       position: where there is no time column, the time of row r is `position` + r.
       latest: microseconds since 1970; later events are rejected as being in the future.
+      features: canonical values by the features' names, and the checks that some of them fail.
 
     Returns:
-      Table (user and item: dictionary of strings, time int64), and the rejected rows in the
-      file's order.
+      Table (user and item: strings, time int64, canonical values of the features by their names),
+      and the rejected rows in the file's order.
 
     Raises:
       DataError: a column is of a type that cannot hold the values of its role.
@@ -52,17 +60,24 @@ def parse(
         time_checks.append(("time is in the future", time > latest))
     else:
         time, time_checks = position + rows.numbers, []
-    events = {"user": user, "item": item, "time": pa.array(time, pa.int64())}
-    rejected, good = list(rows.rejected), np.ones(len(time), bool)
-    for reason, mask in (*user_checks, *item_checks, *time_checks):
+    values, checks = features
+    events = {"user": user, "item": item, "time": pa.array(time, pa.int64()), **values}
+    return accept(rows, events, [*user_checks, *item_checks, *time_checks, *checks])
+
+
+def accept(
+    rows: Rows, columns: dict[str, pa.Array], checks: Checks
+) -> tuple[pa.Table, list[Rejected]]:
+    """The rows that fail no check, and the others with the first one that they fail."""
+    rejected, good = list(rows.rejected), np.ones(len(rows.numbers), bool)
+    for reason, mask in checks:
         for at in np.flatnonzero(mask & good):
             rejected.append(Rejected(int(rows.numbers[at]), reason, rows.raw(int(at))))
         good &= ~mask
+    table = pa.table(columns)
     if not good.all():
-        events = {role: values.filter(pa.array(good)) for role, values in events.items()}
-    for role in ("user", "item"):
-        events[role] = events[role].dictionary_encode()
-    return pa.table(events), sorted(rejected, key=lambda row: row.row)
+        table = table.filter(pa.array(good))
+    return table, sorted(rejected, key=lambda row: row.row)
 
 
 def text(values: pa.Array, role: str, file: str) -> tuple[pa.Array, Checks]:

@@ -1,47 +1,36 @@
-"""The Beam pipeline: raw files → shards, vocabularies, statistics and a summary.
+"""The Beam pipeline: raw files → shards, vocabularies, features, statistics and a summary.
 
-Elements are Arrow tables of many rows. Text becomes integer codes early; users are spread over
-buckets by a hash; each bucket is sorted, split and written by itself.
+Elements are Chunks of many rows. Text becomes fingerprints at once (codes.py); users are spread
+over buckets by theirs; each bucket is sorted, split and written by itself. What is learnt from the
+train split alone (vocabularies, scales, boundaries) comes back as side inputs of the last step.
 
-    read ─▶ events ─▶ encode ─▶ group by bucket ─▶ arrange, split, write ─▶ summarise
-              │         ▲ └─▶ k-core ┐                ▲
-              └─▶ codes ┴────────────┴─▶ number ──────┘
+    read ─▶ arrange a bucket ─▶ k-core ─▶ split, count ─▶ number, fit ─▶ write a bucket ─▶ summarise
+      └─▶ distinct values ────────────────────────────────────┘   └─▶ side tables ─────────┘
 
-One worker must be able to hold the distinct values of a feature, one bucket's events and, where
-k-core is on, 16 bytes for every event.
+One worker must be able to hold one bucket's events (about 100 bytes each), 12 bytes for each
+distinct user and item, 17 where k-core is on, the distinct values of a text feature, and one side
+table. Everything else is divided.
 """
 
-import collections
-import contextlib
-import dataclasses
-import json
-from collections.abc import Iterable, Iterator
+import time
 from typing import Any
 
 import apache_beam
-import numpy as np
-import polars as pl
-import pyarrow as pa
-from apache_beam.pvalue import AsList, AsSingleton, TaggedOutput
-from etils import epath
+from apache_beam.pvalue import AsDict, AsList, AsSingleton
 
-from beam import progress, shards, summary, table_coder, vocabulary
-from beam.error import portable
-from beam.kcore import k_core
-from beam.parse import parse
-from beam.read import read
-from beam.split import arrange, examples, quantiles
+from beam import arranging, joining, numbering, source, summary, writing
+from beam.chunk import Chunk
+from beam.reading import ReadEvents, ReadTable
 from framework.config import Data, GlobalTime
-from framework.schema import SPLITS
 
-POSITION_BITS = 40
-"""Without a time column, an event's time is its file's number, then its row in so many bits."""
-
-Bucketed = tuple[int, pa.Table]
 Node = Any
 """A PCollection; Beam types the results of its operators more loosely than its arguments."""
 
-assert table_coder.TableCoder  # imported to register it
+Keyed = tuple[tuple[str, int], Chunk]
+Bucketed = tuple[int, Chunk]
+
+TOLERANCE = 86_400_000_000
+"""Microseconds by which an event may be later than the start of the job: clocks differ."""
 
 
 def assemble(pipeline: apache_beam.Pipeline, data: Data, files: list[str], stage: str) -> Node:
@@ -50,260 +39,156 @@ def assemble(pipeline: apache_beam.Pipeline, data: Data, files: list[str], stage
     Returns one element, when all is written: {"splits": …, "report": …}, the manifest's details
     (see summary.layout and summary.report).
     """
-    events, read_counts = (
+    latest = int(time.time() * 1e6) + TOLERANCE
+    read = (
         pipeline
         | "files" >> apache_beam.Create(list(enumerate(files)))
         | "spread" >> apache_beam.Reshuffle()
         | "read"
-        >> apache_beam.ParDo(_Read(data, len(files), stage))
-        .with_output_types(pa.Table)
-        .with_outputs("counts", main="events")
+        >> apache_beam.ParDo(ReadEvents(data, len(files), stage, latest))
+        .with_output_types(Bucketed)
+        .with_outputs("values", "counts", main="events")
     )
-    users = _codes(events, "user") | "bucket users" >> apache_beam.Map(
-        _bucket, data
-    ).with_output_types(pa.Table)
-    items = _codes(events, "item")
-    encoded = events | "encode" >> apache_beam.ParDo(
-        _Encode(), AsSingleton(users), AsSingleton(items)
-    ).with_output_types(Bucketed)
-
-    user_counts, item_counts = _k_core(encoded, users, items, data)
-    user_ids, user_totals = _number("user", users, user_counts, None, stage)
-    item_ids, item_totals = _number("item", items, item_counts, data.max_items, stage)
-    ids = AsSingleton(user_ids), AsSingleton(item_ids)
-
-    cuts = _cuts(encoded, ids, data.split) if isinstance(data.split, GlobalTime) else None
-    facts = (
-        encoded
+    values = (
+        read["values"]
+        | "typed values" >> apache_beam.Map(_same).with_output_types(Keyed)
+        | "group values" >> apache_beam.GroupByKey()
+        | "distinct" >> apache_beam.MapTuple(numbering.distinct).with_output_types(Keyed)
+    )
+    arranged = (
+        read["events"]
         | "group by bucket" >> apache_beam.GroupByKey()
-        | "write" >> apache_beam.ParDo(_Write(data, stage), AsSingleton(users), *ids, cuts)
+        | "arrange"
+        >> apache_beam.ParDo(arranging.Arrange(data))
+        .with_output_types(Bucketed)
+        .with_outputs("duplicates", main="events")
+    )
+    alive = _alive(arranged["events"], data)
+    cuts = _cuts(arranged["events"], alive, data.split)
+    counted = arranged["events"] | "count" >> apache_beam.ParDo(
+        arranging.Count(data), alive, cuts
+    ).with_output_types(Bucketed).with_outputs("counts", "states", "filtered", main="events")
+    index, totals, fitted, applied = _learn(values, counted, data, stage)
+    joined = _join(pipeline, data, index, stage)
+    facts = counted["events"] | "write" >> apache_beam.ParDo(
+        writing.Write(data, stage), cuts, AsDict(index), AsList(fitted), AsDict(applied)
+    )
+    return (
+        facts
         | "all facts" >> apache_beam.combiners.ToList()
-    )
-    totals = (user_totals, item_totals) | "totals" >> apache_beam.Flatten()
-    return facts | "summarise" >> apache_beam.ParDo(
-        _Summarise(data, stage), AsList(read_counts), AsList(totals)
-    )
-
-
-class _Read(apache_beam.DoFn):
-    """(number, file) → events; rejected rows go to a file of their own, counts to "counts"."""
-
-    def __init__(self, data: Data, files: int, stage: str):
-        self._data, self._files, self._stage = data, files, stage
-
-    def process(self, element: tuple[int, str]) -> Iterator[Any]:
-        number, file = element
-        with portable():
-            yield from self._read(number, file)
-
-    def _read(self, number: int, file: str) -> Iterator[Any]:
-        path = epath.Path(self._stage) / "rejected" / f"part-{number:05}-of-{self._files:05}.jsonl"
-        rows, reasons = 0, collections.Counter()
-        with contextlib.ExitStack() as stack:
-            letters = None
-            for batch in read(file, self._data):
-                events, rejected = parse(batch, file, number << POSITION_BITS)
-                if rejected and letters is None:
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    letters = stack.enter_context(path.open("w"))
-                for row in rejected:
-                    letter = {"file": file, **dataclasses.asdict(row)}
-                    print(json.dumps(letter, ensure_ascii=False), file=letters)
-                reasons.update(row.reason for row in rejected)
-                rows += len(events) + len(rejected)
-                progress.read(number, batch.fraction, len(events) + len(rejected), len(events))
-                if len(events):
-                    yield events
-        yield TaggedOutput("counts", summary.ReadCounts(rows, dict(reasons)))
-
-
-def _codes(events: Node, feature: str) -> Node:
-    """One table (value, count) of a feature, row = code."""
-    return (
-        events
-        | f"count {feature}s"
-        >> apache_beam.CombineGlobally(vocabulary.CountValues(feature)).with_output_types(pa.Table)
-        | f"code {feature}s" >> apache_beam.Map(vocabulary.codes).with_output_types(pa.Table)
-    )
-
-
-def _bucket(users: pa.Table, data: Data) -> pa.Table:
-    """Adds each user's bucket, and its place in the bucket's shuffled order."""
-    checksum = vocabulary.checksums(users["value"])
-    users = users.append_column("bucket", pa.array(checksum % data.shards, pa.int32()))
-    return users.append_column("order", pa.array(vocabulary.scatter(checksum, data.seed)))
-
-
-class _Encode(apache_beam.DoFn):
-    """Events with text → (bucket, events with codes)."""
-
-    def process(self, element: pa.Table, users: pa.Table, items: pa.Table) -> Iterator[Bucketed]:
-        user = vocabulary.encode(element["user"], users["value"])
-        item = vocabulary.encode(element["item"], items["value"])
-        bucket = users["bucket"].to_numpy()[user]
-        encoded = pl.DataFrame(
-            {"user": user, "item": item, "time": element["time"], "bucket": bucket}
+        | "summarise"
+        >> apache_beam.ParDo(
+            summary.Summarise(data, stage),
+            AsList(read["counts"]),
+            AsList(counted["filtered"]),
+            AsList(arranged["duplicates"]),
+            AsList(totals),
+            AsList(fitted),
+            *joined,
         )
-        progress.advance("encode", after="read", rows=len(encoded))
-        for (key,), part in encoded.partition_by("bucket", as_dict=True).items():
-            yield int(key), part.drop("bucket").to_arrow()
+    )
 
 
-def _k_core(encoded: Node, users: Node, items: Node, data: Data) -> tuple[Node, Node]:
-    """Tables with the column "count" of kept events, by user code and by item code."""
+def _same(element: Any) -> Any:
+    return element
+
+
+def _alive(arranged: Node, data: Data) -> AsDict | None:
+    """The users and items that the k-core keeps: {"user": Chunk, "item": Chunk}; None: all."""
     if data.min_user_events == 1 and data.min_item_events == 1:
-        return users, items
-    return (
-        encoded
-        | "to one worker" >> apache_beam.Map(_edges).with_output_types(Bucketed)
+        return None
+    return AsDict(
+        arranged
+        | "to one worker" >> apache_beam.MapTuple(arranging.edges).with_output_types(Bucketed)
         | "gather" >> apache_beam.GroupByKey()
         | "k-core"
-        >> apache_beam.ParDo(_KCore(data.min_user_events, data.min_item_events))
-        .with_output_types(pa.Table)
-        .with_outputs("items", main="users")
+        >> apache_beam.ParDo(
+            arranging.KCore(data.min_user_events, data.min_item_events)
+        ).with_output_types(tuple[str, Chunk])
     )
 
 
-def _edges(element: Bucketed) -> Bucketed:
-    return 0, element[1].select(["user", "item"])
-
-
-class _KCore(apache_beam.DoFn):
-    """All events → kept events per code."""
-
-    def __init__(self, min_user_events: int, min_item_events: int):
-        self._minima = min_user_events, min_item_events
-
-    def process(self, element: tuple[int, Iterable[pa.Table]]) -> Iterator[Any]:
-        edges = pa.concat_tables(element[1])
-        user_counts, item_counts = k_core(
-            edges["user"].to_numpy(), edges["item"].to_numpy(), *self._minima
-        )
-        yield pa.table({"count": user_counts})
-        yield TaggedOutput("items", pa.table({"count": item_counts}))
-
-
-def _number(
-    feature: str, codes: Node, counts: Node, max_values: int | None, stage: str
-) -> tuple[Node, Node]:
-    """A table with the column "id" by code, and summary.VocabularyTotals."""
-    nothing = pa.table({"count": pa.array([], pa.int64())})
-    return codes | f"number {feature}s" >> apache_beam.ParDo(
-        _Number(feature, max_values, stage), AsSingleton(counts, default_value=nothing)
-    ).with_output_types(pa.Table).with_outputs("totals", main="ids")
-
-
-class _Number(apache_beam.DoFn):
-    """Codes and their kept events → ids; writes the vocabulary."""
-
-    def __init__(self, feature: str, max_values: int | None, stage: str):
-        self._feature, self._max_values, self._stage = feature, max_values, stage
-
-    def process(self, element: pa.Table, counts: pa.Table) -> Iterator[Any]:
-        ids, kept = vocabulary.number(
-            element["value"], counts["count"].to_numpy(), self._max_values
-        )
-        with portable():
-            path = epath.Path(self._stage) / "vocabulary" / f"{self._feature}.jsonl"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            kept.write(path)
-        yield pa.table({"id": ids})
-        totals = summary.VocabularyTotals(self._feature, len(kept), sum(kept.counts))
-        yield TaggedOutput("totals", totals)
-
-
-def _cuts(encoded: Node, ids: tuple[AsSingleton, AsSingleton], split: GlobalTime) -> AsSingleton:
+def _cuts(arranged: Node, alive: AsDict | None, split: Any) -> AsSingleton | None:
     """The two points in time of a global split, over the kept events."""
+    if not isinstance(split, GlobalTime):
+        return None
     return AsSingleton(
-        encoded
-        | "kept times" >> apache_beam.Map(_kept_times, *ids).with_output_types(pa.Table)
-        | "count times"
-        >> apache_beam.CombineGlobally(vocabulary.CountValues("time")).with_output_types(pa.Table)
-        | "cut" >> apache_beam.Map(_cut, split)
+        arranged
+        | "kept times" >> apache_beam.ParDo(arranging.Times(), alive)
+        | "all times" >> apache_beam.combiners.ToList()
+        | "cut" >> apache_beam.Map(arranging.cut, (split.validation, split.test))
     )
 
 
-def _kept_times(element: Bucketed, user_ids: pa.Table, item_ids: pa.Table) -> pa.Table:
-    events = element[1]
-    return events.select(["time"]).filter(pa.array(_kept(events, user_ids, item_ids)))
+def _learn(values: Node, counted: Node, data: Data, stage: str) -> tuple[Node, Node, Node, Node]:
+    """What the train split says.
 
-
-def _kept(events: pa.Table, user_ids: pa.Table, item_ids: pa.Table) -> np.ndarray:
-    user, item = events["user"].to_numpy(), events["item"].to_numpy()
-    kept_user = user_ids["id"].to_numpy() != vocabulary.DROPPED
-    kept_item = item_ids["id"].to_numpy() != vocabulary.DROPPED
-    return kept_user[user] & kept_item[item]
-
-
-def _cut(counts: pa.Table, split: GlobalTime) -> list[int]:
-    if not len(counts):
-        return [0, 0]
-    times = vocabulary.codes(counts)
-    shares = split.validation, split.test
-    return quantiles(times["value"].to_numpy(), times["count"].to_numpy(), shares)
-
-
-class _Write(apache_beam.DoFn):
-    """(bucket, events) → one shard per split; yields their facts."""
-
-    def __init__(self, data: Data, stage: str):
-        self._data, self._stage = data, stage
-
-    def process(
-        self,
-        element: tuple[int, Iterable[pa.Table]],
-        users: pa.Table,
-        user_ids: pa.Table,
-        item_ids: pa.Table,
-        cuts: list[int] | None,
-    ) -> Iterator[summary.ShardFacts]:
-        bucket, tables = element
-        table = pa.concat_tables(tables)
-        progress.advance("write", after="encode", rows=len(table))
-        rows = len(table)
-        table = table.filter(pa.array(_kept(table, user_ids, item_ids)))
-        events = arrange(
-            table["user"].to_numpy(),
-            table["item"].to_numpy(),
-            table["time"].to_numpy(),
-            order=users["order"].to_numpy(),
-            user_ids=user_ids["id"].to_numpy(),
-            item_ids=item_ids["id"].to_numpy(),
+    Returns (feature, Chunk of fingerprint and id) of users and items; summary.VocabularyTotals;
+    (transform.Fitted, schema.Feature) of the events' features; and (feature, Chunk of fingerprint
+    and result) of those that are text.
+    """
+    counts = counted["counts"] | "typed counts" >> apache_beam.Map(_same).with_output_types(Keyed)
+    known = (
+        {"values": values, "counts": counts}
+        | "beside" >> apache_beam.CoGroupByKey()
+        | "known"
+        >> apache_beam.ParDo(numbering.Known(data))
+        .with_output_types(Keyed)
+        .with_outputs("histograms", "states", main="values")
+    )
+    numbered = known["values"] | "number" >> apache_beam.ParDo(
+        numbering.Number(data), AsList(known["histograms"])
+    ).with_output_types(tuple[str, Chunk]).with_outputs("rows", main="index")
+    index = (
+        numbered["index"]
+        | "group index" >> apache_beam.GroupByKey()
+        | "index" >> apache_beam.MapTuple(numbering.gather).with_output_types(tuple[str, Chunk])
+    )
+    totals = (
+        numbered["rows"]
+        | "typed rows" >> apache_beam.Map(_same).with_output_types(Keyed)
+        | "group rows" >> apache_beam.GroupByKey()
+        | "write vocabularies" >> apache_beam.ParDo(numbering.WriteVocabulary(stage))
+    )
+    fitted = (
+        (known["states"], counted["states"])
+        | "all states" >> apache_beam.Flatten()
+        | "group states" >> apache_beam.GroupByKey()
+        | "fit" >> apache_beam.ParDo(numbering.Fit(data, stage))
+    )
+    applied = (
+        values
+        | "apply"
+        >> apache_beam.ParDo(numbering.Apply(data, stage), AsList(fitted)).with_output_types(
+            tuple[str, Chunk]
         )
-        parts = examples(self._data.split, events, cuts)
-        with portable():
-            splits = {split: self._write(bucket, split, events, parts[split]) for split in SPLITS}
-        yield summary.of_shard(bucket, events, rows - len(table), splits)
-
-    def _write(self, bucket: int, split: str, events: Any, part: Any) -> summary.SplitFacts:
-        path = f"{split}/part-{bucket:05}-of-{self._data.shards:05}.array_record"
-        batch = shards.columns(events, part)
-        if not batch.num_rows:
-            return summary.of_split(None, [], batch)
-        blocks = shards.write(epath.Path(self._stage) / path, batch, self._data.block_rows)
-        return summary.of_split(path, blocks, batch)
+        | "group results" >> apache_beam.GroupByKey()
+        | "results" >> apache_beam.MapTuple(numbering.gather).with_output_types(tuple[str, Chunk])
+    )
+    return index, totals, fitted, applied
 
 
-class _Summarise(apache_beam.DoFn):
-    """Facts of all shards → schema.json, statistics.json and the manifest's details."""
-
-    def __init__(self, data: Data, stage: str):
-        self._data, self._stage = data, stage
-
-    def process(
-        self,
-        element: list[summary.ShardFacts],
-        reads: list[summary.ReadCounts],
-        totals: list[summary.VocabularyTotals],
-    ) -> Iterator[dict[str, Any]]:
-        facts = sorted(element, key=lambda shard: shard.bucket)
-        sizes = {total.feature: total.size for total in totals}
-        statistics = json.dumps(summary.statistics(facts), indent=1)
-        with portable():
-            stage = epath.Path(self._stage)
-            summary.schema(facts, sizes["user"], sizes["item"]).write(stage / "schema.json")
-            (stage / "statistics.json").write_text(statistics + "\n")
-        yield {
-            "splits": summary.layout(facts),
-            "report": summary.report(self._data, facts, reads, totals),
-        }
+def _join(pipeline: Any, data: Data, index: Node, stage: str) -> list[AsList]:
+    """Side tables: the facts of each, and summary.ReadCounts of their files."""
+    if not data.tables:
+        return [AsList(pipeline | "no tables" >> apache_beam.Create([]))] * 2
+    files = [
+        (at, number, file)
+        for at, table in enumerate(data.tables)
+        for number, file in enumerate(source.find(table))
+    ]
+    read = (
+        pipeline
+        | "table files" >> apache_beam.Create(files)
+        | "spread tables" >> apache_beam.Reshuffle()
+        | "read tables"
+        >> apache_beam.ParDo(ReadTable(data.tables, stage))
+        .with_output_types(tuple[str, tuple[int, Chunk]])
+        .with_outputs("counts", main="rows")
+    )
+    facts = (
+        read["rows"]
+        | "group tables" >> apache_beam.GroupByKey()
+        | "join" >> apache_beam.ParDo(joining.Join(data, stage), AsDict(index))
+    )
+    return [AsList(facts), AsList(read["counts"])]

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import socket
+import tempfile
 import threading
 from typing import Any
 
@@ -14,7 +15,7 @@ from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from apache_beam.runners.portability.portable_runner import PortableRunner
 from apache_beam.runners.runner import PipelineResult, PipelineRunner
 
-from beam import dataset, estimate, pipeline, progress, source
+from beam import chunk, dataset, estimate, pipeline, progress, source
 from beam.engine import Dataflow, Engine, Flink, Local, Portable
 from beam.error import portable, restored
 from beam.plan import Plan
@@ -33,14 +34,17 @@ def run(plan: Plan, engine: Engine) -> None:
       DataError, ConfigError, OSError: what a worker raised, or an engine that is not there.
     """
     runner, options = _runner(plan, engine)
-    graph = assemble(plan, runner, options)
-    bars: contextlib.AbstractContextManager = contextlib.nullcontext()
-    if isinstance(engine, Local):
+    if not isinstance(engine, Local):
+        with restored():
+            _wait(assemble(plan, runner, options), contextlib.nullcontext())
+        return
+    _announce_memory(plan)
+    # FnApiRunner keeps in memory what it shuffles: large tables are in files instead.
+    with tempfile.TemporaryDirectory(prefix="podway-data-") as folder, chunk.scratch(folder):
+        graph = assemble(plan, runner, options)
         refuse_unbounded(graph)
-        _announce_memory(plan)
-        bars = progress.shown(source.shares(plan.data, list(plan.files)))
-    with restored():
-        _wait(graph, bars)
+        with restored():
+            _wait(graph, progress.shown(source.shares(plan.data, list(plan.files))))
 
 
 def assemble(plan: Plan, runner: PipelineRunner, options: PipelineOptions) -> apache_beam.Pipeline:

@@ -2,14 +2,15 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from array_record.python.array_record_module import ArrayRecordWriter
 from etils import epath
 
-from beam.split import Events, Examples
+from beam.split import Events, Examples, histories
 
 OPTIONS = "group_size:1,zstd:1"
 """One block per chunk, so that reading it reads no other; level 1 writes twice as fast as 3."""
@@ -34,28 +35,35 @@ def write(path: epath.Path, batch: pa.RecordBatch, block_rows: int) -> list[int]
     return rows
 
 
-def columns(events: Events, examples: Examples) -> pa.RecordBatch:
-    """user int32, item list<int32>, time list<int64>; with targets: target int32, target_time."""
+def of_sequences(
+    users: np.ndarray, events: Events, columns: Mapping[str, Any], examples: Examples
+) -> pa.RecordBatch:
+    """An example per user: "user" int32, a list per column; with targets: target, target_time.
+
+    Args:
+      users: int32 id of each of the events' users.
+      events: where they are.
+      columns: values per event, among them "item" (int32) and "time" (int64).
+      examples: which events they are made of.
+    """
     offsets = pa.array(np.concatenate([[0], np.cumsum(examples.length)]).astype(np.int32))
-    history = _history(events, examples)
-    arrays = {
-        "user": pa.array(events.user[examples.user], pa.int32()),
-        "item": pa.ListArray.from_arrays(offsets, pa.array(events.item[history], pa.int32())),
-        "time": pa.ListArray.from_arrays(offsets, pa.array(events.time[history], pa.int64())),
-    }
+    mask = pa.array(histories(events, examples))
+    arrays = {"user": pa.array(users[examples.user], pa.int32())}
+    for name, values in columns.items():
+        arrays[name] = pa.ListArray.from_arrays(offsets, pa.array(values).filter(mask))
     if examples.target is not None:
-        arrays["target"] = pa.array(events.item[examples.target], pa.int32())
-        arrays["target_time"] = pa.array(events.time[examples.target], pa.int64())
+        arrays["target"] = pa.array(columns["item"][examples.target], pa.int32())
+        arrays["target_time"] = pa.array(columns["time"][examples.target], pa.int64())
     return pa.RecordBatch.from_pydict(arrays)
 
 
-def _history(events: Events, examples: Examples) -> np.ndarray:
-    """Mask of the events that are in the examples' histories."""
-    length = np.zeros(len(events.user), np.int64)
-    length[examples.user] = examples.length
-    start = events.offsets[:-1]
-    within = np.arange(len(events.item)) - np.repeat(start, np.diff(events.offsets))
-    return within < np.repeat(length, np.diff(events.offsets))
+def of_rows(users: np.ndarray, columns: Mapping[str, Any], mask: np.ndarray) -> pa.RecordBatch:
+    """An example per event of the mask: user, item and all other columns."""
+    chosen = pa.array(mask)
+    arrays = {name: pa.array(values).filter(chosen) for name, values in columns.items()}
+    return pa.RecordBatch.from_pydict(
+        {"user": pa.array(users, pa.int32()).filter(chosen), **arrays}
+    )
 
 
 def _write_local(path: str, batch: pa.RecordBatch, block_rows: int) -> list[int]:

@@ -1,17 +1,22 @@
 """Sorted events → examples: which events of each user are history, and which is the target.
 
 The order of a user's events is that of time; events at the same time are in the order of their
-items' text, by UTF-8 bytes. That tie rule needs nothing but the events themselves, so a target
-never depends on the order of the raw rows.
+items' fingerprints, those of one item in that of their features. That tie rule needs nothing but
+the events themselves, so a target never depends on the order of the raw rows.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 
+from beam import codes
+from beam.chunk import Chunk
 from framework.config import GlobalTime, LeaveOneOut, Split
+
+EVENT = ("user", "time", "item")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,18 +24,20 @@ class Events:
     """Some users' events, user by user, each user's in order.
 
     Attributes:
-      user: int32 id per user.
+      user: uint64 fingerprint per user.
       offsets: int64 [users + 1]; user u has the events offsets[u] to offsets[u + 1].
-      item: int32 id per event.
+      item: int32 per event: position in `items`.
+      items: uint64 fingerprints, rising.
       time: int64 microseconds (or positions) per event.
-      item_code: int32 per event: the rank of the item's text.
+      features: further columns, one value per event.
     """
 
     user: np.ndarray
     offsets: np.ndarray
     item: np.ndarray
+    items: np.ndarray
     time: np.ndarray
-    item_code: np.ndarray
+    features: dict[str, pa.Array]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,39 +55,79 @@ class Examples:
     target: np.ndarray | None = None
 
 
-def arrange(
-    user: np.ndarray,
-    item: np.ndarray,
-    time: np.ndarray,
-    *,
-    order: np.ndarray,
-    user_ids: np.ndarray,
-    item_ids: np.ndarray,
-) -> Events:
-    """Sorts events by (place of their user, time, item's text).
+def arrange(chunks: Iterable[Chunk], seed: int, duplicates: str) -> tuple[pa.Table, int]:
+    """Sorts events by (place of their user, time, item, features).
 
     Args:
-      user: int32 codes, one per event, in any order.
-      item: int32 codes, likewise.
-      time: int64, likewise.
-      order: by user code: users come in rising order of it, equal ones by code.
-      user_ids: by user code.
-      item_ids: by item code.
+      chunks: tables with the dictionary columns "user" and "item", "time", and features, which
+        are numbers or dictionary columns.
+      seed: of the users' order.
+      duplicates: "drop" the events that equal an earlier one in user, item and time, or "keep".
+
+    Returns:
+      One table of the same columns; the dictionary of "user" is in the order of the rows. And the
+      number of events that were dropped.
     """
-    users = np.flatnonzero(np.bincount(user, minlength=len(order)))
-    users = users[np.argsort(order[users], kind="stable")]
-    place = np.zeros(len(order), np.int32)
-    place[users] = np.arange(len(users), dtype=np.int32)
-    frame = pl.DataFrame({"place": place[user], "time": time, "item": item})
-    frame = frame.sort("place", "time", "item")
-    item_code = frame["item"].to_numpy()
-    counts = np.bincount(frame["place"].to_numpy(), minlength=len(users))
+    tables = [chunk.table() for chunk in chunks]
+    names = [*EVENT, *(name for name in tables[0].column_names if name not in EVENT)]
+    columns, unions = {}, {}
+    for name in names:
+        parts = [table[name].combine_chunks() for table in tables]
+        if pa.types.is_dictionary(parts[0].type):
+            columns[name], unions[name] = codes.unify(parts)
+        else:
+            columns[name] = np.concatenate([part.to_numpy() for part in parts])
+    del tables
+    users = unions["user"]
+    order = np.argsort(codes.scatter(users, seed), kind="stable")
+    place = np.empty(len(order), np.int32)
+    place[order] = np.arange(len(order), dtype=np.int32)
+    columns["user"], unions["user"] = place[columns["user"]], users[order]
+    frame = pl.DataFrame(columns).sort(names)
+    rows = len(frame)
+    if duplicates == "drop":
+        frame = frame.filter(~_repeats([frame[name].to_numpy() for name in EVENT]))
+    sorted_columns = {
+        name: codes.dictionary(frame[name].to_numpy(), unions[name])
+        if name in unions
+        else frame[name].to_arrow()
+        for name in names
+    }
+    return pa.table(sorted_columns), rows - len(frame)
+
+
+def _repeats(columns: Sequence[np.ndarray]) -> np.ndarray:
+    """Mask of the rows that equal the one before in all columns."""
+    same = np.ones(max(len(columns[0]) - 1, 0), bool)
+    for column in columns:
+        same &= column[1:] == column[:-1]
+    return np.concatenate([[False], same])[: len(columns[0])]
+
+
+def kept(table: pa.Table, users: np.ndarray, items: np.ndarray) -> pa.Table:
+    """The events of these users and items (rising fingerprints)."""
+    masks = []
+    for name, alive in (("user", users), ("item", items)):
+        column = table[name].combine_chunks()
+        values = codes.member(column.dictionary.to_numpy(), alive)
+        masks.append(values[column.indices.to_numpy()])
+    return table.filter(pa.array(masks[0] & masks[1]))
+
+
+def events(table: pa.Table) -> Events:
+    """Takes apart what `arrange` or `kept` returned."""
+    user, item = (table[name].combine_chunks() for name in ("user", "item"))
+    counts = np.bincount(user.indices.to_numpy(), minlength=len(user.dictionary))
+    present = counts > 0
     return Events(
-        user=user_ids[users],
-        offsets=np.concatenate([[0], np.cumsum(counts)]),
-        item=item_ids[item_code],
-        time=frame["time"].to_numpy(),
-        item_code=item_code,
+        user=user.dictionary.to_numpy()[present],
+        offsets=np.concatenate([[0], np.cumsum(counts[present])]),
+        item=item.indices.to_numpy(),
+        items=item.dictionary.to_numpy(),
+        time=table["time"].combine_chunks().to_numpy(),
+        features={
+            name: table[name].combine_chunks() for name in table.column_names if name not in EVENT
+        },
     )
 
 
@@ -137,6 +184,34 @@ def _count_before(events: Events, point: int) -> np.ndarray:
     """Per user, the events earlier than the point."""
     earlier = np.concatenate([[0], np.cumsum(events.time < point)])
     return np.diff(earlier[events.offsets])
+
+
+def histories(events: Events, examples: Examples) -> np.ndarray:
+    """Mask of the events that are in the examples' histories."""
+    length = np.zeros(len(events.user), np.int64)
+    length[examples.user] = examples.length
+    return _within(events) < np.repeat(length, np.diff(events.offsets))
+
+
+def rows(split: Split, events: Events, cuts: Sequence[int] | None) -> dict[str, np.ndarray]:
+    """Where each event is an example of its own: the mask of each split's events."""
+    train = histories(events, examples(split, events, cuts)["train"])
+    if isinstance(split, GlobalTime):
+        assert cuts is not None
+        validation = (events.time >= cuts[0]) & (events.time < cuts[1])
+        return {"train": train, "validation": validation, "test": events.time >= cuts[1]}
+    place, count = _within(events), np.repeat(np.diff(events.offsets), np.diff(events.offsets))
+    held_out = count >= 3
+    return {
+        "train": train,
+        "validation": held_out & (place == count - 2),
+        "test": held_out & (place == count - 1),
+    }
+
+
+def _within(events: Events) -> np.ndarray:
+    """Per event, how many events of its user come before it."""
+    return np.arange(len(events.item)) - np.repeat(events.offsets[:-1], np.diff(events.offsets))
 
 
 def quantiles(times: np.ndarray, counts: np.ndarray, shares: tuple[float, ...]) -> list[int]:

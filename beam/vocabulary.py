@@ -1,127 +1,86 @@
-"""From text to integers, in two steps.
+"""Ids: values are numbered by how often the train split has them, in parts that nobody joins.
 
-A *code* is a value's rank among all values of its feature, by UTF-8 bytes: it stands for the text
-wherever events are sorted or counted. An *id* is a row of the vocabulary of what was kept.
+A value's id is FIRST_VALUE plus the number of values that come before it: those with a higher
+count, and those with an equal count and a lower fingerprint. A part (a range of fingerprints, see
+codes.py) knows its own values; of the others it needs only how many there are of each count.
 """
 
-import zlib
+import dataclasses
+from collections.abc import Iterable, Sequence
 
-import apache_beam
 import numpy as np
 import polars as pl
-import pyarrow as pa
+from etils import epath
 
-from framework.schema import FIRST_VALUE, OUT_OF_VOCABULARY, Vocabulary
-
-DROPPED = 0
-"""In place of an id: the value was filtered out."""
-
-COMPACT_ROWS = 1 << 21
-"""Counts that are collected before equal values are added up."""
+from framework import schema
+from framework.schema import FIRST_VALUE, OUT_OF_VOCABULARY
 
 
-class CountValues(apache_beam.CombineFn):
-    """Counts the values of one column over many tables: a table (value, count), in no order.
+@dataclasses.dataclass(frozen=True)
+class Histogram:
+    """Of one feature and part: `numbers[i]` values occur `counts[i]` times each."""
 
-    All distinct values must fit in one worker's memory.
-    """
-
-    def __init__(self, column: str):
-        self._column = column
-
-    def create_accumulator(self) -> list[pl.DataFrame]:
-        """No counts."""
-        return []
-
-    def add_input(
-        self, mutable_accumulator: list[pl.DataFrame], element: pa.Table
-    ) -> list[pl.DataFrame]:
-        """Adds a table's values."""
-        found, count = element[self._column].combine_chunks().value_counts().flatten()
-        if pa.types.is_dictionary(found.type):
-            found = found.dictionary_decode()
-        counts = pl.DataFrame({"value": found, "count": count})
-        return self._tidy([*mutable_accumulator, counts])
-
-    def merge_accumulators(self, accumulators: list[list[pl.DataFrame]]) -> list[pl.DataFrame]:
-        """Puts counts together."""
-        return self._tidy([part for parts in accumulators for part in parts])
-
-    def compact(self, accumulator: list[pl.DataFrame]) -> list[pl.DataFrame]:
-        """Before an accumulator travels."""
-        return [_add_up(accumulator)] if len(accumulator) > 1 else accumulator
-
-    def extract_output(self, accumulator: list[pl.DataFrame]) -> pa.Table:
-        """The counts; without any input a table of no rows and no columns."""
-        return _add_up(accumulator).to_arrow() if accumulator else pa.table({})
-
-    def _tidy(self, parts: list[pl.DataFrame]) -> list[pl.DataFrame]:
-        rows = [len(part) for part in parts]
-        return self.compact(parts) if sum(rows) - max(rows, default=0) > COMPACT_ROWS else parts
+    feature: str
+    part: int
+    counts: np.ndarray
+    numbers: np.ndarray
 
 
-def _add_up(parts: list[pl.DataFrame]) -> pl.DataFrame:
-    return pl.concat(parts).group_by("value").agg(pl.col("count").sum())
-
-
-def codes(counts: pa.Table) -> pa.Table:
-    """Counts in the order of their values' UTF-8 bytes: row = code. Columns value, count."""
-    if not counts.num_columns:
-        return pa.table({"value": pa.array([], pa.large_string()), "count": pa.array([], "int64")})
-    return pl.DataFrame(counts).sort("value").to_arrow()
-
-
-def encode(column: pa.ChunkedArray, values: pa.ChunkedArray) -> np.ndarray:
-    """Dictionary-encoded text → int32 codes: rows of `values`, which holds all of the text."""
-    array = column.combine_chunks()
-    coded = pl.DataFrame({"value": values}).with_columns(
-        code=pl.int_range(pl.len(), dtype=pl.Int32)
-    )
-    distinct = pl.DataFrame({"value": array.dictionary})
-    found = distinct.join(coded, on="value", how="left", maintain_order="left")["code"]
-    return found.to_numpy()[array.indices.to_numpy()]
-
-
-def checksums(values: pa.ChunkedArray) -> np.ndarray:
-    """CRC-32 of each text, uint32: a hash that is the same in every process and version."""
-    return np.fromiter(
-        (zlib.crc32(value.encode()) for value in values.to_pylist()), np.uint32, len(values)
-    )
-
-
-def scatter(checksum: np.ndarray, seed: int) -> np.ndarray:
-    """A pseudo-random uint64 for each checksum: SplitMix64 (Steele et al., 2014)."""
-    with np.errstate(over="ignore"):
-        mixed = checksum.astype(np.uint64) + np.uint64(seed % 2**32) * np.uint64(2**32)
-        mixed += np.uint64(0x9E3779B97F4A7C15)
-        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return mixed ^ (mixed >> np.uint64(31))
+def histogram(feature: str, part: int, counts: np.ndarray) -> Histogram:
+    """Of the counts of a part's values."""
+    return Histogram(feature, part, *np.unique(counts, return_counts=True))
 
 
 def number(
-    values: pa.ChunkedArray, counts: np.ndarray, max_values: int | None = None
-) -> tuple[np.ndarray, Vocabulary]:
-    """Ids by code, and the vocabulary that they are rows of.
-
-    Same order as Vocabulary.build, which ranks by text: here the code is that rank already.
+    counts: np.ndarray, part: int, parts: Sequence[Histogram], max_values: int | None
+) -> np.ndarray:
+    """Ids of a part's values, int32.
 
     Args:
-      values: text by code.
-      counts: kept events by code; 0 where the value was filtered out.
+      counts: of the values in the order of their fingerprints, each 1 or more.
+      part: its number.
+      parts: all parts of the feature, in any order, this one included.
       max_values: the most frequent values to keep; the others share OUT_OF_VOCABULARY.
+    """
+    totals: dict[int, int] = {}
+    earlier: dict[int, int] = {}
+    for other in parts:
+        for count, values in zip(other.counts.tolist(), other.numbers.tolist(), strict=True):
+            totals[count] = totals.get(count, 0) + values
+            if other.part < part:
+                earlier[count] = earlier.get(count, 0) + values
+    first, following = {}, FIRST_VALUE
+    for count in sorted(totals, reverse=True):
+        first[count] = following + earlier.get(count, 0)
+        following += totals[count]
+    frame = pl.DataFrame({"count": counts}).with_columns(
+        rank=pl.int_range(pl.len()).over("count"),
+        first=pl.col("count").replace_strict(first, return_dtype=pl.Int64),
+    )
+    ids = frame["rank"].to_numpy() + frame["first"].to_numpy()
+    if max_values is not None:
+        ids = np.where(ids < FIRST_VALUE + max_values, ids, OUT_OF_VOCABULARY)
+    return ids.astype(np.int32)
+
+
+def write(directory: epath.Path, feature: str, file: int, frames: Iterable[pl.DataFrame]) -> int:
+    """Writes one file of a vocabulary, from rows (id, value, count) in any order.
+
+    Rows of OUT_OF_VOCABULARY are added up to one; file 0 gets the two kept rows in any case.
 
     Returns:
-      int32 ids by code (DROPPED where the value was filtered out), and the vocabulary.
+      The number of values, without the kept rows.
     """
-    present = np.flatnonzero(counts)
-    ranked = present[np.argsort(-counts[present], kind="stable")]
-    kept, capped = ranked[:max_values], ranked[len(ranked[:max_values]) :]
-    ids = np.full(len(counts), DROPPED, np.int32)
-    ids[kept] = np.arange(FIRST_VALUE, FIRST_VALUE + len(kept), dtype=np.int32)
-    ids[capped] = OUT_OF_VOCABULARY
-    vocabulary = Vocabulary(
-        values=("", "", *values.take(pa.array(kept)).to_pylist()),
-        counts=(0, int(counts[capped].sum()), *counts[kept].tolist()),
-    )
-    return ids, vocabulary
+    frame = pl.concat(frames).sort("id")
+    values = frame.filter(pl.col("id") >= FIRST_VALUE)
+    if file == 0:
+        unknown = int(frame.filter(pl.col("id") == OUT_OF_VOCABULARY)["count"].sum())
+        kept = pl.DataFrame({"value": ["", ""], "count": [0, unknown]})
+        rows = pl.concat([kept, values.select("value", pl.col("count").cast(pl.Int64))])
+    else:
+        rows = values.select("value", "count")
+    path = schema.vocabulary_file(directory / f"{feature}.jsonl", file)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lines:
+        lines.writelines(schema.vocabulary_lines(rows["value"].to_list(), rows["count"].to_list()))
+    return len(values)

@@ -350,9 +350,9 @@ class Experiment:
     """Name of the experiment, of its runs and of the served model."""
     data: Data
     """Raw events → dataset."""
-    model: Model
-    """What is trained."""
-    optimizer: Optimizer
+    model: Model = Model()
+    """What is trained; Model itself stands for none, where only a dataset is wanted."""
+    optimizer: Optimizer = Optimizer()
     """How parameters follow their gradients."""
     trainer: Trainer = Trainer()
     """The training loop."""

@@ -5,18 +5,24 @@ A dataset's shards hold, per example (a user):
     train               user i32, item list<i32>, time list<i64>
     validation, test    the same as history, plus target i32, target_time i64
 
+and a list for each feature of the events. Where an example is an event (config.Rows), all splits
+have user i32, item i32, time i64, and a value for each feature and label. Features of users and
+items lie in features/user.arrow and features/item.arrow: Arrow IPC files of one record batch, whose
+row is the id in the vocabulary (rows without a side table's row: as if all values were missing).
+
 `item` is in the order of time, oldest first; events at the same time are in the order of their
-items' text by UTF-8 bytes. `time` and `target_time` are microseconds since 1970 (UTC); where the
-order of the raw rows stands for time, they are positions: (file << 40) + row. Ids are rows of the
-feature's vocabulary; the first two rows are kept: PADDING, and OUT_OF_VOCABULARY for values that
-the frequency cap dropped or that were never seen. Values follow by falling count, equal counts by
-the value's UTF-8 bytes.
+items' fingerprints (FarmHash Fingerprint64). `time` and `target_time` are microseconds since 1970
+(UTC); where the order of the raw rows stands for time, they are positions: (file << 40) + row. Ids
+are rows of the feature's vocabulary; the first two rows are kept: PADDING, and OUT_OF_VOCABULARY for values that
+the frequency cap dropped or that the train split does not have. Values follow by falling count in
+the train split, equal counts by fingerprint.
 """
 
 import dataclasses
 import functools
+import itertools
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from etils import epath
 
@@ -25,6 +31,9 @@ from framework.error import PodwayError
 PADDING = 0
 OUT_OF_VOCABULARY = 1
 FIRST_VALUE = 2
+
+VOCABULARY_ROWS = 1 << 20
+"""Lines in one file of a vocabulary."""
 
 SPLITS = ("train", "validation", "test")
 
@@ -98,21 +107,11 @@ class Vocabulary:
 
     Attributes:
       values: one per id; the two kept rows hold "" .
-      counts: events with that id, in all splits together.
+      counts: how often the train split has the value.
     """
 
     values: tuple[str, ...]
     counts: tuple[int, ...]
-
-    @classmethod
-    def build(cls, counted: Iterable[tuple[str, int]], max_values: int | None = None):
-        """A vocabulary of (value, count) pairs: falling count, ties by UTF-8 bytes, then capped."""
-        ranked = sorted(counted, key=lambda row: (-row[1], row[0].encode()))
-        kept, dropped = ranked[:max_values], ranked[max_values:] if max_values else []
-        return cls(
-            values=("", "", *(value for value, _ in kept)),
-            counts=(0, sum(count for _, count in dropped), *(count for _, count in kept)),
-        )
 
     def __len__(self) -> int:
         return len(self.values)
@@ -127,22 +126,48 @@ class Vocabulary:
         return self.ids.get(value, OUT_OF_VOCABULARY)
 
     def write(self, path: epath.PathLike) -> None:
-        """Writes one JSON array [value, count] a line; line = id."""
-        encode = json.JSONEncoder(ensure_ascii=False).encode
-        rows = zip(self.values, self.counts, strict=True)
-        lines = (f"[{encode(value)}, {count}]" for value, count in rows)
-        epath.Path(path).write_text("\n".join(lines) + "\n")
+        """Writes one JSON array [value, count] a line; line = id (see `vocabulary_file`)."""
+        for number, start in enumerate(range(0, len(self), VOCABULARY_ROWS)):
+            rows = slice(start, start + VOCABULARY_ROWS)
+            lines = vocabulary_lines(self.values[rows], self.counts[rows])
+            vocabulary_file(path, number).write_text("".join(lines))
 
     @classmethod
-    def read(cls, path: epath.PathLike) -> "Vocabulary":
-        """Reads what `write` wrote. Raises SchemaError that names the line."""
-        values, counts = [], []
-        # Not splitlines(): it would also split at U+2028 and the like, inside a value.
-        for number, line in enumerate(epath.Path(path).read_text().rstrip("\n").split("\n"), 1):
-            try:
-                value, count = json.loads(line)
-            except ValueError as error:
-                raise SchemaError(f"{path}, line {number}: not [value, count]: {error}") from error
-            values.append(value)
-            counts.append(count)
+    def read(cls, path: epath.PathLike, rows: int | None = None) -> "Vocabulary":
+        """Reads what `write` wrote, or the first rows of it. Raises SchemaError with the line."""
+        values: list[str] = []
+        counts: list[int] = []
+        for file in _files(epath.Path(path)):
+            with file.open() as lines:
+                for line, text in enumerate(lines, 1):
+                    if len(values) == rows:
+                        return cls(tuple(values), tuple(counts))
+                    try:
+                        value, count = json.loads(text)
+                    except ValueError as error:
+                        raise SchemaError(
+                            f"{file}, line {line}: not [value, count]: {error}"
+                        ) from error
+                    values.append(value)
+                    counts.append(count)
         return cls(tuple(values), tuple(counts))
+
+
+def _files(path: epath.Path) -> Iterator[epath.Path]:
+    yield path
+    for number in itertools.count(1):
+        if not (file := vocabulary_file(path, number)).exists():
+            return
+        yield file
+
+
+def vocabulary_file(path: epath.PathLike, number: int) -> epath.Path:
+    """File `number` of a vocabulary: NAME.jsonl, NAME.1.jsonl …, of VOCABULARY_ROWS lines each."""
+    path = epath.Path(path)
+    return path if number == 0 else path.with_name(f"{path.stem}.{number}.jsonl")
+
+
+def vocabulary_lines(values: Iterable[str], counts: Iterable[int]) -> Iterator[str]:
+    """The lines of a vocabulary's file."""
+    encode = json.JSONEncoder(ensure_ascii=False).encode
+    return (f"[{encode(value)}, {count}]\n" for value, count in zip(values, counts, strict=True))

@@ -1,13 +1,22 @@
 import errno
 import gzip
-import json
 import pathlib
 import threading
 
 import polars as pl
 import pytest
 
-from beam import columnar, dataset, delimited, json_lines, pipeline, shards, summary
+from beam import (
+    columnar,
+    dataset,
+    delimited,
+    json_lines,
+    pipeline,
+    shards,
+    statistics,
+    summary,
+    vocabulary,
+)
 from beam.engine import Local
 from beam.error import DataError
 from framework import artifact
@@ -25,7 +34,8 @@ from tests.beam.conftest import (
     write_csv,
 )
 
-# By hand. u: d and c tie at time 3 (c first, by text); v: two events; w: last two tie.
+# By hand. u: d and c tie at time 3 (d first, by fingerprint); v and x: two events, which train;
+# w: last two tie (c before a).
 TABLE = [
     ("u", "a", 1),
     ("w", "b", 1),
@@ -36,21 +46,23 @@ TABLE = [
     ("u", "b", 2),
     ("w", "a", 9),
     ("v", "b", 4),
+    ("x", "d", 5),
+    ("x", "c", 6),
 ]
 
 
 def test_leave_one_out_and_ties_by_hand(tmp_path, build):
     directory = build(write_csv(tmp_path / "a.csv", TABLE))
-    assert by_user(directory, "train") == {"u": "ab", "v": "ab", "w": "b"}
-    assert by_user(directory, "validation") == {"u": ("ab", "c"), "w": ("b", "a")}
-    assert by_user(directory, "test") == {"u": ("abc", "d"), "w": ("ba", "c")}
+    assert by_user(directory, "train") == {"u": "ab", "v": "ab", "w": "b", "x": "dc"}
+    assert by_user(directory, "validation") == {"u": ("ab", "d"), "w": ("b", "c")}
+    assert by_user(directory, "test") == {"u": ("abd", "c"), "w": ("bc", "a")}
     found = report_of(directory)
-    assert found["tied_events"] == 4 / 9
-    assert found["tied_users"] == 2 / 3
-    # The latest train event is v's at 4: u's target at 3 is earlier, w's at 9 is not.
+    assert found["tied_events"] == 4 / 11
+    assert found["tied_users"] == 2 / 4
+    # The latest train event is x's at 6: u's target at 3 is earlier, w's at 9 is not.
     assert found["early_test_targets"] == 1
-    assert (found["rows"], found["kept"], found["users"], found["items"]) == (9, 9, 3, 4)
-    assert found["density"] == 9 / 12
+    assert (found["rows"], found["kept"], found["users"], found["items"]) == (11, 11, 4, 4)
+    assert found["density"] == 11 / 16
     assert "test targets before the latest train event" in dataset.report(
         artifact.read(directory, "dataset")
     )
@@ -63,16 +75,17 @@ def test_times_and_schema_in_the_files(tmp_path, build):
     assert row["target_time"] == 3_000_000
     schema = Schema.read(directory / "schema.json")
     assert schema["item"].size == 6
-    assert schema["user"].size == 5
+    assert schema["user"].size == 6
     assert schema["item"].max_length == schema["time"].max_length == 3
-    # a, b: 3 events; c: 2; d: 1.
+    # Events in train, b: 3; a: 2; d, c: 1, in the order of their fingerprints.
     items = Vocabulary.read(directory / "vocabulary" / "item.jsonl")
-    assert items.values[2:] == ("a", "b", "c", "d")
-    assert items.counts[2:] == (3, 3, 2, 1)
-    statistics = json.loads((directory / "statistics.json").read_text())
-    assert statistics["train"]["item"]["length"]["mean"] == 5 / 3
-    assert statistics["train"]["item"]["distinct"] == 2
-    assert statistics["test"]["target_time"] == {"count": 2, "min": 3_000_000, "max": 9_000_000}
+    assert items.values[2:] == ("b", "a", "d", "c")
+    assert items.counts[2:] == (3, 2, 1, 1)
+    found = statistics.read(directory / "statistics.json")
+    assert found["train"]["item"]["lengths"]["mean"] == 7 / 4
+    assert found["train"]["item"]["distinct"] == 4
+    times = found["test"]["target_time"]
+    assert (times["count"], times["min"], times["max"]) == (2, 3_000_000, 9_000_000)
 
 
 def test_global_time_by_hand(tmp_path, build):
@@ -81,9 +94,10 @@ def test_global_time_by_hand(tmp_path, build):
     events += [("w", "c", 7), ("w", "a", 9), ("v", "c", 3), ("u", "d", 10), ("v", "d", 4)]
     directory = build(write_csv(tmp_path / "a.csv", events), split=GlobalTime(0.4, 0.7))
     assert by_user(directory, "train") == {"u": "a", "v": "acd"}
-    assert by_user(directory, "validation") == {"u": ("a", "b")}
+    # The train split knows a, c, d, u and v; b and w are out of its vocabularies, "" here.
+    assert by_user(directory, "validation") == {"u": ("a", "")}
     assert by_user(directory, "test") == {
-        "u": ("abc", "d"), "v": ("acd", "b"), "w": ("c", "a")
+        "u": ("ac", "d"), "v": ("acd", ""), "": ("c", "a")
     }  # fmt: skip
     assert report_of(directory)["early_test_targets"] == 0
 
@@ -96,21 +110,24 @@ def test_k_core_by_hand(tmp_path, build):
     directory = build(path, min_user_events=2, min_item_events=2)
     assert by_user(directory, "test") == {"p": ("ab", "a"), "r": ("ba", "b")}
     found = report_of(directory)
-    assert (found["rows"], found["kept"], found["filtered"]) == (8, 6, {"k-core": 2})
+    assert (found["rows"], found["kept"], found["filtered"]) == (
+        8,
+        6,
+        {"k-core": 2, "duplicate": 0},
+    )
     items = Vocabulary.read(directory / "vocabulary" / "item.jsonl")
-    assert dict(zip(items.values[2:], items.counts[2:], strict=True)) == {"a": 3, "b": 3}
+    assert dict(zip(items.values[2:], items.counts[2:], strict=True)) == {"a": 1, "b": 1}
 
 
 def test_rare_items_beyond_the_cap_share_one_id(tmp_path, build):
     directory = build(write_csv(tmp_path / "a.csv", TABLE), max_items=2)
-    assert by_user(directory, "test") == {"u": ("ab", ""), "w": ("ba", "")}
+    assert by_user(directory, "test") == {"u": ("ab", ""), "w": ("b", "a")}
     items = Vocabulary.read(directory / "vocabulary" / "item.jsonl")
-    assert items.counts[:2] == (0, 3)
-    statistics = json.loads((directory / "statistics.json").read_text())
-    assert statistics["test"]["target"] == {"count": 2, "distinct": 0, "out_of_vocabulary": 2}
-    # In the tie at 3 the dropped values c and d still decide by their text.
+    assert items.counts[:2] == (0, 2)
+    target = statistics.read(directory / "statistics.json")["test"]["target"]
+    assert (target["count"], target["distinct"], target["out_of_vocabulary"]) == (2, 1, 1)
     row = next(row for row in rows_of(directory, "test") if row["user"] == "u")
-    assert len(row["item"]) == 3
+    assert len(row["item"]) == 3  # a, b, and one that is out of the vocabulary
 
 
 def test_row_order_as_time_keeps_repeats_in_order(tmp_path, build):
@@ -245,11 +262,13 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(tmp_path, caplog):
     columns = Columns(user="userId")
     _fails(tmp_path, DataError, r"a\.csv has no column 'userId'", path, columns=columns)
     _fails(tmp_path, DataError, "cannot be read as Parquet", path, format=Parquet())
-    message = r"9 of 9 rows of .* were rejected \(invalid JSON: 9\).*row 1, invalid JSON: \"u"
+    message = r"11 of 11 rows of .* were rejected \(invalid JSON: 11\).*row 1, invalid JSON: \"u"
     no_header = write_csv(tmp_path / "c.csv", TABLE)
     no_header.write_text("\n".join(no_header.read_text().splitlines()[1:]))
     _fails(tmp_path, DataError, message, no_header, format=JsonLines())
-    message = r"none of 9 events is left with data.min_user_events = 9 and data.min_item_events = 1"
+    message = (
+        r"none of 11 events is left with data.min_user_events = 9 and data.min_item_events = 1"
+    )
     _fails(tmp_path, ConfigError, message, path, min_user_events=9)
     empty = write_csv(tmp_path / "empty.csv", [])
     _fails(tmp_path, DataError, "there is no row of data in it", empty)
@@ -264,7 +283,7 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(tmp_path, caplog):
 def test_too_many_rejected_rows(tmp_path):
     path = write_csv(tmp_path / "a.csv", [*TABLE, ("", "a", 1), ("u", "", 1)])
     message = (
-        r"2 of 11 rows .*missing item: 1, missing user: 1.*max_rejected = 0.01.*row 10.*row 11"
+        r"2 of 13 rows .*missing item: 1, missing user: 1.*max_rejected = 0.01.*row 12.*row 13"
     )
     _fails(tmp_path, DataError, message, path)
 
@@ -272,7 +291,7 @@ def test_too_many_rejected_rows(tmp_path):
 def test_milliseconds_are_named(tmp_path):
     events = [(user, item, 1_500_000_000_000 + time) for user, item, time in TABLE]
     path = write_csv(tmp_path / "a.csv", events)
-    _fails(tmp_path, DataError, "not in the years 1 to 9999, in seconds: 9", path)
+    _fails(tmp_path, DataError, "not in the years 1 to 9999, in seconds: 11", path)
 
 
 def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
@@ -291,7 +310,7 @@ def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
     def full(*_) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Vocabulary, "write", full)
+    monkeypatch.setattr(vocabulary, "write", full)
     with pytest.raises(OSError, match="No space left") as caught:
         dataset.build(make_data(path), tmp_path / "w")
     assert caught.value.errno == errno.ENOSPC

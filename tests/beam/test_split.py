@@ -1,32 +1,100 @@
 import numpy as np
+import pyarrow as pa
 
-from beam.split import Events, arrange, global_time, leave_one_out, quantiles
+from beam import codes
+from beam.chunk import Chunk
+from beam.split import (
+    Events,
+    arrange,
+    events,
+    global_time,
+    histories,
+    kept,
+    leave_one_out,
+    quantiles,
+    rows,
+)
+from framework.config import GlobalTime, LeaveOneOut
 
 
 def _events(times: list[list[int]]) -> Events:
     flat = [time for user in times for time in user]
     return Events(
-        user=np.arange(len(times), dtype=np.int32) + 2,
+        user=np.arange(len(times), dtype=np.uint64),
         offsets=np.concatenate([[0], np.cumsum([len(user) for user in times])]),
-        item=np.arange(len(flat), dtype=np.int32) + 2,
+        item=np.arange(len(flat), dtype=np.int32),
+        items=np.arange(len(flat), dtype=np.uint64),
         time=np.array(flat, np.int64),
-        item_code=np.arange(len(flat), dtype=np.int32),
+        features={},
     )
 
 
-def test_arrange_sorts_by_user_place_then_time_then_item_code():
-    events = arrange(
-        user=np.array([1, 0, 1, 1, 0], np.int32),
-        item=np.array([2, 1, 0, 1, 1], np.int32),
-        time=np.array([5, 9, 5, 4, 3], np.int64),
-        order=np.array([70, 30], np.uint64),  # user 1 comes first
-        user_ids=np.array([2, 3], np.int32),
-        item_ids=np.array([12, 11, 10], np.int32),
+def _chunk(user: list[int], item: list[int], time: list[int], price: list[float]) -> Chunk:
+    """Users and items are fingerprints."""
+
+    def column(values: list[int]) -> pa.DictionaryArray:
+        union, indices = np.unique(np.array(values, np.uint64), return_inverse=True)
+        return codes.dictionary(indices, union)
+
+    return Chunk(
+        pa.table(
+            {
+                "user": column(user),
+                "item": column(item),
+                "time": time,
+                "price": pa.array(price, pa.float32()),
+            }
+        )
     )
-    assert events.user.tolist() == [3, 2]
-    assert events.offsets.tolist() == [0, 3, 5]
-    assert events.time.tolist() == [4, 5, 5, 3, 9]
-    assert events.item.tolist() == [11, 12, 10, 11, 11]  # the tie at 5: code 0 before code 2
+
+
+def _rows(table: pa.Table) -> list[tuple]:
+    return [tuple(row.values()) for row in table.to_pylist()]
+
+
+def test_arrange_sorts_by_user_place_then_time_then_item_then_features():
+    chunks = [
+        _chunk([9, 4, 9], [30, 20, 10], [5, 9, 5], [1.0, 1.0, 1.0]),
+        _chunk([9, 9, 4], [20, 30, 20], [4, 5, 3], [1.0, 0.5, 1.0]),
+    ]
+    table, dropped = arrange(chunks, seed=0, duplicates="keep")
+    first = 9 if codes.scatter(np.array([9, 4], np.uint64), 0).argmin() == 0 else 4
+    nine = [(9, 4, 20, 1.0), (9, 5, 10, 1.0), (9, 5, 30, 0.5), (9, 5, 30, 1.0)]
+    four = [(4, 3, 20, 1.0), (4, 9, 20, 1.0)]
+    expected = nine + four if first == 9 else four + nine
+    assert _rows(table.select(["user", "time", "item", "price"])) == expected
+    assert dropped == 0
+    again, _ = arrange(chunks[::-1], seed=0, duplicates="keep")
+    assert again.equals(table)
+    once, dropped = arrange(chunks, seed=0, duplicates="drop")
+    assert dropped == 1
+    assert (9, 5, 30, 1.0) not in _rows(once.select(["user", "time", "item", "price"]))
+
+
+def test_kept_events_lose_users_and_items():
+    table, _ = arrange([_chunk([1, 1, 2, 3], [7, 8, 7, 8], [1, 2, 3, 4], [0.0] * 4)], 0, "keep")
+    found = events(kept(table, np.array([1, 3], np.uint64), np.array([8], np.uint64)))
+    assert sorted(found.user.tolist()) == [1, 3]
+    assert found.offsets.tolist() == [0, 1, 2]
+    assert found.items[found.item].tolist() == [8, 8]
+
+
+def test_rows_by_hand():
+    times = _events([[1, 2, 3, 4], [1, 9]])
+    masks = rows(LeaveOneOut(), times, None)
+    assert masks["train"].tolist() == [True, True, False, False, True, True]
+    assert masks["validation"].tolist() == [False, False, True, False, False, False]
+    assert masks["test"].tolist() == [False, False, False, True, False, False]
+    masks = rows(GlobalTime(), times, [3, 4])
+    assert masks["train"].tolist() == [True, True, False, False, True, False]
+    assert masks["validation"].tolist() == [False, False, True, False, False, False]
+    assert masks["test"].tolist() == [False, False, False, True, False, True]
+
+
+def test_histories_by_hand():
+    times = _events([[1, 2, 3], [1, 2]])
+    mask = histories(times, leave_one_out(times)["test"])
+    assert mask.tolist() == [True, True, False, False, False]
 
 
 def test_leave_one_out_by_hand():

@@ -1,67 +1,56 @@
-import zlib
+import json
 
 import numpy as np
-import pyarrow as pa
+import polars as pl
+import pytest
+from etils import epath
 
-from beam.vocabulary import DROPPED, CountValues, checksums, codes, encode, number, scatter
-from framework.schema import Vocabulary
-
-# By UTF-8 bytes: Z < a < é < 𐍈 < 😀; UTF-16 would sort the surrogates of 😀 before ﬀ.
-TEXT = ["a", "Z", "é", "😀", "ﬀ", "10", "9"]
-
-
-def _count(tables: list[pa.Table], parts: int) -> dict[str, int]:
-    combine = CountValues("user")
-    accumulators = [combine.create_accumulator() for _ in range(parts)]
-    for at, table in enumerate(tables):
-        accumulators[at % parts] = combine.add_input(accumulators[at % parts], table)
-    merged = combine.compact(combine.merge_accumulators(accumulators))
-    counts = codes(combine.extract_output(merged))
-    return dict(zip(counts["value"].to_pylist(), counts["count"].to_pylist(), strict=True))
+from beam import vocabulary
+from framework import schema
+from framework.schema import OUT_OF_VOCABULARY, Vocabulary
 
 
-def test_counts_add_up_over_batches_and_workers():
-    tables = [
-        pa.table({"user": pa.array(part).dictionary_encode()})
-        for part in (["a", "b", "a"], ["c"], ["b", "b", "a"])
-    ]
-    assert _count(tables, 1) == _count(tables, 3) == {"a": 3, "b": 3, "c": 1}
-    assert _count([], 1) == {}
+def _number(counts: dict[int, int], parts: int, cap: int | None) -> dict[int, int]:
+    """Fingerprint → id, of fingerprints that are divided into ranges."""
+    keys = sorted(counts)
+    ranges = [keys[at * len(keys) // parts : (at + 1) * len(keys) // parts] for at in range(parts)]
+    found = [np.array([counts[key] for key in part], np.int64) for part in ranges]
+    histograms = [vocabulary.histogram("x", at, part) for at, part in enumerate(found)]
+    ids = {}
+    for at, part in enumerate(ranges):
+        numbered = vocabulary.number(found[at], at, histograms[::-1], cap)
+        ids |= dict(zip(part, numbered.tolist(), strict=True))
+    return ids
 
 
-def test_codes_are_in_the_order_of_utf8_bytes():
-    table = codes(pa.table({"value": TEXT, "count": [1] * len(TEXT)}))
-    assert table["value"].to_pylist() == sorted(TEXT, key=str.encode)
-
-
-def test_encode_looks_up_each_value():
-    values = codes(pa.table({"value": TEXT, "count": [1] * len(TEXT)}))["value"]
-    column = pa.chunked_array([pa.array(["é", "9", "é"]).dictionary_encode()])
-    order = sorted(TEXT, key=str.encode)
-    assert encode(column, values).tolist() == [order.index("é"), order.index("9"), order.index("é")]
-
-
-def test_number_ranks_like_vocabulary_build():
+@pytest.mark.parametrize("cap", [None, 7, 1000])
+@pytest.mark.parametrize("parts", [1, 2, 5])
+def test_ids_follow_falling_count_then_rising_fingerprint(parts, cap):
     generator = np.random.default_rng(0)
-    values = sorted((f"v{at}" for at in range(50)), key=str.encode)
-    counts = generator.integers(0, 6, 50)
-    kept = [(v, int(n)) for v, n in zip(values, counts, strict=True) if n]
-    for cap in (None, 7, 1000):
-        ids, vocabulary = number(pa.chunked_array([values]), counts, cap)
-        expected = Vocabulary.build(kept, cap)
-        assert vocabulary == expected
-        for value, count, code in zip(values, counts, ids.tolist(), strict=True):
-            assert code == (expected.id(value) if count else DROPPED)
+    counts = {int(key): int(generator.integers(1, 6)) for key in generator.integers(0, 2**62, 50)}
+    ranked = sorted(counts, key=lambda key: (-counts[key], key))
+    expected = {key: 2 + at for at, key in enumerate(ranked)}
+    if cap is not None:
+        expected |= dict.fromkeys(ranked[cap:], OUT_OF_VOCABULARY)
+    assert _number(counts, parts, cap) == expected
 
 
-def test_checksums_are_crc32():
-    assert checksums(pa.chunked_array([TEXT])).tolist() == [zlib.crc32(t.encode()) for t in TEXT]
+def test_files_of_a_vocabulary_are_read_as_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(schema, "VOCABULARY_ROWS", 3)
+    whole = Vocabulary(("", "", "a", "b\u2028", '"'), (0, 4, 3, 2, 1))
+    whole.write(tmp_path / "w.jsonl")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["w.1.jsonl", "w.jsonl"]
+    assert Vocabulary.read(tmp_path / "w.jsonl") == whole
+    assert len(Vocabulary.read(tmp_path / "w.jsonl", rows=4)) == 4
 
 
-def test_scatter_is_splitmix64_and_depends_on_the_seed():
-    # First output of the reference implementation (prng.di.unimi.it) for the state 0.
-    assert int(scatter(np.array([0], np.uint32), 0)[0]) == 0xE220A8397B1DCDAF
-    checksum = np.arange(1000, dtype=np.uint32)
-    first, second = np.argsort(scatter(checksum, 0)), np.argsort(scatter(checksum, 1))
-    assert not np.array_equal(first, second)
-    assert abs(np.corrcoef(np.argsort(first), np.argsort(second))[0, 1]) < 0.1
+def test_write_adds_up_what_is_out_of_the_vocabulary(tmp_path):
+    def rows(ids, values, counts) -> pl.DataFrame:
+        return pl.DataFrame({"id": ids, "value": values, "count": counts}).cast({"id": pl.Int32})
+
+    frames = [rows([3, 1], ["y", "rare"], [5, 1]), rows([2, 1], ["ü", "rarer"], [9, 2])]
+    assert vocabulary.write(epath.Path(tmp_path), "item", 0, frames) == 2
+    lines = (tmp_path / "item.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == [["", 0], ["", 3], ["ü", 9], ["y", 5]]
+    assert vocabulary.write(epath.Path(tmp_path), "item", 1, [rows([7], ["z"], [1])]) == 1
+    assert (tmp_path / "item.1.jsonl").read_text() == '["z", 1]\n'

@@ -1,0 +1,174 @@
+"""What the train split says: vocabularies, numbered in parts, and fitted transforms."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import apache_beam
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from apache_beam.pvalue import TaggedOutput
+from etils import epath
+
+from beam import codes, facts, transform, vocabulary
+from beam.chunk import Chunk
+from beam.error import portable
+from framework.config import Data
+from framework.schema import OUT_OF_VOCABULARY, VOCABULARY_ROWS, Feature
+from framework.schema import Vocabulary as Words
+from framework.transform import Fitted
+
+Key = tuple[str, int]
+"""A feature, and a part of its values (see codes.py)."""
+
+Learnt = tuple[Fitted, Feature]
+
+
+def distinct(key: Key, chunks: Iterable[Chunk]) -> tuple[Key, Chunk]:
+    """All distinct (fingerprint, value) of a part."""
+    with portable():
+        return key, Chunk(codes.distinct(chunks))
+
+
+class Known(apache_beam.DoFn):
+    """(key, values and counts) → (key, Chunk of fingerprint, value, count) of what is in train.
+
+    Tagged outputs: "histograms": vocabulary.Histogram; of text features instead of both "states":
+    (feature, what transform.observe says).
+    """
+
+    def __init__(self, data: Data):
+        self._features = {feature.name: feature for feature in data.features}
+
+    def process(self, element: tuple[Key, dict[str, Iterable[Chunk]]]) -> Iterator[Any]:
+        """One part."""
+        (name, part), found = element
+        counts = codes.add_up(found["counts"])
+        values = pl.concat([pl.DataFrame(chunk.table()) for chunk in found["values"]])
+        known = counts.join(values, on="fingerprint", maintain_order="left")
+        if name in self._features:
+            state = transform.observe(
+                self._features[name], plain(known["value"]), known["count"].to_numpy()
+            )
+            yield TaggedOutput("states", (name, state))
+            return
+        yield (name, part), Chunk(known.to_arrow())
+        histogram = vocabulary.histogram(name, part, known["count"].to_numpy())
+        yield TaggedOutput("histograms", histogram)
+
+
+class Number(apache_beam.DoFn):
+    """(key, known values) → (feature, Chunk of fingerprint and id).
+
+    Tagged output "rows": ((feature, file), Chunk of id, value and count): the vocabulary's.
+    """
+
+    def __init__(self, data: Data):
+        self._data = data
+
+    def process(
+        self, element: tuple[Key, Chunk], histograms: Sequence[vocabulary.Histogram]
+    ) -> Iterator[Any]:
+        """One part."""
+        (name, part), chunk = element
+        known = pl.DataFrame(chunk.table())
+        mine = [histogram for histogram in histograms if histogram.feature == name]
+        cap = self._data.max_items if name == "item" else None
+        ids = vocabulary.number(known["count"].to_numpy(), part, mine, cap)
+        known = known.with_columns(id=ids)
+        yield name, Chunk(known.select("fingerprint", "id").to_arrow())
+        rows = known.select("id", "value", "count").with_columns(
+            file=pl.col("id") // VOCABULARY_ROWS
+        )
+        for (file,), frame in rows.partition_by("file", as_dict=True).items():
+            yield TaggedOutput("rows", ((name, int(file)), Chunk(frame.drop("file").to_arrow())))
+        if part == min(histogram.part for histogram in mine):  # file 0 holds the kept rows
+            kept = pl.DataFrame(
+                {"id": [OUT_OF_VOCABULARY], "value": [""], "count": [0]},
+                schema=rows.drop("file").schema,
+            )
+            yield TaggedOutput("rows", ((name, 0), Chunk(kept.to_arrow())))
+
+
+def gather(name: str, chunks: Iterable[Chunk]) -> tuple[str, Chunk]:
+    """Parts of a table put together, sorted by fingerprint."""
+    table = pa.concat_tables([chunk.table() for chunk in chunks])
+    return name, Chunk(table.take(pa.array(np.argsort(table["fingerprint"].to_numpy()))))
+
+
+class WriteVocabulary(apache_beam.DoFn):
+    """((feature, file), rows) → facts.VocabularyTotals; writes the file."""
+
+    def __init__(self, stage: str):
+        self._stage = stage
+
+    def process(self, element: tuple[Key, Iterable[Chunk]]) -> Iterator[facts.VocabularyTotals]:
+        """One file."""
+        (name, file), chunks = element
+        frames = [pl.DataFrame(chunk.table()) for chunk in chunks]
+        with portable():
+            directory = epath.Path(self._stage) / "vocabulary"
+            values = vocabulary.write(directory, name, file, frames)
+        events = sum(int(frame["count"].sum()) for frame in frames)
+        yield facts.VocabularyTotals(name, values, events)
+
+
+class Fit(apache_beam.DoFn):
+    """(feature, states) → (Fitted, schema.Feature); writes the vocabulary if there is one."""
+
+    def __init__(self, data: Data, stage: str):
+        self._features = {feature.name: feature for feature in data.features}
+        self._stage = stage
+
+    def process(self, element: tuple[str, Iterable[Any]]) -> Iterator[Learnt]:
+        """One feature."""
+        feature = self._features[element[0]]
+        state = transform.merge(feature, list(element[1]))
+        with portable():
+            yield learn(feature, state, "events", self._stage)
+
+
+def learn(feature: Any, state: Any, table: Any, stage: str) -> Learnt:
+    """Fits a transform, and writes its vocabulary."""
+    fitted, words = transform.fit(feature, state, table)
+    if words is not None:
+        path = epath.Path(stage) / "vocabulary" / f"{fitted.vocabulary}.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        words.write(path)
+    return fitted, transform.features(fitted, words)
+
+
+def words_of(fitted: Fitted, stage: str) -> Words | None:
+    """The vocabulary that `learn` wrote."""
+    if fitted.vocabulary is None:
+        return None
+    return Words.read(epath.Path(stage) / "vocabulary" / f"{fitted.vocabulary}.jsonl")
+
+
+class Apply(apache_beam.DoFn):
+    """(key, values) → (feature, Chunk of fingerprint and result), for features of text."""
+
+    def __init__(self, data: Data, stage: str):
+        self._features = {feature.name for feature in data.features}
+        self._stage = stage
+
+    def process(
+        self, element: tuple[Key, Chunk], learnt: Sequence[Learnt]
+    ) -> Iterator[tuple[str, Chunk]]:
+        """One part."""
+        (name, _), chunk = element
+        if name not in self._features:
+            return
+        fitted = next(fitted for fitted, _ in learnt if fitted.transform.name == name)
+        table = chunk.table()
+        with portable():
+            results = transform.apply(
+                fitted, words_of(fitted, self._stage), plain(pl.Series(table["value"]))
+            )
+        yield name, Chunk(pa.table({"fingerprint": table["fingerprint"], "result": results}))
+
+
+def plain(values: pl.Series) -> pa.Array:
+    """Arrow, with text as the transforms take it."""
+    array = values.to_arrow()
+    return array.cast(pa.string()) if pa.types.is_large_string(array.type) else array
