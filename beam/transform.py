@@ -17,7 +17,7 @@ import pyarrow as pa
 from beam import sketch, transform_text
 from beam.fingerprint import fingerprints
 from beam.sketch import Sketch
-from beam.transform_canonical import FLOAT32, canonical, kind, to_float32
+from beam.transform_canonical import canonical, to_float32
 from framework.features import (
     Bytes,
     Categorical,
@@ -31,6 +31,9 @@ from framework.features import (
     Text,
     Transform,
     Words,
+    has_vocabulary,
+    is_ragged,
+    kind,
 )
 from framework.schema import FIRST_VALUE, OUT_OF_VOCABULARY, PADDING, Feature, Vocabulary
 from framework.transform import Fitted, Table
@@ -40,12 +43,6 @@ __all__ = ["State", "apply", "canonical", "features", "fit", "gaps", "kind", "me
 State = pa.Table | Sketch | None
 """What was seen: counts of values (columns value, count; by the values' UTF-8 bytes) for a
 vocabulary, a sketch for numbers, None where nothing is fitted."""
-
-_DAY = 86_400 * 1_000_000
-_PERIODS = {"day": _DAY, "week": 7 * _DAY, "year": 365_2425 * _DAY // 10_000}
-"""Microseconds."""
-_MONDAY = 3 * _DAY
-"""From a Monday's midnight to that of 1970, a Thursday's."""
 
 
 def observe(transform: Transform, values: pa.Array, counts: np.ndarray | None = None) -> State:
@@ -202,20 +199,6 @@ def features(fitted: Fitted, vocabulary: Vocabulary | None) -> Feature:
     )
 
 
-def has_vocabulary(transform: Transform) -> bool:
-    """Whether it is fitted by counting values."""
-    return isinstance(transform, Categorical) or (
-        isinstance(transform, Text) and not isinstance(transform.tokenizer, Bytes)
-    )
-
-
-def is_ragged(transform: Transform) -> bool:
-    """Whether an example has a list of ids."""
-    return isinstance(transform, Text) or (
-        isinstance(transform, Categorical | Hashed) and transform.many
-    )
-
-
 def _has_sketch(transform: Transform) -> bool:
     return isinstance(transform, Quantiles) or (
         isinstance(transform, Numeric) and transform.scale in ("standard", "log_standard")
@@ -272,22 +255,19 @@ def _look_up(
 
 
 def _scale(fitted: Fitted, transform: Numeric, numbers: np.ndarray) -> np.ndarray:
-    scaled = numbers
+    scaled = numbers.astype(np.float64)
     if transform.scale in ("log", "log_standard"):
-        scaled = np.copysign(np.log1p(np.abs(numbers)), numbers)
+        scaled = np.copysign(np.log1p(np.abs(scaled)), scaled)
     if transform.scale in ("standard", "log_standard"):
-        with np.errstate(over="ignore"):
-            scaled = (scaled - np.float32(fitted.mean)) / np.float32(fitted.deviation)
-    scaled = np.clip(scaled, FLOAT32.min, FLOAT32.max)
-    return np.where(np.isnan(numbers), np.float32(transform.missing), scaled)
+        scaled = (scaled - fitted.mean) / fitted.deviation
+    return np.where(np.isnan(numbers), np.float32(transform.missing), to_float32(scaled))
 
 
 def _cyclical(transform: Cyclical, values: pa.Array) -> pa.Array:
     missing = values.is_null().to_numpy(zero_copy_only=False)
-    time, period = values.fill_null(0).to_numpy(), _PERIODS[transform.period]
     # The modulus first: what is added then cannot overflow.
-    place = (time % period + (_MONDAY if transform.period == "week" else 0)) % period
-    angle = place * (2 * np.pi / period)
+    place = values.fill_null(0).to_numpy() % transform.length + transform.place
+    angle = place % transform.length * (2 * np.pi / transform.length)
     parts = np.stack([np.sin(angle), np.cos(angle)], axis=1).astype(np.float32)
     parts[missing] = 0
     return pa.FixedSizeListArray.from_arrays(pa.array(parts.reshape(-1)), 2)

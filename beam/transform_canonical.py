@@ -9,7 +9,7 @@ rejected, as for users and items (beam/parse.py).
 """
 
 import decimal
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -19,21 +19,11 @@ import pyarrow.compute
 from beam import parse
 from beam.error import DataError
 from beam.parse import Checks
-from framework.features import Categorical, Cyclical, Gap, Hashed, Label, Text, Transform
+from framework.features import LARGEST, SMALLEST, Categorical, Hashed, Label, Transform, kind
 
 pc: Any = pyarrow.compute  # which makes its functions when it is imported
 
-Kind = Literal["text", "number", "time"]
-
-FLOAT32 = np.finfo(np.float32)
 _EXACT = 2.0**53
-
-
-def kind(transform: Transform) -> Kind:
-    """What a transform reads."""
-    if isinstance(transform, Categorical | Hashed | Text):
-        return "text"
-    return "time" if isinstance(transform, Cyclical | Gap) else "number"
 
 
 def canonical(values: pa.Array, transform: Transform, where: str) -> tuple[pa.Array, Checks]:
@@ -76,8 +66,8 @@ def to_float32(numbers: Any) -> np.ndarray:
     """float32 as features.py has it: finite, none subnormal, no −0.0; NaN stays."""
     with np.errstate(over="ignore"):
         rounded = np.asarray(numbers).astype(np.float32)
-    rounded = np.clip(rounded, FLOAT32.min, FLOAT32.max)
-    return np.where(np.abs(rounded) < FLOAT32.tiny, np.float32(0), rounded)
+    rounded = np.clip(rounded, np.float32(-LARGEST), np.float32(LARGEST))
+    return np.where(np.abs(rounded) < np.float32(SMALLEST), np.float32(0), rounded)
 
 
 def _text(values: pa.Array, name: str, where: str) -> tuple[pa.Array, Checks]:

@@ -21,6 +21,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.python import xla
 
+from export import lookup
 from export.contract import Contract
 from export.stablehlo import Program
 from framework.schema import FIRST_VALUE, OUT_OF_VOCABULARY, PADDING, Vocabulary
@@ -65,8 +66,10 @@ class Recommender(tf.Module):
             for index, path in enumerate(program.weights)
         ]
         file = tf.saved_model.Asset(os.fspath(values))
-        self._id = tf.lookup.StaticHashTable(_Initializer(file, tf.string, tf.int64), self._unknown)
-        self._value = tf.lookup.StaticHashTable(_Initializer(file, tf.int64, tf.string), "")
+        self._id = tf.lookup.StaticHashTable(
+            lookup.Initializer(file, tf.string, tf.int64), self._unknown
+        )
+        self._value = tf.lookup.StaticHashTable(lookup.Initializer(file, tf.int64, tf.string), "")
 
     def signatures(self) -> dict[str, Callable[..., Answer]]:
         """Signature name → concrete function."""
@@ -134,33 +137,6 @@ class Recommender(tf.Module):
         for result, shape in zip(results, program.shapes, strict=True):
             result.set_shape(shape)
         return results
-
-
-class _Initializer(tf.Module):
-    """Fills a StaticHashTable from a file of one serialised string tensor, row = id.
-
-    TensorFlow's own text initialiser ends a value at a newline; this takes any bytes.
-    """
-
-    def __init__(self, file: tf.saved_model.Asset, key_dtype: tf.DType, value_dtype: tf.DType):
-        super().__init__()
-        self.key_dtype, self.value_dtype = key_dtype, value_dtype
-        self._file = file
-
-    @property
-    def _shared_name(self) -> str:
-        return ""  # StaticHashTable then makes up a unique one
-
-    def initialize(self, table: tf.lookup.StaticHashTable) -> tf.Operation:
-        """The operation that fills the table. The two kept rows become one: "" ↔ PADDING."""
-        values = tf.io.parse_tensor(tf.io.read_file(self._file.asset_path), tf.string)
-        ids = tf.range(tf.size(values, tf.int64), dtype=tf.int64)
-        keep = tf.where((ids == PADDING) | (ids >= FIRST_VALUE))[:, 0]
-        values, ids = tf.gather(values, keep), tf.gather(ids, keep)
-        keys, values = (values, ids) if self.key_dtype == tf.string else (ids, values)
-        return tf.raw_ops.LookupTableImportV2(
-            table_handle=table.resource_handle, keys=keys, values=values
-        )
 
 
 def pack(ids: tf.Tensor, length: int) -> tf.Tensor:

@@ -21,8 +21,14 @@ from typing import Literal
 
 from framework.error import check
 
+Kind = Literal["text", "number", "time"]
+
 LARGEST_ID = 2**31 - 1
 """Ids are int32."""
+LARGEST, SMALLEST = 3.4028234663852886e38, 1.1754943508222875e-38
+"""The largest finite float32, and the smallest positive one that is not subnormal."""
+
+_DAY = 86_400 * 1_000_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,8 +169,8 @@ class Numeric(Transform):
     """Number → float32.
 
     none: x. log: sign(x) · log(1 + |x|). standard: (x − mean) / deviation, both of the train
-    split (deviation 1 where all values are equal). log_standard: log first, then standard. A result
-    beyond the finite float32 becomes the nearest of them. Missing: `missing`, after scaling.
+    split (deviation 1 where all values are equal). log_standard: log first, then standard. Computed
+    in float64, the result is rounded like a number. Missing: `missing`, after scaling.
     """
 
     scale: Literal["none", "standard", "log", "log_standard"] = "standard"
@@ -203,6 +209,16 @@ class Cyclical(Transform):
     period: Literal["day", "week", "year"] = "day"
     """What the time is a part of."""
 
+    @property
+    def length(self) -> int:
+        """Of the period, in microseconds."""
+        return {"day": _DAY, "week": 7 * _DAY, "year": 365_2425 * _DAY // 10_000}[self.period]
+
+    @property
+    def place(self) -> int:
+        """Of 1970's first moment in its period, in microseconds. The day was a Thursday."""
+        return 3 * _DAY if self.period == "week" else 0
+
 
 @dataclasses.dataclass(frozen=True)
 class Gap(Transform):
@@ -218,6 +234,27 @@ class Label(Transform):
 
     above: float | None = None
     """Threshold, rounded to float32 like the number; None: the number itself is the label."""
+
+
+def kind(transform: Transform) -> Kind:
+    """What a transform reads."""
+    if isinstance(transform, Categorical | Hashed | Text):
+        return "text"
+    return "time" if isinstance(transform, Cyclical | Gap) else "number"
+
+
+def is_ragged(transform: Transform) -> bool:
+    """Whether an example has a list of ids."""
+    return isinstance(transform, Text) or (
+        isinstance(transform, Categorical | Hashed) and transform.many
+    )
+
+
+def has_vocabulary(transform: Transform) -> bool:
+    """Whether ids are rows of a vocabulary."""
+    return isinstance(transform, Categorical) or (
+        isinstance(transform, Text) and not isinstance(transform.tokenizer, Bytes)
+    )
 
 
 def _check_vocabulary(name: str, min_count: int, max_values: int | None, oov_buckets: int) -> None:
