@@ -1,6 +1,7 @@
 """Training batches on the devices: which rows a process reads, and how they get there."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import numpy as np
@@ -42,7 +43,7 @@ class Placement:
         held = np.concatenate([np.arange(*piece) for piece in self.rows])
 
         def put(array: np.ndarray) -> jax.Array:
-            def part(index: tuple[slice, ...]) -> np.ndarray:
+            def part(index: Any) -> np.ndarray:
                 start, stop = self._range(index)
                 at = int(np.searchsorted(held, start))
                 return array[at : at + stop - start]
@@ -52,6 +53,6 @@ class Placement:
 
         return jax.block_until_ready({name: put(array) for name, array in batch.items()})
 
-    def _range(self, index: tuple[slice, ...]) -> tuple[int, int]:
+    def _range(self, index: Any) -> tuple[int, int]:
         start, stop, _ = index[0].indices(self.batch_size)
         return start, stop
