@@ -16,7 +16,7 @@ WORD = Feature("w", "feature", "int32", vocabulary="w", size=2002)
 WORDS = Vocabulary(("", "", *(f"w{at}" for at in range(2000))), (0,) * 2002)
 
 
-def draw(kind: str, count: int = 30_000) -> np.ndarray:
+def draw(kind: str, count: int = 100_000) -> np.ndarray:
     generator = np.random.default_rng(7)
     values = {
         "normal": generator.normal(5, 2, count),
@@ -57,7 +57,7 @@ def test_numbers_are_those_of_numpy(kind):
     values = draw(kind)
     plain = values[~np.isnan(values)]
     found = statistics.to_json(statistics.numbers(values), NUMBER)
-    assert (found["count"], found["missing"]) == (30_000, 30_000 - len(plain))
+    assert (found["count"], found["missing"]) == (100_000, 100_000 - len(plain))
     assert (found["min"], found["max"]) == (plain.min(), plain.max())
     assert found["mean"] == pytest.approx(plain.mean(), rel=2e-3)
     assert found["deviation"] == pytest.approx(plain.std(), rel=5e-3)
