@@ -24,11 +24,12 @@ _WIDTH = 200
 def keep(stage: epath.Path, report: dict[str, Any]) -> epath.Path:
     """Saves the rejected rows of a dataset that will not be; returns where they lie."""
     place = _without_dataset(artifact.target_of(stage))
-    if (stage / "rejected").exists():  # not where a worker repeats this
-        if place.exists():
-            place.rmtree()
-        (stage / "rejected").rename(place)
-        (place / _REPORT).write_text(json.dumps(report, indent=1) + "\n")
+    if place.exists():
+        place.rmtree()
+    place.mkdir(parents=True)
+    for part in (stage / "rejected").iterdir():
+        part.copy(place / part.name)
+    (place / _REPORT).write_text(json.dumps(report, indent=1) + "\n")
     return place
 
 

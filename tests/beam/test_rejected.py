@@ -71,7 +71,24 @@ def test_rows_without_a_dataset_are_kept_until_the_next_ones(target):
         place = rejected.keep(stage, report)
         assert rejected.keep(stage, report) == place  # a worker may repeat it
         artifact.discard(stage)
-        assert [path.name for path in target.parent.iterdir()] == ["_rejected-v"]
+        assert {path.name for path in target.parent.iterdir()} == {"_rejected-v"}
         shown = rejected.show(target, samples=1, reason=None)
         assert shown.startswith(f"no dataset, too many rejected: {target}\n{count} rows, ")
         assert "\na: 3\n" in shown
+
+
+def test_rows_are_kept_on_gs(beam_store):
+    script = """
+import sys
+from framework import artifact
+from tests.beam import test_rejected
+test_rejected.test_rows_without_a_dataset_are_kept_until_the_next_ones(artifact.epath.Path(sys.argv[1]))
+"""
+    bucket = beam_store.bucket()
+    done = beam_store.run("-c", script, f"{bucket}/n/v")
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    names = beam_store.names(f"{bucket}/n")
+    assert names == [
+        f"_rejected-v/{name}" for name in ("part-1.jsonl", "part-2.jsonl", "report.json")
+    ]
