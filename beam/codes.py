@@ -21,14 +21,20 @@ PARTS = 1 << PARTS_BITS
 
 
 def code(text: pa.Array) -> tuple[pa.DictionaryArray, pa.Table]:
-    """Text (null counts as "") → rows as fingerprints, and the distinct (fingerprint, value)."""
-    encoded = text.fill_null("").dictionary_encode()
-    found = fingerprints(encoded.dictionary)
+    """Text (null counts as "") → rows as fingerprints, and the distinct (fingerprint, value).
+
+    Takes plain text, or a dictionary without nulls.
+    """
+    encoded = text
+    if not isinstance(encoded, pa.DictionaryArray):
+        encoded = text.fill_null("").dictionary_encode()
+    known = encoded.dictionary.fill_null("")
+    found = fingerprints(known)
     order = np.argsort(found)
     place = np.empty(len(order), np.int32)
     place[order] = np.arange(len(order), dtype=np.int32)
     coded = dictionary(place[encoded.indices.to_numpy()], found[order])
-    values = encoded.dictionary.take(pa.array(order)).cast(pa.large_string())
+    values = known.take(pa.array(order)).cast(pa.large_string())
     return coded, pa.table({"fingerprint": found[order], "value": values})
 
 

@@ -31,7 +31,15 @@ def read_parquet(file: str, roles: Roles) -> Iterator[Rows]:
         return
     try:
         with epath.Path(file).open("rb") as stream:
-            yield from _row_groups(pq.ParquetFile(stream), file, roles)
+            plain = pq.ParquetFile(stream)
+            text = [
+                field.name
+                for field in plain.schema_arrow
+                if field.name in roles.values() and field.type in (pa.string(), pa.large_string())
+            ]
+            # Text is stored as dictionaries, mostly; to keep them saves reading it row by row.
+            source = pq.ParquetFile(stream, metadata=plain.metadata, read_dictionary=text)
+            yield from _row_groups(source, file, roles)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
         raise DataError(f"{file} cannot be read as Parquet: {error}") from error
 

@@ -81,9 +81,9 @@ def accept(
 
 
 def text(values: pa.Array, role: str, file: str) -> tuple[pa.Array, Checks]:
-    """Values as text, and the checks that some of them fail."""
-    if pa.types.is_dictionary(values.type):
-        values = values.cast(values.type.value_type)
+    """Values as text, and the checks that some of them fail; dictionaries remain such."""
+    if isinstance(values, pa.DictionaryArray):
+        return _text_of_dictionary(values, role, file)
     checks: Checks = []
     if pa.types.is_binary(values.type) or pa.types.is_large_binary(values.type):
         values, bad = _decode(values)
@@ -110,8 +110,23 @@ def text(values: pa.Array, role: str, file: str) -> tuple[pa.Array, Checks]:
     return values, _failed(checks)
 
 
+def _text_of_dictionary(
+    values: pa.DictionaryArray, role: str, file: str
+) -> tuple[pa.Array, Checks]:
+    """Likewise, by looking at each distinct value once."""
+    distinct, found = text(values.dictionary, role, file)
+    null = _to_mask(values.indices.is_null())
+    at = values.indices.fill_null(len(distinct)).to_numpy()
+    checks = dict([(f"missing {role}", np.zeros(len(distinct), bool)), *found])
+    checks = {reason: np.append(mask, False)[at] for reason, mask in checks.items()}
+    checks[f"missing {role}"] |= null
+    return pa.DictionaryArray.from_arrays(values.indices, distinct), _failed(list(checks.items()))
+
+
 def microseconds(values: pa.Array, file: str) -> tuple[np.ndarray, Checks]:
     """Values as int64 microseconds since 1970, and the checks that some of them fail."""
+    if isinstance(values, pa.DictionaryArray):
+        values = values.dictionary_decode()
     if pa.types.is_timestamp(values.type) or pa.types.is_date(values.type):
         missing = _to_mask(values.is_null())
         stamps = pc.cast(

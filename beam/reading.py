@@ -65,7 +65,7 @@ class ReadEvents(apache_beam.DoFn):
         columns: dict[str, Any] = {}
         for name in events.column_names:
             column = events[name].combine_chunks()
-            if pa.types.is_string(column.type):
+            if pa.types.is_string(column.type) or pa.types.is_dictionary(column.type):
                 columns[name], values = codes.code(column)
                 for part, chunk in codes.parts(values):
                     yield TaggedOutput("values", ((name, part), chunk))

@@ -83,17 +83,50 @@ def arrange(chunks: Iterable[Chunk], seed: int, duplicates: str) -> tuple[pa.Tab
     place = np.empty(len(order), np.int32)
     place[order] = np.arange(len(order), dtype=np.int32)
     columns["user"], unions["user"] = place[columns["user"]], users[order]
-    frame = pl.DataFrame(columns).sort(names)
-    rows = len(frame)
+    columns = _sorted(columns, names)
+    rows = len(columns["time"])
     if duplicates == "drop":
-        frame = frame.filter(~_repeats([frame[name].to_numpy() for name in EVENT]))
-    sorted_columns = {
-        name: codes.dictionary(frame[name].to_numpy(), unions[name])
+        once = ~_repeats([columns[name] for name in EVENT])
+        columns = {name: column[once] for name, column in columns.items()}
+    arrays = {
+        name: codes.dictionary(columns[name], unions[name])
         if name in unions
-        else frame[name].to_arrow()
+        else pa.array(columns[name])
         for name in names
     }
-    return pa.table(sorted_columns), rows - len(frame)
+    return pa.table(arrays), rows - len(columns["time"])
+
+
+def _sorted(columns: dict[str, np.ndarray], names: list[str]) -> dict[str, np.ndarray]:
+    """Rows in rising order of the columns in the order of their names."""
+    packed = _pack([columns[name] for name in EVENT])
+    if packed is not None:
+        order = np.argsort(packed)
+        packed = packed[order]
+        if len(names) == len(EVENT) or not (packed[1:] == packed[:-1]).any():
+            return {name: columns[name][order] for name in names}
+    frame = pl.DataFrame(columns).sort(names)
+    return {name: frame[name].to_numpy() for name in names}
+
+
+def _pack(columns: Sequence[np.ndarray]) -> np.ndarray | None:
+    """One uint64 per row that is in the order of all columns, or None where 64 bits don't do.
+
+    Sorting numbers is several times as quick as sorting rows. Most times are whole seconds.
+    """
+    packed, bits = np.zeros(len(columns[0]), np.uint64), 0
+    for column in columns:
+        if not len(column):
+            return packed
+        low = int(column.min())
+        step = 1_000_000 if not (column % 1_000_000).any() else 1
+        width = ((int(column.max()) - low) // step).bit_length()
+        bits += width
+        if bits > 64:
+            return None
+        packed <<= np.uint64(width)
+        packed |= ((column - low) // step).astype(np.uint64)
+    return packed
 
 
 def _repeats(columns: Sequence[np.ndarray]) -> np.ndarray:

@@ -28,9 +28,18 @@ def _reasons(checks: list[tuple[str, np.ndarray]]) -> dict[str, list[int]]:
 )
 def test_the_same_value_is_the_same_text_in_every_type(values):
     found, checks = text(values, "user", "f")
-    assert found.type == pa.string()
+    is_dictionary = isinstance(values, pa.DictionaryArray)
+    assert (found.type.value_type if is_dictionary else found.type) == pa.string()
     assert found.to_pylist()[:2] == ["31", "7"]
     assert _reasons(checks) == {"missing user": [2]}
+
+
+def test_a_dictionary_is_checked_like_its_rows():
+    rows = pa.array([b"a", b"\xff", b"", None, b"\xff", b"a"])
+    _, plain = text(rows, "item", "f")
+    found, checks = text(rows.dictionary_encode(), "item", "f")
+    assert _reasons(checks) == _reasons(plain) == {"invalid UTF-8": [1, 4], "missing item": [2, 3]}
+    assert found.to_pylist()[0::5] == ["a", "a"]
 
 
 def test_bytes_that_are_no_utf8_and_floats_that_are_not_whole():
