@@ -89,28 +89,25 @@ def _tokens(texts: pa.Array, tokenizer: Words | CharacterNgrams, max_tokens: int
     inside = _words()[points]
     follows = np.append(False, inside[:-1] & (row[1:] == row[:-1]))[: len(points)]
     begins = inside & ~follows
-    word_row = row[begins]
+    word_row, points = row[begins], points[inside]
     word_length = np.bincount((np.cumsum(begins) - 1)[inside], minlength=len(word_row))
-    points = points[inside]
+    kept = _rank(word_row, count) < max_tokens  # each word has a token at least
+    points = points[np.repeat(kept, word_length)]
+    word_row, word_length = word_row[kept], word_length[kept]
     if tokenizer.lowercase:
         points = _lowercase()[points]
     if isinstance(tokenizer, Words):
-        kept = _rank(word_row, count) < max_tokens
-        return Parts(
-            np.bincount(word_row[kept], minlength=count),
-            _encode(points[np.repeat(kept, word_length)], word_length[kept]),
-        )
-    framed_length = word_length + 2
-    framed = np.full(framed_length.sum(), _OPEN, np.uint32)
-    ends = np.cumsum(framed_length)
-    starts = ends - framed_length
+        return Parts(np.bincount(word_row, minlength=count), _encode(points, word_length))
+    framed = np.full(len(points) + 2 * len(word_length), _OPEN, np.uint32)
+    ends = np.cumsum(word_length + 2)
+    starts = ends - word_length - 2
     framed[ends - 1] = _CLOSE
     framed[ranges(starts + 1, word_length)] = points
-    token_count = np.maximum(framed_length - tokenizer.size + 1, 1)
+    token_count = np.maximum(word_length + 2 - tokenizer.size + 1, 1)
     token_row = np.repeat(word_row, token_count)
     kept = _rank(token_row, count) < max_tokens
     token_start = ranges(starts, token_count)[kept]
-    token_length = np.repeat(np.minimum(framed_length, tokenizer.size), token_count)[kept]
+    token_length = np.repeat(np.minimum(word_length + 2, tokenizer.size), token_count)[kept]
     return Parts(
         np.bincount(token_row[kept], minlength=count),
         _encode(framed[ranges(token_start, token_length)], token_length),

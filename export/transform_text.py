@@ -15,7 +15,13 @@ _OPEN, _CLOSE = ord("<"), ord(">")
 def divide(texts: tf.Tensor, separator: str) -> tf.RaggedTensor:
     """String [batch, parts], without the empty ones."""
     parts = tf.strings.split(texts, separator)
-    return tf.ragged.boolean_mask(parts, parts != "")
+    kept = parts.flat_values != ""
+    return ragged.from_value_rowids(
+        tf.boolean_mask(parts.flat_values, kept),
+        tf.boolean_mask(_row_ids(parts), kept),
+        parts.nrows(),
+        validate=False,
+    )
 
 
 def byte_ids(texts: tf.Tensor, length: int) -> tf.Tensor:
@@ -30,7 +36,7 @@ def tokens(
 ) -> tf.RaggedTensor:
     """String [batch, tokens]: the first of each text. What is no UTF-8 divides words."""
     decoded = tf.strings.unicode_decode(texts, "UTF-8")
-    points, row, batch = decoded.flat_values, decoded.value_rowids(), decoded.nrows()
+    points, row, batch = decoded.flat_values, _row_ids(decoded), decoded.nrows()
     inside = _is_in_word(points)
     follows = tf.concat([[False], inside[:-1] & (row[1:] == row[:-1])], 0)[: tf.size(points)]
     begins = inside & tf.logical_not(follows)
@@ -39,36 +45,40 @@ def tokens(
     word_length = tf.math.unsorted_segment_sum(
         tf.ones_like(word), word, tf.size(word_row, tf.int64)
     )
-    points = tf.boolean_mask(points, inside)
+    kept = _rank(word_row, batch) < max_tokens  # each word has a token at least
+    starts = tf.boolean_mask(tf.cumsum(word_length, exclusive=True), kept)
+    word_row, word_length = tf.boolean_mask(word_row, kept), tf.boolean_mask(word_length, kept)
+    points = tf.gather(tf.boolean_mask(points, inside), _ranges(starts, word_length))
     if tokenizer.lowercase:
         points = _lowercase(points)
-    if isinstance(tokenizer, Words):
-        starts, lengths, token_row = tf.cumsum(word_length, exclusive=True), word_length, word_row
-    else:
-        points, framed_length = _framed(points, word_length)
-        count = tf.maximum(framed_length - tokenizer.size + 1, 1)
-        starts = _ranges(tf.cumsum(framed_length, exclusive=True), count)
-        lengths = tf.repeat(tf.minimum(framed_length, tokenizer.size), count)
-        token_row = tf.repeat(word_row, count)
-    kept = _rank(token_row, batch) < max_tokens
-    starts, lengths = tf.boolean_mask(starts, kept), tf.boolean_mask(lengths, kept)
-    spelled = ragged.from_row_lengths(
-        tf.gather(points, _ranges(starts, lengths)), lengths, validate=False
-    )
-    return ragged.from_value_rowids(
-        tf.strings.unicode_encode(spelled, "UTF-8"),
-        tf.boolean_mask(token_row, kept),
-        batch,
-        validate=False,
-    )
-
-
-def _framed(points: tf.Tensor, word_length: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The words' code points, each word between "<" and ">", and the lengths of these."""
     words = ragged.from_row_lengths(points, word_length, validate=False)
-    frame = tf.ones([tf.size(word_length), 1], tf.int32)
+    if isinstance(tokenizer, CharacterNgrams):
+        words, word_row = _ngrams(words, word_row, tokenizer.size)
+        kept = _rank(word_row, batch) < max_tokens
+        words, word_row = tf.ragged.boolean_mask(words, kept), tf.boolean_mask(word_row, kept)
+    spelled = tf.strings.unicode_encode(words, "UTF-8")
+    return ragged.from_value_rowids(spelled, word_row, batch, validate=False)
+
+
+def _ngrams(
+    words: tf.RaggedTensor, word_row: tf.Tensor, size: int
+) -> tuple[tf.RaggedTensor, tf.Tensor]:
+    """The code points of the words' n-grams, int32 [n-grams, points], and the rows of these."""
+    frame: Any = tf.ones([tf.size(word_row), 1], tf.int32)
     framed = tf.concat([_OPEN * frame, words, _CLOSE * frame], axis=1)
-    return framed.flat_values, word_length + 2
+    lengths, starts = framed.row_lengths(), framed.row_starts()
+    places = tf.ragged.range(starts, starts + tf.maximum(lengths - size + 1, 1))
+    word, places = _row_ids(places), places.flat_values
+    ends = places + tf.gather(tf.minimum(lengths, size), word)
+    grams = tf.ragged.range(places, ends)
+    grams = grams.with_flat_values(tf.gather(framed.flat_values, grams.flat_values))
+    return grams, tf.gather(word_row, word)
+
+
+def _row_ids(rows: tf.RaggedTensor) -> tf.Tensor:
+    """The row of each value. TensorFlow's own makes a matrix of all rows by the longest one."""
+    values = tf.range(tf.size(rows.flat_values, tf.int64))
+    return tf.searchsorted(rows.row_splits, values, side="right", out_type=tf.int64) - 1
 
 
 def _rank(row: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
