@@ -1,3 +1,4 @@
+import functools
 import unicodedata
 
 import pytest
@@ -7,6 +8,7 @@ from framework import code_points
 EVERYTHING = range(code_points.END)
 
 
+@functools.cache
 def words() -> list[bool]:
     inside, found, boundaries = False, [], set(code_points.BOUNDARIES)
     for point in EVERYTHING:
@@ -15,6 +17,7 @@ def words() -> list[bool]:
     return found
 
 
+@functools.cache
 def lowercase() -> dict[int, int]:
     return {
         point: point + distance
