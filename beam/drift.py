@@ -116,7 +116,7 @@ Bins = tuple[list[str], np.ndarray, np.ndarray]
 def _number_bins(reference: Mapping[str, Any], other: Mapping[str, Any]) -> Bins:
     old, new = (numbers.from_json(side) for side in (reference, other))
     first = _groups(old.sketch.counts, NUMBER_BINS)
-    last = np.append(first[1:], len(old.sketch.low)).astype(np.int64) - 1
+    last = np.append(first[1:], len(old.sketch.low))[: len(first)] - 1
     lows, highs = old.sketch.low[first], old.sketch.high[last]
     cuts = highs[:-1] + (lows[1:] - highs[:-1]) / 2
     labels = [

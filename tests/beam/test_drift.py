@@ -72,6 +72,13 @@ def test_missing_values_are_a_bin():
     assert (found.verdict, found.moved) == ("drift", "out of vocabulary: 0.0% → 50.0%")
 
 
+def test_a_reference_without_numbers():
+    nothing, numbers_ = of_numbers(np.full(2_000, np.nan)), of_numbers(np.arange(2_000))
+    assert drift.compare(nothing, nothing, Limits()).verdict == "none"
+    found = drift.compare(nothing, numbers_, Limits())
+    assert (found.verdict, found.moved) == ("drift", "all numbers: 0.0% → 100.0%")
+
+
 def test_values_are_compared_by_their_text():
     found = np.random.default_rng(0).integers(0, 10, 2_000)
     other_way = drift.compare(of_words(found), of_words(9 - found, WORDS[9::-1]), Limits())
