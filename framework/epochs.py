@@ -68,20 +68,22 @@ class Epochs:
         parts = []
         while start < stop:
             epoch, offset = divmod(start, self.examples)
-            _, starts = self._order(epoch)
-            number = int(np.searchsorted(starts, offset, side="right")) - 1
+            _, borders = self._order(epoch)
+            number = int(np.searchsorted(borders, offset, side="right")) - 1
             window = self._windows[epoch * self._windows_per_epoch + number]
-            first = offset - int(starts[number])
-            rows = slice(first, first + stop - start)
+            first, last = (int(border) for border in borders[number : number + 2])
+            taken = min(stop - start, last - offset)
+            rows = slice(offset - first, offset - first + taken)
             parts.append({name: column[rows] for name, column in window.items()})
-            start += len(next(iter(parts[-1].values())))
+            start += taken
         return concatenate(parts)
 
     def _order_blocks(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        """The epoch's order of blocks, and the row at which each of its windows starts."""
+        """The epoch's order of blocks, and the rows between which its windows lie."""
         order = self._generator(epoch, 0).permutation(len(self._blocks.rows))
         ends = np.cumsum(self._blocks.rows[order])
-        return order, np.concatenate([[0], ends[self._window - 1 : -1 : self._window]])
+        inner = ends[self._window - 1 : -1 : self._window]
+        return order, np.concatenate([[0], inner, ends[-1:]])
 
     def _load(self, index: int) -> Window:
         """Window `index` of the endless sequence."""

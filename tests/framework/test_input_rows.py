@@ -102,9 +102,10 @@ def padded(values: list, length: int) -> list:
 
 
 def test_every_row_comes_with_its_own_values(dataset, examples, table):
+    """Three epochs, in batches that lie across their borders."""
     seen = []
-    source = batches(dataset, batch_size=50, steps=20)
-    for batch in (source[i] for i in range(20)):
+    source = batches(dataset, batch_size=24, steps=125)
+    for batch in (source[i] for i in range(125)):
         for at, row in enumerate(batch["row"].tolist()):
             item = examples["item"][row].as_py()
             assert batch["item"][at] == item
@@ -115,8 +116,9 @@ def test_every_row_comes_with_its_own_values(dataset, examples, table):
             assert batch["item.price"][at] == table["price"][item].as_py()
             assert batch["item.look"][at].tolist() == table["look"][item].as_py()
             seen.append(row)
-    assert sorted(seen) == list(range(ROWS))
-    assert seen != sorted(seen)
+    epochs = [seen[start : start + ROWS] for start in range(0, 3 * ROWS, ROWS)]
+    assert [sorted(epoch) for epoch in epochs] == 3 * [list(range(ROWS))]
+    assert epochs[0] != epochs[1] != epochs[2]
 
 
 def test_batches_are_shaped_as_the_step_is_compiled_for(dataset):
