@@ -8,12 +8,13 @@ import numpy as np
 import pyarrow as pa
 from apache_beam.pvalue import TaggedOutput
 
-from beam import codes, progress, sketch, transform
+from beam import codes, progress, sketch, stored, transform
 from beam.chunk import Chunk
+from beam.error import portable
 from beam.kcore import k_core
 from beam.reading import NO_TIME
 from beam.rows import reads
-from beam.split import arrange, events, examples, histories, kept, quantiles
+from beam.split import arrange, events, examples, histories, quantiles
 from framework.config import Data
 
 Alive = Mapping[str, Chunk] | None
@@ -61,13 +62,19 @@ class KCore(apache_beam.DoFn):
         yield "item", Chunk(pa.table({"fingerprint": items}))
 
 
-def remaining(chunk: Chunk, alive: Alive) -> pa.Table:
-    """The events that stay."""
-    table = chunk.table()
+def staying(table: pa.Table, alive: Alive) -> pa.Array | None:
+    """Mask of the events that stay; None: all of them. Events as they are stored say it."""
+    if stored.KEPT in table.column_names:
+        return table[stored.KEPT].combine_chunks()
     if alive is None:
-        return table
-    users, items = (alive[name].table()["fingerprint"].to_numpy() for name in ("user", "item"))
-    return kept(table, users, items)
+        return None
+    masks = []
+    for name in ("user", "item"):
+        column = table[name].combine_chunks()
+        fingerprints = alive[name].table()["fingerprint"].to_numpy()
+        values = codes.member(column.dictionary.to_numpy(), fingerprints)
+        masks.append(values[column.indices.to_numpy()])
+    return pa.array(masks[0] & masks[1])
 
 
 class Times(apache_beam.DoFn):
@@ -75,7 +82,9 @@ class Times(apache_beam.DoFn):
 
     def process(self, element: tuple[int, Chunk], alive: Alive) -> Iterator[sketch.Sketch]:
         """One bucket."""
-        times = remaining(element[1], alive)["time"].to_numpy()
+        table = element[1].table()
+        mask = staying(table, alive)
+        times = (table if mask is None else table.filter(mask))["time"].to_numpy()
         if len(times):
             yield sketch.of(times, limit=TIMES)
 
@@ -89,24 +98,35 @@ def cut(sketches: Sequence[sketch.Sketch], shares: tuple[float, ...]) -> list[in
 
 
 class Count(apache_beam.DoFn):
-    """(bucket, events) → (bucket, the events that stay).
+    """(bucket, events) → (bucket, the events that stay); all of them are stored on the way.
 
-    Tagged outputs, of the train split: "counts": ((feature, part), Chunk of fingerprint and count);
+    Events that come as they are stored already have the tag "untouched" instead.
+
+    Further tags, of the train split: "counts": ((feature, part), Chunk of fingerprint and count);
     "states": (feature, what transform.observe says of its numbers). And "filtered": events that the
     k-core dropped.
     """
 
-    def __init__(self, data: Data):
-        self._data = data
+    def __init__(self, data: Data, stage: str):
+        self._data, self._stage = data, stage
 
     def process(
         self, element: tuple[int, Chunk], alive: Alive, cuts: list[int] | None
     ) -> Iterator[Any]:
         """One bucket."""
         bucket, chunk = element
-        table = remaining(chunk, alive)
-        yield bucket, chunk if alive is None else Chunk(table)
-        yield TaggedOutput("filtered", len(chunk.table()) - len(table))
+        everything = chunk.table()
+        kept = staying(everything, alive)
+        table = everything if kept is None else everything.filter(kept)
+        if stored.KEPT in everything.column_names:
+            table = table.drop_columns([stored.KEPT])
+            yield TaggedOutput("untouched", (bucket, Chunk(table)))
+        else:
+            if self._data.extendable:
+                with portable():
+                    stored.write_events(self._stage, bucket, self._data.shards, everything, kept)
+            yield bucket, chunk if kept is None else Chunk(table)
+        yield TaggedOutput("filtered", len(everything) - len(table))
         found = events(table)
         train = histories(found, examples(self._data.split, found, cuts)["train"])
         for name in table.column_names:

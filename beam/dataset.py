@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 from etils import epath
 
-from beam import plan, source
+from beam import extension, plan, source, stored
 from beam import rejected as rejected_rows
 from beam.engine import Engine, Local
 from beam.error import DataError
@@ -18,9 +20,17 @@ from framework.error import ConfigError
 def directory(data: config.Data, workdir: epath.PathLike) -> epath.Path:
     """Where the dataset of this config, of the raw data as they are now, lies or will lie.
 
+    Where it was not built as a whole but as an extension (see `extend`), it is that.
+
     Raises:
       DataError: no raw file.
     """
+    whole = _whole(data, workdir)
+    return whole if artifact.exists(whole) else extension.instead_of(whole) or whole
+
+
+def _whole(data: config.Data, workdir: epath.PathLike) -> epath.Path:
+    """Where `build` puts it."""
     return epath.Path(workdir) / "datasets" / data.name / artifact.version(**_identity(data))
 
 
@@ -58,13 +68,55 @@ def build(data: config.Data, workdir: epath.PathLike, engine: Engine | None = No
     target = directory(data, workdir)
     if artifact.exists(target):
         return target
+    return _run(prepare(data, workdir), engine)
+
+
+def extend(
+    data: config.Data, workdir: epath.PathLike, since: str, engine: Engine | None = None
+) -> epath.Path:
+    """Adds the raw files that are new since a dataset was built; see docs/incremental.md.
+
+    Args:
+      data: what that dataset was built of.
+      workdir: where datasets lie; the engine's workers must reach it.
+      since: the dataset's version, or "latest".
+      engine: where the pipeline runs; None: in this process.
+
+    Returns:
+      The extension's directory; that of the older dataset where nothing is new.
+
+    Raises:
+      ConfigError: the older dataset has another config, or cannot be extended.
+      DataError: there is none, or a file that it was built of has changed or is gone.
+      ArtifactError: the older dataset, or one that it refers to, is not whole.
+      And what `build` raises. In each case nothing is left behind.
+    """
+    stamps = plan.stamps(data)  # before the files are hashed
+    whole, identity = _whole(data, workdir), _identity(data)
+    base = extension.choose(whole.parent, since, identity["config"])
+    nothing_new = base.inputs["raw"] == identity["inputs"]["raw"]
+    if nothing_new and ("base" not in base.inputs or base.code != identity["code"]):
+        return whole.parent / base.version
+    if nothing_new:  # it may have been killed before it pointed to what it had committed
+        target = whole.parent / base.version
+    else:
+        chosen = _prepare_extension(data, stamps, whole, identity, base)
+        target = epath.Path(chosen.target)
+        if not artifact.exists(target):
+            return _run(chosen, engine)
+        artifact.discard(chosen.stage)
+    extension.point(whole, target.name)
+    return target
+
+
+def _run(chosen: plan.Plan, engine: Engine | None) -> epath.Path:
     from beam import run  # takes seconds: not needed for a dataset that is there
 
-    chosen = prepare(data, workdir)
     try:
         run.run(chosen, engine or Local())
     finally:
         artifact.discard(chosen.stage)
+    target = epath.Path(chosen.target)
     if not artifact.published(chosen.stage, target):
         raise DataError(f"the pipeline ended well, but did not write {target}: report this engine")
     return target
@@ -75,12 +127,40 @@ def prepare(data: config.Data, workdir: epath.PathLike) -> plan.Plan:
 
     Raises DataError: no raw file.
     """
-    stamps, target = plan.stamps(data), directory(data, workdir)
+    stamps = plan.stamps(data)  # before the files are hashed
+    raw = plan.raw_files(data)
+    return _plan(data, stamps, _whole(data, workdir), _identity(data), raw, raw)
+
+
+def _prepare_extension(
+    data: config.Data,
+    stamps: tuple[plan.Stamp, ...],
+    whole: epath.Path,
+    identity: dict[str, Any],
+    base: artifact.Manifest,
+) -> plan.Plan:
+    """Likewise, for a dataset that extends another one."""
+    new = extension.new_files(base, plan.raw_files(data))
+    identity = {**identity, "inputs": {**identity["inputs"], "base": base.version}}
+    target = whole.parent / artifact.version(**identity)
+    chosen = _plan(data, stamps, target, identity, new, (*base.details["raw"], *new))
+    return dataclasses.replace(chosen, base=extension.describe(base, whole))
+
+
+def _plan(
+    data: config.Data,
+    stamps: tuple[plan.Stamp, ...],
+    target: epath.Path,
+    identity: dict[str, Any],
+    read: Sequence[plan.Raw],
+    raw: Sequence[plan.Raw],
+) -> plan.Plan:
     return plan.Plan(
         data=data,
-        files=tuple(source.find(data)),
+        files=tuple(record["path"] for record in read),
+        raw=tuple(raw),
         stamps=stamps,
-        identity=_identity(data),
+        identity=identity,
         stage=str(artifact.stage_for(target)),
         target=str(target),
         git=provenance.git(),
@@ -96,36 +176,46 @@ def publish(chosen: plan.Plan, details: dict[str, Any]) -> None:
     Raises:
       DataError, ConfigError: the data are not fit for use, or changed while they were read.
     """
-    if not artifact.exists(chosen.target):
-        _check(chosen.data, details, epath.Path(chosen.stage))
+    target = epath.Path(chosen.target)
+    if not artifact.exists(target):
+        _check(chosen, details)
         if plan.stamps(chosen.data) != chosen.stamps:
             path = chosen.data.path
             raise DataError(f"the files of data.path = {path!r} changed while they were read")
         artifact.commit(
             chosen.stage,
             name=chosen.data.name,
-            version=epath.Path(chosen.target).name,
-            details=details,
+            version=target.name,
+            details={
+                **details,
+                "raw": list(chosen.raw),
+                "since": extension.since(chosen, details["report"]),
+                "extendable": stored.FORMAT if chosen.data.extendable else None,
+            },
             git=chosen.git,
+            references=extension.references(chosen),
             **chosen.identity,
         )
         try:
-            artifact.publish(chosen.stage, chosen.target)
+            artifact.publish(chosen.stage, target)
         except artifact.ArtifactError:
-            if not artifact.exists(chosen.target):
+            if not artifact.exists(target):
                 raise
+    if chosen.base is not None:
+        extension.point(target.parent / chosen.base.whole, target.name)
     artifact.discard(chosen.stage)
 
 
-def _check(data: config.Data, details: dict[str, Any], stage: epath.Path) -> None:
+def _check(chosen: plan.Plan, details: dict[str, Any]) -> None:
     """Raises DataError or ConfigError where the dataset is not fit for use."""
-    found = details["report"]
-    rows, rejected = found["rows"], sum(found["rejected"].values())
-    if not rows:
+    data, found = chosen.data, details["report"]
+    if not found["rows"]:
         raise DataError(f"data.path is {data.path!r} and there is no row of data in it")
+    fresh = extension.fresh(found, chosen.base)
+    rows, rejected = fresh["rows"], sum(fresh["rejected"].values())
     if rejected > data.max_rejected * rows:
-        reasons = ", ".join(f"{reason}: {count:,}" for reason, count in found["rejected"].items())
-        kept = rejected_rows.keep(stage, found)
+        reasons = ", ".join(f"{reason}: {count:,}" for reason, count in fresh["rejected"].items())
+        kept = rejected_rows.keep(epath.Path(chosen.stage), {**found, **fresh})
         samples = [rejected_rows.line(row) for row in itertools.islice(rejected_rows.read(kept), 2)]
         raise DataError(
             f"{rejected:,} of {rows:,} rows of {data.path} were rejected ({reasons}), more than"
@@ -150,7 +240,11 @@ def fingerprint(manifest: artifact.Manifest) -> str:
     """A hash of shards and vocabularies: equal data, equal fingerprint, whatever the raw format."""
     kept = ("train/", "validation/", "test/", "vocabulary/")
     return codec.content_hash(
-        sorted([file.path, file.sha256] for file in manifest.files if file.path.startswith(kept))
+        sorted(
+            [path, file.sha256]
+            for file in manifest.files
+            if (path := artifact.place(file.path)).startswith(kept)
+        )
     )
 
 
@@ -172,6 +266,7 @@ def report(manifest: artifact.Manifest) -> str:
         ("repeats", found["repeated_events"], "events equal an earlier one in user, item and time"),
         *((split, part["examples"], "examples") for split, part in splits.items()),
         ("leakage", found["early_test_targets"], "test targets before the latest train event"),
+        *extension.lines(manifest),
         ("fingerprint", fingerprint(manifest), ""),
     ]
     head = f"dataset {manifest.name} {manifest.version}"

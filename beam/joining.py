@@ -24,8 +24,8 @@ class Join(apache_beam.DoFn):
     once.
     """
 
-    def __init__(self, data: Data, stage: str):
-        self._data, self._stage = data, stage
+    def __init__(self, data: Data, stage: str, base: str | None):
+        self._data, self._stage, self._base = data, stage, base
 
     def process(
         self, element: tuple[str, Iterable[tuple[int, Chunk]]], index: Mapping[str, Chunk]
@@ -58,7 +58,7 @@ class Join(apache_beam.DoFn):
             values = numbering.plain(once[feature.name]).take(pa.array(row, mask=row < 0))
             seen = values.filter(pa.array(row >= 0))
             state = transform.merge(feature, [transform.observe(feature, seen)])
-            learnt.append(numbering.learn(feature, state, table.of, self._stage))
+            learnt.append(numbering.learn(feature, state, table.of, self._stage, self._base))
             words = numbering.words_of(learnt[-1][0], self._stage)
             columns[feature.name] = transform.apply(learnt[-1][0], words, values)
             own[feature.name] = columns[feature.name][FIRST_VALUE:]

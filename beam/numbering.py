@@ -10,11 +10,11 @@ import pyarrow as pa
 from apache_beam.pvalue import TaggedOutput
 from etils import epath
 
-from beam import codes, facts, transform, vocabulary
+from beam import codes, facts, growing, stored, transform, vocabulary
 from beam.chunk import Chunk
 from beam.error import portable
 from framework.config import Data
-from framework.schema import OUT_OF_VOCABULARY, VOCABULARY_ROWS, Feature
+from framework.schema import FIRST_VALUE, OUT_OF_VOCABULARY, VOCABULARY_ROWS, Feature, Schema
 from framework.schema import Vocabulary as Words
 from framework.transform import Fitted
 
@@ -24,17 +24,28 @@ Key = tuple[str, int]
 Learnt = tuple[Fitted, Feature]
 
 
-def distinct(key: Key, chunks: Iterable[Chunk]) -> tuple[Key, Chunk]:
-    """All distinct (fingerprint, value) of a part."""
-    with portable():
-        return key, Chunk(codes.distinct(chunks))
+class Distinct(apache_beam.DoFn):
+    """(key, Chunks) → (key, Chunk of all distinct fingerprint and value); they are stored, too."""
+
+    def __init__(self, data: Data, stage: str):
+        self._data, self._stage = data, stage
+
+    def process(self, element: tuple[Key, Iterable[Chunk]]) -> Iterator[tuple[Key, Chunk]]:
+        """One part."""
+        key, chunks = element
+        with portable():
+            table = codes.distinct(chunks)
+            if self._data.extendable:
+                stored.write_values(self._stage, *key, table)
+        yield key, Chunk(table)
 
 
 class Known(apache_beam.DoFn):
-    """(key, values and counts) → (key, Chunk of fingerprint, value, count) of what is in train.
+    """(key, values, counts, ids) → (key, Chunk of fingerprint, value, count) of what is in train.
 
     Tagged outputs: "histograms": vocabulary.Histogram; of text features instead of both "states":
-    (feature, what transform.observe says).
+    (feature, what transform.observe says). Values that have ids already are not among them, but,
+    in train or not, have the tags "index" and "rows", as Number's have.
     """
 
     def __init__(self, data: Data):
@@ -52,6 +63,13 @@ class Known(apache_beam.DoFn):
             )
             yield TaggedOutput("states", (name, state))
             return
+        if ids := [pl.DataFrame(chunk.table()) for chunk in found.get("ids", ())]:
+            old = pl.concat(ids).join(values, on="fingerprint").sort("fingerprint")
+            old = old.join(counts, on="fingerprint", how="left").fill_null(0)
+            yield TaggedOutput("index", (name, Chunk(old.select("fingerprint", "id").to_arrow())))
+            for rows in _rows(name, old):
+                yield TaggedOutput("rows", rows)
+            known = known.join(old, on="fingerprint", how="anti").sort("fingerprint")
         yield (name, part), Chunk(known.to_arrow())
         histogram = vocabulary.histogram(name, part, known["count"].to_numpy())
         yield TaggedOutput("histograms", histogram)
@@ -60,11 +78,19 @@ class Known(apache_beam.DoFn):
 class Number(apache_beam.DoFn):
     """(key, known values) → (feature, Chunk of fingerprint and id).
 
-    Tagged output "rows": ((feature, file), Chunk of id, value and count): the vocabulary's.
+    Tagged output "rows": ((feature, file), Chunk of id, value and count): the vocabulary's. Ids
+    follow those of the dataset `base`, if there is one.
     """
 
-    def __init__(self, data: Data):
-        self._data = data
+    def __init__(self, data: Data, base: str | None):
+        self._data, self._base = data, base
+        self._taken = {"user": 0, "item": 0}
+
+    def setup(self) -> None:
+        """Looks how many ids are taken."""
+        if self._base is not None:
+            schema = Schema.read(epath.Path(self._base) / "schema.json")
+            self._taken = {name: schema[name].size - FIRST_VALUE for name in self._taken}
 
     def process(
         self, element: tuple[Key, Chunk], histograms: Sequence[vocabulary.Histogram]
@@ -74,20 +100,25 @@ class Number(apache_beam.DoFn):
         known = pl.DataFrame(chunk.table())
         mine = [histogram for histogram in histograms if histogram.feature == name]
         cap = self._data.max_items if name == "item" else None
-        ids = vocabulary.number(known["count"].to_numpy(), part, mine, cap)
+        counts = known["count"].to_numpy()
+        ids = vocabulary.number(counts, part, mine, cap, self._taken[name])
         known = known.with_columns(id=ids)
         yield name, Chunk(known.select("fingerprint", "id").to_arrow())
-        rows = known.select("id", "value", "count").with_columns(
-            file=pl.col("id") // VOCABULARY_ROWS
-        )
-        for (file,), frame in rows.partition_by("file", as_dict=True).items():
-            yield TaggedOutput("rows", ((name, int(file)), Chunk(frame.drop("file").to_arrow())))
+        for rows in _rows(name, known):
+            yield TaggedOutput("rows", rows)
         if part == min(histogram.part for histogram in mine):  # file 0 holds the kept rows
             kept = pl.DataFrame(
                 {"id": [OUT_OF_VOCABULARY], "value": [""], "count": [0]},
-                schema=rows.drop("file").schema,
+                schema=known.select("id", "value", "count").schema,
             )
             yield TaggedOutput("rows", ((name, 0), Chunk(kept.to_arrow())))
+
+
+def _rows(name: str, frame: pl.DataFrame) -> Iterator[tuple[Key, Chunk]]:
+    """((feature, file), Chunk of id, value and count), divided as the vocabulary's files are."""
+    rows = frame.select("id", "value", "count").with_columns(file=pl.col("id") // VOCABULARY_ROWS)
+    for (file,), part in rows.partition_by("file", as_dict=True).items():
+        yield (name, int(file)), Chunk(part.drop("file").to_arrow())
 
 
 def gather(name: str, chunks: Iterable[Chunk]) -> tuple[str, Chunk]:
@@ -116,21 +147,24 @@ class WriteVocabulary(apache_beam.DoFn):
 class Fit(apache_beam.DoFn):
     """(feature, states) → (Fitted, schema.Feature); writes the vocabulary if there is one."""
 
-    def __init__(self, data: Data, stage: str):
+    def __init__(self, data: Data, stage: str, base: str | None):
         self._features = {feature.name: feature for feature in data.features}
-        self._stage = stage
+        self._stage, self._base = stage, base
 
     def process(self, element: tuple[str, Iterable[Any]]) -> Iterator[Learnt]:
         """One feature."""
         feature = self._features[element[0]]
         state = transform.merge(feature, list(element[1]))
         with portable():
-            yield learn(feature, state, "events", self._stage)
+            yield learn(feature, state, "events", self._stage, self._base)
 
 
-def learn(feature: Any, state: Any, table: Any, stage: str) -> Learnt:
-    """Fits a transform, and writes its vocabulary."""
-    fitted, words = transform.fit(feature, state, table)
+def learn(feature: Any, state: Any, table: Any, stage: str, base: str | None) -> Learnt:
+    """Fits a transform, or lets that of the dataset `base` grow, and writes its vocabulary."""
+    if base is None:
+        fitted, words = transform.fit(feature, state, table)
+    else:
+        fitted, words = growing.grow(feature, state, epath.Path(base))
     if words is not None:
         path = epath.Path(stage) / "vocabulary" / f"{fitted.vocabulary}.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)

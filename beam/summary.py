@@ -28,6 +28,8 @@ class Summarise(apache_beam.DoFn):
     def process(
         self,
         element: list[ShardFacts],
+        cuts: list[int] | None,
+        before: dict[str, Any] | None,
         reads: list[ReadCounts],
         filtered: list[int],
         duplicates: list[int],
@@ -37,6 +39,9 @@ class Summarise(apache_beam.DoFn):
         table_reads: list[tuple[int, ReadCounts]],
     ) -> Iterator[dict[str, Any]]:
         """All of them."""
+        if before is not None:  # an extension does not read its base's rows again
+            reads = [*reads, ReadCounts(before["rows"], before["rejected"])]
+            duplicates = [*duplicates, before["filtered"]["duplicate"]]
         shards = sorted(element, key=lambda shard: shard.bucket)
         tables = sorted(tables, key=lambda table: table.table)
         sizes = {name: _total(totals, name).size + FIRST_VALUE for name in ("user", "item")}
@@ -53,6 +58,7 @@ class Summarise(apache_beam.DoFn):
                 statistics.write(stage / "statistics.json", found)
         yield {
             "splits": layout(shards),
+            "cuts": cuts,
             "report": report(self._data, shards, reads, filtered, duplicates, totals),
             "tables": [
                 {

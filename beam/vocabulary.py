@@ -32,7 +32,11 @@ def histogram(feature: str, part: int, counts: np.ndarray) -> Histogram:
 
 
 def number(
-    counts: np.ndarray, part: int, parts: Sequence[Histogram], max_values: int | None
+    counts: np.ndarray,
+    part: int,
+    parts: Sequence[Histogram],
+    max_values: int | None,
+    known: int = 0,
 ) -> np.ndarray:
     """Ids of a part's values, int32.
 
@@ -41,6 +45,7 @@ def number(
       part: its number.
       parts: all parts of the feature, in any order, this one included.
       max_values: the most frequent values to keep; the others share OUT_OF_VOCABULARY.
+      known: how many other values have ids already; the first one here follows them.
     """
     totals: dict[int, int] = {}
     earlier: dict[int, int] = {}
@@ -49,7 +54,7 @@ def number(
             totals[count] = totals.get(count, 0) + values
             if other.part < part:
                 earlier[count] = earlier.get(count, 0) + values
-    first, following = {}, FIRST_VALUE
+    first, following = {}, FIRST_VALUE + known
     for count in sorted(totals, reverse=True):
         first[count] = following + earlier.get(count, 0)
         following += totals[count]

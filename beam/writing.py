@@ -103,16 +103,26 @@ class Write(apache_beam.DoFn):
         raw: Mapping[str, pa.Array],
         mask: np.ndarray,
     ) -> facts.SplitFacts:
-        path = f"{name}/part-{bucket:05}-of-{self._data.shards:05}.array_record"
-        numbers = {
-            feature.name: number(raw[feature.name]).filter(pa.array(mask))
-            for feature in self._data.features
-            if reads(feature) and transform.kind(feature) != "text"
-        }
+        path = path_of(name, bucket, self._data.shards)
+        numbers = numbers_of(self._data, raw, mask)
         if not batch.num_rows:
             return facts.of_split(None, [], batch, numbers)
         blocks = shards.write(epath.Path(self._stage) / path, batch, self._data.block_rows)
         return facts.of_split(path, blocks, batch, numbers)
+
+
+def path_of(split: str, bucket: int, shards: int) -> str:
+    """A shard's path in the dataset."""
+    return f"{split}/part-{bucket:05}-of-{shards:05}.array_record"
+
+
+def numbers_of(data: Data, raw: Mapping[str, pa.Array], mask: np.ndarray) -> dict[str, pa.Array]:
+    """The features that are numbers or times, of the events of the mask, before the transforms."""
+    return {
+        feature.name: number(raw[feature.name]).filter(pa.array(mask))
+        for feature in data.features
+        if reads(feature) and transform.kind(feature) != "text"
+    }
 
 
 def _ids(fingerprints: np.ndarray, index: Mapping[str, Chunk], name: str) -> np.ndarray:

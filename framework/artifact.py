@@ -14,7 +14,7 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from etils import epath
@@ -25,6 +25,8 @@ from framework.error import PodwayError
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+_BESIDE = "../"
+"""Begins the path of a file that another version made."""
 LEFTOVER_DAYS = 7
 """Days after which a stage that nobody touched counts as left by a killed process."""
 
@@ -51,7 +53,8 @@ class Manifest:
       inputs: the versions of the artefacts it was made from, by kind.
       config: the part of the experiment it was made by, as JSON.
       code: hash of the source files it was made by.
-      files: all files but the manifest itself.
+      files: all files but the manifest itself; those that it shares with an artefact beside it
+        have paths as `reference` makes them.
       created: UTC, ISO 8601.
       git: {"commit": …, "dirty": …}, or {} outside a checkout.
       packages: versions of the installed packages that the project depends on.
@@ -205,6 +208,27 @@ def walk(directory: epath.Path, prefix: str = "") -> Iterator[str]:
             yield f"{prefix}{child.name}"
 
 
+def reference(path: str, version: str) -> str:
+    """How an artefact names a file of another version beside it: "../VERSION/PATH".
+
+    What that version only refers to is named where it lies, so that no reference leads to another.
+    """
+    return path if path.startswith(_BESIDE) else f"{_BESIDE}{version}/{path}"
+
+
+def place(path: str) -> str:
+    """The path of a file in the artefact that it was made for: without the "../VERSION/"."""
+    return path.split("/", 2)[2] if path.startswith(_BESIDE) else path
+
+
+def resolve(directory: epath.PathLike, path: str) -> epath.Path:
+    """Where a file lies whose path stands in the manifest of the artefact in `directory`."""
+    directory = epath.Path(directory)
+    if "://" in str(directory) and path.startswith(_BESIDE):  # ".." is a mere name there
+        return directory.parent / path.removeprefix(_BESIDE)
+    return directory / path
+
+
 def commit(
     directory: epath.PathLike,
     *,
@@ -216,14 +240,17 @@ def commit(
     code: str,
     details: Mapping[str, Any] | None = None,
     git: Mapping[str, Any] | None = None,
+    references: Sequence[File] = (),
     manifest: str = MANIFEST,
 ) -> Manifest:
     """Hashes all files below `directory` and writes its manifest, whole or not at all.
 
-    `git` is the commit of the checkout that launched the work, where that was another machine.
+    `git` is the commit of the checkout that launched the work, where that was another machine;
+    `references` are files of other versions that belong to this one too (see `reference`).
     """
     directory = epath.Path(directory)
-    files = checksum.describe(directory, [path for path in walk(directory) if path != manifest])
+    own = checksum.describe(directory, [path for path in walk(directory) if path != manifest])
+    files = (*own, *references)
     content = Manifest(
         kind=kind,
         name=name,
@@ -262,14 +289,23 @@ def exists(directory: epath.PathLike, manifest: str = MANIFEST) -> bool:
     return (epath.Path(directory) / manifest).exists()
 
 
-def read(directory: epath.PathLike, kind: str, *, manifest: str = MANIFEST) -> Manifest:
+def read(
+    directory: epath.PathLike,
+    kind: str,
+    *,
+    unread: tuple[str, ...] = (),
+    manifest: str = MANIFEST,
+) -> Manifest:
     """The manifest of a committed artefact, after checking every file's size and hash.
+
+    Files below the folders `unread` ("events/") are not looked at.
 
     Raises:
       ArtifactError: no manifest, another kind, an unknown format, a file missing or altered.
     """
     result = read_manifest(directory, kind, manifest=manifest)
-    if problem := checksum.difference(epath.Path(directory), result.files):
+    files = [file for file in result.files if not place(file.path).startswith(unread)]
+    if problem := checksum.difference((resolve(directory, file.path), file) for file in files):
         raise ArtifactError(problem)
     return result
 

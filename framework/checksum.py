@@ -27,18 +27,18 @@ def describe(directory: epath.Path, paths: Iterable[str]) -> tuple[File, ...]:
         return tuple(pool.map(functools.partial(_describe, directory), paths))
 
 
-def difference(directory: epath.Path, files: Iterable[File]) -> str | None:
-    """The first of the files that is not as described, as a sentence."""
+def difference(files: Iterable[tuple[epath.Path, File]]) -> str | None:
+    """The first file that is not as described, as a sentence; each comes with where it lies."""
     with futures.ThreadPoolExecutor(_THREADS) as pool:
-        found = pool.map(functools.partial(_difference, directory), files)
+        found = pool.map(_difference, files)
         return next((difference for difference in found if difference), None)
 
 
-def _difference(directory: epath.Path, file: File) -> str | None:
-    path = directory / file.path
+def _difference(described: tuple[epath.Path, File]) -> str | None:
+    path, file = described
     if not path.exists():
         return f"{path} is missing; the manifest lists it"
-    found = _describe(directory, file.path)
+    found = _describe(path.parent, path.name)
     if found.size != file.size:
         return f"{path} has {found.size} bytes; the manifest says {file.size}"
     if found.sha256 != file.sha256:

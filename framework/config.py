@@ -178,6 +178,9 @@ class Data:
     """Fail when more than this fraction of the raw rows is rejected."""
     seed: int = 0
     """Seed of the global shuffle."""
+    extendable: bool = True
+    """Keep what `podway data --since` needs to add new raw files: about 8 bytes an event, and the
+    distinct values once more. Without it the dataset can only be built anew."""
 
     def __post_init__(self):
         check(bool(self.name), "data.name is empty")

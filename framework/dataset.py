@@ -22,14 +22,21 @@ class Dataset:
 
     @classmethod
     def open(cls, directory: epath.PathLike) -> "Dataset":
-        """Checks the manifest and all hashes. Raises artifact.ArtifactError."""
+        """Checks the manifest and all hashes. Raises artifact.ArtifactError.
+
+        What only an extension of the dataset would read is left unchecked.
+        """
         directory = epath.Path(directory)
-        manifest = artifact.read(directory, "dataset")
+        manifest = artifact.read(directory, "dataset", unread=("events/", "values/"))
         return cls(directory, manifest, Schema.read(directory / "schema.json"))
 
     def vocabulary(self, feature: str) -> Vocabulary:
         """The vocabulary of a feature."""
         return Vocabulary.read(self.directory / "vocabulary" / f"{feature}.jsonl")
+
+    def head(self, feature: str, rows: int) -> Vocabulary:
+        """The first rows of a vocabulary, the most frequent values."""
+        return Vocabulary.read(self.directory / "vocabulary" / f"{feature}.jsonl", rows=rows)
 
     def examples(self, split: str) -> int:
         """Number of examples in a split."""
@@ -58,7 +65,7 @@ class Blocks:
     def __init__(self, dataset: Dataset, split: str):
         shards = [s for s in dataset.manifest.details["splits"][split]["shards"] if s["blocks"]]
         self.rows = np.array([rows for shard in shards for rows in shard["blocks"]], np.int64)
-        paths = [str(dataset.directory / shard["path"]) for shard in shards]
+        paths = [str(artifact.resolve(dataset.directory, shard["path"])) for shard in shards]
         self._source = grain.sources.ArrayRecordDataSource(paths) if paths else ()
 
     def read(self, indices: np.ndarray, names: Sequence[str] | None = None) -> columns.Columns:
