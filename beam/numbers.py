@@ -10,7 +10,7 @@ import numpy as np
 from beam import distinct, sketch
 
 BINS = 4096
-"""Bins of a sketch: quantiles are exact for as many distinct numbers, else good to 1 %."""
+"""Bins of a sketch: quantiles are exact for as many distinct numbers, else good to 1 or 2 %."""
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
 _SAMPLE = 1 << 16

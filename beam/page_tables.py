@@ -139,6 +139,8 @@ def _top(splits: Splits) -> str:
             counts[split][key] = count
     if not labels:
         return ""
+    if max(max(part.values(), default=0) for part in counts.values()) == 1 and len(labels) > 1:
+        return '<p class="soft">each value occurs once</p>'
     shares = {
         key: {
             split: part[key] / splits[split]["count"]

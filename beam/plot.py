@@ -145,8 +145,9 @@ def _ticks(low: float, high: float, scale: float, show: Format) -> list[tuple[fl
         return [((value - low) / span, show(value)) for value in values.tolist()]
     start, end = math.asinh(low / scale), math.asinh(high / scale)
     powers = [10.0**power for power in range(math.floor(math.log10(scale)), 39)]
+    sizes = [factor * power for factor in (1, 2, 5) for power in powers]
     kept: list[tuple[float, str]] = []
-    for value in [0.0, *powers, *(-power for power in powers)]:
+    for value in [0.0, *(sign * size for size in sizes for sign in (1, -1))]:
         place = (math.asinh(value / scale) - start) / (end - start)
         if 0 <= place <= 1 and all(abs(place - other) > 0.1 for other, _ in kept):
             kept.append((place, show(value)))

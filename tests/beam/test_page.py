@@ -193,6 +193,14 @@ def test_what_a_feature_shows(text):
         assert sum(counts) == 20_000
 
 
+def test_values_that_occur_once_are_not_listed():
+    feature = Feature("user", "user", "int32")
+    once = {"user": statistics.to_json(statistics.ids(np.ones(50, int)), feature)}
+    shown = page.page("t", {}, Schema((feature,)), {"train": once, "test": once})
+    assert "each value occurs once" in shown
+    assert "id 7" not in shown
+
+
 def test_positions_are_no_times():
     feature = Feature("time", "time", "int64")
     told = {"train": {"time": statistics.to_json(statistics.numbers([1, 2, 3 << 40]), feature)}}
