@@ -73,7 +73,7 @@ def build(data: config.Data, workdir: epath.PathLike, engine: Engine | None = No
 
 def extend(
     data: config.Data, workdir: epath.PathLike, since: str, engine: Engine | None = None
-) -> epath.Path:
+) -> tuple[epath.Path, bool]:
     """Adds the raw files that are new since a dataset was built; see docs/incremental.md.
 
     Args:
@@ -83,7 +83,8 @@ def extend(
       engine: where the pipeline runs; None: in this process.
 
     Returns:
-      The extension's directory; that of the older dataset where nothing is new.
+      The extension's directory, and whether it was built now; where nothing is new, the older
+      dataset's.
 
     Raises:
       ConfigError: the older dataset has another config, or cannot be extended.
@@ -96,17 +97,17 @@ def extend(
     base = extension.choose(whole.parent, since, identity["config"])
     nothing_new = base.inputs["raw"] == identity["inputs"]["raw"]
     if nothing_new and ("base" not in base.inputs or base.code != identity["code"]):
-        return whole.parent / base.version
+        return whole.parent / base.version, False
     if nothing_new:  # it may have been killed before it pointed to what it had committed
         target = whole.parent / base.version
     else:
         chosen = _prepare_extension(data, stamps, whole, identity, base)
         target = epath.Path(chosen.target)
         if not artifact.exists(target):
-            return _run(chosen, engine)
+            return _run(chosen, engine), True
         artifact.discard(chosen.stage)
     extension.point(whole, target.name)
-    return target
+    return target, False
 
 
 def _run(chosen: plan.Plan, engine: Engine | None) -> epath.Path:

@@ -28,6 +28,15 @@ class Stage:
 
 
 @dataclasses.dataclass(frozen=True)
+class Build(Stage):
+    """An experiment, where its artefacts lie, and how its dataset is built."""
+
+    since: str | None = None
+    """Version of a dataset, or "latest": add the raw files that it has not read, and leave the
+    users as they are whom these don't mention."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Rejected(Stage):
     """An experiment, where its artefacts lie, and which rejected rows to show."""
 
@@ -79,6 +88,11 @@ def _stage(name: str) -> Callable[[Stage], None]:
     return act
 
 
+def data(options: Build) -> None:
+    """Builds a dataset, or extends one."""
+    stages.data(options.experiment, options.workdir, since=options.since)
+
+
 def rejected(options: Rejected) -> None:
     """Prints the rejected rows of a dataset."""
     stages.rejected(
@@ -103,7 +117,7 @@ def serve(options: Serve) -> None:
 
 VERBS = {
     "show": Verb("print the resolved experiment", Show, show),
-    "data": Verb("raw events → dataset", Stage, _stage("data")),
+    "data": Verb("raw events → dataset", Build, data),
     "rejected": Verb("rows left out of the dataset: counts, samples", Rejected, rejected),
     "train": Verb("dataset → run; resumes, and stops at SIGTERM", Stage, _stage("train")),
     "evaluate": Verb("run → table beside the baselines", Stage, _stage("evaluate")),

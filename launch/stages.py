@@ -22,16 +22,22 @@ class Stopped(Exception):
     """Training was asked to stop, saved its state, and can go on."""
 
 
-def data(experiment: Experiment, workdir: epath.PathLike) -> Dataset:
-    """Raw events → dataset."""
+def data(experiment: Experiment, workdir: epath.PathLike, *, since: str | None = None) -> Dataset:
+    """Raw events → dataset; with `since`, that version (or "latest") and the files new since."""
     from beam import dataset as beam_dataset
 
-    directory = beam_dataset.directory(experiment.data, workdir)
-    fresh = not artifact.exists(directory)
-    _say("data", fresh, directory)
+    if since is None:
+        directory = beam_dataset.directory(experiment.data, workdir)
+        fresh = not artifact.exists(directory)
+        _say("data", fresh, directory)
+        if fresh:
+            beam_dataset.build(experiment.data, workdir)
+    else:
+        print(f"data: looking for raw files that are new since {since}", flush=True)
+        directory, fresh = beam_dataset.extend(experiment.data, workdir, since)
+        print(f"data: {'extended:' if fresh else 'nothing new:'} {directory}", flush=True)
     if fresh:
-        beam_dataset.build(experiment.data, workdir)
-        print(beam_dataset.report(artifact.read(directory, "dataset")))
+        print(beam_dataset.report(artifact.read_manifest(directory, "dataset")))
 
     from framework.input import Dataset
 
