@@ -34,6 +34,12 @@ class Ragged:
         start = np.maximum(begin, end - length)
         return Stretches(_places(self.values, length), start, end - start)
 
+    def without(self, value: int) -> "Ragged":
+        """The lists with all occurrences of a value left out."""
+        stay = self.values != value
+        before = np.concatenate([[0], np.cumsum(stay)])
+        return Ragged(self.values[stay], before[self.offsets])
+
     def first(self, length: int) -> "Stretches":
         """The first `length` values of each row."""
         start, end = self.offsets[:-1], self.offsets[1:]

@@ -17,7 +17,7 @@ from framework.columns import Arrays, Ragged, concatenate
 from framework.dataset import Dataset
 from framework.epochs import Epochs
 from framework.error import check
-from framework.schema import Schema
+from framework.schema import OUT_OF_VOCABULARY, Schema
 
 __all__ = [
     "Arrays",
@@ -164,15 +164,18 @@ def evaluation_batches(
     """All examples of a split in the order of the shards, in batches of one shape.
 
     Yields {"history": i32 [batch_size, history] (padded at the end), "target": i32 [batch_size],
-    "valid": bool [batch_size]}; the rows that fill up the last batch are not valid.
+    "valid": bool [batch_size]}; the rows that fill up the last batch are not valid. Where training
+    never saw OUT_OF_VOCABULARY, it is left out of histories, as the served model does.
     """
     blocks = dataset.blocks(split)
+    unseen = dataset.head("item", OUT_OF_VOCABULARY + 1).counts[OUT_OF_VOCABULARY] == 0
     waiting: Arrays = {}
     for index in range(len(blocks.rows)):
         columns = blocks.read(np.array([index]), ["item", "target"])
         item, target = columns["item"], columns["target"]
         assert isinstance(item, Ragged)
         assert isinstance(target, np.ndarray)
+        item = item.without(OUT_OF_VOCABULARY) if unseen else item
         rows = np.arange(len(target))
         part = {"history": item.latest(history, rows)[:], "target": target, "valid": rows >= 0}
         waiting = concatenate([waiting, part] if waiting else [part])

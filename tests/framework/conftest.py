@@ -8,7 +8,7 @@ from etils import epath
 
 from framework import artifact
 from framework.input import Dataset
-from framework.schema import Feature, Schema, Vocabulary
+from framework.schema import OUT_OF_VOCABULARY, Feature, Schema, Vocabulary
 
 USERS, ITEMS, LONGEST = 96, 40, 14
 
@@ -46,8 +46,10 @@ def _write_shard(path: epath.Path, rows: list[dict], blocks: list[int]) -> None:
     writer.close()
 
 
-def write_dataset(directory: epath.Path) -> Dataset:
-    histories = _histories()
+def write_dataset(
+    directory: epath.Path, histories: list[np.ndarray] | None = None, unknown: int = 0
+) -> Dataset:
+    histories = _histories() if histories is None else histories
     splits: dict[str, list[dict]] = {"train": [], "validation": [], "test": []}
     for user, items in enumerate(histories):
         splits["train"].append({"user": user + 2, "item": items[:-2]})
@@ -71,6 +73,7 @@ def write_dataset(directory: epath.Path) -> Dataset:
     ).write(directory / "schema.json")
     (directory / "vocabulary").mkdir()
     counts = np.bincount(np.concatenate(histories), minlength=ITEMS + 2)
+    counts[OUT_OF_VOCABULARY] = unknown
     Vocabulary(("", "", *(f"item {i}" for i in range(ITEMS))), tuple(int(c) for c in counts)).write(
         directory / "vocabulary" / "item.jsonl"
     )

@@ -2,10 +2,11 @@ import itertools
 
 import numpy as np
 import pytest
+from etils import epath
 
 from framework import input
-from framework.schema import PADDING
-from tests.framework.conftest import USERS
+from framework.schema import OUT_OF_VOCABULARY, PADDING
+from tests.framework.conftest import USERS, write_dataset
 
 LENGTHS = {"user": 1, "item": 6}
 
@@ -89,3 +90,14 @@ def test_evaluation_reads_every_example_once(dataset, histories, batch_size):
                 seen.append((tuple(history[history != PADDING]), int(target)))
     expected = [(tuple(items[:-1]), int(items[-1])) for items in histories]
     assert sorted(seen) == sorted(expected)
+
+
+@pytest.mark.parametrize("trained", [0, 5])
+def test_evaluation_leaves_out_what_training_never_saw(tmp_path, histories, trained):
+    """As the served model does: nothing trained the embedding of OUT_OF_VOCABULARY."""
+    for items in histories:
+        items[-2] = OUT_OF_VOCABULARY
+    dataset = write_dataset(epath.Path(tmp_path) / "d", histories, unknown=trained)
+    (batch,) = input.evaluation_batches(dataset, "test", history=16, batch_size=USERS)
+    found = [tuple(row[row != PADDING]) for row in batch["history"]]
+    assert found == [tuple(items[: -1 if trained else -2]) for items in histories]
