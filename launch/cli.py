@@ -15,7 +15,7 @@ import tyro
 
 from framework import codec, config
 from framework.error import PodwayError
-from launch import experiments, stages
+from launch import check, experiments, stages
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +34,7 @@ class Build(Stage):
     since: str | None = None
     """Version of a dataset, or "latest": add the raw files that it has not read, and leave the
     users as they are whom these don't mention."""
+    checks: Annotated[check.Check, tyro.conf.arg(name="")] = check.Check()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,8 +90,9 @@ def _stage(name: str) -> Callable[[Stage], None]:
 
 
 def data(options: Build) -> None:
-    """Builds a dataset, or extends one."""
-    stages.data(options.experiment, options.workdir, since=options.since)
+    """Builds a dataset, or extends one; then checks it if asked to."""
+    dataset = stages.data(options.experiment, options.workdir, since=options.since)
+    check.run(dataset.directory, options.checks)
 
 
 def rejected(options: Rejected) -> None:
