@@ -218,10 +218,11 @@ def _check(chosen: plan.Plan, details: dict[str, Any]) -> None:
         reasons = ", ".join(f"{reason}: {count:,}" for reason, count in fresh["rejected"].items())
         kept = rejected_rows.keep(epath.Path(chosen.stage), {**found, **fresh})
         samples = [rejected_rows.line(row) for row in itertools.islice(rejected_rows.read(kept), 2)]
+        which = f" --dataset {epath.Path(chosen.target).name}" if chosen.base else ""
         raise DataError(
             f"{rejected:,} of {rows:,} rows of {data.path} were rejected ({reasons}), more than"
-            f" data.max_rejected = {data.max_rejected} allows; `podway rejected` shows what is kept"
-            f" of them in {kept}, for example {'; '.join(samples)}"
+            f" data.max_rejected = {data.max_rejected} allows; `podway rejected{which}` shows what"
+            f" is kept of them in {kept}, for example {'; '.join(samples)}"
         )
     if not found["kept"]:
         raise ConfigError(

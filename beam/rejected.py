@@ -6,7 +6,7 @@ so many were rejected that there is no dataset, they are kept beside it, in _rej
 
 import collections
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from etils import epath
@@ -36,7 +36,11 @@ def keep(stage: epath.Path, report: dict[str, Any]) -> epath.Path:
 def read(directory: epath.Path) -> Iterator[dict[str, Any]]:
     """All rejected rows in a directory: {"file", "row", "reason", "raw"}, in the files' order."""
     parts = directory.iterdir() if directory.exists() else ()
-    for part in sorted(part for part in parts if part.suffix == ".jsonl"):
+    yield from _read(sorted(part for part in parts if part.suffix == ".jsonl"))
+
+
+def _read(parts: Iterable[epath.Path]) -> Iterator[dict[str, Any]]:
+    for part in parts:
         with part.open() as lines:
             yield from map(json.loads, lines)
 
@@ -59,9 +63,9 @@ def show(target: epath.Path, *, samples: int, reason: str | None) -> str:
     Raises:
       DataError: no such dataset and no rejected rows of it, or no such reason.
     """
-    report, directory = _find(target)
+    report, parts = _find(target)
     counts, first = collections.Counter(), collections.defaultdict(list)
-    for letter in read(directory):
+    for letter in _read(parts):
         found = letter["reason"]
         counts[found] += 1
         if len(first[found]) < samples:
@@ -69,31 +73,35 @@ def show(target: epath.Path, *, samples: int, reason: str | None) -> str:
     chosen = [found for found in sorted(counts) if reason is None or reason in found]
     if counts and not chosen:
         raise DataError(f"no row was rejected with {reason!r}; the reasons are {sorted(counts)}")
-    lines = [_head(target, directory, report)]
+    lines = [_head(target, report)]
     for found in chosen:
         lines += ["", f"{found}: {counts[found]:,}"]
         lines += [f"  {line(letter)}" for letter in first[found]]
     return "\n".join(lines)
 
 
-def _find(target: epath.Path) -> tuple[dict[str, Any], epath.Path]:
-    """A dataset's report, and the directory of its rejected rows."""
+def _find(target: epath.Path) -> tuple[dict[str, Any], list[epath.Path]]:
+    """A dataset's report, and the files of its rejected rows."""
     if artifact.exists(target):
-        return artifact.read_manifest(target, "dataset").details["report"], target / "rejected"
+        manifest = artifact.read_manifest(target, "dataset")
+        paths = sorted((file.path for file in manifest.files), key=artifact.place)
+        rejected = [path for path in paths if artifact.place(path).startswith("rejected/")]
+        return manifest.details["report"], [artifact.resolve(target, path) for path in rejected]
     directory = _without_dataset(target)
     if not (directory / _REPORT).exists():
         raise DataError(f"there is no dataset {target}; `podway data` builds it")
-    return json.loads((directory / _REPORT).read_text()), directory
+    parts = sorted(part for part in directory.iterdir() if part.suffix == ".jsonl")
+    return json.loads((directory / _REPORT).read_text()), parts
 
 
 def _without_dataset(target: epath.Path) -> epath.Path:
     return target.parent / f"_rejected-{target.name}"
 
 
-def _head(target: epath.Path, directory: epath.Path, report: dict[str, Any]) -> str:
+def _head(target: epath.Path, report: dict[str, Any]) -> str:
     rejected = sum(report["rejected"].values())
     parts = [f"{report['rows']:,} rows", f"{report['kept']:,} kept"]
     parts += [f"{count:,} filtered by {rule}" for rule, count in report["filtered"].items()]
     parts += [f"{rejected:,} rejected"]
-    kind = "dataset" if directory.parent == target else "no dataset, too many rejected:"
+    kind = "dataset" if artifact.exists(target) else "no dataset, too many rejected:"
     return f"{kind} {target}\n{', '.join(parts)}"
