@@ -75,9 +75,10 @@ class Report:
         lines += [f"  as declared in {self.schema}"] if self.schema else []
         if self.findings:
             lines += ["", *_table(self.findings)]
+        lines += [""] if self.unjudged else []
         for split, names in self.unjudged.items():
             shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if names[8:] else "")
-            lines += ["", f"no verdict in {split}, with fewer than {self.rows} rows: {shown}"]
+            lines += [f"no verdict in {split}, with fewer than {self.rows} rows: {shown}"]
         return "\n".join(lines)
 
 

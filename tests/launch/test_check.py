@@ -1,12 +1,14 @@
 import json
 import pathlib
+from typing import Any
 
+import numpy as np
 import pytest
 from etils import epath
 
 from framework import artifact
 from framework.error import ConfigError
-from launch import check
+from launch import check, cli
 from tests.beam.test_check import columns, make
 
 
@@ -78,5 +80,50 @@ def test_a_schema_is_inferred_once_and_used(versions, tmp_path, capsys):
 
 @pytest.mark.parametrize("field", ["schema", "against", "report"])
 def test_options_that_would_do_nothing(field):
+    options: dict[str, Any] = {field: "x"}
     with pytest.raises(ConfigError, match=f"--{field} says how to check: add --check"):
-        check.Check(**{field: "x"})
+        check.Check(**options)
+
+
+CONFIG = """
+from framework.config import Data, Experiment
+from framework.features import Categorical, Numeric
+from framework.models.sasrec import SasRec
+from framework.optimizer import AdamW
+
+
+def experiment():
+    features = (Categorical("city"), Numeric("price"))
+    data = Data(name="shop", path="?", features=features, min_user_events=1, min_item_events=1)
+    return Experiment(name="shop", data=data, model=SasRec(), optimizer=AdamW())
+"""
+
+
+def test_the_command_builds_and_checks(tmp_path, capsys):
+    config, schema = tmp_path / "shop.py", str(tmp_path / "schema.json")
+    config.write_text(CONFIG)
+    for name, factor in (("first", 1), ("second", 1), ("third", 4)):
+        generator = np.random.default_rng(len(name))
+        prices = np.exp(generator.normal(size=3_000)) * factor
+        lines = ["user,item,time,city,price"]
+        lines += [
+            f"{at % 600},i{generator.integers(50)},{at},c{generator.integers(9)},{price:.2f}"
+            for at, price in enumerate(prices)
+        ]
+        (tmp_path / f"{name}.csv").write_text("\n".join(lines))
+
+    def podway(name: str, *options: str) -> str:
+        path = ["--workdir", str(tmp_path / "w"), "--data.path", str(tmp_path / f"{name}.csv")]
+        cli.main(["data", str(config), *path, *options])
+        return capsys.readouterr().out
+
+    assert "wrote" in podway("first", "--infer-schema", schema)
+    assert "7 features, 0 errors, 0 warnings" in podway("second", "--check")
+    with pytest.raises(SystemExit) as ended:
+        podway("third", "--check", "--against", "latest-but-this", "--schema", schema)
+    assert ended.value.code == 1
+    shown = capsys.readouterr()
+    assert "failed the check: see the report above" in shown.err
+    failed = {tuple(line.split()[1:4]) for line in shown.out.splitlines() if line[:5] == "error"}
+    assert failed == {("price", "train", "drift"), ("price", "train", "range")}
+    assert podway("third", "--check", "--limits.psi", "9", "--limits.outside", "1")
