@@ -12,10 +12,11 @@ row is the id in the vocabulary (rows without a side table's row: as if all valu
 
 `item` is in the order of time, oldest first; events at the same time are in the order of their
 items' fingerprints (FarmHash Fingerprint64). `time` and `target_time` are microseconds since 1970
-(UTC); where the order of the raw rows stands for time, they are positions: (file << 40) + row. Ids
-are rows of the feature's vocabulary; the first two rows are kept: PADDING, and OUT_OF_VOCABULARY for
-values that the frequency cap dropped or that the train split does not have. Values follow by falling
-count in the train split, equal counts by fingerprint.
+(UTC); where the order of the raw rows stands for time, they are positions: (file << 40) + row.
+
+Ids are rows of the feature's vocabulary. The first two are kept: PADDING, and OUT_OF_VOCABULARY for
+values that the frequency cap dropped or that the train split does not have. Values follow by
+falling count in the train split, equal counts by fingerprint.
 """
 
 import dataclasses

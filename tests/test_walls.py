@@ -19,8 +19,10 @@ BEAM_MAY = {
     "framework.artifact",
     "framework.schema",
     "framework.error",
+    "framework.code_points",
     "framework.features",
     "framework.provenance",
+    "framework.transform",
 }
 
 
@@ -54,7 +56,16 @@ def test_beam_knows_only_the_pure_part_of_the_framework():
 
 
 def test_the_pure_part_is_pure():
-    pure = {"config", "codec", "artifact", "schema", "error", "features"}
+    pure = {
+        "config",
+        "codec",
+        "artifact",
+        "schema",
+        "error",
+        "features",
+        "code_points",
+        "transform",
+    }
     pure |= {"checksum", "provenance", "local_store", "object_store"}
     allowed = {f"framework.{name}" for name in pure}
     for name in pure:
