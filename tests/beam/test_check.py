@@ -114,6 +114,27 @@ def test_more_missing_values(old, tmp_path):
     assert "missing" not in {one.check for one in report.findings}
 
 
+def half(rows: int, share: float) -> dict[str, Any]:
+    return {"price": np.where(np.arange(rows) < share * rows, np.nan, 1.0)}
+
+
+def test_a_share_that_grew_by_chance(tmp_path):
+    for rows, expected in ((500, []), (5_000, [("error", "price", "train", "missing")])):
+        old = commit(tmp_path / str(rows) / "old", half(rows, 0.5))
+        new = commit(tmp_path / str(rows) / "new", half(rows, 0.56))
+        assert told(check.check(new, against=old)) == expected
+
+
+def test_nothing_is_said_of_few_rows(tmp_path):
+    old = commit(tmp_path / "d" / "old", half(499, 0))
+    new = commit(tmp_path / "d" / "new", half(499, 0.9))
+    report = check.check(new, against=old)
+    assert told(report) == []
+    assert report.unjudged == {"train": ["price"]}
+    lower = check.check(new, against=old, limits=Limits(rows=499))
+    assert {one.check for one in lower.findings} == {"missing", "drift"}
+
+
 def test_more_values_out_of_the_vocabulary(old, tmp_path):
     rare = [f"r{at}" if at % 8 == 0 else city for at, city in enumerate(columns(1)["city"])]
     new = make(tmp_path / "d" / "new", 1, city=rare, min_count=5)
@@ -225,6 +246,14 @@ def test_what_is_not_as_declared(old, schema, name, keys, splits, what, found):
     report = check.check(old, schema=schema)
     assert sorted(told(report)) == [("error", name, split, what) for split in splits]
     assert all(found in one.found for one in report.findings)
+
+
+def test_each_split_has_values_of_its_own(tmp_path, schema):
+    rows = {"city": ["a"] * 8 + ["b"] * 2}
+    dataset = commit(tmp_path / "d" / "new", rows, test={"city": ["a"] * 10})
+    schema.write_text('{"city": {"values": ["a"]}}')
+    found = only(check.check(dataset, schema=schema))
+    assert (found.split, found.found) == ("train", "'b': 20.00% of the rows")
 
 
 def test_shares_that_are_declared(tmp_path, schema):
