@@ -11,6 +11,8 @@ from beam.engine import Dataflow
 from beam.plan import Plan
 from framework.error import check
 
+_FOLDER = re.compile(r"gs://[a-z0-9][-_a-z0-9.]+[a-z0-9]/.+")
+
 
 def check_reachable(plan: Plan, engine: Dataflow) -> None:
     """Raises ConfigError where the workers could not run, read or write."""
@@ -25,6 +27,11 @@ def check_reachable(plan: Plan, engine: Dataflow) -> None:
         f"--workdir puts the dataset at {plan.target}, which workers cannot reach; give"
         " --workdir gs://BUCKET/FOLDER",
     )
+    temporary = _temporary(plan, engine)
+    check(  # Beam would make a bucket of its own
+        bool(_FOLDER.fullmatch(temporary)),
+        f"{temporary!r} is no folder on gs://; give --temp-location gs://BUCKET/FOLDER",
+    )
     for file, *_ in plan.stamps:
         check(
             file.startswith("gs://"),
@@ -35,7 +42,7 @@ def check_reachable(plan: Plan, engine: Dataflow) -> None:
 
 def options(plan: Plan, engine: Dataflow) -> PipelineOptions:
     """Beam's options for a job that builds the plan's dataset."""
-    temporary = engine.temp_location or str(epath.Path(plan.target).parent.parent.parent / "beam")
+    temporary = _temporary(plan, engine)
     given: dict[str, Any] = {
         "runner": "DataflowRunner",
         "project": engine.project,
@@ -71,7 +78,11 @@ def monitoring(engine: Dataflow, job: str) -> str:
     )
 
 
+def _temporary(plan: Plan, engine: Dataflow) -> str:
+    return engine.temp_location or str(epath.Path(plan.target).parent.parent.parent / "beam")
+
+
 def _job_name(plan: Plan) -> str:
     """Lower-case letters, digits and hyphens; the version makes it the job of this dataset."""
-    name = re.sub("[^a-z0-9]+", "-", f"podway-{plan.data.name}".lower()).strip("-")
-    return f"{name}-{epath.Path(plan.target).name}"
+    name = re.sub("[^a-z0-9]+", "-", f"podway-{plan.data.name}".lower())[:40].strip("-")
+    return f"{name}-{epath.Path(plan.target).name.lower()}"

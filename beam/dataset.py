@@ -25,12 +25,12 @@ def directory(data: config.Data, workdir: epath.PathLike) -> epath.Path:
     Raises:
       DataError: no raw file.
     """
-    whole = _whole(data, workdir)
+    whole = place_of_whole(data, workdir)
     return whole if artifact.exists(whole) else extension.instead_of(whole) or whole
 
 
-def _whole(data: config.Data, workdir: epath.PathLike) -> epath.Path:
-    """Where `build` puts it."""
+def place_of_whole(data: config.Data, workdir: epath.PathLike) -> epath.Path:
+    """Where `build` puts it, whatever is there already. Raises DataError: no raw file."""
     return epath.Path(workdir) / "datasets" / data.name / artifact.version(**_identity(data))
 
 
@@ -93,7 +93,7 @@ def extend(
       And what `build` raises. In each case nothing is left behind.
     """
     stamps = plan.stamps(data)  # before the files are hashed
-    whole, identity = _whole(data, workdir), _identity(data)
+    whole, identity = place_of_whole(data, workdir), _identity(data)
     base = extension.choose(whole.parent, since, identity["config"])
     nothing_new = base.inputs["raw"] == identity["inputs"]["raw"]
     if nothing_new and ("base" not in base.inputs or base.code != identity["code"]):
@@ -130,7 +130,7 @@ def prepare(data: config.Data, workdir: epath.PathLike) -> plan.Plan:
     """
     stamps = plan.stamps(data)  # before the files are hashed
     raw = plan.raw_files(data)
-    return _plan(data, stamps, _whole(data, workdir), _identity(data), raw, raw)
+    return _plan(data, stamps, place_of_whole(data, workdir), _identity(data), raw, raw)
 
 
 def _prepare_extension(

@@ -98,6 +98,7 @@ def _runner(plan: Plan, engine: Engine) -> tuple[PipelineRunner, PipelineOptions
         case Dataflow():
             from beam import dataflow  # needs the extra `gcs`
 
+            dataflow.check_reachable(plan, engine)
             return dataflow.runner(), dataflow.options(plan, engine)
     raise ConfigError(f"the engine is {engine}; give Local, Portable, Flink or Dataflow")
 

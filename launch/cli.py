@@ -4,15 +4,17 @@ Imports nothing heavy: a verb loads what it needs when it runs.
 """
 
 import dataclasses
+import itertools
 import json
 import logging
 import os
 import sys
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
+from beam.engine import ENGINES, Dataflow, Engine, Local
 from framework import codec, config
 from framework.error import PodwayError
 from launch import check, experiments, stages
@@ -35,6 +37,22 @@ class Build(Stage):
     """Version of a dataset, or "latest": add the raw files that it has not read, and leave the
     users as they are whom these don't mention."""
     checks: Annotated[check.Check, tyro.conf.arg(name="")] = check.Check()
+    runner: Literal["local", "portable", "flink", "dataflow"] = "local"
+    """Engine of the pipeline; `--runner flink --help` explains the options of that engine."""
+    engine: Annotated[Engine, tyro.conf.arg(name="")] = Local()
+
+
+@dataclasses.dataclass(frozen=True)
+class LaunchDataflow(Stage):
+    """An experiment, where its dataset will lie, and how the job runs."""
+
+    dry_run: bool = False
+    """Print the job, and submit nothing."""
+    template: str = ""
+    """gs://BUCKET/FILE: write a classic template there instead of running a job."""
+    flex_template: str = ""
+    """New folder: write a Flex Template there (Dockerfile of its image, spec) and run nothing."""
+    engine: Annotated[Dataflow, tyro.conf.arg(name="")] = Dataflow()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +93,8 @@ class Verb:
     help: str
     options: type
     act: Callable[[Any], None]
+    choose: Callable[[list[str]], dict[str, Any]] = lambda _: {}
+    """Defaults that depend on the other options."""
 
 
 def show(options: Show) -> None:
@@ -91,8 +111,31 @@ def _stage(name: str) -> Callable[[Stage], None]:
 
 def data(options: Build) -> None:
     """Builds a dataset, or extends one; then checks it if asked to."""
-    dataset = stages.data(options.experiment, options.workdir, since=options.since)
-    check.run(dataset.directory, options.checks)
+    directory = stages.dataset(
+        options.experiment, options.workdir, options.engine, since=options.since
+    )
+    check.run(directory, options.checks)
+
+
+def _engine(overrides: list[str]) -> dict[str, Any]:
+    """The chosen engine, so that its options alone are accepted and explained."""
+    flat = " ".join(overrides).replace("--runner=", "--runner ").split()
+    chosen = [name for flag, name in itertools.pairwise(flat) if flag == "--runner"]
+    return {"engine": ENGINES.get(chosen[-1], Local)()} if chosen else {}
+
+
+def launch_dataflow(options: LaunchDataflow) -> None:
+    """Prints the job, submits it, or writes a template of it."""
+    from launch import dataflow, flex_template
+
+    data = options.experiment.data
+    if options.dry_run:
+        print(dataflow.describe(data, options.workdir, options.engine))
+    elif options.flex_template:
+        folder = flex_template.write(data, options.flex_template, options.engine)
+        print(f"{folder}: build and push its Dockerfile, and copy template.json to gs://")
+    else:
+        print(dataflow.submit(data, options.workdir, options.engine, options.template))
 
 
 def rejected(options: Rejected) -> None:
@@ -119,12 +162,13 @@ def serve(options: Serve) -> None:
 
 VERBS = {
     "show": Verb("print the resolved experiment", Show, show),
-    "data": Verb("raw events → dataset", Build, data),
+    "data": Verb("raw events → dataset", Build, data, _engine),
     "rejected": Verb("rows left out of the dataset: counts, samples", Rejected, rejected),
     "train": Verb("dataset → run; resumes, and stops at SIGTERM", Stage, _stage("train")),
     "evaluate": Verb("run → table beside the baselines", Stage, _stage("evaluate")),
     "export": Verb("run → verified, published SavedModel", Stage, _stage("export")),
     "serve": Verb("published SavedModels → gRPC and REST", Serve, serve),
+    "launch dataflow": Verb("the data stage as a Dataflow job", LaunchDataflow, launch_dataflow),
     "run": Verb("data, train, evaluate, export: what is missing", Stage, _stage("run")),
 }
 
@@ -142,7 +186,7 @@ USAGE = """usage: podway VERB CONFIG [options]      podway VERB CONFIG --help ex
 Raw events to a served, verified model from one typed config.
 
 verbs:
-  configs    list the experiments
+  configs          list the experiments
 {verbs}
 
 CONFIG is a name that `podway configs` lists, or a Python file with a function experiment().
@@ -152,7 +196,7 @@ Example:  podway run movielens_sasrec --trainer.steps 200 --workdir w"""
 def usage() -> str:
     """The text of `podway --help`."""
     return USAGE.format(
-        verbs="\n".join(f"  {name:<10} {verb.help}" for name, verb in VERBS.items())
+        verbs="\n".join(f"  {name:<16} {verb.help}" for name, verb in VERBS.items())
     )
 
 
@@ -163,6 +207,8 @@ def main(arguments: list[str] | None = None) -> None:
         print(usage())
         sys.exit(0 if arguments else 2)
     name, *rest = arguments
+    if name == "launch":
+        name, rest = " ".join(arguments[:2]), arguments[2:]
     if name == "configs":
         for experiment in experiments.names():
             print(f"{experiment:<24} {experiments.summary(experiment)}")
@@ -186,7 +232,7 @@ def _run(name: str, chosen: str, overrides: list[str]) -> None:
     try:
         options = tyro.cli(
             verb.options,
-            default=verb.options(experiment=experiments.load(chosen)),
+            default=verb.options(experiment=experiments.load(chosen), **verb.choose(overrides)),
             prog=f"podway {name} {chosen}",
             description=verb.help,
             args=overrides,

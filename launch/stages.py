@@ -15,6 +15,7 @@ from framework.config import Experiment
 from framework.error import PodwayError
 
 if TYPE_CHECKING:
+    from beam.engine import Engine
     from framework.input import Dataset
 
 
@@ -22,8 +23,17 @@ class Stopped(Exception):
     """Training was asked to stop, saved its state, and can go on."""
 
 
-def data(experiment: Experiment, workdir: epath.PathLike, *, since: str | None = None) -> Dataset:
-    """Raw events → dataset; with `since`, that version (or "latest") and the files new since."""
+def dataset(
+    experiment: Experiment,
+    workdir: epath.PathLike,
+    engine: Engine | None = None,
+    *,
+    since: str | None = None,
+) -> epath.Path:
+    """Raw events → dataset; with `since`, that version (or "latest") and the files new since.
+
+    Without an engine it runs in this process. Needs no JAX.
+    """
     from beam import dataset as beam_dataset
 
     if since is None:
@@ -31,13 +41,19 @@ def data(experiment: Experiment, workdir: epath.PathLike, *, since: str | None =
         fresh = not artifact.exists(directory)
         _say("data", fresh, directory)
         if fresh:
-            beam_dataset.build(experiment.data, workdir)
+            beam_dataset.build(experiment.data, workdir, engine)
     else:
         print(f"data: looking for raw files that are new since {since}", flush=True)
-        directory, fresh = beam_dataset.extend(experiment.data, workdir, since)
+        directory, fresh = beam_dataset.extend(experiment.data, workdir, since, engine)
         print(f"data: {'extended:' if fresh else 'nothing new:'} {directory}", flush=True)
     if fresh:
         print(beam_dataset.report(artifact.read_manifest(directory, "dataset")))
+    return directory
+
+
+def data(experiment: Experiment, workdir: epath.PathLike) -> Dataset:
+    """Raw events → dataset, opened."""
+    directory = dataset(experiment, workdir)
 
     from framework.input import Dataset
 
