@@ -3,16 +3,14 @@
 import dataclasses
 from typing import Any
 
-from etils import epath
-
 from beam import source
 from framework.config import Data, Rdatasets
 
 Raw = dict[str, Any]
 """A raw file as manifests list it: its "path", and its "identity" (see source.identities)."""
 
-Stamp = tuple[str, int, float]
-"""A raw file, its size in bytes and its time of change."""
+Stamp = tuple[str, int, int]
+"""A raw file, its size in bytes and its time of change (see source.stamp)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,9 +78,4 @@ def stamps(data: Data) -> tuple[Stamp, ...]:
         if not isinstance(table.format, Rdatasets):
             like = dataclasses.replace(data, path=table.path, format=table.format)
             files += source.find(like)
-    return tuple(_stamp(file) for file in files)
-
-
-def _stamp(file: str) -> Stamp:
-    stat = epath.Path(file).stat()
-    return file, stat.length, stat.mtime
+    return tuple(source.stamp(file) for file in files)

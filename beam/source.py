@@ -5,6 +5,7 @@ import glob
 import hashlib
 import importlib.metadata
 import importlib.util
+import os
 from concurrent import futures
 
 import pyarrow as pa
@@ -78,12 +79,20 @@ def _identity(file: str) -> list[str | int]:
 
         found = fsspec.filesystem("gcs").info(file)
         return [epath.Path(file).name, found["size"], found["crc32c"]]
-    stat = epath.Path(file).stat()
-    return [epath.Path(file).name, _sha256_of(file, stat.length, stat.mtime)]
+    return [epath.Path(file).name, _sha256_of(*stamp(file))]
+
+
+def stamp(file: str) -> tuple[str, int, int]:
+    """A file, its size in bytes, and its time of change, in nanoseconds where the system knows."""
+    if "://" in file:
+        stat = epath.Path(file).stat()
+        return file, stat.length, stat.mtime * 1_000_000_000
+    found = os.stat(file)
+    return file, found.st_size, found.st_mtime_ns
 
 
 @functools.lru_cache(4096)
-def _sha256_of(file: str, size: int, changed: float) -> str:
+def _sha256_of(file: str, size: int, changed: int) -> str:
     """Size and time of change are there to be part of the cache's key."""
     digest = hashlib.sha256()
     with epath.Path(file).open("rb") as stream:

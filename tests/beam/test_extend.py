@@ -1,0 +1,355 @@
+"""A dataset that grows by new raw files, beside one that is built of all of them at once."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from beam import dataset, extension, rejected, statistics
+from beam.error import DataError
+from framework import artifact
+from framework.artifact import ArtifactError
+from framework.config import Columns, Csv, GlobalTime
+from framework.error import ConfigError
+from framework.input import Dataset, TrainBatches
+from framework.schema import SPLITS
+from tests.beam.conftest import by_user, make_data, report_of
+from tests.beam.extending import Workplace, bucket, examples, same, words
+
+USERS = [f"u{at}" for at in range(12)]
+BUCKETS = 4
+HERE, THERE = ([user for user in USERS if bucket(user, BUCKETS) == at] for at in (1, 2))
+"""Some users of two of the four buckets."""
+
+
+def _events(seed: int, users: list[str], count: int = 200) -> list[tuple[str, str, int]]:
+    """Random events, many of them tied in time, of items that often come again."""
+    generator = random.Random(seed)
+    return [
+        (
+            generator.choice(users),
+            f"i{int(generator.paretovariate(0.7)) % 40}",
+            generator.randrange(60),
+        )
+        for _ in range(count)
+    ]
+
+
+def test_old_ids_stay_and_new_ones_follow_by_hand(tmp_path):
+    place = Workplace(tmp_path, shards=1)
+    place.add("1.csv", [("p", "a", 1), ("p", "b", 2), ("p", "a", 3), ("p", "a", 4), ("p", "a", 5)])
+    base = place.build()
+    assert (words(base, "item").values, words(base, "user").values) == (
+        ("", "", "a", "b"), ("", "", "p")
+    )  # fmt: skip
+    # Of q's train events c comes three times and d twice, both more often than b.
+    place.add("2.csv", [("q", item, at) for at, item in enumerate("cdcdcaa")])
+    extended = place.extend()
+    items, users = words(extended, "item"), words(extended, "user")
+    assert (items.values, items.counts) == (("", "", "a", "b", "c", "d"), (0, 0, 2, 1, 3, 2))
+    assert (users.values, users.counts) == (("", "", "p", "q"), (0, 0, 3, 5))
+    assert words(place.rebuild(), "item").values[2] == "c"  # it numbers by count alone
+
+
+def test_what_was_a_target_becomes_history(tmp_path):
+    place = Workplace(tmp_path, shards=1)
+    place.add("1.csv", [("p", item, at) for at, item in enumerate("abc")])
+    assert by_user(place.build(), "test") == {"p": ("a", "")}  # b and c are not in train
+    place.add("2.csv", [("p", "d", 9), ("q", "c", 1), ("q", "b", 2)])
+    extended = place.extend()
+    assert by_user(extended, "train") == {"p": "ab", "q": "cb"}
+    assert by_user(extended, "test") == {"p": ("abc", "")}
+
+
+def test_the_same_examples_as_a_rebuild(tmp_path):
+    place = Workplace(tmp_path, shards=BUCKETS)
+    place.add("1.csv", _events(1, USERS))
+    place.build()
+    for number in (2, 3, 4):
+        users = [[*HERE, "new"], THERE, USERS][number - 2]
+        place.add(f"{number}.csv", _events(number, users, 20))
+        extended = place.extend()
+        same(extended, place.rebuild())
+    assert len(artifact.read(extended, "dataset").details["raw"]) == 4
+
+
+def test_statistics_are_those_of_the_whole(tmp_path):
+    place = Workplace(tmp_path, shards=BUCKETS)
+    place.add("1.csv", _events(1, USERS))
+    place.build()
+    place.add("2.csv", _events(2, HERE, 20))
+    extended, whole = (
+        statistics.read(directory / "statistics.json")
+        for directory in (place.extend(), place.rebuild())
+    )
+    for split in SPLITS:
+        times = {name for name in whole[split] if name in ("time", "target_time")}
+        assert times
+        for name in times:
+            assert extended[split][name] == whole[split][name]
+        for name in set(whole[split]) - times:  # ids differ, and so do hashes of them
+            for key in ("count", "distinct", "out_of_vocabulary", "occurrences", "lengths"):
+                assert extended[split][name].get(key) == whole[split][name].get(key), (name, key)
+
+
+def test_untouched_shards_are_referenced_and_not_rewritten(tmp_path):
+    place = Workplace(tmp_path, shards=BUCKETS)
+    place.add("1.csv", _events(1, USERS))
+    base = place.build()
+
+    def files() -> dict[str, tuple[int, int]]:
+        stats = {path: (base / path).stat() for path in artifact.walk(base)}
+        return {
+            path: (os.stat(base / path).st_ino, round(stat.mtime * 1e6))
+            for path, stat in stats.items()
+        }
+
+    before = files()
+    place.add("2.csv", _events(2, HERE, 20))
+    extended = place.extend()
+    assert files() == before
+    manifest = artifact.read(extended, "dataset")
+    for split in SPLITS:
+        assert [shard["path"] for shard in manifest.details["splits"][split]["shards"]] == [
+            f"../{base.name}/{split}/part-00000-of-00004.array_record",
+            f"{split}/part-00001-of-00004.array_record",
+            f"../{base.name}/{split}/part-00002-of-00004.array_record",
+            f"../{base.name}/{split}/part-00003-of-00004.array_record",
+        ]
+    own = {path for path in artifact.walk(extended) if path.split("/")[0] in ("events", *SPLITS)}
+    assert own == {f"events/part-00001-of-{4:05}.arrow"} | {
+        f"{split}/part-00001-of-00004.array_record" for split in SPLITS
+    }
+    listed = {file.path for file in manifest.files}
+    assert f"../{base.name}/events/part-00000-of-00004.arrow" in listed
+    # What training reads of it: each user once an epoch.
+    opened = Dataset.open(extended)
+    batches = TrainBatches(opened, {"user": 1, "item": 99}, batch_size=4, steps=3, seed=0, window=2)
+    seen = [int(user) for at in range(3) for user in batches[at]["user"].flatten()]
+    assert sorted(seen) == sorted(opened.vocabulary("user").id(user) for user in USERS)
+
+
+def test_an_extension_of_an_extension_refers_to_where_a_file_lies(tmp_path):
+    place = Workplace(tmp_path, shards=BUCKETS)
+    place.add("1.csv", _events(1, USERS))
+    base = place.build()
+    place.add("2.csv", _events(2, HERE, 20))
+    first = place.extend(base.name)
+    place.add("3.csv", _events(3, THERE, 20))
+    second = place.extend()
+    paths = [
+        s["path"] for s in artifact.read(second, "dataset").details["splits"]["test"]["shards"]
+    ]
+    assert [path.split("/")[1] for path in paths if path.startswith("../")] == [
+        base.name, first.name, base.name
+    ]  # fmt: skip
+    (base / "test" / "part-00000-of-00004.array_record").unlink()
+    with pytest.raises(ArtifactError, match=rf"{base.name}/test/part-00000.* is missing"):
+        Dataset.open(second)
+
+
+def test_without_a_column_of_time_new_files_follow_the_old_ones(tmp_path):
+    place = Workplace(
+        tmp_path, columns=Columns(time=None), format=Csv(header=False, names=("user", "item"))
+    )
+    (place.raw / "b.csv").write_text("u,a\nu,b\nu,c\nv,c\nv,b\n")
+    place.build()
+    (place.raw / "a.csv").write_text("u,b\nu,a\n")
+    assert by_user(place.extend(), "test")["u"] == ("abcb", "a")
+    assert by_user(place.rebuild(), "test")["u"] == ("baab", "c")  # in the order of the names
+
+
+def test_dropped_duplicates_and_rejected_rows_add_up(tmp_path):
+    place = Workplace(tmp_path, duplicates="drop", max_rejected=0.5)
+    events = _events(1, USERS)
+    place.add("1.csv", [*events, *events[:3], ("", "i1", 3)])
+    base = place.build()
+    place.add("2.csv", [*events[5:8], ("u1", "i1", 99), ("u1", "", 3), ("", "i1", 3)])
+    extended = place.extend()
+    same(extended, place.rebuild())
+    assert report_of(extended)["rejected"] == {"missing item": 1, "missing user": 2}
+    assert report_of(extended)["filtered"]["duplicate"] >= 6
+    new = artifact.read(extended, "dataset").details["since"]
+    assert (new["version"], new["rows"]) == (base.name, 6)
+    assert new["rejected"] == {"missing item": 1, "missing user": 1}
+    shown = rejected.show(extended, samples=5, reason="user")
+    assert f"{place.raw}/1.csv, row 204, " in shown
+    assert f"{place.raw}/2.csv, row 6, " in shown
+    text = dataset.report(artifact.read(extended, "dataset"))
+    assert f"since                      1  new raw files, beside those of {base.name}" in text
+
+
+def test_the_cap_judges_new_items_only(tmp_path):
+    place = Workplace(tmp_path, shards=1, max_items=3)
+    place.add("1.csv", [("p", item, at) for at, item in enumerate("aabcc")])
+    assert words(place.build(), "item").values == ("", "", "a", "b")
+    place.add("2.csv", [("q", item, at) for at, item in enumerate("dddeefcc")])
+    items = words(place.extend(), "item")
+    assert (items.values, items.counts) == (("", "", "a", "b", "d"), (0, 3, 2, 1, 3))
+    assert words(place.rebuild(), "item").values[2] == "d"
+
+
+def test_k_core_of_the_whole_reaches_touched_buckets_only(tmp_path):
+    place = Workplace(tmp_path, shards=BUCKETS, min_user_events=1, min_item_events=2)
+    here, there = HERE[0], THERE[0]
+    place.add(
+        "1.csv",
+        [(user, item, at) for user in (here, there) for at, item in enumerate("abab")]
+        + [(there, "x", 9)],
+    )
+    base = place.build()
+    assert report_of(base)["filtered"]["k-core"] == 1
+    place.add("2.csv", [(here, "x", 9)])
+    extended, whole = place.extend(), place.rebuild()
+    # x has two events now. `here` is written anew; `there` remains as it was, without its x.
+    assert [len(row["item"]) for row in examples(extended, "test")] == [
+        4 if user == here else 3 for user in sorted([here, there])
+    ]
+    assert {len(row["item"]) for row in examples(whole, "test")} == {4}
+    assert report_of(extended)["filtered"]["k-core"] == 1
+    assert report_of(whole)["filtered"]["k-core"] == 0
+    place.add("3.csv", [(there, "a", 10), (here, "a", 10)])
+    same(place.extend(), place.rebuild())
+
+
+def test_global_time_keeps_its_points(tmp_path):
+    place = Workplace(tmp_path, shards=BUCKETS, split=GlobalTime(0.5, 0.75))
+    place.add("1.csv", _events(1, USERS))
+    base = place.build()
+    cuts = artifact.read(base, "dataset").details["cuts"]
+    place.add("2.csv", [*_events(2, HERE, 20), (HERE[0], "late", 1000)])
+    extended = place.extend()
+    assert artifact.read(extended, "dataset").details["cuts"] == cuts
+    assert report_of(extended)["early_test_targets"] == 0
+    validated = examples(extended, "validation")
+    assert all(cuts[0] <= row["target_time"] < cuts[1] for row in validated)
+    # Were the points moved, these would be other examples.
+    assert artifact.read(place.rebuild(), "dataset").details["cuts"] != cuts
+    place.add("3.csv", [(HERE[0], "late", -50)])
+    assert "late" in words(place.extend(), "item").values[2:]
+
+
+def test_later_verbs_find_the_extension_until_there_is_a_rebuild(tmp_path):
+    place = Workplace(tmp_path)
+    place.add("1.csv", _events(1, USERS))
+    base = place.build()
+    assert dataset.directory(place.data, place.workdir) == base
+    place.add("2.csv", _events(2, HERE, 20))
+    whole = dataset.directory(place.data, place.workdir)
+    extended = place.extend()
+    assert whole != extended
+    assert dataset.directory(place.data, place.workdir) == extended == place.build()
+    assert dataset.extend(place.data, place.workdir, "latest") == (extended, False)
+    assert dataset.extend(place.data, place.workdir, base.name) == (extended, False)
+    # Killed between its commit and the pointer, it is found again.
+    pointer = place.workdir / "datasets" / "small" / "extensions" / f"{whole.name}.json"
+    assert json.loads(pointer.read_text()) == {"version": extended.name}
+    for since in ("latest", base.name):
+        pointer.unlink()
+        assert dataset.extend(place.data, place.workdir, since) == (extended, False)
+        assert dataset.directory(place.data, place.workdir) == extended
+    rebuilt = place.rebuild()
+    os.rename(rebuilt, whole)
+    assert dataset.directory(place.data, place.workdir) == whole
+    # Equal examples in other ids: not the same dataset.
+    assert rebuilt.name == whole.name
+
+
+def _fails(place: Workplace, error: type, message: str, since: str = "latest", **fields) -> None:
+    before = place.left()
+    data = make_data(place.data.path, **fields) if fields else place.data
+    with pytest.raises(error, match=message) as caught:
+        dataset.extend(data, place.workdir, since)
+    assert "\n" not in str(caught.value)
+    assert place.left() == before
+
+
+def test_what_cannot_be_extended_is_one_sentence_and_leaves_nothing(tmp_path):
+    place = Workplace(tmp_path)
+    first = place.add("1.csv", _events(1, USERS))
+    _fails(place, DataError, "there is no dataset in .*small to extend; .* without --since")
+    base = place.build()
+    assert dataset.extend(place.data, place.workdir, "latest") == (base, False)
+    place.add("2.csv", _events(2, HERE, 20))
+    _fails(place, ArtifactError, "nope is no committed dataset", since="nope")
+    message = r"data\.min_user_events is 3 here and 1 there, in .*; an extension needs the same"
+    _fails(place, ConfigError, message, min_user_events=3)
+    text = first.read_text()
+    first.write_text(text.replace("u1,", "u2,"))
+    _fails(place, DataError, r"1\.csv was changed since dataset .* build the dataset anew, without")
+    first.rename(tmp_path / "1.csv")
+    _fails(place, DataError, r"1\.csv is no longer there since dataset")
+    first.write_text(text)
+    (place.raw / "2.csv").write_text("user,item,time\n,,\n")
+    before = place.left()
+    with pytest.raises(DataError, match=r"^1 of 1 rows .*missing.*--dataset [0-9a-f]{16}` shows"):
+        place.extend()
+    assert {name for name in place.left() if not name.startswith("_rejected")} == before
+    (base / "test" / "part-00001-of-00002.array_record").unlink()
+    _fails(place, ArtifactError, "part-00001.* is missing; the manifest lists it")
+
+
+def test_a_dataset_that_keeps_nothing_cannot_be_extended(tmp_path):
+    place = Workplace(tmp_path, extendable=False)
+    place.add("1.csv", _events(1, USERS))
+    base = place.build()
+    assert not (base / "events").exists()
+    assert not (base / "values").exists()
+    place.add("2.csv", _events(2, HERE, 20))
+    _fails(place, ConfigError, "keeps nothing to extend it by.* data.extendable = True")
+
+
+KILLED = """
+import os, signal, sys
+from beam import {module}
+from framework import artifact
+{patch}
+from beam import dataset
+from tests.beam.conftest import make_data
+dataset.extend(make_data(sys.argv[1]), sys.argv[2], "latest")
+"""
+KILL = "lambda *given, **named: os.kill(os.getpid(), signal.SIGKILL)"
+POINTS = {
+    "writing": ("writing", f"writing.Write.process = {KILL}"),
+    "committed, not published": ("dataset", f"artifact.publish = {KILL}"),
+    "published, not pointed to": ("extension", f"extension.point = {KILL}"),
+}
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_killed_at_any_point_it_can_be_repeated(tmp_path, point):
+    place = Workplace(tmp_path)
+    place.add("1.csv", _events(1, USERS))
+    place.build()
+    place.add("2.csv", _events(2, HERE, 20))
+    module, patch = POINTS[point]
+    script = KILLED.format(module=module, patch=patch)
+    arguments = [sys.executable, "-c", script, str(place.data.path), str(place.workdir)]
+    done = subprocess.run(arguments, check=False, capture_output=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    published = point.startswith("published")
+    committed = [name for name in place.left() if not name.startswith("_")]
+    assert len(committed) == 1 + published
+    directory, fresh = dataset.extend(place.data, place.workdir, "latest")
+    assert fresh != published
+    assert dataset.directory(place.data, place.workdir) == directory
+    same(directory, place.rebuild())
+
+
+def test_an_error_in_the_pipeline_leaves_the_base_alone(tmp_path, monkeypatch):
+    place = Workplace(tmp_path)
+    place.add("1.csv", _events(1, USERS))
+    base = place.build()
+    place.add("2.csv", _events(2, HERE, 20))
+    before = place.left()
+    with monkeypatch.context() as patch:
+        patch.setattr(extension, "references", lambda chosen: 1 / 0)
+        with pytest.raises(Exception, match="division"):
+            place.extend()
+    assert place.left() == before
+    artifact.read(base, "dataset")
+    same(place.extend(), place.rebuild())
