@@ -10,12 +10,11 @@ from typing import Any
 import apache_beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.portability.api import beam_runner_api_pb2
-from apache_beam.runners.portability.flink_runner import FlinkRunner
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from apache_beam.runners.portability.portable_runner import PortableRunner
-from apache_beam.runners.runner import PipelineResult, PipelineRunner
+from apache_beam.runners.runner import PipelineRunner
 
-from beam import chunk, dataset, estimate, pipeline, progress, source
+from beam import chunk, dataset, estimate, flink, pipeline, progress, source
 from beam.engine import Dataflow, Engine, Flink, Local, Portable
 from beam.error import portable, restored
 from beam.plan import Plan
@@ -36,7 +35,7 @@ def run(plan: Plan, engine: Engine) -> None:
     runner, options = _runner(plan, engine)
     if not isinstance(engine, Local):
         with restored():
-            _wait(assemble(plan, runner, options), contextlib.nullcontext())
+            _run_there(assemble(plan, runner, options))
         return
     _announce_memory(plan)
     # FnApiRunner keeps in memory what it shuffles: large tables are in files instead.
@@ -44,7 +43,7 @@ def run(plan: Plan, engine: Engine) -> None:
         graph = assemble(plan, runner, options)
         refuse_unbounded(graph)
         with restored():
-            _wait(graph, progress.shown(_shares(plan)))
+            _run_here(graph, progress.shown(_shares(plan)))
 
 
 def _shares(plan: Plan) -> list[float]:
@@ -86,15 +85,7 @@ def _runner(plan: Plan, engine: Engine) -> tuple[PipelineRunner, PipelineOptions
                 [f"--job_endpoint={engine.job_endpoint}", *_environment(engine)]
             )
         case Flink():
-            return FlinkRunner(), PipelineOptions(
-                [
-                    f"--flink_master={engine.master}",
-                    f"--flink_version={engine.version}",
-                    f"--parallelism={engine.parallelism}",
-                    *([f"--flink_job_server_jar={engine.jar}"] if engine.jar else []),
-                    *_environment(engine),
-                ]
-            )
+            return flink.runner(), flink.options(engine, _environment(engine))
         case Dataflow():
             from beam import dataflow  # needs the extra `gcs`
 
@@ -157,15 +148,13 @@ def _announce_memory(plan: Plan) -> None:
     )
 
 
-def _wait(graph: apache_beam.Pipeline, bars: contextlib.AbstractContextManager) -> None:
+def _run_here(graph: apache_beam.Pipeline, bars: contextlib.AbstractContextManager) -> None:
     """Runs the pipeline, in a thread: a Ctrl-C inside of Beam would leave it hanging."""
     errors: list[BaseException] = []
-    results: list[PipelineResult] = []
 
     def work() -> None:
         try:
-            results.append(graph.run())
-            results[0].wait_until_finish()
+            graph.run().wait_until_finish()
         except BaseException as error:
             errors.append(error)
 
@@ -174,11 +163,17 @@ def _wait(graph: apache_beam.Pipeline, bars: contextlib.AbstractContextManager) 
         with bars:
             worker.start()
             worker.join()
-    except BaseException:
-        if results:
-            results[0].cancel()
-        raise
     finally:
         worker.join(PATIENCE)  # after Ctrl-C it still writes, until its next report
     if errors:
         raise errors[0]
+
+
+def _run_there(graph: apache_beam.Pipeline) -> None:
+    """Submits the pipeline and waits; Ctrl-C cancels it. Flink's client needs the main thread."""
+    result = graph.run()
+    try:
+        result.wait_until_finish()
+    except KeyboardInterrupt:
+        result.cancel()
+        raise

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import apache_beam
 import pytest
@@ -26,13 +27,19 @@ from tests.gcs import ROOT, free_port
 
 
 @contextlib.contextmanager
-def _service(folder: pathlib.Path, module: str, *arguments: str) -> Iterator[None]:
+def _service(
+    folder: pathlib.Path,
+    module: str,
+    *arguments: str,
+    python: str = sys.executable,
+    cwd: pathlib.Path = ROOT,
+) -> Iterator[None]:
     """A process of Beam's own, from PyPI."""
-    path = f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"  # a pool calls `python`
+    path = f"{pathlib.Path(python).parent}:{os.environ['PATH']}"  # a pool calls `python`
     with (folder / f"{module}.log").open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
-            cwd=ROOT,
+            [python, "-m", module, *arguments],
+            cwd=cwd,
             env=os.environ | {"PATH": path},
             stdout=log,
             stderr=log,
@@ -56,17 +63,24 @@ def job_service(tmp_path_factory) -> Iterator[str]:
         yield f"localhost:{port.read_text()}"
 
 
-@pytest.fixture(scope="module")
-def worker_pool(tmp_path_factory) -> Iterator[str]:
+@contextlib.contextmanager
+def running_pool(folder: pathlib.Path, **where: Any) -> Iterator[str]:
     """Address of a pool of workers."""
-    folder, port = tmp_path_factory.mktemp("pool"), free_port()
+    port = free_port()
     module = "apache_beam.runners.worker.worker_pool_main"
-    with _service(folder, module, f"--service_port={port}"):
+    with _service(folder, module, f"--service_port={port}", **where):
         while True:
             with contextlib.suppress(OSError), socket.create_connection(("localhost", port)):
                 break
             time.sleep(0.05)
         yield f"localhost:{port}"
+
+
+@pytest.fixture(scope="module")
+def worker_pool(tmp_path_factory) -> Iterator[str]:
+    """A pool with this Python."""
+    with running_pool(tmp_path_factory.mktemp("pool")) as address:
+        yield address
 
 
 def some_data(folder: pathlib.Path) -> Data:

@@ -1,0 +1,65 @@
+"""Apache Flink: the job server that Beam starts, a Java program in one jar."""
+
+import os
+import pathlib
+import shutil
+
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.portability.flink_runner import FlinkRunner
+from apache_beam.utils.subprocess_server import JavaJarServer
+from apache_beam.version import __version__
+
+from beam.engine import Flink
+from framework.error import check
+
+OPENED = ("java.lang", "java.nio", "java.time", "java.util", "java.util.concurrent", "sun.nio.ch")
+"""Packages that Flink's serialisers look into, which Java 17 allows only when told."""
+
+
+def runner() -> FlinkRunner:
+    """What starts the job server and submits the job."""
+    return FlinkRunner()
+
+
+def options(engine: Flink, environment: list[str]) -> PipelineOptions:
+    """Beam's options.
+
+    Raises:
+      ConfigError: no Java, or no jar.
+    """
+    check(
+        shutil.which("java") is not None or "JAVA_HOME" in os.environ,
+        "--runner flink starts a Java program and there is no `java`: install OpenJDK 17",
+    )
+    return PipelineOptions(
+        [
+            f"--flink_master={engine.master}",
+            f"--flink_version={engine.version}",
+            f"--parallelism={engine.parallelism}",
+            f"--flink_job_server_jar={_jar(engine)}",
+            f"--job_server_java_launcher={_java()}",
+            *(f"--job_server_jvm_property=--add-opens=java.base/{p}=ALL-UNNAMED" for p in OPENED),
+            *environment,
+        ]
+    )
+
+
+def cached_jar(version: str) -> pathlib.Path:
+    """Where Beam looks for the job server of a Flink version, at its own version."""
+    name = f"beam-runners-flink-{version}-job-server-{__version__}.jar"
+    return pathlib.Path(JavaJarServer.JAR_CACHE) / name
+
+
+def _jar(engine: Flink) -> pathlib.Path:
+    path = pathlib.Path(engine.jar) if engine.jar else cached_jar(engine.version)
+    check(
+        path.is_file(),
+        f"--runner flink needs Beam's job server and {path} does not exist: `make flink"
+        f" FLINK={engine.version}` fetches it with Maven, or give --jar",
+    )
+    return path
+
+
+def _java() -> str:
+    home = os.environ.get("JAVA_HOME")
+    return str(pathlib.Path(home) / "bin" / "java") if home else "java"

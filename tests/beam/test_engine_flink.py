@@ -1,0 +1,78 @@
+"""Flink: Beam's real job server where its jar is; its client against a stand-in where not."""
+
+import os
+import pathlib
+import shutil
+import sys
+
+import pytest
+
+from beam import dataset, flink
+from beam.engine import Flink
+from framework.config import Columns, Data, Rdatasets
+from framework.error import ConfigError
+from tests.beam.conftest import make_data, some_events, write_csv
+from tests.beam.test_engines import same_dataset, some_data
+
+STAND_IN = """\
+#!/bin/sh
+# Instead of Java: Beam's job service from PyPI, at the port that the Java one was told.
+echo "$@" > {folder}/arguments
+while [ "$1" != --job-port ]; do shift; done
+exec {python} -m apache_beam.runners.portability.local_job_service_main --port "$2" \\
+  --staging_dir {folder}/staging
+"""
+
+
+def _missing() -> str | None:
+    """Why Flink cannot run here."""
+    if shutil.which("java") is None:
+        return "there is no java; apt-get install openjdk-17-jre-headless"
+    jar = flink.cached_jar(Flink().version)
+    return None if jar.exists() else f"{jar} is missing; `make flink` fetches it"
+
+
+@pytest.mark.slow
+def test_the_demos_data_on_flink(tmp_path):
+    if missing := _missing():
+        # Whoever says CI without saying that there is no Flink to be had gets a failure.
+        assert "CI" not in os.environ or "PODWAY_WITHOUT_FLINK" in os.environ, missing
+        pytest.skip(missing)
+    data = Data(
+        name="movielens",
+        path="dslabs/movielens",
+        format=Rdatasets(),
+        columns=Columns(user="userId", item="movieId", time="timestamp"),
+    )
+    same_dataset(data, tmp_path, Flink(parallelism=2))
+
+
+def test_the_job_server_is_started_with_what_was_asked(tmp_path, monkeypatch):
+    """All of Beam's client runs; the Java program behind it does not."""
+    launcher = tmp_path / "bin" / "java"
+    launcher.parent.mkdir()
+    launcher.write_text(STAND_IN.format(folder=tmp_path, python=sys.executable))
+    launcher.chmod(0o755)
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setenv("PATH", f"{launcher.parent}:{os.environ['PATH']}")
+    jar = tmp_path / "server.jar"
+    jar.touch()
+    same_dataset(some_data(tmp_path), tmp_path, Flink(parallelism=3, jar=str(jar)))
+    arguments = (tmp_path / "arguments").read_text()
+    assert f"-jar {jar} --flink-master [local]" in arguments
+    assert "--add-opens=java.base/java.util=ALL-UNNAMED" in arguments
+
+
+def test_a_missing_jar_or_java_is_named(tmp_path, monkeypatch):
+    data = make_data(write_csv(tmp_path / "a.csv", some_events()))
+    engine = Flink(jar=str(tmp_path / "no.jar"))
+    java = tmp_path / "java"
+    java.touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    with pytest.raises(ConfigError, match=r"no\.jar does not exist: `make flink FLINK=1\.20`"):
+        dataset.build(data, tmp_path / "w", engine)
+    java.unlink()
+    with pytest.raises(ConfigError, match="install OpenJDK 17"):
+        dataset.build(data, tmp_path / "w", engine)
+    assert not [path for path in pathlib.Path(tmp_path / "w").rglob("*") if path.is_file()]

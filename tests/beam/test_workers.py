@@ -1,0 +1,68 @@
+"""A worker needs the extra `data` alone: no JAX, no TensorFlow, no Google."""
+
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from beam.engine import Dataflow, Portable
+from launch import flex_template
+from tests.beam.test_engines import job_service, running_pool, same_dataset, some_data
+
+assert job_service  # a fixture
+
+
+@pytest.fixture
+def worker_python(tmp_path) -> pathlib.Path:
+    """An environment with `podway[data]`, installed from what goes into the workers' image."""
+    folder = flex_template.write(
+        some_data(tmp_path), tmp_path / "template", Dataflow(image="example/podway:1")
+    )
+    environment = tmp_path / "worker"
+    uv = [sys.executable, "-m", "uv"]
+    subprocess.run([*uv, "venv", "--quiet", "--python", sys.executable, environment], check=True)
+    python = environment / "bin" / "python"
+    install = ["pip", "install", "--quiet", "--python", str(python)]
+    constraints = ["--constraints", str(folder / "constraints.txt")]
+    subprocess.run([*uv, *install, *constraints, f"{folder}/source[data]"], check=True)
+    return python
+
+
+@pytest.mark.slow
+def test_workers_with_the_data_extra_alone_make_the_same_dataset(
+    tmp_path, job_service, worker_python
+):
+    code = (
+        "import importlib.util as u; print([bool(u.find_spec(n)) for n in ('jax', 'tensorflow')])"
+    )
+    found = subprocess.run([worker_python, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[False, False]"
+    (tmp_path / "elsewhere").mkdir()
+    pool = running_pool(tmp_path, python=str(worker_python), cwd=tmp_path / "elsewhere")
+    with pool as address:
+        same_dataset(some_data(tmp_path), tmp_path, Portable(job_service, "EXTERNAL", address))
+
+
+@pytest.mark.slow
+def test_a_dataset_is_built_with_the_data_extra_alone(tmp_path, worker_python):
+    """The whole stage, from the data part as JSON."""
+    code = (
+        "import json, sys\n"
+        "from beam import dataset\n"
+        "from framework import artifact, codec, config\n"
+        "data = codec.from_json(config.Data, json.load(open(sys.argv[1])))\n"
+        "print(dataset.fingerprint(artifact.read(dataset.build(data, sys.argv[2]), 'dataset')))\n"
+    )
+    file = str(tmp_path / "template" / "data.json")
+    here, there = (
+        subprocess.run(
+            [python, "-c", code, file, str(tmp_path / workdir)],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for python, folder, workdir in [(sys.executable, None, "w"), (worker_python, tmp_path, "v")]
+    )
+    assert here == there != ""
