@@ -7,7 +7,7 @@ from typing import Any
 import apache_beam
 from etils import epath
 
-from beam import statistics
+from beam import page, statistics
 from beam.error import portable
 from beam.facts import ReadCounts, ShardFacts, TableFacts, VocabularyTotals
 from beam.numbering import Learnt
@@ -48,29 +48,32 @@ class Summarise(apache_beam.DoFn):
         order = [feature.name for feature in self._data.features]
         learnt = sorted(learnt, key=lambda one: order.index(one[0].transform.name))
         described = schema(self._data, shards, tables, learnt, sizes)
+        fitted = [*learnt, *(one for table in tables for one in table.learnt)]
+        details = {
+            "splits": layout(shards),
+            "cuts": cuts,
+            "report": report(self._data, shards, reads, filtered, duplicates, totals),
+            "tables": [self._joined(table, table_reads) for table in tables],
+        }
         stage = epath.Path(self._stage)
         with portable():
             described.write(stage / "schema.json")
-            fitted = [*learnt, *(one for table in tables for one in table.learnt)]
             transform.write(stage / "transform.json", tuple(one for one, _ in fitted))
             if totals:  # else there is no vocabulary, and the dataset will be refused
                 found = _statistics(stage, described, shards, tables)
                 statistics.write(stage / "statistics.json", found)
-        yield {
-            "splits": layout(shards),
-            "cuts": cuts,
-            "report": report(self._data, shards, reads, filtered, duplicates, totals),
-            "tables": [
-                {
-                    "path": self._data.tables[table.table].path,
-                    "of": table.of,
-                    **_rejected([read for at, read in table_reads if at == table.table]),
-                    "repeated": table.repeated,
-                    "unused": table.unused,
-                    "without": table.without,
-                }
-                for table in tables
-            ],
+                page.write(stage / "statistics.html", self._data.name, details, described, found)
+        yield details
+
+    def _joined(self, table: TableFacts, reads: Sequence[tuple[int, ReadCounts]]) -> dict[str, Any]:
+        """What the report says of a side table."""
+        return {
+            "path": self._data.tables[table.table].path,
+            "of": table.of,
+            **_rejected([read for at, read in reads if at == table.table]),
+            "repeated": table.repeated,
+            "unused": table.unused,
+            "without": table.without,
         }
 
 

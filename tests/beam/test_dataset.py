@@ -165,7 +165,7 @@ def _formats(folder: pathlib.Path) -> dict[str, tuple[pathlib.Path, dict]]:
 
 def _bytes(directory) -> dict[str, bytes]:
     """All that must not differ."""
-    kept = (*SPLITS, "vocabulary", "schema.json", "statistics.json")
+    kept = (*SPLITS, "vocabulary", "schema.json", "statistics.json", "statistics.html")
     return {
         path: (directory / path).read_bytes()
         for path in artifact.walk(directory)
@@ -187,7 +187,7 @@ def test_the_same_rows_give_the_same_bytes_in_every_format(tmp_path, build, monk
             fingerprint = dataset.fingerprint(artifact.read(directory, "dataset"))
             assert fingerprint == found.setdefault("fingerprint", fingerprint)
     expected = found[False, "a.csv"]
-    assert len(expected) == 2 + 2 + 6
+    assert len(expected) == 3 + 2 + 6
     for key, content in found.items():
         assert key == "fingerprint" or content == expected, key
 
