@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from beam.chunk import Chunk
+from beam.codes import distinct_of
 
 
 def k_core(
@@ -42,7 +43,7 @@ def _distinct(chunks: Iterable[Chunk]) -> tuple[np.ndarray, np.ndarray]:
     for chunk in chunks:
         table = chunk.table()
         users.append(_column(table, "user").dictionary.to_numpy())
-        items = np.union1d(items, _column(table, "item").dictionary.to_numpy())
+        items = distinct_of([items, _column(table, "item").dictionary.to_numpy()])
     return np.concatenate(users), items
 
 

@@ -80,17 +80,24 @@ class ReadEvents(apache_beam.DoFn):
 def _partition(columns: dict[str, Any], buckets: int) -> Iterator[tuple[int, pa.Table]]:
     """(bucket, its events); a user's events all have one bucket."""
     user = columns["user"]
-    users, rows = user.dictionary.to_numpy(), user.indices.to_numpy()
-    of_user = (users % np.uint64(buckets)).astype(np.int32)
-    of_row = of_user[rows]
+    of_user = (user.dictionary.to_numpy() % np.uint64(buckets)).astype(np.int32)
+    of_row = of_user[user.indices.to_numpy()]
     table = pa.table(columns)
-    for bucket in np.unique(of_user).tolist():
-        mine = of_user == bucket
-        place = (np.cumsum(mine) - 1).astype(np.int32)
-        part = table.filter(pa.array(of_row == bucket))
-        own = part["user"].combine_chunks().indices.to_numpy()
-        coded = codes.dictionary(place[own], users[mine])
-        yield bucket, part.set_column(part.column_names.index("user"), "user", coded)
+    for bucket in range(buckets):
+        if not (mine := of_row == bucket).any():
+            continue
+        part = table.filter(pa.array(mine))
+        arrays = [column.combine_chunks() for column in part.columns]
+        yield (
+            bucket,
+            pa.table(
+                [
+                    codes.compact(array) if isinstance(array, pa.DictionaryArray) else array
+                    for array in arrays
+                ],
+                names=part.column_names,
+            ),
+        )
 
 
 class ReadTable(apache_beam.DoFn):
