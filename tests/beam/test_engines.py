@@ -10,13 +10,12 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import apache_beam
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from apache_beam.testing import test_stream
 
-from beam import dataset, run
+from beam import dataset, pipeline, run
 from beam.engine import Dataflow, Engine, Flink, Local, Portable
 from beam.error import DataError
 from framework import artifact
@@ -146,11 +145,12 @@ def test_publishing_twice_and_too_late_changes_nothing(tmp_path):
     assert len(list((tmp_path / "w/datasets/small").iterdir())) == 1
 
 
-def test_a_source_that_never_ends_is_refused_here():
-    graph = apache_beam.Pipeline(runner=FnApiRunner(), options=PipelineOptions([]))
-    _ = graph | "events" >> test_stream.TestStream()
-    with pytest.raises(ConfigError, match=r"events.* never ends"):
-        run.refuse_unbounded(graph)
+def test_a_source_that_never_ends_is_refused_here(tmp_path, monkeypatch):
+    path = write_csv(tmp_path / "a.csv", some_events())
+    monkeypatch.setattr(pipeline, "assemble", lambda graph, *_: graph | test_stream.TestStream())
+    with pytest.raises(ConfigError, match=r"TestStream.* never ends"):
+        dataset.build(make_data(path), tmp_path / "w")
+    assert no_dataset(tmp_path / "w")
 
 
 @pytest.mark.parametrize(

@@ -53,9 +53,13 @@ def test_too_little_memory_is_said_before_it_starts_with_the_remedy(tmp_path, mo
     assert "--runner flink or dataflow" in record.getMessage()
 
 
-def test_memory_grows_with_rows_and_falls_with_shards():
-    small, large = (estimate.Estimate(rows, True, 0, 150) for rows in (1_000_000, 10_000_000))
-    assert large.local_bytes() - small.local_bytes() == 9_000_000 * 150
-    assert large.worker_bytes(10) == small.local_bytes()
+def test_memory_grows_with_rows_and_features_and_falls_with_shards():
+    small, large = (estimate.Estimate(rows, True, 0, 0) for rows in (1_000_000, 10_000_000))
+    assert large.local_bytes() - small.local_bytes() == 9_000_000 * estimate.LOCAL_BYTES
+    assert estimate.Estimate(1_000_000, True, 0, 3).local_bytes() > small.local_bytes()
+    assert large.worker_bytes(10) == small.worker_bytes(1)
+    memory = large.worker_bytes(10)
+    assert large.shards(memory) == 10
+    assert large.shards(memory - 1) == 11
     assert estimate.available_bytes() is None or estimate.available_bytes() > 0
     assert [estimate.size(n) for n in (999, 1500, 22e9)] == ["999 B", "1.5 kB", "22 GB"]

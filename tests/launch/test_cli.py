@@ -68,6 +68,9 @@ def test_overrides_are_typed_and_checked():
     ("arguments", "code", "message"),
     [
         (["trian"], 2, "there is no verb 'trian'"),
+        (["launch", "mars", "x"], 2, "there is no verb 'launch mars'"),
+        (["data", "movielens_sasrec", "--master", "x"], 2, "Unrecognized options: --master"),
+        (["data", "movielens_sasrec", "--runner", "fink"], 2, "invalid choice 'fink'"),
         (["show", "movielens_sasrek"], 1, "perhaps you meant 'movielens_sasrec'"),
         (["show", "nowhere.py"], 1, "there is no config file nowhere.py"),
         (["show", "movielens_sasrec", "--trainer.stepz", "7"], 2, "--trainer.steps"),
