@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+import google.cloud.dataflow_v1beta3  # noqa: F401, of the extra; Beam would only say it later
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.dataflow.dataflow_runner import DataflowRunner
 from etils import epath
