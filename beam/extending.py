@@ -62,16 +62,16 @@ def vocabulary_files(base: str) -> Iterator[tuple[str, int, str]]:
 
 def ids(name: str, number: int, file: str) -> Iterator[tuple[Key, Chunk]]:
     """One file of a vocabulary → ((feature, part), Chunk of fingerprint and id)."""
-    with portable(), epath.Path(file).open() as lines:
-        words = [json.loads(line)[0] for line in lines]
+    with portable():
+        lines = epath.Path(file).read_text().rstrip("\n")
+    rows = json.loads(f"[{lines.replace(chr(10), ',')}]")  # five times as quick as line by line
+    words = [value for value, _ in rows]
     hashes = fingerprints(pa.array(words, pa.string()))
-    rows = np.arange(len(words), dtype=np.int32) + np.int32(number * VOCABULARY_ROWS)
+    ids = np.arange(len(words), dtype=np.int32) + np.int32(number * VOCABULARY_ROWS)
     order = np.argsort(hashes)
-    order = order[rows[order] >= FIRST_VALUE]
-    yield from (
-        ((name, part), chunk)
-        for part, chunk in codes.parts(pa.table({"fingerprint": hashes[order], "id": rows[order]}))
-    )
+    order = order[ids[order] >= FIRST_VALUE]
+    table = pa.table({"fingerprint": hashes[order], "id": ids[order]})
+    yield from (((name, part), chunk) for part, chunk in codes.parts(table))
 
 
 class Refer(apache_beam.DoFn):

@@ -179,8 +179,8 @@ class Data:
     seed: int = 0
     """Seed of the global shuffle."""
     extendable: bool = True
-    """Keep what `podway data --since` needs to add new raw files: about 8 bytes an event, and the
-    distinct values once more. Without it the dataset can only be built anew."""
+    """Keep what `podway data --since` needs to add new raw files: about 10 bytes an event, and a
+    twentieth of the time. Without it the dataset can only be built anew."""
 
     def __post_init__(self):
         check(bool(self.name), "data.name is empty")
@@ -269,6 +269,8 @@ class Trainer:
     a stretch that is drawn anew each epoch."""
     shuffle_blocks: int = 16
     """Blocks in one shuffle window: rows are shuffled within it, blocks across the epoch."""
+    readers: int = neutral(1)
+    """Threads that read and prepare batches; the order of examples does not depend on it."""
     evaluate_every: int = 100
     """Steps between two evaluations on the validation split; the best one is exported."""
     checkpoint_every: int = neutral(100)
@@ -285,6 +287,7 @@ class Trainer:
             "steps",
             "batch_size",
             "shuffle_blocks",
+            "readers",
             "evaluate_every",
             "checkpoint_every",
             "keep_checkpoints",
@@ -346,6 +349,19 @@ class Export:
 
 
 @dataclasses.dataclass(frozen=True)
+class Component:
+    """A further dataset to train on. Its ids are translated by the values they stand for."""
+
+    data: Data
+    """Raw events → the further dataset."""
+    weight: float = 1.0
+    """Examples drawn from it for each one of the experiment's own dataset."""
+
+    def __post_init__(self):
+        check(self.weight > 0, f"mixture: a weight is {self.weight}; give more than 0")
+
+
+@dataclasses.dataclass(frozen=True)
 class Experiment:
     """From raw events to an endpoint."""
 
@@ -357,6 +373,8 @@ class Experiment:
     """What is trained; Model itself stands for none, where only a dataset is wanted."""
     optimizer: Optimizer = Optimizer()
     """How parameters follow their gradients."""
+    mixture: tuple[Component, ...] = ()
+    """Further datasets to mix into training; evaluation and export are on `data` alone."""
     trainer: Trainer = Trainer()
     """The training loop."""
     mesh: Mesh = neutral(Mesh())

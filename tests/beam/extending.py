@@ -1,6 +1,7 @@
 """For tests of extensions: raw files that come one by one, and datasets compared as text."""
 
 import pathlib
+import random
 from typing import Any
 
 import pyarrow as pa
@@ -47,6 +48,25 @@ class Workplace:
 def bucket(user: str, buckets: int) -> int:
     """The bucket that a user's events lie in."""
     return int(fingerprints(pa.array([user]))[0]) % buckets
+
+
+USERS = [f"u{at}" for at in range(12)]
+BUCKETS = 4
+HERE, THERE = ([user for user in USERS if bucket(user, BUCKETS) == at] for at in (1, 2))
+"""Some users of two of the four buckets."""
+
+
+def some_events(seed: int, users: list[str], count: int = 200) -> list[tuple[str, str, int]]:
+    """Random events, many of them tied in time, of items that often come again."""
+    generator = random.Random(seed)
+    return [
+        (
+            generator.choice(users),
+            f"i{int(generator.paretovariate(0.7)) % 40}",
+            generator.randrange(60),
+        )
+        for _ in range(count)
+    ]
 
 
 def words(directory: epath.Path, name: str) -> Vocabulary:

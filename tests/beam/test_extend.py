@@ -1,42 +1,27 @@
 """A dataset that grows by new raw files, beside one that is built of all of them at once."""
 
-import json
 import os
-import random
-import signal
-import subprocess
-import sys
 
 import pytest
 
-from beam import dataset, extension, rejected, statistics
-from beam.error import DataError
-from framework import artifact
+from beam import dataset, extending, numbering, rejected, statistics
+from framework import artifact, schema
 from framework.artifact import ArtifactError
 from framework.config import Columns, Csv, GlobalTime
-from framework.error import ConfigError
 from framework.input import Dataset, TrainBatches
 from framework.schema import SPLITS
-from tests.beam.conftest import by_user, make_data, report_of
-from tests.beam.extending import Workplace, bucket, examples, same, words
-
-USERS = [f"u{at}" for at in range(12)]
-BUCKETS = 4
-HERE, THERE = ([user for user in USERS if bucket(user, BUCKETS) == at] for at in (1, 2))
-"""Some users of two of the four buckets."""
-
-
-def _events(seed: int, users: list[str], count: int = 200) -> list[tuple[str, str, int]]:
-    """Random events, many of them tied in time, of items that often come again."""
-    generator = random.Random(seed)
-    return [
-        (
-            generator.choice(users),
-            f"i{int(generator.paretovariate(0.7)) % 40}",
-            generator.randrange(60),
-        )
-        for _ in range(count)
-    ]
+from tests.beam.conftest import by_user, report_of
+from tests.beam.extending import (
+    BUCKETS,
+    HERE,
+    THERE,
+    USERS,
+    Workplace,
+    examples,
+    same,
+    some_events,
+    words,
+)
 
 
 def test_old_ids_stay_and_new_ones_follow_by_hand(tmp_path):
@@ -67,11 +52,11 @@ def test_what_was_a_target_becomes_history(tmp_path):
 
 def test_the_same_examples_as_a_rebuild(tmp_path):
     place = Workplace(tmp_path, shards=BUCKETS)
-    place.add("1.csv", _events(1, USERS))
+    place.add("1.csv", some_events(1, USERS))
     place.build()
     for number in (2, 3, 4):
         users = [[*HERE, "new"], THERE, USERS][number - 2]
-        place.add(f"{number}.csv", _events(number, users, 20))
+        place.add(f"{number}.csv", some_events(number, users, 20))
         extended = place.extend()
         same(extended, place.rebuild())
     assert len(artifact.read(extended, "dataset").details["raw"]) == 4
@@ -79,9 +64,9 @@ def test_the_same_examples_as_a_rebuild(tmp_path):
 
 def test_statistics_are_those_of_the_whole(tmp_path):
     place = Workplace(tmp_path, shards=BUCKETS)
-    place.add("1.csv", _events(1, USERS))
+    place.add("1.csv", some_events(1, USERS))
     place.build()
-    place.add("2.csv", _events(2, HERE, 20))
+    place.add("2.csv", some_events(2, HERE, 20))
     extended, whole = (
         statistics.read(directory / "statistics.json")
         for directory in (place.extend(), place.rebuild())
@@ -98,7 +83,7 @@ def test_statistics_are_those_of_the_whole(tmp_path):
 
 def test_untouched_shards_are_referenced_and_not_rewritten(tmp_path):
     place = Workplace(tmp_path, shards=BUCKETS)
-    place.add("1.csv", _events(1, USERS))
+    place.add("1.csv", some_events(1, USERS))
     base = place.build()
 
     def files() -> dict[str, tuple[int, int]]:
@@ -109,7 +94,7 @@ def test_untouched_shards_are_referenced_and_not_rewritten(tmp_path):
         }
 
     before = files()
-    place.add("2.csv", _events(2, HERE, 20))
+    place.add("2.csv", some_events(2, HERE, 20))
     extended = place.extend()
     assert files() == before
     manifest = artifact.read(extended, "dataset")
@@ -135,11 +120,11 @@ def test_untouched_shards_are_referenced_and_not_rewritten(tmp_path):
 
 def test_an_extension_of_an_extension_refers_to_where_a_file_lies(tmp_path):
     place = Workplace(tmp_path, shards=BUCKETS)
-    place.add("1.csv", _events(1, USERS))
+    place.add("1.csv", some_events(1, USERS))
     base = place.build()
-    place.add("2.csv", _events(2, HERE, 20))
+    place.add("2.csv", some_events(2, HERE, 20))
     first = place.extend(base.name)
-    place.add("3.csv", _events(3, THERE, 20))
+    place.add("3.csv", some_events(3, THERE, 20))
     second = place.extend()
     paths = [
         s["path"] for s in artifact.read(second, "dataset").details["splits"]["test"]["shards"]
@@ -147,6 +132,9 @@ def test_an_extension_of_an_extension_refers_to_where_a_file_lies(tmp_path):
     assert [path.split("/")[1] for path in paths if path.startswith("../")] == [
         base.name, first.name, base.name
     ]  # fmt: skip
+    listed = [file.path for file in artifact.read(second, "dataset").files]
+    assert f"../{base.name}/events/part-00000-of-00004.arrow" in listed
+    assert not [path for path in listed if "/../" in path]
     (base / "test" / "part-00000-of-00004.array_record").unlink()
     with pytest.raises(ArtifactError, match=rf"{base.name}/test/part-00000.* is missing"):
         Dataset.open(second)
@@ -165,7 +153,7 @@ def test_without_a_column_of_time_new_files_follow_the_old_ones(tmp_path):
 
 def test_dropped_duplicates_and_rejected_rows_add_up(tmp_path):
     place = Workplace(tmp_path, duplicates="drop", max_rejected=0.5)
-    events = _events(1, USERS)
+    events = some_events(1, USERS)
     place.add("1.csv", [*events, *events[:3], ("", "i1", 3)])
     base = place.build()
     place.add("2.csv", [*events[5:8], ("u1", "i1", 99), ("u1", "", 3), ("", "i1", 3)])
@@ -218,10 +206,10 @@ def test_k_core_of_the_whole_reaches_touched_buckets_only(tmp_path):
 
 def test_global_time_keeps_its_points(tmp_path):
     place = Workplace(tmp_path, shards=BUCKETS, split=GlobalTime(0.5, 0.75))
-    place.add("1.csv", _events(1, USERS))
+    place.add("1.csv", some_events(1, USERS))
     base = place.build()
     cuts = artifact.read(base, "dataset").details["cuts"]
-    place.add("2.csv", [*_events(2, HERE, 20), (HERE[0], "late", 1000)])
+    place.add("2.csv", [*some_events(2, HERE, 20), (HERE[0], "late", 1000)])
     extended = place.extend()
     assert artifact.read(extended, "dataset").details["cuts"] == cuts
     assert report_of(extended)["early_test_targets"] == 0
@@ -233,123 +221,15 @@ def test_global_time_keeps_its_points(tmp_path):
     assert "late" in words(place.extend(), "item").values[2:]
 
 
-def test_later_verbs_find_the_extension_until_there_is_a_rebuild(tmp_path):
+def test_a_vocabulary_of_several_files(tmp_path, monkeypatch):
+    for module in (schema, numbering, extending):
+        monkeypatch.setattr(module, "VOCABULARY_ROWS", 7)
     place = Workplace(tmp_path)
-    place.add("1.csv", _events(1, USERS))
+    place.add("1.csv", some_events(1, USERS))
     base = place.build()
-    assert dataset.directory(place.data, place.workdir) == base
-    place.add("2.csv", _events(2, HERE, 20))
-    whole = dataset.directory(place.data, place.workdir)
+    place.add("2.csv", [*some_events(2, HERE, 20), *(("q", f"new{at}", at) for at in range(20))])
     extended = place.extend()
-    assert whole != extended
-    assert dataset.directory(place.data, place.workdir) == extended == place.build()
-    assert dataset.extend(place.data, place.workdir, "latest") == (extended, False)
-    assert dataset.extend(place.data, place.workdir, base.name) == (extended, False)
-    # Killed between its commit and the pointer, it is found again.
-    pointer = place.workdir / "datasets" / "small" / "extensions" / f"{whole.name}.json"
-    assert json.loads(pointer.read_text()) == {"version": extended.name}
-    for since in ("latest", base.name):
-        pointer.unlink()
-        assert dataset.extend(place.data, place.workdir, since) == (extended, False)
-        assert dataset.directory(place.data, place.workdir) == extended
-    rebuilt = place.rebuild()
-    os.rename(rebuilt, whole)
-    assert dataset.directory(place.data, place.workdir) == whole
-    # Equal examples in other ids: not the same dataset.
-    assert rebuilt.name == whole.name
-
-
-def _fails(place: Workplace, error: type, message: str, since: str = "latest", **fields) -> None:
-    before = place.left()
-    data = make_data(place.data.path, **fields) if fields else place.data
-    with pytest.raises(error, match=message) as caught:
-        dataset.extend(data, place.workdir, since)
-    assert "\n" not in str(caught.value)
-    assert place.left() == before
-
-
-def test_what_cannot_be_extended_is_one_sentence_and_leaves_nothing(tmp_path):
-    place = Workplace(tmp_path)
-    first = place.add("1.csv", _events(1, USERS))
-    _fails(place, DataError, "there is no dataset in .*small to extend; .* without --since")
-    base = place.build()
-    assert dataset.extend(place.data, place.workdir, "latest") == (base, False)
-    place.add("2.csv", _events(2, HERE, 20))
-    _fails(place, ArtifactError, "nope is no committed dataset", since="nope")
-    message = r"data\.min_user_events is 3 here and 1 there, in .*; an extension needs the same"
-    _fails(place, ConfigError, message, min_user_events=3)
-    text = first.read_text()
-    first.write_text(text.replace("u1,", "u2,"))
-    _fails(place, DataError, r"1\.csv was changed since dataset .* build the dataset anew, without")
-    first.rename(tmp_path / "1.csv")
-    _fails(place, DataError, r"1\.csv is no longer there since dataset")
-    first.write_text(text)
-    (place.raw / "2.csv").write_text("user,item,time\n,,\n")
-    before = place.left()
-    with pytest.raises(DataError, match=r"^1 of 1 rows .*missing.*--dataset [0-9a-f]{16}` shows"):
-        place.extend()
-    assert {name for name in place.left() if not name.startswith("_rejected")} == before
-    (base / "test" / "part-00001-of-00002.array_record").unlink()
-    _fails(place, ArtifactError, "part-00001.* is missing; the manifest lists it")
-
-
-def test_a_dataset_that_keeps_nothing_cannot_be_extended(tmp_path):
-    place = Workplace(tmp_path, extendable=False)
-    place.add("1.csv", _events(1, USERS))
-    base = place.build()
-    assert not (base / "events").exists()
-    assert not (base / "values").exists()
-    place.add("2.csv", _events(2, HERE, 20))
-    _fails(place, ConfigError, "keeps nothing to extend it by.* data.extendable = True")
-
-
-KILLED = """
-import os, signal, sys
-from beam import {module}
-from framework import artifact
-{patch}
-from beam import dataset
-from tests.beam.conftest import make_data
-dataset.extend(make_data(sys.argv[1]), sys.argv[2], "latest")
-"""
-KILL = "lambda *given, **named: os.kill(os.getpid(), signal.SIGKILL)"
-POINTS = {
-    "writing": ("writing", f"writing.Write.process = {KILL}"),
-    "committed, not published": ("dataset", f"artifact.publish = {KILL}"),
-    "published, not pointed to": ("extension", f"extension.point = {KILL}"),
-}
-
-
-@pytest.mark.parametrize("point", POINTS)
-def test_killed_at_any_point_it_can_be_repeated(tmp_path, point):
-    place = Workplace(tmp_path)
-    place.add("1.csv", _events(1, USERS))
-    place.build()
-    place.add("2.csv", _events(2, HERE, 20))
-    module, patch = POINTS[point]
-    script = KILLED.format(module=module, patch=patch)
-    arguments = [sys.executable, "-c", script, str(place.data.path), str(place.workdir)]
-    done = subprocess.run(arguments, check=False, capture_output=True)
-    assert done.returncode == -signal.SIGKILL, done.stderr
-    published = point.startswith("published")
-    committed = [name for name in place.left() if not name.startswith("_")]
-    assert len(committed) == 1 + published
-    directory, fresh = dataset.extend(place.data, place.workdir, "latest")
-    assert fresh != published
-    assert dataset.directory(place.data, place.workdir) == directory
-    same(directory, place.rebuild())
-
-
-def test_an_error_in_the_pipeline_leaves_the_base_alone(tmp_path, monkeypatch):
-    place = Workplace(tmp_path)
-    place.add("1.csv", _events(1, USERS))
-    base = place.build()
-    place.add("2.csv", _events(2, HERE, 20))
-    before = place.left()
-    with monkeypatch.context() as patch:
-        patch.setattr(extension, "references", lambda chosen: 1 / 0)
-        with pytest.raises(Exception, match="division"):
-            place.extend()
-    assert place.left() == before
-    artifact.read(base, "dataset")
-    same(place.extend(), place.rebuild())
+    assert (extended / "vocabulary" / "item.3.jsonl").exists()
+    old = words(base, "item").values
+    assert words(extended, "item").values[: len(old)] == old
+    same(extended, place.rebuild())
