@@ -18,7 +18,7 @@ from beam import chunk, dataset, estimate, flink, pipeline, progress, source
 from beam.engine import Dataflow, Engine, Flink, Local, Portable
 from beam.error import portable, restored
 from beam.plan import Plan
-from framework.error import ConfigError
+from framework.error import ConfigError, check
 
 _LOG = logging.getLogger(__name__)
 
@@ -116,13 +116,23 @@ def _check_answers(address: str) -> None:
 
 def _refuse_unbounded(graph: apache_beam.Pipeline) -> None:
     """FnApiRunner would say DONE at once, without any data."""
-    proto: Any = graph.to_runner_api()
-    for collection in proto.components.pcollections.values():
-        if collection.is_bounded == beam_runner_api_pb2.IsBounded.UNBOUNDED:
-            raise ConfigError(
-                f"{collection.unique_name} never ends, and --runner local runs only what does;"
-                " choose --runner flink or dataflow"
-            )
+    components: Any = graph.to_runner_api().components
+    endless = {
+        name
+        for name, collection in components.pcollections.items()
+        if collection.is_bounded == beam_runner_api_pb2.IsBounded.UNBOUNDED
+    }
+    sources = sorted(
+        transform.unique_name
+        for transform in components.transforms.values()
+        if endless & set(transform.outputs.values())
+        and not endless & set(transform.inputs.values())
+    )
+    check(
+        not endless,
+        f"the source {sources[:1]} never ends, and --runner local runs only what does; choose"
+        " --runner flink or dataflow",
+    )
 
 
 def _announce_memory(plan: Plan) -> None:

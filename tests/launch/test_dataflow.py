@@ -54,6 +54,7 @@ def _options(service: dataflow_service.Service, bucket: str) -> list[str]:
     return [*options, "--endpoint", service.url, "--workdir", f"{bucket}/w"]
 
 
+@pytest.mark.slow
 def test_a_submitted_job_makes_the_same_dataset_and_nobody_waits(
     tmp_path, beam_store, service, raw
 ):
@@ -77,9 +78,11 @@ def test_a_submitted_job_makes_the_same_dataset_and_nobody_waits(
     assert git == local.git
 
 
-def test_the_flex_launcher_submits_and_ends(tmp_path, beam_store, service, raw):
+def test_the_flex_launcher_submits_a_job_that_makes_the_same_dataset_and_ends(
+    tmp_path, beam_store, service, raw
+):
     """As Google's launcher container calls it: the data part as JSON, Beam's options behind."""
-    bucket, _ = raw
+    bucket, local = raw
     data = make_data("gs://replaced/*.csv", min_user_events=4, min_item_events=4)
     beam_store.put(f"{bucket}/data.json", json.dumps(codec.to_json(data)).encode())
     arguments = [f"--data={bucket}/data.json", f"--workdir={bucket}/w", f"--input={bucket}/raw/*"]
@@ -90,8 +93,8 @@ def test_the_flex_launcher_submits_and_ends(tmp_path, beam_store, service, raw):
     done = beam_store.run("-m", "launch.template", *arguments, *beams, **account)
     assert done.returncode == 0, done.stderr
     assert (service.jobs[0]["name"], service.polls) == ("from-template", 0)
-    staged = beam_store.names(service.pipeline().removesuffix("/pipeline.pb"))
-    assert "pipeline.pb" in staged
+    made = dataflow_service.execute(beam_store, service.pipeline(), f"{bucket}/w/datasets/small")
+    assert made[0] == dataset.fingerprint(local)
 
 
 @pytest.mark.slow
