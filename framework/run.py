@@ -1,6 +1,7 @@
 """A run: where it lies, what identifies it, how it is committed and loaded."""
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from etils import epath
@@ -16,7 +17,14 @@ def identity(experiment: config.Experiment) -> dict[str, Any]:
     """The part of an experiment that shapes a run, as versioned JSON."""
     parts = codec.to_json(experiment, versioned=True)
     selection = {"selection": selection_metric(experiment)}
-    return {name: parts[name] for name in ("model", "optimizer", "trainer")} | selection
+    weights = {"weights": [component.weight for component in experiment.mixture]}
+    return {name: parts[name] for name in ("model", "optimizer", "trainer")} | selection | weights
+
+
+def inputs(dataset: Dataset, others: Sequence[Dataset] = ()) -> dict[str, str]:
+    """The versions of the datasets that a run reads: the experiment's own, and the mixture's."""
+    mixed = {f"mixture {at}": other.manifest.version for at, other in enumerate(others)}
+    return {"dataset": dataset.manifest.version, **mixed}
 
 
 def selection_metric(experiment: config.Experiment) -> str:
@@ -24,32 +32,34 @@ def selection_metric(experiment: config.Experiment) -> str:
     return f"ndcg@{experiment.evaluation.cutoffs[0]}"
 
 
-def directory(experiment: config.Experiment, dataset: str, workdir: epath.PathLike) -> epath.Path:
-    """runs/NAME/RUN for this experiment on this version of the dataset."""
+def directory(
+    experiment: config.Experiment, inputs: Mapping[str, str], workdir: epath.PathLike
+) -> epath.Path:
+    """runs/NAME/RUN for this experiment on these datasets (see `inputs`)."""
     version = artifact.version(
         kind="run",
         config=identity(experiment),
-        inputs={"dataset": dataset},
+        inputs=inputs,
         code=artifact.code_hash("framework"),
     )
     return epath.Path(workdir) / "runs" / experiment.name / version
 
 
 def open_checkpoints(
-    experiment: config.Experiment, dataset: str, directory: epath.Path
+    experiment: config.Experiment, inputs: Mapping[str, str], directory: epath.Path
 ) -> checkpoint.Checkpoints:
-    """The checkpoints of a run of this experiment on this version of the dataset."""
+    """The checkpoints of a run of this experiment on these datasets."""
     return checkpoint.Checkpoints(
         directory / "checkpoints",
-        {"dataset": dataset, **identity(experiment)},
+        {**inputs, **identity(experiment)},
         keep=experiment.trainer.keep_checkpoints,
         metric=selection_metric(experiment),
     )
 
 
-def commit(experiment: config.Experiment, dataset: Dataset, directory: epath.Path) -> None:
+def commit(experiment: config.Experiment, inputs: Mapping[str, str], directory: epath.Path) -> None:
     """Writes the report and commits the run, with its best step by validation."""
-    checkpoints = open_checkpoints(experiment, dataset.manifest.version, directory)
+    checkpoints = open_checkpoints(experiment, inputs, directory)
     selected = checkpoints.best()
     judged = checkpoints.metrics(selected) if selected is not None else {}
     checkpoints.close()
@@ -61,7 +71,7 @@ def commit(experiment: config.Experiment, dataset: Dataset, directory: epath.Pat
         name=experiment.name,
         version=directory.name,
         config=identity(experiment),
-        inputs={"dataset": dataset.manifest.version},
+        inputs=inputs,
         code=artifact.code_hash("framework"),
         details={"selected_step": selected, "validation": judged},
     )

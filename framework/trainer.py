@@ -6,7 +6,7 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -32,9 +32,18 @@ class Outcome:
 
 
 def train(
-    experiment: config.Experiment, dataset: input.Dataset, workdir: epath.PathLike
+    experiment: config.Experiment,
+    dataset: input.Dataset,
+    workdir: epath.PathLike,
+    others: Sequence[input.Dataset] = (),
 ) -> Outcome:
     """Trains to the last step, or until SIGTERM; resumes where an earlier call stopped.
+
+    Args:
+      experiment: what to train, and how.
+      dataset: to train on, and to judge by.
+      workdir: runs/ lies in it.
+      others: those of experiment.mixture, in order.
 
     Raises:
       ConfigError: the devices or the dataset don't fit the experiment.
@@ -42,7 +51,8 @@ def train(
       TrainingError: the loss is not finite.
     """
     options, batch_size = experiment.trainer, experiment.trainer.batch_size
-    target = run.directory(experiment, dataset.manifest.version, workdir)
+    inputs = run.inputs(dataset, others)
+    target = run.directory(experiment, inputs, workdir)
     if artifact.exists(target):
         return Outcome(target, options.steps, finished=True)
 
@@ -57,11 +67,16 @@ def train(
         seed=options.seed,
         window=options.shuffle_blocks,
         crop=options.crop,
+        readers=options.readers,
         rows=program.place.rows,
+        others=[
+            (other, component.weight)
+            for other, component in zip(others, experiment.mixture, strict=True)
+        ],
     )
     validate = validator(experiment, dataset, program)
     artifact.write_atomically(target / "experiment.json", json.dumps(codec.to_json(experiment)))
-    checkpoints = run.open_checkpoints(experiment, dataset.manifest.version, target)
+    checkpoints = run.open_checkpoints(experiment, inputs, target)
     state, done = restore_or_initialize(program, checkpoints, batch_size)
     reader = input.read_ahead(batches, done, place=program.place)
     telemetry = Telemetry(
@@ -101,7 +116,7 @@ def train(
         checkpoints.close()
         telemetry.close()
     if done == options.steps:
-        run.commit(experiment, dataset, target)
+        run.commit(experiment, inputs, target)
     return Outcome(target, done, finished=done == options.steps)
 
 

@@ -6,13 +6,14 @@ that the command starts at once and a stage loads only what it needs.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 from etils import epath
 
 from framework import artifact
-from framework.config import Experiment
-from framework.error import PodwayError
+from framework.config import Experiment, Model
+from framework.error import PodwayError, check
 
 if TYPE_CHECKING:
     from beam.engine import Engine
@@ -81,17 +82,25 @@ def rejected(
 
 def train(experiment: Experiment, workdir: epath.PathLike) -> tuple[Dataset, epath.Path]:
     """Dataset → run. Raises Stopped after SIGTERM."""
+    check(
+        type(experiment.model) is not Model,
+        f"the experiment {experiment.name!r} has no model: set `model` and `optimizer`",
+    )
     dataset = data(experiment, workdir)
+    others = [
+        data(dataclasses.replace(experiment, data=component.data), workdir)
+        for component in experiment.mixture
+    ]
 
     from framework import run, trainer
 
-    directory = run.directory(experiment, dataset.manifest.version, workdir)
+    directory = run.directory(experiment, run.inputs(dataset, others), workdir)
     fresh = not artifact.exists(directory)
     _say("train", fresh, directory)
     if fresh:
         if other := run.difference_to_latest(experiment, directory):
             print(f"  (not the latest run, but a new one: {other}. Same overrides, same run.)")
-        outcome = trainer.train(experiment, dataset, workdir)
+        outcome = trainer.train(experiment, dataset, workdir, others)
         if not outcome.finished:
             raise Stopped(f"saved at step {outcome.step}; the same command resumes there")
     return dataset, directory

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import pathlib
@@ -9,10 +10,13 @@ import time
 
 import numpy as np
 import pytest
+from etils import epath
 
 from framework import artifact, run, trainer
 from framework.checkpoint import CheckpointError, load_parameters
+from framework.config import Component
 from framework.error import ConfigError
+from tests.framework.conftest import write_dataset
 from tests.framework.experiments import walks
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
@@ -139,8 +143,6 @@ def test_a_loss_that_is_not_finite_stops_the_run(dataset, tmp_path):
 
 
 def test_a_batch_that_does_not_divide_and_missing_devices_are_errors(dataset, tmp_path):
-    import dataclasses
-
     import jax
 
     count = jax.device_count()
@@ -156,7 +158,7 @@ def test_a_checkpoint_of_another_experiment_is_refused(dataset, straight, tmp_pa
     """A run's folder under another experiment's name: moved by hand, or a collision."""
     import shutil
 
-    target = run.directory(walks(steps=30), dataset.manifest.version, tmp_path)
+    target = run.directory(walks(steps=30), run.inputs(dataset), tmp_path)
     shutil.copytree(straight[1]["directory"], target)
     (target / "manifest.json").unlink()
     with pytest.raises(CheckpointError, match=r"trainer\.steps is 30 here and 20 there"):
@@ -170,3 +172,18 @@ def test_bf16_computes_in_bf16_and_keeps_parameters_in_f32(dataset, straight, tm
     np.testing.assert_allclose(half, full, rtol=0.03)
     parameters = final_parameters(tmp_path, 20)
     assert {array.dtype for array in parameters.values()} == {np.dtype("float32")}
+
+
+def test_a_mixture_is_a_run_of_its_own_on_both_datasets(dataset, histories, tmp_path):
+    # Backwards through the items: what the first dataset alone would never teach.
+    other = write_dataset(epath.Path(tmp_path) / "other", [items[::-1] for items in histories])
+    alone = walks(steps=4, evaluate_every=4)
+    component = Component(dataclasses.replace(alone.data, name="other"), weight=3.0)
+    mixed = dataclasses.replace(alone, mixture=(component,))
+    runs = [
+        trainer.train(alone, dataset, tmp_path / "alone"),
+        trainer.train(mixed, dataset, tmp_path / "mixed", [other]),
+    ]
+    assert set(artifact.read(runs[1].directory, "run").inputs) == {"dataset", "mixture 0"}
+    assert runs[0].directory.name != runs[1].directory.name
+    assert losses(tmp_path / "alone") != losses(tmp_path / "mixed")
