@@ -1,7 +1,7 @@
 """The last step: the facts of all parts become schema.json, statistics.json and the report."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam
@@ -13,7 +13,14 @@ from beam.facts import ReadCounts, ShardFacts, TableFacts, VocabularyTotals
 from beam.numbering import Learnt
 from framework import transform
 from framework.config import Data, GlobalTime, Rows
-from framework.schema import FIRST_VALUE, SPLITS, Feature, Schema, Vocabulary
+from framework.schema import (
+    FIRST_VALUE,
+    SPLITS,
+    VOCABULARY_ROWS,
+    Feature,
+    Schema,
+    Vocabulary,
+)
 
 TOP = 10_000
 """Values of a vocabulary that statistics may name."""
@@ -60,7 +67,15 @@ class Summarise(apache_beam.DoFn):
             described.write(stage / "schema.json")
             transform.write(stage / "transform.json", tuple(one for one, _ in fitted))
             if totals:  # else there is no vocabulary, and the dataset will be refused
-                found = _statistics(stage, described, shards, tables)
+                sizes |= {
+                    one.vocabulary: one.size - getattr(one.transform, "oov_buckets", 1) + 1
+                    for one, _ in fitted
+                    if one.vocabulary
+                }
+                # The most frequent values are the first ones, but not in an extension.
+                rows = TOP if before is None else VOCABULARY_ROWS
+                words = {name: _words(stage, name, size, rows) for name, size in sizes.items()}
+                found = _statistics(words, described, shards, tables)
                 statistics.write(stage / "statistics.json", found)
                 page.write(stage / "statistics.html", self._data.name, details, described, found)
         yield details
@@ -126,17 +141,20 @@ def schema(
     return Schema(tuple(features))
 
 
+def _words(stage: epath.Path, name: str, size: int, rows: int) -> Vocabulary:
+    """A vocabulary whose first rows alone have their values: to read a huge one takes long."""
+    values = Vocabulary.read(stage / "vocabulary" / f"{name}.jsonl", rows=rows).values
+    unnamed: Any = (None,) * (size - len(values))
+    return Vocabulary(values + unnamed, (0,) * size)
+
+
 def _statistics(
-    stage: epath.Path,
+    words: Mapping[str, Vocabulary],
     described: Schema,
     shards: Sequence[ShardFacts],
     tables: Sequence[TableFacts],
 ) -> dict[str, Any]:
     """Split → feature → statistics; of side tables under the train split, which chose the rows."""
-    words = {
-        name: Vocabulary.read(stage / "vocabulary" / f"{name}.jsonl", rows=TOP)
-        for name in {feature.vocabulary for feature in described.features if feature.vocabulary}
-    }
     found: dict[str, Any] = {}
     for split in SPLITS:
         parts = [shard.splits[split].statistics for shard in shards]

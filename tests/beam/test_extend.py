@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from beam import dataset, extending, numbering, rejected, statistics
+from beam import dataset, extending, numbering, rejected, statistics, summary
 from framework import artifact, schema
 from framework.artifact import ArtifactError
 from framework.config import Columns, Csv, GlobalTime
@@ -62,7 +62,8 @@ def test_the_same_examples_as_a_rebuild(tmp_path):
     assert len(artifact.read(extended, "dataset").details["raw"]) == 4
 
 
-def test_statistics_are_those_of_the_whole(tmp_path):
+def test_statistics_are_those_of_the_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr(summary, "TOP", 9)
     place = Workplace(tmp_path, shards=BUCKETS)
     place.add("1.csv", some_events(1, USERS))
     place.build()
@@ -79,6 +80,7 @@ def test_statistics_are_those_of_the_whole(tmp_path):
         for name in set(whole[split]) - times:  # ids differ, and so do hashes of them
             for key in ("count", "distinct", "out_of_vocabulary", "occurrences", "lengths"):
                 assert extended[split][name].get(key) == whole[split][name].get(key), (name, key)
+    assert None not in [value for id, value, _ in extended["train"]["item"]["top"] if id > 1]
 
 
 def test_untouched_shards_are_referenced_and_not_rewritten(tmp_path):
