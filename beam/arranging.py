@@ -14,7 +14,7 @@ from beam.error import portable
 from beam.kcore import k_core
 from beam.reading import NO_TIME
 from beam.rows import reads
-from beam.split import arrange, events, examples, histories, quantiles
+from beam.split import arrange, events, examples, histories, of_these, quantiles
 from framework.config import Data
 
 Alive = Mapping[str, Chunk] | None
@@ -68,13 +68,8 @@ def staying(table: pa.Table, alive: Alive) -> pa.Array | None:
         return table[stored.KEPT].combine_chunks()
     if alive is None:
         return None
-    masks = []
-    for name in ("user", "item"):
-        column = table[name].combine_chunks()
-        fingerprints = alive[name].table()["fingerprint"].to_numpy()
-        values = codes.member(column.dictionary.to_numpy(), fingerprints)
-        masks.append(values[column.indices.to_numpy()])
-    return pa.array(masks[0] & masks[1])
+    users, items = (alive[name].table()["fingerprint"].to_numpy() for name in ("user", "item"))
+    return of_these(table, users, items)
 
 
 class Times(apache_beam.DoFn):

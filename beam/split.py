@@ -137,18 +137,18 @@ def _repeats(columns: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate([[False], same])[: len(columns[0])]
 
 
-def kept(table: pa.Table, users: np.ndarray, items: np.ndarray) -> pa.Table:
-    """The events of these users and items (rising fingerprints)."""
+def of_these(table: pa.Table, users: np.ndarray, items: np.ndarray) -> pa.Array:
+    """Mask of the events of these users and items (rising fingerprints)."""
     masks = []
     for name, alive in (("user", users), ("item", items)):
         column = table[name].combine_chunks()
         values = codes.member(column.dictionary.to_numpy(), alive)
         masks.append(values[column.indices.to_numpy()])
-    return table.filter(pa.array(masks[0] & masks[1]))
+    return pa.array(masks[0] & masks[1])
 
 
 def events(table: pa.Table) -> Events:
-    """Takes apart what `arrange` or `kept` returned."""
+    """Takes apart what `arrange` returned, or some rows of it."""
     user, item = (table[name].combine_chunks() for name in ("user", "item"))
     counts = np.bincount(user.indices.to_numpy(), minlength=len(user.dictionary))
     present = counts > 0

@@ -9,8 +9,8 @@ from beam.split import (
     events,
     global_time,
     histories,
-    kept,
     leave_one_out,
+    of_these,
     quantiles,
     rows,
 )
@@ -73,7 +73,8 @@ def test_arrange_sorts_by_user_place_then_time_then_item_then_features():
 
 def test_kept_events_lose_users_and_items():
     table, _ = arrange([_chunk([1, 1, 2, 3], [7, 8, 7, 8], [1, 2, 3, 4], [0.0] * 4)], 0, "keep")
-    found = events(kept(table, np.array([1, 3], np.uint64), np.array([8], np.uint64)))
+    mask = of_these(table, np.array([1, 3], np.uint64), np.array([8], np.uint64))
+    found = events(table.filter(mask))
     assert sorted(found.user.tolist()) == [1, 3]
     assert found.offsets.tolist() == [0, 1, 2]
     assert found.items[found.item].tolist() == [8, 8]
