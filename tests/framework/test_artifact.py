@@ -1,3 +1,4 @@
+import dataclasses
 import errno
 import json
 import os
@@ -6,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from typing import Any
 
 import pytest
 from etils import epath
@@ -16,9 +18,9 @@ from framework.artifact import ArtifactError
 ROOT = pathlib.Path(__file__).parent.parent.parent
 
 
-def commit(directory: epath.Path) -> artifact.Manifest:
+def commit(directory: epath.Path, **more: Any) -> artifact.Manifest:
     return artifact.commit(
-        directory, kind="dataset", name="n", version="v", config={}, inputs={}, code="c"
+        directory, kind="dataset", name="n", version="v", config={}, inputs={}, code="c", **more
     )
 
 
@@ -168,3 +170,21 @@ def test_write_atomically_keeps_the_old_text_when_the_disk_is_full(tmp_path, mon
     monkeypatch.undo()
     assert path.read_text() == "old"
     assert [p.name for p in path.parent.iterdir()] == ["models.config"]
+
+
+def test_files_of_another_version(committed):
+    path = artifact.reference("train/part", "v")
+    assert (path, artifact.place(path)) == ("../v/train/part", "train/part")
+    assert artifact.reference(path, "w") == path
+    shared = dataclasses.replace(artifact.read(committed, "dataset").files[0], path=path)
+    target = committed.parent / "w"
+    with artifact.staging(target) as stage:
+        commit(stage, references=[shared])
+    assert artifact.read(target, "dataset").files == (shared,)
+    assert artifact.resolve(target, path).read_text() == "rows"
+    # In an object store ".." is a name like any other.
+    assert str(artifact.resolve("gs://b/d/w", path)) == "gs://b/d/v/train/part"
+    (committed / "train" / "part").write_text("sowr")
+    with pytest.raises(ArtifactError, match="v/train/part was altered"):
+        artifact.read(target, "dataset")
+    artifact.read(target, "dataset", unread=("train/",))
