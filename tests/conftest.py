@@ -7,10 +7,6 @@ import pytest
 from tests import gcs
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "slow: takes long, not part of `make test`")
-
-
 @pytest.fixture(scope="session")
 def beam_store() -> Iterator[gcs.Store]:
     """gs:// that Beam can use."""
