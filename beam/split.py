@@ -99,34 +99,53 @@ def arrange(chunks: Iterable[Chunk], seed: int, duplicates: str) -> tuple[pa.Tab
 
 def _sorted(columns: dict[str, np.ndarray], names: list[str]) -> dict[str, np.ndarray]:
     """Rows in rising order of the columns in the order of their names."""
-    packed = _pack([columns[name] for name in EVENT])
-    if packed is not None:
+    layout = _layout([columns[name] for name in EVENT])
+    if layout is not None:
+        packed = _pack([columns[name] for name in EVENT], layout)
+        if len(names) == len(EVENT):
+            packed.sort()
+            types = [columns[name].dtype for name in names]
+            return dict(zip(names, _unpack(packed, layout, types), strict=True))
         order = np.argsort(packed)
         packed = packed[order]
-        if len(names) == len(EVENT) or not (packed[1:] == packed[:-1]).any():
+        if not (packed[1:] == packed[:-1]).any():
             return {name: columns[name][order] for name in names}
     frame = pl.DataFrame(columns).sort(names)
     return {name: frame[name].to_numpy() for name in names}
 
 
-def _pack(columns: Sequence[np.ndarray]) -> np.ndarray | None:
-    """One uint64 per row that is in the order of all columns, or None where 64 bits don't do.
+Layout = list[tuple[int, int, int]]
+"""Per column its lowest value, the step that all values are multiples of from there, and bits."""
+
+
+def _layout(columns: Sequence[np.ndarray]) -> Layout | None:
+    """How rows become one uint64 each, in the same order; None where 64 bits don't do.
 
     Sorting numbers is several times as quick as sorting rows. Most times are whole seconds.
     """
-    packed, bits = np.zeros(len(columns[0]), np.uint64), 0
+    layout = []
     for column in columns:
-        if not len(column):
-            return packed
-        low = int(column.min())
-        step = 1_000_000 if not (column % 1_000_000).any() else 1
-        width = ((int(column.max()) - low) // step).bit_length()
-        bits += width
-        if bits > 64:
-            return None
-        packed <<= np.uint64(width)
-        packed |= ((column - low) // step).astype(np.uint64)
+        low, high = (int(column.min()), int(column.max())) if len(column) else (0, 0)
+        step = 1_000_000 if not (column % 1_000_000).any() and low % 1_000_000 == 0 else 1
+        layout.append((low, step, ((high - low) // step).bit_length()))
+    return layout if sum(bits for _, _, bits in layout) < 64 else None
+
+
+def _pack(columns: Sequence[np.ndarray], layout: Layout) -> np.ndarray:
+    packed = np.zeros(len(columns[0]), np.uint64)
+    for column, (low, step, bits) in zip(columns, layout, strict=True):
+        packed <<= np.uint64(bits)
+        packed |= ((column - low) // step if step > 1 else column - low).astype(np.uint64)
     return packed
+
+
+def _unpack(packed: np.ndarray, layout: Layout, types: Sequence[np.dtype]) -> list[np.ndarray]:
+    columns = []
+    for (low, step, bits), dtype in zip(layout[::-1], types[::-1], strict=True):
+        column = (packed & np.uint64((1 << bits) - 1)).astype(dtype)
+        columns.append(column * dtype.type(step) + dtype.type(low))
+        packed = packed >> np.uint64(bits)
+    return columns[::-1]
 
 
 def _repeats(columns: Sequence[np.ndarray]) -> np.ndarray:

@@ -1,5 +1,6 @@
 """The last step of a bucket: its events, as the transforms have them, become shards."""
 
+import concurrent.futures
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -45,11 +46,13 @@ class Write(apache_beam.DoFn):
             **self._features(events, learnt, results),
         }
         batches, masks = self._examples(bucket, events, users, columns, cuts)
-        with portable():
-            splits = {
-                name: self._write(bucket, name, batches[name], events.features, masks[name])
-                for name in SPLITS
-            }
+
+        def write(name: str) -> facts.SplitFacts:
+            return self._write(bucket, name, batches[name], events.features, masks[name])
+
+        # Compressing and sorting leave Python's lock to others.
+        with portable(), concurrent.futures.ThreadPoolExecutor(len(SPLITS)) as threads:
+            splits = dict(zip(SPLITS, threads.map(write, SPLITS), strict=True))
         trained = int(masks["train"].sum())
         yield facts.of_shard(bucket, events, trained, splits)
 
