@@ -268,11 +268,23 @@ def report(manifest: artifact.Manifest) -> str:
         ("repeats", found["repeated_events"], "events equal an earlier one in user, item and time"),
         *((split, part["examples"], "examples") for split, part in splits.items()),
         ("leakage", found["early_test_targets"], "test targets before the latest train event"),
+        *(line for table in manifest.details["tables"] for line in _of_table(table)),
         *extension.lines(manifest),
         ("fingerprint", fingerprint(manifest), ""),
     ]
     head = f"dataset {manifest.name} {manifest.version}"
     return "\n".join([head, *(_line(*line) for line in lines)])
+
+
+def _of_table(table: dict[str, Any]) -> list[tuple[str, int, str]]:
+    """Lines of the report on a side table."""
+    return [
+        (f"{table['of']} table", table["rows"], f"rows of {table['path']}"),
+        *(("  rejected", count, reason) for reason, count in table["rejected"].items()),
+        ("  repeated", table["repeated"], "of them have the key of an earlier one"),
+        ("  unused", table["unused"], f"of them are of no {table['of']} of the train split"),
+        ("  without", table["without"], f"{table['of']}s of the train split have no row"),
+    ]
 
 
 def _line(name: str, value: int | float | str | None, remark: str) -> str:
