@@ -52,7 +52,9 @@ class Write(apache_beam.DoFn):
 
         # Compressing and sorting leave Python's lock to others.
         with portable(), concurrent.futures.ThreadPoolExecutor(len(SPLITS)) as threads:
-            splits = dict(zip(SPLITS, threads.map(write, SPLITS), strict=True))
+            splits = dict[str, facts.SplitFacts](
+                zip(SPLITS, threads.map(write, SPLITS), strict=True)
+            )
         trained = int(masks["train"].sum())
         yield facts.of_shard(bucket, events, trained, splits)
 
