@@ -20,12 +20,11 @@ def worker_python(tmp_path) -> pathlib.Path:
         some_data(tmp_path), tmp_path / "template", Dataflow(image="example/podway:1")
     )
     environment = tmp_path / "worker"
-    uv = [sys.executable, "-m", "uv"]
-    subprocess.run([*uv, "venv", "--quiet", "--python", sys.executable, environment], check=True)
     python = environment / "bin" / "python"
-    install = ["pip", "install", "--quiet", "--python", str(python)]
-    constraints = ["--constraints", str(folder / "constraints.txt")]
-    subprocess.run([*uv, *install, *constraints, f"{folder}/source[data]"], check=True)
+    subprocess.run([sys.executable, "-m", "venv", environment], check=True)
+    install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    constraints = ["--constraint", str(folder / "constraints.txt")]
+    subprocess.run([python, *install, *constraints, f"{folder}/source[data]"], check=True)
     return python
 
 
