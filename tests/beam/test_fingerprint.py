@@ -18,6 +18,7 @@ VALUES = [
     "a\0b",
     " ",
     "x" * 10_000,
+    *(("añb" * 20)[:length] for length in range(1, 40)),
     *map(str, range(200)),
 ]
 # In a process of its own: TensorFlow is not the data room's.
@@ -59,3 +60,8 @@ def test_every_form_of_a_column_has_the_same_hashes():
         assert np.array_equal(fingerprints(column), found)
     assert fingerprints(pa.chunked_array([], pa.string())).shape == (0,)
     assert fingerprints(pa.array([], pa.string()).dictionary_encode()).shape == (0,)
+
+
+def test_a_slice_of_a_column_has_its_own_hashes():
+    whole = pa.array(VALUES)
+    assert np.array_equal(fingerprints(whole[7:31]), fingerprints(whole)[7:31])
