@@ -4,6 +4,8 @@ tf.strings.to_hash_bucket_fast(x, n) is the fingerprint of x's bytes, unsigned, 
 is the same in every process, version and language.
 """
 
+from typing import Any
+
 import farmhash
 import numpy as np
 import pyarrow as pa
@@ -39,9 +41,11 @@ def _hash(values: pa.Array) -> np.ndarray:
             with np.errstate(over="ignore"):
                 found[mine] = function(text, start[mine], length[mine])
     for at in np.flatnonzero(length > SHORT).tolist():
-        found[at] = farmhash.fingerprint64(text[offsets[at] : offsets[at + 1]].tobytes())
+        found[at] = _one(text[offsets[at] : offsets[at + 1]].tobytes())
     return found
 
+
+_one: Any = farmhash.fingerprint64  # of bytes, too
 
 SHORT = 16
 """Bytes of text up to which FarmHash has no loop."""
