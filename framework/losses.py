@@ -81,3 +81,38 @@ def _backward(first: int, last: int, gradients, cotangent):
 
 
 linear_softmax_cross_entropy.defvjp(_forward, _backward)
+
+
+def sampled_softmax_cross_entropy(
+    hidden: Float[Array, "batch length width"],
+    positives: Float[Array, "batch length width"],
+    targets: Int[Array, "batch length"],
+    weights: Bool[Array, "batch length"],
+    negatives: Float[Array, "drawn width"],
+    drawn: Int[Array, " drawn"],
+    catalogue: int,
+) -> Float[Array, ""]:
+    """Mean of −log softmax(target) (nats, f32) where the weight is true, from a few drawn rows.
+
+    The sum over the other catalogue − 1 rows is estimated from those that are drawn, uniformly and
+    for all positions alike, each standing for (catalogue − 1) / (drawn ones that are not the
+    target). (Importance sampling of the partition function, Bengio & Senécal 2003; Jean et al.
+    2015, arXiv:1412.2007, with a uniform proposal.)
+
+    Args:
+      hidden: states that are to predict.
+      positives: the targets' rows.
+      targets: their ids.
+      weights: which positions count.
+      negatives: the drawn rows.
+      drawn: their ids.
+      catalogue: rows that could have been drawn, the target among them.
+    """
+    logits = jnp.einsum("blw,nw->bln", hidden, negatives, preferred_element_type=jnp.float32)
+    other = drawn != targets[..., None]
+    stands_for = (catalogue - 1) / jnp.maximum(other.sum(-1, keepdims=True), 1)
+    logits = jnp.where(other, logits + jnp.log(stands_for), -jnp.inf)
+    own = jnp.einsum("blw,blw->bl", hidden, positives, preferred_element_type=jnp.float32)
+    every = jnp.concatenate([own[..., None], logits], axis=-1)
+    terms = jnp.where(weights, jax.nn.logsumexp(every, axis=-1) - own, 0.0)
+    return terms.sum() / jnp.maximum(weights.sum(), 1)

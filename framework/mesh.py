@@ -1,32 +1,24 @@
-"""Devices: what the hardware can do, the mesh it is laid out in, and where each array lies.
-
-Models know nothing of the mesh. One table of parameter-path patterns says along which axis an
-array is split; a path that no pattern matches, or a dimension that does not divide, is an error.
-"""
+"""Devices: what the hardware can do, and the mesh it is laid out in."""
 
 import dataclasses
-import re
+import math
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import mesh_utils
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from framework import config
-from framework.error import ConfigError, check
+from framework.error import check
 
-AXES = ("data", "fsdp")
-BATCH = PartitionSpec(AXES)
-
-RULES: tuple[tuple[str, tuple[str | None, ...]], ...] = (
-    (r"(.*/)?position/embedding", (None, "fsdp")),
-    (r"(.*/)?embedding", ("fsdp", None)),
-    (r"(.*/)?kernel", ("fsdp", None)),
-    (r"(.*/)?(bias|scale)", (None,)),
-)
-"""Pattern of the whole parameter path → mesh axis of each dimension; the first match counts."""
+AXES = ("slice", "data", "fsdp", "tensor")
+"""The mesh's axes, slowest network first."""
+BATCH = PartitionSpec(("slice", "data", "fsdp"))
+"""How the first dimension of a batch is split."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,83 +64,85 @@ def peak_flops(device: Any) -> float:
     return max(rates) / (jax.device_count() if device.platform == "cpu" else 1)
 
 
-def build(mesh: config.Mesh, devices: list[Any] | None = None) -> jax.sharding.Mesh:
-    """The devices as a (data, fsdp) mesh. Raises ConfigError where there are too few."""
-    devices = jax.devices() if devices is None else devices
+def shape(mesh: config.Mesh, devices: int, slices: int = 1) -> dict[str, int]:
+    """Devices along each axis, for a number of devices in so many slices.
+
+    Raises ConfigError where they don't fit.
+    """
+    count = slices if mesh.slice == -1 else mesh.slice
     check(
-        mesh.fsdp <= len(devices),
-        f"mesh.fsdp asks for {mesh.fsdp} devices; there are {len(devices)}",
+        slices in (1, count),
+        f"mesh.slice is {count}; the devices are in {slices} slices: give that, or −1",
+    )
+    fixed = count * mesh.fsdp * mesh.tensor
+    wanted = fixed * max(mesh.data, 1)
+    parts = f"mesh.slice × data × fsdp × tensor = {count} × {{}} × {mesh.fsdp} × {mesh.tensor}"
+    check(
+        wanted <= devices,
+        f"{parts.format(max(mesh.data, 1))} asks for {wanted} devices; there are {devices}",
     )
     check(
-        mesh.data != -1 or len(devices) % mesh.fsdp == 0,
-        f"mesh.fsdp = {mesh.fsdp} does not divide the {len(devices)} devices;"
-        " give a divisor, or set mesh.data too",
+        mesh.data != -1 or devices % fixed == 0,
+        f"{parts.format('data')} does not divide the {devices} devices;"
+        " give divisors, or set mesh.data too",
     )
-    data = len(devices) // mesh.fsdp if mesh.data == -1 else mesh.data
-    wanted = data * mesh.fsdp
-    check(
-        wanted <= len(devices),
-        f"mesh.data × mesh.fsdp = {data} × {mesh.fsdp} asks for {wanted} devices;"
-        f" there are {len(devices)}",
-    )
-    return jax.make_mesh(
-        (data, mesh.fsdp), AXES, axis_types=(AxisType.Auto,) * 2, devices=devices[:wanted]
-    )
+    data = devices // fixed if mesh.data == -1 else mesh.data
+    return dict(zip(AXES, (count, data, mesh.fsdp, mesh.tensor), strict=True))
 
 
-def check_batch(mesh: jax.sharding.Mesh, batch_size: int, field: str) -> None:
-    """Raises ConfigError unless the devices can share a batch evenly."""
+def build(mesh: config.Mesh, devices: Sequence[Any] | None = None) -> jax.sharding.Mesh:
+    """The devices as a (slice, data, fsdp, tensor) mesh, its fast axes along fast links.
+
+    Args:
+      mesh: how many devices lie along which axis.
+      devices: all that JAX sees, or those of an ahead-of-time topology.
+
+    Raises ConfigError where there are too few.
+    """
+    devices = jax.devices() if devices is None else list(devices)
+    slices = len({getattr(device, "slice_index", 0) for device in devices})
+    sizes = shape(mesh, len(devices), slices)
+    wanted = math.prod(sizes.values())
+    inner = (1, *tuple(sizes.values())[1:])
+    if slices > 1:
+        check(
+            wanted == len(devices),
+            f"the mesh {sizes} leaves devices of {slices} slices out; set mesh.data to −1",
+        )
+        grid = mesh_utils.create_hybrid_device_mesh(
+            inner, (slices, 1, 1, 1), devices, allow_split_physical_axes=True
+        )
+    elif wanted == len(devices):
+        layout = (sizes["slice"], *inner[1:])
+        grid = mesh_utils.create_device_mesh(layout, devices, allow_split_physical_axes=True)
+    else:
+        grid = np.array(devices[:wanted]).reshape(tuple(sizes.values()))
+    return jax.sharding.Mesh(grid, AXES, axis_types=(AxisType.Auto,) * len(AXES))
+
+
+def batch_parts(mesh: jax.sharding.Mesh) -> int:
+    """Parts that a batch is split into: devices, less those along `tensor`."""
+    return mesh.size // mesh.shape["tensor"]
+
+
+def check_batch(
+    mesh: jax.sharding.Mesh, batch_size: int, accumulate: int, field: str = "trainer.batch_size"
+) -> None:
+    """Raises ConfigError unless the devices can share each part of a batch evenly."""
+    multiple = batch_parts(mesh) * accumulate
     check(
-        batch_size % mesh.size == 0,
-        f"{field} = {batch_size} does not divide among the {mesh.size} devices of the mesh"
-        f" {dict(mesh.shape)}; give a multiple of {mesh.size}",
+        batch_size % multiple == 0,
+        f"{field} = {batch_size} does not divide among the {batch_parts(mesh)} devices that share"
+        f" a batch in the mesh {dict(mesh.shape)}, {accumulate} part(s) each; give a multiple of"
+        f" {multiple}",
     )
 
 
 def batch_sharding(mesh: jax.sharding.Mesh) -> NamedSharding:
-    """The first dimension split over all devices."""
+    """The first dimension split over all devices but those along `tensor`."""
     return NamedSharding(mesh, BATCH)
 
 
 def replicated(mesh: jax.sharding.Mesh) -> NamedSharding:
     """The same on every device."""
     return NamedSharding(mesh, PartitionSpec())
-
-
-def spec(path: str, shape: tuple[int, ...], mesh: jax.sharding.Mesh) -> PartitionSpec:
-    """The PartitionSpec of one parameter, by RULES. Raises ConfigError that shows the table."""
-    for pattern, axes in RULES:
-        if not re.fullmatch(pattern, path):
-            continue
-        if len(axes) != len(shape):
-            raise ConfigErrorWithTable(f"{path} {shape} has not the dimensions of its rule {axes}")
-        for size, axis in zip(shape, axes, strict=True):
-            if axis and size % mesh.shape[axis]:
-                raise ConfigErrorWithTable(
-                    f"{path} {shape}: mesh.{axis} = {mesh.shape[axis]} does not divide {size}"
-                )
-        return PartitionSpec(*axes)
-    raise ConfigErrorWithTable(f"no sharding rule matches the parameter {path} {shape}")
-
-
-class ConfigErrorWithTable(ConfigError):
-    """A ConfigError that ends with the table of rules."""
-
-    def __init__(self, message: str):
-        table = "\n".join(f"  {pattern:30} → {axes}" for pattern, axes in RULES)
-        super().__init__(f"{message}; the rules are\n{table}")
-
-
-def shardings(tree: Any, mesh: jax.sharding.Mesh) -> Any:
-    """A sharding for each array of a training state.
-
-    Arrays that lie under a parameter's path (the parameters, and the optimizer's moments of them)
-    follow the rules; all else is replicated. `tree` holds arrays or their shapes.
-    """
-
-    def place(path: tuple[Any, ...], leaf: Any) -> NamedSharding:
-        if leaf.ndim == 0:
-            return replicated(mesh)
-        return NamedSharding(mesh, spec(str(path[-1].key), leaf.shape, mesh))
-
-    return jax.tree_util.tree_map_with_path(place, tree)

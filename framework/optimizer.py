@@ -1,6 +1,7 @@
 """Optimizers: optax chains, each built by the dataclass that stands in the config."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import optax
@@ -11,7 +12,7 @@ from framework.error import check
 
 @dataclasses.dataclass(frozen=True)
 class AdamW(Optimizer):
-    """AdamW (Loshchilov & Hutter, 2019) with linear warm-up, cosine decay and clipping."""
+    """AdamW (Loshchilov & Hutter, 2019) with linear warm-up and cosine decay."""
 
     learning_rate: float = 1e-3
     """Peak learning rate."""
@@ -25,34 +26,28 @@ class AdamW(Optimizer):
     """Decay of the mean of gradients."""
     beta2: float = 0.98
     """Decay of the mean of squared gradients."""
-    clip_norm: float = 1.0
-    """Largest global norm of a gradient."""
 
     def __post_init__(self):
         check(self.learning_rate > 0, f"optimizer.learning_rate is {self.learning_rate}")
         check(self.warmup_steps >= 0, f"optimizer.warmup_steps is {self.warmup_steps}")
-        check(self.clip_norm > 0, f"optimizer.clip_norm is {self.clip_norm}; give more than 0")
 
-    def schedule(self, steps: int) -> optax.Schedule:
-        """Learning rate by step, for a run of `steps`."""
+    def decay(self, step: Any, steps: int) -> Any:
+        """The learning rate of a step, as a fraction of its peak in a run of `steps`."""
         warmup = min(self.warmup_steps, steps // 2)
         return optax.warmup_cosine_decay_schedule(
-            init_value=self.learning_rate / max(warmup, 1),
-            peak_value=self.learning_rate,
+            init_value=1 / max(warmup, 1),
+            peak_value=1.0,
             warmup_steps=warmup,
             decay_steps=steps,
-            end_value=self.learning_rate * self.final_fraction,
-        )
+            end_value=self.final_fraction,
+        )(step)
 
     def build(self, steps: int) -> optax.GradientTransformation:
         """The optax transformation for a run of `steps`."""
-        return optax.chain(
-            optax.clip_by_global_norm(self.clip_norm),
-            optax.adamw(
-                self.schedule(steps),
-                b1=self.beta1,
-                b2=self.beta2,
-                weight_decay=self.weight_decay,
-                mask=lambda parameters: jax.tree.map(lambda leaf: leaf.ndim > 1, parameters),
-            ),
+        return optax.adamw(
+            lambda step: self.learning_rate * self.decay(step, steps),
+            b1=self.beta1,
+            b2=self.beta2,
+            weight_decay=self.weight_decay,
+            mask=lambda parameters: jax.tree.map(lambda leaf: leaf.ndim > 1, parameters),
         )

@@ -6,8 +6,9 @@ as a list. NNX modules exist only while a function is traced. A module holds par
 else; randomness comes in as an argument.
 """
 
+import dataclasses
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from flax import nnx
 from jaxtyping import Array, Float, Int
@@ -16,6 +17,29 @@ from framework.schema import Schema
 
 Parameters = dict[str, Array]
 Batch = Mapping[str, Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class Lookup:
+    """Rows of a parameter that a training step reads, by id.
+
+    Attributes:
+      path: of the parameter, [rows, width].
+      ids: i32, [batch, …]; [count] where `shared`. PADDING reads zeros of a sparse table, and is
+        never trained there.
+      shared: the ids are those of the whole batch, not of one example each.
+    """
+
+    path: str
+    ids: Int[Array, "..."]
+    shared: bool = False
+
+
+class Rows(NamedTuple):
+    """What a Lookup found: values [*ids.shape, width], for ids."""
+
+    values: Float[Array, "... width"]
+    ids: Int[Array, "..."]
 
 
 class Task(Protocol):
@@ -29,10 +53,25 @@ class Task(Protocol):
         """Columns of a training batch; for ragged ones the number of latest values to read."""
         ...
 
+    def tables(self, schema: Schema) -> dict[str, Any]:
+        """Parameters, by path, that are kept as sparse tables (framework/embedding.py).
+
+        While it trains, the module's own parameter of that path is empty, [0, width].
+        """
+        ...
+
+    def lookups(self, schema: Schema, batch: Batch, key: Array) -> dict[str, Lookup]:
+        """The rows that `loss` wants of a batch, by name; `key` is for drawing some."""
+        ...
+
     def loss(
-        self, module: nnx.Module, batch: Batch, rngs: nnx.Rngs
-    ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
-        """Mean loss (nats) of a training batch, and metrics to log."""
+        self, module: nnx.Module, batch: Batch, rows: Mapping[str, Rows], rngs: nnx.Rngs
+    ) -> tuple[Float[Array, ""], Float[Array, ""], dict[str, Float[Array, ""]]]:
+        """Mean loss (nats) of a training batch, its weight, and metrics to log.
+
+        The weight is what the mean was divided by, say the number of positions: batches are joined
+        in proportion to it. `rows` holds what `lookups` asked for.
+        """
         ...
 
     def scores(

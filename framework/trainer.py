@@ -57,7 +57,6 @@ def train(
         return Outcome(target, options.steps, finished=True)
 
     devices = mesh.build(experiment.mesh)
-    mesh.check_batch(devices, batch_size, "trainer.batch_size")
     program = step.build(experiment, dataset.schema, devices)
     batches = input.TrainBatches(
         dataset,
@@ -97,7 +96,7 @@ def train(
                 last, judged = done == options.steps, None
                 if last or done % options.evaluate_every == 0:
                     telemetry.flush()
-                    judged = validate(state["parameters"])
+                    judged = validate(step.scored_parameters(state))
                     telemetry.record(done, {f"validation/{k}": v for k, v in judged.items()})
                 if last or judged or stop.is_set() or done % options.checkpoint_every == 0:
                     telemetry.flush()

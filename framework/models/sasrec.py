@@ -3,22 +3,28 @@
 A causal transformer reads a user's items, oldest first, and at each position predicts the next one.
 Here with pre-norm blocks and full softmax cross-entropy over the catalogue (Klenitskiy & Vasilev,
 2023, arXiv:2309.07602), input and output embeddings shared. Histories are padded at the end, so the
-causal mask hides the padding and position p is the p-th item that is read.
+causal mask hides the padding and position p is the p-th item that is read. With `negatives`, the
+softmax is estimated from a few items drawn for each batch, which is what large catalogues need.
 """
 
 import dataclasses
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Bool, Float, Int
 
 from framework import losses
 from framework.config import Model
 from framework.error import check
+from framework.gradient import BLOCK
 from framework.schema import FIRST_VALUE, PADDING, Schema
-from framework.task import Batch
+from framework.task import Batch, Lookup, Rows
 
+ITEM = "item/embedding"
+"""Path of the item table."""
 ROW_MULTIPLE = 128
 """Rows of the item table are rounded up to this, so that they divide among devices."""
 
@@ -39,6 +45,9 @@ class SasRec(Model):
     """Latest items that are read."""
     dropout: float = 0.1
     """Dropout rate after the embedding, the attention and the feed-forward layer."""
+    negatives: int | None = None
+    """Items drawn for each batch, uniformly, that stand for the whole catalogue in the softmax;
+    None: all items, exactly."""
 
     def __post_init__(self):
         for field in ("width", "blocks", "heads", "feed_forward", "max_length"):
@@ -47,6 +56,10 @@ class SasRec(Model):
         check(
             self.width % self.heads == 0,
             f"model.heads is {self.heads}, which does not divide model.width = {self.width}",
+        )
+        check(
+            self.negatives is None or self.negatives >= 1,
+            f"model.negatives is {self.negatives}; give 1 or more, or None",
         )
         check(
             0 <= self.dropout < 1, f"model.dropout is {self.dropout}; give a rate from 0 to below 1"
@@ -60,20 +73,38 @@ class SasRec(Model):
         """One item more than is read, as each is the target of the one before it."""
         return {"item": min(self.max_length, schema["item"].max_length - 1) + 1}
 
+    def lookups(self, schema: Schema, batch: Batch, key: Array) -> dict[str, Lookup]:
+        """The embeddings of the items, and of those that are drawn."""
+        wanted = {"item": Lookup(ITEM, batch["item"])}
+        if self.negatives:
+            shape = (self.negatives,)
+            drawn = jax.random.randint(key, shape, FIRST_VALUE, schema["item"].size)
+            wanted["negatives"] = Lookup(ITEM, drawn, shared=True)
+        return wanted
+
     def loss(
-        self, module: "Transformer", batch: Batch, rngs: nnx.Rngs
-    ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
+        self, module: "Transformer", batch: Batch, rows: Mapping[str, Rows], rngs: nnx.Rngs
+    ) -> tuple[Float[Array, ""], Float[Array, ""], dict[str, Float[Array, ""]]]:
         """Cross-entropy of the next item at each position that has one and knows it."""
         read, targets = batch["item"][:, :-1], batch["item"][:, 1:]
-        loss = losses.linear_softmax_cross_entropy(
-            module(read, rngs),
-            module.item.embedding[...],
-            targets,
-            targets >= FIRST_VALUE,
-            FIRST_VALUE,
-            module.items,
-        )
-        return jnp.asarray(loss), {"filled_positions": (read != PADDING).mean()}
+        embedded, valid = rows["item"].values, targets >= FIRST_VALUE
+        hidden = module(embedded[:, :-1], rngs)
+        if self.negatives:
+            loss = losses.sampled_softmax_cross_entropy(
+                hidden,
+                embedded[:, 1:],
+                targets,
+                valid,
+                rows["negatives"].values,
+                rows["negatives"].ids,
+                module.items - FIRST_VALUE,
+            )
+        else:
+            loss = losses.linear_softmax_cross_entropy(
+                hidden, module.item.embedding[...], targets, valid, FIRST_VALUE, module.items
+            )
+        weight = valid.sum().astype(jnp.float32)
+        return jnp.asarray(loss), weight, {"filled_positions": (read != PADDING).mean()}
 
     def scores(
         self, module: "Transformer", history: Int[Array, "batch length"]
@@ -83,7 +114,8 @@ class SasRec(Model):
         window = min(self.max_length, history.shape[1])
         start = jnp.maximum(count - window, 0)
         at = start[:, None] + jnp.arange(window)
-        hidden = module(jnp.take_along_axis(history, at, axis=1))
+        item = jnp.take_along_axis(history, at, axis=1)
+        hidden = module(module.item.embedding[item])
         last = jnp.maximum(jnp.minimum(count, window) - 1, 0)
         return module.logits(jnp.take_along_axis(hidden, last[:, None, None], axis=1)[:, 0])
 
@@ -102,15 +134,14 @@ class Transformer(nnx.Module):
         self.norm = nnx.LayerNorm(config.width, rngs=rngs)
 
     def __call__(
-        self, item: Int[Array, "batch length"], rngs: nnx.Rngs | None = None
+        self, item: Float[Array, "batch length width"], rngs: nnx.Rngs | None = None
     ) -> Float[Array, "batch length width"]:
-        """Hidden states; with `rngs`, dropout is on."""
+        """Hidden states from the items' embeddings; with `rngs`, dropout is on."""
         length = item.shape[1]
-        x = self.item.embedding[item] + self.position.embedding[:length]
-        x = drop(self.dropout, x, rngs)
+        x = drop(self.dropout, item + self.position.embedding[:length], rngs)
         causal = jnp.tril(jnp.ones((length, length), bool))
         for block in self.blocks:
-            x = block(x, causal, rngs)
+            x = checkpoint_name(block(x, causal, rngs), BLOCK)
         return self.norm(x)
 
     def logits(self, hidden: Float[Array, "*batch width"]) -> Float[Array, "*batch rows"]:
@@ -155,11 +186,13 @@ class Block(nnx.Module):
 def attend(
     qkv: Float[Array, "batch length qkv_width"], causal: Bool[Array, "length length"], heads: int
 ) -> Float[Array, "batch length width"]:
-    """Multi-head softmax attention; scores and softmax in f32."""
+    """Multi-head softmax attention; scores and softmax in f32.
+
+    A head's query, key and value lie beside each other, so that heads split along mesh.tensor.
+    """
     batch, length, _ = qkv.shape
-    query, key, value = (
-        part.reshape(batch, length, heads, -1).swapaxes(1, 2) for part in jnp.split(qkv, 3, axis=-1)
-    )
+    parts = jnp.moveaxis(qkv.reshape(batch, length, heads, 3, -1), 3, 0)
+    query, key, value = (part.swapaxes(1, 2) for part in parts)
     scores = jnp.einsum("bhqd,bhkd->bhqk", query, key, preferred_element_type=jnp.float32)
     scores = jnp.where(causal, scores * query.shape[-1] ** -0.5, -jnp.inf)
     weights = jax.nn.softmax(scores, axis=-1).astype(value.dtype)

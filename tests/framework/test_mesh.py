@@ -1,66 +1,64 @@
-import re
-from typing import ClassVar
-
 import jax
+import numpy as np
 import pytest
 
 from framework import config, mesh
 from framework.error import ConfigError
 
 
-class Eight:
-    """A stand-in with the shape of a mesh of eight devices: rules only look at its axes."""
-
-    shape: ClassVar = {"data": 2, "fsdp": 4}
-    size = 8
-
-
-def test_rules_place_each_kind_of_parameter():
-    place = {
-        "item/embedding": (128, 16),
-        "position/embedding": (50, 16),
-        "blocks/0/qkv/kernel": (16, 48),
-        "blocks/0/qkv/bias": (48,),
-        "norm/scale": (16,),
+def test_axes_take_what_they_are_given_and_data_takes_the_rest():
+    assert mesh.shape(config.Mesh(fsdp=4), 16) == {"slice": 1, "data": 4, "fsdp": 4, "tensor": 1}
+    assert mesh.shape(config.Mesh(fsdp=4, tensor=2), 32, slices=2) == {
+        "slice": 2,
+        "data": 2,
+        "fsdp": 4,
+        "tensor": 2,
     }
-    specs = {path: tuple(mesh.spec(path, shape, Eight())) for path, shape in place.items()}
-    assert specs == {
-        "item/embedding": ("fsdp", None),
-        "position/embedding": (None, "fsdp"),
-        "blocks/0/qkv/kernel": ("fsdp", None),
-        "blocks/0/qkv/bias": (None,),
-        "norm/scale": (None,),
-    }
+    assert mesh.shape(config.Mesh(data=2, slice=2), 8)["slice"] == 2, "for trying slices out"
 
 
 @pytest.mark.parametrize(
-    ("path", "shape", "message"),
+    ("options", "devices", "slices", "message"),
     [
-        ("item/gate", (4,), "no sharding rule matches the parameter item/gate"),
-        ("item/embedding", (130, 16), "mesh.fsdp = 4 does not divide 130"),
-        ("a/kernel", (4, 4, 4), "has not the dimensions of its rule"),
+        ({"data": 9}, 8, 1, r"= 1 × 9 × 1 × 1 asks for 9 devices; there are 8"),
+        ({"fsdp": 9}, 8, 1, r"= 1 × 1 × 9 × 1 asks for 9 devices; there are 8"),
+        ({"tensor": 3}, 8, 1, r"= 1 × data × 1 × 3 does not divide the 8 devices"),
+        ({"slice": 3}, 8, 2, r"mesh\.slice is 3; the devices are in 2 slices"),
     ],
 )
-def test_what_the_table_does_not_cover_is_an_error_that_shows_it(path, shape, message):
-    with pytest.raises(ConfigError, match=re.escape(message)) as caught:
-        mesh.spec(path, shape, Eight())
-    assert all(pattern in str(caught.value) for pattern, _ in mesh.RULES)
+def test_a_mesh_that_the_devices_cannot_make_is_an_error(options, devices, slices, message):
+    with pytest.raises(ConfigError, match=message):
+        mesh.shape(config.Mesh(**options), devices, slices)
 
 
-def test_more_devices_than_there_are_is_an_error():
-    count = jax.device_count()
-    with pytest.raises(ConfigError, match=f"asks for {count + 1} devices; there are {count}"):
-        mesh.build(config.Mesh(data=count + 1))
-    with pytest.raises(ConfigError, match=f"mesh.fsdp asks for {count + 1} devices"):
-        mesh.build(config.Mesh(fsdp=count + 1))
+class Device:
+    """As much of a device as the layout of a mesh looks at."""
+
+    platform, device_kind = "gpu", "none"
+
+    def __init__(self, id: int, slice_index: int):
+        self.id, self.slice_index, self.process_index = id, slice_index, id
+
+    def __repr__(self):
+        return f"{self.slice_index}:{self.id}"
 
 
-def test_a_mesh_that_does_not_divide_is_an_error():
-    three = [jax.devices()[0]] * 3
-    with pytest.raises(ConfigError, match=r"mesh\.fsdp = 2 does not divide the 3 devices"):
-        mesh.build(config.Mesh(fsdp=2), three)
-    with pytest.raises(ConfigError, match=r"trainer\.batch_size = 12 does not divide among the 8"):
-        mesh.check_batch(Eight(), 12, "trainer.batch_size")
+def test_slices_lie_along_the_first_axis():
+    devices = [Device(id, slice_index) for id in range(4) for slice_index in (1, 0)]
+    built = mesh.build(config.Mesh(fsdp=2, tensor=2), devices)
+    assert dict(built.shape) == {"slice": 2, "data": 1, "fsdp": 2, "tensor": 2}
+    found = np.vectorize(lambda device: device.slice_index)(built.devices)
+    assert (found == np.array([0, 1])[:, None, None, None]).all()
+    with pytest.raises(ConfigError, match="leaves devices of 2 slices out"):
+        mesh.build(config.Mesh(data=1, fsdp=2), devices)
+
+
+def test_a_batch_must_divide_among_the_devices_that_share_it():
+    grid = np.array([jax.devices()[0]] * 8).reshape(1, 2, 2, 2)
+    eight = jax.sharding.Mesh(grid, mesh.AXES)
+    mesh.check_batch(eight, 12, 3)
+    with pytest.raises(ConfigError, match=r"trainer\.batch_size = 12 does not divide among the 4"):
+        mesh.check_batch(eight, 12, 2)
 
 
 def test_peak_of_this_machine_is_plausible():

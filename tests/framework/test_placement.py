@@ -23,7 +23,7 @@ from framework.placement import Placement
 devices = np.array(jax.devices())
 if reverse == "woven":  # devices of the processes in turn, as a torus may lay them out
     devices = devices.reshape(int(processes), -1).T.ravel()
-grid = jax.sharding.Mesh(devices.reshape(-1, 1), mesh.AXES)
+grid = jax.sharding.Mesh(devices.reshape(1, -1, 1, 1), mesh.AXES)
 place = Placement(mesh.batch_sharding(grid), 24)
 batches = input.TrainBatches(
     input.Dataset.open(dataset), {"user": 1, "item": 6},

@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -41,15 +43,15 @@ def numpy_hidden(parameters, item):
     x = p["item/embedding"][item] + p["position/embedding"][: len(item)]
     for block in range(MODEL.blocks):
         name = f"blocks/{block}"
-        q, k, v = np.split(linear(norm(x, f"{name}/attention_norm"), f"{name}/qkv"), 3, axis=-1)
+        qkv = linear(norm(x, f"{name}/attention_norm"), f"{name}/qkv")
         heads = []
-        for h in range(MODEL.heads):
-            part = slice(h * 4, (h + 1) * 4)
+        for head in np.split(qkv, MODEL.heads, axis=-1):
+            q, k, v = np.split(head, 3, axis=-1)
             attended = np.zeros((len(item), 4))
             for t in range(len(item)):
-                scores = q[t, part] @ k[: t + 1, part].T / np.sqrt(4)
+                scores = q[t] @ k[: t + 1].T / np.sqrt(4)
                 weights = np.exp(scores - scores.max())
-                attended[t] = weights / weights.sum() @ v[: t + 1, part]
+                attended[t] = weights / weights.sum() @ v[: t + 1]
             heads.append(attended)
         x = x + linear(np.concatenate(heads, -1), f"{name}/out")
         x = x + linear(
@@ -73,35 +75,65 @@ def test_scores_match_an_independent_computation(built, dataset):
         assert np.isneginf(np.asarray(scores[row, items:])).all()
 
 
+BATCH = np.array([[5, 9, 3, 8, 0, 0, 0], [6, 1, 7, 2, 9, 4, 3]], np.int32)
+
+
+def judged(model, built, dataset):
+    """Loss, weight and metrics of BATCH, and the ids that were drawn for it."""
+    batch = {"item": jnp.asarray(BATCH)}
+    lookups = model.lookups(dataset.schema, batch, jax.random.key(1))
+    rows = {
+        name: task.Rows(built[1][each.path][each.ids], each.ids) for name, each in lookups.items()
+    }
+    module = task.merge(task.structure(model, dataset.schema), built[1])
+    drawn = lookups["negatives"].ids if model.negatives else None
+    return *model.loss(module, batch, rows, nnx.Rngs(0)), drawn
+
+
 def test_loss_matches_an_independent_computation(built, dataset):
-    graph, parameters = built
-    batch = np.array([[5, 9, 3, 8, 0, 0, 0], [6, 1, 7, 2, 9, 4, 3]], np.int32)
-    module = task.merge(graph, parameters)
-    still = SasRec(**{**vars(MODEL), "dropout": 0.0})
-    loss, metrics = still.loss(
-        task.merge(task.structure(still, dataset.schema), parameters),
-        {"item": jnp.asarray(batch)},
-        nnx.Rngs(0),
-    )
+    _, parameters = built
+    still = dataclasses.replace(MODEL, dropout=0.0)
+    loss, weight, metrics, _ = judged(still, built, dataset)
     items, terms = dataset.schema["item"].size, []
-    for row in batch:
+    for row in BATCH:
         logits = numpy_hidden(parameters, row[:-1])[:, 2:items]
         for position, target in enumerate(row[1:]):
             if target >= 2:  # neither padding nor out of vocabulary
                 shifted = logits[position] - logits[position].max()
                 terms.append(np.log(np.exp(shifted).sum()) - shifted[target - 2])
-    assert len(terms) == 3 + 5
+    assert len(terms) == weight == 3 + 5
     np.testing.assert_allclose(loss, np.mean(terms), rtol=1e-5)
     np.testing.assert_allclose(metrics["filled_positions"], 10 / 12)
-    dropped, _ = MODEL.loss(module, {"item": jnp.asarray(batch)}, nnx.Rngs(0))
+    dropped = judged(MODEL, built, dataset)[0]
     assert abs(float(dropped) - float(loss)) > 1e-3, "dropout changes the loss"
+
+
+def test_the_sampled_loss_matches_an_independent_computation(built, dataset):
+    _, parameters = built
+    sampled = dataclasses.replace(MODEL, dropout=0.0, negatives=7)
+    loss, weight, _, drawn = judged(sampled, built, dataset)
+    assert len(drawn) == 7
+    assert drawn.min() >= 2
+    assert drawn.max() < dataset.schema["item"].size
+    terms = []
+    for row in BATCH:
+        logits = numpy_hidden(parameters, row[:-1])
+        for position, target in enumerate(row[1:]):
+            if target >= 2:
+                other = [item for item in np.asarray(drawn) if item != target]
+                each = (dataset.schema["item"].size - 2 - 1) / len(other)
+                own, theirs = logits[position, target], logits[position, other]
+                terms.append(np.log(np.exp(own) + each * np.exp(theirs).sum()) - own)
+    assert weight == len(terms)
+    np.testing.assert_allclose(loss, np.mean(terms), rtol=1e-5)
 
 
 def test_later_items_and_padding_do_not_reach_earlier_positions(built):
     graph, parameters = built
     module = task.merge(graph, parameters)
-    short = module(jnp.array([[5, 9, 3, 0, 0, 0]]))
-    long = module(jnp.array([[5, 9, 3, 8, 7, 2]]))
+    embed = module.item.embedding
+    short = module(embed[jnp.array([[5, 9, 3, 0, 0, 0]])])
+    long = module(embed[jnp.array([[5, 9, 3, 8, 7, 2]])])
     np.testing.assert_array_equal(short[:, :3], long[:, :3])
     assert not np.allclose(short[:, 3:], long[:, 3:])
 
@@ -117,3 +149,5 @@ def test_impossible_shapes_name_their_field():
         SasRec(width=8, heads=3)
     with pytest.raises(ConfigError, match=r"model\.dropout is 1\.0"):
         SasRec(dropout=1.0)
+    with pytest.raises(ConfigError, match=r"model\.negatives is 0"):
+        SasRec(negatives=0)

@@ -1,0 +1,92 @@
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import PartitionSpec
+
+from framework import sharding
+from framework.error import ConfigError
+
+EIGHT = {"slice": 1, "data": 1, "fsdp": 4, "tensor": 2}
+
+
+def test_rules_place_each_kind_of_parameter():
+    place = {
+        "item/embedding": (128, 16),
+        "position/embedding": (50, 16),
+        "blocks/0/qkv/kernel": (16, 48),
+        "blocks/0/qkv/bias": (48,),
+        "blocks/0/down/kernel": (32, 16),
+        "blocks/0/down/bias": (16,),
+        "head/kernel": (16, 3),
+        "norm/scale": (16,),
+    }
+    specs = {path: tuple(sharding.spec(path, shape, EIGHT)) for path, shape in place.items()}
+    assert specs == {
+        "item/embedding": ("tensor", "fsdp"),
+        "position/embedding": (None, "fsdp"),
+        "blocks/0/qkv/kernel": ("fsdp", "tensor"),
+        "blocks/0/qkv/bias": ("tensor",),
+        "blocks/0/down/kernel": ("tensor", "fsdp"),
+        "blocks/0/down/bias": (None,),
+        "head/kernel": ("fsdp", None),
+        "norm/scale": (None,),
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "shape", "message"),
+    [
+        ("item/gate", (4,), "no sharding rule matches the parameter item/gate"),
+        ("item/embedding", (128, 18), "mesh.fsdp = 4 does not divide 18"),
+        ("item/embedding", (129, 16), "mesh.tensor = 2 does not divide 129"),
+        ("a/kernel", (4, 4, 4), "has not the dimensions of its rule"),
+    ],
+)
+def test_what_the_table_does_not_cover_is_an_error_that_shows_it(path, shape, message):
+    with pytest.raises(ConfigError, match=re.escape(message)) as caught:
+        sharding.spec(path, shape, EIGHT)
+    assert all(pattern in str(caught.value) for pattern, _ in sharding.RULES)
+
+
+def some_state():
+    kernel = jax.ShapeDtypeStruct((16, 48), jnp.float32)
+    return {
+        "step": jax.ShapeDtypeStruct((), jnp.int32),
+        "parameters": {"blocks/0/qkv/kernel": kernel},
+        "optimizer": (
+            {"count": jax.ShapeDtypeStruct((), jnp.int32)},
+            {"blocks/0/qkv/kernel": kernel},
+        ),
+        "tables": {"item/embedding": {"rows": jax.ShapeDtypeStruct((32, 8, 4), jnp.float32)}},
+    }
+
+
+def test_moments_lie_as_their_parameter_and_tables_over_all_devices():
+    specs = sharding.specs(some_state(), EIGHT)
+    assert specs["optimizer"][1]["blocks/0/qkv/kernel"] == PartitionSpec("fsdp", "tensor")
+    assert specs["step"] == PartitionSpec()
+    assert specs["tables"]["item/embedding"]["rows"] == PartitionSpec(tuple(EIGHT))
+    with pytest.raises(ConfigError, match=r"has 32 shards, which do not divide among the 24"):
+        sharding.specs(some_state(), EIGHT | {"data": 3})
+
+
+def test_the_description_counts_what_lies_on_one_device():
+    rows = list(sharding.describe(some_state(), EIGHT))
+    assert (
+        "parameters.blocks/0/qkv/kernel",
+        "float32[16, 48]",
+        "fsdp, tensor",
+        16 * 48 * 4 // 8,
+    ) in rows
+    assert (
+        "tables.item/embedding.rows",
+        "float32[32, 8, 4]",
+        "slice·data·fsdp·tensor",
+        512,
+    ) in rows
+    assert ("step", "int32[]", "replicated", 4) in rows
+    total = sum(np.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(some_state()))
+    assert sum(row[-1] for row in rows) == (total - 8) / 8 + 8

@@ -1,0 +1,142 @@
+"""The step's switches, and that no layout of the devices changes what it computes."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from framework import config, mesh, step
+from framework.error import ConfigError
+from framework.input import TrainBatches, read_ahead
+from tests.framework.experiments import walks
+
+ROOT = pathlib.Path(__file__).parent.parent.parent
+CASES = {
+    "one": {"mesh": {"data": 1}},
+    "data": {"mesh": {"data": 8}},
+    "fsdp": {"mesh": {"fsdp": 8}},
+    "tensor": {"mesh": {"data": 4, "tensor": 2}},
+    "data, fsdp, tensor": {"mesh": {"fsdp": 2, "tensor": 2}},
+    "slice, fsdp, tensor": {"mesh": {"slice": 2, "fsdp": 2, "tensor": 2}},
+    "in parts": {"mesh": {"fsdp": 2, "tensor": 2}, "trainer": {"accumulate": 2}},
+    "blocks": {"mesh": {"fsdp": 4}, "trainer": {"remat": "blocks"}},
+    "products": {"mesh": {"fsdp": 4}, "trainer": {"remat": "products"}},
+}
+
+
+@pytest.fixture(scope="module")
+def losses(dataset):
+    """{case: losses of 20 steps}, f32, on 8 forced devices."""
+    sampled = {
+        f"sampled {name}": CASES[name] | {"model": {"negatives": 16}}
+        for name in ("one", "in parts")
+    }
+    result = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "tests.framework.meshes",
+            str(dataset.directory),
+            json.dumps(CASES | sampled),
+        ],
+        cwd=ROOT,
+        env=os.environ
+        | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert "rematerialization" not in result.stderr, "the partitioner replicated an array"
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case != "one"])
+def test_every_mixture_of_axes_gives_the_losses_of_one_device(losses, case):
+    assert len(losses["one"]) == 20
+    assert losses["one"][-1] < 0.85 * losses["one"][0]
+    np.testing.assert_allclose(losses[case], losses["one"], atol=1e-5, rtol=0)
+
+
+def test_sampled_negatives_are_those_of_the_whole_batch(losses):
+    np.testing.assert_allclose(losses["sampled in parts"], losses["sampled one"], atol=1e-5, rtol=0)
+
+
+def built(dataset, **trainer):
+    one = mesh.build(config.Mesh(data=1), jax.devices()[:1])
+    experiment = walks(**trainer)
+    experiment = dataclasses.replace(
+        experiment, model=dataclasses.replace(experiment.model, dropout=0.0)
+    )
+    return step.build(experiment, dataset.schema, one)
+
+
+def stepped(dataset, program, steps=3):
+    """The states before, and after each step, on the host; and the last step's metrics."""
+    batches = TrainBatches(dataset, program.lengths, batch_size=16, steps=steps, seed=0, window=2)
+    state, states, metrics = program.initialize(), [], {}
+    states.append(jax.device_get(state))
+    for batch in read_ahead(batches, 0, place=program.place):
+        state, metrics = program.step(state, batch)
+        states.append(jax.device_get(state))
+    return states, metrics
+
+
+def test_what_is_frozen_stays_and_has_no_moments(dataset):
+    program = built(dataset, freeze=("item/embedding", "blocks/.*"))
+    states, _ = stepped(dataset, program)
+    first, last = states[0]["parameters"], states[-1]["parameters"]
+    for path in first:
+        frozen = path == "item/embedding" or path.startswith("blocks/")
+        assert np.array_equal(first[path], last[path]) == frozen, path
+    moments = [
+        path[-1].key
+        for path, leaf in jax.tree_util.tree_leaves_with_path(states[0]["optimizer"])
+        if leaf.ndim
+    ]
+    assert set(moments) == {"position/embedding", "norm/bias", "norm/scale"}
+    with pytest.raises(ConfigError, match=r"no parameter's path matches 'item'; there are blocks"):
+        built(dataset, freeze=("item",))
+    with pytest.raises(ConfigError, match="leaves no parameter to train"):
+        built(dataset, freeze=(".*",))
+
+
+def test_the_moving_average_follows_its_formula_and_is_what_is_judged(dataset):
+    states, _ = stepped(dataset, built(dataset, ema=0.5), steps=4)
+    average = states[0]["parameters"]["norm/scale"]
+    for at, state in enumerate(states[1:]):
+        d = min(0.5, (1 + at) / (10 + at))
+        average = average * d + state["parameters"]["norm/scale"] * (1 - d)
+    np.testing.assert_allclose(states[-1]["ema"]["norm/scale"], average, rtol=1e-6)
+    judged = step.scored_parameters(states[-1])
+    np.testing.assert_array_equal(judged["norm/scale"], states[-1]["ema"]["norm/scale"])
+    plain, _ = stepped(dataset, built(dataset), steps=4)
+    np.testing.assert_allclose(
+        plain[-1]["parameters"]["norm/scale"], states[-1]["parameters"]["norm/scale"], rtol=1e-6
+    )
+    assert step.scored_parameters(plain[-1]) == plain[-1]["parameters"]
+
+
+def test_a_gradient_is_clipped_to_its_norm(dataset):
+    from framework import optimizer
+
+    def moved(clip_norm):
+        experiment = walks(clip_norm=clip_norm)
+        # With one step of plain momentum-free Adam the size would not show: look at the moments.
+        one = mesh.build(config.Mesh(data=1), jax.devices()[:1])
+        assert isinstance(experiment.optimizer, optimizer.AdamW)
+        states, metrics = stepped(dataset, step.build(experiment, dataset.schema, one), steps=1)
+        mean = states[-1]["optimizer"][0].mu
+        norm = np.sqrt(sum(float(jnp.sum(each**2)) for each in mean.values()))
+        return norm / 0.1, float(metrics["gradient_norm"])
+
+    free, norm = moved(None)
+    np.testing.assert_allclose(free, norm, rtol=1e-5)
+    clipped, same = moved(norm / 7)
+    np.testing.assert_allclose((clipped, same), (norm / 7, norm), rtol=1e-5)
