@@ -5,6 +5,8 @@ modules and the optimizer nest theirs. Saving is asynchronous; a checkpoint that
 does not count.
 """
 
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -15,6 +17,9 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy as preserva
 
 from framework import codec
 from framework.error import PodwayError
+
+ITEMS = ("state", "position", "experiment")
+"""What a checkpoint consists of."""
 
 
 class CheckpointError(PodwayError, ValueError):
@@ -40,15 +45,26 @@ class Checkpoints:
     Args:
       directory: runs/NAME/RUN/checkpoints.
       experiment: the part of the experiment that shaped the state, as versioned JSON.
-      keep: latest checkpoints to keep, beside the best one.
+      keep: latest checkpoints to keep.
       metric: name of the validation metric of which the largest is best.
+      keep_best: best checkpoints to keep.
+      keep_every: keep those whose step is a multiple of it; None: no others.
     """
 
-    def __init__(self, directory: epath.PathLike, experiment: Any, *, keep: int, metric: str):
+    def __init__(
+        self,
+        directory: epath.PathLike,
+        experiment: Any,
+        *,
+        keep: int,
+        metric: str,
+        keep_best: int = 1,
+        keep_every: int | None = None,
+    ):
         self._directory, self._experiment = _absolute(directory), experiment
         self._manager = ocp.CheckpointManager(
             self._directory,
-            item_handlers=_handlers("state", "position", "experiment"),
+            item_handlers=_handlers(*ITEMS),
             options=ocp.CheckpointManagerOptions(
                 best_fn=lambda metrics: metrics[metric],
                 preservation_policy=preservation.AnyPreservationPolicy(
@@ -56,9 +72,10 @@ class Checkpoints:
                         preservation.LatestN(keep),
                         preservation.BestN(
                             get_metric_fn=lambda metrics: metrics[metric],
-                            n=1,
+                            n=keep_best,
                             keep_checkpoints_without_metrics=False,
                         ),
+                        *([preservation.EveryNSteps(keep_every)] if keep_every else []),
                     ]
                 ),
             ),
@@ -94,16 +111,15 @@ class Checkpoints:
     def restore(self, step: int, like: Any) -> tuple[Any, int]:
         """State and input position; `like` gives shapes, dtypes and shardings.
 
-        Raises CheckpointError where the checkpoint is of another experiment or state.
+        Raises CheckpointError where the checkpoint is of another experiment or state, or damaged.
         """
-        theirs = self._manager.restore(
-            step, args=ocp.args.Composite(experiment=ocp.args.JsonRestore())
-        )["experiment"]
         place = self._directory / str(step)
+        args = ocp.args.Composite(experiment=ocp.args.JsonRestore())
+        theirs = self._read(step, args)["experiment"]
         if found := codec.difference(self._experiment, theirs):
             raise CheckpointError(f"{place} is of another experiment: {found}")
         wanted = flatten(like)
-        stored = self._manager.item_metadata(step)["state"].tree
+        stored = self._stored(step)
         problems = [
             *(f"lacks {path}" for path in sorted(set(wanted) - set(stored))),
             *(f"has {path}, which is unknown here" for path in sorted(set(stored) - set(wanted))),
@@ -115,14 +131,20 @@ class Checkpoints:
         ]
         if problems:
             raise CheckpointError(f"{place} does not fit: it {'; it '.join(problems[:5])}")
-        restored = self._manager.restore(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardRestore(wanted),  # type: ignore[call-arg]
-                position=ocp.args.JsonRestore(),
-            ),
+        args = ocp.args.Composite(
+            state=ocp.args.StandardRestore(wanted),  # type: ignore[call-arg]
+            position=ocp.args.JsonRestore(),
         )
+        restored = self._read(step, args)
         return unflatten(restored["state"], like), restored["position"]["examples"]
+
+    def _read(self, step: int, args: ocp.args.Composite) -> Any:
+        with _damaged(self._directory / str(step)):
+            return self._manager.restore(step, args=args)
+
+    def _stored(self, step: int) -> dict[str, Any]:
+        with _damaged(self._directory / str(step)):
+            return self._manager.item_metadata(step)["state"].tree
 
     def close(self) -> None:
         """Waits for saves under way."""
@@ -144,22 +166,48 @@ def _handlers(*items: str) -> dict[str, Any]:
     }
 
 
-def load_parameters(directory: epath.PathLike, step: int) -> dict[str, np.ndarray]:
-    """The parameters of a checkpoint, path → array, on one device whatever saved them."""
-    with ocp.CheckpointManager(_absolute(directory), item_handlers=_handlers("state")) as manager:
+@contextlib.contextmanager
+def _damaged(place: epath.Path) -> Iterator[None]:
+    """Turns what Orbax and TensorStore say of a checkpoint that cannot be read into one sentence.
+
+    They raise ValueError, KeyError, OSError and others, for one and the same missing file.
+    """
+    try:
+        yield
+    except Exception as error:
+        first = str(error).strip().partition("\n")[0][:300]
+        raise CheckpointError(
+            f"{place} is incomplete or damaged ({type(error).__name__}: {first}); remove it, and"
+            " training goes on from the one before it"
+        ) from error
+
+
+def load(directory: epath.PathLike, step: int, prefixes: Sequence[str]) -> dict[str, np.ndarray]:
+    """The arrays of a checkpoint whose path starts with one of `prefixes`, in the host's memory.
+
+    No accelerator holds any of it, and the others are not read. Raises CheckpointError.
+    """
+    directory = _absolute(directory)
+    handlers = {"state": ocp.PyTreeCheckpointHandler()}
+    options = ocp.CheckpointManagerOptions(read_only=True)
+    with (
+        _damaged(directory / str(step)),
+        ocp.CheckpointManager(directory, item_handlers=handlers, options=options) as manager,
+    ):
         tree = manager.item_metadata(step)["state"].tree
-        place = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-        like = {
-            path: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place)
-            for path, leaf in tree.items()
-        }
-        state = manager.restore(
-            step,
-            args=ocp.args.Composite(state=ocp.args.StandardRestore(like)),  # type: ignore[call-arg]
-        )["state"]
-    prefix = "parameters."
+        wanted = {path: leaf for path, leaf in tree.items() if path.startswith(tuple(prefixes))}
+        kinds = {path: ocp.RestoreArgs(restore_type=np.ndarray) for path in wanted}
+        args = ocp.args.PyTreeRestore(item=wanted, restore_args=kinds, partial_restore=True)  # type: ignore[call-arg]
+        return dict(manager.restore(step, args=ocp.args.Composite(state=args))["state"])
+
+
+def load_parameters(directory: epath.PathLike, step: int) -> dict[str, np.ndarray]:
+    """The parameters of a checkpoint to judge and to export, path → array (NumPy).
+
+    Their moving average where there is one. Raises CheckpointError.
+    """
+    arrays = load(directory, step, ("parameters.", "ema."))
     return {
-        path.removeprefix(prefix): np.asarray(array)
-        for path, array in state.items()
-        if path.startswith(prefix)
+        path.partition(".")[2]: arrays[path]
+        for path in sorted(arrays, key=lambda path: path.startswith("ema."))
     }

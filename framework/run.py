@@ -53,6 +53,8 @@ def open_checkpoints(
         directory / "checkpoints",
         {**inputs, **identity(experiment)},
         keep=experiment.trainer.keep_checkpoints,
+        keep_best=experiment.trainer.keep_best,
+        keep_every=experiment.trainer.keep_every,
         metric=selection_metric(experiment),
     )
 

@@ -87,6 +87,15 @@ class Show:
 
 
 @dataclasses.dataclass(frozen=True)
+class Checkpoints:
+    """A run whose checkpoints to list."""
+
+    run: Annotated[str, tyro.conf.Suppress]
+    read: bool = False
+    """Read every array, instead of what describes them alone."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Verb:
     """One verb: what it does, its options, and the function that does it."""
 
@@ -95,6 +104,8 @@ class Verb:
     act: Callable[[Any], None]
     choose: Callable[[list[str]], dict[str, Any]] = lambda _: {}
     """Defaults that depend on the other options."""
+    of: Literal["CONFIG", "RUN"] = "CONFIG"
+    """What stands after the verb: an experiment, or the folder of a run."""
 
 
 def show(options: Show) -> None:
@@ -149,6 +160,13 @@ def rejected(options: Rejected) -> None:
     )
 
 
+def checkpoints(options: Checkpoints) -> None:
+    """Lists the checkpoints of a run."""
+    from framework import checkpoint_list
+
+    print(checkpoint_list.table(options.run, read=options.read))
+
+
 def serve(options: Serve) -> None:
     """Serves until SIGINT or SIGTERM."""
     stages.serve(
@@ -165,6 +183,7 @@ VERBS = {
     "data": Verb("raw events → dataset", Build, data, _engine),
     "rejected": Verb("rows left out of the dataset: counts, samples", Rejected, rejected),
     "train": Verb("dataset → run; resumes, and stops at SIGTERM", Stage, _stage("train")),
+    "checkpoints": Verb("checkpoints of a run", Checkpoints, checkpoints, of="RUN"),
     "evaluate": Verb("run → table beside the baselines", Stage, _stage("evaluate")),
     "export": Verb("run → verified, published SavedModel", Stage, _stage("export")),
     "serve": Verb("published SavedModels → gRPC and REST", Serve, serve),
@@ -182,6 +201,7 @@ EXTRAS = {
 """Package → the extra of `podway` that brings it."""
 
 USAGE = """usage: podway VERB CONFIG [options]      podway VERB CONFIG --help explains every field
+       podway checkpoints RUN [options]
 
 Raw events to a served, verified model from one typed config.
 
@@ -190,6 +210,7 @@ verbs:
 {verbs}
 
 CONFIG is a name that `podway configs` lists, or a Python file with a function experiment().
+RUN is a run's folder, WORKDIR/runs/NAME/RUN.
 Example:  podway run movielens_sasrec --trainer.steps 200 --workdir w"""
 
 
@@ -216,10 +237,11 @@ def main(arguments: list[str] | None = None) -> None:
     if name not in VERBS:
         _fail(f"there is no verb {name!r}; `podway --help` lists them", 2)
     if not rest or rest[0].startswith("-"):
-        asked = bool(rest) and rest[0] in ("-h", "--help")
-        print(f"usage: podway {name} CONFIG [options]\n\n{VERBS[name].help}\n\nconfigs:")
-        print("\n".join(f"  {experiment}" for experiment in experiments.names()))
-        print(f"\n`podway {name} CONFIG --help` explains every field.")
+        asked, of = bool(rest) and rest[0] in ("-h", "--help"), VERBS[name].of
+        print(f"usage: podway {name} {of} [options]\n\n{VERBS[name].help}\n")
+        if of == "CONFIG":
+            print("\n".join(["configs:", *(f"  {each}" for each in experiments.names()), ""]))
+        print(f"`podway {name} {of} --help` explains every option.")
         sys.exit(0 if asked else 2)
     _run(name, rest[0], rest[1:])
 
@@ -232,7 +254,7 @@ def _run(name: str, chosen: str, overrides: list[str]) -> None:
     try:
         options = tyro.cli(
             verb.options,
-            default=verb.options(experiment=experiments.load(chosen), **verb.choose(overrides)),
+            default=verb.options(**_subject(verb, chosen), **verb.choose(overrides)),
             prog=f"podway {name} {chosen}",
             description=verb.help,
             args=overrides,
@@ -254,6 +276,12 @@ def _run(name: str, chosen: str, overrides: list[str]) -> None:
         print(f"podway: {stop}")
     except KeyboardInterrupt:
         _fail("interrupted", 130)
+
+
+def _subject(verb: Verb, chosen: str) -> dict[str, Any]:
+    if verb.of == "RUN":
+        return {"run": chosen}
+    return {"experiment": experiments.load(chosen)}
 
 
 def _log() -> None:

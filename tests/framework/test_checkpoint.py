@@ -3,7 +3,7 @@ import numpy as np
 import optax
 import pytest
 
-from framework import checkpoint, task
+from framework import checkpoint, checkpoint_list, task
 from framework.checkpoint import CheckpointError, Checkpoints
 from framework.models.sasrec import SasRec
 
@@ -102,3 +102,75 @@ def test_an_unfinished_checkpoint_does_not_count(tmp_path, state):
     reopened = opened(tmp_path)
     assert reopened.latest() == 5
     reopened.close()
+
+
+def test_every_k_th_and_several_best_are_kept(tmp_path, state):
+    saving = Checkpoints(tmp_path, {}, keep=1, metric="ndcg@10", keep_best=2, keep_every=4)
+    quality = {1: 0.5, 2: 0.4, 3: 0.1, 4: 0.2, 5: 0.1, 6: 0.3, 7: 0.1}
+    for step, value in quality.items():
+        saving.save(step, state, step, {"ndcg@10": value})
+    saving.close()
+    kept = sorted(int(path.name) for path in tmp_path.iterdir() if path.name.isdigit())
+    assert kept == [1, 2, 4, 7], "best, second best, every fourth, latest"
+
+
+def damage(folder, pattern):
+    paths = [path for path in folder.rglob(pattern) if path.is_file()]
+    assert paths
+    for path in paths:
+        path.unlink()
+
+
+@pytest.mark.parametrize("pattern", ["state/**/d/*", "state/manifest.ocdbt", "state/_METADATA"])
+def test_a_partial_checkpoint_is_refused_and_named(tmp_path, state, pattern):
+    saving = opened(tmp_path)
+    for step in (4, 5):
+        saving.save(step, state, 640)
+    saving.close()
+    damage(tmp_path / "5", pattern)
+    reopened = opened(tmp_path)
+    with pytest.raises(CheckpointError, match=r"/5 is incomplete or damaged \(.*remove it"):
+        reopened.restore(5, shapes(state))
+    assert reopened.restore(4, shapes(state))[1] == 640
+    reopened.close()
+    with pytest.raises(CheckpointError, match="/5 is incomplete or damaged"):
+        checkpoint.load_parameters(tmp_path, 5)
+
+
+def test_the_moving_average_is_what_is_loaded_and_moments_are_not_read(tmp_path, state):
+    path = next(iter(state["parameters"]))
+    average = {path: np.asarray(state["parameters"][path]) + 1}
+    saving = opened(tmp_path)
+    saving.save(5, state | {"ema": average}, 640)
+    saving.close()
+    parameters = checkpoint.load_parameters(tmp_path, 5)
+    assert parameters.keys() == state["parameters"].keys()
+    np.testing.assert_array_equal(parameters[path], average[path])
+    assert all(type(array) is np.ndarray for array in parameters.values())
+    assert checkpoint.load(tmp_path, 5, ("step",)).keys() == {"step"}
+
+
+def test_the_list_says_what_can_be_restored(tmp_path, state):
+    folder = tmp_path / "checkpoints"
+    saving = opened(folder)
+    for step, metrics in ((4, {"ndcg@10": 0.25}), (5, None), (6, None)):
+        saving.save(step, state, 640, metrics)
+        saving.close()
+        saving = opened(folder, keep=9)
+    saving.close()
+    damage(folder / "5", "state/**/d/*")
+    damage(folder / "6", "position/**/*")
+    (folder / "6" / "position").rmdir()
+    (folder / "7.orbax-checkpoint-tmp-1" / "state").mkdir(parents=True)
+    found = {entry.name: entry for entry in checkpoint_list.entries(tmp_path)}
+    assert list(found) == ["4", "5", "6", "7.orbax-checkpoint-tmp-1"]
+    assert (found["4"].metrics, found["4"].problem) == ({"ndcg@10": 0.25}, "")
+    size = sum(path.stat().st_size for path in (folder / "4").rglob("*") if path.is_file())
+    assert found["4"].bytes == size
+    assert "is incomplete or damaged" in found["5"].problem
+    assert "lacks position" in found["6"].problem
+    assert found["7.orbax-checkpoint-tmp-1"].problem == "never finished"
+    text = checkpoint_list.table(tmp_path, read=True)
+    assert [line.split()[2] for line in text.splitlines()[1:]] == ["yes", "no", "no", "no"]
+    with pytest.raises(CheckpointError, match="is no run"):
+        next(checkpoint_list.entries(tmp_path / "none"))

@@ -50,7 +50,7 @@ def test_every_config_says_what_it_is():
     assert set(experiments.names()) <= set(podway("configs").stdout.split())
 
 
-@pytest.mark.parametrize("verb", cli.VERBS)
+@pytest.mark.parametrize("verb", [name for name, verb in cli.VERBS.items() if verb.of == "CONFIG"])
 def test_help_of_each_verb_explains_the_fields(verb):
     done = podway(verb, "movielens_sasrec", "--help")
     assert done.returncode == 0
@@ -104,3 +104,10 @@ def test_a_missing_package_names_the_extra_that_brings_it(tmp_path):
     assert done.stderr.strip().endswith(
         "jax is not installed; pip install 'podway[train]' brings it"
     )
+
+
+def test_checkpoints_of_what_is_no_run_and_its_help(tmp_path):
+    done = podway("checkpoints", str(tmp_path))
+    assert done.returncode == 1
+    assert f"error: {tmp_path} is no run" in done.stderr
+    assert "Read every array" in podway("checkpoints", str(tmp_path), "--help").stdout

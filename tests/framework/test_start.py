@@ -1,0 +1,75 @@
+"""Parameters of another run: which fit, and what is said of the others."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from framework import mesh, start, step, trainer
+from framework.config import Mesh, Start
+from tests.framework.experiments import walks
+
+
+@pytest.fixture(scope="module")
+def earlier(dataset, tmp_path_factory):
+    """A short run: its folder and its selected parameters."""
+    workdir = tmp_path_factory.mktemp("earlier")
+    outcome = trainer.train(walks(steps=4, evaluate_every=4), dataset, workdir)
+    return outcome.directory, start.read(Start(run=str(outcome.directory)))
+
+
+def initialized(dataset, options, *, blocks=1, **trainer_options):
+    experiment = walks(steps=4, start=options, **trainer_options)
+    model = dataclasses.replace(experiment.model, blocks=blocks)
+    one = mesh.build(Mesh(data=1), jax.devices()[:1])
+    program = step.build(dataclasses.replace(experiment, model=model), dataset.schema, one)
+    return jax.device_get(program.initialize())
+
+
+def test_a_run_starts_with_the_parameters_of_another(dataset, earlier, capsys):
+    run, theirs = earlier
+    state = initialized(dataset, Start(run=str(run)), ema=0.9)
+    for part in ("parameters", "ema"):
+        assert state[part].keys() == theirs.keys()
+        for path in theirs:
+            np.testing.assert_array_equal(state[part][path], theirs[path])
+    assert f"start: {len(theirs)} of {len(theirs)} parameters" in capsys.readouterr().out
+    fresh = initialized(dataset, Start())
+    assert not np.array_equal(fresh["parameters"]["norm/scale"], theirs["norm/scale"])
+
+
+def test_what_is_missing_or_extra_is_named(dataset, earlier, capsys):
+    run, theirs = earlier
+    with pytest.raises(start.StartError, match="missing there: blocks/1/qkv/kernel"):
+        initialized(dataset, Start(run=str(run)), blocks=2)
+    state = initialized(dataset, Start(run=str(run), missing="initialize"), blocks=2)
+    np.testing.assert_array_equal(
+        state["parameters"]["blocks/0/qkv/kernel"], theirs["blocks/0/qkv/kernel"]
+    )
+    assert "missing there: blocks/1/qkv/kernel (16, 48)" in capsys.readouterr().out
+
+
+def test_renamed_parameters_are_found_and_the_others_are_extra(dataset, earlier):
+    run, theirs = earlier
+    rename = (("blocks/0/(.*)", r"blocks/1/\1"),)
+    options = Start(run=str(run), rename=rename, missing="initialize")
+    state = initialized(dataset, options, blocks=2)
+    np.testing.assert_array_equal(
+        state["parameters"]["blocks/1/up/kernel"], theirs["blocks/0/up/kernel"]
+    )
+    with pytest.raises(start.StartError, match="unknown here: blocks/1/up/kernel"):
+        initialized(dataset, options)
+    ignoring = dataclasses.replace(options, extra="ignore")
+    assert "blocks/0/up/kernel" in initialized(dataset, ignoring)["parameters"]
+    twice = dataclasses.replace(options, rename=((".*", "one"),))
+    with pytest.raises(start.StartError, match="calls two parameters 'one'"):
+        initialized(dataset, twice)
+
+
+def test_another_shape_counts_as_missing(earlier):
+    theirs = {"item/embedding": np.zeros((4, 2), np.float32)}
+    ours = {"item/embedding": np.zeros((6, 2), np.float32)}
+    with pytest.raises(start.StartError, match=r"is \(4, 2\) there and \(6, 2\) here"):
+        start.fit(ours, theirs, Start(run="r"))
+    assert start.fit(ours, theirs, Start(run="r", missing="initialize")) == {}
