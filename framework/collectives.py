@@ -86,19 +86,20 @@ def find(module: hlo.Module, mesh: Mapping[str, int]) -> tuple[Collective, ...]:
         mesh's i-th.
     """
     found = []
-    seen: set[tuple[str, ...]] = set()
     for computation, instruction, times in module.walk():
-        kind = instruction.opcode.removesuffix("-start")
-        network = "ici"
-        if instruction.opcode == "send" and "_xla_megascale_transfer_type" in instruction.attributes:
+        kind, network = instruction.opcode.removesuffix("-start"), "ici"
+        if kind == "send" and "_xla_megascale_transfer_type" in instruction.attributes:
             kind, network = _between_slices(instruction), "dcn"
         if kind not in KINDS:
             continue
-        # An asynchronous collective that is spread over several fusions appears in each of them.
-        if piece := _piece(computation, instruction):
-            if piece in seen:
-                continue
-            seen.add(piece)
+        if kind == "all-reduce" and computation.startswith("all-reduce-scatter"):
+            # Of which each device keeps its part: how the TPU writes a reduce-scatter.
+            kind = "reduce-scatter"
+        if "async_collective_fusion_config" in instruction.attributes and not any(
+            "AsyncCollectiveStart" in each.attributes
+            for each in module.computations[computation].values()
+        ):
+            continue  # Spread over fusions that hide it, it is written in each; the first counts.
         operands = module.operands(computation, instruction)
         if network == "dcn":
             operands = operands[:1]
@@ -135,23 +136,48 @@ def total(collectives: Iterable[Collective]) -> dict[tuple[str, str, str], float
 def device_groups(instruction: hlo.Instruction, devices: int) -> list[list[int]]:
     """The groups of devices, by their number in the mesh.
 
-    Reads `replica_groups` as a list ({{0,1},{2,3}}) or in iota form ([2,2]<=[2,2]T(1,0): the
-    numbers reshaped, transposed and cut into rows), and `source_target_pairs`.
+    Reads `source_target_pairs`, and `replica_groups` in its three forms: a list, {{0,1},{2,3}}; the
+    numbers reshaped, transposed and cut into rows, [2,2]<=[2,2]T(1,0); and the axes of a mesh of
+    XLA's own, mesh['a'=2,'b'=2], device_ids=([2,2]T(1,0)) {'a'}.
     """
     if pairs := instruction.attribute("source_target_pairs"):
         return [group for group in _lists(pairs) if group[0] != group[1]] or [[0]]
-    text = instruction.attribute("replica_groups") or "{}"
-    iota = re.search(
-        r"replica_groups=\[([\d,]+)\]<=\[([\d,]+)\](?:T\(([\d,]+)\))?", instruction.attributes
-    )
-    if iota:
-        shape, source, order = (
-            tuple(map(int, part.split(","))) if part else None for part in iota.groups()
-        )
-        assert shape and source
-        numbers = np.arange(math.prod(source)).reshape(source)
-        return numbers.transpose(order).reshape(shape).tolist()
-    return _lists(text) or [list(range(devices))]
+    text = instruction.attributes
+    if found := re.search(r"replica_groups=\[([\d,]+)\]<=\[([\d,]+)\](?:T\(([\d,]+)\))?", text):
+        shape, *numbers = found.groups()
+        return _iota(*numbers).reshape(_numbers(shape)).tolist()
+    if found := re.search(
+        r"replica_groups=mesh\[([^\]]*)\](?:, device_ids=\(\[([\d,]+)\](?:T\(([\d,]+)\))?\))?"
+        r" \{([^}]*)\}",
+        text,
+    ):
+        sizes, source, order, axes = found.groups()
+        return _mesh_groups(sizes, source, order, axes)
+    return _lists(instruction.attribute("replica_groups") or "") or [list(range(devices))]
+
+
+def _iota(source: str, order: str | None) -> np.ndarray:
+    numbers = np.arange(math.prod(_numbers(source))).reshape(_numbers(source))
+    return numbers.transpose(_numbers(order)) if order else numbers
+
+
+def _mesh_groups(sizes: str, source: str | None, order: str | None, axes: str) -> list[list[int]]:
+    """Groups along axes of a mesh; "'a':(2)4" is the part of axis a of size 4 below one of 2."""
+    names = {name: int(size) for name, size in re.findall(r"'([^']+)'=(\d+)", sizes)}
+    split: list[tuple[int, bool]] = []
+    chosen = {
+        name: (int(before or 1), int(size) if size else names[name])
+        for name, before, size in re.findall(r"'([^']+)'(?::\((\d+)\)(\d+))?", axes)
+    }
+    for name, whole in names.items():
+        before, size = chosen.get(name, (whole, 1))
+        split += [(before, False), (size, name in chosen), (whole // (before * size), False)]
+    numbers = _iota(source or str(math.prod(names.values())), order)
+    numbers = numbers.reshape([size for size, _ in split])
+    inside = [at for at, (_, grouped) in enumerate(split) if grouped]
+    outside = [at for at in range(len(split)) if at not in inside]
+    group = math.prod(split[at][0] for at in inside)
+    return numbers.transpose(outside + inside).reshape(-1, group).tolist()
 
 
 def axes_of(groups: list[list[int]], mesh: Mapping[str, int]) -> tuple[str, ...]:
@@ -189,17 +215,9 @@ def _slices(instruction: hlo.Instruction, mesh: Mapping[str, int]) -> tuple[tupl
     return (next(iter(mesh)),), 2
 
 
-def _piece(computation: str, instruction: hlo.Instruction) -> tuple[str, ...] | None:
-    if "async_collective" not in computation:
-        return None
-    return (
-        instruction.attribute("channel_id") or instruction.name,
-        instruction.opcode,
-        ",".join(map(str, instruction.results)),
-    )
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(map(int, text.split(",")))
 
 
 def _lists(text: str) -> list[list[int]]:
-    return [
-        list(map(int, numbers.split(","))) for numbers in re.findall(r"\{([\d,]+)\}", text)
-    ]
+    return [list(_numbers(numbers)) for numbers in re.findall(r"\{([\d,]+)\}", text)]

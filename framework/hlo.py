@@ -182,9 +182,7 @@ class Module:
         """
         if known := re.search(r'"known_trip_count":\{"n":"(\d+)"', loop.attributes):
             return int(known.group(1))
-        condition, body = loop.attribute("condition"), loop.attribute("body")
-        assert condition and body
-        condition, body = condition.lstrip("%"), body.lstrip("%")
+        condition, body = (str(loop.attribute(name)).lstrip("%") for name in ("condition", "body"))
         compared = self._comparison(condition)
         if compared is None:
             return None
@@ -195,9 +193,7 @@ class Module:
         if not isinstance(left, str):
             return None
         initial = self._loop_value(computation, loop, int(left))
-        limit = (
-            self._loop_value(computation, loop, int(right)) if isinstance(right, str) else right
-        )
+        limit = self._loop_value(computation, loop, int(right)) if isinstance(right, str) else right
         step = self._step(body, int(left))
         if initial is None or limit is None or not step:
             return None
