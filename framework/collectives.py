@@ -35,7 +35,8 @@ class Collective:
     Attributes:
       kind: one of KINDS.
       axes: the mesh axes that its groups extend over; ("?",) for groups that are no axes.
-      group: devices in one group.
+      group: devices in one group; slices, where they are between slices.
+      members: the first group, by the devices' number in the mesh.
       array: the largest array that a device puts in, e.g. "f32[512,64]".
       bytes: that a device puts in, in one run.
       times: how often it runs in one step.
@@ -46,6 +47,7 @@ class Collective:
     kind: str
     axes: tuple[str, ...]
     group: int
+    members: tuple[int, ...]
     array: str
     bytes: int
     times: float
@@ -103,10 +105,11 @@ def find(module: hlo.Module, mesh: Mapping[str, int]) -> tuple[Collective, ...]:
         operands = module.operands(computation, instruction)
         if network == "dcn":
             operands = operands[:1]
-            axes, group = _slices(instruction, mesh)
+            (axes, group), members = _slices(instruction, mesh), ()
         else:
             groups = device_groups(instruction, math.prod(mesh.values()))
-            axes, group = axes_of(groups, mesh), max(map(len, groups))
+            members = tuple(max(groups, key=len))
+            axes, group = axes_of(groups, mesh), len(members)
         if instruction.opcode == "collective-permute":
             operands = operands[:1]
         found.append(
@@ -114,6 +117,7 @@ def find(module: hlo.Module, mesh: Mapping[str, int]) -> tuple[Collective, ...]:
                 kind=kind,
                 axes=axes,
                 group=group,
+                members=members,
                 array=str(max(operands, key=lambda array: array.bytes)),
                 bytes=sum(array.bytes for array in operands),
                 times=times,
@@ -204,15 +208,22 @@ def _between_slices(instruction: hlo.Instruction) -> str:
 
 
 def _slices(instruction: hlo.Instruction, mesh: Mapping[str, int]) -> tuple[tuple[str, ...], int]:
-    """The axes and slices that a transfer goes over: "{1,2}x{0:15}" names slices and devices."""
-    target = re.search(r'_xla_megascale_target="\{([\d,:]+)\}', instruction.attributes)
-    if target:
+    """The axis between slices, and how many slices a transfer goes over.
+
+    The target is "{1,2}x{0:15}" (slices × devices of each) or lists of devices, numbered
+    100000 · slice + device; pairs "a->b" go over two.
+    """
+    text = instruction.attributes.partition("_xla_megascale_target=")[2]
+    axis = (next(iter(mesh)),)
+    if found := re.match(r'"\{([\d,:]+)\}x', text):
         count = 0
-        for part in target.group(1).split(","):
+        for part in found.group(1).split(","):
             first, _, last = part.partition(":")
             count += int(last or first) - int(first) + 1
-        return (next(iter(mesh)),), count
-    return (next(iter(mesh)),), 2
+        return axis, count
+    if found := re.match(r"\{\{([\d,]+)\}", text):
+        return axis, len({number // 100_000 for number in _numbers(found.group(1))})
+    return axis, 2
 
 
 def _numbers(text: str) -> tuple[int, ...]:
