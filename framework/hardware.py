@@ -5,6 +5,7 @@ TPU v4 or v5p with both cores, half a chip of tpu7x, a GPU.
 """
 
 import dataclasses
+import functools
 import os
 import time
 from typing import Any
@@ -237,11 +238,22 @@ def named(name: str) -> Accelerator | None:
     return next((each for each in ACCELERATORS if each.name == name), None)
 
 
-def peak_flops(device: Any, dtype: str = "bf16") -> float:
-    """FLOP/s that one device could do: from the table, for a CPU measured on an f32 product."""
+def peak_flops(device: Any) -> float:
+    """FLOP/s in bf16 that one device could do: of the table; measured for a CPU."""
+    return peaks(device)["bf16"]
+
+
+def peaks(device: Any) -> dict[str, float]:
+    """FLOP/s by type that one device could do: from the table, for a CPU measured on f32."""
     known = of(device)
     if known is not None and known.peak_flops:
-        return known.peak_flops[dtype]
+        return known.peak_flops
+    rate = _measured_flops(device)
+    return dict.fromkeys(("bf16", "f32", "int8", "fp8"), rate)
+
+
+@functools.cache
+def _measured_flops(device: Any) -> float:
     size = 1024
     x = jax.device_put(np.ones((size, size), np.float32), device)
     multiply = jax.jit(jnp.matmul)

@@ -6,6 +6,7 @@ it chooses other collectives than the pod would run.
 """
 
 import dataclasses
+import importlib
 import itertools
 import math
 import os
@@ -14,7 +15,7 @@ from typing import Any
 
 import jax
 
-from framework import hardware
+from framework import hardware, libtpu
 from framework.error import PodwayError, check
 
 
@@ -154,11 +155,9 @@ def force_host_devices(count: int) -> None:
 
 
 def _pod(topology: Topology) -> list[Any]:
-    # The compiler needs no TPU: it shall not look for one, nor refuse a second process.
-    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
-    os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
+    libtpu.prepare()
     try:
-        import libtpu  # noqa: F401
+        importlib.import_module("libtpu")
     except ImportError as error:
         raise TopologyError(
             "compiling for TPU needs libtpu, which is not installed;"

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from beam.engine import ENGINES, Dataflow, Engine, Local
-from framework import codec, config
+from framework import codec, config, libtpu
 from framework.error import PodwayError
 from launch import check, experiments, stages
 
@@ -229,6 +229,7 @@ def _run(name: str, chosen: str, overrides: list[str]) -> None:
     verb = VERBS[name]
     _log()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    libtpu.prepare()
     try:
         options = tyro.cli(
             verb.options,
