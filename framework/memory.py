@@ -7,6 +7,7 @@ from typing import Any
 from framework import hlo, work
 
 _ALIASES = ("bitcast", "optimization-barrier", "opt-barrier")
+_NOT_COMPUTED = ("parameter", "tuple", "get-tuple-element", "while", "copy", "copy-done", *_ALIASES)
 
 
 @dataclasses.dataclass(frozen=True)

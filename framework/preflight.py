@@ -43,7 +43,7 @@ class Program:
 
     Attributes:
       usage: the memory that it needs.
-      largest: the largest arrays of the state, and of those that it computes.
+      largest: the largest arrays that it computes.
       collectives: what it sends.
       times: what that takes at the makers' peaks; None where it does not fit.
       unknown_loops: loops whose trips depend on data; they count once.
@@ -65,6 +65,7 @@ class Report:
       topology: the pod.
       mesh: axis → devices.
       sizes: feature → ids, of the schema.
+      state: the largest arrays of the training state.
       train: the training step.
       evaluate: the scores of one batch of users; None where it was left out.
       model_flops: of one training step, over all devices (framework/flops.py).
@@ -74,6 +75,7 @@ class Report:
     topology: Topology
     mesh: dict[str, int]
     sizes: dict[str, int]
+    state: tuple[memory.Held, ...]
     train: Program
     evaluate: Program | None
     model_flops: float
@@ -142,24 +144,24 @@ def examine(
         for name, shape, split, size in sharding.describe(state, devices.shape)
     ]
     parts = _parts(held)
-    biggest = sorted(held, key=lambda each: -each.bytes)[:LARGEST]
     limit = hardware.memory(devices.devices.flat[0])
     model_flops = 0.0
     try:
         program = step.build(experiment, schema, devices)
     except jax.errors.JaxRuntimeError as error:
-        train = _failed(error, parts, biggest, limit)
+        train = _failed(error, parts, limit)
     else:
         model_flops = program.flops
-        train = _read(program.step, devices, pod, parts, sum(parts.values()), biggest, limit)
+        train = _read(program.step, devices, pod, parts, sum(parts.values()), limit)
     judged = None
     if evaluation:
-        judged = _evaluation(experiment, schema, devices, pod, parts, biggest, limit)
+        judged = _evaluation(experiment, schema, devices, pod, parts, limit)
     return Report(
         experiment,
         pod,
         dict(devices.shape),
         {each.name: each.size for each in schema.features if each.role in ("user", "item")},
+        tuple(sorted(held, key=lambda each: -each.bytes)[:LARGEST]),
         train,
         judged,
         model_flops,
@@ -239,7 +241,6 @@ def _evaluation(
     devices: jax.sharding.Mesh,
     pod: Topology,
     parts: dict[str, int],
-    biggest: list[memory.Held],
     limit: int,
 ) -> Program:
     """The scores as the trainer computes them, while the training state stays in memory."""
@@ -265,8 +266,8 @@ def _evaluation(
     try:
         compiled = jax.jit(scores).lower(parameters, history).compile()
     except jax.errors.JaxRuntimeError as error:
-        return _failed(error, parts, biggest, limit)
-    return _read(compiled, devices, pod, parts, resident, biggest, limit)
+        return _failed(error, parts, limit)
+    return _read(compiled, devices, pod, parts, resident, limit)
 
 
 def _read(
@@ -275,7 +276,6 @@ def _read(
     pod: Topology,
     parts: dict[str, int],
     resident: int,
-    biggest: list[memory.Held],
     limit: int,
 ) -> Program:
     module = hlo.parse(compiled.as_text())
@@ -283,20 +283,18 @@ def _read(
     places = [tuple(getattr(device, "coords", (0,))) for device in devices.devices.flat]
     return Program(
         usage=memory.of_program(compiled, module, parts, resident, limit),
-        largest=(*biggest, *memory.largest(module, LARGEST)),
+        largest=tuple(memory.largest(module, LARGEST)),
         collectives=found,
         times=roofline.predict(module, found, pod, places, _peaks(pod)),
         unknown_loops=module.unknown_loops,
     )
 
 
-def _failed(
-    error: Exception, parts: dict[str, int], biggest: list[memory.Held], limit: int
-) -> Program:
+def _failed(error: Exception, parts: dict[str, int], limit: int) -> Program:
     usage = memory.of_failure(error, parts, limit)
     if usage is None:
         raise error
-    return Program(usage, tuple(biggest))
+    return Program(usage, ())
 
 
 def _peaks(pod: Topology) -> dict[str, float]:

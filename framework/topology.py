@@ -182,6 +182,16 @@ def _pod(topology: Topology) -> list[Any]:
     return list(described.devices)
 
 
+def here() -> Topology:
+    """The devices that JAX sees. Raises TopologyError for a kind that is not in the table."""
+    first = jax.devices()[0]
+    if first.platform == "gpu":
+        return _of_this_machine()
+    if first.platform == "cpu":
+        return parse(f"cpu:{jax.device_count()}")
+    raise TopologyError(f"--topology: name the slice that these {first.device_kind}s are")
+
+
 def _of_this_machine() -> Topology:
     found = [device for device in jax.devices() if device.platform == "gpu"]
     if not found:
