@@ -194,25 +194,25 @@ def alternatives(report: Report) -> Iterator[config.Experiment]:
                 yield changed
 
 
-def suggestions(report: Report, schema: Schema, *, wanted: int = 3) -> list[Report]:
-    """What fits, of `alternatives` that were compiled, the fastest first."""
-    found: list[Report] = []
-    tried: list[config.Experiment] = []
+def attempts(report: Report, schema: Schema, *, wanted: int = 3) -> list[Report]:
+    """`alternatives`, compiled until `wanted` fit: those that fit, the fastest first, then others.
+
+    What is plain without compiling is left out: a state that is too large already, and meshes that
+    do not divide a parameter or the batch.
+    """
+    tried: list[Report] = []
     limit = report.train.usage.limit
     for changed in alternatives(report):
-        if len(found) == wanted:
+        if sum(each.fits for each in tried) == wanted:
             break
         try:
-            if changed in tried or state_bytes(changed, schema, report.topology) > limit:
+            if state_bytes(changed, schema, report.topology) > limit:
                 continue
-            tried.append(changed)
             evaluation = report.evaluate is not None
-            other = examine(changed, schema, report.topology, evaluation=evaluation)
+            tried.append(examine(changed, schema, report.topology, evaluation=evaluation))
         except ConfigError:
-            continue  # This mesh does not divide a parameter, or the batch.
-        if other.fits:
-            found.append(other)
-    return sorted(found, key=lambda each: each.step_seconds or math.inf)
+            continue
+    return sorted(tried, key=lambda each: (not each.fits, each.step_seconds or math.inf))
 
 
 def state_bytes(experiment: config.Experiment, schema: Schema, pod: Topology) -> int:

@@ -41,10 +41,10 @@ class Options:
     """Users of a declared dataset."""
     history: int = 1024
     """Longest history of a declared dataset."""
-    evaluation: bool = True
-    """Compile the evaluation's scores too, for --evaluation.batch-size users."""
-    suggest: bool = True
-    """Where it does not fit, compile other layouts and name those that do."""
+    skip_evaluation: bool = False
+    """Leave out the evaluation's scores, which are compiled for --evaluation.batch-size users."""
+    skip_suggestions: bool = False
+    """Where it does not fit, don't compile other layouts to name those that do."""
     scan: str = ""
     """Predict weak scaling over v5e:2x2,4x4,8x8,16x16, say: the batch is that of the first and
     grows with the devices."""
@@ -77,16 +77,15 @@ def run(experiment: Experiment, workdir: str, options: Options) -> None:
         _print_scan(reports, options)
         sys.exit(0 if all(report.fits for report in reports) else 1)
     pod = pods[0] if pods else topology.here()
-    report = preflight.examine(experiment, schema, pod, evaluation=options.evaluation)
-    found = []
-    if not report.fits and options.suggest:
-        found = preflight.suggestions(report, schema)
+    report = preflight.examine(experiment, schema, pod, evaluation=not options.skip_evaluation)
+    retry = not report.fits and not options.skip_suggestions
+    tried = preflight.attempts(report, schema) if retry else []
     if options.json:
-        print(json.dumps(to_json(report, found, options.price_per_chip_hour), indent=2))
+        print(json.dumps(to_json(report, tried, options.price_per_chip_hour), indent=2))
     else:
         print(describe(report, options.price_per_chip_hour))
-        if not report.fits and options.suggest:
-            print(_advice(report, found, schema))
+        if retry:
+            print(_advice(report, tried))
     sys.exit(0 if report.fits else 1)
 
 
@@ -144,7 +143,7 @@ def describe(report: preflight.Report, price: float | None = None) -> str:
 
 def _program(name: str, program: preflight.Program) -> list[str]:
     usage = program.usage
-    state = "" if usage.complete else ", at least"
+    state = "" if usage.complete else " at least"
     verdict = "fits" if usage.fits else f"does not fit, {_size(usage.missing)} too many"
     if not usage.complete and not usage.missing:
         verdict = "does not fit, says the compiler"
@@ -203,23 +202,19 @@ def _prediction(report: preflight.Report, price: float | None) -> list[str]:
     return lines
 
 
-def _advice(report: preflight.Report, found: list[preflight.Report], schema: Schema) -> str:
-    if not found:
-        from framework import preflight
-
-        state = preflight.state_bytes(report.experiment, schema, report.topology)
-        return (
-            f"nothing fits of what was tried by compile (remat, smaller parts of the batch, fsdp"
-            f" over all devices); the state alone is {_size(state)} a device:"
-            " take more or larger chips, or a smaller model"
-        )
-    lines = ["these fit (tried by compile, same result, fastest first):"]
-    for other in found:
-        needed, options = other.train.usage.needed, difference(report.experiment, other.experiment)
-        lines.append(
-            f"  {options}: {_size(needed)} a device, predicted step {_seconds(other.step_seconds)}"
-        )
-    return "\n".join(lines)
+def _advice(report: preflight.Report, tried: list[preflight.Report]) -> str:
+    lines = []
+    for other in tried:
+        usage, options = other.train.usage, difference(report.experiment, other.experiment)
+        verdict = f"{_size(usage.missing)} too many"
+        if other.fits:
+            verdict = f"fits, predicted step {_seconds(other.step_seconds)}"
+        lines.append(f"  {options}: {verdict}")
+    if not lines:
+        lines = ["  none: the state alone is too large, whatever the options"]
+    if not any(other.fits for other in tried):
+        lines.append("  Take more or larger chips, or a smaller model.")
+    return "\n".join(["tried by compile, with the same result:", *lines])
 
 
 def difference(before: Experiment, after: Experiment) -> str:
@@ -308,7 +303,7 @@ def _per_device(report: preflight.Report) -> str:
 
 
 def to_json(
-    report: preflight.Report, found: list[preflight.Report], price: float | None = None
+    report: preflight.Report, tried: list[preflight.Report], price: float | None = None
 ) -> dict[str, Any]:
     """The report as plain data: seconds, bytes of one device."""
     programs = {"train": report.train, "evaluate": report.evaluate}
@@ -326,7 +321,15 @@ def to_json(
         "cost_per_million": None if price is None else report.cost_per_million(price),
         "model_flops": report.model_flops,
         **{name: _program_json(each) for name, each in programs.items() if each},
-        "suggestions": [difference(report.experiment, other.experiment) for other in found],
+        "tried": [
+            {
+                "options": difference(report.experiment, other.experiment),
+                "fits": other.fits,
+                "missing": other.train.usage.missing,
+                "step_seconds": other.step_seconds,
+            }
+            for other in tried
+        ],
         "assumptions": ASSUMPTIONS,
     }
 
