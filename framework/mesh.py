@@ -1,13 +1,10 @@
-"""Devices: what the hardware can do, and the mesh it is laid out in."""
+"""The mesh that the devices are laid out in."""
 
-import dataclasses
 import math
-import time
 from collections.abc import Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.experimental import mesh_utils
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
@@ -19,49 +16,6 @@ AXES = ("slice", "data", "fsdp", "tensor")
 """The mesh's axes, slowest network first."""
 BATCH = PartitionSpec(("slice", "data", "fsdp"))
 """How the first dimension of a batch is split."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Hardware:
-    """What one device can do.
-
-    Attributes:
-      peak_flops: dense bf16 FLOP/s, as the maker states it.
-      source: where the figure comes from.
-    """
-
-    peak_flops: float
-    source: str
-
-
-HARDWARE = {
-    "TPU v4": Hardware(275e12, "cloud.google.com/tpu/docs/v4"),
-    "TPU v5 lite": Hardware(197e12, "cloud.google.com/tpu/docs/v5e"),
-    "TPU v5": Hardware(459e12, "cloud.google.com/tpu/docs/v5p"),
-    "TPU v6 lite": Hardware(918e12, "cloud.google.com/tpu/docs/v6e"),
-    "NVIDIA A100": Hardware(312e12, "NVIDIA A100 datasheet, SXM and PCIe, dense"),
-    "NVIDIA H100": Hardware(989e12, "NVIDIA H100 datasheet, SXM, dense"),
-    "NVIDIA H200": Hardware(989e12, "NVIDIA H200 datasheet, SXM, dense"),
-}
-"""By the beginning of jax.Device.device_kind; the longest match counts."""
-
-
-def peak_flops(device: Any) -> float:
-    """FLOP/s that one device could do: from the table, for a CPU measured on an f32 product."""
-    matches = [name for name in HARDWARE if device.device_kind.startswith(name)]
-    if matches:
-        return HARDWARE[max(matches, key=len)].peak_flops
-    size = 1024
-    x = jax.device_put(np.ones((size, size), np.float32), device)
-    multiply = jax.jit(jnp.matmul)
-    multiply(x, x).block_until_ready()
-    rates = []
-    for _ in range(3):
-        start = time.perf_counter()
-        multiply(x, x).block_until_ready()
-        rates.append(2 * size**3 / (time.perf_counter() - start))
-    # Forced host devices share the cores that this product had to itself.
-    return max(rates) / (jax.device_count() if device.platform == "cpu" else 1)
 
 
 def shape(mesh: config.Mesh, devices: int, slices: int = 1) -> dict[str, int]:

@@ -1,7 +1,7 @@
-"""The run's report: one HTML file with plots, no script and nothing to download."""
+"""Reports: one HTML file with plots, no script and nothing to download."""
 
 import html
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from etils import epath
 
@@ -17,16 +17,21 @@ def write(path: epath.Path, title: str, metrics: epath.Path) -> None:
         for name, value in record.items():
             if name != "step":
                 series.setdefault(name, []).append((record["step"], value))
-    plots = "\n".join(line_plot(name, points) for name, points in series.items())
+    page(path, title, [line_plot(name, points) for name, points in series.items()])
+
+
+def page(path: epath.Path, title: str, parts: Iterable[str]) -> None:
+    """Writes a page of HTML."""
+    body = "\n".join(parts)
     path.write_text(
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(title)}</title>\n"
         "<style>body{font:15px sans-serif;margin:2em;max-width:1400px}"
         "figure{display:inline-block;margin:0 1em 1em 0}figcaption{font-weight:bold}</style>\n"
-        f"<h1>{html.escape(title)}</h1>\n{plots}\n</html>\n"
+        f"<h1>{html.escape(title)}</h1>\n{body}\n</html>\n"
     )
 
 
-def line_plot(name: str, points: Sequence[tuple[float, float]]) -> str:
+def line_plot(name: str, points: Sequence[tuple[float, float]], across: str = "step") -> str:
     """An SVG figure of (step, value) points, its axes labelled with the extremes."""
     steps, values = zip(*points, strict=True)
     left, right, low, high = min(steps), max(steps), min(values), max(values)
@@ -52,7 +57,7 @@ def line_plot(name: str, points: Sequence[tuple[float, float]]) -> str:
         f'<polyline points="{line}" fill="none" stroke="#06c"/>{dots}'
         + text(MARGIN - 4, MARGIN, "end", f"{high:.4g}")
         + text(MARGIN - 4, bottom, "end", f"{low:.4g}")
-        + text(MARGIN, bottom + 16, "start", f"step {left:g}")
-        + text(WIDTH - MARGIN, bottom + 16, "end", f"step {right:g}")
+        + text(MARGIN, bottom + 16, "start", f"{across} {left:g}")
+        + text(WIDTH - MARGIN, bottom + 16, "end", f"{across} {right:g}")
         + "</svg></figure>"
     )

@@ -31,7 +31,7 @@ class Telemetry:
     A record holds the metrics of its own step, and over the steps since the last flush:
     examples_per_second; input_stall_percent, the share of wall time that the loop waited until its
     next batch lay on the devices; and mfu_percent, the FLOPs of a step's matrix products
-    (framework/flops.py) over step time × the devices' peak (framework/mesh.py). Steps are
+    (framework/flops.py) over step time × the devices' peak (framework/hardware.py). Steps are
     dispatched ahead of the devices, which may be busy while the loop waits: they idle for input at
     most for input_stall_percent of the time.
 

@@ -12,7 +12,19 @@ from typing import Any
 import jax
 from etils import epath
 
-from framework import artifact, checkpoint, codec, config, evaluate, input, mesh, run, step, task
+from framework import (
+    artifact,
+    checkpoint,
+    codec,
+    config,
+    evaluate,
+    hardware,
+    input,
+    mesh,
+    run,
+    step,
+    task,
+)
 from framework.baselines import train_counts
 from framework.error import PodwayError
 from framework.telemetry import NotFinite, Telemetry
@@ -84,7 +96,7 @@ def train(
         steps=options.steps,
         batch_size=batch_size,
         every=options.log_every,
-        peak=program.flops / (devices.size * mesh.peak_flops(devices.devices.flat[0])),
+        peak=program.flops / (devices.size * hardware.peak_flops(devices.devices.flat[0])),
     )
     try:
         with on_sigterm() as stop:

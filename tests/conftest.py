@@ -4,7 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from framework import libtpu
 from tests import gcs
+
+libtpu.prepare()
 
 
 @pytest.fixture(scope="session")
