@@ -1,0 +1,167 @@
+"""A model's tables, the columns of ids that name their rows, and the devices that share them."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+from jaxtyping import Array, Int
+
+from framework import capacity, exchange
+from framework.error import check
+from framework.schema import PADDING
+from framework.table import Table
+
+REPLICATED_BYTES = 16 << 20
+"""Largest table that every device holds, where the placement is left to us."""
+DIRECT_DEVICES = 512
+"""Most devices that exchange rows directly, where that is left to us."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Lookup:
+    """A column of ids.
+
+    Attributes:
+      table: whose rows they name.
+      combiner: what becomes of the rows of a list of ids (the last dimension): each by itself,
+        their sum, or their mean; padding left out.
+    """
+
+    table: str
+    combiner: Literal["none", "sum", "mean"] = "none"
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """The tables of a model, its lookups, and the devices.
+
+    Attributes:
+      tables: by name.
+      lookups: by name.
+      mesh: a sharded table's rows are split over all of its axes, in order.
+      batch_axes: those that the ids are split over, along the first dimension; over the others
+        they are replicated.
+      counts: by table, how often the train split has each id, in the order of ids; or of the
+        first ids only (see framework/capacity.py).
+    """
+
+    tables: Mapping[str, Table]
+    lookups: Mapping[str, Lookup]
+    mesh: jax.sharding.Mesh
+    batch_axes: tuple[str, ...]
+    counts: Mapping[str, Int[np.ndarray, " head"]] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self):
+        for name, lookup in self.lookups.items():
+            check(
+                lookup.table in self.tables,
+                f"the lookup {name} is in a table {lookup.table!r}; there are {[*self.tables]}",
+            )
+        for name, each in self.tables.items():
+            check(
+                each.options.placement != "sharded" or each.shards % self.mesh.size == 0,
+                f"embedding.placement of {name} is sharded, but its {each.rows} rows have"
+                f" {each.shards} shards, which {self.mesh.size} devices cannot share evenly; say"
+                " replicated, or take a number of devices that is a power of two and not larger",
+            )
+
+    def sharded(self, name: str) -> bool:
+        """Whether each device holds some rows of a table only."""
+        each = self.tables[name]
+        if self.mesh.size == 1 or each.options.placement == "replicated":
+            return False
+        if each.options.placement == "sharded":
+            return True
+        return each.bytes > REPLICATED_BYTES and each.shards % self.mesh.size == 0
+
+    def spec(self, name: str) -> PartitionSpec:
+        """Of a table and its slots."""
+        return PartitionSpec(self.mesh.axis_names) if self.sharded(name) else PartitionSpec()
+
+    def sharding(self, name: str) -> NamedSharding:
+        """Of a table and its slots."""
+        return NamedSharding(self.mesh, self.spec(name))
+
+    @property
+    def batch_devices(self) -> int:
+        """Among which the batch is split."""
+        return math.prod(self.mesh.shape[axis] for axis in self.batch_axes)
+
+    @property
+    def other_axes(self) -> tuple[str, ...]:
+        """Over which the batch is replicated."""
+        return tuple(axis for axis in self.mesh.axis_names if axis not in self.batch_axes)
+
+    @property
+    def sharers(self) -> int:
+        """Devices that have the same examples, and share the work on their ids."""
+        return self.mesh.size // self.batch_devices
+
+
+def number(table: Table, ids: Int[Array, " count"], owners: tuple[int, ...]) -> Array:
+    """Ids as requests (framework/exchange.py) for hops with so many owners.
+
+    The digits of a request are the owner's place in each hop's group, and at last the row among
+    those of a device. The last hop's groups are made of neighbours in the outer, so that its digit
+    is the owner's high one. PADDING, and what is no id, become `table.places`: no request.
+    """
+    shard, row = table.place(ids)
+    held = table.shards // math.prod(owners)
+    owner, shard = shard // held, shard % held
+    digits = 0
+    for count in owners:
+        digits, owner = digits * count + owner % count, owner // count
+    request = (digits * held + shard) * table.shard_rows + row
+    real = (ids > PADDING) & (ids < table.rows)
+    return jnp.where(real, request, table.places).astype(jnp.int32)
+
+
+def exchanges(plan: Plan, sizes: Mapping[str, int]) -> list[tuple[list[Any], list[str]]]:
+    """The hops of each exchange, and the sharded tables that share it.
+
+    `sizes` holds the ids that are looked up by table, padding included, of a device's examples.
+    """
+    size, axes = plan.mesh.size, plan.mesh.axis_names
+    together: dict[str, list[str]] = {}
+    for name in sizes:
+        if plan.sharded(name):
+            kind = plan.tables[name].options.exchange
+            if kind == "auto":
+                kind = "all_to_all" if size <= DIRECT_DEVICES else "two_hop"
+            together.setdefault(kind, []).append(name)
+    found = []
+    for kind, names in sorted(together.items()):
+        inner = 1 << (size.bit_length() // 2) if kind == "two_hop" else size
+        owners = (inner, size // inner) if inner < size else (size,)
+        room = {name: _capacities(plan, name, sizes[name], owners, kind) for name in names}
+        if kind == "ragged":
+            hops: list[Any] = [exchange.RaggedHop(axes, size, {n: room[n][0] for n in names})]
+        else:
+            hops = [
+                exchange.Hop(axes, count, {n: room[n][at] for n in names}, groups)
+                for at, (count, groups) in enumerate(zip(owners, _groups(owners), strict=True))
+            ]
+        found.append((hops, names))
+    return found
+
+
+def _groups(owners: tuple[int, ...]) -> list[list[list[int]] | None]:
+    """Devices that exchange with each other, by hop: neighbours first, then the groups of them."""
+    if len(owners) == 1:
+        return [None]
+    inner, outer = owners
+    devices = np.arange(inner * outer).reshape(outer, inner)
+    return [devices.tolist(), devices.T.tolist()]
+
+
+def _capacities(
+    plan: Plan, name: str, size: int, owners: tuple[int, ...], kind: str
+) -> tuple[int, ...]:
+    each, draws = plan.tables[name], -(-size // plan.sharers)
+    choose = capacity.arriving if kind == "ragged" else capacity.capacities
+    return choose(draws, owners, each.rows, plan.counts.get(name), each.options.capacity_margin)
