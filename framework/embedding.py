@@ -1,8 +1,8 @@
 """Embedding tables in training: rows are fetched before the loss, and updated after it.
 
-    fetched = fetch(plan, tables, ids)                          # outside autodiff
+    fetched = fetch(plan, tables, lookups)                      # outside autodiff
     loss, gradients = value_and_grad(loss)(fetched.rows, …)     # with respect to the rows
-    collected = collect(plan, gradients, fetched.residual)      # to the devices that hold the rows
+    collected = collect(plan, lookups, gradients, fetched.residual)
     tables, slots = update(plan, tables, slots, collected, scale=…, step=…)
 
 All are pure functions; under `jax.jit` with tables and slots donated, the rows that a batch touched
@@ -14,7 +14,7 @@ Ids are 32-bit; PADDING (0) fetches zeros, gets no update, and takes no room in 
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,9 +22,10 @@ from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float, Int
 
 from framework import exchange
+from framework.embedding_plan import Plan, exchanges, number
 from framework.error import check
-from framework.lookup import Plan, exchanges, number
 from framework.schema import PADDING
+from framework.task import Lookup
 
 Tables = Mapping[str, Array]
 Slots = Mapping[str, Mapping[str, Array]]
@@ -61,66 +62,77 @@ class Collected(NamedTuple):
     squared_norm: Float[Array, ""]
 
 
-def fetch(plan: Plan, tables: Tables, ids: Mapping[str, Int[Array, "*shape"]]) -> Fetched:
-    """The rows that ids name. Not to be differentiated."""
-    for name, each in ids.items():
+def fetch(plan: Plan, tables: Tables, lookups: Mapping[str, Lookup]) -> Fetched:
+    """The rows that ids name. Not to be differentiated.
+
+    Raises ConfigError where the devices cannot share the examples evenly.
+    """
+    for name, lookup in lookups.items():
         check(
-            each.shape[0] % plan.batch_devices == 0,
-            f"the lookup {name} has {each.shape[0]} examples, which the mesh's"
+            lookup.shared or lookup.ids.shape[0] % plan.batch_devices == 0,
+            f"the lookup {name} has {lookup.ids.shape[0]} examples, which the mesh's"
             f" {plan.batch_devices} devices cannot share evenly; give a multiple",
         )
 
     def body(tables: Tables, ids: Mapping[str, Array]) -> Any:
-        rows, local, remote, loads = {}, {}, [], []
-        wanted = _join(plan, {name: each.reshape(-1) for name, each in ids.items()})
-        invalid = [
-            ((each < 0) | (each >= plan.tables[name].rows)).sum(dtype=jnp.int32)
-            for name, each in wanted.items()
-        ]
-        for name, each in wanted.items():
-            if not plan.sharded(name):
-                local[name] = number(plan.tables[name], each, (1,))
-                rows[name] = _read(tables[name], local[name])
-        for hops, names in exchanges(plan, {name: len(each) for name, each in wanted.items()}):
+        flat = {name: each.reshape(-1) for name, each in ids.items()}
+        parts = _by_table(plan, lookups, flat)
+        rows, local, remote, loads, invalid = {}, {}, [], [], jnp.zeros((), jnp.int32)
+        for path, each in parts.items():
+            strange = ((each < 0) | (each >= plan.tables[path].rows)).sum(dtype=jnp.int32)
+            axes = plan.mesh.axis_names if plan.sharded(path) else plan.batch_axes
+            invalid += jax.lax.psum(strange, axes)
+            if not plan.sharded(path):
+                local[path] = number(plan.tables[path], each, (1,))
+                for name in _of(lookups, path):
+                    numbers = number(plan.tables[path], flat[name], (1,))
+                    rows[name] = _read(tables[path], numbers)
+        for hops, paths in exchanges(plan, lookups):
             owners = tuple(hop.owners for hop in hops)
-            span = {name: plan.tables[name].places for name in names}
-            asked = {
-                name: number(plan.tables[name], _own_part(plan, wanted[name]), owners)
-                for name in names
-            }
+            asked = {path: number(plan.tables[path], parts[path], owners) for path in paths}
+            span = {path: plan.tables[path].places for path in paths}
             slots = []
             for hop in hops:
-                span = {name: each // hop.owners for name, each in span.items()}
+                span = {path: each // hop.owners for path, each in span.items()}
                 asked, slot, load = hop.ask(asked, span)
                 slots.append(slot)
                 loads.append(load)
-            found = {name: _read(tables[name], each) for name, each in asked.items()}
+            found = {path: _read(tables[path], each) for path, each in asked.items()}
             for hop, slot in zip(reversed(hops), reversed(slots), strict=True):
                 found = hop.answer(found, slot)
-            rows |= {name: _all_parts(plan, found[name], len(wanted[name])) for name in names}
+            for path in paths:
+                sizes = {name: len(flat[name]) for name in _of(lookups, path)}
+                rows |= _by_lookup(plan, lookups, found[path], sizes)
             remote.append((asked, slots))
         load = exchange.Load.join(loads)
         metrics = {
             "embedding/overflow": jax.lax.psum(load.overflow, plan.mesh.axis_names),
-            "embedding/invalid": jax.lax.psum(sum(invalid), plan.batch_axes),
+            "embedding/invalid": invalid,
             "embedding/fill": jax.lax.pmax(load.fill, plan.mesh.axis_names),
         }
-        parts = _split(plan, rows, {name: each.size for name, each in ids.items()})
-        shaped = {name: part.reshape(*ids[name].shape, -1) for name, part in parts.items()}
+        shaped = {name: each.reshape(*ids[name].shape, -1) for name, each in rows.items()}
         return shaped, (local, remote), metrics
 
-    batch, whole = PartitionSpec(plan.batch_axes), PartitionSpec(plan.mesh.axis_names)
+    place = _specs(plan, lookups)
     mapped = _shard_map(
         plan,
         body,
-        in_specs=({name: plan.spec(name) for name in tables}, batch),
-        out_specs=(batch, (batch, whole), PartitionSpec()),
+        in_specs=({path: plan.spec(path) for path in plan.sizes(lookups)}, place.lookups),
+        out_specs=(place.lookups, place.residual, PartitionSpec()),
     )
-    return Fetched(*mapped(dict(tables), dict(ids)))
+    return Fetched(
+        *mapped(
+            {path: tables[path] for path in plan.sizes(lookups)},
+            {name: lookup.ids for name, lookup in lookups.items()},
+        )
+    )
 
 
 def collect(
-    plan: Plan, gradients: Mapping[str, Float[Array, "*shape width"]], residual: Any
+    plan: Plan,
+    lookups: Mapping[str, Lookup],
+    gradients: Mapping[str, Float[Array, "*shape width"]],
+    residual: Any,
 ) -> Collected:
     """Takes the gradients of fetched rows to where the rows lie, and sums them by row."""
 
@@ -131,29 +143,27 @@ def collect(
             name: each.reshape(-1, each.shape[-1]).astype(jnp.float32)
             for name, each in gradients.items()
         }
-        joined = _join(plan, flat)
-        for name, numbers in local.items():
-            touched[name], sums[name] = _sum_over_batch(plan, name, numbers, joined[name])
-            squared += jnp.sum(jnp.square(sums[name]))
+        parts = _by_table(plan, lookups, flat)
+        for path, numbers in local.items():
+            touched[path], sums[path] = _sum_over_batch(plan, path, numbers, parts[path])
+            squared += jnp.sum(jnp.square(sums[path]))
         owned = jnp.zeros(())
-        sizes = {name: len(each) for name, each in joined.items()}
-        for (hops, names), (asked, slots) in zip(exchanges(plan, sizes), remote, strict=True):
-            parts = {name: _own_part(plan, joined[name]) for name in names}
+        for (hops, paths), (asked, slots) in zip(exchanges(plan, lookups), remote, strict=True):
+            moved = {path: parts[path] for path in paths}
             for hop, slot in zip(hops, slots, strict=True):
-                parts = hop.collect(parts, slot)
-            for name in names:
-                span = plan.tables[name].places // plan.mesh.size
-                touched[name], sums[name] = exchange.merge(asked[name], parts[name], span)
-                owned += jnp.sum(jnp.square(sums[name]))
+                moved = hop.collect(moved, slot)
+            for path in paths:
+                span = plan.tables[path].places // plan.mesh.size
+                touched[path], sums[path] = exchange.merge(asked[path], moved[path], span)
+                owned += jnp.sum(jnp.square(sums[path]))
         return touched, sums, squared + jax.lax.psum(owned, plan.mesh.axis_names)
 
-    batch, whole = PartitionSpec(plan.batch_axes), PartitionSpec(plan.mesh.axis_names)
-    names = {plan.lookups[name].table for name in gradients}
-    specs = {name: plan.spec(name) for name in names}
+    place = _specs(plan, lookups)
+    specs = {path: plan.spec(path) for path in plan.sizes(lookups)}
     mapped = _shard_map(
         plan,
         body,
-        in_specs=(batch, (batch, whole)),
+        in_specs=(place.lookups, place.residual),
         out_specs=(specs, specs, PartitionSpec()),
     )
     return Collected(*mapped(dict(gradients), residual))
@@ -212,21 +222,32 @@ def update(
 
 
 def combine(
-    plan: Plan,
-    rows: Mapping[str, Float[Array, "*shape width"]],
-    ids: Mapping[str, Int[Array, "*shape"]],
-) -> dict[str, Array]:
-    """Each lookup's rows as its combiner says; for use inside the loss, differentiable."""
-    combined = {}
-    for name, each in rows.items():
-        combiner = plan.lookups[name].combiner
-        if combiner != "none":
-            each = each.sum(-2)  # those of PADDING are zeros
-        if combiner == "mean":
-            count = (ids[name] != PADDING).sum(-1, keepdims=True)
-            each = each / jnp.maximum(count, 1).astype(each.dtype)
-        combined[name] = each
-    return combined
+    rows: Float[Array, "*batch list width"],
+    ids: Int[Array, "*batch list"],
+    combiner: Literal["sum", "mean"],
+) -> Float[Array, "*batch width"]:
+    """One row for each list of ids, PADDING left out; zeros for an empty list.
+
+    For use inside the loss; differentiable with respect to the rows.
+    """
+    total = rows.sum(-2)  # those of PADDING are zeros
+    if combiner == "sum":
+        return total
+    count = (ids != PADDING).sum(-1, keepdims=True)
+    return total / jnp.maximum(count, 1).astype(rows.dtype)
+
+
+class _Specs(NamedTuple):
+    lookups: dict[str, PartitionSpec]
+    residual: tuple[PartitionSpec, PartitionSpec]
+
+
+def _specs(plan: Plan, lookups: Mapping[str, Lookup]) -> _Specs:
+    batch, whole = PartitionSpec(plan.batch_axes), PartitionSpec(plan.mesh.axis_names)
+    return _Specs(
+        {name: PartitionSpec() if each.shared else batch for name, each in lookups.items()},
+        (batch, whole),
+    )
 
 
 def _shard_map(plan: Plan, body: Any, in_specs: Any, out_specs: Any) -> Any:
@@ -236,43 +257,44 @@ def _shard_map(plan: Plan, body: Any, in_specs: Any, out_specs: Any) -> Any:
     )
 
 
-def _join(plan: Plan, arrays: Mapping[str, Array]) -> dict[str, Array]:
-    """Arrays by lookup → by table, one after another."""
-    tables = {plan.lookups[name].table: None for name in sorted(arrays)}
-    return {
-        table: jnp.concatenate(
-            [arrays[n] for n in sorted(arrays) if plan.lookups[n].table == table]
-        )
-        for table in tables
-    }
+def _of(lookups: Mapping[str, Lookup], path: str) -> list[str]:
+    """The lookups in a table, in the order in which their ids are joined."""
+    return sorted(name for name, lookup in lookups.items() if lookup.path == path)
 
 
-def _split(plan: Plan, rows: Mapping[str, Array], sizes: Mapping[str, int]) -> dict[str, Array]:
-    """The inverse of `_join`."""
-    parts, at = {}, dict.fromkeys(rows, 0)
-    for name in sorted(sizes):
-        table, size = plan.lookups[name].table, sizes[name]
-        parts[name] = rows[table][at[table] : at[table] + size]
-        at[table] += size
-    return parts
+def _by_table(
+    plan: Plan, lookups: Mapping[str, Lookup], arrays: Mapping[str, Array]
+) -> dict[str, Array]:
+    """What this device does of each lookup's ids (or gradients), joined by table."""
+    found = {}
+    for path in plan.sizes(lookups):
+        parts = []
+        for name in _of(lookups, path):
+            array, axes = arrays[name], plan.sharers(lookups[name])
+            count = plan.devices(axes)
+            size = -(-len(array) // count)
+            spare = [(0, count * size - len(array))] + [(0, 0)] * (array.ndim - 1)
+            if count > 1:
+                start = jax.lax.axis_index(axes) * size
+                array = jax.lax.dynamic_slice_in_dim(jnp.pad(array, spare), start, size)
+            parts.append(array)
+        found[path] = jnp.concatenate(parts)
+    return found
 
 
-def _own_part(plan: Plan, array: Array) -> Array:
-    """What this device does of its examples' ids (or gradients)."""
-    parts = plan.sharers
-    if parts == 1:
-        return array
-    size = -(-len(array) // parts)
-    padded = jnp.pad(array, [(0, parts * size - len(array))] + [(0, 0)] * (array.ndim - 1))
-    start = jax.lax.axis_index(plan.other_axes) * size
-    return jax.lax.dynamic_slice_in_dim(padded, start, size)
-
-
-def _all_parts(plan: Plan, rows: Array, size: int) -> Array:
-    """The inverse of `_own_part`."""
-    if plan.sharers == 1:
-        return rows
-    return jax.lax.all_gather(rows, plan.other_axes, tiled=True)[:size]
+def _by_lookup(
+    plan: Plan, lookups: Mapping[str, Lookup], rows: Array, sizes: Mapping[str, int]
+) -> dict[str, Array]:
+    """The inverse of `_by_table`, of one table's rows."""
+    found, at = {}, 0
+    for name, size in sizes.items():
+        axes = plan.sharers(lookups[name])
+        count = plan.devices(axes)
+        part = -(-size // count)
+        own = rows[at : at + part]
+        found[name] = jax.lax.all_gather(own, axes, tiled=True)[:size] if count > 1 else own
+        at += part
+    return found
 
 
 def _sum_over_batch(plan: Plan, name: str, numbers: Array, gradients: Array) -> tuple[Any, Any]:

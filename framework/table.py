@@ -111,9 +111,7 @@ class Table:
         """Of the stored array, without its slots."""
         return 4 * math.prod(self.shape)
 
-    def place(
-        self, ids: Int[Array, " count"]
-    ) -> tuple[Int[Array, " count"], Int[Array, " count"]]:
+    def place(self, ids: Int[Array, " count"]) -> tuple[Int[Array, " count"], Int[Array, " count"]]:
         """Shard and row in the shard of each id."""
         return bit_reverse(ids % self.shards, self.shards), ids // self.shards
 

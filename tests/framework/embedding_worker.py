@@ -15,13 +15,13 @@ import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from framework import embedding, table
+from framework.embedding_plan import Plan, exchanges
 from framework.error import ConfigError
-from framework.lookup import Lookup, Plan, exchanges
+from framework.mesh import AXES, BATCH
 from framework.row_optimizer import Adagrad, LazyAdam, RowWiseAdagrad, Sgd
 from framework.table import Embedding, Table
+from framework.task import Lookup
 
-AXES = ("slice", "data", "fsdp", "tensor")
-BATCH_AXES = AXES[:3]
 MESHES = {
     "1": (1, 1, 1, 1),
     "8": (1, 8, 1, 1),
@@ -29,7 +29,7 @@ MESHES = {
     "2×2×2": (1, 2, 2, 2),
     "slices, tensor 4": (2, 1, 1, 4),
 }
-BATCH, STEPS, CLIP = 16, 4, 0.5
+EXAMPLES, STEPS, CLIP = 16, 3, 0.5
 OPTIMIZERS = {
     "row_wise_adagrad": RowWiseAdagrad(learning_rate=0.1),
     "adagrad": Adagrad(learning_rate=0.1, initial=0.01),
@@ -37,15 +37,20 @@ OPTIMIZERS = {
     "sgd": Sgd(learning_rate=0.1, weight_decay=0.01),
 }
 SIZES = {"item": (1000, 16), "shop": (4096, 16), "word": (600, 8)}
-LOOKUPS = {
-    "history": Lookup("item"),
-    "target": Lookup("item"),
-    "shop": Lookup("shop"),
-    "words": Lookup("word", "mean"),
-    "tags": Lookup("word", "sum"),
+COLUMNS = {
+    "history": ("item", "none"),
+    "target": ("item", "none"),
+    "negatives": ("item", "none"),
+    "shop": ("shop", "none"),
+    "words": ("word", "mean"),
+    "tags": ("word", "sum"),
+    "topics": ("word", "none"),
 }
-
+"""Lookup → table and combiner."""
+SHARED = {"negatives": 21, "topics": 3}
+"""Lookups of the whole batch, and how many ids they have."""
 SHAPES = {"history": (13,), "target": (), "shop": (), "words": (5,), "tags": (2, 3)}
+"""Of the ids of one example."""
 CASES = {
     f"{exchange} on {mesh}": (mesh, Embedding(placement="sharded", exchange=exchange), {})
     for exchange, meshes in {
@@ -57,7 +62,7 @@ CASES = {
 }
 CASES |= {
     f"replicated on {mesh}": (mesh, Embedding(placement="replicated"), {})
-    for mesh in ("1", "2×2×2")
+    for mesh in ("8", "2×2×2")
 }
 CASES |= {
     f"{name} on 2×2×2": ("2×2×2", Embedding(optimizer, placement="sharded"), {})
@@ -85,18 +90,17 @@ def problem(seed: int = 0) -> dict:
     """Tables in the order of ids, the ids of each step, and the loss's weights."""
     generator = np.random.default_rng(seed)
     tables = {name: generator.normal(size=size).astype(np.float32) for name, size in SIZES.items()}
+    shapes = {name: (EXAMPLES, *shape) for name, shape in SHAPES.items()}
+    shapes |= {name: (count,) for name, count in SHARED.items()}
     ids = [
-        {
-            name: zipf(generator, SIZES[lookup.table][0], (BATCH, *SHAPES[name]))
-            for name, lookup in LOOKUPS.items()
-        }
+        {name: zipf(generator, SIZES[COLUMNS[name][0]][0], shape) for name, shape in shapes.items()}
         for _ in range(STEPS)
     ]
     weights = {}
-    for name, lookup in LOOKUPS.items():
-        kept = SHAPES[name][:-1] if lookup.combiner != "none" else SHAPES[name]
-        shape = (BATCH, *kept, SIZES[lookup.table][1])
-        weights[name] = generator.normal(size=shape).astype(np.float32)
+    for name, shape in shapes.items():
+        path, combiner = COLUMNS[name]
+        kept = shape if combiner == "none" else shape[:-1]
+        weights[name] = generator.normal(size=(*kept, SIZES[path][1])).astype(np.float32)
     return {"tables": tables, "ids": ids, "weights": weights}
 
 
@@ -105,7 +109,7 @@ def train(mesh: jax.sharding.Mesh, options: Embedding, own: dict[str, Embedding]
     given = problem()
     own = own or {}
     tables = {n: Table(*size, options=own.get(n, options)) for n, size in SIZES.items()}
-    plan = Plan(tables, LOOKUPS, mesh, BATCH_AXES)
+    plan = Plan(tables, mesh)
     stored = {
         name: jax.device_put(table.from_dense(tables[name], dense), plan.sharding(name))
         for name, dense in given["tables"].items()
@@ -114,17 +118,32 @@ def train(mesh: jax.sharding.Mesh, options: Embedding, own: dict[str, Embedding]
         name: jax.device_put(table.initialize_slots(tables[name]), plan.sharding(name))
         for name in tables
     }
-    rows = NamedSharding(mesh, PartitionSpec(BATCH_AXES))
+
+    def put(arrays):
+        return {
+            name: jax.device_put(
+                array,
+                NamedSharding(mesh, PartitionSpec() if name in SHARED else BATCH),
+            )
+            for name, array in arrays.items()
+        }
 
     def step(stored, slots, ids, weights, step):
-        fetched = embedding.fetch(plan, stored, ids)
+        lookups = {
+            name: Lookup(COLUMNS[name][0], each, name in SHARED) for name, each in ids.items()
+        }
+        fetched = embedding.fetch(plan, stored, lookups)
 
         def loss(rows):
-            combined = embedding.combine(plan, rows, ids)
-            return sum((weights[n] * jnp.sin(combined[n])).sum() for n in weights) / BATCH
+            total = 0.0
+            for name, each in rows.items():
+                if (combiner := COLUMNS[name][1]) != "none":
+                    each = embedding.combine(each, ids[name], combiner)
+                total += (weights[name] * jnp.sin(each)).sum() / EXAMPLES
+            return total
 
         value, gradients = jax.value_and_grad(loss)(fetched.rows)
-        collected = embedding.collect(plan, gradients, fetched.residual)
+        collected = embedding.collect(plan, lookups, gradients, fetched.residual)
         norm = jnp.sqrt(collected.squared_norm)
         stored, slots = embedding.update(
             plan,
@@ -140,9 +159,7 @@ def train(mesh: jax.sharding.Mesh, options: Embedding, own: dict[str, Embedding]
     jitted = jax.jit(step, donate_argnums=(0, 1))
     records = []
     for count, ids in enumerate(given["ids"]):
-        stored, slots, metrics = jitted(
-            stored, slots, jax.device_put(ids, rows), jax.device_put(given["weights"], rows), count
-        )
+        stored, slots, metrics = jitted(stored, slots, put(ids), put(given["weights"]), count)
         records.append({name: float(value) for name, value in metrics.items()})
     dense = {name: table.to_dense(tables[name], array) for name, array in stored.items()}
     dense |= {
@@ -178,18 +195,19 @@ def overflow() -> tuple[dict, list[dict]]:
     each = Table(100_000, 8, Embedding(placement="sharded"))
     lie = np.zeros(100_000, np.int64)
     lie[2] = 1
-    plan = Plan({"item": each}, {"item": Lookup("item")}, mesh, ("data",), {"item": lie})
+    plan = Plan({"item": each}, mesh, ("data",), {"item": lie})
     dense = np.random.default_rng(0).normal(size=(100_000, 8)).astype(np.float32)
     stored = jax.device_put(table.from_dense(each, dense), plan.sharding("item"))
     ids = np.random.default_rng(1).integers(2, 100_000, 8 * 400)
-    fetched = embedding.fetch(plan, {"item": stored}, {"item": jnp.asarray(ids)})
-    (((hop,), _),) = exchanges(plan, {"item": 400})
+    lookups = {"item": Lookup("item", jnp.asarray(ids))}
+    fetched = embedding.fetch(plan, {"item": stored}, lookups)
+    (([hop], _),) = exchanges(plan, lookups)
     lost = 0
     for mine in ids.reshape(8, 400):
         asked = np.bincount(np.unique(mine) % 8, minlength=8)
         lost += int(np.maximum(asked - hop.capacity["item"], 0).sum())
     try:
-        embedding.fetch(plan, {"item": stored}, {"item": jnp.zeros(3, jnp.int32)})
+        embedding.fetch(plan, {"item": stored}, {"item": Lookup("item", jnp.zeros(3, jnp.int32))})
         error = ""
     except ConfigError as caught:
         error = str(caught)

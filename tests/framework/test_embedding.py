@@ -6,6 +6,7 @@ import os
 import pathlib
 import subprocess
 import sys
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,10 +16,11 @@ import pytest
 from jax.sharding import AxisType
 
 from framework import embedding, table
+from framework.embedding_plan import Plan
 from framework.error import ConfigError
-from framework.lookup import Lookup, Plan
 from framework.row_optimizer import Adagrad, LazyAdam, RowOptimizer, RowWiseAdagrad, Sgd
 from framework.table import Embedding, Table
+from framework.task import Lookup
 from tests.framework import embedding_worker as worker
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
@@ -29,7 +31,9 @@ def trained(tmp_path_factory):
     """Case → (arrays, records), all from one process."""
     directory = tmp_path_factory.mktemp("embedding")
     environment = os.environ | {
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
+        # What is compiled runs for milliseconds.
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=8"
+        " --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true",
         "JAX_PLATFORMS": "cpu",
     }
     subprocess.run(
@@ -48,16 +52,16 @@ def trained(tmp_path_factory):
 def whole_gradient(given: dict, tables: dict, ids: dict) -> tuple[float, dict]:
     """Loss, and its gradient with respect to whole tables; an id at a time."""
     loss, gradients = 0.0, {name: np.zeros_like(array) for name, array in tables.items()}
-    for name, lookup in worker.LOOKUPS.items():
-        weights = np.float64(given["weights"][name]) / worker.BATCH
+    for name, (path, combiner) in worker.COLUMNS.items():
+        weights = np.float64(given["weights"][name]) / worker.EXAMPLES
         for place in np.ndindex(weights.shape[:-1]):
             named = np.atleast_1d(ids[name][place])
             named = named[named != 0]
-            share = 1.0 / max(len(named), 1) if lookup.combiner == "mean" else 1.0
-            x = share * sum((tables[lookup.table][i] for i in named), np.zeros(weights.shape[-1]))
+            share = 1.0 / max(len(named), 1) if combiner == "mean" else 1.0
+            x = share * sum((tables[path][i] for i in named), np.zeros(weights.shape[-1]))
             loss += float(weights[place] @ np.sin(x))
             for i in named:
-                gradients[lookup.table][i] += share * weights[place] * np.cos(x)
+                gradients[path][i] += share * weights[place] * np.cos(x)
     return loss, gradients
 
 
@@ -101,7 +105,7 @@ def reference(*chosen: RowOptimizer) -> tuple[dict, list[dict]]:
         norm = np.sqrt(sum((g**2).sum() for g in gradients.values()))
         scale = min(1.0, worker.CLIP / norm)
         for name, gradient in gradients.items():
-            named = [each.ravel() for k, each in ids.items() if worker.LOOKUPS[k].table == name]
+            named = [each.ravel() for k, each in ids.items() if worker.COLUMNS[k][0] == name]
             touched = np.setdiff1d(np.concatenate(named), [0])
             whole_update(
                 optimizers[name],
@@ -144,7 +148,12 @@ def test_the_problem_has_what_it_should():
 def test_rows_without_a_gradient_stay_bit_by_bit(trained):
     arrays, _ = trained["lazy_adam on 2×2×2"]
     given = worker.problem()
-    named = {i for ids in given["ids"] for name in ("history", "target") for i in ids[name].ravel()}
+    named = {
+        i
+        for ids in given["ids"]
+        for name in ("history", "target", "negatives")
+        for i in ids[name].ravel()
+    }
     untouched = np.setdiff1d(np.arange(worker.SIZES["item"][0]), [*named - {0}])
     assert 0 in untouched
     assert len(untouched) > 100
@@ -171,13 +180,15 @@ def single():
     options = Embedding(LazyAdam(learning_rate=0.1))
     tables = {"item": Table(500, 4, options)}
     mesh = one_device()
-    plan = Plan(tables, {"item": Lookup("item")}, mesh, ("data",))
+    plan = Plan(tables, mesh, ("data",))
     return plan, {"item": table.initialize(tables["item"], jax.random.key(0))}
 
 
 def test_ids_outside_the_table_are_counted_and_read_zeros(single):
     plan, stored = single
-    fetched = embedding.fetch(plan, stored, {"item": jnp.array([1, 499, 500, -1, 0])})
+    fetched = embedding.fetch(
+        plan, stored, {"item": Lookup("item", jnp.array([1, 499, 500, -1, 0]))}
+    )
     assert int(fetched.metrics["embedding/invalid"]) == 2
     rows = np.asarray(fetched.rows["item"])
     dense = table.to_dense(plan.tables["item"], stored["item"])
@@ -212,12 +223,13 @@ def test_the_compiled_step_copies_no_table(optimizer):
     """Donated, tables and slots are changed where they lie: temporary memory is the batch's."""
     each = Table(200_000, 32, Embedding(optimizer))
     mesh = one_device()
-    plan = Plan({"item": each}, {"item": Lookup("item")}, mesh, ("data",))
+    plan = Plan({"item": each}, mesh, ("data",))
 
     def step(tables, slots, ids):
-        fetched = embedding.fetch(plan, tables, ids)
+        lookups = {"item": Lookup("item", ids)}
+        fetched = embedding.fetch(plan, tables, lookups)
         gradients = jax.grad(lambda rows: jnp.square(rows["item"]).sum())(fetched.rows)
-        collected = embedding.collect(plan, gradients, fetched.residual)
+        collected = embedding.collect(plan, lookups, gradients, fetched.residual)
         return embedding.update(plan, tables, slots, collected, step=0)
 
     memory = (
@@ -225,7 +237,7 @@ def test_the_compiled_step_copies_no_table(optimizer):
         .lower(
             {"item": jax.ShapeDtypeStruct(each.shape, jnp.float32)},
             {"item": each.slots()},
-            {"item": jax.ShapeDtypeStruct((64, 10), jnp.int32)},
+            jax.ShapeDtypeStruct((64, 10), jnp.int32),
         )
         .compile()
         .memory_analysis()
@@ -239,13 +251,12 @@ def test_a_table_that_the_devices_cannot_share_is_an_error():
         size = 8
         axis_names = ("data",)
 
+    eight: Any = Eight()
     small = Table(100, 8, Embedding(placement="sharded"))
     with pytest.raises(ConfigError, match="placement of item is sharded, but its 100 rows have 1"):
-        Plan({"item": small}, {}, Eight(), ("data",))  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match=r"the lookup a is in a table 'b'; there are \['item'\]"):
-        Plan({"item": Table(100, 8)}, {"a": Lookup("b")}, Eight(), ())  # type: ignore[arg-type]
-    assert not Plan({"item": Table(100, 8)}, {}, Eight(), ()).sharded("item")  # type: ignore[arg-type]
-    assert Plan({"item": Table(1 << 20, 8)}, {}, Eight(), ()).sharded("item")  # type: ignore[arg-type]
+        Plan({"item": small}, eight)
+    assert not Plan({"item": Table(100, 8)}, eight).sharded("item")
+    assert Plan({"item": Table(1 << 20, 8)}, eight).sharded("item")
 
 
 def test_examples_that_do_not_divide_are_an_error(trained):

@@ -1,9 +1,9 @@
-"""A model's tables, the columns of ids that name their rows, and the devices that share them."""
+"""A model's embedding tables on a mesh: which are split, and how their rows travel."""
 
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,8 +13,10 @@ from jaxtyping import Array, Int
 
 from framework import capacity, exchange
 from framework.error import check
+from framework.mesh import BATCH
 from framework.schema import PADDING
 from framework.table import Table
+from framework.task import Lookup
 
 REPLICATED_BYTES = 16 << 20
 """Largest table that every device holds, where the placement is left to us."""
@@ -23,45 +25,23 @@ DIRECT_DEVICES = 512
 
 
 @dataclasses.dataclass(frozen=True)
-class Lookup:
-    """A column of ids.
-
-    Attributes:
-      table: whose rows they name.
-      combiner: what becomes of the rows of a list of ids (the last dimension): each by itself,
-        their sum, or their mean; padding left out.
-    """
-
-    table: str
-    combiner: Literal["none", "sum", "mean"] = "none"
-
-
-@dataclasses.dataclass(frozen=True)
 class Plan:
-    """The tables of a model, its lookups, and the devices.
+    """The tables of a model, and the devices that share them.
 
     Attributes:
-      tables: by name.
-      lookups: by name.
+      tables: by path.
       mesh: a sharded table's rows are split over all of its axes, in order.
-      batch_axes: those that the ids are split over, along the first dimension; over the others
-        they are replicated.
-      counts: by table, how often the train split has each id, in the order of ids; or of the
+      batch_axes: those that the examples are split over; over the others they are replicated.
+      counts: by table, how often the train split has each id, in the order of ids, or of the
         first ids only (see framework/capacity.py).
     """
 
     tables: Mapping[str, Table]
-    lookups: Mapping[str, Lookup]
     mesh: jax.sharding.Mesh
-    batch_axes: tuple[str, ...]
+    batch_axes: tuple[str, ...] = BATCH[0]
     counts: Mapping[str, Int[np.ndarray, " head"]] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
-        for name, lookup in self.lookups.items():
-            check(
-                lookup.table in self.tables,
-                f"the lookup {name} is in a table {lookup.table!r}; there are {[*self.tables]}",
-            )
         for name, each in self.tables.items():
             check(
                 each.options.placement != "sharded" or each.shards % self.mesh.size == 0,
@@ -87,20 +67,34 @@ class Plan:
         """Of a table and its slots."""
         return NamedSharding(self.mesh, self.spec(name))
 
+    def devices(self, axes: tuple[str, ...]) -> int:
+        """Along these axes."""
+        return math.prod(self.mesh.shape[axis] for axis in axes)
+
     @property
     def batch_devices(self) -> int:
-        """Among which the batch is split."""
-        return math.prod(self.mesh.shape[axis] for axis in self.batch_axes)
+        """Among which the examples are split."""
+        return self.devices(self.batch_axes)
 
     @property
     def other_axes(self) -> tuple[str, ...]:
         """Over which the batch is replicated."""
         return tuple(axis for axis in self.mesh.axis_names if axis not in self.batch_axes)
 
-    @property
-    def sharers(self) -> int:
-        """Devices that have the same examples, and share the work on their ids."""
-        return self.mesh.size // self.batch_devices
+    def sharers(self, lookup: Lookup) -> tuple[str, ...]:
+        """Axes along which devices have the same ids of a lookup, and share the work on them."""
+        if self.sharded(lookup.path):
+            return self.mesh.axis_names if lookup.shared else self.other_axes
+        return self.batch_axes if lookup.shared else ()
+
+    def sizes(self, lookups: Mapping[str, Lookup]) -> dict[str, int]:
+        """Ids, by table, that a device looks up itself."""
+        found: dict[str, int] = {}
+        for lookup in lookups.values():
+            held = lookup.ids.size // (1 if lookup.shared else self.batch_devices)
+            parts = self.devices(self.sharers(lookup))
+            found[lookup.path] = found.get(lookup.path, 0) + -(-held // parts)
+        return found
 
 
 def number(table: Table, ids: Int[Array, " count"], owners: tuple[int, ...]) -> Array:
@@ -121,11 +115,9 @@ def number(table: Table, ids: Int[Array, " count"], owners: tuple[int, ...]) -> 
     return jnp.where(real, request, table.places).astype(jnp.int32)
 
 
-def exchanges(plan: Plan, sizes: Mapping[str, int]) -> list[tuple[list[Any], list[str]]]:
-    """The hops of each exchange, and the sharded tables that share it.
-
-    `sizes` holds the ids that are looked up by table, padding included, of a device's examples.
-    """
+def exchanges(plan: Plan, lookups: Mapping[str, Lookup]) -> list[tuple[list[Any], list[str]]]:
+    """The hops of each exchange, and the sharded tables that share it."""
+    sizes = plan.sizes(lookups)
     size, axes = plan.mesh.size, plan.mesh.axis_names
     together: dict[str, list[str]] = {}
     for name in sizes:
@@ -160,8 +152,8 @@ def _groups(owners: tuple[int, ...]) -> list[list[list[int]] | None]:
 
 
 def _capacities(
-    plan: Plan, name: str, size: int, owners: tuple[int, ...], kind: str
+    plan: Plan, name: str, draws: int, owners: tuple[int, ...], kind: str
 ) -> tuple[int, ...]:
-    each, draws = plan.tables[name], -(-size // plan.sharers)
+    each = plan.tables[name]
     choose = capacity.arriving if kind == "ragged" else capacity.capacities
     return choose(draws, owners, each.rows, plan.counts.get(name), each.options.capacity_margin)
