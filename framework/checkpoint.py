@@ -6,7 +6,7 @@ does not count.
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -187,26 +187,60 @@ def load(directory: epath.PathLike, step: int, prefixes: Sequence[str]) -> dict[
 
     No accelerator holds any of it, and the others are not read. Raises CheckpointError.
     """
-    directory = _absolute(directory)
+    shapes = stored(directory, step)
+    wanted = {path: leaf for path, leaf in shapes.items() if path.startswith(tuple(prefixes))}
+    return _load(directory, step, wanted, dict.fromkeys(wanted, _ON_HOST))
+
+
+def load_onto(
+    directory: epath.PathLike, step: int, places: Mapping[str, jax.sharding.Sharding]
+) -> dict[str, jax.Array]:
+    """Arrays of a checkpoint, by path, on the devices. Raises CheckpointError."""
+    shapes = stored(directory, step)
+    if missing := sorted(places.keys() - shapes.keys()):
+        raise CheckpointError(f"{directory}/{step} lacks {', '.join(missing)}")
+    how = {path: ocp.ArrayRestoreArgs(sharding=place) for path, place in places.items()}
+    return _load(directory, step, {path: shapes[path] for path in places}, how)
+
+
+def stored(directory: epath.PathLike, step: int) -> dict[str, Any]:
+    """Shape and dtype of each array of a checkpoint, by path. Raises CheckpointError."""
+    with _reading(directory, step) as manager:
+        return dict(manager.item_metadata(step)["state"].tree)
+
+
+def _load(directory: epath.PathLike, step: int, wanted: Any, how: Any) -> dict[str, Any]:
+    args = ocp.args.PyTreeRestore(item=wanted, restore_args=how, partial_restore=True)  # type: ignore[call-arg]
+    with _reading(directory, step) as manager:
+        return dict(manager.restore(step, args=ocp.args.Composite(state=args))["state"])
+
+
+_ON_HOST = ocp.RestoreArgs(restore_type=np.ndarray)
+
+
+@contextlib.contextmanager
+def _reading(directory: epath.PathLike, step: int) -> Iterator[ocp.CheckpointManager]:
+    path = _absolute(directory)
     handlers = {"state": ocp.PyTreeCheckpointHandler()}
     options = ocp.CheckpointManagerOptions(read_only=True)
     with (
-        _damaged(directory / str(step)),
-        ocp.CheckpointManager(directory, item_handlers=handlers, options=options) as manager,
+        _damaged(path / str(step)),
+        ocp.CheckpointManager(path, item_handlers=handlers, options=options) as manager,
     ):
-        tree = manager.item_metadata(step)["state"].tree
-        wanted = {path: leaf for path, leaf in tree.items() if path.startswith(tuple(prefixes))}
-        kinds = {path: ocp.RestoreArgs(restore_type=np.ndarray) for path in wanted}
-        args = ocp.args.PyTreeRestore(item=wanted, restore_args=kinds, partial_restore=True)  # type: ignore[call-arg]
-        return dict(manager.restore(step, args=ocp.args.Composite(state=args))["state"])
+        yield manager
 
 
 def load_parameters(directory: epath.PathLike, step: int) -> dict[str, np.ndarray]:
     """The parameters of a checkpoint to judge and to export, path → array (NumPy).
 
-    Their moving average where there is one. Raises CheckpointError.
+    Their moving average where there is one, and sparse tables as they are stored. Raises
+    CheckpointError.
     """
-    arrays = load(directory, step, ("parameters.", "ema."))
+    return averaged(load(directory, step, ("parameters.", "tables.", "ema.")))
+
+
+def averaged(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """{"parameters.PATH": …, "ema.PATH": …} → {PATH: …}, the average where there is one."""
     return {
         path.partition(".")[2]: arrays[path]
         for path in sorted(arrays, key=lambda path: path.startswith("ema."))

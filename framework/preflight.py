@@ -18,7 +18,6 @@ from framework import (
     memory,
     mesh,
     roofline,
-    sharding,
     step,
     task,
     topology,
@@ -138,10 +137,9 @@ def examine(
       TopologyError: there is no such pod, or no way to compile for it here.
     """
     devices = mesh.build(experiment.mesh, topology.devices(pod))
-    state = jax.eval_shape(step.initializer(experiment, schema))
     held = [
-        memory.Held(name, shape, split, size)
-        for name, shape, split, size in sharding.describe(state, devices.shape)
+        memory.Held(each.path, each.kind, each.split, each.bytes)
+        for each in step.describe(experiment, schema, devices.shape)
     ]
     parts = _parts(held)
     limit = hardware.memory(devices.devices.flat[0])
@@ -217,9 +215,8 @@ def attempts(report: Report, schema: Schema, *, wanted: int = 3) -> list[Report]
 
 def state_bytes(experiment: config.Experiment, schema: Schema, pod: Topology) -> int:
     """Bytes of the training state on one device. Raises ConfigError."""
-    shape = mesh.shape(experiment.mesh, pod.devices, pod.slices)
-    state = jax.eval_shape(step.initializer(experiment, schema))
-    return sum(size for *_, size in sharding.describe(state, shape))
+    sizes = mesh.shape(experiment.mesh, pod.devices, pod.slices)
+    return sum(each.bytes for each in step.describe(experiment, schema, sizes))
 
 
 def scan(experiment: config.Experiment, schema: Schema, pods: Sequence[Topology]) -> list[Report]:
@@ -246,13 +243,7 @@ def _evaluation(
     """The scores as the trainer computes them, while the training state stays in memory."""
     model = cast(task.Task, experiment.model)
     graph = task.structure(model, schema)
-    shapes = jax.eval_shape(step.initializer(experiment, schema))
-    placed = jax.tree.map(
-        lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
-        shapes,
-        sharding.shardings(shapes, devices),
-    )
-    parameters = step.scored_parameters(placed)
+    parameters = step.judged_shapes(experiment, schema, devices)
     history = jax.ShapeDtypeStruct(
         (experiment.evaluation.batch_size, schema["item"].max_length), jnp.int32
     )
@@ -261,7 +252,8 @@ def _evaluation(
         return model.scores(task.merge(graph, parameters), history)
 
     resident = sum(
-        size for _, _, _, size in sharding.describe({"parameters": parameters}, devices.shape)
+        math.prod(each.sharding.shard_shape(each.shape)) * each.dtype.itemsize
+        for each in parameters.values()
     )
     try:
         compiled = jax.jit(scores).lower(parameters, history).compile()

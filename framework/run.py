@@ -6,8 +6,9 @@ from typing import Any
 
 from etils import epath
 
-from framework import artifact, checkpoint, codec, config, report
+from framework import artifact, checkpoint, codec, config, report, table
 from framework.input import Arrays, Dataset
+from framework.schema import Schema
 
 _LATEST = "latest"
 """File beside an experiment's runs: the version of the one committed last."""
@@ -91,10 +92,37 @@ def difference_to_latest(experiment: config.Experiment, directory: epath.Path) -
 
 def load(directory: epath.PathLike) -> tuple[config.Experiment, artifact.Manifest, Arrays]:
     """The experiment, manifest and selected parameters (NumPy) of a committed run."""
-    directory = epath.Path(directory)
     manifest = artifact.read(directory, "run")
+    experiment, _, arrays = read(directory, manifest.details["selected_step"])
+    return experiment, manifest, arrays
+
+
+def read(directory: epath.PathLike, step: int) -> tuple[config.Experiment, Schema, Arrays]:
+    """The experiment, the schema that it was trained on, and the parameters (NumPy) of a step.
+
+    Sparse tables are in the order of ids, as an ordinary parameter would be. All is in the host's
+    memory alone. Raises CheckpointError.
+    """
+    experiment, schema = described(directory)
+    arrays = checkpoint.load_parameters(epath.Path(directory) / "checkpoints", step)
+    for path, each in experiment.model.tables(schema).items():
+        arrays[path] = table.to_dense(each, arrays[path])
+    return experiment, schema, arrays
+
+
+def describe(experiment: config.Experiment, schema: Schema, directory: epath.Path) -> None:
+    """Writes down what a run is of, as `described` reads it."""
+    text = json.dumps(codec.to_json(experiment))
+    artifact.write_atomically(directory / "experiment.json", text)
+    schema.write(directory / "schema.json")
+
+
+def described(directory: epath.PathLike) -> tuple[config.Experiment, Schema]:
+    """The experiment and the schema of a run. Raises ArtifactError where it is none."""
+    directory = epath.Path(directory)
+    if not (directory / "experiment.json").exists():
+        raise artifact.ArtifactError(f"{directory} is no run: it has no experiment.json")
     experiment = codec.from_json(
         config.Experiment, json.loads((directory / "experiment.json").read_text())
     )
-    selected = manifest.details["selected_step"]
-    return experiment, manifest, checkpoint.load_parameters(directory / "checkpoints", selected)
+    return experiment, Schema.read(directory / "schema.json")

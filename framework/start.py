@@ -1,14 +1,19 @@
 """The first parameters of a run, taken from another run (fine-tuning)."""
 
+import dataclasses
+import functools
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
 
-from framework import artifact, checkpoint, config
+from framework import artifact, checkpoint, config, run, table
 from framework.error import PodwayError
+from framework.schema import Schema
+
+T = TypeVar("T")
 
 
 class StartError(PodwayError, ValueError):
@@ -16,21 +21,25 @@ class StartError(PodwayError, ValueError):
 
 
 def initializer(
-    initialize: Callable[[], Any], options: config.Start, state: Any
+    experiment: config.Experiment, schema: Schema, initialize: Callable[[], Any], state: Any
 ) -> Callable[[], Any]:
     """The same function () → State, with the parameters that another run ended with, if asked to.
 
     Args:
+      experiment: its trainer.start says which run, and how its parameters are called here.
+      schema: of the dataset.
       initialize: () → State, sharded.
-      options: which run, and how its parameters are called here.
       state: shapes and shardings of the State.
     """
+    options = experiment.trainer.start
     if not options.run:
         return initialize
 
     def from_run() -> Any:
-        theirs = _rename(read(options), options.rename)
-        found = fit(state["parameters"], theirs, options)
+        theirs = read(options)
+        found = fit(state["parameters"], theirs.parameters, options)
+        tables = experiment.model.tables(schema)
+        grown = fit_tables(tables, theirs.tables, options)
         new = initialize()
         for part in ("parameters", "ema"):
             for path in new.get(part, {}).keys() & found.keys():
@@ -41,16 +50,75 @@ def initializer(
                     lambda index, path=path: found[path][index],
                     dtype=like.dtype,
                 )
+        for path, (name, old) in grown.items():
+            place = state["tables"][path].sharding
+            rows = checkpoint.load_onto(theirs.checkpoints, theirs.step, {f"tables.{name}": place})
+            take_over = functools.partial(table.grow, old, tables[path])
+            new["tables"][path] = jax.jit(take_over, out_shardings=place, donate_argnums=1)(
+                rows[f"tables.{name}"], new["tables"][path]
+            )
         return new
 
     return from_run
 
 
-def read(options: config.Start) -> dict[str, np.ndarray]:
-    """The parameters of a committed run, by path. Raises ArtifactError, CheckpointError."""
+@dataclasses.dataclass(frozen=True)
+class Theirs:
+    """What a run ended with, as it is called here.
+
+    Attributes:
+      parameters: by path, without the sparse tables.
+      tables: path → (path there, table).
+      checkpoints: the folder that they are in.
+      step: the checkpoint.
+    """
+
+    parameters: dict[str, np.ndarray]
+    tables: dict[str, tuple[str, table.Table]]
+    checkpoints: str
+    step: int
+
+
+def read(options: config.Start) -> Theirs:
+    """What a committed run ended with. Raises ArtifactError, CheckpointError, StartError."""
     manifest = artifact.read(options.run, "run")
     step = manifest.details["selected_step"] if options.step is None else options.step
-    return checkpoint.load_parameters(f"{options.run}/checkpoints", step)
+    experiment, schema = run.described(options.run)
+    tables = experiment.model.tables(schema)
+    folder = f"{options.run}/checkpoints"
+    parameters = checkpoint.load(folder, step, ("parameters.", "ema."))
+    judged = checkpoint.averaged(parameters)
+    return Theirs(
+        _rename(judged, options.rename),
+        _rename({path: (path, each) for path, each in tables.items()}, options.rename),
+        folder,
+        step,
+    )
+
+
+def fit_tables(
+    ours: Mapping[str, table.Table],
+    theirs: Mapping[str, tuple[str, table.Table]],
+    options: config.Start,
+) -> dict[str, tuple[str, table.Table]]:
+    """Those of their sparse tables that are ours, too, with as many rows or fewer.
+
+    A table that has more rows here keeps theirs: a dataset that was extended keeps its ids. Slots
+    start anew. Raises StartError.
+    """
+    found = {}
+    for path, new in ours.items():
+        name, old = theirs.get(path, ("", None))
+        if old is None or (old.width, old.rows <= new.rows) != (new.width, True):
+            there = f"{old.rows} × {old.width}" if old else "missing"
+            text = f"  sparse table {path}: {there} there and {new.rows} × {new.width} here"
+            if options.missing == "error":
+                raise StartError(f"{options.run} does not fit this model:\n{text}")
+            print(text, flush=True)
+            continue
+        found[path] = name, old
+        print(f"start: {path}, {old.rows} of {new.rows} rows from {options.run}", flush=True)
+    return found
 
 
 def fit(
@@ -97,10 +165,8 @@ def _is_error(kind: str, options: config.Start) -> bool:
     return options.missing == "error" if kind == "missing" else options.extra == "error"
 
 
-def _rename(
-    parameters: Mapping[str, np.ndarray], rename: tuple[tuple[str, str], ...]
-) -> dict[str, np.ndarray]:
-    renamed: dict[str, np.ndarray] = {}
+def _rename(parameters: Mapping[str, T], rename: tuple[tuple[str, str], ...]) -> dict[str, T]:
+    renamed: dict[str, T] = {}
     for path, array in parameters.items():
         new = _new_name(path, rename)
         if new in renamed:

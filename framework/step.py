@@ -5,24 +5,34 @@ state is plain data.
 """
 
 import dataclasses
+import functools
+import math
 import re
 from collections.abc import Mapping
 from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import nnx
+from jax.sharding import AbstractMesh, NamedSharding, PartitionSpec
 
-from framework import config, flops, gradient, mesh, sharding, start, task
+from framework import config, embedding, flops, gradient, mesh, sharding, start, table, task
+from framework.embedding_plan import Plan
 from framework.error import check
 from framework.input import batch_shapes
+from framework.mesh import AXES
 from framework.placement import Placement
 from framework.schema import Schema
 
 State = dict[str, Any]
 """{"step": i32 [], "parameters": {path: f32}, "optimizer": optax state of those that are trained,
-"ema": {path: f32} of these, where there is a moving average}."""
+"ema": {path: f32} of these, where there is a moving average, "tables": {path: f32}, "slots": {path:
+{name: f32}}, where parameters are sparse tables}."""
+
+Counts = Mapping[str, np.ndarray]
+"""By table, how often the train split has each id, in the order of ids."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +46,7 @@ class Program:
       state: shapes and shardings of the State.
       initialize: () → State, sharded.
       step: (State, batch) → (State, metrics); takes the state's memory.
+      judged: State → the parameters to judge and to export.
       flops: of one step, over all devices (framework/flops.py).
       place: puts a batch on the devices.
     """
@@ -46,112 +57,209 @@ class Program:
     state: State
     initialize: Any
     step: Any
+    judged: Any
     flops: float
     place: Placement
 
 
-def build(experiment: config.Experiment, schema: Schema, devices: jax.sharding.Mesh) -> Program:
-    """Compiles an experiment for a mesh. Raises ConfigError where the mesh does not fit it."""
+def build(
+    experiment: config.Experiment,
+    schema: Schema,
+    devices: jax.sharding.Mesh,
+    counts: Counts | None = None,
+) -> Program:
+    """Compiles an experiment for a mesh.
+
+    Args:
+      experiment: what to train, and how.
+      schema: of the dataset.
+      devices: real ones, or those of an ahead-of-time topology.
+      counts: for the exchanges of sparse tables, which without them have room for anything.
+
+    Raises ConfigError where the mesh does not fit the experiment.
+    """
     options = experiment.trainer
     mesh.check_batch(devices, options.batch_size, options.accumulate)
     model = cast(task.Task, experiment.model)
     graph, lengths = task.structure(model, schema), model.lengths(schema)
-    initialize = initializer(experiment, schema)
-    shapes = jax.eval_shape(initialize)
-    shardings = sharding.shardings(shapes, devices)
     rows = mesh.batch_sharding(devices)
-    state = jax.tree.map(
-        lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
-        shapes,
-        shardings,
-    )
     batch = {
         name: jax.ShapeDtypeStruct(shape, dtype, sharding=rows)
         for name, (shape, dtype) in batch_shapes(schema, lengths, options.batch_size).items()
     }
+    state = placed(experiment, schema, devices)
+    shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
     traced = jax.jit(
-        make_step(experiment, schema, graph, devices),
+        make_step(experiment, schema, graph, plan(experiment, schema, devices, batch, counts)),
         donate_argnums=0,
         out_shardings=(shardings, mesh.replicated(devices)),
     ).trace(state, batch)
+    initialize = jax.jit(initializer(experiment, schema), out_shardings=shardings)
     return Program(
         task=model,
         graph=graph,
         lengths=lengths,
         state=state,
-        initialize=start.initializer(
-            jax.jit(initialize, out_shardings=shardings), options.start, state
-        ),
+        initialize=start.initializer(experiment, schema, initialize, state),
         step=traced.lower().compile(),
+        judged=judged(experiment, schema, devices),
         flops=flops.count(traced.jaxpr.jaxpr),
         place=Placement(rows, options.batch_size),
     )
+
+
+def plan(
+    experiment: config.Experiment,
+    schema: Schema,
+    devices: Any,
+    batch: Mapping[str, Any] | None = None,
+    counts: Counts | None = None,
+) -> Plan:
+    """The model's sparse tables on a mesh; with a batch's shapes and counts, its exchanges too."""
+    model = cast(task.Task, experiment.model)
+    tables = model.tables(schema)
+    if not tables or batch is None or not counts:
+        return Plan(tables, devices)
+    lookups = jax.eval_shape(lambda b: model.lookups(schema, b, jax.random.key(0)), dict(batch))
+    return Plan(
+        tables,
+        devices,
+        counts={path: _draws(path, tables[path].rows, lookups, counts[path]) for path in tables},
+    )
+
+
+def _draws(path: str, rows: int, lookups: Mapping[str, Any], counts: np.ndarray) -> np.ndarray:
+    """How often each id is looked up, relatively: by counts, but evenly where it is drawn."""
+    own, drawn = (
+        sum(
+            math.prod(each.ids.shape)
+            for each in lookups.values()
+            if each.path == path and each.shared == shared
+        )
+        for shared in (False, True)
+    )
+    weights = np.zeros(rows)
+    weights[: len(counts)] = counts * (own / max(counts.sum(), 1))
+    return weights + drawn / rows
+
+
+def placed(experiment: config.Experiment, schema: Schema, devices: Any) -> State:
+    """Shapes and shardings of the State on a mesh, real or abstract. Raises ConfigError."""
+    shapes = jax.eval_shape(initializer(experiment, schema))
+    tables = plan(experiment, schema, devices)
+    specs = sharding.specs(
+        shapes, devices.shape, {path: tables.spec(path) for path in tables.tables}
+    )
+    return jax.tree.map(
+        lambda leaf, spec: jax.ShapeDtypeStruct(
+            leaf.shape, leaf.dtype, sharding=NamedSharding(devices, spec)
+        ),
+        shapes,
+        specs,
+    )
+
+
+def describe(
+    experiment: config.Experiment, schema: Schema, sizes: Mapping[str, int]
+) -> list[sharding.Placed]:
+    """Where the State lies on a mesh {axis: devices}, of which there need be none here."""
+    state = placed(experiment, schema, AbstractMesh(tuple(sizes.values()), tuple(sizes)))
+    specs = jax.tree.map(lambda leaf: leaf.sharding.spec, state)
+    return list(sharding.describe(state, specs, sizes))
 
 
 def initializer(experiment: config.Experiment, schema: Schema) -> Any:
     """A pure function () → State, to be jitted with the state's shardings."""
     model, options = cast(task.Task, experiment.model), experiment.trainer
     optimizer = experiment.optimizer.build(options.steps)
+    tables = model.tables(schema)
 
     def initialize() -> State:
-        parameters = task.initialize(model, schema, jax.random.key(options.seed))
+        key = jax.random.key(options.seed)
+        parameters = task.initialize(model, schema, key)
+        parameters = {path: each for path, each in parameters.items() if path not in tables}
         trained, _ = frozen_apart(parameters, options.freeze)
-        return {
+        state: State = {
             "step": jnp.zeros((), jnp.int32),
             "parameters": parameters,
             "optimizer": optimizer.init(trained),
-            # An array of its own: the step takes the memory of both.
-            **({"ema": jax.tree.map(jnp.copy, trained)} if options.ema else {}),
         }
+        if options.ema:
+            # Arrays of its own: the step takes the memory of both.
+            state["ema"] = jax.tree.map(jnp.copy, trained)
+        if tables:
+            keys = jax.random.split(jax.random.fold_in(key, len(tables)), len(tables))
+            state["tables"] = {
+                path: table.initialize(each, key)
+                for (path, each), key in zip(tables.items(), keys, strict=True)
+            }
+            state["slots"] = {path: table.initialize_slots(each) for path, each in tables.items()}
+        return state
 
     return initialize
 
 
 def make_step(
-    experiment: config.Experiment, schema: Schema, graph: nnx.GraphDef, devices: jax.sharding.Mesh
+    experiment: config.Experiment, schema: Schema, graph: nnx.GraphDef, sparse: Plan
 ) -> Any:
     """A pure function (State, batch) → (State, metrics)."""
     model, options = cast(task.Task, experiment.model), experiment.trainer
     optimizer = experiment.optimizer.build(options.steps)
     compute = jnp.bfloat16 if options.precision == "bf16" else jnp.float32
+    empty = {path: jnp.zeros((0, each.width), compute) for path, each in sparse.tables.items()}
 
     def step(state: State, batch: task.Batch) -> tuple[State, dict[str, jax.Array]]:
         key = jax.random.fold_in(jax.random.key(options.seed + 1), state["step"])
         lookups = model.lookups(schema, batch, jax.random.fold_in(key, 0))
+        remote = {name: each for name, each in lookups.items() if each.path in sparse.tables}
+        fetched = embedding.fetch(sparse, state.get("tables", {}), remote)
         trained, frozen = frozen_apart(state["parameters"], options.freeze)
 
         def loss(trained: task.Parameters, part: gradient.Part, key: jax.Array) -> Any:
             parameters = {path: array.astype(compute) for path, array in (trained | frozen).items()}
-            rows = {
-                name: task.Rows(take(parameters[lookups[name].path], ids, devices), ids)
+            values = {name: each.astype(compute) for name, each in part.values.items()}
+            values |= {
+                name: take(parameters[lookups[name].path], ids, sparse.mesh)
                 for name, ids in part.ids.items()
+                if name not in values
             }
-            return model.loss(task.merge(graph, parameters), part.batch, rows, nnx.Rngs(key))
+            rows = {name: task.Rows(values[name], ids) for name, ids in part.ids.items()}
+            module = task.merge(graph, parameters | empty)
+            return model.loss(module, part.batch, rows, nnx.Rngs(key))
 
-        ids = {name: lookup.ids for name, lookup in lookups.items()}
-        shared = frozenset(name for name, lookup in lookups.items() if lookup.shared)
-        value, metrics, gradients, _ = gradient.accumulate(
+        value, metrics, gradients, of_rows = gradient.accumulate(
             gradient.checkpointed(loss, options.remat),
             trained,
-            gradient.Part(batch, ids, {}),
+            gradient.Part(batch, {name: each.ids for name, each in lookups.items()}, fetched.rows),
             key,
             parts=options.accumulate,
-            shared=shared,
-            devices=devices,
+            shared=frozenset(name for name, each in lookups.items() if each.shared),
+            devices=sparse.mesh,
         )
-        norm = optax.tree.norm(gradients)
-        if options.clip_norm:
-            scale = jnp.minimum(1.0, options.clip_norm / jnp.maximum(norm, 1e-30))
-            gradients = jax.tree.map(lambda each: each * scale, gradients)
-        updates, slots = optimizer.update(gradients, state["optimizer"], trained)
+        collected = embedding.collect(sparse, remote, of_rows, fetched.residual)
+        norm = jnp.sqrt(optax.tree.norm(gradients, squared=True) + collected.squared_norm)
+        scale = jnp.minimum(1.0, options.clip_norm / norm) if options.clip_norm else 1.0
+        gradients = jax.tree.map(lambda each: each * scale, gradients)
+        updates, moments = optimizer.update(gradients, state["optimizer"], trained)
         trained = cast(task.Parameters, optax.apply_updates(trained, updates))
         new = {
             "step": state["step"] + 1,
             "parameters": {path: (trained | frozen)[path] for path in state["parameters"]},
-            "optimizer": slots,
+            "optimizer": moments,
         }
         if options.ema:
             new["ema"] = moving_average(state["ema"], trained, options.ema, state["step"])
+        if sparse.tables:
+            new["tables"], new["slots"] = embedding.update(
+                sparse,
+                state["tables"],
+                state["slots"],
+                collected,
+                step=state["step"],
+                scale=scale,
+                factor=experiment.optimizer.decay(state["step"], options.steps),
+            )
+            metrics |= fetched.metrics
         return new, {"loss": value, "gradient_norm": norm, **metrics}
 
     return step
@@ -197,6 +305,41 @@ def moving_average(
     return jax.tree.map(lambda old, new: old * d + new * (1 - d), average, parameters)
 
 
-def scored_parameters(state: State) -> task.Parameters:
-    """The parameters to judge and to export: their moving average where there is one."""
-    return state["parameters"] | state.get("ema", {})
+def judged(experiment: config.Experiment, schema: Schema, devices: jax.sharding.Mesh) -> Any:
+    """A function State → the parameters to judge and to export.
+
+    Their moving average where there is one; of each sparse table a copy in the order of ids, its
+    rows split among the devices.
+    """
+    tables = cast(task.Task, experiment.model).tables(schema)
+    in_order = {
+        path: jax.jit(
+            functools.partial(table.in_order, each), out_shardings=_in_order_place(each, devices)
+        )
+        for path, each in tables.items()
+    }
+
+    def parameters(state: State) -> task.Parameters:
+        in_full = {path: convert(state["tables"][path]) for path, convert in in_order.items()}
+        return state["parameters"] | state.get("ema", {}) | in_full
+
+    return parameters
+
+
+def judged_shapes(
+    experiment: config.Experiment, schema: Schema, devices: jax.sharding.Mesh
+) -> dict[str, jax.ShapeDtypeStruct]:
+    """Shapes and shardings of what `judged` returns."""
+    state = placed(experiment, schema, devices)
+    in_full = {
+        path: jax.ShapeDtypeStruct(
+            (each.rows, each.width), jnp.float32, sharding=_in_order_place(each, devices)
+        )
+        for path, each in cast(task.Task, experiment.model).tables(schema).items()
+    }
+    return state["parameters"] | state.get("ema", {}) | in_full
+
+
+def _in_order_place(each: table.Table, devices: jax.sharding.Mesh) -> NamedSharding:
+    split = AXES if each.rows % devices.size == 0 else None
+    return NamedSharding(devices, PartitionSpec(split))

@@ -25,7 +25,7 @@ from framework.error import check
 from framework.row_optimizer import RowOptimizer, RowWiseAdagrad, Slot
 
 MAX_SHARDS = 8192
-SHARD_ROWS = 64
+SHARD_ROWS = 16
 """A table has no more shards than give each this many rows."""
 ROW_MULTIPLE = 8
 """Rows of a shard are rounded up to this, the sublanes of a TPU's tile."""
@@ -177,6 +177,12 @@ def grow(old: Table, new: Table, stored: Array, fresh: Array) -> Array:
     kept = jnp.pad(kept, ((0, 0), (0, new.shard_rows - kept.shape[1]), *spare))
     known = (ids(new) < old.rows).reshape(*new.shape[:2], *(1 for _ in tail))
     return jnp.where(known, kept, fresh)
+
+
+def in_order(table: Table, stored: Array) -> Float[Array, "rows width"]:
+    """A stored array in the order of ids, on the devices; pure."""
+    shards = stored[bit_reverse(np.arange(table.shards), table.shards)]
+    return jnp.moveaxis(shards, 0, 1).reshape(-1, table.width)[: table.rows]
 
 
 def to_dense(table: Table, stored: Any) -> Float[np.ndarray, "rows width"]:

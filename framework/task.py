@@ -7,18 +7,24 @@ else; randomness comes in as an argument.
 """
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
+import jax
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from framework.schema import Schema
+from framework.table import Table
 
 Parameters = dict[str, Array]
 Batch = Mapping[str, Array]
 
 
+@functools.partial(
+    jax.tree_util.register_dataclass, data_fields=["ids"], meta_fields=["path", "shared"]
+)
 @dataclasses.dataclass(frozen=True)
 class Lookup:
     """Rows of a parameter that a training step reads, by id.
@@ -27,7 +33,7 @@ class Lookup:
       path: of the parameter, [rows, width].
       ids: i32, [batch, …]; [count] where `shared`. PADDING reads zeros of a sparse table, and is
         never trained there.
-      shared: the ids are those of the whole batch, not of one example each.
+      shared: the ids are those of the whole batch, not of one example each, and drawn evenly.
     """
 
     path: str
@@ -53,7 +59,7 @@ class Task(Protocol):
         """Columns of a training batch; for ragged ones the number of latest values to read."""
         ...
 
-    def tables(self, schema: Schema) -> dict[str, Any]:
+    def tables(self, schema: Schema) -> dict[str, Table]:
         """Parameters, by path, that are kept as sparse tables (framework/embedding.py).
 
         While it trains, the module's own parameter of that path is empty, [0, width].

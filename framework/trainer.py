@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import json
 import signal
 import threading
 import time
@@ -15,7 +14,6 @@ from etils import epath
 from framework import (
     artifact,
     checkpoint,
-    codec,
     config,
     evaluate,
     hardware,
@@ -86,7 +84,7 @@ def train(
         ],
     )
     validate = validator(experiment, dataset, program)
-    artifact.write_atomically(target / "experiment.json", json.dumps(codec.to_json(experiment)))
+    run.describe(experiment, dataset.schema, target)
     checkpoints = run.open_checkpoints(experiment, inputs, target)
     state, done = restore_or_initialize(program, checkpoints, batch_size)
     reader = input.read_ahead(batches, done, place=program.place)
@@ -108,7 +106,7 @@ def train(
                 last, judged = done == options.steps, None
                 if last or done % options.evaluate_every == 0:
                     telemetry.flush()
-                    judged = validate(step.scored_parameters(state))
+                    judged = validate(program.judged(state))
                     telemetry.record(done, {f"validation/{k}": v for k, v in judged.items()})
                 if last or judged or stop.is_set() or done % options.checkpoint_every == 0:
                     telemetry.flush()

@@ -21,6 +21,7 @@ from framework.config import Model
 from framework.error import check
 from framework.gradient import BLOCK
 from framework.schema import FIRST_VALUE, PADDING, Schema
+from framework.table import Embedding, Table
 from framework.task import Batch, Lookup, Rows
 
 ITEM = "item/embedding"
@@ -48,6 +49,9 @@ class SasRec(Model):
     negatives: int | None = None
     """Items drawn for each batch, uniformly, that stand for the whole catalogue in the softmax;
     None: all items, exactly."""
+    embedding: Embedding | None = None
+    """Keep the items' embeddings as a sparse table, of which a step reads and writes only the rows
+    that it needs; for large catalogues, with `negatives`. None: as an ordinary parameter."""
 
     def __post_init__(self):
         for field in ("width", "blocks", "heads", "feed_forward", "max_length"):
@@ -62,6 +66,11 @@ class SasRec(Model):
             f"model.negatives is {self.negatives}; give 1 or more, or None",
         )
         check(
+            self.embedding is None or self.negatives is not None,
+            "model.embedding asks for a sparse table, but the softmax over all items reads all of"
+            " it; set model.negatives",
+        )
+        check(
             0 <= self.dropout < 1, f"model.dropout is {self.dropout}; give a rate from 0 to below 1"
         )
 
@@ -72,6 +81,12 @@ class SasRec(Model):
     def lengths(self, schema: Schema) -> dict[str, int]:
         """One item more than is read, as each is the target of the one before it."""
         return {"item": min(self.max_length, schema["item"].max_length - 1) + 1}
+
+    def tables(self, schema: Schema) -> dict[str, Table]:
+        """The items' embeddings, where they are sparse."""
+        if self.embedding is None:
+            return {}
+        return {ITEM: Table(item_rows(schema["item"].size), self.width, self.embedding)}
 
     def lookups(self, schema: Schema, batch: Batch, key: Array) -> dict[str, Lookup]:
         """The embeddings of the items, and of those that are drawn."""
@@ -120,11 +135,16 @@ class SasRec(Model):
         return module.logits(jnp.take_along_axis(hidden, last[:, None, None], axis=1)[:, 0])
 
 
+def item_rows(items: int) -> int:
+    """Rows of the item table."""
+    return -(-items // ROW_MULTIPLE) * ROW_MULTIPLE
+
+
 class Transformer(nnx.Module):
     """Item and position embeddings, pre-norm blocks, a final norm."""
 
     def __init__(self, config: SasRec, items: int, rngs: nnx.Rngs):
-        rows = -(-items // ROW_MULTIPLE) * ROW_MULTIPLE
+        rows = item_rows(items)
         init = nnx.initializers.normal(config.width**-0.5)
         self.items = items
         self.item = nnx.Embed(rows, config.width, embedding_init=init, rngs=rngs)

@@ -9,16 +9,22 @@ import json
 import sys
 
 from framework import config, mesh, step
+from framework.baselines import train_counts
 from framework.input import Dataset, TrainBatches, read_ahead
+from framework.table import Embedding
 from tests.framework.experiments import walks
 
 
 def losses(dataset: Dataset, options: dict) -> list[float]:
     experiment = walks(**options.get("trainer", {}))
-    model = dataclasses.replace(experiment.model, heads=2, dropout=0.0, **options.get("model", {}))
+    changes = options.get("model", {})
+    if "embedding" in changes:
+        changes = changes | {"embedding": Embedding(**changes["embedding"])}
+    model = dataclasses.replace(experiment.model, heads=2, dropout=0.0, **changes)
     experiment = dataclasses.replace(experiment, model=model)
     devices = mesh.build(config.Mesh(**options.get("mesh", {})))
-    program = step.build(experiment, dataset.schema, devices)
+    counts = {"item/embedding": train_counts(dataset)} if model.embedding else None
+    program = step.build(experiment, dataset.schema, devices, counts)
     batches = TrainBatches(
         dataset,
         program.lengths,
@@ -32,6 +38,7 @@ def losses(dataset: Dataset, options: dict) -> list[float]:
     for batch in read_ahead(batches, 0, place=program.place):
         state, metrics = program.step(state, batch)
         found.append(float(metrics["loss"]))
+        assert metrics.get("embedding/overflow", 0) == 0
     return found
 
 

@@ -31,12 +31,25 @@ CASES = {
 }
 
 
+SPARSE = {
+    "replicated": ("one", "data, fsdp, tensor"),
+    "sharded": ("data", "data, fsdp, tensor", "in parts"),
+}
+"""Cases in which the item table is sparse, by its placement."""
+
+
 @pytest.fixture(scope="module")
 def losses(dataset):
     """{case: losses of 20 steps}, f32, on 8 forced devices."""
     sampled = {
         f"sampled {name}": CASES[name] | {"model": {"negatives": 16}}
         for name in ("one", "in parts")
+    }
+    sampled |= {
+        f"{placement} {name}": CASES[name]
+        | {"model": {"negatives": 16, "embedding": {"placement": placement}}}
+        for placement, names in SPARSE.items()
+        for name in names
     }
     result = subprocess.run(
         [
@@ -66,6 +79,14 @@ def test_every_mixture_of_axes_gives_the_losses_of_one_device(losses, case):
 
 def test_sampled_negatives_are_those_of_the_whole_batch(losses):
     np.testing.assert_allclose(losses["sampled in parts"], losses["sampled one"], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "case", [f"{placement} {name}" for placement, names in SPARSE.items() for name in names]
+)
+def test_a_sparse_table_gives_the_same_losses_however_it_lies(losses, case):
+    assert losses["replicated one"][-1] < 0.9 * losses["replicated one"][0]
+    np.testing.assert_allclose(losses[case], losses["replicated one"], atol=1e-5, rtol=0)
 
 
 def built(dataset, **trainer):
@@ -114,13 +135,14 @@ def test_the_moving_average_follows_its_formula_and_is_what_is_judged(dataset):
         d = min(0.5, (1 + at) / (10 + at))
         average = average * d + state["parameters"]["norm/scale"] * (1 - d)
     np.testing.assert_allclose(states[-1]["ema"]["norm/scale"], average, rtol=1e-6)
-    judged = step.scored_parameters(states[-1])
+    program = built(dataset, ema=0.5)
+    judged = program.judged(states[-1])
     np.testing.assert_array_equal(judged["norm/scale"], states[-1]["ema"]["norm/scale"])
     plain, _ = stepped(dataset, built(dataset), steps=4)
     np.testing.assert_allclose(
         plain[-1]["parameters"]["norm/scale"], states[-1]["parameters"]["norm/scale"], rtol=1e-6
     )
-    assert step.scored_parameters(plain[-1]) == plain[-1]["parameters"]
+    assert built(dataset).judged(plain[-1]) == plain[-1]["parameters"]
 
 
 def test_a_gradient_is_clipped_to_its_norm(dataset):
