@@ -1,6 +1,7 @@
 """Where the memory of a compiled step goes: state, activations, workspace, largest arrays."""
 
 import dataclasses
+import itertools
 import re
 from typing import Any
 
@@ -97,13 +98,13 @@ def of_failure(error: Exception, state: dict[str, int], limit: int) -> Usage | N
 
 
 def activations(module: hlo.Module) -> int:
-    """Bytes that the forward pass leaves for the backward pass.
+    """Bytes that the forward pass keeps for the backward pass, when they are most.
 
-    In each scheduled computation: what is alive when the first instruction of the backward pass
-    (which JAX names "transpose(…)") starts, was computed there, and is used later; the largest of
-    these counts.
+    In each scheduled computation: arrays that it computes outside the backward pass (which JAX
+    names "transpose(…)") and uses in it, from where they are computed to their last use; the most
+    of these at one time. The computation with the most counts.
     """
-    return max((_alive_at_turn(module, name) for name in work.scheduled(module)), default=0)
+    return max((_kept(module, name) for name in work.scheduled(module)), default=0)
 
 
 def largest(module: hlo.Module, count: int) -> list[Held]:
@@ -129,21 +130,25 @@ def largest(module: hlo.Module, count: int) -> list[Held]:
     return sorted(found.values(), key=lambda held: -held.bytes)[:count]
 
 
-def _alive_at_turn(module: hlo.Module, computation: str) -> int:
+def _kept(module: hlo.Module, computation: str) -> int:
     instructions = module.computations[computation]
     order = {name: at for at, name in enumerate(instructions)}
-    turn = next((at for name, at in order.items() if _backward(module, instructions[name])), None)
-    if turn is None:
-        return 0
-    alive: dict[tuple[str, int], int] = {}
-    for name, at in order.items():
-        if at < turn or instructions[name].opcode in ("tuple", "get-tuple-element", *_ALIASES):
+    backward = {name for name in order if _backward(module, instructions[name])}
+    ends: dict[tuple[str, int], int] = {}
+    sizes: dict[tuple[str, int], int] = {}
+    for name in order:
+        if name not in backward:
             continue
         for operand in instructions[name].operands:
             for buffer, array in _buffers(module, computation, operand):
-                if order[buffer[0]] < turn and not array.on_chip:
-                    alive[buffer] = array.padded_bytes
-    return sum(alive.values())
+                if buffer[0] not in backward and not array.on_chip:
+                    ends[buffer] = max(ends.get(buffer, 0), order[name])
+                    sizes[buffer] = array.padded_bytes
+    changes = [0] * (len(order) + 1)
+    for buffer, end in ends.items():
+        changes[order[buffer[0]]] += sizes[buffer]
+        changes[end + 1] -= sizes[buffer]
+    return max(itertools.accumulate(changes), default=0)
 
 
 def _backward(module: hlo.Module, instruction: hlo.Instruction) -> bool:
