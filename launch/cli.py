@@ -17,7 +17,7 @@ import tyro
 from beam.engine import ENGINES, Dataflow, Engine, Local
 from framework import codec, config, libtpu
 from framework.error import PodwayError
-from launch import check, experiments, preflight, stages
+from launch import check, experiments, preflight, shardings, stages
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,10 +87,12 @@ class Preflight(Stage):
 
 
 @dataclasses.dataclass(frozen=True)
-class Show:
-    """An experiment to print."""
+class Show(Stage):
+    """An experiment to print, or where its training state lies on devices."""
 
-    experiment: Annotated[config.Experiment, tyro.conf.arg(name="")]
+    shardings: bool = False
+    """Print each array of the training state, how it is split, and its bytes on a device."""
+    pod: Annotated[preflight.Pod, tyro.conf.arg(name="")] = preflight.Pod()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,7 +118,10 @@ class Verb:
 
 
 def show(options: Show) -> None:
-    """Prints the resolved tree as JSON."""
+    """Prints the resolved tree as JSON, or the table of shardings."""
+    if options.shardings:
+        print(shardings.table(options.experiment, options.workdir, options.pod))
+        return
     print(json.dumps(codec.to_json(options.experiment), indent=2, ensure_ascii=False))
 
 

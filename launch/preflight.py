@@ -27,8 +27,8 @@ models, and no vector units. A real step is slower; compare predictions with eac
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
-    """The pod, the sizes, and what to print."""
+class Pod:
+    """Devices, and the sizes of what is put on them."""
 
     topology: str = ""
     """Pod to compile for: v5e:16x16, v5p:4x4x8; cpu:8 for this machine's CPU as eight devices; gpu
@@ -41,6 +41,17 @@ class Options:
     """Users of a declared dataset."""
     history: int = 1024
     """Longest history of a declared dataset."""
+
+    def __post_init__(self):
+        for flag, value in (("items", self.items), ("users", self.users)):
+            check(value is None or value > 2, f"--{flag} is {value}; give more than 2")
+        check(self.history >= 2, f"--history is {self.history}; give 2 or more")
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(Pod):
+    """The pod, the sizes, and what to print."""
+
     skip_evaluation: bool = False
     """Leave out the evaluation's scores, which are compiled for --evaluation.batch-size users."""
     skip_suggestions: bool = False
@@ -62,24 +73,21 @@ def run(experiment: Experiment, workdir: str, options: Options) -> None:
         type(experiment.model) is not Model,
         f"the experiment {experiment.name!r} has no model: set `model` and `optimizer`",
     )
-    for flag, value in (("items", options.items), ("users", options.users)):
-        check(value is None or value > 2, f"--{flag} is {value}; give more than 2, the ids kept")
-    check(options.history >= 2, f"--history is {options.history}; give 2 or more")
     names = _names(options)
     _choose_platform(names)
 
     from framework import preflight, topology
 
     pods = [topology.parse(name, options.slices) for name in names]
-    schema = _schema(experiment, workdir, options)
+    sizes = schema(experiment, workdir, options)
     if options.scan:
-        reports = preflight.scan(experiment, schema, pods)
+        reports = preflight.scan(experiment, sizes, pods)
         _print_scan(reports, options)
         sys.exit(0 if all(report.fits for report in reports) else 1)
     pod = pods[0] if pods else topology.here()
-    report = preflight.examine(experiment, schema, pod, evaluation=not options.skip_evaluation)
+    report = preflight.examine(experiment, sizes, pod, evaluation=not options.skip_evaluation)
     retry = not report.fits and not options.skip_suggestions
-    tried = preflight.attempts(report, schema) if retry else []
+    tried = preflight.attempts(report, sizes) if retry else []
     if options.json:
         print(json.dumps(to_json(report, tried, options.price_per_chip_hour), indent=2))
     else:
@@ -103,7 +111,8 @@ def _choose_platform(names: list[str]) -> None:
         os.environ["JAX_PLATFORMS"] = "cpu"
 
 
-def _schema(experiment: Experiment, workdir: str, options: Options) -> Schema:
+def schema(experiment: Experiment, workdir: str, options: Pod) -> Schema:
+    """The declared sizes; without any, those of the dataset, which is built if need be."""
     from framework import preflight
 
     if options.items is not None:

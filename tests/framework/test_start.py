@@ -6,8 +6,10 @@ import jax
 import numpy as np
 import pytest
 
-from framework import mesh, start, step, trainer
+from framework import mesh, run, start, step, trainer
 from framework.config import Mesh, Start
+from framework.schema import Schema
+from framework.table import Embedding
 from tests.framework.experiments import walks
 
 
@@ -16,7 +18,7 @@ def earlier(dataset, tmp_path_factory):
     """A short run: its folder and its selected parameters."""
     workdir = tmp_path_factory.mktemp("earlier")
     outcome = trainer.train(walks(steps=4, evaluate_every=4), dataset, workdir)
-    return outcome.directory, start.read(Start(run=str(outcome.directory)))
+    return outcome.directory, start.read(Start(run=str(outcome.directory))).parameters
 
 
 def initialized(dataset, options, *, blocks=1, **trainer_options):
@@ -28,8 +30,8 @@ def initialized(dataset, options, *, blocks=1, **trainer_options):
 
 
 def test_a_run_starts_with_the_parameters_of_another(dataset, earlier, capsys):
-    run, theirs = earlier
-    state = initialized(dataset, Start(run=str(run)), ema=0.9)
+    folder, theirs = earlier
+    state = initialized(dataset, Start(run=str(folder)), ema=0.9)
     for part in ("parameters", "ema"):
         assert state[part].keys() == theirs.keys()
         for path in theirs:
@@ -40,10 +42,10 @@ def test_a_run_starts_with_the_parameters_of_another(dataset, earlier, capsys):
 
 
 def test_what_is_missing_or_extra_is_named(dataset, earlier, capsys):
-    run, theirs = earlier
+    folder, theirs = earlier
     with pytest.raises(start.StartError, match="missing there: blocks/1/qkv/kernel"):
-        initialized(dataset, Start(run=str(run)), blocks=2)
-    state = initialized(dataset, Start(run=str(run), missing="initialize"), blocks=2)
+        initialized(dataset, Start(run=str(folder)), blocks=2)
+    state = initialized(dataset, Start(run=str(folder), missing="initialize"), blocks=2)
     np.testing.assert_array_equal(
         state["parameters"]["blocks/0/qkv/kernel"], theirs["blocks/0/qkv/kernel"]
     )
@@ -51,9 +53,9 @@ def test_what_is_missing_or_extra_is_named(dataset, earlier, capsys):
 
 
 def test_renamed_parameters_are_found_and_the_others_are_extra(dataset, earlier):
-    run, theirs = earlier
+    folder, theirs = earlier
     rename = (("blocks/0/(.*)", r"blocks/1/\1"),)
-    options = Start(run=str(run), rename=rename, missing="initialize")
+    options = Start(run=str(folder), rename=rename, missing="initialize")
     state = initialized(dataset, options, blocks=2)
     np.testing.assert_array_equal(
         state["parameters"]["blocks/1/up/kernel"], theirs["blocks/0/up/kernel"]
@@ -73,3 +75,43 @@ def test_another_shape_counts_as_missing(earlier):
     with pytest.raises(start.StartError, match=r"is \(4, 2\) there and \(6, 2\) here"):
         start.fit(ours, theirs, Start(run="r"))
     assert start.fit(ours, theirs, Start(run="r", missing="initialize")) == {}
+
+
+SPARSE = {"negatives": 8, "embedding": Embedding(placement="replicated")}
+
+
+def test_a_sparse_table_keeps_its_rows_when_the_vocabulary_has_grown(dataset, tmp_path, capsys):
+    experiment = walks(steps=4, evaluate_every=4)
+    sparse = dataclasses.replace(experiment.model, **SPARSE)
+    outcome = trainer.train(dataclasses.replace(experiment, model=sparse), dataset, tmp_path)
+    old = run.load(outcome.directory)[2]["item/embedding"]
+    assert not np.array_equal(old, np.zeros_like(old))
+
+    items = dataset.schema["item"].size + 500
+    features = [
+        dataclasses.replace(each, size=items) if each.vocabulary == "item" else each
+        for each in dataset.schema.features
+    ]
+    wider = Schema(tuple(features))
+    options = Start(run=str(outcome.directory))
+    one = mesh.build(Mesh(data=1), jax.devices()[:1])
+
+    def grown(options, model=sparse):
+        other = dataclasses.replace(walks(steps=4, start=options), model=model)
+        program = step.build(other, wider, one)
+        state = program.initialize()
+        return jax.device_get(program.judged(state))["item/embedding"], state["slots"]
+
+    new, slots = grown(options)
+    assert new.shape == (640, 16)
+    np.testing.assert_array_equal(new[: len(old)], old)
+    fresh, _ = grown(Start())
+    np.testing.assert_array_equal(new[len(old) :], fresh[len(old) :])
+    assert not np.array_equal(fresh[: len(old)], old)
+    accumulator = np.asarray(slots["item/embedding"]["accumulator"])
+    assert (accumulator == accumulator.flat[0]).all(), "slots start anew"
+    assert f"item/embedding, {len(old)} of 640 rows from" in capsys.readouterr().out
+
+    narrower = dataclasses.replace(sparse, width=8)
+    with pytest.raises(start.StartError, match="does not fit"):
+        grown(options, narrower)

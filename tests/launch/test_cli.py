@@ -111,3 +111,21 @@ def test_checkpoints_of_what_is_no_run_and_its_help(tmp_path):
     assert done.returncode == 1
     assert f"error: {tmp_path} is no run" in done.stderr
     assert "Read every array" in podway("checkpoints", str(tmp_path), "--help").stdout
+
+
+def test_shardings_of_a_pod_that_is_not_here():
+    sizes = ("--items", "1000000", "--model.negatives", "64", "model.embedding:embedding")
+    pod = ("--shardings", "--topology", "v5e:4x4", "--mesh.fsdp", "4")
+    done = podway("show", "movielens_sasrec", *pod, *sizes)
+    assert done.returncode == 0, done.stderr
+    rows = {line.split()[0]: line for line in done.stdout.splitlines()}
+    assert "v5e:4x4: 16 devices, mesh slice 1 × data 4 × fsdp 4 × tensor 1" in done.stdout
+    # 1,000,064 rows in 8,192 shards of 128, 64 wide, f32, on 16 devices.
+    assert rows["tables.item/embedding"].split()[-1] == f"{8192 * 128 * 64 * 4 // 16:,}"
+    assert "slice·data·fsdp·tensor" in rows["slots.item/embedding.accumulator"]
+    assert rows["parameters.blocks/0/qkv/kernel"].split()[-1] == f"{64 * 192 * 4 // 4:,}"
+    done = podway(
+        "show", "movielens_sasrec", "--shardings", "--topology", "v5e:3x3", "--items", "9"
+    )
+    assert done.returncode == 1
+    assert "v5e has no slice of 3x3; the nearest are" in done.stderr
