@@ -124,9 +124,13 @@ class Checkpoints:
         )
         return unflatten(restored["state"], like), restored["position"]["examples"]
 
-    def close(self) -> None:
+    def wait(self) -> None:
         """Waits for saves under way."""
         self._manager.wait_until_finished()
+
+    def close(self) -> None:
+        """Waits for saves under way, and ends."""
+        self.wait()
         self._manager.close()
 
 
