@@ -183,21 +183,22 @@ def join(cluster: Cluster) -> Iterator[Peers]:
             f"--distributed: {error}; give --coordinator, --num-processes and --process-id"
         ) from error
     state = distributed.global_state
+    client: Any = state.client
     watch = Watch(
-        state.client,
+        client,
         state.process_id,
         state.num_processes,
         str(state.coordinator_address),
         silence=cluster.silence,
         standstill=cluster.standstill,
     )
-    peers = Peers(watch, state.client)
+    peers = Peers(watch, client)
     try:
         yield peers
     except BaseException as error:
         peers._fail(error)
         raise
-    state.client.wait_at_barrier("podway/end", END * 1000)
+    client.wait_at_barrier("podway/end", END * 1000)
     watch.stop()
     jax.distributed.shutdown()
 

@@ -15,9 +15,17 @@ from etils import epath
 
 from framework import artifact
 
-PHASES: tuple[str, ...] = ("other", "compile", "step", "input", "evaluate", "checkpoint", "restart")
-"""Getting ready; compiling; computing steps; waiting for a batch; evaluating; waiting for a save; work
-lost in a crash, together with getting ready again."""
+PHASES: tuple[str, ...] = (
+    "other",
+    "compile",
+    "step",
+    "input",
+    "evaluate",
+    "checkpoint",
+    "restart",
+)
+"""Getting ready; compiling; computing steps; waiting for a batch; evaluating; waiting for a save;
+work lost in a crash, together with getting ready again."""
 
 MARKS = 16
 """Checkpoints whose times are kept."""

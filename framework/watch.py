@@ -19,8 +19,8 @@ from typing import Any
 from framework.goodput import Clock
 
 CRASHED, LOST, REFUSED = 70, 75, 1
-"""Exit codes: an unexpected error here; an error elsewhere, or a lost process (a restart may help in
-both); an error that the user must mend (a restart does not help)."""
+"""Exit codes: an unexpected error here; an error elsewhere, or a lost process (after both a restart
+may help); an error that the user must mend (a restart does not help)."""
 
 WATCHED = ("step", "input", "evaluate", "checkpoint")
 """Phases in which a process must get on. Compiling and reading a checkpoint may take long."""
