@@ -49,7 +49,7 @@ class Cluster:
     coordinator: str | None = None
     processes: int | None = None
     process: int | None = None
-    silence: float = 10.0
+    silence: float = 15.0
     standstill: float = 600.0
 
     def __post_init__(self):

@@ -85,7 +85,7 @@ class Train(Stage):
     """Start again, from the last checkpoint, when a process fails."""
     max_restarts: int = 3
     """Restarts without a new checkpoint after which to give up."""
-    heartbeat: float = 10.0
+    heartbeat: float = 15.0
     """Seconds without a sign of life after which a process counts as lost, and all end."""
     standstill: float = 600.0
     """Seconds without any progress after which the process that is behind counts as hung."""

@@ -24,9 +24,10 @@ WORKER = "PODWAY_WORKER"
 """Set in the environment of a supervised process."""
 REFUSED = (1, 2)
 """Exit codes of what the user must mend: a restart would end the same way."""
-CRASHED, LOST, ABORTED = 70, 75, -signal.SIGABRT
-"""How a process ends after an unexpected error, and when it has lost another: by its own watch
-(framework/watch.py), or by JAX's."""
+CRASHED, LOST = 70, 75
+"""Exit codes after an unexpected error, and when another process was lost (framework/watch.py)."""
+CAUSED = (LOST, -signal.SIGABRT)
+"""How a process ends that has lost another: by its own watch, or by JAX's."""
 TAIL = 40
 """Lines of a process's errors that are kept, to say how it ended."""
 
@@ -41,11 +42,11 @@ class Worker:
 
     Attributes:
       number: of the process in the run.
-      options: that it gets beside those of this process.
+      command: that starts it.
     """
 
     number: int
-    options: tuple[str, ...] = ()
+    command: Sequence[str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,8 +79,7 @@ def run(
 ) -> None:
     """Runs the workers until all have ended well; when one fails, stops and restarts all.
 
-    SIGTERM goes on to all of them: they save, and end well. Each is this command again, with the
-    worker's options after the others.
+    SIGTERM goes on to all of them: they save, and end well.
 
     Args:
       workers: makes the list of them, for each start.
@@ -119,14 +119,17 @@ def _run_once(workers: Sequence[Worker], asked: threading.Event) -> End | None:
         for process in processes.values():
             process.terminate()
 
-    previous = signal.signal(signal.SIGTERM, forward)
+    previous, late = signal.signal(signal.SIGTERM, forward), False
     try:
         while True:
             codes = {number: process.poll() for number, process in processes.items()}
             failed = [number for number, code in codes.items() if code]
+            if failed and not late and all(codes[number] in CAUSED for number in failed):
+                late = True  # the one whose loss they say has mostly ended, too
+                time.sleep(0.5)
+                continue
             if failed:
-                # Where several have ended meanwhile: not one that says that it lost another.
-                first = min(failed, key=lambda number: (codes[number] in (LOST, ABORTED), number))
+                first = min(failed, key=lambda number: (codes[number] in CAUSED, number))
                 return End(first, codes[first] or 0, tails[first].error())
             if all(code == 0 for code in codes.values()):
                 return None
@@ -142,10 +145,8 @@ def _run_once(workers: Sequence[Worker], asked: threading.Event) -> End | None:
 
 
 def _start(worker: Worker) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "launch.cli", *sys.argv[1:], *worker.options]
-    return subprocess.Popen(
-        command, env=os.environ | {WORKER: str(worker.number)}, stderr=subprocess.PIPE
-    )
+    environment = os.environ | {WORKER: str(worker.number)}
+    return subprocess.Popen(worker.command, env=environment, stderr=subprocess.PIPE)
 
 
 class _Tail:
@@ -164,6 +165,7 @@ class _Tail:
             sys.stderr.flush()
             *whole, line = (line + part).replace(b"\r", b"\n").split(b"\n")
             self._text.extend(each.decode(errors="replace") for each in whole if each.strip())
+        self._text.append(line.decode(errors="replace"))
         self._stream.close()
 
     def join(self) -> None:
@@ -191,7 +193,7 @@ def local(processes: int) -> Callable[[], Sequence[Worker]]:
             free.bind(("localhost", 0))
             address = f"localhost:{free.getsockname()[1]}"
         return [
-            Worker(number, ("--coordinator", address, "--process-id", str(number)))
+            Worker(number, again("--coordinator", address, "--process-id", str(number)))
             for number in range(processes)
         ]
 
@@ -200,7 +202,12 @@ def local(processes: int) -> Callable[[], Sequence[Worker]]:
 
 def single(number: int) -> Callable[[], Sequence[Worker]]:
     """One process, whose options say all."""
-    return lambda: [Worker(number)]
+    return lambda: [Worker(number, again())]
+
+
+def again(*options: str) -> list[str]:
+    """This command, with further options at its end."""
+    return [sys.executable, "-m", "launch.cli", *sys.argv[1:], *options]
 
 
 def in_worker() -> bool:
