@@ -146,9 +146,13 @@ class Checkpoints:
         with _damaged(self._directory / str(step)):
             return self._manager.item_metadata(step)["state"].tree
 
-    def close(self) -> None:
+    def wait(self) -> None:
         """Waits for saves under way."""
         self._manager.wait_until_finished()
+
+    def close(self) -> None:
+        """Waits for saves under way, and ends."""
+        self.wait()
         self._manager.close()
 
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from framework import config, metrics, ranking
+from framework import config, mesh, metrics, ranking
 from framework.error import check
 from framework.input import Dataset, evaluation_batches
 from framework.schema import FIRST_VALUE, PADDING
@@ -33,9 +33,27 @@ class Ranks:
 
 
 def rank_split(
-    scorer: Scorer, dataset: Dataset, split: str, options: config.Evaluation, label: str = ""
+    scorer: Scorer,
+    dataset: Dataset,
+    split: str,
+    options: config.Evaluation,
+    label: str = "",
+    devices: jax.sharding.Mesh | None = None,
 ) -> Ranks:
-    """Ranks the whole catalogue for each example of a split. Raises ConfigError if it has none."""
+    """Ranks the whole catalogue for each example of a split.
+
+    Args:
+      scorer: gives the scores.
+      dataset: to read from; with several processes, in each of them.
+      split: of the dataset.
+      options: cutoffs and batch size.
+      label: for the progress bar.
+      devices: to lay the histories on, split over all where the batch divides; with several
+        processes all must call, and all get all ranks. None: histories stay NumPy arrays.
+
+    Raises:
+      ConfigError: the split has no examples.
+    """
     item = dataset.schema["item"]
     check(
         dataset.examples(split) > 0, f"{dataset.directory} has no {split} examples to evaluate on"
@@ -45,25 +63,44 @@ def rank_split(
     batches = evaluation_batches(
         dataset, split, history=item.max_length, batch_size=options.batch_size
     )
+    place, judge = _placer(devices), _judge(item.size, k, devices)
     with tqdm(
-        total=dataset.examples(split), desc=label or split, unit="user", leave=bool(label)
+        total=dataset.examples(split),
+        desc=label or split,
+        unit="user",
+        leave=bool(label),
+        disable=devices is not None and jax.process_index() != 0,
     ) as bar:
         for batch in batches:
-            scores = scorer(batch["history"])
-            target, best = jax.device_get(
-                _judge(scores, batch["history"], batch["target"], catalogue=item.size, k=k)
-            )
+            history = place(batch["history"])
+            target, best = jax.device_get(judge(scorer(history), history, place(batch["target"])))
             targets.append(target[batch["valid"]])
             lists.append(best[batch["valid"]])
             bar.update(int(batch["valid"].sum()))
     return Ranks(np.concatenate(targets), np.concatenate(lists))
 
 
-@functools.partial(jax.jit, static_argnames=("catalogue", "k"))
-def _judge(scores, history, target, *, catalogue: int, k: int):
-    allowed = ranking.exclude(scores, history, catalogue)
-    best, ids = ranking.top_k(allowed, k)
-    return ranking.rank(allowed, target), jnp.where(best == ranking.EXCLUDED, PADDING, ids)
+def _placer(devices: jax.sharding.Mesh | None) -> Callable[[np.ndarray], Any]:
+    def place(array: np.ndarray) -> Any:
+        if devices is None:
+            return array
+        split = len(array) % devices.size == 0
+        sharding = mesh.batch_sharding(devices) if split else mesh.replicated(devices)
+        return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
+
+    return place
+
+
+@functools.lru_cache(maxsize=16)
+def _judge(catalogue: int, k: int, devices: jax.sharding.Mesh | None) -> Callable[..., Any]:
+    """(scores, history, target) → rank of each target and best ids, the same in all processes."""
+
+    def judge(scores, history, target):
+        allowed = ranking.exclude(scores, history, catalogue)
+        best, ids = ranking.top_k(allowed, k)
+        return ranking.rank(allowed, target), jnp.where(best == ranking.EXCLUDED, PADDING, ids)
+
+    return jax.jit(judge, out_shardings=mesh.replicated(devices) if devices else None)
 
 
 def summarize(

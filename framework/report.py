@@ -1,23 +1,38 @@
 """Reports: one HTML file with plots, no script and nothing to download."""
 
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from etils import epath
 
-from framework import telemetry
+from framework import goodput, telemetry
 
 WIDTH, HEIGHT, MARGIN = 640, 220, 48
 
 
-def write(path: epath.Path, title: str, metrics: epath.Path) -> None:
-    """Plots every metric of a metrics.jsonl against the step."""
+COLOURS = {
+    "step": "#2a7",
+    "compile": "#06c",
+    "input": "#e90",
+    "evaluate": "#84c",
+    "checkpoint": "#c63",
+    "restart": "#c22",
+    "other": "#999",
+}
+"""Of the phases of framework/goodput.py."""
+
+
+def write(path: epath.Path, title: str, directory: epath.Path) -> None:
+    """Plots where the time of a run went, and every metric of its metrics.jsonl by step."""
     series: dict[str, list[tuple[float, float]]] = {}
-    for record in telemetry.read(metrics):
+    for record in telemetry.read(directory / "metrics.jsonl"):
         for name, value in record.items():
             if name != "step":
                 series.setdefault(name, []).append((record["step"], value))
-    page(path, title, [line_plot(name, points) for name, points in series.items()])
+    times = goodput.read(directory / "goodput.json")
+    plots = [line_plot(name, points) for name, points in series.items()]
+    page(path, title, [*([time_table(times)] if times else []), *plots])
 
 
 def page(path: epath.Path, title: str, parts: Iterable[str]) -> None:
@@ -26,8 +41,31 @@ def page(path: epath.Path, title: str, parts: Iterable[str]) -> None:
     path.write_text(
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(title)}</title>\n"
         "<style>body{font:15px sans-serif;margin:2em;max-width:1400px}"
-        "figure{display:inline-block;margin:0 1em 1em 0}figcaption{font-weight:bold}</style>\n"
+        "figure{display:inline-block;margin:0 1em 1em 0}figcaption{font-weight:bold}"
+        "td{padding:0 1em 0 0}</style>\n"
         f"<h1>{html.escape(title)}</h1>\n{body}\n</html>\n"
+    )
+
+
+def time_table(record: Mapping[str, Any]) -> str:
+    """Where the time went: a bar and a table of what goodput.json says."""
+    seconds = {phase: record["seconds"][phase] for phase in COLOURS}
+    total = sum(seconds.values()) or 1.0
+    bar, at = "", 0.0
+    for phase, spent in seconds.items():
+        width = 2 * WIDTH * spent / total
+        bar += f'<rect x="{at:.1f}" width="{width:.1f}" height="24" fill="{COLOURS[phase]}"/>'
+        at += width
+    rows = "".join(
+        f'<tr><td style="color:{COLOURS[phase]}">■ {phase}<td>{spent:.1f} s'
+        f"<td>{100 * spent / total:.1f} %"
+        for phase, spent in seconds.items()
+    )
+    return (
+        f"<h2>Goodput {record['goodput_percent']:.1f} %</h2><p>{total:.1f} s in"
+        f" {record['sessions']} session(s); {record['steps_redone']} steps were done again after a"
+        f' crash.</p>\n<svg width="{2 * WIDTH}" height="24" role="img">{bar}</svg>'
+        f"<table>{rows}</table>\n"
     )
 
 

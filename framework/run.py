@@ -1,5 +1,6 @@
 """A run: where it lies, what identifies it, how it is committed and loaded."""
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -60,14 +61,28 @@ def open_checkpoints(
     )
 
 
-def commit(experiment: config.Experiment, inputs: Mapping[str, str], directory: epath.Path) -> None:
-    """Writes the report and commits the run, with its best step by validation."""
-    checkpoints = open_checkpoints(experiment, inputs, directory)
-    selected = checkpoints.best()
-    judged = checkpoints.metrics(selected) if selected is not None else {}
-    checkpoints.close()
-    title = f"{experiment.name} {directory.name}"
-    report.write(directory / "report.html", title, directory / "metrics.jsonl")
+@dataclasses.dataclass(frozen=True)
+class Selection:
+    """The best step of a run by validation, if any was judged, and its metrics there."""
+
+    step: int | None
+    metrics: dict[str, float]
+
+
+def select(checkpoints: checkpoint.Checkpoints) -> Selection:
+    """The best of the finished checkpoints."""
+    best = checkpoints.best()
+    return Selection(best, checkpoints.metrics(best) if best is not None else {})
+
+
+def commit(
+    experiment: config.Experiment,
+    inputs: Mapping[str, str],
+    directory: epath.Path,
+    selection: Selection,
+) -> None:
+    """Writes the report and commits the run, with the step that was selected."""
+    report.write(directory / "report.html", f"{experiment.name} {directory.name}", directory)
     artifact.commit(
         directory,
         kind="run",
@@ -76,7 +91,7 @@ def commit(experiment: config.Experiment, inputs: Mapping[str, str], directory: 
         config=identity(experiment),
         inputs=inputs,
         code=artifact.code_hash("framework"),
-        details={"selected_step": selected, "validation": judged},
+        details={"selected_step": selection.step, "validation": selection.metrics},
     )
     artifact.write_atomically(directory.parent / _LATEST, f"{directory.name}\n")
 

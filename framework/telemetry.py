@@ -1,9 +1,10 @@
 """What a run tells while it trains: metrics.jsonl, TensorBoard, a progress bar, and NaN."""
 
+import contextlib
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -11,8 +12,14 @@ from etils import epath
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
+from framework.error import PodwayError
+from framework.goodput import Clock, Ledger
 
-class NotFinite(ArithmeticError):
+LEDGER_SECONDS = 10
+"""Seconds between two writings of goodput.json, beside those at each checkpoint."""
+
+
+class NotFinite(PodwayError, ArithmeticError):
     """The loss of a step was NaN or infinite.
 
     Attributes:
@@ -33,10 +40,12 @@ class Telemetry:
     next batch lay on the devices; and mfu_percent, the FLOPs of a step's matrix products
     (framework/flops.py) over step time × the devices' peak (framework/hardware.py). Steps are
     dispatched ahead of the devices, which may be busy while the loop waits: they idle for input at
-    most for input_stall_percent of the time.
+    most for input_stall_percent of the time. goodput.json is written beside (framework/goodput.py).
 
     Args:
-      directory: of the run; records later than `start` in its metrics.jsonl are dropped.
+      directory: of the run; records later than `start` in its metrics.jsonl are dropped. None: in a
+        process that writes nothing.
+      clock: of this session.
       start: steps that were done before.
       steps: of the whole run.
       batch_size: examples per step.
@@ -46,7 +55,8 @@ class Telemetry:
 
     def __init__(
         self,
-        directory: epath.Path,
+        directory: epath.Path | None,
+        clock: Clock,
         *,
         start: int,
         steps: int,
@@ -54,24 +64,31 @@ class Telemetry:
         every: int,
         peak: float,
     ):
-        self._path = directory / "metrics.jsonl"
         self._batch_size, self._every, self._peak = batch_size, every, peak
-        earlier = [record for record in read(self._path) if record["step"] <= start]
-        self._path.write_text("".join(json.dumps(record) + "\n" for record in earlier))
-        self._file = self._path.open("a")
-        self._board = SummaryWriter(str(directory / "tensorboard"), purge_step=start + 1)
-        self._bar = tqdm(total=steps, initial=start, desc="train", unit="step")
+        self._clock, self._step = clock, start
+        self._file = self._board = None
+        if directory is not None:
+            path = directory / "metrics.jsonl"
+            earlier = [record for record in read(path) if record["step"] <= start]
+            path.write_text("".join(json.dumps(record) + "\n" for record in earlier))
+            self._file = path.open("a")
+            self._board = SummaryWriter(str(directory / "tensorboard"), purge_step=start + 1)
+        self._ledger = Ledger.open(directory / "goodput.json" if directory else None, clock, start)
+        self._written = time.monotonic()
+        self._bar = tqdm(
+            total=steps, initial=start, desc="train", unit="step", disable=directory is None
+        )
         self._pending: list[tuple[int, Mapping[str, jax.Array]]] = []
         self.restart_clock()
 
     def restart_clock(self) -> None:
         """Leaves out of the rates what happened since the last flush (evaluation, saving)."""
-        self._since, self._waited = time.perf_counter(), 0.0
+        self._since, self._waited = time.perf_counter(), self._clock.seconds()["input"]
 
-    def step(self, step: int, metrics: Mapping[str, jax.Array], waited: float) -> None:
-        """Takes note of a step; `waited` is how long (s) the loop waited for its batch."""
+    def step(self, step: int, metrics: Mapping[str, jax.Array]) -> None:
+        """Takes note of a step that was dispatched."""
+        self._clock.step = self._step = step
         self._pending.append((step, metrics))
-        self._waited += waited
         if step % self._every == 0:
             self.flush()
 
@@ -89,26 +106,48 @@ class Telemetry:
         self._bar.update(len(pending))
         self._bar.set_postfix(loss=f"{metrics['loss']:.4f}")
         if step % self._every == 0:
+            waited = self._clock.seconds()["input"] - self._waited
             rates = {
                 "examples_per_second": len(pending) * self._batch_size / seconds,
-                "input_stall_percent": 100 * self._waited / seconds,
+                "input_stall_percent": 100 * waited / seconds,
                 "mfu_percent": 100 * self._peak * len(pending) / seconds,
             }
             self.record(step, {name: float(value) for name, value in metrics.items()} | rates)
+        if time.monotonic() - self._written > LEDGER_SECONDS:
+            self.write_ledger(step)
         self.restart_clock()
+
+    @contextlib.contextmanager
+    def saving(self, step: int) -> Iterator[None]:
+        """The time in which the loop stands still for a checkpoint."""
+        start = time.perf_counter()
+        with self._clock.on("checkpoint"):
+            yield
+        self.record(step, {"checkpoint_stall_seconds": time.perf_counter() - start})
+        self.write_ledger(step, saved=True)
+        self.restart_clock()
+
+    def write_ledger(self, step: int, *, saved: bool = False) -> None:
+        """Writes goodput.json."""
+        self._ledger.write(step, saved=saved)
+        self._written = time.monotonic()
 
     def record(self, step: int, values: Mapping[str, float]) -> None:
         """Writes one record."""
+        if self._file is None or self._board is None:
+            return
         self._file.write(json.dumps({"step": step, **values}) + "\n")
         self._file.flush()
         for name, value in values.items():
             self._board.add_scalar(name, value, step)
 
     def close(self) -> None:
-        """Ends the bar and the files."""
+        """Ends the bar and the files; can be called again."""
+        self.write_ledger(self._step)
         self._bar.close()
-        self._board.close()
-        self._file.close()
+        if self._file is not None and self._board is not None:
+            self._board.close()
+            self._file.close()
 
 
 def read(path: epath.PathLike) -> list[dict[str, Any]]:

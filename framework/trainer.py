@@ -1,31 +1,27 @@
 """Training: restore, then for each step take a batch, step, log, evaluate?, save?"""
 
-import contextlib
 import dataclasses
-import signal
-import threading
-import time
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import jax
 from etils import epath
 
 from framework import (
     artifact,
+    baselines,
     checkpoint,
     config,
-    evaluate,
+    distributed,
     hardware,
     input,
     mesh,
     run,
     step,
-    task,
 )
-from framework.baselines import train_counts
 from framework.error import PodwayError
+from framework.profiling import Profiled, Span
 from framework.telemetry import NotFinite, Telemetry
+from framework.validation import validator
 
 
 class TrainingError(PodwayError, RuntimeError):
@@ -46,74 +42,77 @@ def train(
     dataset: input.Dataset,
     workdir: epath.PathLike,
     others: Sequence[input.Dataset] = (),
+    *,
+    peers: distributed.Peers | None = None,
+    profile: Span | None = None,
 ) -> Outcome:
     """Trains to the last step, or until SIGTERM; resumes where an earlier call stopped.
 
     Args:
       experiment: what to train, and how.
       dataset: to train on, and to judge by.
-      workdir: runs/ lies in it.
+      workdir: runs/ lies in it; all processes share it.
       others: those of experiment.mixture, in order.
+      peers: the processes that train together, each of which calls this (framework/distributed.py);
+        None: this one alone.
+      profile: steps to write a profiler trace of, into profile/ of the run's directory.
 
     Raises:
-      ConfigError: the devices or the dataset don't fit the experiment.
+      ConfigError: the devices, the dataset or the steps to profile don't fit the experiment.
       CheckpointError: the checkpoint in the run's directory is of another experiment.
+      PeerError: the processes don't run the same.
       TrainingError: the loss is not finite.
     """
     options, batch_size = experiment.trainer, experiment.trainer.batch_size
-    inputs = run.inputs(dataset, others)
+    peers = peers or distributed.Peers()
+    clock, inputs = peers.clock, run.inputs(dataset, others)
+    peers.agree(distributed.facts(experiment, inputs))
     target = run.directory(experiment, inputs, workdir)
-    if artifact.exists(target):
+    if peers.tell(artifact.exists(target)):
         return Outcome(target, options.steps, finished=True)
 
     devices = mesh.build(experiment.mesh)
-    program = step.build(experiment, dataset.schema, devices)
-    batches = input.TrainBatches(
-        dataset,
-        program.lengths,
-        batch_size=batch_size,
-        steps=options.steps,
-        seed=options.seed,
-        window=options.shuffle_blocks,
-        crop=options.crop,
-        readers=options.readers,
-        rows=program.place.rows,
-        others=[
-            (other, component.weight)
-            for other, component in zip(others, experiment.mixture, strict=True)
-        ],
-    )
-    validate = validator(experiment, dataset, program)
-    run.describe(experiment, dataset.schema, target)
+    distributed.check_mesh(devices)
+    with clock.on("compile"):
+        program = step.build(experiment, dataset.schema, devices, table_counts(experiment, dataset))
+    batches = train_batches(experiment, dataset, others, program)
+    validate = validator(experiment, dataset, program, devices, clock)
+    if peers.first:
+        run.describe(experiment, dataset.schema, target)
+    peers.see(target / "schema.json")
     checkpoints = run.open_checkpoints(experiment, inputs, target)
-    state, done = restore_or_initialize(program, checkpoints, batch_size)
-    reader = input.read_ahead(batches, done, place=program.place)
-    telemetry = Telemetry(
-        target,
+    state, done = restore_or_initialize(program, checkpoints, batch_size, peers)
+    take_step = Profiled(
+        program.step,
+        target / "profile" if peers.first else None,
+        profile,
         start=done,
         steps=options.steps,
-        batch_size=batch_size,
-        every=options.log_every,
-        peak=program.flops / (devices.size * hardware.peak_flops(devices.devices.flat[0])),
     )
+    reader = input.read_ahead(batches, done, place=program.place)
+    telemetry = start_telemetry(experiment, program, devices, target, peers, done)
     try:
-        with on_sigterm() as stop:
-            for batch, waited in timed(reader):
+        with peers.failing_together(), distributed.stopping() as stopping:
+            clock.enter("step")
+            for batch in clock.waiting(reader):
                 with jax.transfer_guard("disallow"):
-                    state, metrics = program.step(state, batch)
+                    state, metrics = take_step(done + 1, state, batch)
                 done += 1
-                telemetry.step(done, metrics, waited)
-                last, judged = done == options.steps, None
+                telemetry.step(done, metrics)
+                last, stop, judged = done == options.steps, stopping(done), None
                 if last or done % options.evaluate_every == 0:
                     telemetry.flush()
                     judged = validate(program.judged(state))
                     telemetry.record(done, {f"validation/{k}": v for k, v in judged.items()})
-                if last or judged or stop.is_set() or done % options.checkpoint_every == 0:
+                if last or judged or stop or done % options.checkpoint_every == 0:
                     telemetry.flush()
-                    checkpoints.save(done, state, done * batch_size, judged)
-                    telemetry.restart_clock()
-                if last or stop.is_set():
+                    with telemetry.saving(done):
+                        checkpoints.save(done, state, done * batch_size, judged)
+                if last or stop:
                     break
+            with clock.on("checkpoint"):
+                checkpoints.wait()
+                selected = run.select(checkpoints)
     except NotFinite as error:
         raise TrainingError(
             f"{error}, on examples {(error.step - 1) * batch_size} to {error.step * batch_size - 1}"
@@ -121,68 +120,77 @@ def train(
             f" {checkpoints.latest()}: lower optimizer.learning_rate or optimizer.clip_norm"
         ) from error
     finally:
+        clock.enter("other")
+        take_step.close()
         reader.close()
-        checkpoints.close()
         telemetry.close()
-    if done == options.steps:
-        run.commit(experiment, inputs, target)
+        checkpoints.close()
+    if done == options.steps and peers.first:
+        run.commit(experiment, inputs, target, selected)
     return Outcome(target, done, finished=done == options.steps)
 
 
+def train_batches(
+    experiment: config.Experiment,
+    dataset: input.Dataset,
+    others: Sequence[input.Dataset],
+    program: step.Program,
+) -> input.TrainBatches:
+    """The batches of the whole run; of each, the rows that this process's devices hold."""
+    options = experiment.trainer
+    weights = [component.weight for component in experiment.mixture]
+    return input.TrainBatches(
+        dataset,
+        program.lengths,
+        batch_size=options.batch_size,
+        steps=options.steps,
+        seed=options.seed,
+        window=options.shuffle_blocks,
+        crop=options.crop,
+        readers=options.readers,
+        rows=program.place.rows,
+        others=list(zip(others, weights, strict=True)),
+    )
+
+
+def table_counts(experiment: config.Experiment, dataset: input.Dataset) -> step.Counts:
+    """How often the train split has each id of the model's sparse tables, which are of items."""
+    tables = experiment.model.tables(dataset.schema)
+    return dict.fromkeys(tables, baselines.train_counts(dataset)) if tables else {}
+
+
 def restore_or_initialize(
-    program: step.Program, checkpoints: checkpoint.Checkpoints, batch_size: int
+    program: step.Program,
+    checkpoints: checkpoint.Checkpoints,
+    batch_size: int,
+    peers: distributed.Peers,
 ) -> tuple[step.State, int]:
     """The state to start from, and the batches that it has seen."""
-    latest = checkpoints.latest()
+    latest = peers.tell(checkpoints.latest())
     if latest is None:
         return program.initialize(), 0
     state, position = checkpoints.restore(latest, program.state)
     return state, position // batch_size
 
 
-def timed(batches: Iterator[task.Batch]) -> Iterator[tuple[task.Batch, float]]:
-    """Batches, each with the seconds that were spent waiting for it."""
-    while True:
-        start = time.perf_counter()
-        batch = next(batches, None)
-        if batch is None:
-            return
-        yield batch, time.perf_counter() - start
-
-
-def validator(experiment: config.Experiment, dataset: input.Dataset, program: step.Program) -> Any:
-    """A function parameters → {metric: value} on the validation split."""
-    scores = jax.jit(
-        lambda parameters, history: program.task.scores(
-            task.merge(program.graph, parameters), history
-        )
+def start_telemetry(
+    experiment: config.Experiment,
+    program: step.Program,
+    devices: jax.sharding.Mesh,
+    target: epath.Path,
+    peers: distributed.Peers,
+    done: int,
+) -> Telemetry:
+    """What the run tells; process 0 writes it."""
+    peak = devices.size * hardware.peak_flops(jax.local_devices()[0]) if peers.first else 1.0
+    telemetry = Telemetry(
+        target if peers.first else None,
+        peers.clock,
+        start=done,
+        steps=experiment.trainer.steps,
+        batch_size=experiment.trainer.batch_size,
+        every=experiment.trainer.log_every,
+        peak=program.flops / peak,
     )
-    counts = train_counts(dataset)
-
-    def validate(parameters: task.Parameters) -> dict[str, float]:
-        ranks = evaluate.rank_split(
-            lambda history: scores(parameters, history),
-            dataset,
-            "validation",
-            experiment.evaluation,
-        )
-        table = evaluate.summarize(
-            ranks, dataclasses.replace(experiment.evaluation, bootstrap=1), counts
-        )
-        return {name: cell["value"] for name, cell in table.items()}
-
-    return validate
-
-
-@contextlib.contextmanager
-def on_sigterm() -> Iterator[threading.Event]:
-    """An event that is set on SIGTERM, so that the loop can save and end."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    previous = signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGTERM, previous)
+    telemetry.record(done, {"compile_seconds": peers.clock.seconds()["compile"]})
+    return telemetry

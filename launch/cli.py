@@ -3,6 +3,7 @@
 Imports nothing heavy: a verb loads what it needs when it runs.
 """
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -17,7 +18,8 @@ import tyro
 from beam.engine import ENGINES, Dataflow, Engine, Local
 from framework import codec, config, libtpu
 from framework.error import PodwayError
-from launch import check, experiments, preflight, shardings, stages
+from framework.error import check as check_that
+from launch import check, experiments, preflight, shardings, stages, supervise
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +67,34 @@ class Rejected(Stage):
     """Show only the reasons that contain this text."""
     dataset: str | None = None
     """Version of the dataset; without one, that of the raw data as they are now."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Train(Stage):
+    """An experiment, where its artefacts lie, and the processes that train it."""
+
+    num_processes: int | None = None
+    """Processes that train together. Alone: all on this machine, started from here."""
+    coordinator: str | None = None
+    """HOST:PORT on which process 0 listens; with --num-processes and --process-id."""
+    process_id: int | None = None
+    """Number of this process, from 0."""
+    distributed: bool = False
+    """Ask the platform (Cloud TPU, GKE, Slurm, Open MPI) for the three above."""
+    restart_on_failure: bool = False
+    """Start again, from the last checkpoint, when a process fails."""
+    max_restarts: int = 3
+    """Restarts without a new checkpoint after which to give up."""
+    heartbeat: float = 15.0
+    """Seconds without a sign of life after which a process counts as lost, and all end."""
+    standstill: float = 600.0
+    """Seconds without any progress after which the process that is behind counts as hung."""
+    profile: str | None = None
+    """Steps FIRST:LAST to write a profiler trace of, into profile/ of the run."""
+    deterministic: bool = False
+    """Same bits each time on a GPU too, where scatters then take longer."""
+    compile_cache: str = ""
+    """Folder of compiled programs; without one compiled/ of the workdir; "off": none."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,6 +170,49 @@ def data(options: Build) -> None:
     check.run(directory, options.checks)
 
 
+def train(options: Train) -> None:
+    """Trains in this process, or runs the processes that do."""
+    from framework import distributed, profiling
+
+    here = supervise.in_worker()
+    local = options.num_processes and not (
+        options.coordinator or options.distributed or options.process_id is not None
+    )
+    check_that(
+        options.max_restarts >= 1, f"--max-restarts is {options.max_restarts}; give 1 or more"
+    )
+    check_that(
+        not local or (options.num_processes or 0) >= 1,
+        f"--num-processes is {options.num_processes}; give 1 or more",
+    )
+    span = profiling.Span.parse(options.profile) if options.profile else None
+    cluster = distributed.Cluster(
+        automatic=options.distributed,
+        coordinator=options.coordinator,
+        processes=options.num_processes,
+        process=options.process_id,
+        silence=options.heartbeat,
+        standstill=options.standstill,
+    )
+    if not here and (local or cluster.several or options.restart_on_failure):
+        stages.datasets(options.experiment, options.workdir, build=not cluster.several)
+        supervise.run(
+            supervise.local(options.num_processes or 1)
+            if local
+            else supervise.single(options.process_id or 0),
+            progress=lambda: stages.saved_step(options.experiment, options.workdir),
+            restarts=options.max_restarts if options.restart_on_failure else 0,
+            pause=2 * options.heartbeat if cluster.several else 1.0,
+        )
+        return
+    with supervise.worker() if here else contextlib.nullcontext():
+        stages.train(
+            options.experiment,
+            options.workdir,
+            stages.TrainOptions(cluster, span, options.deterministic, options.compile_cache),
+        )
+
+
 def _engine(overrides: list[str]) -> dict[str, Any]:
     """The chosen engine, so that its options alone are accepted and explained."""
     flat = " ".join(overrides).replace("--runner=", "--runner ").split()
@@ -200,7 +273,7 @@ VERBS = {
     "data": Verb("raw events → dataset", Build, data, _engine),
     "rejected": Verb("rows left out of the dataset: counts, samples", Rejected, rejected),
     "preflight": Verb("compile for a pod: fits? how fast? what cost?", Preflight, run_preflight),
-    "train": Verb("dataset → run; resumes, and stops at SIGTERM", Stage, _stage("train")),
+    "train": Verb("dataset → run; resumes, and stops at SIGTERM", Train, train),
     "checkpoints": Verb("checkpoints of a run", Checkpoints, checkpoints, of="RUN"),
     "evaluate": Verb("run → table beside the baselines", Stage, _stage("evaluate")),
     "export": Verb("run → verified, published SavedModel", Stage, _stage("export")),

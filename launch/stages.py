@@ -17,11 +17,30 @@ from framework.error import PodwayError, check
 
 if TYPE_CHECKING:
     from beam.engine import Engine
+    from framework.distributed import Cluster
     from framework.input import Dataset
+    from framework.profiling import Span
 
 
 class Stopped(Exception):
     """Training was asked to stop, saved its state, and can go on."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainOptions:
+    """What a training process needs to know that does not change its result.
+
+    Attributes:
+      cluster: the other processes; None: there are none.
+      profile: steps to trace.
+      deterministic: same bits each time, on a GPU too.
+      compile_cache: folder of compiled programs; "": the workdir's, "off": none.
+    """
+
+    cluster: Cluster | None = None
+    profile: Span | None = None
+    deterministic: bool = False
+    compile_cache: str = ""
 
 
 def dataset(
@@ -80,30 +99,74 @@ def rejected(
     print(beam_rejected.show(directory, samples=samples, reason=reason))
 
 
-def train(experiment: Experiment, workdir: epath.PathLike) -> tuple[Dataset, epath.Path]:
+def train(
+    experiment: Experiment, workdir: epath.PathLike, options: TrainOptions | None = None
+) -> tuple[Dataset, epath.Path]:
     """Dataset → run. Raises Stopped after SIGTERM."""
     check(
         type(experiment.model) is not Model,
         f"the experiment {experiment.name!r} has no model: set `model` and `optimizer`",
     )
-    dataset = data(experiment, workdir)
-    others = [
-        data(dataclasses.replace(experiment, data=component.data), workdir)
-        for component in experiment.mixture
-    ]
+    from framework import compilation, distributed, run, trainer
 
-    from framework import run, trainer
-
-    directory = run.directory(experiment, run.inputs(dataset, others), workdir)
-    fresh = not artifact.exists(directory)
-    _say("train", fresh, directory)
-    if fresh:
-        if other := run.difference_to_latest(experiment, directory):
-            print(f"  (not the latest run, but a new one: {other}. Same overrides, same run.)")
-        outcome = trainer.train(experiment, dataset, workdir, others)
-        if not outcome.finished:
-            raise Stopped(f"saved at step {outcome.step}; the same command resumes there")
+    options = options or TrainOptions()
+    cluster = options.cluster or distributed.Cluster()
+    if options.compile_cache != "off":
+        compilation.keep(options.compile_cache or epath.Path(workdir) / "compiled")
+    if options.deterministic:
+        compilation.make_deterministic()
+    with distributed.join(cluster) as peers:
+        dataset, others = datasets(experiment, workdir, build=not cluster.several)
+        directory = run.directory(experiment, run.inputs(dataset, others), workdir)
+        fresh = not artifact.exists(directory)
+        if peers.first:
+            _say("train", fresh, directory)
+            if fresh and (other := run.difference_to_latest(experiment, directory)):
+                print(f"  (not the latest run, but a new one: {other}. Same overrides, same run.)")
+        outcome = trainer.train(
+            experiment, dataset, workdir, others, peers=peers, profile=options.profile
+        )
+    if not outcome.finished:
+        raise Stopped(f"saved at step {outcome.step}; the same command resumes there")
     return dataset, directory
+
+
+def datasets(
+    experiment: Experiment, workdir: epath.PathLike, *, build: bool
+) -> tuple[Dataset, list[Dataset]]:
+    """The experiment's dataset and those of its mixture; built if missing, where `build` says so.
+
+    Raises ConfigError where one is missing that shall not be built: thousands of processes must not
+    wait for one that reads raw files.
+    """
+    parts = (experiment.data, *(component.data for component in experiment.mixture))
+    if build:
+        found = [data(dataclasses.replace(experiment, data=part), workdir) for part in parts]
+        return found[0], found[1:]
+
+    from beam import dataset as beam_dataset
+    from framework.input import Dataset
+
+    found = []
+    for part in parts:
+        directory = beam_dataset.directory(part, workdir)
+        check(
+            artifact.exists(directory),
+            f"the dataset {directory} does not exist; build it before several processes train:"
+            f" `podway data {experiment.name} --workdir {workdir}` with the same overrides",
+        )
+        found.append(Dataset.open(directory))
+    return found[0], found[1:]
+
+
+def saved_step(experiment: Experiment, workdir: epath.PathLike) -> int:
+    """The last step of the experiment's run of which there is a checkpoint; 0 without one."""
+    from framework import run
+
+    dataset, others = datasets(experiment, workdir, build=False)
+    directory = run.directory(experiment, run.inputs(dataset, others), workdir) / "checkpoints"
+    names = [child.name for child in directory.iterdir()] if directory.exists() else []
+    return max((int(name) for name in names if name.isdigit()), default=0)
 
 
 def evaluate(experiment: Experiment, workdir: epath.PathLike) -> tuple[Dataset, epath.Path]:

@@ -1,7 +1,8 @@
 """Trains the small experiment in a process of its own, so that it can be killed.
 
 usage: python -m tests.framework.worker DATASET WORKDIR JSON
-JSON: {"trainer": {...}, "mesh": {...}, "pause": seconds before each step}
+JSON: {"trainer": {...}, "mesh": {...}, "cluster": {...}, "pause": seconds before each batch,
+       "hang": the batch that is never read, "break": the batch that can't be read}
 """
 
 import dataclasses
@@ -9,7 +10,7 @@ import json
 import sys
 import time
 
-from framework import config, trainer
+from framework import compilation, config, distributed, trainer
 from framework.input import Dataset, TrainBatches
 from tests.framework.experiments import walks
 
@@ -20,16 +21,30 @@ def main() -> None:
     experiment = dataclasses.replace(
         walks(**options.get("trainer", {})), mesh=config.Mesh(**options.get("mesh", {}))
     )
-    if pause := options.get("pause"):
-        read = TrainBatches.__getitem__
+    read = TrainBatches.__getitem__
 
-        def slowly(self, index):
-            time.sleep(pause)
-            return read(self, index)
+    def slowly(self, index):
+        time.sleep(options.get("pause", 0))
+        while index == options.get("hang"):
+            time.sleep(1)
+        if index == options.get("break"):
+            raise OSError("the disk is broken")
+        return read(self, index)
 
-        TrainBatches.__getitem__ = slowly
-    outcome = trainer.train(experiment, Dataset.open(dataset), workdir)
-    print(json.dumps({"directory": str(outcome.directory), "finished": outcome.finished}))
+    TrainBatches.__getitem__ = slowly
+    if cache := options.get("compiled"):
+        compilation.keep(cache)
+    with distributed.join(distributed.Cluster(**options.get("cluster", {}))) as peers:
+        outcome = trainer.train(experiment, Dataset.open(dataset), workdir, peers=peers)
+    print(
+        json.dumps(
+            {
+                "directory": str(outcome.directory),
+                "finished": outcome.finished,
+                "step": outcome.step,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":
