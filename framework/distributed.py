@@ -17,7 +17,7 @@ from jax.experimental import multihost_utils
 from framework import artifact, codec, config
 from framework.error import ConfigError, PodwayError, check
 from framework.goodput import Clock
-from framework.telemetry import NotFinite
+from framework.telemetry import StepFailed
 from framework.watch import CRASHED, REFUSED, Watch
 
 PATIENCE = 600
@@ -132,11 +132,11 @@ class Peers:
     def failing_together(self) -> Iterator[None]:
         """An error in the block ends all processes, instead of leaving the others to wait.
 
-        A loss that is not finite goes through: all processes see it at the same step.
+        A step that failed goes through: all processes see it at the same step.
         """
         try:
             yield
-        except NotFinite:
+        except StepFailed:
             raise
         except BaseException as error:
             self._fail(error)

@@ -1,4 +1,4 @@
-"""What a run tells while it trains: metrics.jsonl, TensorBoard, a progress bar, and NaN."""
+"""What a run tells while it trains: metrics.jsonl, TensorBoard, a progress bar, failed steps."""
 
 import contextlib
 import json
@@ -19,17 +19,39 @@ LEDGER_SECONDS = 10
 """Seconds between two writings of goodput.json, beside those at each checkpoint."""
 
 
-class NotFinite(PodwayError, ArithmeticError):
-    """The loss of a step was NaN or infinite.
+class StepFailed(PodwayError, ArithmeticError):
+    """A step that training cannot go on from; all processes see it at the same step.
 
     Attributes:
-      step: the step that was taken with it, from 1.
-      loss: its value.
+      step: the step, from 1.
+      remedy: what to change.
     """
 
-    def __init__(self, step: int, loss: float):
-        super().__init__(f"the loss of step {step} is {loss}")
-        self.step, self.loss = step, loss
+    def __init__(self, step: int, problem: str, remedy: str):
+        super().__init__(problem)
+        self.step, self.remedy = step, remedy
+
+
+def check_step(step: int, metrics: Mapping[str, Any]) -> None:
+    """Raises StepFailed for a loss that is not finite, and for rows of a table that got lost."""
+    if not math.isfinite(metrics["loss"]):
+        raise StepFailed(
+            step,
+            f"the loss of step {step} is {float(metrics['loss'])}",
+            "lower optimizer.learning_rate or trainer.clip_norm",
+        )
+    if lost := int(metrics.get("embedding/overflow", 0)):
+        raise StepFailed(
+            step,
+            f"in step {step}, {lost} ids of sparse tables had no room in an exchange",
+            "raise capacity_margin of the table's embedding",
+        )
+    if strange := int(metrics.get("embedding/invalid", 0)):
+        raise StepFailed(
+            step,
+            f"in step {step}, {strange} ids lie outside their sparse tables",
+            "the dataset's ids are not those of its schema: build it anew",
+        )
 
 
 class Telemetry:
@@ -93,12 +115,11 @@ class Telemetry:
             self.flush()
 
     def flush(self) -> None:
-        """Fetches the pending metrics. Raises NotFinite for the first loss that is not finite."""
+        """Fetches the pending metrics. Raises StepFailed (see `check_step`)."""
         pending = [(step, jax.device_get(dict(metrics))) for step, metrics in self._pending]
         self._pending = []
         for step, metrics in pending:
-            if not math.isfinite(metrics["loss"]):
-                raise NotFinite(step, float(metrics["loss"]))
+            check_step(step, metrics)
         if not pending:
             return
         seconds = time.perf_counter() - self._since

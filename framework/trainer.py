@@ -20,7 +20,7 @@ from framework import (
 )
 from framework.error import PodwayError
 from framework.profiling import Profiled, Span
-from framework.telemetry import NotFinite, Telemetry
+from framework.telemetry import StepFailed, Telemetry
 from framework.validation import validator
 
 
@@ -61,7 +61,7 @@ def train(
       ConfigError: the devices, the dataset or the steps to profile don't fit the experiment.
       CheckpointError: the checkpoint in the run's directory is of another experiment.
       PeerError: the processes don't run the same.
-      TrainingError: the loss is not finite.
+      TrainingError: the loss is not finite, or an exchange of rows overflowed.
     """
     options, batch_size = experiment.trainer, experiment.trainer.batch_size
     peers = peers or distributed.Peers()
@@ -113,11 +113,11 @@ def train(
             with clock.on("checkpoint"):
                 checkpoints.wait()
                 selected = run.select(checkpoints)
-    except NotFinite as error:
+    except StepFailed as error:
         raise TrainingError(
             f"{error}, on examples {(error.step - 1) * batch_size} to {error.step * batch_size - 1}"
             f" of the training order; the last good checkpoint in {target} is of step"
-            f" {checkpoints.latest()}: lower optimizer.learning_rate or optimizer.clip_norm"
+            f" {checkpoints.latest()}: {error.remedy}"
         ) from error
     finally:
         clock.enter("other")

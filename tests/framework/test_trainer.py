@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from etils import epath
 
-from framework import artifact, run, trainer
+from framework import artifact, run, step, trainer
 from framework.checkpoint import CheckpointError, load_parameters
 from framework.config import Component
 from framework.error import ConfigError
@@ -187,3 +187,27 @@ def test_a_mixture_is_a_run_of_its_own_on_both_datasets(dataset, histories, tmp_
     assert set(artifact.read(runs[1].directory, "run").inputs) == {"dataset", "mixture 0"}
     assert runs[0].directory.name != runs[1].directory.name
     assert losses(tmp_path / "alone") != losses(tmp_path / "mixed")
+
+
+@pytest.mark.parametrize(
+    ("metric", "message"),
+    [
+        ("embedding/overflow", "in step 7, 3 ids .* had no room in an exchange"),
+        ("embedding/invalid", "in step 7, 3 ids lie outside their sparse tables"),
+    ],
+)
+def test_rows_that_got_lost_stop_the_run(dataset, tmp_path, monkeypatch, metric, message):
+    make = step.make_step
+
+    def losing(*arguments):
+        def lossy(state, batch):
+            new, metrics = make(*arguments)(state, batch)
+            return new, metrics | {metric: 3 * (state["step"] == 6)}
+
+        return lossy
+
+    monkeypatch.setattr(step, "make_step", losing)
+    with pytest.raises(trainer.TrainingError, match=f"{message}.* on examples 96 to 111"):
+        trainer.train(walks(steps=20), dataset, tmp_path)
+    (checkpoints,) = tmp_path.glob("runs/walks/*/checkpoints")
+    assert [path.name for path in checkpoints.iterdir()] == ["5"], "nothing is saved after it"
