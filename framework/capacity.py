@@ -43,8 +43,7 @@ def capacities(
       draws: ids that a device looks up in one step, padding included.
       hops: destinations of each hop; their product is the number of owners.
       rows: ids of the table.
-      counts: how often the train split has each id, in the order of ids; of a long table the
-        first ones will do.
+      counts: how often the train split has each id, from 0; of a long table the first ones do.
       margin: multiplies what is expected by the counts.
     """
     devices, reached, sizes = math.prod(hops), 1, []
@@ -81,17 +80,23 @@ def arriving(
 def expected(draws: int, owners: int, rows: int, counts: Int[np.ndarray, " head"]) -> float:
     """Distinct ids, of the owner that has most, in this many draws by these counts.
 
-    Ids beyond `counts` are taken to be as frequent as the last counted one, which they are not
-    more than.
+    Ids beyond the counted ones are taken to be as frequent as the last of these, which those of a
+    vocabulary ordered by frequency are not more than.
     """
-    weights = np.array(counts, np.float64)
-    weights[:1] = 0.0  # PADDING is never asked for
-    total = weights.sum()
-    if total == 0:
+    head = np.array(counts, np.float64)
+    head[:1] = 0.0  # PADDING is never asked for
+    total = head.sum()
+    if total <= 0:
         return min(draws, rows) / owners + 1
-    hit = -np.expm1(draws * np.log1p(-np.minimum(weights / total, 1 - 1e-16)))
-    head = np.bincount(np.arange(len(hit)) % owners, weights=hit, minlength=owners).max()
-    return float(head + -(-(rows - len(hit)) // owners) * hit[-1])
+    hit = _hit(draws, head / total)
+    most = np.bincount(np.arange(len(hit)) % owners, weights=hit, minlength=owners).max()
+    rest = -(-max(rows - len(head), 0) // owners)
+    return float(most + (rest * hit[-1] if rest else 0.0))
+
+
+def _hit(draws: int, probability: np.ndarray) -> np.ndarray:
+    """1 − (1 − p)ᴺ"""
+    return -np.expm1(draws * np.log1p(-np.minimum(probability, 1 - 1e-16)))
 
 
 def _quantile(mean: float, probability: float) -> int:

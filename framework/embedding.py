@@ -311,26 +311,28 @@ def _sum_over_batch(plan: Plan, name: str, numbers: Array, gradients: Array) -> 
     return exchange.merge(numbers, gradients, places)
 
 
-def _place(array: Array, numbers: Array) -> tuple[Array, Array]:
-    return numbers // array.shape[1], numbers % array.shape[1]
-
-
 def _read(array: Array, numbers: Int[Array, " count"]) -> Array:
-    """Rows of a device's part [shards, rows, …] by their number; zeros beyond the last."""
-    return array.at[_place(array, numbers)].get(mode="fill", fill_value=0)
+    """Rows of a device's part of a table or slot by their number; zeros beyond the last."""
+    return exchange.read(_flat(array), numbers)
 
 
 def _write(array: Array, numbers: Int[Array, " count"], rows: Array) -> Array:
     """The part with these rows, numbered in rising order and each once."""
-    return array.at[_place(array, numbers)].set(
-        rows, mode="drop", unique_indices=True, indices_are_sorted=True
+    flat = (
+        _flat(array)
+        .at[numbers]
+        .set(rows, mode="drop", unique_indices=True, indices_are_sorted=True)
     )
-
-
-def _flat(array: Array) -> Array:
-    return array.reshape(-1, *array.shape[2:])
+    return flat.reshape(array.shape)
 
 
 def _where(array: Array, touched: Array, rows: Array) -> Array:
-    mask = touched.reshape(*array.shape[:2], *(1 for _ in array.shape[2:]))
-    return jnp.where(mask, rows.reshape(array.shape), array)
+    """The part with these of all rows."""
+    flat = _flat(array)
+    mask = touched if flat.ndim == 1 else touched[:, None]
+    return jnp.where(mask, rows, flat).reshape(array.shape)
+
+
+def _flat(array: Array) -> Array:
+    # By one number: a TPU's compiler copies the table where it is indexed by shard and row.
+    return array if array.ndim == 1 else array.reshape(-1, array.shape[-1])

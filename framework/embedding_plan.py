@@ -32,8 +32,8 @@ class Plan:
       tables: by path.
       mesh: a sharded table's rows are split over all of its axes, in order.
       batch_axes: those that the examples are split over; over the others they are replicated.
-      counts: by table, how often the train split has each id, in the order of ids, or of the
-        first ids only (see framework/capacity.py).
+      counts: how often the train split has each id, by table; without, the exchanges' buffers
+        have room for as many distinct ids as there are ids (see framework/capacity.py).
     """
 
     tables: Mapping[str, Table]

@@ -1,8 +1,9 @@
 """Embedding tables: what one is, and where each of its rows lies.
 
 A table is stored as [shards, rows per shard, width] and split among devices along the first
-dimension alone. `shards` is a power of two that depends on the table only, so the array, and with
-it a checkpoint, is the same whatever the mesh. An id's place is
+dimension alone; what an optimizer keeps as one number per row, as [shards · rows per shard].
+`shards` is a power of two that depends on the table only, so the arrays, and with them a
+checkpoint, are the same whatever the mesh. An id's place is
 
     (bit_reverse(id mod shards), id div shards)
 
@@ -116,9 +117,9 @@ class Table:
         return bit_reverse(ids % self.shards, self.shards), ids // self.shards
 
     def slots(self) -> dict[str, jax.ShapeDtypeStruct]:
-        """Shapes of the optimizer's arrays, by name."""
+        """Shapes of the optimizer's arrays, by name: as the table's, or [places]."""
         return {
-            name: jax.ShapeDtypeStruct(self.shape if slot.wide else self.shape[:2], jnp.float32)
+            name: jax.ShapeDtypeStruct(self.shape if slot.wide else (self.places,), jnp.float32)
             for name, slot in self.options.optimizer.slots().items()
         }
 
@@ -158,9 +159,9 @@ def grow(old: Table, new: Table, stored: Array, fresh: Array) -> Array:
     """A table's array, or that of a slot, for more ids.
 
     Args:
-      old, new: the table before and after; they differ in `rows`, `new` has as many or more.
-      stored: the old array, [shards, rows per shard, …].
-      fresh: what new ids start with: an array of the new table's shape.
+      old, new: the table before and after; `new` has as many rows or more.
+      stored: the old array.
+      fresh: what new ids start with: an array for the new table.
     """
     check(
         new.rows >= old.rows and new.width == old.width,
@@ -168,15 +169,18 @@ def grow(old: Table, new: Table, stored: Array, fresh: Array) -> Array:
         " vocabulary can only grow",
     )
     factor = new.shards // old.shards
-    tail = stored.shape[2:]
-    spare = (*((0, 0) for _ in tail),)
-    kept = jnp.pad(stored, ((0, 0), (0, -stored.shape[1] % factor), *spare))
     # Row r of a shard goes to the new shard of r's low bits, which stand reversed.
-    kept = kept.reshape(old.shards, -1, factor, *tail)[:, :, bit_reverse(np.arange(factor), factor)]
-    kept = jnp.moveaxis(kept, 2, 1).reshape(new.shards, -1, *tail)[:, : new.shard_rows]
-    kept = jnp.pad(kept, ((0, 0), (0, new.shard_rows - kept.shape[1]), *spare))
-    known = (ids(new) < old.rows).reshape(*new.shape[:2], *(1 for _ in tail))
-    return jnp.where(known, kept, fresh)
+    kept = _pad_rows(stored.reshape(old.shards, old.shard_rows, -1), factor)
+    kept = kept.reshape(old.shards, -1, factor, kept.shape[2])
+    kept = kept[:, :, bit_reverse(np.arange(factor), factor)]
+    kept = jnp.moveaxis(kept, 2, 1).reshape(new.shards, -1, kept.shape[3])
+    kept = _pad_rows(kept[:, : new.shard_rows], new.shard_rows)
+    start = fresh.reshape(*new.shape[:2], -1)
+    return jnp.where((ids(new) < old.rows)[:, :, None], kept, start).reshape(fresh.shape)
+
+
+def _pad_rows(array: Array, multiple: int) -> Array:
+    return jnp.pad(array, ((0, 0), (0, -array.shape[1] % multiple), (0, 0)))
 
 
 def in_order(table: Table, stored: Array) -> Float[Array, "rows width"]:
@@ -185,32 +189,30 @@ def in_order(table: Table, stored: Array) -> Float[Array, "rows width"]:
     return jnp.moveaxis(shards, 0, 1).reshape(-1, table.width)[: table.rows]
 
 
-def to_dense(table: Table, stored: Any) -> Float[np.ndarray, "rows width"]:
-    """A stored array in the order of ids, on the host; slots likewise.
+def to_dense(table: Table, stored: Any) -> np.ndarray:
+    """A stored array in the order of ids, on the host: [rows, width]; of a slot, maybe [rows].
 
-    Read shard by shard from wherever they lie (`stored` may be a NumPy array too), so that no
-    device ever holds the whole. Raises ValueError where shards lie with other processes.
+    Read block by block from wherever it lies (`stored` may be a NumPy array too), so that no
+    device ever holds the whole. Raises ValueError where parts lie with other processes.
     """
-    pieces = {(0, table.shards): stored}
+    pieces = [(0, stored)]
     if isinstance(stored, jax.Array):
         if not stored.is_fully_addressable:
             raise ValueError("the table is spread over processes; read it from a checkpoint")
-        pieces = {
-            piece.index[0].indices(table.shards)[:2]: piece.data
-            for piece in stored.addressable_shards
-        }
-    dense = np.empty((table.shard_rows, table.shards, *stored.shape[2:]), stored.dtype)
-    step = max(1, BLOCK_BYTES // (4 * table.shard_rows * table.width))
-    for (start, stop), data in pieces.items():
-        for first in range(start, stop, step):
-            last = min(first + step, stop)
-            order = bit_reverse(np.arange(first, last), table.shards)
-            block = np.asarray(data[first - start : last - start])
-            dense[:, order] = np.moveaxis(block, 0, 1)
-    return dense.reshape(-1, *dense.shape[2:])[: table.rows]
+        pieces = [(each.index[0].start or 0, each.data) for each in stored.addressable_shards]
+    per_shard = len(stored) // table.shards
+    block = max(1, BLOCK_BYTES // (4 * table.shard_rows * table.width)) * per_shard
+    tail = stored.shape[2:]
+    dense = np.empty((table.shard_rows, table.shards, *tail), stored.dtype)
+    for start, data in dict(pieces).items():
+        for at in range(0, len(data), block):
+            rows = np.asarray(data[at : at + block]).reshape(-1, table.shard_rows, *tail)
+            shards = (start + at) // per_shard + np.arange(len(rows))
+            dense[:, bit_reverse(shards, table.shards)] = np.moveaxis(rows, 0, 1)
+    return dense.reshape(-1, *tail)[: table.rows]
 
 
-def from_dense(table: Table, dense: Any) -> Float[np.ndarray, "shards shard_rows width"]:
+def from_dense(table: Table, dense: Any) -> np.ndarray:
     """The inverse of `to_dense`, on the host; places that no id has hold zeros."""
     check(
         len(dense) == table.rows,
@@ -220,4 +222,4 @@ def from_dense(table: Table, dense: Any) -> Float[np.ndarray, "shards shard_rows
     for shard, first in enumerate(bit_reverse(np.arange(table.shards), table.shards)):
         rows = dense[first :: table.shards]
         stored[shard, : len(rows)] = rows
-    return stored
+    return stored if dense.ndim > 1 else stored.reshape(-1)
