@@ -1,6 +1,8 @@
+import json
 import os
 import pathlib
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -98,3 +100,114 @@ def test_sigterm_goes_on_to_all_and_is_no_failure(tmp_path):
         ]
     )
     assert [path.read_text() for path in saved] == ["saved", "saved"]
+
+
+SHOP = """
+from framework.config import Columns, Csv, Data, Evaluation, Experiment, Mesh, Trainer
+from framework.models.sasrec import SasRec
+from framework.optimizer import AdamW
+
+
+def experiment() -> Experiment:
+    return Experiment(
+        name="shop",
+        data=Data(name="shop", path="{path}", min_user_events=1, min_item_events=1),
+        model=SasRec(width=16, blocks=1, feed_forward=2, max_length=8),
+        optimizer=AdamW(learning_rate=1e-2, warmup_steps=5),
+        trainer=Trainer(
+            steps=120, batch_size=16, evaluate_every=60, checkpoint_every=20, log_every=5
+        ),
+        evaluation=Evaluation(cutoffs=(5, 10), batch_size=32, bootstrap=100),
+        mesh=Mesh(fsdp=2),
+    )
+"""
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory) -> pathlib.Path:
+    """A config of a small dataset."""
+    folder = tmp_path_factory.mktemp("shop")
+    rows = [
+        f"u{user},i{(user * 7 + time) % 40},{time}"
+        for user in range(100)
+        for time in range(5 + user % 9)
+    ]
+    (folder / "events.csv").write_text("\n".join(["user,item,time", *rows, ""]))
+    (folder / "shop.py").write_text(SHOP.format(path=folder / "events.csv"))
+    return folder / "shop.py"
+
+
+def podway(shop: pathlib.Path, workdir: pathlib.Path, *options: str) -> subprocess.Popen:
+    environment = os.environ | {
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
+        "JAX_PLATFORMS": "cpu",
+    }
+    command = [sys.executable, "-m", "launch.cli", "train", str(shop), "--workdir", str(workdir)]
+    return subprocess.Popen(
+        [*command, "--num-processes", "2", "--heartbeat", "8", *options],
+        cwd=pathlib.Path(__file__).parent.parent.parent,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def records(workdir: pathlib.Path) -> list[dict]:
+    found = list(workdir.glob("runs/shop/*/metrics.jsonl"))
+    lines = found[0].read_text().split("\n")[:-1] if found else []
+    return [json.loads(line) for line in lines]
+
+
+def losses(workdir: pathlib.Path) -> list[tuple[int, float]]:
+    return [(record["step"], record["loss"]) for record in records(workdir) if "loss" in record]
+
+
+def wait_for_step(workdir: pathlib.Path, step: int, process: subprocess.Popen) -> None:
+    while not any(record["step"] >= step for record in records(workdir)):
+        assert process.poll() is None, process.communicate()[1][-3000:]
+        time.sleep(0.02)
+
+
+def children(process: subprocess.Popen) -> list[int]:
+    path = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    return [int(text) for text in path.read_text().split()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_killed_process_is_restarted_and_nothing_is_different(shop, tmp_path, victim):
+    straight, broken = tmp_path / "straight", tmp_path / "broken"
+    process = podway(shop, straight)
+    assert process.communicate()[1].count("starting again") == 0
+    assert process.returncode == 0
+
+    process = podway(shop, broken, "--restart-on-failure")
+    wait_for_step(broken, 45, process)
+    os.kill(children(process)[victim], signal.SIGKILL)
+    _, said = process.communicate()
+    assert process.returncode == 0, said[-3000:]
+    assert f"process {victim} ended with signal SIGKILL" in said
+    assert said.count("starting again") == 1
+    assert losses(broken) == losses(straight)
+    (path,) = broken.glob("runs/shop/*/goodput.json")
+    record = json.loads(path.read_text())
+    assert record["sessions"] == 2
+    assert record["seconds"]["restart"] > 0
+    assert "Goodput" in (path.parent / "report.html").read_text()
+
+
+@pytest.mark.slow
+def test_sigterm_to_the_supervisor_saves_and_the_same_command_goes_on(shop, tmp_path):
+    process = podway(shop, tmp_path, "--restart-on-failure")
+    wait_for_step(tmp_path, 30, process)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate()
+    assert process.returncode == 0, said[-3000:]
+    done = max(step for step, _ in losses(tmp_path))
+    assert 30 <= done < 120
+    (path,) = tmp_path.glob("runs/shop/*/checkpoints")
+    saved = max(int(child.name) for child in path.iterdir() if child.name.isdigit())
+    assert done <= saved < done + 10
+    process = podway(shop, tmp_path, "--profile", "115:117")
+    assert process.wait() == 0
+    assert list(path.parent.glob("profile/plugins/profile/*/*.xplane.pb"))
