@@ -1,4 +1,4 @@
-"""Loss and gradient of a batch, whole or in parts, and what the backward pass keeps in memory."""
+"""Loss and gradient of a batch, whole or in parts."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
@@ -9,9 +9,6 @@ from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Float
 
 from framework.mesh import BATCH
-
-BLOCK = "block"
-"""Name under which a model marks the output of each of its blocks: checkpoint_name(x, BLOCK)."""
 
 
 class Part(NamedTuple):
@@ -30,19 +27,6 @@ class Part(NamedTuple):
 
 Loss = Callable[..., tuple[Float[Array, ""], Float[Array, ""], dict[str, Float[Array, ""]]]]
 """(trained, Part, key) → mean loss, its weight, metrics."""
-
-
-def checkpointed(loss: Loss, remat: str) -> Loss:
-    """The same function, whose backward pass keeps less: see config.Trainer.remat."""
-    if remat == "none":
-        return loss
-    policies = jax.checkpoint_policies
-    policy = (
-        policies.dots_with_no_batch_dims_saveable
-        if remat == "products"
-        else policies.save_only_these_names(BLOCK)
-    )
-    return jax.checkpoint(loss, policy=policy)  # type: ignore[return-value]
 
 
 def accumulate(

@@ -225,10 +225,10 @@ def make_step(
             }
             rows = {name: task.Rows(values[name], ids) for name, ids in part.ids.items()}
             module = task.merge(graph, parameters | empty)
-            return model.loss(module, part.batch, rows, nnx.Rngs(key))
+            return model.loss(module, part.batch, rows, task.Pass(key, options.remat))
 
         value, metrics, gradients, of_rows = gradient.accumulate(
-            gradient.checkpointed(loss, options.remat),
+            loss,
             trained,
             gradient.Part(batch, {name: each.ids for name, each in lookups.items()}, fetched.rows),
             key,

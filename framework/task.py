@@ -8,8 +8,8 @@ else; randomness comes in as an argument.
 
 import dataclasses
 import functools
-from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar, cast
 
 import jax
 from flax import nnx
@@ -17,6 +17,8 @@ from jaxtyping import Array, Float, Int
 
 from framework.schema import Schema
 from framework.table import Table
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 Parameters = dict[str, Array]
 Batch = Mapping[str, Array]
@@ -48,6 +50,40 @@ class Rows(NamedTuple):
     ids: Int[Array, "..."]
 
 
+@dataclasses.dataclass(frozen=True)
+class Pass:
+    """How a pass through a model runs.
+
+    Attributes:
+      key: for dropout; None: nothing is dropped, as the model is judged or served.
+      remat: see config.Trainer.
+    """
+
+    key: Array | None = None
+    remat: Literal["none", "products", "blocks"] = "none"
+
+    def keys(self, count: int) -> Sequence[Array | None]:
+        """Keys for so many places, or as many None."""
+        return [None] * count if self.key is None else list(jax.random.split(self.key, count))
+
+    def block(self, function: F) -> F:
+        """A block of the model, whose backward pass keeps what `remat` says.
+
+        The function takes all that is random as arguments, and changes no module.
+        """
+        if self.remat == "none":
+            return function
+        policies = jax.checkpoint_policies
+        keep = {
+            "products": policies.dots_with_no_batch_dims_saveable,
+            "blocks": policies.nothing_saveable,
+        }
+        return cast(F, jax.checkpoint(function, policy=keep[self.remat]))
+
+
+SERVING = Pass()
+
+
 class Task(Protocol):
     """A model that can be trained, judged and served: what a dataclass of config.Model offers."""
 
@@ -71,12 +107,12 @@ class Task(Protocol):
         ...
 
     def loss(
-        self, module: nnx.Module, batch: Batch, rows: Mapping[str, Rows], rngs: nnx.Rngs
+        self, module: nnx.Module, batch: Batch, rows: Mapping[str, Rows], how: Pass
     ) -> tuple[Float[Array, ""], Float[Array, ""], dict[str, Float[Array, ""]]]:
         """Mean loss (nats) of a training batch, its weight, and metrics to log.
 
         The weight is what the mean was divided by, say the number of positions: batches are joined
-        in proportion to it. `rows` holds what `lookups` asked for.
+        in proportion to it. `rows` holds what `lookups` asked for. Blocks go through `how.block`.
         """
         ...
 

@@ -13,16 +13,14 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Bool, Float, Int
 
 from framework import losses
 from framework.config import Model
 from framework.error import check
-from framework.gradient import BLOCK
 from framework.schema import FIRST_VALUE, PADDING, Schema
 from framework.table import Embedding, Table
-from framework.task import Batch, Lookup, Rows
+from framework.task import SERVING, Batch, Lookup, Pass, Rows
 
 ITEM = "item/embedding"
 """Path of the item table."""
@@ -98,12 +96,12 @@ class SasRec(Model):
         return wanted
 
     def loss(
-        self, module: "Transformer", batch: Batch, rows: Mapping[str, Rows], rngs: nnx.Rngs
+        self, module: "Transformer", batch: Batch, rows: Mapping[str, Rows], how: Pass
     ) -> tuple[Float[Array, ""], Float[Array, ""], dict[str, Float[Array, ""]]]:
         """Cross-entropy of the next item at each position that has one and knows it."""
         read, targets = batch["item"][:, :-1], batch["item"][:, 1:]
         embedded, valid = rows["item"].values, targets >= FIRST_VALUE
-        hidden = module(embedded[:, :-1], rngs)
+        hidden = module(embedded[:, :-1], how)
         if self.negatives:
             loss = losses.sampled_softmax_cross_entropy(
                 hidden,
@@ -149,19 +147,20 @@ class Transformer(nnx.Module):
         self.items = items
         self.item = nnx.Embed(rows, config.width, embedding_init=init, rngs=rngs)
         self.position = nnx.Embed(config.max_length, config.width, embedding_init=init, rngs=rngs)
-        self.dropout = nnx.Dropout(config.dropout)
+        self.dropout = config.dropout
         self.blocks = nnx.List([Block(config, rngs) for _ in range(config.blocks)])
         self.norm = nnx.LayerNorm(config.width, rngs=rngs)
 
     def __call__(
-        self, item: Float[Array, "batch length width"], rngs: nnx.Rngs | None = None
+        self, item: Float[Array, "batch length width"], how: Pass = SERVING
     ) -> Float[Array, "batch length width"]:
-        """Hidden states from the items' embeddings; with `rngs`, dropout is on."""
+        """Hidden states from the items' embeddings; dropout is off without a key."""
         length = item.shape[1]
-        x = drop(self.dropout, item + self.position.embedding[:length], rngs)
+        first, *keys = how.keys(1 + len(self.blocks))
+        x = drop(self.dropout, item + self.position.embedding[:length], first)
         causal = jnp.tril(jnp.ones((length, length), bool))
-        for block in self.blocks:
-            x = checkpoint_name(block(x, causal, rngs), BLOCK)
+        for block, key in zip(self.blocks, keys, strict=True):
+            x = how.block(block.__call__)(x, causal, key)
         return self.norm(x)
 
     def logits(self, hidden: Float[Array, "*batch width"]) -> Float[Array, "*batch rows"]:
@@ -184,22 +183,23 @@ class Block(nnx.Module):
         self.feed_forward_norm = nnx.LayerNorm(config.width, rngs=rngs)
         self.up = nnx.Linear(config.width, wide, rngs=rngs)
         self.down = nnx.Linear(wide, config.width, rngs=rngs)
-        self.dropout = nnx.Dropout(config.dropout)
+        self.dropout = config.dropout
 
     def __call__(
         self,
         x: Float[Array, "batch length width"],
         causal: Bool[Array, "length length"],
-        rngs: nnx.Rngs | None,
+        key: Array | None,
     ) -> Float[Array, "batch length width"]:
         """One block; linear layers see (batch·length, width), which XLA multiplies fastest."""
         shape = x.shape
         flat = x.reshape(-1, shape[-1])
         qkv = self.qkv(self.attention_norm(flat)).reshape(*shape[:2], 3 * shape[-1])
         attended = attend(qkv, causal, self.heads).reshape(flat.shape)
-        flat += drop(self.dropout, self.out(attended), rngs)
+        first, second = (None, None) if key is None else jax.random.split(key)
+        flat += drop(self.dropout, self.out(attended), first)
         up = jax.nn.gelu(self.up(self.feed_forward_norm(flat)))
-        flat += drop(self.dropout, self.down(up), rngs)
+        flat += drop(self.dropout, self.down(up), second)
         return flat.reshape(shape)
 
 
@@ -219,6 +219,8 @@ def attend(
     return jnp.einsum("bhqk,bhkd->bhqd", weights, value).swapaxes(1, 2).reshape(batch, length, -1)
 
 
-def drop(dropout: nnx.Dropout, x: Array, rngs: nnx.Rngs | None) -> Array:
-    """Dropout where `rngs` is given."""
-    return x if rngs is None else dropout(x, deterministic=False, rngs=rngs)
+def drop(rate: float, x: Array, key: Array | None) -> Array:
+    """Dropout (Srivastava et al., 2014) where a key is given."""
+    if key is None or rate == 0:
+        return x
+    return jnp.where(jax.random.bernoulli(key, 1 - rate, x.shape), x / (1 - rate), 0.0)

