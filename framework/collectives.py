@@ -74,7 +74,7 @@ def wire_bytes(kind: str, operand: float, group: int) -> float:
             return operand * (group - 1)
         case "all-reduce":
             return 2 * operand * away
-        case "reduce-scatter" | "all-to-all":
+        case "reduce-scatter" | "all-to-all" | "ragged-all-to-all":
             return operand * away
     return operand if group > 1 else 0.0
 
