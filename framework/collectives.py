@@ -110,6 +110,8 @@ def find(module: hlo.Module, mesh: Mapping[str, int]) -> tuple[Collective, ...]:
             groups = device_groups(instruction, math.prod(mesh.values()))
             members = tuple(max(groups, key=len))
             axes, group = axes_of(groups, mesh), len(members)
+        if group == 1:
+            continue  # Of a device with itself.
         if instruction.opcode == "collective-permute":
             operands = operands[:1]
         found.append(
