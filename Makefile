@@ -38,6 +38,7 @@ format: .venv/.installed
 golden: .venv/.installed
 	for config in $$($(BIN)/podway configs | cut -d' ' -f1); do \
 	  $(BIN)/podway show $$config > tests/golden/$$config.json; done
+	JAX_PLATFORMS=cpu $(BIN)/python -m tests.launch.test_preflight
 
 # Resolves the newest versions again.
 lock: .venv/.installed

@@ -74,7 +74,7 @@ def wire_bytes(kind: str, operand: float, group: int) -> float:
             return operand * (group - 1)
         case "all-reduce":
             return 2 * operand * away
-        case "reduce-scatter" | "all-to-all":
+        case "reduce-scatter" | "all-to-all" | "ragged-all-to-all":
             return operand * away
     return operand if group > 1 else 0.0
 
@@ -110,6 +110,8 @@ def find(module: hlo.Module, mesh: Mapping[str, int]) -> tuple[Collective, ...]:
             groups = device_groups(instruction, math.prod(mesh.values()))
             members = tuple(max(groups, key=len))
             axes, group = axes_of(groups, mesh), len(members)
+        if group == 1:
+            continue  # Of a device with itself.
         if instruction.opcode == "collective-permute":
             operands = operands[:1]
         found.append(

@@ -187,7 +187,7 @@ class Module:
         if compared is None:
             return None
         direction, left, right = compared
-        if not isinstance(left, str):
+        if not isinstance(left, str) or not self._step(body, int(left)):
             swap = {"GT": "LT", "GE": "LE", "LT": "GT", "LE": "GE"}
             direction, left, right = swap.get(direction, direction), right, left
         if not isinstance(left, str):

@@ -251,15 +251,15 @@ def _evaluation(
     def scores(parameters: task.Parameters, history: jax.Array) -> jax.Array:
         return model.scores(task.merge(graph, parameters), history)
 
-    resident = sum(
-        math.prod(each.sharding.shard_shape(each.shape)) * each.dtype.itemsize
-        for each in parameters.values()
-    )
+    sizes = {path: _shard_bytes(each) for path, each in parameters.items()}
+    # Those that are no part of the state: sparse tables, copied in the order of ids.
+    copies = sum(sizes[path] for path in model.tables(schema))
+    parts = parts | {"sparse tables in the order of ids": copies}
     try:
         compiled = jax.jit(scores).lower(parameters, history).compile()
     except jax.errors.JaxRuntimeError as error:
         return _failed(error, parts, limit)
-    return _read(compiled, devices, pod, parts, resident, limit)
+    return _read(compiled, devices, pod, parts, sum(sizes.values()), limit)
 
 
 def _read(
@@ -287,6 +287,11 @@ def _failed(error: Exception, parts: dict[str, int], limit: int) -> Program:
     if usage is None:
         raise error
     return Program(usage, ())
+
+
+def _shard_bytes(array: jax.ShapeDtypeStruct) -> int:
+    assert array.sharding is not None
+    return math.prod(array.sharding.shard_shape(array.shape)) * array.dtype.itemsize
 
 
 def _peaks(pod: Topology) -> dict[str, float]:

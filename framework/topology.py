@@ -9,7 +9,6 @@ import dataclasses
 import importlib
 import itertools
 import math
-import os
 import re
 from typing import Any
 
@@ -135,8 +134,6 @@ def devices(topology: Topology) -> list[Any]:
     if topology.accelerator.small:
         return _pod(topology)
     wanted = topology.shape[0]
-    if topology.accelerator.name == "cpu":
-        force_host_devices(wanted)
     found = jax.devices("cpu" if topology.accelerator.name == "cpu" else None)
     if len(found) < wanted:
         raise TopologyError(
@@ -144,14 +141,6 @@ def devices(topology: Topology) -> list[Any]:
             f"--xla_force_host_platform_device_count={wanted} before the start makes that many"
         )
     return list(found[:wanted])
-
-
-def force_host_devices(count: int) -> None:
-    """Has JAX show this machine's CPU as `count` devices; has no effect once JAX has started."""
-    flags = os.environ.get("XLA_FLAGS", "")
-    if "xla_force_host_platform_device_count" not in flags:
-        flag = f"--xla_force_host_platform_device_count={count}"
-        os.environ["XLA_FLAGS"] = f"{flags} {flag}".strip()
 
 
 def _pod(topology: Topology) -> list[Any]:

@@ -106,9 +106,17 @@ def _names(options: Options) -> list[str]:
 
 
 def _choose_platform(names: list[str]) -> None:
-    """Compiling for stand-ins needs no device; JAX shall not take the GPU for it."""
-    if names and not names[0].startswith("gpu"):
-        os.environ["JAX_PLATFORMS"] = "cpu"
+    """Tells JAX, before it starts, to leave the GPU alone, and to show the CPU as so many devices.
+
+    Compiling for stand-ins needs no device.
+    """
+    if not names or names[0].startswith("gpu"):
+        return
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    kind, _, count = names[-1].partition(":")
+    if kind == "cpu" and count.isdigit():
+        flag = f"--xla_force_host_platform_device_count={count}"
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flag}".strip()
 
 
 def schema(experiment: Experiment, workdir: str, options: Pod) -> Schema:

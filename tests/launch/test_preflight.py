@@ -1,0 +1,92 @@
+import dataclasses
+import importlib.metadata
+import json
+import pathlib
+import sys
+
+import pytest
+
+from framework.config import Model
+from launch import experiments, preflight
+from tests.launch.test_cli import podway
+
+GOLDEN = pathlib.Path(__file__).parent.parent / "golden" / "collectives"
+PODS = ("v5e:4x4", "v5p:2x2x2")
+"""One of a torus of two dimensions, one of three."""
+
+
+def trained() -> list[str]:
+    """The configs that have a model."""
+    return [name for name in experiments.names() if type(experiments.load(name).model) is not Model]
+
+
+def versions() -> str:
+    """The compiler, whose choice the collectives are."""
+    return ", ".join(f"{each} {importlib.metadata.version(each)}" for each in ("jax", "libtpu"))
+
+
+def lines(name: str, pod: str) -> list[str]:
+    """The collectives of a config's training step, sharded both ways, on declared sizes."""
+    from framework import config, topology
+    from framework import preflight as compiled
+
+    experiment = experiments.load(name)
+    schema = compiled.declared(items=3498, users=673, history=200)
+    report = compiled.examine(
+        dataclasses.replace(experiment, mesh=config.Mesh(fsdp=4)),
+        schema,
+        topology.parse(pod),
+        evaluation=False,
+    )
+    return preflight.collective_rows(report.train.collectives)
+
+
+@pytest.mark.parametrize("name", trained())
+@pytest.mark.parametrize("pod", [PODS[0], pytest.param(PODS[1], marks=pytest.mark.slow)])
+def test_each_config_sends_what_its_golden_file_says(name, pod):
+    compiler, *golden = (GOLDEN / f"{name}.{pod.replace(':', '-')}.txt").read_text().splitlines()
+    if compiler != versions():
+        pytest.skip(f"the golden file is of {compiler}; here is {versions()}")
+    assert lines(name, pod) == golden, "make golden, and review"
+
+
+def test_a_report_for_people_one_for_machines_and_the_exit_code():
+    arguments = [
+        "preflight",
+        "movielens_sasrec",
+        "--topology=v5e:1x1",
+        "--items=50000000",
+        "--model.width=128",
+        "--model.blocks=1",
+        "--skip-evaluation",
+    ]
+    done = podway(*arguments)
+    assert done.returncode == 1, done.stderr
+    assert "DOES NOT FIT: movielens_sasrec on v5e:1x1" in done.stdout
+    assert "the state alone is too large" in done.stdout
+    assert "Traceback" not in done.stderr
+    small = [arguments[1], "--topology=cpu:2", "--items=500", "--history=20", "--json"]
+    done = podway("preflight", *small, "--model.blocks=1", "--price-per-chip-hour=3")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["fits"] is True
+    assert report["mesh"] == {"slice": 1, "data": 2, "fsdp": 1, "tensor": 1}
+    assert any("all-reduce along data (ici)" in line for line in report["train"]["collectives"])
+    assert report["cost_per_million"] > 0
+
+
+def test_what_a_user_can_mend_is_one_sentence():
+    done = podway("preflight", "movielens_sasrec", "--topology=v5e:3x3", "--items=500")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "v5e has no slice of 3x3; the nearest are 4x4, 2x4, 2x2" in done.stderr
+    done = podway("preflight", "completejourney_ranking", "--topology=v5e:2x2", "--items=500")
+    assert "has no model" in done.stderr
+
+
+if __name__ == "__main__":
+    # `make golden`: writes the files anew.
+    GOLDEN.mkdir(exist_ok=True)
+    for config in sys.argv[1:] or trained():
+        for pod in PODS:
+            text = "\n".join([versions(), *lines(config, pod)]) + "\n"
+            (GOLDEN / f"{config}.{pod.replace(':', '-')}.txt").write_text(text)
