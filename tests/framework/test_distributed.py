@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import pathlib
 import re
 import signal
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 from etils import epath
 
-from framework import goodput
+from framework import compilation, goodput
 from framework.goodput import PHASES
 from framework.watch import CRASHED, LOST, REFUSED, Beat, Seen, judge
 from tests.framework.test_trainer import (
@@ -114,7 +115,9 @@ def test_all_end_when_one_is_killed_and_go_on_bit_by_bit(dataset, whole, tmp_pat
         assert finish(process)["finished"]
     assert_equal_runs(tmp_path, whole[0])
     (path,) = tmp_path.glob("runs/walks/*/goodput.json")
-    assert goodput.read(path)["sessions"] == 2
+    record = goodput.read(path)
+    assert record["sessions"] == 2
+    assert record["seconds"]["restart"] > 0
 
 
 def test_all_end_when_the_coordinator_is_killed(dataset, tmp_path):
@@ -233,13 +236,13 @@ def test_judging_names_who_is_silent_who_failed_and_who_is_behind():
 def test_lost_work_counts_as_restart(tmp_path):
     clock = goodput.Clock()
     path = epath.Path(tmp_path) / "goodput.json"
-    ledger = goodput.Ledger.open(path, clock, 0)
+    ledger = goodput.Ledger.open(path, clock, 0, 0)
     clock._seconds |= {"compile": 5.0, "step": 10.0}
     ledger.write(10, saved=True)
     clock._seconds["step"] += 7.0
     ledger.write(17)
 
-    again = goodput.Ledger.open(path, goodput.Clock(), 10)
+    again = goodput.Ledger.open(path, goodput.Clock(), 10, 15)
     assert (again.sessions, again.steps_redone) == (2, 7)
     seconds = again.seconds()
     assert seconds["step"] == pytest.approx(10, abs=0.1)
@@ -247,5 +250,16 @@ def test_lost_work_counts_as_restart(tmp_path):
     assert seconds["compile"] == pytest.approx(5, abs=0.1)
     assert set(seconds) == set(PHASES)
     assert goodput.percent(seconds) == pytest.approx(100 * 10 / 22, abs=1)
-    whole = goodput.Ledger.open(path, goodput.Clock(), 0)
+    whole = goodput.Ledger.open(path, goodput.Clock(), 0, 0)
     assert whole.seconds()["step"] == 0, "all is lost without a checkpoint"
+
+
+def test_deterministic_mode_keeps_other_flags(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
+    compilation.make_deterministic()
+    compilation.make_deterministic()
+    flags = os.environ["XLA_FLAGS"].split()
+    assert sorted(flags) == [
+        "--xla_force_host_platform_device_count=2",
+        "--xla_gpu_deterministic_ops=true",
+    ]
