@@ -100,9 +100,16 @@ class Ledger:
     marks: dict[int, dict[str, float]] = dataclasses.field(default_factory=dict)
 
     @staticmethod
-    def open(path: epath.Path | None, clock: Clock, start: int) -> "Ledger":
-        """The ledger of a run that begins, or goes on from the checkpoint of step `start`."""
-        record = read(path) if path else None
+    def open(path: epath.Path, clock: Clock, start: int, reached: int) -> "Ledger":
+        """The ledger of a run that begins, or goes on from the checkpoint of step `start`.
+
+        Args:
+          path: of goodput.json.
+          clock: of this session.
+          start: steps done before.
+          reached: the last step of which the run has any record.
+        """
+        record = read(path)
         if record is None:
             return Ledger(path, clock)
         marks = {int(step): seconds for step, seconds in record["marks"].items()}
@@ -113,7 +120,7 @@ class Ledger:
             path,
             clock,
             sessions=record["sessions"] + 1,
-            steps_redone=record["steps_redone"] + max(record["step"] - start, 0),
+            steps_redone=record["steps_redone"] + max(record["step"] - start, reached - start, 0),
             earlier=kept | {"restart": kept["restart"] + lost},
             marks=marks,
         )

@@ -15,8 +15,8 @@ from tqdm import tqdm
 from framework.error import PodwayError
 from framework.goodput import Clock, Ledger
 
-LEDGER_SECONDS = 10
-"""Seconds between two writings of goodput.json, beside those at each checkpoint."""
+LEDGER_SHARE = 0.01
+"""Share of the time that goes into writing goodput.json, beside the writing at each checkpoint."""
 
 
 class StepFailed(PodwayError, ArithmeticError):
@@ -91,12 +91,16 @@ class Telemetry:
         self._file = self._board = None
         if directory is not None:
             path = directory / "metrics.jsonl"
-            earlier = [record for record in read(path) if record["step"] <= start]
+            found = read(path)
+            earlier = [record for record in found if record["step"] <= start]
             path.write_text("".join(json.dumps(record) + "\n" for record in earlier))
             self._file = path.open("a")
             self._board = SummaryWriter(str(directory / "tensorboard"), purge_step=start + 1)
-        self._ledger = Ledger.open(directory / "goodput.json" if directory else None, clock, start)
-        self._written = time.monotonic()
+            reached = max((record["step"] for record in found), default=start)
+            self._ledger = Ledger.open(directory / "goodput.json", clock, start, reached)
+        else:
+            self._ledger = Ledger(None, clock)
+        self._next_ledger = 0.0
         self._bar = tqdm(
             total=steps, initial=start, desc="train", unit="step", disable=directory is None
         )
@@ -134,7 +138,7 @@ class Telemetry:
                 "mfu_percent": 100 * self._peak * len(pending) / seconds,
             }
             self.record(step, {name: float(value) for name, value in metrics.items()} | rates)
-        if time.monotonic() - self._written > LEDGER_SECONDS:
+        if time.monotonic() > self._next_ledger:
             self.write_ledger(step)
         self.restart_clock()
 
@@ -150,8 +154,10 @@ class Telemetry:
 
     def write_ledger(self, step: int, *, saved: bool = False) -> None:
         """Writes goodput.json."""
+        start = time.monotonic()
         self._ledger.write(step, saved=saved)
-        self._written = time.monotonic()
+        end = time.monotonic()
+        self._next_ledger = end + (end - start) / LEDGER_SHARE
 
     def record(self, step: int, values: Mapping[str, float]) -> None:
         """Writes one record."""

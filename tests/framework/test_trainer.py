@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from etils import epath
 
-from framework import artifact, run, step, trainer
+from framework import artifact, goodput, run, step, trainer
 from framework.checkpoint import CheckpointError, load_parameters
 from framework.config import Component
 from framework.error import ConfigError
+from framework.profiling import Span
 from tests.framework.conftest import write_dataset
 from tests.framework.experiments import walks
 
@@ -65,7 +66,7 @@ def wait_for_steps(workdir: pathlib.Path, steps: int, process: subprocess.Popen)
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
         found = list(workdir.glob("runs/walks/*/metrics.jsonl"))
-        if found and len(found[0].read_text().splitlines()) >= steps:
+        if found and found[0].read_text().count('"loss"') >= steps:
             return
         time.sleep(0.02)
     raise AssertionError(f"no {steps} steps: {process.communicate()[1][-3000:]}")
@@ -211,3 +212,62 @@ def test_rows_that_got_lost_stop_the_run(dataset, tmp_path, monkeypatch, metric,
         trainer.train(walks(steps=20), dataset, tmp_path)
     (checkpoints,) = tmp_path.glob("runs/walks/*/checkpoints")
     assert [path.name for path in checkpoints.iterdir()] == ["5"], "nothing is saved after it"
+
+
+def test_no_tracer_leaks(dataset, tmp_path):
+    import jax
+
+    with jax.checking_leaks():
+        assert trainer.train(walks(steps=2, evaluate_every=1), dataset, tmp_path).finished
+
+
+def test_a_profile_of_some_steps(dataset, tmp_path):
+    outcome = trainer.train(walks(steps=4), dataset, tmp_path, profile=Span.parse("2:3"))
+    (trace,) = outcome.directory.glob("profile/plugins/profile/*/*.xplane.pb")
+    content = trace.read_bytes()
+    # The steps' annotations stand in the trace.
+    assert b"train" in content
+    assert b"step_num" in content
+    assert len(content) > 10_000
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("3", "give two steps from 1"),
+        ("4:3", "give two steps from 1"),
+        ("0:3", "give two steps from 1"),
+        ("9:12", "the steps left are 1 to 4"),
+    ],
+)
+def test_steps_that_cannot_be_profiled(dataset, tmp_path, text, message):
+    with pytest.raises(ConfigError, match=message):
+        trainer.train(walks(steps=4), dataset, tmp_path, profile=Span.parse(text))
+
+
+def test_a_second_start_finds_its_programs_compiled(dataset, tmp_path):
+    compiled = tmp_path / "compiled"
+    runs = []
+    for number in range(2):
+        result = finish(start(dataset, tmp_path / f"{number}", compiled=str(compiled)))
+        runs.append((result, {path.name for path in compiled.glob("*-cache")}))
+    steps = [{name for name in files if name.startswith("jit_step-")} for _, files in runs]
+    assert len(steps[0]) == 1
+    assert steps[0] == steps[1]
+    assert runs[0][0]["programs"] == 0 < runs[1][0]["programs"]
+    assert losses(tmp_path / "0") == losses(tmp_path / "1")
+
+
+def test_the_time_of_a_run_is_accounted_for(straight):
+    directory = epath.Path(straight[1]["directory"])
+    record = goodput.read(directory / "goodput.json")
+    assert record["sessions"] == 1
+    assert record["steps_redone"] == 0
+    assert record["step"] == 20
+    for phase in ("compile", "step", "input", "evaluate", "checkpoint", "other"):
+        assert record["seconds"][phase] > 0
+    assert record["goodput_percent"] == pytest.approx(goodput.percent(record["seconds"]))
+    text = (directory / "report.html").read_text()
+    assert f"Goodput {record['goodput_percent']:.1f} %" in text
+    stalls = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
+    assert sum("checkpoint_stall_seconds" in stall for stall in stalls) == 4

@@ -10,9 +10,13 @@ import json
 import sys
 import time
 
+import jax
+
 from framework import compilation, config, distributed, trainer
 from framework.input import Dataset, TrainBatches
 from tests.framework.experiments import walks
+
+CACHE_HIT = "/jax/compilation_cache/cache_hits"
 
 
 def main() -> None:
@@ -32,8 +36,12 @@ def main() -> None:
         return read(self, index)
 
     TrainBatches.__getitem__ = slowly
+    found = []
     if cache := options.get("compiled"):
         compilation.keep(cache)
+        jax.monitoring.register_event_listener(
+            lambda event, **_: found.append(event) if event == CACHE_HIT else None
+        )
     with distributed.join(distributed.Cluster(**options.get("cluster", {}))) as peers:
         outcome = trainer.train(experiment, Dataset.open(dataset), workdir, peers=peers)
     print(
@@ -42,6 +50,7 @@ def main() -> None:
                 "directory": str(outcome.directory),
                 "finished": outcome.finished,
                 "step": outcome.step,
+                "programs": len(found),  # that were found compiled
             }
         )
     )
