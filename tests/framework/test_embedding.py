@@ -253,7 +253,7 @@ def test_a_table_that_the_devices_cannot_share_is_an_error():
 
     eight: Any = Eight()
     small = Table(100, 8, Embedding(placement="sharded"))
-    with pytest.raises(ConfigError, match="placement of item is sharded, but its 100 rows have 1"):
+    with pytest.raises(ConfigError, match="placement of item is sharded, but its 100 rows have 4"):
         Plan({"item": small}, eight)
     assert not Plan({"item": Table(100, 8)}, eight).sharded("item")
     assert Plan({"item": Table(1 << 20, 8)}, eight).sharded("item")
