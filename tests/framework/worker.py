@@ -1,20 +1,19 @@
 """Trains the small experiment in a process of its own, so that it can be killed.
 
 usage: python -m tests.framework.worker DATASET WORKDIR JSON
-JSON: {"trainer": {...}, "mesh": {...}, "cluster": {...}, "pause": seconds before each batch,
-       "hang": the batch that is never read, "break": the batch that can't be read}
+JSON: {"trainer": {...}, "mesh": {...}, "model": {...}, "cluster": {...},
+       "pause": seconds before each batch, "hang": the batch that is never read, "break": the batch that can't be read}
 """
 
-import dataclasses
 import json
 import sys
 import time
 
 import jax
 
-from framework import compilation, config, distributed, trainer
+from framework import compilation, distributed, trainer
 from framework.input import Dataset, TrainBatches
-from tests.framework.experiments import walks
+from tests.framework.experiments import changed
 
 CACHE_HIT = "/jax/compilation_cache/cache_hits"
 
@@ -22,9 +21,7 @@ CACHE_HIT = "/jax/compilation_cache/cache_hits"
 def main() -> None:
     dataset, workdir, text = sys.argv[1:]
     options = json.loads(text)
-    experiment = dataclasses.replace(
-        walks(**options.get("trainer", {})), mesh=config.Mesh(**options.get("mesh", {}))
-    )
+    experiment = changed(options)
     read = TrainBatches.__getitem__
 
     def slowly(self, index):
