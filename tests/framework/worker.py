@@ -2,7 +2,8 @@
 
 usage: python -m tests.framework.worker DATASET WORKDIR JSON
 JSON: {"trainer": {...}, "mesh": {...}, "model": {...}, "cluster": {...},
-       "pause": seconds before each batch, "hang": the batch that is never read, "break": the batch that can't be read}
+       "pause": seconds before each batch, "hang": the batch that is never read,
+       "break": the batch that can't be read}
 """
 
 import json
