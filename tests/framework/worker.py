@@ -2,7 +2,8 @@
 
 usage: python -m tests.framework.worker DATASET WORKDIR JSON
 JSON: {"trainer": {...}, "mesh": {...}, "cluster": {...}, "pause": seconds before each batch,
-       "hang": the batch that is never read, "break": the batch that can't be read}
+       "hang": the batch that is never read, "break": the batch that can't be read,
+       "compiled": folder of compiled programs, "rate": of learning}
 """
 
 import dataclasses
@@ -25,6 +26,8 @@ def main() -> None:
     experiment = dataclasses.replace(
         walks(**options.get("trainer", {})), mesh=config.Mesh(**options.get("mesh", {}))
     )
+    if rate := options.get("rate"):
+        object.__setattr__(experiment.optimizer, "learning_rate", rate)
     read = TrainBatches.__getitem__
 
     def slowly(self, index):
