@@ -8,7 +8,8 @@ from typing import Any
 from framework import hlo, work
 
 _ALIASES = ("bitcast", "optimization-barrier", "opt-barrier")
-_NOT_COMPUTED = ("parameter", "tuple", "get-tuple-element", "while", "copy", "copy-done", *_ALIASES)
+_COPIES = ("copy", "copy-start", "copy-done")
+_NOT_COMPUTED = ("parameter", "constant", "tuple", "get-tuple-element", "while", *_ALIASES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,22 +112,20 @@ def largest(module: hlo.Module, count: int) -> list[Held]:
     """The largest arrays that a program computes and keeps in the device's memory."""
     found: dict[tuple[str, str], Held] = {}
     for computation in work.scheduled(module):
-        for instruction in module.computations[computation].values():
-            if instruction.opcode in (
-                "parameter",
-                "tuple",
-                "get-tuple-element",
-                "while",
-                *_ALIASES,
-            ):
+        instructions = module.computations[computation]
+        for instruction in instructions.values():
+            if instruction.opcode in _NOT_COMPUTED or instruction.opcode.endswith("-start"):
                 continue
-            if instruction.opcode.endswith("-start"):
+            origin = instruction
+            while origin.opcode in _COPIES:
+                origin = instructions[origin.operands[0]]
+            # A copy counts where it is what leaves the chip.
+            if origin is not instruction and not all(each.on_chip for each in origin.results):
                 continue
+            name = origin.source or origin.name
             for array in instruction.results:
                 if not array.on_chip:
-                    name = instruction.source or instruction.name
-                    held = Held(name, str(array), "", array.padded_bytes)
-                    found[name, str(array)] = held
+                    found[name, str(array)] = Held(name, str(array), "", array.padded_bytes)
     return sorted(found.values(), key=lambda held: -held.bytes)[:count]
 
 

@@ -176,7 +176,10 @@ class Watch:
 
     def fail(self, message: str, code: int) -> None:
         """Tells the others why this process ends, and ends it. Does not return."""
+        self._stopped.set()
         self._tell(failure=message, final=code == REFUSED)
+        if self._process == 0:
+            self._publish(Verdict(f"process 0 ({self.name}) failed: {message}", code == REFUSED))
         self._leave(message, code)
 
     def stop(self) -> None:
@@ -231,9 +234,12 @@ class Watch:
             self._seen[number] = self._seen[number].renewed(Beat(**json.loads(text)), now)
         verdict = judge(self._seen, now, silence=self.silence, standstill=self._standstill)
         if verdict:
-            text = json.dumps(dataclasses.asdict(verdict))
-            self._client.key_value_set("podway/verdict", text, allow_overwrite=True)
+            self._publish(verdict)
         return verdict
+
+    def _publish(self, verdict: Verdict) -> None:
+        text = json.dumps(dataclasses.asdict(verdict))
+        self._client.key_value_set("podway/verdict", text, allow_overwrite=True)
 
     def _verdict(self) -> Verdict | None:
         try:

@@ -151,12 +151,23 @@ def test_a_process_that_lives_but_does_not_get_on_is_named(dataset, tmp_path):
         assert "in phase 'input' after step 7" in error
 
 
-def test_an_error_in_one_process_is_told_by_the_others(dataset, tmp_path):
-    processes = together(dataset, tmp_path, 2, 1, each={1: {"break": 7}})
-    (first, told), (second, error) = ends(processes, 120)
-    assert (first, second) == (LOST, CRASHED)
+@pytest.mark.parametrize("broken", [1, pytest.param(0, marks=pytest.mark.slow)])
+def test_an_error_in_one_process_is_told_by_the_others(dataset, tmp_path, broken):
+    processes = together(dataset, tmp_path, 2, 1, each={broken: {"break": 7}})
+    ended = ends(processes, 120)
+    code, error = ended[broken]
+    assert code == CRASHED
     assert "the disk is broken" in error
-    assert re.search(r"process 1 \(.*\) failed: .*the disk is broken", told)
+    code, told = ended[1 - broken]
+    assert code == LOST
+    assert re.search(rf"process {broken} \(.*\) failed: .*the disk is broken", told)
+
+
+@pytest.mark.slow
+def test_a_loss_that_is_not_finite_ends_all_alike(dataset, tmp_path):
+    for code, error in ends(together(dataset, tmp_path, 2, 1, rate=1e30), 120):
+        assert code == REFUSED
+        assert re.search(r"error: the loss of step \d+ is (nan|inf), on examples", error)
 
 
 def test_processes_that_disagree_are_named(dataset, tmp_path):

@@ -3,7 +3,8 @@
 usage: python -m tests.framework.worker DATASET WORKDIR JSON
 JSON: {"trainer": {...}, "mesh": {...}, "model": {...}, "cluster": {...},
        "pause": seconds before each batch, "hang": the batch that is never read,
-       "break": the batch that can't be read}
+       "break": the batch that can't be read, "compiled": folder of compiled programs,
+       "rate": of learning}
 """
 
 import json
@@ -23,6 +24,8 @@ def main() -> None:
     dataset, workdir, text = sys.argv[1:]
     options = json.loads(text)
     experiment = changed(options)
+    if rate := options.get("rate"):
+        object.__setattr__(experiment.optimizer, "learning_rate", rate)
     read = TrainBatches.__getitem__
 
     def slowly(self, index):

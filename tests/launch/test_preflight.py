@@ -31,7 +31,7 @@ def lines(name: str, pod: str) -> list[str]:
     from framework import preflight as compiled
 
     experiment = experiments.load(name)
-    schema = compiled.declared(items=3498, users=673, history=200)
+    schema = compiled.declared(items=100_000, users=10_000, history=200)
     report = compiled.examine(
         dataclasses.replace(experiment, mesh=config.Mesh(fsdp=4)),
         schema,
