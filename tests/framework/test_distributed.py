@@ -30,6 +30,8 @@ SILENCE = 8
 """Seconds."""
 COMPILED = tempfile.TemporaryDirectory()
 """Programs that the tests share, so that each need not compile them."""
+QUICK = "--xla_backend_optimization_level=0"
+"""Compiles in half the time; how fast the programs are does not matter here."""
 STOPPED = 30
 """Seconds in which all processes must have ended after one was killed."""
 
@@ -50,8 +52,13 @@ def together(dataset, workdir, processes, devices, each=None, **options) -> list
         }
         own = {"compiled": COMPILED.name, **options, "cluster": cluster}
         own |= (each or {}).get(process, {})
-        started.append(start(dataset, workdir, devices=devices, **own))
+        started.append(start(dataset, workdir, devices=devices, flags=QUICK, **own))
     return started
+
+
+def alone(dataset, workdir, devices, mesh) -> dict:
+    """Trains with one process, to its end."""
+    return finish(start(dataset, workdir, devices, QUICK, mesh=mesh, compiled=COMPILED.name))
 
 
 def ends(processes: list[subprocess.Popen], timeout: float) -> list[tuple[int, str]]:
@@ -96,7 +103,7 @@ def assert_equal_runs(ours: pathlib.Path, theirs: pathlib.Path) -> None:
 def test_two_processes_train_as_one(dataset, whole, tmp_path):
     workdir, results = whole
     assert all(result["finished"] for result in results)
-    finish(start(dataset, tmp_path, devices=4, mesh=MESH))
+    alone(dataset, tmp_path, devices=4, mesh=MESH)
     np.testing.assert_allclose(losses(workdir), losses(tmp_path), atol=1e-5, rtol=0)
     for ours, theirs in zip(validations(workdir), validations(tmp_path), strict=True):
         assert ours == pytest.approx(theirs, abs=1e-6)
@@ -130,6 +137,7 @@ def test_all_end_when_the_coordinator_is_killed(dataset, tmp_path):
     assert "leader task" in error or "process 0, the coordinator" in error
 
 
+@pytest.mark.slow
 def test_a_stopped_process_is_named(dataset, tmp_path):
     processes = together(dataset, tmp_path, 2, 1, pause=0.1)
     wait_for_steps(tmp_path, 4, processes[0])
@@ -191,7 +199,7 @@ def test_sigterm_to_one_makes_all_save_the_same_step_and_another_mesh_goes_on(
     (checkpoints,) = tmp_path.glob("runs/walks/*/checkpoints")
     assert (checkpoints / str(step)).is_dir()
     # One process, another mesh: the same global batches.
-    assert finish(start(dataset, tmp_path, devices=2, mesh={"fsdp": 2}))["finished"]
+    assert alone(dataset, tmp_path, devices=2, mesh={"fsdp": 2})["finished"]
     np.testing.assert_allclose(losses(tmp_path), losses(whole[0]), atol=1e-5, rtol=0)
     (path,) = tmp_path.glob("runs/walks/*/goodput.json")
     assert goodput.read(path)["steps_redone"] == 0

@@ -23,9 +23,9 @@ from tests.framework.experiments import walks
 ROOT = pathlib.Path(__file__).parent.parent.parent
 
 
-def start(dataset, workdir, devices=1, **options) -> subprocess.Popen:
+def start(dataset, workdir, devices=1, flags="", **options) -> subprocess.Popen:
     environment = os.environ | {
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices} {flags}",
         "JAX_PLATFORMS": "cpu",
     }
     return subprocess.Popen(
