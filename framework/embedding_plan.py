@@ -20,8 +20,9 @@ from framework.task import Lookup
 
 REPLICATED_BYTES = 16 << 20
 """Largest table that every device holds, where the placement is left to us."""
-DIRECT_DEVICES = 512
-"""Most devices that exchange rows directly, where that is left to us."""
+TWO_HOP_FRACTION = 0.75
+"""Two hops are taken, where that is left to us, if their buffers are less than this much of those
+of one: each row then passes through the memory of one more device."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,28 +118,34 @@ def number(table: Table, ids: Int[Array, " count"], owners: tuple[int, ...]) -> 
 
 def exchanges(plan: Plan, lookups: Mapping[str, Lookup]) -> list[tuple[list[Any], list[str]]]:
     """The hops of each exchange, and the sharded tables that share it."""
-    sizes = plan.sizes(lookups)
     size, axes = plan.mesh.size, plan.mesh.axis_names
-    together: dict[str, list[str]] = {}
-    for name in sizes:
+    inner = 1 << (size.bit_length() // 2)
+    owners = {"all_to_all": (size,), "ragged": (size,), "two_hop": (inner, size // inner)}
+    together: dict[str, dict[str, tuple[int, ...]]] = {}
+    for name, draws in plan.sizes(lookups).items():
         if plan.sharded(name):
             kind = plan.tables[name].options.exchange
+            room = {each: _room(plan, name, draws, hops, each) for each, hops in owners.items()}
             if kind == "auto":
-                kind = "all_to_all" if size <= DIRECT_DEVICES else "two_hop"
-            together.setdefault(kind, []).append(name)
+                direct, two = (
+                    sum(count * most for count, most in zip(owners[each], room[each], strict=True))
+                    for each in ("all_to_all", "two_hop")
+                )
+                kind = "two_hop" if two < TWO_HOP_FRACTION * direct else "all_to_all"
+            together.setdefault(kind, {})[name] = room[kind]
     found = []
-    for kind, names in sorted(together.items()):
-        inner = 1 << (size.bit_length() // 2) if kind == "two_hop" else size
-        owners = (inner, size // inner) if inner < size else (size,)
-        room = {name: _capacities(plan, name, sizes[name], owners, kind) for name in names}
+    for kind, room in sorted(together.items()):
         if kind == "ragged":
-            hops: list[Any] = [exchange.RaggedHop(axes, size, {n: room[n][0] for n in names})]
+            most = {name: each[0] for name, each in room.items()}
+            hops: list[Any] = [exchange.RaggedHop(axes, size, most)]
         else:
             hops = [
-                exchange.Hop(axes, count, {n: room[n][at] for n in names}, groups)
-                for at, (count, groups) in enumerate(zip(owners, _groups(owners), strict=True))
+                exchange.Hop(axes, count, {name: each[at] for name, each in room.items()}, groups)
+                for at, (count, groups) in enumerate(
+                    zip(owners[kind], _groups(owners[kind]), strict=True)
+                )
             ]
-        found.append((hops, names))
+        found.append((hops, [*room]))
     return found
 
 
@@ -151,9 +158,7 @@ def _groups(owners: tuple[int, ...]) -> list[list[list[int]] | None]:
     return [devices.tolist(), devices.T.tolist()]
 
 
-def _capacities(
-    plan: Plan, name: str, draws: int, owners: tuple[int, ...], kind: str
-) -> tuple[int, ...]:
+def _room(plan: Plan, name: str, draws: int, owners: tuple[int, ...], kind: str) -> tuple[int, ...]:
     each = plan.tables[name]
     choose = capacity.arriving if kind == "ragged" else capacity.capacities
     return choose(draws, owners, each.rows, plan.counts.get(name), each.options.capacity_margin)

@@ -47,7 +47,8 @@ class Embedding:
     16 MiB."""
     exchange: Literal["auto", "all_to_all", "two_hop", "ragged"] = "auto"
     """How rows travel from the devices that hold them: directly, by way of one other device, or
-    directly without padding (not on CPU nor v5e); auto: directly among up to 512 devices."""
+    directly without padding (not on CPU nor v5e); auto: by way of another one where that sends
+    clearly less, which is so among thousands."""
     capacity_margin: float = 1.25
     """Room in the exchange's buffers, as a multiple of the distinct ids that the train split's
     counts let expect; more where training stops because of overflow."""
