@@ -1,0 +1,104 @@
+"""Embedding tables: time of a step by the table's size, sparse against a dense gradient.
+
+usage: python -m benchmarks.embedding [--rows 10000 1000000] [--width 64] [--batch 128]
+
+A step reads the rows of Zipf-distributed ids, differentiates a small loss, and updates the table by
+row-wise Adagrad (sparse), or by Adam with the gradient of the whole table (dense; up to
+--dense-rows). Runs on one device; sizes take turns, and each ratio is against the first size.
+"""
+
+import argparse
+import time
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import AxisType
+
+from framework import embedding, table
+from framework.embedding_plan import Plan
+from framework.table import Table
+from framework.task import Lookup
+
+
+def loss(rows: jax.Array) -> jax.Array:
+    return jnp.square(jnp.tanh(rows)).sum()
+
+
+def sparse(rows: int, width: int) -> tuple[Any, Any]:
+    """State and step (state, ids) → state, by fetch and update."""
+    each = Table(rows, width)
+    mesh = jax.make_mesh((1,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:1])
+    plan = Plan({"item": each}, mesh, ("data",))
+
+    def step(state: Any, ids: jax.Array) -> Any:
+        tables, slots, count = state
+        lookups = {"item": Lookup("item", ids)}
+        fetched = embedding.fetch(plan, tables, lookups)
+        gradients = jax.grad(lambda found: loss(found["item"]))(fetched.rows)
+        collected = embedding.collect(plan, lookups, gradients, fetched.residual)
+        return *embedding.update(plan, tables, slots, collected, step=count), count + 1
+
+    tables = {"item": jax.jit(table.initialize, static_argnums=0)(each, jax.random.key(0))}
+    state = (tables, {"item": table.initialize_slots(each)}, jnp.zeros((), jnp.int32))
+    return state, jax.jit(step, donate_argnums=0)
+
+
+def dense(rows: int, width: int) -> tuple[Any, Any]:
+    """The same by differentiating the lookup, with Adam."""
+    optimizer = optax.adam(1e-3)
+
+    def step(state: Any, ids: jax.Array) -> Any:
+        whole, moments = state
+        gradient = jax.grad(lambda whole: loss(jnp.take(whole, ids, axis=0)))(whole)
+        updates, moments = optimizer.update(gradient, moments)
+        return optax.apply_updates(whole, updates), moments
+
+    whole = jax.random.normal(jax.random.key(0), (rows, width))
+    return (whole, optimizer.init(whole)), jax.jit(step, donate_argnums=0)
+
+
+def main() -> None:
+    """Prints a line per table: ms per step, and the ratio to the first."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--dense-rows", type=int, default=100_000)
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--length", type=int, default=50)
+    parser.add_argument("--rounds", type=int, default=20)
+    options = parser.parse_args()
+    runs = {
+        f"sparse {rows:>11,} rows": (sparse(rows, options.width), rows) for rows in options.rows
+    }
+    runs |= {
+        f"dense  {rows:>11,} rows": (dense(rows, options.width), rows)
+        for rows in options.rows
+        if rows <= options.dense_rows
+    }
+    generator = np.random.default_rng(0)
+    shape = (options.batch, options.length)
+    # The same ranks for each size: what differs is the table, not how many rows a batch touches.
+    ranks = [
+        2 + generator.zipf(1.2, shape) % (min(options.rows) - 2) for _ in range(options.rounds + 2)
+    ]
+    states = {name: state for name, ((state, _), _) in runs.items()}
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for round_, ids in enumerate(ranks):
+        for name, ((_, step), rows) in runs.items():
+            # Spread over the whole table.
+            placed = jax.device_put((ids * (rows // min(options.rows))).astype(np.int32))
+            start = time.perf_counter()
+            states[name] = jax.block_until_ready(step(states[name], placed))
+            if round_ >= 2:
+                times[name].append(time.perf_counter() - start)
+    first = {name[:6]: float(np.median(times[name])) for name in reversed(runs)}
+    for name, found in times.items():
+        seconds = float(np.median(found))
+        print(f"{name}  {1e3 * seconds:9.2f} ms/step   ×{seconds / first[name[:6]]:.2f}")
+
+
+if __name__ == "__main__":
+    main()
