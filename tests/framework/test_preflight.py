@@ -91,6 +91,26 @@ def test_alternatives_keep_the_result_and_take_less_memory(report):
     assert len(set(treatments)) == len(treatments)
 
 
+def test_attempts_stop_when_enough_fit_and_put_the_fastest_first(report, monkeypatch):
+    """With a stand-in for the compiler, in which parts of the batch are what helps, slowly."""
+    compiled = []
+
+    def examine(changed, schema, pod, *, evaluation):
+        options = changed.trainer
+        compiled.append((options.remat, options.accumulate, changed.mesh.fsdp))
+        needed = report.train.usage.limit * 3 // options.accumulate
+        usage = dataclasses.replace(report.train.usage, needed=needed)
+        times = dataclasses.replace(report.train.times, chip=1.0 / changed.mesh.fsdp)
+        train = dataclasses.replace(report.train, usage=usage, times=times)
+        return dataclasses.replace(report, experiment=changed, train=train)
+
+    monkeypatch.setattr(preflight, "examine", examine)
+    tried = preflight.attempts(report, SCHEMA, wanted=2)
+    assert compiled[-2:] == [("none", 4, 1), ("none", 4, 4)]
+    assert [each.fits for each in tried] == [True, True] + [False] * (len(compiled) - 2)
+    assert [each.experiment.mesh.fsdp for each in tried[:2]] == [4, 1]
+
+
 def test_a_batch_that_does_not_divide_is_an_error():
     with pytest.raises(ConfigError, match=r"trainer\.batch_size = 32 does not divide"):
         preflight.examine(experiment(), SCHEMA, topology.parse("v5e:8x8"))
