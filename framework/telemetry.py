@@ -4,7 +4,7 @@ import contextlib
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -88,15 +88,13 @@ class Telemetry:
     ):
         self._batch_size, self._every, self._peak = batch_size, every, peak
         self._clock, self._step = clock, start
-        self._file = self._board = None
+        self._records = self._board = None
         if directory is not None:
-            path = directory / "metrics.jsonl"
-            found = read(path)
-            earlier = [record for record in found if record["step"] <= start]
-            path.write_text("".join(json.dumps(record) + "\n" for record in earlier))
-            self._file = path.open("a")
-            self._board = SummaryWriter(str(directory / "tensorboard"), purge_step=start + 1)
+            found = read(directory / "metrics.jsonl")
             reached = max((record["step"] for record in found), default=start)
+            earlier = [record for record in found if record["step"] <= start]
+            self._records = Records(directory / "metrics.jsonl", earlier)
+            self._board = SummaryWriter(str(directory / "tensorboard"), purge_step=start + 1)
             self._ledger = Ledger.open(directory / "goodput.json", clock, start, reached)
         else:
             self._ledger = Ledger(None, clock)
@@ -156,15 +154,16 @@ class Telemetry:
         """Writes goodput.json."""
         start = time.monotonic()
         self._ledger.write(step, saved=saved)
+        if self._records is not None:
+            self._records.save()
         end = time.monotonic()
         self._next_ledger = end + (end - start) / LEDGER_SHARE
 
     def record(self, step: int, values: Mapping[str, float]) -> None:
         """Writes one record."""
-        if self._file is None or self._board is None:
+        if self._records is None or self._board is None:
             return
-        self._file.write(json.dumps({"step": step, **values}) + "\n")
-        self._file.flush()
+        self._records.add({"step": step, **values})
         for name, value in values.items():
             self._board.add_scalar(name, value, step)
 
@@ -172,9 +171,37 @@ class Telemetry:
         """Ends the bar and the files; can be called again."""
         self.write_ledger(self._step)
         self._bar.close()
-        if self._file is not None and self._board is not None:
+        if self._records is not None and self._board is not None:
             self._board.close()
-            self._file.close()
+            self._records.save()
+
+
+class Records:
+    """metrics.jsonl: a line per record, at once where files can grow, else at each `save`.
+
+    Args:
+      path: of the file.
+      earlier: the records that it starts with.
+    """
+
+    def __init__(self, path: epath.Path, earlier: Sequence[Mapping[str, Any]]):
+        self._path = path
+        self._text = "".join(json.dumps(record) + "\n" for record in earlier)
+        path.write_text(self._text)
+        self._grows = "://" not in str(path)
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        """One more record."""
+        line = json.dumps(record) + "\n"
+        if self._grows:
+            with self._path.open("a") as file:
+                file.write(line)
+        self._text += line
+
+    def save(self) -> None:
+        """All is in the file after it. An object of a bucket is written anew."""
+        if not self._grows:
+            self._path.write_text(self._text)
 
 
 def read(path: epath.PathLike) -> list[dict[str, Any]]:

@@ -39,3 +39,27 @@ def test_checkpoints_on_gs_are_saved_listed_and_restored(store, request):
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout.splitlines()[-1])
     assert found == {"position": 646, "found": [["5", True, ""], ["6", True, ""]]}
+
+
+def test_a_run_lies_on_gs_and_is_resumed_there(beam_store, dataset):
+    bucket = beam_store.bucket()
+
+    def train(**options):
+        arguments = (str(dataset.directory), f"{bucket}/w", json.dumps(options))
+        done = beam_store.run("-m", "tests.framework.worker", *arguments, JAX_PLATFORMS="cpu")
+        return done, beam_store.names(f"{bucket}/w")
+
+    broken, names = train(**{"break": 12})
+    assert broken.returncode != 0
+    assert "the disk is broken" in broken.stderr
+    assert not any(name.endswith("manifest.json") for name in names)
+    done, names = train()
+    assert done.returncode == 0, done.stderr[-3000:]
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert (result["finished"], result["step"]) == (True, 20)
+    files = {name.split("/")[3] for name in names if name.count("/") >= 3}
+    assert {"manifest.json", "metrics.jsonl", "report.html", "checkpoints"} <= files
+    (metrics,) = (name for name in names if name.endswith("metrics.jsonl"))
+    blob = beam_store.client().bucket(bucket.removeprefix("gs://")).blob(f"w/{metrics}")
+    records = [json.loads(line) for line in blob.download_as_text().splitlines()]
+    assert [each["step"] for each in records if "loss" in each] == list(range(1, 21))
