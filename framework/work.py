@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
@@ -177,42 +177,62 @@ def _fusion_bytes(
 ) -> float:
     """A fusion reads of an operand only what it slices or gathers, and updates in place."""
     inside = module.computations[fusion.called[0]]
-    users: dict[str, list[tuple[hlo.Instruction, int]]] = {}
-    for instruction in inside.values():
-        for position, name in enumerate(instruction.operands):
-            users.setdefault(name, []).append((instruction, position))
     total = 0.0
-    for name, instruction in inside.items():
-        if instruction.opcode == "parameter" and int(instruction.literal) < len(operands):
-            whole = _in_memory(operands[int(instruction.literal)])
-            total += min(whole, _read(name, users, whole))
+    for position, arrays in enumerate(operands):
+        whole = _in_memory(arrays)
+        total += min(whole, _read(module, fusion, position, whole))
     root = next(each for each in inside.values() if each.root)
     outputs = [inside[name] for name in root.operands] if root.opcode == "tuple" else [root]
     if len(outputs) != len(fusion.results):
         return total + _in_memory(fusion.results)
     for output, array in zip(outputs, fusion.results, strict=True):
-        while output.opcode in _PASSING and output.operands:
-            output = inside[output.operands[0]]
-        if output.opcode in ("dynamic-update-slice", "scatter") and not array.on_chip:
-            update = output.operands[1 if output.opcode == "dynamic-update-slice" else -1]
-            total += (2.0 if output.opcode == "scatter" else 1.0) * _size(inside[update])
-        else:
-            total += _in_memory((array,))
+        rows = 0.0 if array.on_chip else _written_in_place(module, inside, output)
+        total += rows or _in_memory((array,))
     return total
 
 
-def _read(name: str, users: dict[str, list[tuple[hlo.Instruction, int]]], whole: float) -> float:
-    """Bytes that a fused computation reads of a parameter."""
+def _written_in_place(
+    module: hlo.Module, inside: Mapping[str, hlo.Instruction], output: hlo.Instruction
+) -> float:
+    """Bytes that an output takes which is an operand with some places written; 0 for another."""
+    while output.opcode in _PASSING and output.operands:
+        output = inside[output.operands[0]]
+    if output.opcode == "fusion":
+        inside = module.computations[output.called[0]]
+        root = next(each for each in inside.values() if each.root)
+        return _written_in_place(module, inside, root)
+    if output.opcode == "scatter":
+        return 2.0 * _size(inside[output.operands[-1]])
+    if output.opcode == "dynamic-update-slice":
+        return _size(inside[output.operands[1]])
+    return 0.0
+
+
+def _read(module: hlo.Module, fusion: hlo.Instruction, position: int, whole: float) -> float:
+    """Bytes that a fused computation reads of its operand `position`."""
+    inside = module.computations[fusion.called[0]]
+    pending = [
+        name
+        for name, each in inside.items()
+        if each.opcode == "parameter" and int(each.literal) == position
+    ]
     total = 0.0
-    for user, position in users.get(name, ()):
-        if user.opcode in ("dynamic-slice", "slice", "gather") and position == 0:
-            total += _size(user)
-        elif user.opcode in ("dynamic-update-slice", "scatter") and position == 0:
-            continue  # Written in place; counted with the output.
-        elif user.opcode in ("bitcast", "reshape"):
-            total += _read(user.name, users, whole)
-        else:
-            return whole
+    while pending:
+        name = pending.pop()
+        for user in inside.values():
+            for at, operand in enumerate(user.operands):
+                if operand != name:
+                    continue
+                if user.opcode in ("dynamic-slice", "slice", "gather") and at == 0:
+                    total += _size(user)
+                elif user.opcode in ("dynamic-update-slice", "scatter") and at == 0:
+                    continue  # Written in place; counted with the output.
+                elif user.opcode in ("bitcast", "reshape"):
+                    pending.append(user.name)
+                elif user.opcode == "fusion":
+                    total += _read(module, user, at, whole)
+                else:
+                    return whole
     return total
 
 
