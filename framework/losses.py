@@ -8,10 +8,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 CHUNK_ELEMENTS = {"cpu": 1 << 20, "gpu": 1 << 26, "tpu": 1 << 26}
-"""Logits that exist at once, over all devices: on a CPU so few that they stay in its cache."""
+"""Logits that exist at once on a device, by platform: on a CPU so few that they stay in its cache."""
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5))
+@functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5, 6))
 def linear_softmax_cross_entropy(
     hidden: Float[Array, "batch length width"],
     table: Float[Array, "rows width"],
@@ -19,6 +19,7 @@ def linear_softmax_cross_entropy(
     weights: Bool[Array, "batch length"],
     first: int,
     last: int,
+    at_once: int | None = None,
 ) -> Float[Array, ""]:
     """Mean of −log softmax(hidden · tableᵀ)[target] (nats, f32) where the weight is true.
 
@@ -27,14 +28,20 @@ def linear_softmax_cross_entropy(
     split among devices), and a chunk's gradients are computed while its logits are at hand, so the
     backward pass only scales them. (The idea of fused linear cross-entropy, Hsu et al. 2024,
     arXiv:2410.10989.)
+
+    At most `at_once` logits exist at a time, over all devices (see task.Pass); None: as many as are
+    good for one device of JAX's own.
     """
-    return _forward(hidden, table, targets, weights, first, last)[0]
+    return _forward(hidden, table, targets, weights, first, last, at_once)[0]
 
 
-def _forward(hidden, table, targets, weights, first: int, last: int) -> Any:
+def _forward(
+    hidden, table, targets, weights, first: int, last: int, at_once: int | None
+) -> Any:
     batch, length, width = hidden.shape
     rows = table.shape[0]
-    size = max(1, min(length, CHUNK_ELEMENTS[jax.default_backend()] // (batch * rows)))
+    at_once = at_once or CHUNK_ELEMENTS[jax.default_backend()]
+    size = max(1, min(length, at_once // (batch * rows)))
     count = -(-length // size)
 
     def chunks(x: Array) -> Array:
@@ -70,7 +77,7 @@ def _forward(hidden, table, targets, weights, first: int, last: int) -> Any:
     return total * scale, (hidden_gradient[:, :length], table_gradient.astype(table.dtype))
 
 
-def _backward(first: int, last: int, gradients, cotangent):
+def _backward(first: int, last: int, at_once: int | None, gradients, cotangent):
     hidden_gradient, table_gradient = gradients
     return (
         (cotangent * hidden_gradient).astype(hidden_gradient.dtype),

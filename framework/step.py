@@ -18,7 +18,18 @@ import optax
 from flax import nnx
 from jax.sharding import AbstractMesh, NamedSharding, PartitionSpec
 
-from framework import config, embedding, flops, gradient, mesh, sharding, start, table, task
+from framework import (
+    config,
+    embedding,
+    flops,
+    gradient,
+    losses,
+    mesh,
+    sharding,
+    start,
+    table,
+    task,
+)
 from framework.embedding_plan import Plan
 from framework.error import check
 from framework.input import batch_shapes
@@ -206,6 +217,8 @@ def make_step(
     model, options = cast(task.Task, experiment.model), experiment.trainer
     optimizer = experiment.optimizer.build(options.steps)
     compute = jnp.bfloat16 if options.precision == "bf16" else jnp.float32
+    logits = losses.CHUNK_ELEMENTS[sparse.mesh.devices.flat[0].platform]
+    logits *= mesh.batch_parts(sparse.mesh)
     empty = {path: jnp.zeros((0, each.width), compute) for path, each in sparse.tables.items()}
 
     def step(state: State, batch: task.Batch) -> tuple[State, dict[str, jax.Array]]:
@@ -225,7 +238,7 @@ def make_step(
             }
             rows = {name: task.Rows(values[name], ids) for name, ids in part.ids.items()}
             module = task.merge(graph, parameters | empty)
-            return model.loss(module, part.batch, rows, task.Pass(key, options.remat))
+            return model.loss(module, part.batch, rows, task.Pass(key, options.remat, logits))
 
         value, metrics, gradients, of_rows = gradient.accumulate(
             loss,

@@ -57,10 +57,12 @@ class Pass:
     Attributes:
       key: for dropout; None: nothing is dropped, as the model is judged or served.
       remat: see config.Trainer.
+      logits: those that should exist at once, over all devices; None: the loss knows.
     """
 
     key: Array | None = None
     remat: Literal["none", "products", "blocks"] = "none"
+    logits: int | None = None
 
     def keys(self, count: int) -> Sequence[Array | None]:
         """Keys for so many places, or as many None."""
