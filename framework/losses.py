@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 CHUNK_ELEMENTS = {"cpu": 1 << 20, "gpu": 1 << 26, "tpu": 1 << 26}
-"""Logits that exist at once on a device, by platform: on a CPU so few that they stay in its cache."""
+"""Logits that exist at once on a device, by platform: on a CPU so few that its cache holds them."""
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5, 6))
@@ -35,9 +35,7 @@ def linear_softmax_cross_entropy(
     return _forward(hidden, table, targets, weights, first, last, at_once)[0]
 
 
-def _forward(
-    hidden, table, targets, weights, first: int, last: int, at_once: int | None
-) -> Any:
+def _forward(hidden, table, targets, weights, first: int, last: int, at_once: int | None) -> Any:
     batch, length, width = hidden.shape
     rows = table.shape[0]
     at_once = at_once or CHUNK_ELEMENTS[jax.default_backend()]

@@ -35,7 +35,10 @@ def validator(
                 scorer, dataset, "validation", experiment.evaluation, devices=devices
             )
             table = evaluate.summarize(
-                ranks, dataclasses.replace(experiment.evaluation, bootstrap=1), counts
+                ranks,
+                dataclasses.replace(experiment.evaluation, bootstrap=1),
+                counts,
+                likelihood=True,
             )
         return {name: cell["value"] for name, cell in table.items()}
 

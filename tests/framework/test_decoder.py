@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from framework import config, preflight, sharding, step, task
+from framework import preflight, sharding, step, task
 from framework.error import ConfigError
 from framework.models import decoder
 from framework.models.decoder import Decoder
