@@ -23,7 +23,6 @@ from framework import (
     embedding,
     flops,
     gradient,
-    losses,
     mesh,
     sharding,
     start,
@@ -217,8 +216,6 @@ def make_step(
     model, options = cast(task.Task, experiment.model), experiment.trainer
     optimizer = experiment.optimizer.build(options.steps)
     compute = jnp.bfloat16 if options.precision == "bf16" else jnp.float32
-    logits = losses.CHUNK_ELEMENTS[sparse.mesh.devices.flat[0].platform]
-    logits *= mesh.batch_parts(sparse.mesh)
     empty = {path: jnp.zeros((0, each.width), compute) for path, each in sparse.tables.items()}
 
     def step(state: State, batch: task.Batch) -> tuple[State, dict[str, jax.Array]]:
@@ -238,7 +235,7 @@ def make_step(
             }
             rows = {name: task.Rows(values[name], ids) for name, ids in part.ids.items()}
             module = task.merge(graph, parameters | empty)
-            return model.loss(module, part.batch, rows, task.Pass(key, options.remat, logits))
+            return model.loss(module, part.batch, rows, task.Pass(key, options.remat, sparse.mesh))
 
         value, metrics, gradients, of_rows = gradient.accumulate(
             loss,

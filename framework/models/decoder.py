@@ -24,7 +24,7 @@ from framework.models.catalogue import item_logits, item_rows, latest
 from framework.schema import FIRST_VALUE, PADDING, Schema
 from framework.task import SERVING, Batch, Lookup, Pass, Rows
 
-QUERIES = 512
+QUERIES = 1024
 """Queries whose scores exist at once; of longer texts the scores are computed anew, backward."""
 
 
@@ -88,7 +88,7 @@ class Decoder(Model):
         valid = targets >= FIRST_VALUE
         hidden = module(rows["read"].values, how)
         loss = losses.linear_softmax_cross_entropy(
-            hidden, module.head, targets, valid, FIRST_VALUE, module.items, how.logits
+            hidden, module.head, targets, valid, FIRST_VALUE, module.items, how.devices
         )
         filled = (rows["read"].ids != PADDING).mean()
         return jnp.asarray(loss), valid.sum().astype(jnp.float32), {"filled_positions": filled}
@@ -125,9 +125,9 @@ class Transformer(nnx.Module):
     ) -> Float[Array, "batch length width"]:
         """Hidden states from the tokens' embeddings."""
         graph, parameters = nnx.split(self.layers)
-        layer = how.block(lambda x, parameters: nnx.merge(graph, parameters)(x))
-        x, _ = jax.lax.scan(lambda x, each: (layer(x, each), None), item, parameters)
-        return self.norm(x)
+        layer = how.block(lambda x, parameters: nnx.merge(graph, parameters)(x, how))
+        x, _ = jax.lax.scan(lambda x, each: (layer(x, each), None), how.split(item), parameters)
+        return how.split(self.norm(x))
 
     @property
     def head(self) -> Float[Array, "rows width"]:
@@ -171,14 +171,16 @@ class Layer(nnx.Module):
         )
         self.rope_base = config.rope_base
 
-    def __call__(self, x: Float[Array, "batch length width"]) -> Float[Array, "batch length width"]:
+    def __call__(
+        self, x: Float[Array, "batch length width"], how: Pass
+    ) -> Float[Array, "batch length width"]:
         """One layer."""
         normed = self.attention_norm(x)
         query = rotate(self.query.split(normed), self.rope_base)
         key = rotate(self.key.split(normed), self.rope_base)
-        x += self.out.join(attend(query, key, self.value.split(normed)))
+        x = how.split(x + self.out.join(attend(query, key, self.value.split(normed))))
         normed = self.feed_forward_norm(x)
-        return x + self.down(jax.nn.silu(self.gate(normed)) * self.up(normed))
+        return how.split(x + self.down(jax.nn.silu(self.gate(normed)) * self.up(normed)))
 
 
 class Heads(nnx.Module):
