@@ -57,7 +57,7 @@ class Program:
       initialize: () → State, sharded.
       step: (State, batch) → (State, metrics); takes the state's memory.
       judged: State → the parameters to judge and to export.
-      flops: of one step, over all devices (framework/flops.py).
+      flops: of one step, over all devices, recomputation left out (framework/flops.py).
       place: puts a batch on the devices.
     """
 
@@ -99,11 +99,20 @@ def build(
     }
     state = placed(experiment, schema, devices)
     shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
-    traced = jax.jit(
-        make_step(experiment, schema, graph, plan(experiment, schema, devices, batch, counts)),
-        donate_argnums=0,
-        out_shardings=(shardings, mesh.replicated(devices)),
-    ).trace(state, batch)
+    sparse = plan(experiment, schema, devices, batch, counts)
+
+    def trace(experiment: config.Experiment) -> Any:
+        return jax.jit(
+            make_step(experiment, schema, graph, sparse),
+            donate_argnums=0,
+            out_shardings=(shardings, mesh.replicated(devices)),
+        ).trace(state, batch)
+
+    traced = counted = trace(experiment)
+    if options.remat != "none":
+        # What is computed anew is no work of the model.
+        trainer = dataclasses.replace(options, remat="none")
+        counted = trace(dataclasses.replace(experiment, trainer=trainer))
     initialize = jax.jit(initializer(experiment, schema), out_shardings=shardings)
     return Program(
         task=model,
@@ -113,7 +122,7 @@ def build(
         initialize=start.initializer(experiment, schema, initialize, state),
         step=traced.lower().compile(),
         judged=judged(experiment, schema, devices),
-        flops=flops.count(traced.jaxpr.jaxpr),
+        flops=flops.count(counted.jaxpr.jaxpr),
         place=Placement(rows, options.batch_size),
     )
 
