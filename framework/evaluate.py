@@ -86,8 +86,7 @@ def _placer(devices: jax.sharding.Mesh | None) -> Callable[[np.ndarray], Any]:
     def place(array: np.ndarray) -> Any:
         if devices is None:
             return array
-        split = len(array) % devices.size == 0
-        sharding = mesh.batch_sharding(devices) if split else mesh.replicated(devices)
+        sharding = mesh.examples_sharding(devices, len(array))
         return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
 
     return place

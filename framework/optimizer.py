@@ -48,7 +48,10 @@ class AdamW(Optimizer):
             b1=self.beta1,
             b2=self.beta2,
             weight_decay=self.weight_decay,
-            mask=lambda parameters: {
-                path: path.rpartition("/")[2] not in ("bias", "scale") for path in parameters
-            },
+            mask=_decays,
         )
+
+
+def _decays(parameters: Any) -> dict[str, bool]:
+    """Path → whether the parameter decays. Scales of stacked layers have two dimensions, too."""
+    return {path: path.rpartition("/")[2] not in ("bias", "scale") for path in parameters}

@@ -130,7 +130,7 @@ class Task(Protocol):
         ...
 
     def scores(
-        self, module: nnx.Module, history: Int[Array, "batch length"]
+        self, module: nnx.Module, history: Int[Array, "batch length"], how: Pass = SERVING
     ) -> Float[Array, "batch rows"]:
         """Scores (f32) of each row of the item vocabulary as the next item.
 

@@ -94,11 +94,11 @@ class Decoder(Model):
         return jnp.asarray(loss), valid.sum().astype(jnp.float32), {"filled_positions": filled}
 
     def scores(
-        self, module: "Transformer", history: Int[Array, "batch length"]
+        self, module: "Transformer", history: Int[Array, "batch length"], how: Pass = SERVING
     ) -> Float[Array, "batch rows"]:
         """Logits of the token after each history, of which the latest tokens are read."""
         item, last = latest(history, self.max_length)
-        hidden = module(module.item.embedding[item])
+        hidden = module(module.item.embedding[item], how)
         hidden = jnp.take_along_axis(hidden, last[:, None, None], axis=1)[:, 0]
         return item_logits(hidden, module.head, module.items)
 

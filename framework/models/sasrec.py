@@ -119,11 +119,11 @@ class SasRec(Model):
         return jnp.asarray(loss), weight, {"filled_positions": (read != PADDING).mean()}
 
     def scores(
-        self, module: "Transformer", history: Int[Array, "batch length"]
+        self, module: "Transformer", history: Int[Array, "batch length"], how: Pass = SERVING
     ) -> Float[Array, "batch rows"]:
         """Logits at the last item of each history, of which the latest items are read."""
         item, last = latest(history, self.max_length)
-        hidden = module(module.item.embedding[item])
+        hidden = module(module.item.embedding[item], how)
         hidden = jnp.take_along_axis(hidden, last[:, None, None], axis=1)[:, 0]
         return item_logits(hidden, module.item.embedding[...], module.items)
 
