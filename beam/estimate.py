@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 from etils import epath
 
 from beam import columnar, source
-from framework.config import Csv, Data, Parquet, Rdatasets
+from framework.config import Characters, Csv, Data, Parquet, Rdatasets
 
 BASE_BYTES = 450_000_000
 """Python, Beam, Arrow and polars, with nothing to do."""
@@ -96,7 +96,10 @@ def _from_samples(data: Data, sizes: dict[str, int], features: int) -> Estimate:
             text = stream.bytes.read(SAMPLE_BYTES)
             packed = file.endswith(".gz")
             seen_bytes += stream.fraction() * sizes[file] if packed else len(text)
-        seen_rows += text.count(b"\n") - header
+        if isinstance(data.format, Characters):
+            seen_rows += len(text.decode(errors="ignore"))
+        else:
+            seen_rows += text.count(b"\n") - header
     rows = round(total * seen_rows / seen_bytes) if seen_bytes else 0
     return Estimate(max(rows, 0), False, total, features)
 

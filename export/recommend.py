@@ -1,4 +1,4 @@
-"""The function that is served: histories → the best items that are not in them.
+"""The function that is served: histories → the best items, mostly of those that are not in them.
 
 The ranking is the evaluation's own (framework/ranking.py), so what is measured is what is served.
 """
@@ -25,18 +25,22 @@ Recommend = Callable[
 ]
 
 
-def recommend(model: config.Model, schema: Schema, k: int) -> Recommend:
+def recommend(
+    model: config.Model, schema: Schema, k: int, *, exclude_seen: bool = True
+) -> Recommend:
     """The function (parameters, history) → (scores f32, ids i32), best first; pure, not yet jitted.
 
-    History holds ids, oldest first, padded with PADDING at the end. Where fewer than k items are
-    left, the score is LOWEST and the id PADDING. `k` may not exceed the number of items.
+    History holds ids, oldest first, padded with PADDING at the end. Its items are left out of the
+    answer where `exclude_seen` says so. Where fewer than k items are left, the score is LOWEST and
+    the id PADDING. `k` may not exceed the number of items.
     """
     task = cast(tasks.Task, model)
     graph, catalogue = tasks.structure(task, schema), schema["item"].size
 
     def function(parameters: tasks.Parameters, history: Any) -> Any:
         scores = task.scores(tasks.merge(graph, parameters), history)
-        scores, ids = ranking.top_k(ranking.exclude(scores, history, catalogue), k)
+        seen = history if exclude_seen else None
+        scores, ids = ranking.top_k(ranking.exclude(scores, seen, catalogue), k)
         left = scores != ranking.EXCLUDED
         return jnp.where(left, scores, LOWEST), jnp.where(left, ids, PADDING)
 

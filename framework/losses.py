@@ -7,11 +7,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from framework import mesh
+
 CHUNK_ELEMENTS = {"cpu": 1 << 20, "gpu": 1 << 26, "tpu": 1 << 26}
-"""Logits that exist at once, over all devices: on a CPU so few that they stay in its cache."""
+"""Logits that exist at once on a device, by platform: on a CPU so few that its cache holds them."""
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5))
+@functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5, 6))
 def linear_softmax_cross_entropy(
     hidden: Float[Array, "batch length width"],
     table: Float[Array, "rows width"],
@@ -19,6 +21,7 @@ def linear_softmax_cross_entropy(
     weights: Bool[Array, "batch length"],
     first: int,
     last: int,
+    devices: jax.sharding.Mesh | None = None,
 ) -> Float[Array, ""]:
     """Mean of −log softmax(hidden · tableᵀ)[target] (nats, f32) where the weight is true.
 
@@ -27,20 +30,35 @@ def linear_softmax_cross_entropy(
     split among devices), and a chunk's gradients are computed while its logits are at hand, so the
     backward pass only scales them. (The idea of fused linear cross-entropy, Hsu et al. 2024,
     arXiv:2410.10989.)
+
+    With the `devices` that share the batch, each adds up the table's gradient of its own positions,
+    and all are added once, at the end; without them, the compiler does so with each chunk.
     """
-    return _forward(hidden, table, targets, weights, first, last)[0]
+    return _forward(hidden, table, targets, weights, first, last, devices)[0]
 
 
-def _forward(hidden, table, targets, weights, first: int, last: int) -> Any:
+def _forward(
+    hidden, table, targets, weights, first: int, last: int, devices: jax.sharding.Mesh | None
+) -> Any:
     batch, length, width = hidden.shape
     rows = table.shape[0]
-    size = max(1, min(length, CHUNK_ELEMENTS[jax.default_backend()] // (batch * rows)))
+    platform = devices.devices.flat[0].platform if devices else jax.default_backend()
+    parts = mesh.batch_parts(devices) if devices else 1
+    size = max(1, min(length, CHUNK_ELEMENTS[platform] * parts // (batch * rows)))
     count = -(-length // size)
 
     def chunks(x: Array) -> Array:
         """[batch, length, …] → [count, batch, size, …]."""
         x = jnp.pad(x, [(0, 0), (0, count * size - length)] + [(0, 0)] * (x.ndim - 2))
         return jnp.moveaxis(x.reshape(batch, count, size, *x.shape[2:]), 1, 0)
+
+    def of_table(gradient: Array, h: Array) -> Array:
+        """What a chunk adds to the table's gradient, [parts, rows, width]."""
+        if parts == 1:
+            whole = jnp.einsum("bsr,bsw->rw", gradient, h, preferred_element_type=jnp.float32)
+            return whole[None]
+        gradient, h = (x.reshape(parts, batch // parts, *x.shape[1:]) for x in (gradient, h))
+        return jnp.einsum("pbsr,pbsw->prw", gradient, h, preferred_element_type=jnp.float32)
 
     row = jnp.arange(rows)
     scale = 1.0 / jnp.maximum(weights.sum(), 1)
@@ -59,18 +77,23 @@ def _forward(hidden, table, targets, weights, first: int, last: int) -> Any:
         gradient = exponentials / normalizer - (row == target[..., None])
         gradient = jnp.where(weight[..., None], gradient * scale, 0.0).astype(h.dtype)
         hidden_gradient = jnp.einsum("bsr,rw->bsw", gradient, table)
-        table_gradient += jnp.einsum("bsr,bsw->rw", gradient, h, preferred_element_type=jnp.float32)
+        table_gradient += of_table(gradient, h)
         return (total + terms.sum(), table_gradient), hidden_gradient
 
-    start = jnp.zeros(()), jnp.zeros((rows, width), jnp.float32)
+    start = jnp.zeros(()), jnp.zeros((parts, rows, width), jnp.float32)
+    if devices is not None and parts > 1:
+        place = jax.sharding.PartitionSpec(*mesh.BATCH, "tensor")
+        place = jax.sharding.NamedSharding(devices, place)
+        start = start[0], jax.lax.with_sharding_constraint(start[1], place)
     (total, table_gradient), hidden_gradient = jax.lax.scan(
         step, start, (chunks(hidden), chunks(targets), chunks(weights))
     )
     hidden_gradient = jnp.moveaxis(hidden_gradient, 0, 1).reshape(batch, count * size, width)
-    return total * scale, (hidden_gradient[:, :length], table_gradient.astype(table.dtype))
+    table_gradient = table_gradient.sum(0).astype(table.dtype)
+    return total * scale, (hidden_gradient[:, :length], table_gradient)
 
 
-def _backward(first: int, last: int, gradients, cotangent):
+def _backward(first: int, last: int, devices: Any, gradients, cotangent):
     hidden_gradient, table_gradient = gradients
     return (
         (cotangent * hidden_gradient).astype(hidden_gradient.dtype),

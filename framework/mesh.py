@@ -97,6 +97,11 @@ def batch_sharding(mesh: jax.sharding.Mesh) -> NamedSharding:
     return NamedSharding(mesh, BATCH)
 
 
+def examples_sharding(mesh: jax.sharding.Mesh, examples: int) -> NamedSharding:
+    """As a batch, where so many examples divide among all devices; else the same on every one."""
+    return batch_sharding(mesh) if examples % mesh.size == 0 else replicated(mesh)
+
+
 def replicated(mesh: jax.sharding.Mesh) -> NamedSharding:
     """The same on every device."""
     return NamedSharding(mesh, PartitionSpec())

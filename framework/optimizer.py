@@ -3,7 +3,6 @@
 import dataclasses
 from typing import Any
 
-import jax
 import optax
 
 from framework.config import Optimizer
@@ -21,7 +20,7 @@ class AdamW(Optimizer):
     final_fraction: float = 0.1
     """Learning rate at the last step, as a fraction of the peak."""
     weight_decay: float = 0.0
-    """Decoupled weight decay, on arrays of two or more dimensions."""
+    """Decoupled weight decay, on all but biases and the scales of norms."""
     beta1: float = 0.9
     """Decay of the mean of gradients."""
     beta2: float = 0.98
@@ -49,5 +48,10 @@ class AdamW(Optimizer):
             b1=self.beta1,
             b2=self.beta2,
             weight_decay=self.weight_decay,
-            mask=lambda parameters: jax.tree.map(lambda leaf: leaf.ndim > 1, parameters),
+            mask=_decays,
         )
+
+
+def _decays(parameters: Any) -> dict[str, bool]:
+    """Path → whether the parameter decays. Scales of stacked layers have two dimensions, too."""
+    return {path: path.rpartition("/")[2] not in ("bias", "scale") for path in parameters}

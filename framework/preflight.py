@@ -26,6 +26,7 @@ from framework.collectives import Collective, find
 from framework.error import ConfigError
 from framework.schema import Feature, Schema
 from framework.topology import Topology
+from framework.validation import judging
 
 LARGEST = 8
 """Arrays to name in a report."""
@@ -244,12 +245,15 @@ def _evaluation(
     model = cast(task.Task, experiment.model)
     graph = task.structure(model, schema)
     parameters = step.judged_shapes(experiment, schema, devices)
+    users, how = experiment.evaluation.batch_size, judging(experiment, devices)
     history = jax.ShapeDtypeStruct(
-        (experiment.evaluation.batch_size, schema["item"].max_length), jnp.int32
+        (users, schema["item"].max_length),
+        jnp.int32,
+        sharding=mesh.examples_sharding(devices, users),
     )
 
     def scores(parameters: task.Parameters, history: jax.Array) -> jax.Array:
-        return model.scores(task.merge(graph, parameters), history)
+        return model.scores(task.merge(graph, parameters), history, how)
 
     sizes = {path: _shard_bytes(each) for path, each in parameters.items()}
     # Those that are no part of the state: sparse tables, copied in the order of ids.

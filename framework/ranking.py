@@ -1,4 +1,4 @@
-"""From scores to a ranked list: seen items filtered, ties in one documented order.
+"""From scores to a ranked list: seen items filtered if wanted, ties in one documented order.
 
 Order of a list: falling score, equal scores by rising id. `jax.lax.top_k` keeps that order, and
 `rank` counts in it, so a rank of k or less means exactly "in the top k". Used by the evaluation and
@@ -15,11 +15,13 @@ EXCLUDED = float("-inf")
 
 
 def exclude(
-    scores: Float[Array, "batch rows"], ids: Int[Array, "batch seen"], catalogue: int
+    scores: Float[Array, "batch rows"], ids: Int[Array, "batch seen"] | None, catalogue: int
 ) -> Float[Array, "batch rows"]:
     """Scores with −inf for the given ids, the two kept rows, and rows from `catalogue` on."""
     row = jnp.arange(scores.shape[1])
     scores = jnp.where((row >= FIRST_VALUE) & (row < catalogue), scores, EXCLUDED)
+    if ids is None:
+        return scores
     batch = jnp.arange(scores.shape[0])[:, None]
     return scores.at[batch, ids].set(EXCLUDED, mode="drop")
 
@@ -29,6 +31,15 @@ def top_k(
 ) -> tuple[Float[Array, "batch k"], Int[Array, "batch k"]]:
     """The k best scores and their ids (int32)."""
     return jax.lax.top_k(scores, k)
+
+
+def negative_log_likelihood(
+    scores: Float[Array, "batch rows"], target: Int[Array, " batch"], catalogue: int
+) -> Float[Array, " batch"]:
+    """−log softmax(scores)[target] (nats) over all items; infinite for a target that is none."""
+    logits = exclude(scores, None, catalogue)
+    own = jnp.take_along_axis(logits, target[:, None], axis=1)[:, 0]
+    return jax.nn.logsumexp(logits, axis=1) - own
 
 
 def rank(scores: Float[Array, "batch rows"], target: Int[Array, " batch"]) -> Int[Array, " batch"]:

@@ -21,6 +21,10 @@ Axes = str | tuple[str, ...] | None
 """The mesh axes along which one dimension is split."""
 
 RULES: tuple[tuple[str, tuple[Axes, ...]], ...] = (
+    (r"layers/(query|key|value|out)/kernel", (None, "tensor", None, "fsdp")),
+    (r"layers/(gate|up)/kernel", (None, "fsdp", "tensor")),
+    (r"layers/down/kernel", (None, "tensor", "fsdp")),
+    (r"layers/.*norm/scale", (None, None)),
     (r"(.*/)?position/embedding", (None, "fsdp")),
     (r"(.*/)?embedding", ("tensor", "fsdp")),
     (r"(.*/)?(qkv|up)/kernel", ("fsdp", "tensor")),
@@ -31,7 +35,8 @@ RULES: tuple[tuple[str, tuple[Axes, ...]], ...] = (
 )
 """Pattern of the whole parameter path → mesh axes of each dimension; the first match counts.
 Tensor parallelism is that of Megatron-LM (Shoeybi et al. 2019, arXiv:1909.08053): a layer's first
-product is split by its columns, its second by its rows."""
+product is split by its columns, its second by its rows. `layers` are stacked: their first dimension
+is never split, as a scan takes one after the other."""
 
 
 class ShardingError(ConfigError):

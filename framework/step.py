@@ -18,7 +18,17 @@ import optax
 from flax import nnx
 from jax.sharding import AbstractMesh, NamedSharding, PartitionSpec
 
-from framework import config, embedding, flops, gradient, mesh, sharding, start, table, task
+from framework import (
+    config,
+    embedding,
+    flops,
+    gradient,
+    mesh,
+    sharding,
+    start,
+    table,
+    task,
+)
 from framework.embedding_plan import Plan
 from framework.error import check
 from framework.input import batch_shapes
@@ -47,7 +57,7 @@ class Program:
       initialize: () → State, sharded.
       step: (State, batch) → (State, metrics); takes the state's memory.
       judged: State → the parameters to judge and to export.
-      flops: of one step, over all devices (framework/flops.py).
+      flops: of one step, over all devices, recomputation left out (framework/flops.py).
       place: puts a batch on the devices.
     """
 
@@ -89,11 +99,20 @@ def build(
     }
     state = placed(experiment, schema, devices)
     shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
-    traced = jax.jit(
-        make_step(experiment, schema, graph, plan(experiment, schema, devices, batch, counts)),
-        donate_argnums=0,
-        out_shardings=(shardings, mesh.replicated(devices)),
-    ).trace(state, batch)
+    sparse = plan(experiment, schema, devices, batch, counts)
+
+    def trace(experiment: config.Experiment) -> Any:
+        return jax.jit(
+            make_step(experiment, schema, graph, sparse),
+            donate_argnums=0,
+            out_shardings=(shardings, mesh.replicated(devices)),
+        ).trace(state, batch)
+
+    traced = counted = trace(experiment)
+    if options.remat != "none":
+        # What is computed anew is no work of the model.
+        trainer = dataclasses.replace(options, remat="none")
+        counted = trace(dataclasses.replace(experiment, trainer=trainer))
     initialize = jax.jit(initializer(experiment, schema), out_shardings=shardings)
     return Program(
         task=model,
@@ -103,7 +122,7 @@ def build(
         initialize=start.initializer(experiment, schema, initialize, state),
         step=traced.lower().compile(),
         judged=judged(experiment, schema, devices),
-        flops=flops.count(traced.jaxpr.jaxpr),
+        flops=flops.count(counted.jaxpr.jaxpr),
         place=Placement(rows, options.batch_size),
     )
 
@@ -225,7 +244,7 @@ def make_step(
             }
             rows = {name: task.Rows(values[name], ids) for name, ids in part.ids.items()}
             module = task.merge(graph, parameters | empty)
-            return model.loss(module, part.batch, rows, task.Pass(key, options.remat))
+            return model.loss(module, part.batch, rows, task.Pass(key, options.remat, sparse.mesh))
 
         value, metrics, gradients, of_rows = gradient.accumulate(
             loss,

@@ -15,6 +15,7 @@ import jax
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
+from framework import mesh
 from framework.schema import Schema
 from framework.table import Table
 
@@ -57,14 +58,26 @@ class Pass:
     Attributes:
       key: for dropout; None: nothing is dropped, as the model is judged or served.
       remat: see config.Trainer.
+      devices: that compute it together; None: the compiler knows.
     """
 
     key: Array | None = None
     remat: Literal["none", "products", "blocks"] = "none"
+    devices: jax.sharding.Mesh | None = None
 
     def keys(self, count: int) -> Sequence[Array | None]:
         """Keys for so many places, or as many None."""
         return [None] * count if self.key is None else list(jax.random.split(self.key, count))
+
+    def split(self, x: Array) -> Array:
+        """The same, its first dimension split among the devices as the batch is.
+
+        Where parameters and batch are split along the same axis, the compiler may gather either:
+        said of what the blocks return, it gathers parameters.
+        """
+        if self.devices is None:
+            return x
+        return jax.lax.with_sharding_constraint(x, mesh.batch_sharding(self.devices))
 
     def block(self, function: F) -> F:
         """A block of the model, whose backward pass keeps what `remat` says.
@@ -117,7 +130,7 @@ class Task(Protocol):
         ...
 
     def scores(
-        self, module: nnx.Module, history: Int[Array, "batch length"]
+        self, module: nnx.Module, history: Int[Array, "batch length"], how: Pass = SERVING
     ) -> Float[Array, "batch rows"]:
         """Scores (f32) of each row of the item vocabulary as the next item.
 

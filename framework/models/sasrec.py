@@ -18,14 +18,13 @@ from jaxtyping import Array, Bool, Float, Int
 from framework import losses
 from framework.config import Model
 from framework.error import check
+from framework.models.catalogue import item_logits, item_rows, latest
 from framework.schema import FIRST_VALUE, PADDING, Schema
 from framework.table import Embedding, Table
 from framework.task import SERVING, Batch, Lookup, Pass, Rows
 
 ITEM = "item/embedding"
 """Path of the item table."""
-ROW_MULTIPLE = 128
-"""Rows of the item table are rounded up to this, so that they divide among devices."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,22 +119,13 @@ class SasRec(Model):
         return jnp.asarray(loss), weight, {"filled_positions": (read != PADDING).mean()}
 
     def scores(
-        self, module: "Transformer", history: Int[Array, "batch length"]
+        self, module: "Transformer", history: Int[Array, "batch length"], how: Pass = SERVING
     ) -> Float[Array, "batch rows"]:
         """Logits at the last item of each history, of which the latest items are read."""
-        count = (history != PADDING).sum(1)
-        window = min(self.max_length, history.shape[1])
-        start = jnp.maximum(count - window, 0)
-        at = start[:, None] + jnp.arange(window)
-        item = jnp.take_along_axis(history, at, axis=1)
-        hidden = module(module.item.embedding[item])
-        last = jnp.maximum(jnp.minimum(count, window) - 1, 0)
-        return module.logits(jnp.take_along_axis(hidden, last[:, None, None], axis=1)[:, 0])
-
-
-def item_rows(items: int) -> int:
-    """Rows of the item table."""
-    return -(-items // ROW_MULTIPLE) * ROW_MULTIPLE
+        item, last = latest(history, self.max_length)
+        hidden = module(module.item.embedding[item], how)
+        hidden = jnp.take_along_axis(hidden, last[:, None, None], axis=1)[:, 0]
+        return item_logits(hidden, module.item.embedding[...], module.items)
 
 
 class Transformer(nnx.Module):
@@ -162,13 +152,6 @@ class Transformer(nnx.Module):
         for block, key in zip(self.blocks, keys, strict=True):
             x = how.block(block.__call__)(x, causal, key)
         return self.norm(x)
-
-    def logits(self, hidden: Float[Array, "*batch width"]) -> Float[Array, "*batch rows"]:
-        """Dot products with the item table (f32); −inf for rows that are no item."""
-        table = self.item.embedding[...]
-        logits = jnp.matmul(hidden, table.T, preferred_element_type=jnp.float32)
-        row = jnp.arange(table.shape[0])
-        return jnp.where((row >= FIRST_VALUE) & (row < self.items), logits, -jnp.inf)
 
 
 class Block(nnx.Module):

@@ -31,6 +31,18 @@ def test_the_best_unseen_items_are_recommended(trained, history):
     np.testing.assert_allclose(scores[0], values, rtol=1e-5, atol=1e-6)
 
 
+def test_seen_items_may_be_recommended(trained):
+    model, schema = trained.experiment.model, trained.schema
+    function = jax.jit(recommend.recommend(model, schema, 10, exclude_seen=False))
+    history = np.array([[*range(2, SIZE), *[0] * (64 - SIZE + 2)]], np.int32)
+    scores, ids = function(trained.parameters, history)
+    module = tasks.merge(tasks.structure(model, schema), trained.parameters)
+    every = np.asarray(model.scores(module, history))[0]
+    best = sorted(range(2, SIZE), key=lambda item: (-every[item], item))[:10]
+    assert ids[0].tolist() == best
+    np.testing.assert_allclose(scores[0], every[best], rtol=1e-5, atol=1e-6)
+
+
 def test_places_without_an_item_hold_padding_and_the_lowest_score(trained):
     function = jax.jit(recommend.recommend(trained.experiment.model, trained.schema, 10))
     history = np.array([[*range(2, SIZE - 3), *[0] * (64 - SIZE + 5)]], np.int32)

@@ -1,5 +1,7 @@
 import dataclasses
+import json
 
+import jax
 import numpy as np
 import pytest
 from etils import epath
@@ -7,7 +9,10 @@ from etils import epath
 from export import model, saved_model, stage, warmup
 from export.error import ExportError
 from framework import artifact
+from framework import task as tasks
+from framework.config import Evaluation
 from framework.error import ConfigError
+from framework.models.decoder import Decoder
 from framework.schema import Vocabulary
 
 INPUTS = {"run": "r1", "dataset": "d1"}
@@ -44,6 +49,27 @@ def test_a_model_is_current_as_long_as_nothing_it_is_made_of_changes(trained, wo
     changed = dataclasses.replace(experiment, export=options)
     assert model.current(changed, inputs=INPUTS, workdir=workdir) is None
     assert model.current(experiment, inputs=INPUTS, workdir=workdir / "new") is None
+
+
+def test_a_language_model_may_answer_with_what_was_seen(trained, tmp_path):
+    """Verified through its layers' scan; a model of the other kind is another model."""
+    family = Decoder(
+        width=8, layers=2, heads=2, kv_heads=1, head_width=4, feed_forward=8, max_length=8
+    )
+    experiment = dataclasses.replace(
+        trained.experiment, model=family, evaluation=Evaluation(exclude_seen=False)
+    )
+    parameters = tasks.initialize(family, trained.schema, jax.random.key(1))
+    published = export(
+        trained, tmp_path, experiment=experiment, parameters=jax.device_get(parameters)
+    )
+    manifest = artifact.read(published, "model", manifest="assets.extra/export.json")
+    assert manifest.details["exclude_seen"] is False
+    golden = json.loads((published / "assets.extra" / "golden.json").read_text())
+    assert any(set(row["ids"]) & set(row["answer"]["ids"]) for row in golden["rows"])
+    assert model.current(experiment, inputs=INPUTS, workdir=tmp_path) == published
+    other = dataclasses.replace(experiment, evaluation=Evaluation())
+    assert model.current(other, inputs=INPUTS, workdir=tmp_path) is None
 
 
 def test_each_bucket_and_signature_has_a_warm_up_request(published):

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -56,3 +58,46 @@ def test_table_has_a_column_per_model():
         "       A                        B",
         "hr@10  0.2500 [0.2000, 0.3000]  1.0000",
     ]
+
+
+def test_what_was_seen_may_come_again(dataset, histories):
+    """A scorer that always names the last item: never right by the rules, until it may."""
+
+    def the_last(history):
+        scores = np.zeros((len(history), dataset.schema["item"].size), np.float32)
+        for row, values in enumerate(history):
+            if values.any():  # not a row that fills up the batch
+                scores[row, values[values > 0][-1]] = 1.0
+        return scores
+
+    options = Evaluation(cutoffs=(1,), batch_size=32, bootstrap=10)
+    filtered = evaluate.rank_split(the_last, dataset, "test", options)
+    assert not any(best in h[:-1] for best, h in zip(filtered.lists[:, 0], histories, strict=True))
+    again = dataclasses.replace(options, exclude_seen=False)
+    ranks = evaluate.rank_split(the_last, dataset, "test", again)
+    assert ranks.lists[:, 0].tolist() == [h[-2] for h in histories]
+    repeats = [h[-1] == h[-2] for h in histories]
+    table = evaluate.summarize(ranks, again, baselines.train_counts(dataset))
+    assert table["hr@1"]["value"] == np.mean(repeats)
+    assert "nll" not in table
+
+
+def test_the_likelihood_is_of_all_items_seen_or_not(dataset, histories):
+    items = dataset.schema["item"].size
+    logits = np.random.default_rng(0).normal(size=items).astype(np.float32)
+
+    def scorer(history):
+        return np.tile(logits, (len(history), 1))
+
+    options = Evaluation(cutoffs=(1,), batch_size=32, bootstrap=10)
+    ranks = evaluate.rank_split(scorer, dataset, "test", options)
+    each = np.log(np.exp(logits[2:]).sum()) - logits[[h[-1] for h in histories]]
+    np.testing.assert_allclose(ranks.nll, each, rtol=1e-5)
+    counts = baselines.train_counts(dataset)
+    table = evaluate.summarize(ranks, options, counts, likelihood=True)
+    assert table["nll"]["value"] == pytest.approx(each.mean(), rel=1e-5)
+    unknown = dataclasses.replace(ranks, nll=np.where(np.arange(len(each)) < 5, np.inf, ranks.nll))
+    table = evaluate.summarize(unknown, options, counts, likelihood=True)
+    assert table["nll"]["value"] == pytest.approx(each[5:].mean(), rel=1e-5)
+    text = comparison.format_table({"A": table, "B": {name: table[name] for name in ("hr@1",)}})
+    assert text.splitlines()[-1].endswith("–")

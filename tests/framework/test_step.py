@@ -145,6 +145,10 @@ def test_the_moving_average_follows_its_formula_and_is_what_is_judged(dataset):
     assert built(dataset).judged(plain[-1]) == plain[-1]["parameters"]
 
 
+def test_what_is_computed_anew_is_no_work_of_the_model(dataset):
+    assert built(dataset, remat="blocks").flops == built(dataset).flops
+
+
 def test_a_gradient_is_clipped_to_its_norm(dataset):
     from framework import optimizer
 

@@ -1,0 +1,35 @@
+"""A language model of characters, trained on the help texts that come with CPython."""
+
+from framework.config import Characters, Columns, Data, Evaluation, Experiment, Export, Trainer
+from framework.models.decoder import Decoder
+from framework.optimizer import AdamW
+
+
+def experiment() -> Experiment:
+    """The resolved experiment."""
+    return Experiment(
+        name="characters_decoder",
+        data=Data(
+            name="python_topics",
+            path="package://pydoc_data/topics.py",
+            format=Characters(document=512),
+            columns=Columns(user="document", item="character", time=None),
+            min_user_events=1,
+            min_item_events=1,
+        ),
+        model=Decoder(
+            width=128,
+            layers=4,
+            heads=4,
+            kv_heads=2,
+            head_width=32,
+            feed_forward=352,
+            max_length=128,
+        ),
+        optimizer=AdamW(learning_rate=3e-3, warmup_steps=50, weight_decay=0.1),
+        trainer=Trainer(
+            steps=600, batch_size=32, crop="random", evaluate_every=100, checkpoint_every=100
+        ),
+        evaluation=Evaluation(cutoffs=(1, 5), exclude_seen=False),
+        export=Export(top_k=5, max_history=128),
+    )

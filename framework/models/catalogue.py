@@ -1,0 +1,35 @@
+"""What models that predict a user's next item have in common."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from framework.schema import FIRST_VALUE, PADDING
+
+ROW_MULTIPLE = 128
+"""Rows of the item table are rounded up to this, so that they divide among devices."""
+
+
+def item_rows(items: int) -> int:
+    """Rows of the item table."""
+    return -(-items // ROW_MULTIPLE) * ROW_MULTIPLE
+
+
+def latest(
+    history: Int[Array, "batch length"], window: int
+) -> tuple[Int[Array, "batch window"], Int[Array, " batch"]]:
+    """The latest items of histories padded at the end, and where in them the last one stands."""
+    count = (history != PADDING).sum(1)
+    window = min(window, history.shape[1])
+    start = jnp.maximum(count - window, 0)
+    at = start[:, None] + jnp.arange(window)
+    last = jnp.maximum(jnp.minimum(count, window) - 1, 0)
+    return jnp.take_along_axis(history, at, axis=1), last
+
+
+def item_logits(
+    hidden: Float[Array, "*batch width"], table: Float[Array, "rows width"], items: int
+) -> Float[Array, "*batch rows"]:
+    """Dot products with the item table (f32); −inf for rows that are no item."""
+    logits = jnp.matmul(hidden, table.T, preferred_element_type=jnp.float32)
+    row = jnp.arange(table.shape[0])
+    return jnp.where((row >= FIRST_VALUE) & (row < items), logits, -jnp.inf)

@@ -1,0 +1,255 @@
+"""A decoder-only language model: to the trainer, a recommender of the next token.
+
+Documents are users, tokens are items. The blocks are those of Llama (Touvron et al. 2023,
+arXiv:2302.13971): pre-norm with RMSNorm (Zhang & Sennrich 2019, arXiv:1910.07467), rotary positions
+(Su et al. 2021, arXiv:2104.09864), grouped-query attention (Ainslie et al. 2023, arXiv:2305.13245)
+and SwiGLU (Shazeer 2020, arXiv:2002.05202), without biases. All layers' parameters are stacked,
+[layers, …], and one layer is compiled, which `jax.lax.scan` runs for each: programs compile as fast
+at eighty layers as at two, and with `mesh.fsdp` only one layer is gathered at a time.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from framework import losses
+from framework.config import Model
+from framework.error import check
+from framework.models.catalogue import item_logits, item_rows, latest
+from framework.schema import FIRST_VALUE, PADDING, Schema
+from framework.task import SERVING, Batch, Lookup, Pass, Rows
+
+QUERIES = 1024
+"""Queries whose scores exist at once; of longer texts the scores are computed anew, backward."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Decoder(Model):
+    """Causal language model: rotary positions, grouped-query attention, SwiGLU, RMSNorm."""
+
+    width: int = 256
+    """Width of the embeddings and of the layers."""
+    layers: int = 4
+    """Layers, run by a scan."""
+    heads: int = 4
+    """Query heads. mesh.tensor divides them."""
+    kv_heads: int = 2
+    """Heads of keys and values, each of which serves as many query heads; they divide `heads`, and
+    mesh.tensor divides them."""
+    head_width: int = 64
+    """Width of a head; even, as positions rotate pairs."""
+    feed_forward: int = 768
+    """Width of the feed-forward layer."""
+    max_length: int = 256
+    """Latest tokens that are read."""
+    rope_base: float = 10_000.0
+    """Base of the rotary positions' wave lengths; larger for longer texts."""
+    tied: bool = True
+    """Whether one table holds the input and the output embeddings."""
+
+    def __post_init__(self):
+        for field in (
+            *("width", "layers", "heads", "kv_heads", "head_width", "feed_forward", "max_length"),
+        ):
+            value = getattr(self, field)
+            check(value >= 1, f"model.{field} is {value}; give 1 or more")
+        check(
+            self.heads % self.kv_heads == 0,
+            f"model.kv_heads is {self.kv_heads}, which does not divide model.heads = {self.heads}",
+        )
+        check(
+            self.head_width % 2 == 0,
+            f"model.head_width is {self.head_width}; give an even number",
+        )
+        check(self.rope_base > 1, f"model.rope_base is {self.rope_base}; give more than 1")
+
+    def build(self, schema: Schema, rngs: nnx.Rngs) -> "Transformer":
+        """The module, with a row for each token id."""
+        return Transformer(self, schema["item"].size, rngs)
+
+    def lengths(self, schema: Schema) -> dict[str, int]:
+        """One token more than is read, as each is the target of the one before it."""
+        return {"item": min(self.max_length, schema["item"].max_length - 1) + 1}
+
+    def lookups(self, schema: Schema, batch: Batch, key: Array) -> dict[str, Lookup]:
+        """The embeddings of the tokens that are read."""
+        return {"read": Lookup("item/embedding", batch["item"][:, :-1])}
+
+    def loss(
+        self, module: "Transformer", batch: Batch, rows: Mapping[str, Rows], how: Pass
+    ) -> tuple[Float[Array, ""], Float[Array, ""], dict[str, Float[Array, ""]]]:
+        """Cross-entropy of the next token at each position that has one and knows it."""
+        targets = batch["item"][:, 1:]
+        valid = targets >= FIRST_VALUE
+        hidden = module(rows["read"].values, how)
+        loss = losses.linear_softmax_cross_entropy(
+            hidden, module.head, targets, valid, FIRST_VALUE, module.items, how.devices
+        )
+        filled = (rows["read"].ids != PADDING).mean()
+        return jnp.asarray(loss), valid.sum().astype(jnp.float32), {"filled_positions": filled}
+
+    def scores(
+        self, module: "Transformer", history: Int[Array, "batch length"], how: Pass = SERVING
+    ) -> Float[Array, "batch rows"]:
+        """Logits of the token after each history, of which the latest tokens are read."""
+        item, last = latest(history, self.max_length)
+        hidden = module(module.item.embedding[item], how)
+        hidden = jnp.take_along_axis(hidden, last[:, None, None], axis=1)[:, 0]
+        return item_logits(hidden, module.head, module.items)
+
+
+class Transformer(nnx.Module):
+    """Token embeddings, a scan over the layers, a final norm."""
+
+    def __init__(self, config: Decoder, items: int, rngs: nnx.Rngs):
+        self.items = items
+        embed = functools.partial(
+            nnx.Embed,
+            item_rows(items),
+            config.width,
+            embedding_init=nnx.initializers.normal(config.width**-0.5),
+        )
+        self.item = embed(rngs=rngs)
+        if not config.tied:
+            self.output = embed(rngs=rngs)
+        self.layers = stacked(config, rngs)
+        self.norm = nnx.RMSNorm(config.width, rngs=rngs)
+
+    def __call__(
+        self, item: Float[Array, "batch length width"], how: Pass = SERVING
+    ) -> Float[Array, "batch length width"]:
+        """Hidden states from the tokens' embeddings."""
+        graph, parameters = nnx.split(self.layers)
+        layer = how.block(lambda x, parameters: nnx.merge(graph, parameters)(x, how))
+        x, _ = jax.lax.scan(lambda x, each: (layer(x, each), None), how.split(item), parameters)
+        return how.split(self.norm(x))
+
+    @property
+    def head(self) -> Float[Array, "rows width"]:
+        """The output embeddings."""
+        return (self.output if hasattr(self, "output") else self.item).embedding[...]
+
+
+def stacked(config: Decoder, rngs: nnx.Rngs) -> "Layer":
+    """All layers as one, each parameter [layers, …]; each is drawn for itself."""
+
+    @nnx.split_rngs(splits=config.layers)
+    @nnx.vmap(in_axes=(0,), out_axes=0)
+    def build(rngs: nnx.Rngs) -> Layer:
+        return Layer(config, rngs)
+
+    return build(rngs)
+
+
+class Layer(nnx.Module):
+    """x + attention(norm(x)), then x + feed_forward(norm(x))."""
+
+    def __init__(self, config: Decoder, rngs: nnx.Rngs):
+        inner = config.width**-0.5
+        # What joins the residual stream starts small, so that the sum over all layers is as large
+        # as one product (Radford et al. 2019).
+        deep = (2 * config.layers) ** -0.5
+        heads = functools.partial(Heads, head_width=config.head_width, width=config.width)
+        linear = functools.partial(nnx.Linear, use_bias=False, rngs=rngs)
+        wide = config.feed_forward
+        self.attention_norm = nnx.RMSNorm(config.width, rngs=rngs)
+        self.query = heads(config.heads, scale=inner, rngs=rngs)
+        self.key = heads(config.kv_heads, scale=inner, rngs=rngs)
+        self.value = heads(config.kv_heads, scale=inner, rngs=rngs)
+        over = (config.heads * config.head_width) ** -0.5
+        self.out = heads(config.heads, scale=deep * over, rngs=rngs)
+        self.feed_forward_norm = nnx.RMSNorm(config.width, rngs=rngs)
+        self.gate = linear(config.width, wide)
+        self.up = linear(config.width, wide)
+        self.down = linear(
+            wide, config.width, kernel_init=nnx.initializers.normal(deep * wide**-0.5)
+        )
+        self.rope_base = config.rope_base
+
+    def __call__(
+        self, x: Float[Array, "batch length width"], how: Pass
+    ) -> Float[Array, "batch length width"]:
+        """One layer."""
+        normed = self.attention_norm(x)
+        query = rotate(self.query.split(normed), self.rope_base)
+        key = rotate(self.key.split(normed), self.rope_base)
+        x = how.split(x + self.out.join(attend(query, key, self.value.split(normed))))
+        normed = self.feed_forward_norm(x)
+        return how.split(x + self.down(jax.nn.silu(self.gate(normed)) * self.up(normed)))
+
+
+class Heads(nnx.Module):
+    """A linear map from states to heads, or back: kernel [heads, head_width, width].
+
+    The width comes last, as a TPU pads an array's last dimension to 128; heads have a dimension of
+    their own, so that they alone are split along mesh.tensor.
+    """
+
+    def __init__(self, heads: int, head_width: int, width: int, scale: float, rngs: nnx.Rngs):
+        shape = (heads, head_width, width)
+        self.kernel = nnx.Param(nnx.initializers.normal(scale)(rngs.params(), shape))
+
+    def split(
+        self, x: Float[Array, "batch length width"]
+    ) -> Float[Array, "batch length heads head_width"]:
+        """States → heads."""
+        return jnp.einsum("blw,hdw->blhd", x, self.kernel[...])
+
+    def join(
+        self, x: Float[Array, "batch length heads head_width"]
+    ) -> Float[Array, "batch length width"]:
+        """Heads → states."""
+        return jnp.einsum("blhd,hdw->blw", x, self.kernel[...])
+
+
+def rotate(
+    x: Float[Array, "batch length heads head_width"], base: float
+) -> Float[Array, "batch length heads head_width"]:
+    """Rotary positions: at position p, the pair (i, i + head_width/2) turns by p · base^(−2i/d).
+
+    Angles and rotation in f32: bf16 cannot tell position 257 from 256.
+    """
+    half = x.shape[-1] // 2
+    frequency = base ** (-jnp.arange(half, dtype=jnp.float32) / half)
+    angle = (jnp.arange(x.shape[1])[:, None] * frequency)[:, None]
+    cosine, sine = jnp.cos(angle), jnp.sin(angle)
+    first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
+    turned = [first * cosine - second * sine, second * cosine + first * sine]
+    return jnp.concatenate(turned, axis=-1).astype(x.dtype)
+
+
+def attend(
+    query: Float[Array, "batch length heads head_width"],
+    key: Float[Array, "batch length kv_heads head_width"],
+    value: Float[Array, "batch length kv_heads head_width"],
+) -> Float[Array, "batch length heads head_width"]:
+    """Causal softmax attention; heads/kv_heads query heads in a row share a key and a value.
+
+    Scores and softmax in f32. Long texts go QUERIES at a time, each stretch against the keys up to
+    its end: exact, no scores above the diagonal's blocks, and never the scores of all positions.
+    """
+    length, groups = query.shape[1], key.shape[2]
+    query = query.reshape(*query.shape[:2], groups, -1, query.shape[-1])
+
+    def stretch(query: Array, key: Array, value: Array) -> Array:
+        scores = jnp.einsum("bqkgd,bmkd->bkgqm", query, key, preferred_element_type=jnp.float32)
+        count, end = scores.shape[-2:]
+        causal = jnp.arange(end) <= jnp.arange(end - count, end)[:, None]
+        scores = jnp.where(causal, scores * query.shape[-1] ** -0.5, -jnp.inf)
+        weights = jax.nn.softmax(scores, axis=-1).astype(value.dtype)
+        return jnp.einsum("bkgqm,bmkd->bqkgd", weights, value)
+
+    if length > QUERIES:
+        stretch = jax.checkpoint(stretch)
+    ends = [*range(QUERIES, length, QUERIES), length]
+    attended = [
+        stretch(query[:, start:end], key[:, :end], value[:, :end])
+        for start, end in zip([0, *ends], ends, strict=False)
+    ]
+    joined = attended[0] if len(attended) == 1 else jnp.concatenate(attended, axis=1)
+    return joined.reshape(*query.shape[:2], -1, query.shape[-1])
