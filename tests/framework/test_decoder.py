@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from framework import preflight, sharding, step, task
+from framework import preflight, sharding, step, task, topology
+from framework.config import Mesh
 from framework.error import ConfigError
 from framework.models import decoder
 from framework.models.decoder import Decoder
@@ -189,6 +190,26 @@ def test_key_heads_that_do_not_divide_among_devices_are_an_error():
     sizes = {"slice": 1, "data": 1, "fsdp": 2, "tensor": 4}
     with pytest.raises(sharding.ShardingError, match=r"layers/key/kernel .* 4 does not divide 2"):
         step.describe(experiment, preflight.declared(1000, 10, 50), sizes)
+
+
+def test_a_pod_gathers_parameters_and_never_the_batch():
+    """The same bytes for twice the batch; and no collective of more than a table."""
+    wide = Decoder(width=256, layers=3, heads=2, kv_heads=2, head_width=128, feed_forward=512)
+    schema, sent = preflight.declared(1000, 10, 257), []
+    for batch_size in (8, 16):
+        experiment = dataclasses.replace(
+            walks(batch_size=batch_size, precision="bf16", remat="blocks"),
+            model=wide,
+            mesh=Mesh(fsdp=2),
+        )
+        report = preflight.examine(experiment, schema, topology.parse("v5e:2x2"), evaluation=False)
+        found = report.train.collectives
+        assert any(each.kind == "all-gather" and each.axes == ("fsdp",) for each in found)
+        sent.append(sum(each.wire_bytes for each in found))
+    assert sent[1] == pytest.approx(sent[0], rel=0.01)
+    # A gradient is added up in f32, gathered twice in bf16.
+    held = report.train.usage.parts["parameters"] * 2
+    assert sent[1] < 3 * held
 
 
 CASES = {
