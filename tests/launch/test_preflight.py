@@ -46,7 +46,13 @@ def lines(name: str, pod: str) -> list[str]:
     return preflight.collective_rows(report.train.collectives)
 
 
-@pytest.mark.parametrize("name", trained())
+def by_time(names: list[str]) -> list[object]:
+    """Those that take more than a minute to compile are marked."""
+    large = {"decoder_1b"}
+    return [pytest.param(name, marks=pytest.mark.slow) if name in large else name for name in names]
+
+
+@pytest.mark.parametrize("name", by_time(trained()))
 @pytest.mark.parametrize("pod", [PODS[0], pytest.param(PODS[1], marks=pytest.mark.slow)])
 def test_each_config_sends_what_its_golden_file_says(name, pod):
     compiler, *golden = (GOLDEN / f"{name}.{pod.replace(':', '-')}.txt").read_text().splitlines()
