@@ -60,33 +60,30 @@ def some_state():
             {"count": jax.ShapeDtypeStruct((), jnp.int32)},
             {"blocks/0/qkv/kernel": kernel},
         ),
-        "tables": {"item/embedding": {"rows": jax.ShapeDtypeStruct((32, 8, 4), jnp.float32)}},
+        "tables": {"item/embedding": jax.ShapeDtypeStruct((32, 8, 4), jnp.float32)},
+        "slots": {"item/embedding": {"accumulator": jax.ShapeDtypeStruct((256,), jnp.float32)}},
     }
 
 
-def test_moments_lie_as_their_parameter_and_tables_over_all_devices():
-    specs = sharding.specs(some_state(), EIGHT)
+TABLES = {"item/embedding": PartitionSpec(tuple(EIGHT))}
+
+
+def test_moments_lie_as_their_parameter_and_tables_where_their_plan_says():
+    specs = sharding.specs(some_state(), EIGHT, TABLES)
     assert specs["optimizer"][1]["blocks/0/qkv/kernel"] == PartitionSpec("fsdp", "tensor")
     assert specs["step"] == PartitionSpec()
-    assert specs["tables"]["item/embedding"]["rows"] == PartitionSpec(tuple(EIGHT))
-    with pytest.raises(ConfigError, match=r"has 32 shards, which do not divide among the 24"):
-        sharding.specs(some_state(), EIGHT | {"data": 3})
+    assert specs["tables"]["item/embedding"] == PartitionSpec(tuple(EIGHT))
+    assert specs["slots"]["item/embedding"]["accumulator"] == PartitionSpec(tuple(EIGHT))
 
 
 def test_the_description_counts_what_lies_on_one_device():
-    rows = list(sharding.describe(some_state(), EIGHT))
-    assert (
-        "parameters.blocks/0/qkv/kernel",
-        "float32[16, 48]",
-        "fsdp, tensor",
-        16 * 48 * 4 // 8,
-    ) in rows
-    assert (
-        "tables.item/embedding.rows",
-        "float32[32, 8, 4]",
-        "slice·data·fsdp·tensor",
-        512,
-    ) in rows
-    assert ("step", "int32[]", "replicated", 4) in rows
-    total = sum(np.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(some_state()))
-    assert sum(row[-1] for row in rows) == (total - 8) / 8 + 8
+    state = some_state()
+    rows = list(sharding.describe(state, sharding.specs(state, EIGHT, TABLES), EIGHT))
+    found = {row.path: (row.kind, row.split, row.bytes) for row in rows}
+    kernel = ("float32[16, 48]", "fsdp, tensor", 16 * 48 * 4 // 8)
+    assert found["parameters.blocks/0/qkv/kernel"] == kernel
+    table = ("float32[32, 8, 4]", "slice·data·fsdp·tensor", 32 * 8 * 4 * 4 // 8)
+    assert found["tables.item/embedding"] == table
+    assert found["step"] == ("int32[]", "replicated", 4)
+    total = sum(np.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
+    assert sum(row.bytes for row in rows) == (total - 8) / 8 + 8
