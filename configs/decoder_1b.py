@@ -1,6 +1,12 @@
 """A language model of 1.2 billion parameters: the shape of Llama 3.2 1B, for a pod.
 
-Heads are twice as wide and half as many as there, which fills the lanes of a TPU.
+Heads are twice as wide and half as many as there, which fills the lanes of a TPU. `data` is to be
+set to token ids by document.
+
+Nothing of it was run; `podway preflight decoder_1b --topology v5e:16x16 --items 128256 --history
+2049` predicts: fits, 3.9 of 15.75 GiB; a step of a million tokens 395 ms serial (products 203,
+memory 182, ICI 88), MFU 42.9 %. On v5p:4x4x4: 6.0 of 95.73 GiB, 488 ms, MFU
+59.5 %.
 """
 
 from framework.config import Columns, Data, Evaluation, Experiment, Mesh, Parquet, Trainer

@@ -113,7 +113,13 @@ class SasRec(Model):
             )
         else:
             loss = losses.linear_softmax_cross_entropy(
-                hidden, module.item.embedding[...], targets, valid, FIRST_VALUE, module.items
+                hidden,
+                module.item.embedding[...],
+                targets,
+                valid,
+                FIRST_VALUE,
+                module.items,
+                how.devices,
             )
         weight = valid.sum().astype(jnp.float32)
         return jnp.asarray(loss), weight, {"filled_positions": (read != PADDING).mean()}
