@@ -5,8 +5,8 @@ set to token ids by document.
 
 Nothing of it was run; `podway preflight decoder_1b --topology v5e:16x16 --items 128256 --history
 2049` predicts: fits, 3.9 of 15.75 GiB; a step of a million tokens 395 ms serial (products 203,
-memory 182, ICI 88), MFU 42.9 %. On v5p:4x4x4: 6.0 of 95.73 GiB, 488 ms, MFU
-59.5 %.
+memory 182, ICI 88), MFU 42.9 %. On v5p:4x4x4: fits, 6.0 of 95.73 GiB; 488 ms,
+MFU 59.5 %.
 """
 
 from framework.config import Columns, Data, Evaluation, Experiment, Mesh, Parquet, Trainer
