@@ -49,7 +49,7 @@ def lines(name: str, pod: str) -> list[str]:
 <<<<<<< HEAD
 def cases() -> list:
     """(config, pod); only what compiles in seconds is not slow."""
-    quick = [name for name in trained() if name != "billion_items"]
+    quick = [name for name in trained() if name not in ("billion_items", "decoder_1b")]
     return [
         pytest.param(
             name, pod, marks=() if (name in quick and pod == PODS[0]) else pytest.mark.slow
