@@ -46,7 +46,6 @@ def lines(name: str, pod: str) -> list[str]:
     return preflight.collective_rows(report.train.collectives)
 
 
-<<<<<<< HEAD
 def cases() -> list:
     """(config, pod); only what compiles in seconds is not slow."""
     quick = [name for name in trained() if name not in ("billion_items", "decoder_1b")]
@@ -60,16 +59,6 @@ def cases() -> list:
 
 
 @pytest.mark.parametrize(("name", "pod"), cases())
-=======
-def by_time(names: list[str]) -> list[object]:
-    """Those that take more than a minute to compile are marked."""
-    large = {"decoder_1b"}
-    return [pytest.param(name, marks=pytest.mark.slow) if name in large else name for name in names]
-
-
-@pytest.mark.parametrize("name", by_time(trained()))
-@pytest.mark.parametrize("pod", [PODS[0], pytest.param(PODS[1], marks=pytest.mark.slow)])
->>>>>>> wip-lm
 def test_each_config_sends_what_its_golden_file_says(name, pod):
     compiler, *golden = (GOLDEN / f"{name}.{pod.replace(':', '-')}.txt").read_text().splitlines()
     if compiler != versions():
