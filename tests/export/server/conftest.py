@@ -160,6 +160,14 @@ class Client:
         except urllib.error.HTTPError as error:
             return error.code, json.load(error)
 
+    def listens(self) -> bool:
+        """Whether REST accepts connections."""
+        try:
+            socket.create_connection(("127.0.0.1", self.rest_port), timeout=20).close()
+        except ConnectionRefusedError:
+            return False
+        return True
+
     def states(self) -> dict[int, str]:
         """Version → state of model m."""
         status, answer = self.rest("/v1/models/m")
@@ -204,7 +212,11 @@ def running(site: Site, **options: Any) -> Iterator[Client]:
     try:
         with grpc.insecure_channel(f"127.0.0.1:{chosen.port}") as channel:
             grpc.channel_ready_future(channel).result(timeout=30)
-            yield Client(chosen.port, chosen.rest_api_port, channel)
+            client = Client(chosen.port, chosen.rest_api_port, channel)
+            while not client.listens():  # REST starts after gRPC
+                assert thread.is_alive(), failed
+                time.sleep(0.01)
+            yield client
     finally:
         loop.call_soon_threadsafe(stop.set)
         thread.join(timeout=60)
