@@ -2,8 +2,6 @@
 PYTHON ?= python3
 WORKDIR ?= workdir
 BIN = .venv/bin
-FLINK ?= 1.20
-MAVEN_COPY = org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy
 
 .PHONY: demo test test-slow flink lint format golden lock clean
 
@@ -17,13 +15,9 @@ test: .venv/.installed
 test-slow: .venv/.installed
 	$(BIN)/python -m pytest -q -m slow
 
-# Fetches Beam's Flink job server, at the version of the installed Beam, to where Beam looks for it.
-# Running it needs Java 17.
+# Fetches Beam's Flink job server to where Beam looks for it. Running it needs Java 17.
 flink: .venv/.installed
-	version=$$($(BIN)/python -c "import importlib.metadata as m; print(m.version('apache-beam'))"); \
-	  jar=beam-runners-flink-$(FLINK)-job-server; cache=$$HOME/.apache_beam/cache/jars; \
-	  test -f $$cache/$$jar-$$version.jar || mvn -B -U -q -ntp $(MAVEN_COPY) \
-	    -Dartifact=org.apache.beam:$$jar:$$version -DoutputDirectory=$$cache
+	$(BIN)/python -m beam.flink_jar
 
 lint: .venv/.installed
 	$(BIN)/ruff format --check .

@@ -59,7 +59,7 @@ class Flink(Engine):
     parallelism: int = 1
     """Workers."""
     jar: str = ""
-    """Job server's jar; empty: the one in Beam's cache, where `make flink` puts it."""
+    """Job server's jar; empty: the one that `python -m beam.flink_jar VERSION` fetched."""
     environment: Literal["LOOPBACK", "EXTERNAL", "DOCKER", "PROCESS"] = "LOOPBACK"
     """Where Python workers run: as for --runner portable; a cluster needs another than LOOPBACK."""
     environment_config: str = ""

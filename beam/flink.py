@@ -9,9 +9,8 @@ import threading
 
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.flink_runner import FlinkRunner
-from apache_beam.utils.subprocess_server import JavaJarServer
-from apache_beam.version import __version__
 
+from beam import flink_jar
 from beam.engine import Flink
 from framework.error import check
 
@@ -50,20 +49,15 @@ def options(engine: Flink, environment: list[str]) -> PipelineOptions:
     )
 
 
-def cached_jar(version: str) -> pathlib.Path:
-    """Where Beam looks for the job server of a Flink version, at its own version."""
-    name = f"beam-runners-flink-{version}-job-server-{__version__}.jar"
-    return pathlib.Path(JavaJarServer.JAR_CACHE) / name
-
-
 def _jar(engine: Flink) -> pathlib.Path:
-    path = pathlib.Path(engine.jar) if engine.jar else cached_jar(engine.version)
+    path = pathlib.Path(engine.jar) if engine.jar else flink_jar.found(engine.version)
+    missing = path or flink_jar.cached(engine.version)
     check(
-        path.is_file(),
-        f"--runner flink needs Beam's job server and {path} does not exist: `make flink"
-        f" FLINK={engine.version}` fetches it with Maven, or give --jar",
+        missing.is_file(),
+        f"--runner flink needs Beam's job server and {missing} does not exist: `python -m"
+        f" beam.flink_jar {engine.version}` fetches it with Maven, or give --jar",
     )
-    return path
+    return missing
 
 
 def _java() -> str:

@@ -6,10 +6,12 @@ import pathlib
 import shutil
 import sys
 import threading
+import typing
+import zipfile
 
 import pytest
 
-from beam import dataset, flink
+from beam import dataset, flink, flink_jar
 from beam.engine import Flink
 from framework.config import Columns, Data, Rdatasets
 from framework.error import ConfigError
@@ -30,8 +32,16 @@ def _missing() -> str | None:
     """Why Flink cannot run here."""
     if shutil.which("java") is None:
         return "there is no java; apt-get install openjdk-17-jre-headless"
-    jar = flink.cached_jar(Flink().version)
-    return None if jar.exists() else f"{jar} is missing; `make flink` fetches it"
+    return None if _versions() else "no job server in Beam's cache; `make flink` fetches one"
+
+
+def _versions() -> list[str]:
+    """The Flink versions whose job server is here."""
+    return [
+        choice
+        for choice in typing.get_args(typing.get_type_hints(Flink)["version"])
+        if flink_jar.found(choice)
+    ]
 
 
 @pytest.mark.slow
@@ -46,7 +56,7 @@ def test_the_demos_data_on_flink(tmp_path):
         format=Rdatasets(),
         columns=Columns(user="userId", item="movieId", time="timestamp"),
     )
-    same_dataset(data, tmp_path, Flink(parallelism=2))
+    same_dataset(data, tmp_path, Flink(parallelism=2, version=_versions()[-1]))
 
 
 def test_the_job_server_is_started_with_what_was_asked(tmp_path, monkeypatch):
@@ -65,6 +75,28 @@ def test_the_job_server_is_started_with_what_was_asked(tmp_path, monkeypatch):
     assert "--add-opens=java.base/java.util=ALL-UNNAMED" in arguments
 
 
+def test_the_starter_names_all_jars(tmp_path):
+    jars = [tmp_path / "lib" / f"{'long name ' * 9}{at}.jar" for at in range(3)]
+    flink_jar.write_starter(tmp_path / "server.jar", reversed(jars))
+    with zipfile.ZipFile(tmp_path / "server.jar") as jar:
+        lines = jar.read("META-INF/MANIFEST.MF").split(b"\r\n")
+    assert max(map(len, lines)) == 72
+    manifest = b"\r\n".join(lines).replace(b"\r\n ", b"").decode()
+    assert "Class-Path: " + " ".join(path.as_uri() for path in jars) + "\r\n" in manifest
+    assert "Main-Class: org.apache.beam.runners.flink.FlinkJobServerDriver\r\n" in manifest
+
+
+def test_the_job_server_of_the_installed_beam_comes_first(tmp_path, monkeypatch):
+    monkeypatch.setattr(flink_jar.JavaJarServer, "JAR_CACHE", str(tmp_path))
+    assert flink_jar.found("1.19") is None
+    other, own = flink_jar.cached("1.19", "2.62.0"), flink_jar.cached("1.19")
+    other.touch()
+    assert flink_jar.found("1.19") == other
+    own.touch()
+    assert flink_jar.found("1.19") == own
+    assert flink_jar.found("1.20") is None
+
+
 def test_a_missing_jar_or_java_is_named(tmp_path, monkeypatch):
     data = make_data(write_csv(tmp_path / "a.csv", some_events()))
     engine = Flink(jar=str(tmp_path / "no.jar"))
@@ -72,7 +104,9 @@ def test_a_missing_jar_or_java_is_named(tmp_path, monkeypatch):
     java.touch(mode=0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("JAVA_HOME", raising=False)
-    with pytest.raises(ConfigError, match=r"no\.jar does not exist: `make flink FLINK=1\.20`"):
+    with pytest.raises(
+        ConfigError, match=r"no\.jar does not exist: `python -m beam.flink_jar 1\.20`"
+    ):
         dataset.build(data, tmp_path / "w", engine)
     java.unlink()
     with pytest.raises(ConfigError, match="install OpenJDK 17"):
