@@ -9,6 +9,7 @@ import pyarrow as pa
 from apache_beam.pvalue import TaggedOutput
 
 from beam import codes, progress, sketch, stored, transform
+from beam.abreast import Abreast
 from beam.chunk import Chunk
 from beam.error import portable
 from beam.kcore import k_core
@@ -29,13 +30,13 @@ TIMES = 1 << 16
 """Distinct times that are told apart; of more, some neighbours count as one (see sketch.py)."""
 
 
-class Arrange(apache_beam.DoFn):
+class Arrange(Abreast):
     """(bucket, Chunks of events) → (bucket, sorted Chunk); tagged "duplicates": rows dropped."""
 
     def __init__(self, data: Data):
         self._data = data
 
-    def process(self, element: tuple[int, Iterable[Chunk]]) -> Iterator[Any]:
+    def work(self, element: tuple[int, Iterable[Chunk]]) -> Iterator[Any]:
         """One bucket."""
         bucket, chunks = element
         table, dropped = arrange(chunks, self._data.seed, self._data.duplicates)
@@ -92,7 +93,7 @@ def cut(sketches: Sequence[sketch.Sketch], shares: tuple[float, ...]) -> list[in
     return quantiles(whole.low.astype(np.int64), whole.counts, shares)
 
 
-class Count(apache_beam.DoFn):
+class Count(Abreast):
     """(bucket, events) → (bucket, the events that stay); all of them are stored on the way.
 
     Events that come as they are stored already have the tag "untouched" instead.
@@ -105,7 +106,7 @@ class Count(apache_beam.DoFn):
     def __init__(self, data: Data, stage: str):
         self._data, self._stage = data, stage
 
-    def process(
+    def work(
         self, element: tuple[int, Chunk], alive: Alive, cuts: list[int] | None
     ) -> Iterator[Any]:
         """One bucket."""

@@ -12,6 +12,7 @@ from array_record.python.array_record_module import ArrayRecordReader
 from etils import epath
 
 from beam import arranging, codes, facts, split, stored
+from beam.abreast import Abreast
 from beam.chunk import Chunk
 from beam.error import portable
 from beam.fingerprint import fingerprints
@@ -22,7 +23,7 @@ from framework.config import Data, Rows
 from framework.schema import FIRST_VALUE, SPLITS, VOCABULARY_ROWS, vocabulary_file
 
 
-class Arrange(apache_beam.DoFn):
+class Arrange(Abreast):
     """(bucket, {"new": Chunks, "stored": files}) → as arranging.Arrange.
 
     A bucket without new events remains as it is stored.
@@ -31,7 +32,7 @@ class Arrange(apache_beam.DoFn):
     def __init__(self, data: Data):
         self._together = arranging.Arrange(data)
 
-    def process(self, element: tuple[int, dict[str, Iterable[Any]]]) -> Iterator[Any]:
+    def work(self, element: tuple[int, dict[str, Iterable[Any]]]) -> Iterator[Any]:
         """One bucket."""
         bucket, found = element
         new = list(found["new"])
@@ -41,7 +42,7 @@ class Arrange(apache_beam.DoFn):
             yield bucket, Chunk(before[0])
             return
         events = [Chunk(table.drop_columns([stored.KEPT])) for table in before]
-        yield from self._together.process((bucket, [*events, *new]))
+        yield from self._together.work((bucket, [*events, *new]))
 
 
 def values(key: Key, file: str) -> tuple[Key, Chunk]:

@@ -9,12 +9,12 @@ from typing import Any
 
 import apache_beam
 from apache_beam.options.pipeline_options import PipelineOptions
-from apache_beam.portability.api import beam_runner_api_pb2
+from apache_beam.pipeline import PipelineVisitor
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from apache_beam.runners.portability.portable_runner import PortableRunner
 from apache_beam.runners.runner import PipelineRunner
 
-from beam import chunk, dataset, estimate, flink, pipeline, progress, source
+from beam import abreast, chunk, dataset, estimate, flink, pipeline, progress, source
 from beam.engine import Dataflow, Engine, Flink, Local, Portable
 from beam.error import portable, restored
 from beam.plan import Plan
@@ -42,7 +42,7 @@ def run(plan: Plan, engine: Engine) -> None:
     with tempfile.TemporaryDirectory(prefix="podway-data-") as folder, chunk.scratch(folder):
         graph = assemble(plan, runner, options)
         _refuse_unbounded(graph)
-        with restored():
+        with restored(), abreast.threads():
             _run_here(graph, progress.shown(_shares(plan)))
 
 
@@ -116,22 +116,19 @@ def _check_answers(address: str) -> None:
 
 def _refuse_unbounded(graph: apache_beam.Pipeline) -> None:
     """FnApiRunner would say DONE at once, without any data."""
-    components: Any = graph.to_runner_api().components
-    endless = {
-        name
-        for name, collection in components.pcollections.items()
-        if collection.is_bounded == beam_runner_api_pb2.IsBounded.UNBOUNDED
-    }
-    sources = sorted(
-        transform.unique_name
-        for transform in components.transforms.values()
-        if endless & set(transform.outputs.values())
-        and not endless & set(transform.inputs.values())
-    )
+    endless: list[str] = []
+
+    class Sources(PipelineVisitor):
+        def visit_transform(self, transform_node: Any) -> None:
+            made, taken = transform_node.outputs.values(), transform_node.main_inputs.values()
+            if any(not each.is_bounded for each in made) and all(each.is_bounded for each in taken):
+                endless.append(transform_node.full_label)
+
+    graph.visit(Sources())
     check(
         not endless,
-        f"the source {sources[:1]} never ends, and --runner local runs only what does; choose"
-        " --runner flink or dataflow",
+        f"the source {sorted(endless)[:1]} never ends, and --runner local runs only what does;"
+        " choose --runner flink or dataflow",
     )
 
 
