@@ -1,0 +1,28 @@
+"""SASRec with full softmax on MovieLens 1M, the canonical sequential file: `--data.path ml-1m.txt`.
+
+The file ("user item" a line, in each user's order of time) is not shipped; GroupLens' terms forbid
+it. Settings of Klenitskiy & Vasilev (2023, arXiv:2309.07602): width 64, 2 blocks, 1 head, dropout
+.1, 200 latest items.
+"""
+
+from framework.config import Columns, Csv, Data, Experiment, Trainer
+from framework.models.sasrec import SasRec
+from framework.optimizer import AdamW
+
+
+def experiment() -> Experiment:
+    """The resolved experiment."""
+    return Experiment(
+        name="movielens1m_sasrec",
+        data=Data(
+            name="movielens1m",
+            path="ml-1m.txt",
+            format=Csv(delimiter=" ", header=False, names=("user", "item")),
+            columns=Columns(time=None),
+        ),
+        model=SasRec(max_length=200),
+        optimizer=AdamW(learning_rate=1e-3, warmup_steps=200),
+        trainer=Trainer(
+            steps=4700, batch_size=128, evaluate_every=235, checkpoint_every=235, log_every=47
+        ),
+    )
