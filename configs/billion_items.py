@@ -6,6 +6,7 @@ billion_items --topology v5e:16x16 --items 1000000000` says what the compiler ma
 
 from configs import completejourney_sasrec
 from framework.config import Experiment, Trainer
+from framework.models.objective import SampledSoftmax
 from framework.models.sasrec import SasRec
 from framework.optimizer import AdamW
 from framework.table import Embedding
@@ -21,7 +22,7 @@ def experiment() -> Experiment:
             blocks=4,
             heads=1,
             max_length=200,
-            negatives=8192,
+            objective=SampledSoftmax(negatives=8192),
             embedding=Embedding(placement="sharded"),
         ),
         optimizer=AdamW(learning_rate=1e-3, warmup_steps=2000),

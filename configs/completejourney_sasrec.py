@@ -7,6 +7,7 @@ was not trained to the end: 60 steps, on a busy machine a second each, took the 
 """
 
 from framework.config import Columns, Data, Experiment, Parquet, Trainer
+from framework.models.objective import SampledSoftmax
 from framework.models.sasrec import SasRec
 from framework.optimizer import AdamW
 from framework.table import Embedding
@@ -22,7 +23,9 @@ def experiment() -> Experiment:
             format=Parquet(),
             columns=Columns(user="household_id", item="product_id", time="transaction_timestamp"),
         ),
-        model=SasRec(max_length=100, dropout=0.1, negatives=2048, embedding=Embedding()),
+        model=SasRec(
+            max_length=100, dropout=0.1, objective=SampledSoftmax(2048), embedding=Embedding()
+        ),
         optimizer=AdamW(learning_rate=1e-3, warmup_steps=100),
         trainer=Trainer(
             steps=1000, batch_size=64, crop="random", evaluate_every=250, checkpoint_every=250

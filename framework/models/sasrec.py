@@ -3,8 +3,8 @@
 A causal transformer reads a user's items, oldest first, and at each position predicts the next one.
 Here with pre-norm blocks and full softmax cross-entropy over the catalogue (Klenitskiy & Vasilev,
 2023, arXiv:2309.07602), input and output embeddings shared. Histories are padded at the end, so the
-causal mask hides the padding and position p is the p-th item that is read. With `negatives`, the
-softmax is estimated from a few items drawn for each batch, which is what large catalogues need.
+causal mask hides the padding and position p is the p-th item that is read. `objective` chooses the
+loss (framework/models/objective.py).
 """
 
 import dataclasses
@@ -15,10 +15,10 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from framework import losses
 from framework.config import Model
 from framework.error import check
 from framework.models.catalogue import item_logits, item_rows, latest
+from framework.models.objective import FullSoftmax, Objective, Predictions
 from framework.schema import FIRST_VALUE, PADDING, Schema
 from framework.table import Embedding, Table
 from framework.task import SERVING, Batch, Lookup, Pass, Rows
@@ -29,7 +29,7 @@ ITEM = "item/embedding"
 
 @dataclasses.dataclass(frozen=True)
 class SasRec(Model):
-    """Causal transformer over the user's items, with full softmax over the catalogue."""
+    """Causal transformer over the user's items."""
 
     width: int = 64
     """Width of the embeddings and of the blocks."""
@@ -43,12 +43,12 @@ class SasRec(Model):
     """Latest items that are read."""
     dropout: float = 0.1
     """Dropout rate after the embedding, the attention and the feed-forward layer."""
-    negatives: int | None = None
-    """Items drawn for each batch, uniformly, that stand for the whole catalogue in the softmax;
-    None: all items, exactly."""
+    objective: Objective = FullSoftmax()
+    """What a position's state says of the next item: FullSoftmax, SampledSoftmax, Bce or GBce."""
     embedding: Embedding | None = None
     """Keep the items' embeddings as a sparse table, of which a step reads and writes only the rows
-    that it needs; for large catalogues, with `negatives`. None: as an ordinary parameter."""
+    that it needs; for large catalogues, with an objective that draws items for each batch. None: as
+    an ordinary parameter."""
 
     def __post_init__(self):
         for field in ("width", "blocks", "heads", "feed_forward", "max_length"):
@@ -59,13 +59,10 @@ class SasRec(Model):
             f"model.heads is {self.heads}, which does not divide model.width = {self.width}",
         )
         check(
-            self.negatives is None or self.negatives >= 1,
-            f"model.negatives is {self.negatives}; give 1 or more, or None",
-        )
-        check(
-            self.embedding is None or self.negatives is not None,
-            "model.embedding asks for a sparse table, but the softmax over all items reads all of"
-            " it; set model.negatives",
+            self.embedding is None or self.objective.draws_for_batch,
+            "model.embedding asks for a sparse table, for which items must be drawn once for each"
+            f" batch; model.objective is {self.objective}: give SampledSoftmax, or Bce or GBce with"
+            ' drawn_for="batch"',
         )
         check(
             0 <= self.dropout < 1, f"model.dropout is {self.dropout}; give a rate from 0 to below 1"
@@ -87,40 +84,21 @@ class SasRec(Model):
 
     def lookups(self, schema: Schema, batch: Batch, key: Array) -> dict[str, Lookup]:
         """The embeddings of the items, and of those that are drawn."""
-        wanted = {"item": Lookup(ITEM, batch["item"])}
-        if self.negatives:
-            shape = (self.negatives,)
-            drawn = jax.random.randint(key, shape, FIRST_VALUE, schema["item"].size)
-            wanted["negatives"] = Lookup(ITEM, drawn, shared=True)
-        return wanted
+        drawn = self.objective.lookups(ITEM, batch["item"][:, 1:], schema["item"].size, key)
+        return {"item": Lookup(ITEM, batch["item"]), **drawn}
 
     def loss(
         self, module: "Transformer", batch: Batch, rows: Mapping[str, Rows], how: Pass
     ) -> tuple[Float[Array, ""], Float[Array, ""], dict[str, Float[Array, ""]]]:
-        """Cross-entropy of the next item at each position that has one and knows it."""
+        """The objective at each position that has a next item and knows it."""
         read, targets = batch["item"][:, :-1], batch["item"][:, 1:]
         embedded, valid = rows["item"].values, targets >= FIRST_VALUE
         hidden = module(embedded[:, :-1], how)
-        if self.negatives:
-            loss = losses.sampled_softmax_cross_entropy(
-                hidden,
-                embedded[:, 1:],
-                targets,
-                valid,
-                rows["negatives"].values,
-                rows["negatives"].ids,
-                module.items - FIRST_VALUE,
-            )
-        else:
-            loss = losses.linear_softmax_cross_entropy(
-                hidden,
-                module.item.embedding[...],
-                targets,
-                valid,
-                FIRST_VALUE,
-                module.items,
-                how.devices,
-            )
+        table = module.item.embedding[...]
+        predictions = Predictions(
+            hidden, targets, embedded[:, 1:], valid, table, module.items, how.devices
+        )
+        loss = self.objective.loss(predictions, rows)
         weight = valid.sum().astype(jnp.float32)
         return jnp.asarray(loss), weight, {"filled_positions": (read != PADDING).mean()}
 

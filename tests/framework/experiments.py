@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 from framework.config import Data, Evaluation, Experiment, Mesh, Trainer
+from framework.models import objective
 from framework.models.sasrec import SasRec
 from framework.optimizer import AdamW
 from framework.table import Embedding
@@ -29,11 +30,17 @@ def walks(**trainer) -> Experiment:
 
 
 def changed(options: dict[str, Any]) -> Experiment:
-    """`walks` with {"trainer": {...}, "mesh": {...}, "model": {..., "embedding": {...}}}."""
+    """`walks` with {"trainer": {...}, "mesh": {...}, "model": {...}}.
+
+    The model's "embedding" is {...}, its "objective" {"type": "GBce", ...}.
+    """
     experiment = walks(**options.get("trainer", {}))
     changes = dict(options.get("model", {}))
     if "embedding" in changes:
         changes["embedding"] = Embedding(**changes["embedding"])
+    if "objective" in changes:
+        chosen = dict(changes["objective"])
+        changes["objective"] = getattr(objective, chosen.pop("type"))(**chosen)
     return dataclasses.replace(
         experiment,
         mesh=Mesh(**options.get("mesh", {})),

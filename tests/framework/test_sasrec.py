@@ -7,7 +7,9 @@ import pytest
 
 from framework import task
 from framework.error import ConfigError
+from framework.models.objective import GBce, SampledSoftmax
 from framework.models.sasrec import SasRec
+from framework.table import Embedding
 
 MODEL = SasRec(width=8, blocks=2, heads=2, feed_forward=2, max_length=6, dropout=0.5)
 
@@ -85,7 +87,7 @@ def judged(model, built, dataset):
         name: task.Rows(built[1][each.path][each.ids], each.ids) for name, each in lookups.items()
     }
     module = task.merge(task.structure(model, dataset.schema), built[1])
-    drawn = lookups["negatives"].ids if model.negatives else None
+    drawn = lookups["negatives"].ids if "negatives" in lookups else None
     return *model.loss(module, batch, rows, task.Pass(jax.random.key(0))), drawn
 
 
@@ -109,7 +111,7 @@ def test_loss_matches_an_independent_computation(built, dataset):
 
 def test_the_sampled_loss_matches_an_independent_computation(built, dataset):
     _, parameters = built
-    sampled = dataclasses.replace(MODEL, dropout=0.0, negatives=7)
+    sampled = dataclasses.replace(MODEL, dropout=0.0, objective=SampledSoftmax(7))
     loss, weight, _, drawn = judged(sampled, built, dataset)
     assert len(drawn) == 7
     assert drawn.min() >= 2
@@ -148,5 +150,7 @@ def test_impossible_shapes_name_their_field():
         SasRec(width=8, heads=3)
     with pytest.raises(ConfigError, match=r"model\.dropout is 1\.0"):
         SasRec(dropout=1.0)
-    with pytest.raises(ConfigError, match=r"model\.negatives is 0"):
-        SasRec(negatives=0)
+    with pytest.raises(ConfigError, match=r"model\.objective is FullSoftmax"):
+        SasRec(embedding=Embedding())
+    with pytest.raises(ConfigError, match=r"model\.objective is GBce.*drawn_for=\"batch\""):
+        SasRec(objective=GBce(), embedding=Embedding())

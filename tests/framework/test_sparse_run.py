@@ -8,7 +8,10 @@ from framework import run
 from tests.framework.experiments import changed
 from tests.framework.test_trainer import finish, losses, start, wait_for_steps
 
-MODEL = {"negatives": 16, "embedding": {"placement": "sharded"}}
+MODEL = {
+    "objective": {"type": "SampledSoftmax", "negatives": 16},
+    "embedding": {"placement": "sharded"},
+}
 
 
 def test_a_sharded_table_goes_on_on_fewer_devices_and_is_loaded_whole(dataset, tmp_path):

@@ -8,6 +8,7 @@ import pytest
 
 from framework import mesh, run, start, step, trainer
 from framework.config import Mesh, Start
+from framework.models.objective import SampledSoftmax
 from framework.schema import Schema
 from framework.table import Embedding
 from tests.framework.experiments import walks
@@ -77,7 +78,7 @@ def test_another_shape_counts_as_missing(earlier):
     assert start.fit(ours, theirs, Start(run="r", missing="initialize")) == {}
 
 
-SPARSE = {"negatives": 8, "embedding": Embedding(placement="replicated")}
+SPARSE = {"objective": SampledSoftmax(8), "embedding": Embedding(placement="replicated")}
 
 
 def test_a_sparse_table_keeps_its_rows_when_the_vocabulary_has_grown(dataset, tmp_path, capsys):

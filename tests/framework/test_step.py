@@ -31,6 +31,12 @@ CASES = {
 }
 
 
+OBJECTIVES = {
+    "SampledSoftmax": {"negatives": 16},
+    "Bce": {"negatives": 2, "drawn_for": "position"},
+    "GBce": {"negatives": 16, "drawn_for": "sequence"},
+}
+SAMPLED = {"type": "SampledSoftmax", **OBJECTIVES["SampledSoftmax"]}
 SPARSE = {
     "replicated": ("one", "data, fsdp, tensor"),
     "sharded": ("data", "data, fsdp, tensor", "in parts"),
@@ -42,12 +48,13 @@ SPARSE = {
 def losses(dataset):
     """{case: losses of 20 steps}, f32, on 8 forced devices."""
     sampled = {
-        f"sampled {name}": CASES[name] | {"model": {"negatives": 16}}
-        for name in ("one", "in parts")
+        f"{kind} {name}": CASES[name] | {"model": {"objective": {"type": kind, **options}}}
+        for kind, options in OBJECTIVES.items()
+        for name in ("one", "data, fsdp, tensor", "in parts")
     }
     sampled |= {
         f"{placement} {name}": CASES[name]
-        | {"model": {"negatives": 16, "embedding": {"placement": placement}}}
+        | {"model": {"objective": SAMPLED, "embedding": {"placement": placement}}}
         for placement, names in SPARSE.items()
         for name in names
     }
@@ -77,8 +84,11 @@ def test_every_mixture_of_axes_gives_the_losses_of_one_device(losses, case):
     np.testing.assert_allclose(losses[case], losses["one"], atol=1e-5, rtol=0)
 
 
-def test_sampled_negatives_are_those_of_the_whole_batch(losses):
-    np.testing.assert_allclose(losses["sampled in parts"], losses["sampled one"], atol=1e-5, rtol=0)
+@pytest.mark.parametrize("kind", OBJECTIVES)
+@pytest.mark.parametrize("case", ["data, fsdp, tensor", "in parts"])
+def test_negatives_are_those_of_one_device_however_the_batch_is_split(losses, kind, case):
+    assert losses[f"{kind} one"][-1] < 0.9 * losses[f"{kind} one"][0]
+    np.testing.assert_allclose(losses[f"{kind} {case}"], losses[f"{kind} one"], atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(

@@ -114,9 +114,9 @@ def test_checkpoints_of_what_is_no_run_and_its_help(tmp_path):
 
 
 def test_shardings_of_a_pod_that_is_not_here():
-    sizes = ("--items", "1000000", "--model.negatives", "64", "model.embedding:embedding")
+    sizes = ("--items", "1000000", "--model.objective.negatives", "64")
     pod = ("--shardings", "--topology", "v5e:4x4", "--mesh.fsdp", "4")
-    done = podway("show", "movielens_sasrec", *pod, *sizes)
+    done = podway("show", "completejourney_sasrec", *pod, *sizes)
     assert done.returncode == 0, done.stderr
     rows = {line.split()[0]: line for line in done.stdout.splitlines()}
     assert "v5e:4x4: 16 devices, mesh slice 1 × data 4 × fsdp 4 × tensor 1" in done.stdout

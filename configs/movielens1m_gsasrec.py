@@ -1,0 +1,21 @@
+"""gSASRec on MovieLens 1M (see movielens1m_sasrec for the file): gBCE with many negatives.
+
+Settings of Petrov & Macdonald (2023, arXiv:2308.07192): 256 negatives, t .75, width 128, 2 blocks,
+dropout .5; here the positions of a sequence share their negatives. Not trained yet.
+"""
+
+import dataclasses
+
+from configs import movielens1m_sasrec
+from framework.config import Experiment
+from framework.models.objective import GBce
+from framework.models.sasrec import SasRec
+
+
+def experiment() -> Experiment:
+    """The resolved experiment."""
+    return dataclasses.replace(
+        movielens1m_sasrec.experiment(),
+        name="movielens1m_gsasrec",
+        model=SasRec(width=128, max_length=200, dropout=0.5, objective=GBce(negatives=256, t=0.75)),
+    )

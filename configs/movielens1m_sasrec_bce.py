@@ -1,0 +1,21 @@
+"""SASRec on MovieLens 1M with its original loss: BCE with one negative (Kang & McAuley 2018).
+
+A comparison: the loss accounts for most of what later models gain (Klenitskiy & Vasilev 2023,
+arXiv:2309.07602). Not trained yet.
+"""
+
+import dataclasses
+
+from configs import movielens1m_sasrec
+from framework.config import Experiment
+from framework.models.objective import Bce
+from framework.models.sasrec import SasRec
+
+
+def experiment() -> Experiment:
+    """The resolved experiment."""
+    return dataclasses.replace(
+        movielens1m_sasrec.experiment(),
+        name="movielens1m_sasrec_bce",
+        model=SasRec(max_length=200, dropout=0.2, objective=Bce(negatives=1, drawn_for="position")),
+    )
