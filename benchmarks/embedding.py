@@ -2,9 +2,10 @@
 
 usage: python -m benchmarks.embedding [--rows 10000 1000000] [--width 64] [--batch 128]
 
-A step reads the rows of Zipf-distributed ids, differentiates a small loss, and updates the table by
-row-wise Adagrad (sparse), or by Adam with the gradient of the whole table (dense; up to
---dense-rows). Runs on one device; sizes take turns, and each ratio is against the first size.
+What is timed reads the rows of Zipf-distributed ids, differentiates a small loss, and updates the
+table by row-wise Adagrad (sparse), or by Adam with the gradient of the whole table (dense; up to
+--dense-rows); then a whole training step of SASRec with such a sparse table (train). Runs on one
+device; sizes take turns, and each ratio is against the first size.
 """
 
 import argparse
@@ -17,9 +18,13 @@ import numpy as np
 import optax
 from jax.sharding import AxisType
 
-from framework import embedding, table
+from framework import config, embedding, mesh, step, table
 from framework.embedding_plan import Plan
-from framework.table import Table
+from framework.models.objective import SampledSoftmax
+from framework.models.sasrec import SasRec
+from framework.optimizer import AdamW
+from framework.schema import Feature, Schema
+from framework.table import Embedding, Table
 from framework.task import Lookup
 
 
@@ -30,8 +35,8 @@ def loss(rows: jax.Array) -> jax.Array:
 def sparse(rows: int, width: int) -> tuple[Any, Any]:
     """State and step (state, ids) → state, by fetch and update."""
     each = Table(rows, width)
-    mesh = jax.make_mesh((1,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:1])
-    plan = Plan({"item": each}, mesh, ("data",))
+    one = jax.make_mesh((1,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:1])
+    plan = Plan({"item": each}, one, ("data",))
 
     def step(state: Any, ids: jax.Array) -> Any:
         tables, slots, count = state
@@ -60,6 +65,29 @@ def dense(rows: int, width: int) -> tuple[Any, Any]:
     return (whole, optimizer.init(whole)), jax.jit(step, donate_argnums=0)
 
 
+def train(rows: int, width: int, batch: int, length: int) -> tuple[Any, Any]:
+    """The same for the trainer's whole step."""
+    experiment = config.Experiment(
+        name="benchmark",
+        data=config.Data(name="random", path="none"),
+        model=SasRec(
+            width=width,
+            max_length=length,
+            objective=SampledSoftmax(negatives=512),
+            embedding=Embedding(),
+        ),
+        optimizer=AdamW(),
+        trainer=config.Trainer(batch_size=batch),
+    )
+    schema = Schema((Feature("item", "item", "int32", True, "item", rows, 1000),))
+    program = step.build(experiment, schema, mesh.build(config.Mesh()))
+
+    def run(state: Any, ids: jax.Array) -> Any:
+        return program.step(state, {"item": ids})[0]
+
+    return program.initialize(), run
+
+
 def main() -> None:
     """Prints a line per table: ms per step, and the ratio to the first."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -78,6 +106,13 @@ def main() -> None:
         for rows in options.rows
         if rows <= options.dense_rows
     }
+    runs |= {
+        f"train  {rows:>11,} rows": (
+            train(rows, options.width, options.batch, options.length - 1),
+            rows,
+        )
+        for rows in options.rows
+    }
     generator = np.random.default_rng(0)
     shape = (options.batch, options.length)
     # The same ranks for each size: what differs is the table, not how many rows a batch touches.
@@ -87,11 +122,11 @@ def main() -> None:
     states = {name: state for name, ((state, _), _) in runs.items()}
     times: dict[str, list[float]] = {name: [] for name in runs}
     for round_, ids in enumerate(ranks):
-        for name, ((_, step), rows) in runs.items():
+        for name, ((_, run), rows) in runs.items():
             # Spread over the whole table.
             placed = jax.device_put((ids * (rows // min(options.rows))).astype(np.int32))
             start = time.perf_counter()
-            states[name] = jax.block_until_ready(step(states[name], placed))
+            states[name] = jax.block_until_ready(run(states[name], placed))
             if round_ >= 2:
                 times[name].append(time.perf_counter() - start)
     first = {name[:6]: float(np.median(times[name])) for name in reversed(runs)}

@@ -114,8 +114,7 @@ def check_equal(
     key = jax.random.key(7)
     lookups = model.lookups(schema, {"item": batch}, key)
     rows = {
-        name: task.Rows(parameters[each.path][each.ids], each.ids)
-        for name, each in lookups.items()
+        name: task.Rows(parameters[each.path][each.ids], each.ids) for name, each in lookups.items()
     }
     module = task.merge(task.structure(model, schema), parameters)
     ours, _, _ = model.loss(module, {"item": jax.numpy.asarray(batch)}, rows, task.SERVING)
