@@ -133,7 +133,7 @@ class Count(Abreast):
         for feature in self._data.features:
             if not reads(feature):
                 yield TaggedOutput("states", (feature.name, transform.observe(feature, _NOTHING)))
-            elif transform.kind(feature) != "text":
+            elif transform.kind(feature) in ("number", "time"):
                 values = number(table[feature.name].combine_chunks().filter(pa.array(train)))
                 yield TaggedOutput("states", (feature.name, transform.observe(feature, values)))
 

@@ -6,8 +6,8 @@ import pathlib
 import pyarrow.parquet as pq
 from etils import epath
 
-from beam import columnar, source
-from framework.config import Characters, Csv, Data, Parquet, Rdatasets
+from beam import columnar, idx, source
+from framework.config import Characters, Csv, Data, Idx, Parquet, Rdatasets
 
 BASE_BYTES = 450_000_000
 """Python, Beam, Arrow and polars, with nothing to do."""
@@ -76,6 +76,8 @@ def estimate(data: Data, files: list[str]) -> Estimate:
     if isinstance(data.format, Parquet):
         counts = [_parquet_rows(file) for file in files]
         return Estimate(sum(counts), True, sum(sizes.values()), features)
+    if isinstance(data.format, Idx):
+        return Estimate(sum(map(idx.count, files)), True, sum(sizes.values()), features)
     return _from_samples(data, sizes, features)
 
 

@@ -132,7 +132,8 @@ def longest(columns: Mapping[str, pa.Array]) -> dict[str, int]:
 
 
 def describe(columns: Mapping[str, pa.Array], raw: Mapping[str, pa.Array]) -> dict[str, Any]:
-    """Statistics of each column: of raw numbers where there are, else of what the shards hold."""
+    """Statistics of each column: of raw numbers where there are, else of what the shards hold; of
+    a vector its mean."""
     found = {}
     for name, column in columns.items():
         lengths = None
@@ -145,6 +146,9 @@ def describe(columns: Mapping[str, pa.Array], raw: Mapping[str, pa.Array]) -> di
         elif pa.types.is_int32(column.type) or pa.types.is_list(column.type):
             inner = _flat(column)
             found[name] = statistics.ids(np.bincount(inner).astype(np.int64), lengths)
+        elif pa.types.is_fixed_size_list(column.type):
+            vectors = column.flatten().to_numpy().reshape(len(column), column.type.list_size)
+            found[name] = statistics.numbers(vectors.mean(axis=1))
         else:
             found[name] = statistics.numbers(column.to_numpy(zero_copy_only=False))
     return found

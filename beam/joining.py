@@ -62,7 +62,7 @@ class Join(apache_beam.DoFn):
             words = numbering.words_of(learnt[-1][0], self._stage)
             columns[feature.name] = transform.apply(learnt[-1][0], words, values)
             own[feature.name] = columns[feature.name][FIRST_VALUE:]
-            if transform.kind(feature) != "text":
+            if transform.kind(feature) in ("number", "time"):
                 raw[feature.name] = values[FIRST_VALUE:]
         return facts.TableFacts(
             table=at,

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from beam import characters, columnar, delimited, json_lines
+from beam import characters, columnar, delimited, idx, json_lines
 from beam.rows import Rows, roles_of
-from framework.config import Characters, Csv, Data, JsonLines, Parquet, Rdatasets, SideTable
+from framework.config import Characters, Csv, Data, Idx, JsonLines, Parquet, Rdatasets, SideTable
 from framework.error import ConfigError
 
 
@@ -26,6 +26,8 @@ def read(file: str, raw: Data | SideTable) -> Iterator[Rows]:
             return columnar.read_rdatasets(file, roles)
         case Characters() as format:
             return characters.read(file, format, roles)
+        case Idx() as format:
+            return idx.read(file, format, roles)
     raise ConfigError(
-        f"data.format is {raw.format}; give Csv, Parquet, JsonLines, Rdatasets or Characters"
+        f"data.format is {raw.format}; give Csv, Parquet, JsonLines, Rdatasets, Characters or Idx"
     )

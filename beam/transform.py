@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from beam import sketch, transform_text
+from beam import sketch, transform_pixels, transform_text
 from beam.fingerprint import fingerprints
 from beam.sketch import Sketch
 from beam.transform_canonical import canonical, to_float32
@@ -27,6 +27,7 @@ from framework.features import (
     Hashed,
     Label,
     Numeric,
+    Pixels,
     Quantiles,
     Text,
     Transform,
@@ -145,13 +146,15 @@ def _boundaries(seen: Sketch, buckets: int) -> tuple[float, ...]:
 
 
 def apply(fitted: Fitted, vocabulary: Vocabulary | None, values: pa.Array) -> pa.Array:
-    """Canonical values as the model's: int32, float32, float32 [2], or a list of int32.
+    """Canonical values as the model's: int32, float32, a vector of one size, or a list of int32.
 
     Nothing in the result is null. Lists are as long as they are; see Text.max_tokens.
     """
     match transform := fitted.transform:
         case Categorical() | Hashed() | Text():
             return _ids(transform, vocabulary, values)
+        case Pixels():
+            return _pixels(transform, values)
         case Cyclical():
             return _cyclical(transform, values)
         case Gap():
@@ -190,13 +193,19 @@ def features(fitted: Fitted, vocabulary: Vocabulary | None) -> Feature:
     return Feature(
         name=transform.name,
         role="label" if isinstance(transform, Label) else "feature",
-        dtype="int32" if ids else "float32",
+        dtype="int32" if ids else "uint8" if isinstance(transform, Pixels) else "float32",
         ragged=is_ragged(transform),
         vocabulary=fitted.vocabulary if vocabulary else None,
         size=fitted.size,
-        shape=(2,) if isinstance(transform, Cyclical) else (),
+        shape=_shape(transform),
         table=fitted.table,
     )
+
+
+def _shape(transform: Transform) -> tuple[int, ...]:
+    if isinstance(transform, Pixels):
+        return (transform.size,)
+    return (2,) if isinstance(transform, Cyclical) else ()
 
 
 def _has_sketch(transform: Transform) -> bool:
@@ -231,6 +240,14 @@ def _ids(
         ids = ids[part.indices.to_numpy()]
     offsets = np.concatenate([[0], np.cumsum(lengths), [len(ids)]]).astype(np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(ids, pa.int32())).take(rows)
+
+
+def _pixels(transform: Pixels, values: pa.Array) -> pa.Array:
+    """Works on distinct values; a last one, of zeros, stands for the missing ones."""
+    encoded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
+    distinct = pa.concat_arrays([encoded.dictionary, pa.nulls(1, pa.string())])
+    rows = encoded.indices.cast(pa.int64()).fill_null(len(encoded.dictionary))
+    return transform_pixels.decode(distinct, transform.size).take(rows)
 
 
 def _look_up(

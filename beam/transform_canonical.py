@@ -16,10 +16,19 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute
 
-from beam import parse
+from beam import parse, transform_pixels
 from beam.error import DataError
 from beam.parse import Checks
-from framework.features import LARGEST, SMALLEST, Categorical, Hashed, Label, Transform, kind
+from framework.features import (
+    LARGEST,
+    SMALLEST,
+    Categorical,
+    Hashed,
+    Label,
+    Pixels,
+    Transform,
+    kind,
+)
 
 pc: Any = pyarrow.compute  # which makes its functions when it is imported
 
@@ -36,7 +45,8 @@ def canonical(values: pa.Array, transform: Transform, where: str) -> tuple[pa.Ar
 
     Returns:
       pa.string(), pa.float32() or pa.int64() by the transform's kind; null where missing. A list
-      is its parts, joined by the transform's separator. Failing rows hold anything.
+      is its parts, joined by the transform's separator; pixels are text (transform_pixels.py).
+      Failing rows hold anything.
 
     Raises:
       DataError: the column's type cannot hold such values.
@@ -46,8 +56,15 @@ def canonical(values: pa.Array, transform: Transform, where: str) -> tuple[pa.Ar
     of_kind = kind(transform)
     if pa.types.is_null(values.type):
         values = values.cast(
-            {"text": pa.string(), "number": pa.float32(), "time": pa.int64()}[of_kind]
+            {
+                "text": pa.string(),
+                "pixels": pa.binary(),
+                "number": pa.float32(),
+                "time": pa.int64(),
+            }[of_kind]
         )
+    if isinstance(transform, Pixels):
+        return transform_pixels.canonical(values, transform, where)
     if of_kind == "time":
         return _time(values, transform.name, where)
     if of_kind == "number":

@@ -125,7 +125,7 @@ def numbers_of(data: Data, raw: Mapping[str, pa.Array], mask: np.ndarray) -> dic
     return {
         feature.name: number(raw[feature.name]).filter(pa.array(mask))
         for feature in data.features
-        if reads(feature) and transform.kind(feature) != "text"
+        if reads(feature) and transform.kind(feature) in ("number", "time")
     }
 
 

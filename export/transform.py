@@ -27,6 +27,7 @@ from framework.features import (
     Hashed,
     Label,
     Numeric,
+    Pixels,
     Quantiles,
     Text,
     Transform,
@@ -38,7 +39,7 @@ from framework.schema import FIRST_VALUE, OUT_OF_VOCABULARY, PADDING, Vocabulary
 from framework.transform import Fitted
 
 MISSING_TIME = -(2**63)
-DTYPES = {"text": tf.string, "number": tf.float32, "time": tf.int64}
+DTYPES = {"text": tf.string, "pixels": tf.uint8, "number": tf.float32, "time": tf.int64}
 """Of the raw values, by kind."""
 
 Tensors = dict[str, tf.Tensor]
@@ -53,8 +54,8 @@ class Transforms(tf.Module):
 
     Attributes:
       inputs: feature → the name of its input.
-      specs: input → its dtype and shape: [batch], or [batch, events] for Gap, oldest event first,
-        with missing times at the end of shorter rows.
+      specs: input → its dtype and shape: [batch]; [batch, size] for Pixels; [batch, events] for
+        Gap, oldest event first, with missing times at the end of shorter rows.
 
     Args:
       fitted: of the dataset.
@@ -131,19 +132,23 @@ def _is_identifier(name: str) -> bool:
 
 def _spec(one: Fitted, inputs: Mapping[str, str]) -> tf.TensorSpec:
     transform = one.transform
-    shape = [None, None] if isinstance(transform, Gap) else [None]
+    shape: list[int | None] = [None]
+    if isinstance(transform, Gap):
+        shape = [None, None]
+    elif isinstance(transform, Pixels):
+        shape = [None, transform.size]
     return tf.TensorSpec(shape, DTYPES[kind(transform)], inputs[transform.name])
 
 
 def apply(
     fitted: Fitted, table: tf.lookup.StaticHashTable | None, values: tf.Tensor, length: int = 1
 ) -> tf.Tensor:
-    """Raw values → int32 or float32 [batch], float32 [batch, 2], or int32 [batch, length].
+    """Raw values → int32 or float32 [batch], a vector [batch, size], or int32 [batch, length].
 
     Args:
       fitted: the feature.
       table: of its vocabulary, if it has one (lookup.write).
-      values: raw, [batch]; for Gap [batch, events].
+      values: raw, [batch]; for Gap [batch, events], for Pixels [batch, size].
       length: of the rows of ids, where the feature has lists; never more than Text.max_tokens.
 
     Raises:
@@ -158,6 +163,8 @@ def apply(
             return _scale(fitted, transform, values)
         case Quantiles():
             return _bucket(fitted, values)
+        case Pixels():
+            return values
         case Cyclical():
             return _cyclical(transform, values)
         case Gap():

@@ -24,7 +24,7 @@ def neutral(default: Any) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Format:
-    """How the raw files are written. Choose Csv, Parquet, JsonLines, Rdatasets, Characters."""
+    """How the raw files are written. Choose Csv, Parquet, JsonLines, Rdatasets, Characters, Idx."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +77,26 @@ class Characters(Format):
         check(
             self.document >= 1,
             f"data.format.document is {self.document}; give 1 or more characters",
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Idx(Format):
+    """Labelled images in the files of MNIST (LeCun et al. 1998), plain or gzip (.gz).
+
+    data.path names files PART-images-idx3-ubyte; beside each lies PART-labels-idx1-ubyte. A row is
+    an image, with the columns "name" (PART:NUMBER), "label", "image" (its pixels) and "block".
+    """
+
+    parts: tuple[str, ...] = ("train", "t10k")
+    """The parts in order. "block" rises by one with every 1,000 images of a part, and by a million
+    with every part: as the time of an event, it splits a dataset as its makers did."""
+    classes: tuple[str, ...] = ()
+    """What labels 0, 1 … are called; empty: their digits."""
+
+    def __post_init__(self):
+        check(
+            bool(self.parts), "data.format.parts is empty; give the names before -images-idx3-ubyte"
         )
 
 

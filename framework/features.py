@@ -4,10 +4,11 @@ A transform here is a definition only. Fitted on the train split it becomes a tr
 which two rooms execute: beam/ on Arrow columns, export/ in the serving graph. Both follow what the
 docstrings here say, to the bit for ids and to float32 rounding for numbers.
 
-Raw values come in three kinds:
+Raw values come in four kinds:
 
     text     UTF-8; missing: null or "". What is no text in the raw data is read as text: see
              beam/transform_canonical.py
+    pixels   a list, or bytes, of whole numbers from 0 to 255, as many for each; missing: null
     number   rounded to float32 first, where what is beyond the finite ones becomes the nearest of
              them, and what is subnormal 0; missing: null or NaN
     time     int64 microseconds since 1970 (UTC); missing: null
@@ -21,7 +22,7 @@ from typing import Literal
 
 from framework.error import check
 
-Kind = Literal["text", "number", "time"]
+Kind = Literal["text", "pixels", "number", "time"]
 
 LARGEST_ID = 2**31 - 1
 """Ids are int32."""
@@ -165,6 +166,18 @@ class Text(Transform):
 
 
 @dataclasses.dataclass(frozen=True)
+class Pixels(Transform):
+    """Pixels → uint8 [size], as they are; missing: zeros. For images, row by row."""
+
+    size: int = 784
+    """Numbers of an image: height × width × channels."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        check(self.size >= 1, f"{self.name}.size is {self.size}; give 1 or more")
+
+
+@dataclasses.dataclass(frozen=True)
 class Numeric(Transform):
     """Number → float32.
 
@@ -240,6 +253,8 @@ def kind(transform: Transform) -> Kind:
     """What a transform reads."""
     if isinstance(transform, Categorical | Hashed | Text):
         return "text"
+    if isinstance(transform, Pixels):
+        return "pixels"
     return "time" if isinstance(transform, Cyclical | Gap) else "number"
 
 

@@ -51,7 +51,7 @@ class Feature:
     Attributes:
       name: column name in the shards.
       role: "user", "item", "time", "target", "target_time", "feature" or "label".
-      dtype: "int32", "int64" or "float32".
+      dtype: "int32", "int64", "uint8" or "float32".
       ragged: whether an example holds a list of values.
       vocabulary: name of the vocabulary that its ids are rows of, if any.
       size: number of ids, the two kept rows included; 0 without a vocabulary.

@@ -22,6 +22,7 @@ from framework.features import (
     Hashed,
     Label,
     Numeric,
+    Pixels,
     Quantiles,
     Text,
     Transform,
@@ -235,6 +236,17 @@ def test_both_executions_agree(name, made, answers):
         assert distinct.min() >= 0
         assert distinct.max() < feature.size
         assert len(distinct) > 1 or name == "equal_quantiles"
+
+
+def test_pixels_agree(tmp_path):
+    fitted = columns.fit(Pixels("image", size=4), None, "events")
+    images = np.random.default_rng(0).integers(0, 256, (9, 4), np.uint8)
+    raw = pa.array(images.tolist(), pa.list_(pa.uint8(), 4))
+    ours = columns.apply(*fitted, columns.canonical(raw, fitted[0].transform, "here")[0])
+    served = save(tmp_path, [fitted])(image=tf.constant(images))["image"].numpy()
+    assert served.dtype == columns.features(*fitted).dtype
+    assert np.array_equal(served, np.array(ours.to_pylist()))
+    assert np.array_equal(served, images)
 
 
 def test_the_values_reach_every_kind_of_id(made, answers):
