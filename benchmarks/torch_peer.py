@@ -1,0 +1,195 @@
+"""Training: time of a step of SASRec, here against PyTorch on the same device.
+
+usage: python -m benchmarks.torch_peer [--width 64 256] [--objective ce gbce] [--items 3416]
+
+Needs torch (`pip install podway[peer]`). Both compute the same: the parameters are copied over and
+the losses of one batch compared before anything is timed. PyTorch runs as written ("eager") and
+through torch.compile, with its own attention kernel; the programs take turns on the same random
+histories, and each ratio is a program's median time over ours.
+"""
+
+import argparse
+import os
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from framework import config, mesh, step, task
+from framework.models.objective import FullSoftmax, GBce, Objective
+from framework.models.sasrec import SasRec
+from framework.optimizer import AdamW
+from framework.schema import FIRST_VALUE, Feature, Schema
+
+OBJECTIVES: dict[str, Objective] = {"ce": FullSoftmax(), "gbce": GBce()}
+
+
+class Peer(torch.nn.Module):
+    """framework/models/sasrec.py in PyTorch: pre-norm blocks, shared item embeddings."""
+
+    def __init__(self, model: SasRec, items: int, parameters: Mapping[str, np.ndarray]):
+        super().__init__()
+        self.model, self.items = model, items
+        self.values = torch.nn.ParameterDict(
+            {path.replace("/", "-"): torch.nn.Parameter(torch.tensor(np.array(value)))
+             for path, value in parameters.items()}
+        )  # fmt: skip
+
+    def of(self, path: str) -> torch.Tensor:
+        return self.values[path.replace("/", "-")]
+
+    def linear(self, x: torch.Tensor, path: str) -> torch.Tensor:
+        return F.linear(x, self.of(f"{path}/kernel").T, self.of(f"{path}/bias"))
+
+    def norm(self, x: torch.Tensor, path: str) -> torch.Tensor:
+        scale, bias = self.of(f"{path}/scale"), self.of(f"{path}/bias")
+        return F.layer_norm(x, x.shape[-1:], scale, bias, eps=1e-6)
+
+    def drop(self, x: torch.Tensor) -> torch.Tensor:
+        return F.dropout(x, self.model.dropout, self.training)
+
+    def hidden(self, read: torch.Tensor) -> torch.Tensor:
+        batch, length = read.shape
+        heads = self.model.heads
+        position = self.of("position/embedding")[:length]
+        x = self.drop(F.embedding(read, self.of("item/embedding")) + position)
+        for at in range(self.model.blocks):
+            path = f"blocks/{at}"
+            qkv = self.linear(self.norm(x, f"{path}/attention_norm"), f"{path}/qkv")
+            query, key, value = qkv.view(batch, length, heads, 3, -1).permute(3, 0, 2, 1, 4)
+            attended = F.scaled_dot_product_attention(query, key, value, is_causal=True)
+            attended = attended.transpose(1, 2).reshape(batch, length, -1)
+            x = x + self.drop(self.linear(attended, f"{path}/out"))
+            up = self.linear(self.norm(x, f"{path}/feed_forward_norm"), f"{path}/up")
+            up = F.gelu(up, approximate="tanh")
+            x = x + self.drop(self.linear(up, f"{path}/down"))
+        return self.norm(x, "norm")
+
+    def forward(self, item: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
+        """Mean loss of items [batch, length + 1]; drawn [batch, negatives]."""
+        read, targets = item[:, :-1], item[:, 1:]
+        hidden, table = self.hidden(read), self.of("item/embedding")
+        objective = self.model.objective
+        valid = targets >= FIRST_VALUE
+        if isinstance(objective, FullSoftmax):
+            logits = F.linear(hidden, table[FIRST_VALUE : self.items])
+            own = torch.where(valid, targets - FIRST_VALUE, -100)
+            return F.cross_entropy(logits.view(-1, logits.shape[-1]), own.view(-1))
+        assert isinstance(objective, GBce)
+        own = (hidden * F.embedding(targets, table)).sum(-1)
+        scores = torch.einsum("blw,bnw->bln", hidden, F.embedding(drawn, table))
+        other = drawn[:, None, :] != targets[..., None]
+        against = torch.where(other, F.softplus(scores), 0.0).sum(-1)
+        against = against * drawn.shape[1] / other.sum(-1).clamp(min=1)
+        terms = objective.beta(self.items) * F.softplus(-own) + against
+        return torch.where(valid, terms, 0.0).sum() / valid.sum() / (1 + drawn.shape[1])
+
+
+def peer_step(peer: Peer, compiled: bool) -> Callable[[Any, Any], float]:
+    """A training step in PyTorch: clipping to norm 1, then AdamW."""
+    optimizer = torch.optim.AdamW(
+        peer.parameters(), lr=1e-3, betas=(0.9, 0.98), weight_decay=0.0, foreach=True
+    )
+    forward = torch.compile(peer) if compiled else peer
+
+    def run(item: torch.Tensor, drawn: torch.Tensor) -> float:
+        optimizer.zero_grad(set_to_none=True)
+        loss = forward(item, drawn)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(peer.parameters(), 1.0)
+        optimizer.step()
+        return loss.item()
+
+    return run
+
+
+def check_equal(
+    model: SasRec, schema: Schema, parameters: task.Parameters, peer: Peer, batch: np.ndarray
+) -> None:
+    """Raises AssertionError where the two losses of a batch differ, dropout left out."""
+    key = jax.random.key(7)
+    lookups = model.lookups(schema, {"item": batch}, key)
+    rows = {
+        name: task.Rows(parameters[each.path][each.ids], each.ids)
+        for name, each in lookups.items()
+    }
+    module = task.merge(task.structure(model, schema), parameters)
+    ours, _, _ = model.loss(module, {"item": jax.numpy.asarray(batch)}, rows, task.SERVING)
+    drawn = np.asarray(lookups["negatives"].ids) if "negatives" in lookups else batch[:, :1]
+    peer.eval()
+    with torch.no_grad():
+        theirs = peer(torch.tensor(batch).long(), torch.tensor(drawn).long()).item()
+    peer.train()
+    print(f"  loss of one batch: {float(ours):.6f} here, {theirs:.6f} in PyTorch")
+    assert abs(float(ours) - theirs) <= 1e-4 * abs(theirs), (float(ours), theirs)
+
+
+def compare(width: int, name: str, options: argparse.Namespace) -> None:
+    """Prints the times of one model."""
+    model = SasRec(width=width, max_length=options.length, objective=OBJECTIVES[name])
+    schema = Schema(
+        (Feature("item", "item", "int32", True, "item", options.items + FIRST_VALUE, 1000),)
+    )
+    experiment = config.Experiment(
+        name="benchmark",
+        data=config.Data(name="random", path="none"),
+        model=model,
+        optimizer=AdamW(warmup_steps=0, final_fraction=1.0),
+        trainer=config.Trainer(batch_size=options.batch),
+    )
+    program = step.build(experiment, schema, mesh.build(config.Mesh()))
+    state = program.initialize()
+    items = options.items + FIRST_VALUE
+    peers = {kind: Peer(model, items, state["parameters"]) for kind in ("eager", "compiled")}
+    generator = np.random.default_rng(0)
+    shape = (options.batch, options.length + 1)
+    print(f"SASRec, {name}, width {width}, batch {options.batch} × {options.length}:")
+    few = generator.integers(FIRST_VALUE, items, (8, shape[1])).astype(np.int32)
+    check_equal(model, schema, state["parameters"], peers["eager"], few)
+
+    def ours(item: np.ndarray, drawn: np.ndarray) -> float:
+        nonlocal state
+        state, metrics = program.step(state, program.place({"item": item}))
+        return float(metrics["loss"])
+
+    steps: dict[str, Callable[[Any, Any], float]] = {"podway": ours}
+    steps |= {f"torch {kind}": peer_step(each, kind == "compiled") for kind, each in peers.items()}
+    times: dict[str, list[float]] = {kind: [] for kind in steps}
+    for round_ in range(options.rounds + 2):
+        item = generator.integers(FIRST_VALUE, items, shape).astype(np.int32)
+        drawn = generator.integers(FIRST_VALUE, items, (options.batch, 256))
+        for kind, run in steps.items():
+            given = (item, drawn) if kind == "podway" else map(torch.tensor, (item, drawn))
+            arguments = [each if kind == "podway" else each.long() for each in given]
+            start = time.perf_counter()
+            run(*arguments)
+            if round_ >= 2:
+                times[kind].append(time.perf_counter() - start)
+    base = np.median(times["podway"])
+    for kind, found in times.items():
+        seconds = float(np.median(found))
+        print(f"  {kind:15} {1e3 * seconds:8.1f} ms/step   ×{seconds / base:.2f}", flush=True)
+
+
+def main() -> None:
+    """Prints a paragraph per objective and width."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--width", type=int, nargs="+", default=[64])
+    parser.add_argument("--objective", nargs="+", choices=OBJECTIVES, default=list(OBJECTIVES))
+    parser.add_argument("--items", type=int, default=3416)
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--length", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=8)
+    options = parser.parse_args()
+    torch.set_num_threads(os.cpu_count() or 1)
+    for width in options.width:
+        for name in options.objective:
+            compare(width, name, options)
+
+
+if __name__ == "__main__":
+    main()
