@@ -1,7 +1,7 @@
 """eSASRec on MovieLens 1M (see movielens1m_sasrec for the file): LiGR blocks, sampled softmax.
 
-Settings of the paper (2025, arXiv:2508.06450) at the size of movielens1m_sasrec: width 64, 2 blocks,
-256 negatives. Not trained yet.
+Settings of the paper (2025, arXiv:2508.06450), at the size of movielens1m_sasrec: width 64, 2
+blocks, 256 negatives. Not trained yet.
 """
 
 import dataclasses
