@@ -27,7 +27,7 @@ RULES: tuple[tuple[str, tuple[Axes, ...]], ...] = (
     (r"layers/.*norm/scale", (None, None)),
     (r"(.*/)?position/embedding", (None, "fsdp")),
     (r"(.*/)?embedding", ("tensor", "fsdp")),
-    (r"(.*/)?(qkv|up)/kernel", ("fsdp", "tensor")),
+    (r"(.*/)?(qkv|uvqk|up)/kernel", ("fsdp", "tensor")),
     (r"(.*/)?(out|down)/kernel", ("tensor", "fsdp")),
     (r"(.*/)?kernel", ("fsdp", None)),
     (r"(.*/)?(qkv|up)/bias", ("tensor",)),

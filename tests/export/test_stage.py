@@ -6,13 +6,17 @@ import numpy as np
 import pytest
 from etils import epath
 
-from export import model, saved_model, stage, warmup
+from export import golden, model, saved_model, stage, warmup
 from export.error import ExportError
 from framework import artifact
 from framework import task as tasks
 from framework.config import Evaluation
 from framework.error import ConfigError
+from framework.models.bert4rec import Bert4Rec
 from framework.models.decoder import Decoder
+from framework.models.hstu import Hstu
+from framework.models.objective import Bce, GBce
+from framework.models.sasrec import SasRec
 from framework.schema import Vocabulary
 
 INPUTS = {"run": "r1", "dataset": "d1"}
@@ -65,11 +69,40 @@ def test_a_language_model_may_answer_with_what_was_seen(trained, tmp_path):
     )
     manifest = artifact.read(published, "model", manifest="assets.extra/export.json")
     assert manifest.details["exclude_seen"] is False
-    golden = json.loads((published / "assets.extra" / "golden.json").read_text())
-    assert any(set(row["ids"]) & set(row["answer"]["ids"]) for row in golden["rows"])
+    written = json.loads((published / "assets.extra" / "golden.json").read_text())
+    assert any(set(row["ids"]) & set(row["answer"]["ids"]) for row in written["rows"])
     assert model.current(experiment, inputs=INPUTS, workdir=tmp_path) == published
     other = dataclasses.replace(experiment, evaluation=Evaluation())
     assert model.current(other, inputs=INPUTS, workdir=tmp_path) is None
+
+
+SMALL = {"width": 8, "blocks": 1, "heads": 2, "max_length": 8}
+FAMILIES = [
+    SasRec(**SMALL, block="post", objective=Bce()),
+    SasRec(**SMALL, block="ligr", objective=GBce()),
+    Hstu(**SMALL),
+    Bert4Rec(**SMALL),
+]
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=["BCE", "LiGR", "HSTU", "BERT4Rec"])
+def test_every_family_is_served_as_it_scores(family, trained, tmp_path):
+    """Verified by the export itself; its golden answers are those of the model."""
+    options = dataclasses.replace(trained.experiment.export, batch_buckets=(1, 2))
+    experiment = dataclasses.replace(trained.experiment, model=family, export=options)
+    parameters = tasks.initialize(family, trained.schema, jax.random.key(1))
+    published = export(
+        trained, tmp_path, experiment=experiment, parameters=jax.device_get(parameters)
+    )
+    written = json.loads((published / "assets.extra" / "golden.json").read_text())
+    module = tasks.merge(tasks.structure(family, trained.schema), parameters)
+    ids = [golden.prepare(row["values"], trained.vocabulary, 64) for row in written["rows"]]
+    histories = np.array([each + [0] * (64 - len(each)) for each in ids], np.int32)
+    every = np.array(jax.jit(lambda history: family.scores(module, history))(histories))
+    for row, seen, scores in zip(written["rows"], ids, every, strict=True):
+        scores[seen] = -np.inf
+        best = np.argsort(-scores, kind="stable")[: min(10, np.isfinite(scores).sum())]
+        np.testing.assert_array_equal(row["answer"]["ids"][: len(best)], best)
 
 
 def test_each_bucket_and_signature_has_a_warm_up_request(published):

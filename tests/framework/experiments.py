@@ -3,11 +3,27 @@
 import dataclasses
 from typing import Any
 
+import jax
+import numpy as np
+
+from framework import task
 from framework.config import Data, Evaluation, Experiment, Mesh, Trainer
 from framework.models import objective
 from framework.models.sasrec import SasRec
 from framework.optimizer import AdamW
 from framework.table import Embedding
+
+
+def noisy(model, schema):
+    """The module without its parameters, and these, away from their initial zeros and ones: so that
+    a forgotten bias or scale shows."""
+    parameters = task.initialize(model, schema, jax.random.key(3))
+    noise = np.random.default_rng(0)
+    parameters = {
+        path: array + 0.1 * noise.normal(size=array.shape).astype(np.float32)
+        for path, array in sorted(parameters.items())
+    }
+    return task.structure(model, schema), parameters
 
 
 def walks(**trainer) -> Experiment:

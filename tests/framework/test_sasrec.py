@@ -7,27 +7,23 @@ import pytest
 
 from framework import task
 from framework.error import ConfigError
+from framework.models.hstu import Hstu
 from framework.models.objective import GBce, SampledSoftmax
 from framework.models.sasrec import SasRec
 from framework.table import Embedding
+from tests.framework.experiments import noisy
 
 MODEL = SasRec(width=8, blocks=2, heads=2, feed_forward=2, max_length=6, dropout=0.5)
+HSTU = Hstu(width=8, blocks=2, heads=2, max_length=6)
 
 
 @pytest.fixture(scope="module")
 def built(dataset):
-    parameters = task.initialize(MODEL, dataset.schema, jax.random.key(3))
-    # Away from their initial zeros and ones, so that a forgotten bias or scale shows.
-    noise = np.random.default_rng(0)
-    parameters = {
-        path: array + 0.1 * noise.normal(size=array.shape).astype(np.float32)
-        for path, array in sorted(parameters.items())
-    }
-    return task.structure(MODEL, dataset.schema), parameters
+    return noisy(MODEL, dataset.schema)
 
 
-def numpy_hidden(parameters, item):
-    """The same transformer, written plainly for one history [length]."""
+def numpy_hidden(parameters, item, kind="pre"):
+    """The same transformer, written plainly for one history [length]: logits at each position."""
     p = {path: np.asarray(array, np.float64) for path, array in parameters.items()}
 
     def norm(x, name):
@@ -41,10 +37,19 @@ def numpy_hidden(parameters, item):
     def gelu(x):
         return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
 
+    def sigmoid(x):
+        return 1 / (1 + np.exp(-x))
+
+    def joined(x, change, name):
+        if kind == "post":
+            return norm(x + change, f"{name}_norm")
+        return x + (change * sigmoid(linear(x, f"{name}_gate")) if kind == "ligr" else change)
+
     x = p["item/embedding"][item] + p["position/embedding"][: len(item)]
     for block in range(MODEL.blocks):
         name = f"blocks/{block}"
-        qkv = linear(norm(x, f"{name}/attention_norm"), f"{name}/qkv")
+        read = x if kind == "post" else norm(x, f"{name}/attention_norm")
+        qkv = linear(read, f"{name}/qkv")
         heads = []
         for head in np.split(qkv, MODEL.heads, axis=-1):
             q, k, v = np.split(head, 3, axis=-1)
@@ -54,15 +59,17 @@ def numpy_hidden(parameters, item):
                 weights = np.exp(scores - scores.max())
                 attended[t] = weights / weights.sum() @ v[: t + 1]
             heads.append(attended)
-        x = x + linear(np.concatenate(heads, -1), f"{name}/out")
-        x = x + linear(
-            gelu(linear(norm(x, f"{name}/feed_forward_norm"), f"{name}/up")), f"{name}/down"
-        )
+        x = joined(x, linear(np.concatenate(heads, -1), f"{name}/out"), f"{name}/attention")
+        read = x if kind == "post" else norm(x, f"{name}/feed_forward_norm")
+        up = linear(read, f"{name}/up")
+        wide = up[:, 1::2] * up[:, ::2] * sigmoid(up[:, ::2]) if kind == "ligr" else gelu(up)
+        x = joined(x, linear(wide, f"{name}/down"), f"{name}/feed_forward")
     return norm(x, "norm") @ p["item/embedding"].T
 
 
-def test_scores_match_an_independent_computation(built, dataset):
-    graph, parameters = built
+@pytest.mark.parametrize("kind", ["pre", "post", "ligr"])
+def test_scores_match_an_independent_computation(kind, dataset):
+    graph, parameters = noisy(dataclasses.replace(MODEL, block=kind), dataset.schema)
     histories = [[5, 9, 3], [7], list(range(2, 12)), [4, 4, 4, 4, 4, 4]]
     padded = np.zeros((len(histories), 12), np.int32)
     for row, history in enumerate(histories):
@@ -70,7 +77,7 @@ def test_scores_match_an_independent_computation(built, dataset):
     scores = MODEL.scores(task.merge(graph, parameters), jnp.asarray(padded))
     items = dataset.schema["item"].size
     for row, history in enumerate(histories):
-        expected = numpy_hidden(parameters, history[-MODEL.max_length :])[-1]
+        expected = numpy_hidden(parameters, history[-MODEL.max_length :], kind)[-1]
         np.testing.assert_allclose(scores[row, 2:items], expected[2:items], atol=2e-5)
         assert np.isneginf(np.asarray(scores[row, :2])).all()
         assert np.isneginf(np.asarray(scores[row, items:])).all()
@@ -129,8 +136,9 @@ def test_the_sampled_loss_matches_an_independent_computation(built, dataset):
     np.testing.assert_allclose(loss, np.mean(terms), rtol=1e-5)
 
 
-def test_later_items_and_padding_do_not_reach_earlier_positions(built):
-    graph, parameters = built
+@pytest.mark.parametrize("model", [MODEL, dataclasses.replace(MODEL, block="ligr"), HSTU])
+def test_later_items_and_padding_do_not_reach_earlier_positions(model, dataset):
+    graph, parameters = noisy(model, dataset.schema)
     module = task.merge(graph, parameters)
     embed = module.item.embedding
     short = module(embed[jnp.array([[5, 9, 3, 0, 0, 0]])])
@@ -148,6 +156,8 @@ def test_an_empty_history_has_finite_scores(built, dataset):
 def test_impossible_shapes_name_their_field():
     with pytest.raises(ConfigError, match=r"model\.heads is 3"):
         SasRec(width=8, heads=3)
+    with pytest.raises(ConfigError, match=r"model\.block is 'peri'; give one of post, pre, ligr"):
+        SasRec(block="peri")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=r"model\.dropout is 1\.0"):
         SasRec(dropout=1.0)
     with pytest.raises(ConfigError, match=r"model\.objective is FullSoftmax"):

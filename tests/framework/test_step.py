@@ -36,6 +36,11 @@ OBJECTIVES = {
     "Bce": {"negatives": 2, "drawn_for": "position"},
     "GBce": {"negatives": 16, "drawn_for": "sequence"},
 }
+FAMILIES = {
+    "LiGR": {"model": {"block": "ligr"}},
+    "HSTU": {"family": "hstu"},
+    "BERT4Rec": {"family": "bert4rec"},
+}
 SAMPLED = {"type": "SampledSoftmax", **OBJECTIVES["SampledSoftmax"]}
 SPARSE = {
     "replicated": ("one", "data, fsdp, tensor"),
@@ -52,6 +57,11 @@ def losses(dataset):
         for kind, options in OBJECTIVES.items()
         for name in ("one", "data, fsdp, tensor", "in parts")
     }
+    families = {
+        f"{family} {name}": CASES[name] | options
+        for family, options in FAMILIES.items()
+        for name in ("one", "data, fsdp, tensor")
+    }
     sampled |= {
         f"{placement} {name}": CASES[name]
         | {"model": {"objective": SAMPLED, "embedding": {"placement": placement}}}
@@ -64,7 +74,7 @@ def losses(dataset):
             "-m",
             "tests.framework.meshes",
             str(dataset.directory),
-            json.dumps(CASES | sampled),
+            json.dumps(CASES | sampled | families),
         ],
         cwd=ROOT,
         env=os.environ
@@ -82,6 +92,13 @@ def test_every_mixture_of_axes_gives_the_losses_of_one_device(losses, case):
     assert len(losses["one"]) == 20
     assert losses["one"][-1] < 0.85 * losses["one"][0]
     np.testing.assert_allclose(losses[case], losses["one"], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_gives_the_losses_of_one_device(losses, family):
+    one, split = losses[f"{family} one"], losses[f"{family} data, fsdp, tensor"]
+    assert one[-1] < 0.95 * one[0]
+    np.testing.assert_allclose(split, one, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("kind", OBJECTIVES)

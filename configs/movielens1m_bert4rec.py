@@ -1,0 +1,21 @@
+"""BERT4Rec on MovieLens 1M (see movielens1m_sasrec for the file): a comparison.
+
+Settings of Sun et al. (2019, arXiv:1904.06690): width 64, 2 blocks, 2 heads, a fifth of the items
+masked. It is known to need many more steps than SASRec (Petrov & Macdonald 2022, arXiv:2207.07483).
+Not trained yet.
+"""
+
+import dataclasses
+
+from configs import movielens1m_sasrec
+from framework.config import Experiment
+from framework.models.bert4rec import Bert4Rec
+
+
+def experiment() -> Experiment:
+    """The resolved experiment."""
+    return dataclasses.replace(
+        movielens1m_sasrec.experiment(),
+        name="movielens1m_bert4rec",
+        model=Bert4Rec(max_length=200, dropout=0.2, masked=0.2),
+    )

@@ -1,0 +1,21 @@
+"""eSASRec on MovieLens 1M (see movielens1m_sasrec for the file): LiGR blocks, sampled softmax.
+
+Settings of the paper (2025, arXiv:2508.06450), at the size of movielens1m_sasrec: width 64, 2
+blocks, 256 negatives. Not trained yet.
+"""
+
+import dataclasses
+
+from configs import movielens1m_sasrec
+from framework.config import Experiment
+from framework.models.objective import SampledSoftmax
+from framework.models.sasrec import SasRec
+
+
+def experiment() -> Experiment:
+    """The resolved experiment."""
+    return dataclasses.replace(
+        movielens1m_sasrec.experiment(),
+        name="movielens1m_esasrec",
+        model=SasRec(max_length=200, block="ligr", objective=SampledSoftmax(negatives=256)),
+    )

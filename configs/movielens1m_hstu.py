@@ -1,0 +1,20 @@
+"""HSTU on MovieLens 1M (see movielens1m_sasrec for the file), positions only, full softmax.
+
+Width 64, 2 layers of 1 head, 200 latest items (Zhai et al. 2024, arXiv:2402.17152, for the layer).
+Not trained yet.
+"""
+
+import dataclasses
+
+from configs import movielens1m_sasrec
+from framework.config import Experiment
+from framework.models.hstu import Hstu
+
+
+def experiment() -> Experiment:
+    """The resolved experiment."""
+    return dataclasses.replace(
+        movielens1m_sasrec.experiment(),
+        name="movielens1m_hstu",
+        model=Hstu(max_length=200, dropout=0.2),
+    )

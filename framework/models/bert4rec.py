@@ -1,0 +1,150 @@
+"""BERT4Rec: bidirectional transformer, trained to fill gaps (Sun et al. 2019, arXiv:1904.06690).
+
+A share of a history's items is replaced by a mask, which has a row of its own behind the items';
+from all others, before and after, the model says what stood there: softmax cross-entropy over the
+catalogue at the masked positions alone. Some histories have only their last item masked, as when
+the model serves: there the mask stands behind the latest item. Input and output embeddings are
+shared; the published output layer between the last block and them is left out.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, Float, Int
+
+from framework import losses
+from framework.config import Model
+from framework.error import check
+from framework.models.catalogue import item_logits, item_rows, latest
+from framework.models.encoder import Block, Encoder, Kind, check_shape
+from framework.schema import FIRST_VALUE, PADDING, Schema
+from framework.task import SERVING, Batch, Lookup, Pass, Rows
+
+ITEM = "item/embedding"
+"""Path of the item table."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Bert4Rec(Model):
+    """Bidirectional transformer over the user's items, some of them masked."""
+
+    width: int = 64
+    """Width of the embeddings and of the blocks."""
+    blocks: int = 2
+    """Transformer blocks."""
+    heads: int = 2
+    """Attention heads; they divide the width."""
+    feed_forward: int = 4
+    """Width of the feed-forward layer, in multiples of `width`."""
+    block: Kind = "post"
+    """Norm after (as published) or before each layer, or before it with a gate behind (LiGR)."""
+    max_length: int = 200
+    """Latest items that are read, the mask among them."""
+    dropout: float = 0.1
+    """Dropout rate after the embedding and after each layer."""
+    masked: float = 0.2
+    """Share of a history's items that is masked in training, one at least."""
+    masked_last: float = 0.1
+    """Share of the histories of which only the last item is masked."""
+
+    def __post_init__(self):
+        check_shape(self)
+        check(
+            self.max_length >= 2,
+            f"model.max_length is {self.max_length}; give 2 or more, an item and the mask",
+        )
+        check(
+            0 < self.masked < 1,
+            f"model.masked is {self.masked}; give a share between 0 and 1",
+        )
+        check(
+            0 <= self.masked_last <= 1,
+            f"model.masked_last is {self.masked_last}; give a share from 0 to 1",
+        )
+
+    def build(self, schema: Schema, rngs: nnx.Rngs) -> Encoder:
+        """The module, with a row for each item id and one, of id `items`, for the mask."""
+        wide, items = self.width * self.feed_forward, schema["item"].size
+        blocks = [
+            Block(self.width, self.heads, wide, self.dropout, self.block, rngs)
+            for _ in range(self.blocks)
+        ]
+        return Encoder(
+            items, item_rows(items + 1), self.width, self.max_length, self.dropout, blocks, rngs
+        )
+
+    def lengths(self, schema: Schema) -> dict[str, int]:
+        """The items that are read."""
+        return {"item": min(self.max_length, schema["item"].max_length)}
+
+    def lookups(self, schema: Schema, batch: Batch, key: Array) -> dict[str, Lookup]:
+        """The embeddings of the items, and of the mask."""
+        mask = jnp.array([schema["item"].size], jnp.int32)
+        return {"item": Lookup(ITEM, batch["item"]), "mask": Lookup(ITEM, mask, shared=True)}
+
+    def loss(
+        self, module: Encoder, batch: Batch, rows: Mapping[str, Rows], how: Pass
+    ) -> tuple[Float[Array, ""], Float[Array, ""], dict[str, Float[Array, ""]]]:
+        """Cross-entropy of the masked items. Needs how.key, which says where they are."""
+        assert how.key is not None
+        key, drawing = jax.random.split(how.key)
+        item = batch["item"]
+        at, valid = gaps(item, self.masked, self.masked_last, drawing)
+        hide = (valid[..., None] & (at[..., None] == jnp.arange(item.shape[1]))).any(1)
+        embedded = jnp.where(hide[..., None], rows["mask"].values, rows["item"].values)
+        hidden = module(embedded, dataclasses.replace(how, key=key), both_ways(item))
+        loss = losses.linear_softmax_cross_entropy(
+            jnp.take_along_axis(hidden, at[..., None], axis=1),
+            module.item.embedding[...],
+            jnp.take_along_axis(item, at, axis=1),
+            valid,
+            FIRST_VALUE,
+            module.items,
+            how.devices,
+        )
+        weight = valid.sum().astype(jnp.float32)
+        return jnp.asarray(loss), weight, {"filled_positions": (item != PADDING).mean()}
+
+    def scores(
+        self, module: Encoder, history: Int[Array, "batch length"], how: Pass = SERVING
+    ) -> Float[Array, "batch rows"]:
+        """Logits at a mask behind each history, of which the latest items are read."""
+        item, _ = latest(history, self.max_length - 1)
+        end = (item != PADDING).sum(1, keepdims=True)
+        item = jnp.pad(item, ((0, 0), (0, 1)))
+        item = jnp.where(jnp.arange(item.shape[1]) == end, module.items, item)
+        hidden = module(module.item.embedding[item], how, both_ways(item))
+        hidden = jnp.take_along_axis(hidden, end[..., None], axis=1)[:, 0]
+        return item_logits(hidden, module.item.embedding[...], module.items)
+
+
+def gaps(
+    item: Int[Array, "batch length"], share: float, last_only: float, key: Array
+) -> tuple[Int[Array, "batch gaps"], Bool[Array, "batch gaps"]]:
+    """Positions to mask, and which of them count.
+
+    Of each row a share of its known items, rounded, one at least and drawn evenly without
+    replacement; in a share `last_only` of the rows just the last one. A row without known items has
+    none.
+    """
+    batch, length = item.shape
+    known = item >= FIRST_VALUE
+    most = max(1, round(share * length))
+    wanted = jnp.clip(jnp.round(share * known.sum(1)), 1, most)
+    evenly, which = jax.random.split(key)
+    order = jax.random.uniform(evenly, item.shape)
+    alone = jax.random.bernoulli(which, last_only, (batch, 1))
+    # The later, the sooner it is taken.
+    order = jnp.where(alone, -jnp.arange(length), order)
+    order = jnp.where(known, order, jnp.inf)
+    at = jnp.argsort(order, axis=1)[:, :most]
+    taken = jnp.arange(most) < jnp.where(alone, 1, wanted[:, None])
+    return at, taken & jnp.take_along_axis(known, at, axis=1)
+
+
+def both_ways(item: Int[Array, "batch length"]) -> Bool[Array, "batch 1 1 length"]:
+    """Each position sees all that are filled; the first is one, unless all are empty."""
+    return ((item != PADDING) | (jnp.arange(item.shape[1]) == 0))[:, None, None]

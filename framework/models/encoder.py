@@ -1,0 +1,191 @@
+"""A transformer over a user's items: what SASRec and BERT4Rec have in common.
+
+What lies where (kinds of block), for a layer f(·) and its input x:
+
+  post  norm(x + f(x)), the first transformer (Vaswani et al. 2017, arXiv:1706.03762)
+  pre   x + f(norm(x)), which trains more steadily (Xiong et al. 2020, arXiv:2002.04745)
+  ligr  x + σ(W x + b) ⊙ f(norm(x)), a gate for each value, from LiGR (Borisyuk et al. 2025,
+        arXiv:2502.03417); eSASRec (arXiv:2508.06450) uses it with a SwiGLU feed-forward layer
+
+where f is attention, then the feed-forward layer.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, get_args
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, Float
+
+from framework.error import check
+from framework.task import SERVING, Pass
+
+Kind = Literal["post", "pre", "ligr"]
+
+
+class Encoder(nnx.Module):
+    """Item and position embeddings, blocks, a final norm.
+
+    Args:
+      items: ids below this are items.
+      rows: of the item table.
+      width: of the embeddings.
+      max_length: positions.
+      dropout: rate after the embedding.
+      blocks: (x, mask, key) → x.
+      rngs: of the initial values.
+    """
+
+    def __init__(
+        self,
+        items: int,
+        rows: int,
+        width: int,
+        max_length: int,
+        dropout: float,
+        blocks: Sequence[nnx.Module],
+        rngs: nnx.Rngs,
+    ):
+        init = nnx.initializers.normal(width**-0.5)
+        self.items = items
+        self.item = nnx.Embed(rows, width, embedding_init=init, rngs=rngs)
+        self.position = nnx.Embed(max_length, width, embedding_init=init, rngs=rngs)
+        self.dropout = dropout
+        self.blocks = nnx.List(blocks)
+        self.norm = nnx.LayerNorm(width, rngs=rngs)
+
+    def __call__(
+        self,
+        item: Float[Array, "batch length width"],
+        how: Pass = SERVING,
+        mask: Bool[Array, "#batch #heads #length length"] | None = None,
+    ) -> Float[Array, "batch length width"]:
+        """Hidden states from the items' embeddings; dropout is off without a key.
+
+        The mask says which positions (last dimension) each position sees; None: itself and those
+        before it.
+        """
+        length = item.shape[1]
+        first, *keys = how.keys(1 + len(self.blocks))
+        x = drop(self.dropout, item + self.position.embedding[:length], first)
+        if mask is None:
+            mask = jnp.tril(jnp.ones((1, 1, length, length), bool))
+        for block, key in zip(self.blocks, keys, strict=True):
+            x = how.block(block.__call__)(x, mask, key)
+        return self.norm(x)
+
+
+class Block(nnx.Module):
+    """Attention, then a feed-forward layer, joined to the residual stream as `kind` says.
+
+    Args:
+      width: of the stream.
+      heads: of the attention; they divide the width.
+      feed_forward: width of the feed-forward layer.
+      dropout: rate after either.
+      kind: post and pre with a GELU between the feed-forward layer's two products; ligr with
+        SwiGLU (Shazeer 2020, arXiv:2002.05202).
+      rngs: of the initial values.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        feed_forward: int,
+        dropout: float,
+        kind: Kind,
+        rngs: nnx.Rngs,
+    ):
+        gated = kind == "ligr"
+        self.kind, self.heads, self.dropout = kind, heads, dropout
+        self.attention_norm = nnx.LayerNorm(width, rngs=rngs)
+        self.qkv = nnx.Linear(width, 3 * width, rngs=rngs)
+        self.out = nnx.Linear(width, width, rngs=rngs)
+        self.feed_forward_norm = nnx.LayerNorm(width, rngs=rngs)
+        self.up = nnx.Linear(width, (1 + gated) * feed_forward, rngs=rngs)
+        self.down = nnx.Linear(feed_forward, width, rngs=rngs)
+        self.attention_gate = nnx.Linear(width, width, rngs=rngs) if gated else None
+        self.feed_forward_gate = nnx.Linear(width, width, rngs=rngs) if gated else None
+
+    def __call__(
+        self,
+        x: Float[Array, "batch length width"],
+        mask: Bool[Array, "#batch #heads #length length"],
+        key: Array | None,
+    ) -> Float[Array, "batch length width"]:
+        """One block; linear layers see (batch·length, width), which XLA multiplies fastest."""
+        batch, length, width = x.shape
+        first, second = (None, None) if key is None else jax.random.split(key)
+
+        def attention(flat: Array) -> Array:
+            qkv = self.qkv(flat).reshape(batch, length, -1)
+            attended = attend(qkv, mask, self.heads).reshape(flat.shape)
+            return drop(self.dropout, self.out(attended), first)
+
+        def feed_forward(flat: Array) -> Array:
+            return drop(self.dropout, self.down(self._activated(self.up(flat))), second)
+
+        flat = x.reshape(-1, width)
+        flat = self._joined(flat, attention, self.attention_norm, self.attention_gate)
+        flat = self._joined(flat, feed_forward, self.feed_forward_norm, self.feed_forward_gate)
+        return flat.reshape(x.shape)
+
+    def _joined(
+        self, x: Array, layer: Callable[[Array], Array], norm: nnx.LayerNorm, gate: Any
+    ) -> Float[Array, "positions width"]:
+        """The stream with a layer's result."""
+        if self.kind == "post":
+            return norm(x + layer(x))
+        change = layer(norm(x))
+        return x + (change if gate is None else jax.nn.sigmoid(gate(x)) * change)
+
+    def _activated(self, up: Float[Array, "positions up"]) -> Float[Array, "positions wide"]:
+        """GELU, or SwiGLU: a gate lies beside its value, so that pairs split along mesh.tensor."""
+        if self.kind != "ligr":
+            return jax.nn.gelu(up)
+        gate, value = jnp.moveaxis(up.reshape(*up.shape[:-1], -1, 2), -1, 0)
+        return jax.nn.silu(gate) * value
+
+
+def attend(
+    qkv: Float[Array, "batch length qkv_width"],
+    mask: Bool[Array, "#batch #heads #length length"],
+    heads: int,
+) -> Float[Array, "batch length width"]:
+    """Multi-head softmax attention; scores and softmax in f32. Each position sees one at least.
+
+    A head's query, key and value lie beside each other, so that heads split along mesh.tensor.
+    """
+    batch, length, _ = qkv.shape
+    parts = jnp.moveaxis(qkv.reshape(batch, length, heads, 3, -1), 3, 0)
+    query, key, value = (part.swapaxes(1, 2) for part in parts)
+    scores = jnp.einsum("bhqd,bhkd->bhqk", query, key, preferred_element_type=jnp.float32)
+    scores = jnp.where(mask, scores * query.shape[-1] ** -0.5, -jnp.inf)
+    weights = jax.nn.softmax(scores, axis=-1).astype(value.dtype)
+    return jnp.einsum("bhqk,bhkd->bhqd", weights, value).swapaxes(1, 2).reshape(batch, length, -1)
+
+
+def drop(rate: float, x: Array, key: Array | None) -> Array:
+    """Dropout (Srivastava et al., 2014) where a key is given."""
+    if key is None or rate == 0:
+        return x
+    return jnp.where(jax.random.bernoulli(key, 1 - rate, x.shape), x / (1 - rate), 0.0)
+
+
+def check_shape(config: object) -> None:
+    """Raises ConfigError for a model's field that no encoder can have."""
+    for field in ("width", "blocks", "heads", "feed_forward", "max_length"):
+        value = getattr(config, field, 1)
+        check(value >= 1, f"model.{field} is {value}; give 1 or more")
+    width, heads, dropout = (getattr(config, field) for field in ("width", "heads", "dropout"))
+    check(
+        width % heads == 0, f"model.heads is {heads}, which does not divide model.width = {width}"
+    )
+    check(0 <= dropout < 1, f"model.dropout is {dropout}; give a rate from 0 to below 1")
+    block = getattr(config, "block", "pre")
+    check(
+        block in get_args(Kind),
+        f"model.block is {block!r}; give one of {', '.join(get_args(Kind))}",
+    )

@@ -1,0 +1,95 @@
+"""HSTU: hierarchical sequential transduction units (Zhai et al. 2024, arXiv:2402.17152).
+
+Attention without softmax, so that how much is seen, not only in what proportion, reaches the
+output; a gate takes the place of the feed-forward layer. With x the stream, n = norm(x):
+
+  U, V, Q, K = silu(W n)
+  A = silu(Q Kᵀ + position bias) / positions that are seen
+  x + W_out (norm(A V) ⊙ U) + b
+
+The position bias is one number for each distance, learned for each layer. The paper divides by the
+length of the padded batch; the norm that follows makes these the same but for its ε, and here what
+is served does not depend on padding. There is no bias of time differences: the published one reads
+the time of the event that is to be predicted, which no request can know.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, Float
+
+from framework.models.encoder import drop
+from framework.models.next_item import NextItem
+
+
+@dataclasses.dataclass(frozen=True)
+class Hstu(NextItem):
+    """Causal HSTU layers over the user's items."""
+
+    def block_module(self, rngs: nnx.Rngs) -> "Layer":
+        """An HSTU layer."""
+        return Layer(self.width, self.heads, self.max_length, self.dropout, rngs)
+
+
+class Layer(nnx.Module):
+    """Pointwise attention and a gate, in one residual step.
+
+    Args:
+      width: of the stream; heads divide it among themselves.
+      heads: of the attention.
+      max_length: distances that have a bias.
+      dropout: rate before the last product.
+      rngs: of the initial values.
+    """
+
+    def __init__(self, width: int, heads: int, max_length: int, dropout: float, rngs: nnx.Rngs):
+        self.heads, self.dropout = heads, dropout
+        self.norm = nnx.LayerNorm(width, rngs=rngs)
+        self.uvqk = nnx.Linear(width, 4 * width, use_bias=False, rngs=rngs)
+        self.distance = Distance(max_length, rngs)
+        self.attention_norm = nnx.LayerNorm(width, rngs=rngs)
+        self.out = nnx.Linear(width, width, rngs=rngs)
+
+    def __call__(
+        self,
+        x: Float[Array, "batch length width"],
+        mask: Bool[Array, "#batch #heads length length"],
+        key: Array | None,
+    ) -> Float[Array, "batch length width"]:
+        """One layer; linear layers see (batch·length, width), which XLA multiplies fastest."""
+        batch, length, width = x.shape
+        flat = x.reshape(-1, width)
+        uvqk = jax.nn.silu(self.uvqk(self.norm(flat)))
+        # A head's four parts lie beside each other, so that heads split along mesh.tensor.
+        parts = jnp.moveaxis(uvqk.reshape(batch, length, self.heads, 4, -1), 3, 0)
+        gate, (value, query, key_) = parts[0], parts[1:].swapaxes(2, 3)
+        attended = attend(query, key_, value, self.distance(length), mask)
+        gated = self.attention_norm(attended.reshape(flat.shape)) * gate.reshape(flat.shape)
+        return (flat + self.out(drop(self.dropout, gated, key))).reshape(x.shape)
+
+
+class Distance(nnx.Module):
+    """A number for each distance between two positions."""
+
+    def __init__(self, max_length: int, rngs: nnx.Rngs):
+        self.bias = nnx.Param(nnx.initializers.normal(0.02)(rngs.params(), (max_length,)))
+
+    def __call__(self, length: int) -> Float[Array, "length length"]:
+        """At [q, k], that of the distance q − k; of those ahead, what none may see."""
+        at = jnp.arange(length)
+        return self.bias[...][jnp.maximum(at[:, None] - at, 0)]
+
+
+def attend(
+    query: Float[Array, "batch heads length head_width"],
+    key: Float[Array, "batch heads length head_width"],
+    value: Float[Array, "batch heads length head_width"],
+    bias: Float[Array, "length length"],
+    mask: Bool[Array, "#batch #heads length length"],
+) -> Float[Array, "batch length heads head_width"]:
+    """Σ_k silu(q · k + bias) v / positions that are seen; scores in f32."""
+    scores = jnp.einsum("bhqd,bhkd->bhqk", query, key, preferred_element_type=jnp.float32)
+    weights = jnp.where(mask, jax.nn.silu(scores + bias), 0.0) / mask.sum(-1, keepdims=True)
+    return jnp.einsum("bhqk,bhkd->bqhd", weights.astype(value.dtype), value)

@@ -1,0 +1,107 @@
+"""The task of the causal models, SASRec's family and HSTU: at each position, say the next item.
+
+The items of a history are read oldest first, and each is the target of the one before it. Histories
+are padded at the end, so causality hides the padding and position p is the p-th item that is read.
+Input and output embeddings are shared.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from framework.config import Model
+from framework.error import check
+from framework.models.catalogue import item_logits, item_rows, latest
+from framework.models.encoder import Encoder, check_shape
+from framework.models.objective import FullSoftmax, Objective, Predictions
+from framework.schema import FIRST_VALUE, PADDING, Schema
+from framework.table import Embedding, Table
+from framework.task import SERVING, Batch, Lookup, Pass, Rows
+
+ITEM = "item/embedding"
+"""Path of the item table."""
+
+
+@dataclasses.dataclass(frozen=True)
+class NextItem(Model):
+    """Causal blocks over the user's items. Choose SasRec or Hstu."""
+
+    width: int = 64
+    """Width of the embeddings and of the blocks."""
+    blocks: int = 2
+    """Blocks, one after the other."""
+    heads: int = 1
+    """Attention heads; they divide the width."""
+    max_length: int = 200
+    """Latest items that are read."""
+    dropout: float = 0.1
+    """Dropout rate after the embedding and after each layer."""
+    objective: Objective = FullSoftmax()
+    """What a position's state says of the next item: FullSoftmax, SampledSoftmax, Bce or GBce."""
+    embedding: Embedding | None = None
+    """Keep the items' embeddings as a sparse table, of which a step reads and writes only the rows
+    that it needs; for large catalogues, with an objective that draws items for each batch. None: as
+    an ordinary parameter."""
+
+    def __post_init__(self):
+        check_shape(self)
+        check(
+            self.embedding is None or self.objective.draws_for_batch,
+            "model.embedding asks for a sparse table, for which items must be drawn once for each"
+            f" batch; model.objective is {self.objective}: give SampledSoftmax, or Bce or GBce with"
+            ' drawn_for="batch"',
+        )
+
+    def block_module(self, rngs: nnx.Rngs) -> nnx.Module:
+        """One block, (x, mask, key) → x."""
+        raise NotImplementedError
+
+    def build(self, schema: Schema, rngs: nnx.Rngs) -> Encoder:
+        """The module, with a row for each item id."""
+        blocks = [self.block_module(rngs) for _ in range(self.blocks)]
+        items = schema["item"].size
+        return Encoder(
+            items, item_rows(items), self.width, self.max_length, self.dropout, blocks, rngs
+        )
+
+    def lengths(self, schema: Schema) -> dict[str, int]:
+        """One item more than is read, as each is the target of the one before it."""
+        return {"item": min(self.max_length, schema["item"].max_length - 1) + 1}
+
+    def tables(self, schema: Schema) -> dict[str, Table]:
+        """The items' embeddings, where they are sparse."""
+        if self.embedding is None:
+            return {}
+        return {ITEM: Table(item_rows(schema["item"].size), self.width, self.embedding)}
+
+    def lookups(self, schema: Schema, batch: Batch, key: Array) -> dict[str, Lookup]:
+        """The embeddings of the items, and of those that are drawn."""
+        drawn = self.objective.lookups(ITEM, batch["item"][:, 1:], schema["item"].size, key)
+        return {"item": Lookup(ITEM, batch["item"]), **drawn}
+
+    def loss(
+        self, module: Encoder, batch: Batch, rows: Mapping[str, Rows], how: Pass
+    ) -> tuple[Float[Array, ""], Float[Array, ""], dict[str, Float[Array, ""]]]:
+        """The objective at each position that has a next item and knows it."""
+        read, targets = batch["item"][:, :-1], batch["item"][:, 1:]
+        embedded, valid = rows["item"].values, targets >= FIRST_VALUE
+        hidden = module(embedded[:, :-1], how)
+        table = module.item.embedding[...]
+        predictions = Predictions(
+            hidden, targets, embedded[:, 1:], valid, table, module.items, how.devices
+        )
+        loss = self.objective.loss(predictions, rows)
+        weight = valid.sum().astype(jnp.float32)
+        return jnp.asarray(loss), weight, {"filled_positions": (read != PADDING).mean()}
+
+    def scores(
+        self, module: Encoder, history: Int[Array, "batch length"], how: Pass = SERVING
+    ) -> Float[Array, "batch rows"]:
+        """Logits at the last item of each history, of which the latest items are read."""
+        item, last = latest(history, self.max_length)
+        hidden = module(module.item.embedding[item], how)
+        hidden = jnp.take_along_axis(hidden, last[:, None, None], axis=1)[:, 0]
+        return item_logits(hidden, module.item.embedding[...], module.items)
