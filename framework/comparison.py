@@ -5,10 +5,17 @@ from collections.abc import Mapping
 from typing import cast
 
 import jax
+import numpy as np
 from etils import epath
 
-from framework import artifact, baselines, codec, config, evaluate, run, task
+from framework import artifact, codec, config, evaluate, run, task
 from framework.input import Dataset
+from framework.interactions import train_counts
+from framework.models.popularity import Popularity
+from framework.models.sequence_knn import SequenceKnn
+
+BASELINES: dict[str, task.Fitted] = {"popularity": Popularity(), "seq-KNN": SequenceKnn()}
+"""Beside which each model is shown."""
 
 Table = dict[str, dict[str, dict[str, float]]]
 """{model: {metric@k: {"value", "low", "high"}}}."""
@@ -38,20 +45,17 @@ def compare(
     target = directory(experiment, manifest, workdir)
     if artifact.exists(target):
         return target
-    model = cast(task.Task, experiment.model)
-    graph = task.structure(model, dataset.schema)
-    score = jax.jit(lambda values, history: model.scores(task.merge(graph, values), history))
-    scorers: dict[str, evaluate.Scorer] = {
-        type(model).__name__: lambda history: score(parameters, history),
-        "popularity": baselines.Popularity.fit(dataset).scores,
-        "seq-KNN": baselines.SequentialKnn.fit(dataset).scores,
-    }
-    counts = baselines.train_counts(dataset)
+    model, counts = cast(task.Recommender, experiment.model), train_counts(dataset)
+    scorers = {type(model).__name__: scorer(model, dataset, parameters)}
+    for name, baseline in BASELINES.items():
+        if baseline != model:
+            fitted = baseline.fit(dataset, experiment.trainer.seed)
+            scorers[name] = scorer(baseline, dataset, fitted)
     table: Table = {}
-    for name, scorer in scorers.items():
-        ranks = evaluate.rank_split(scorer, dataset, "test", experiment.evaluation, f"test {name}")
+    for name, each in scorers.items():
+        ranks = evaluate.rank_split(each, dataset, "test", experiment.evaluation, f"test {name}")
         table[name] = evaluate.summarize(
-            ranks, experiment.evaluation, counts, likelihood=name == type(model).__name__
+            ranks, experiment.evaluation, counts, likelihood=name == type(model).__name__ and not isinstance(model, task.Fitted)
         )
     with artifact.staging(target) as stage:
         (stage / "table.json").write_text(json.dumps(table, indent=1))
@@ -67,6 +71,15 @@ def compare(
             details={"users": dataset.examples("test"), "split": "test"},
         )
     return target
+
+
+def scorer(
+    model: task.Recommender, dataset: Dataset, parameters: Mapping[str, np.ndarray]
+) -> evaluate.Scorer:
+    """The scores of a model with these parameters."""
+    graph, on_device = task.structure(model, dataset.schema), jax.device_put(dict(parameters))
+    score = jax.jit(lambda values, history: model.scores(task.merge(graph, values), history))
+    return lambda history: score(on_device, history)
 
 
 def format_table(results: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:

@@ -10,8 +10,8 @@ import json
 import sys
 
 from framework import mesh, step
-from framework.baselines import train_counts
 from framework.input import Dataset, TrainBatches, read_ahead
+from framework.interactions import train_counts
 from framework.models.decoder import Decoder
 from tests.framework.experiments import changed
 
