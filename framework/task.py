@@ -16,7 +16,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from framework import mesh
+from framework import mesh, ranking
 from framework.dataset import Dataset
 from framework.schema import Schema
 from framework.table import Table
@@ -122,6 +122,17 @@ class Fitted(Recommender, Protocol):
 
     def fit(self, dataset: Dataset, seed: int) -> dict[str, np.ndarray]:
         """The parameters by path, as the module of `build` has them; `seed` is for drawing some."""
+        ...
+
+
+@runtime_checkable
+class Factored(Recommender, Protocol):
+    """A model whose scores are dot products of a vector of the history with one of each item."""
+
+    def factors(
+        self, module: nnx.Module, history: Int[Array, "batch length"], how: Pass = SERVING
+    ) -> ranking.Factors:
+        """What `scores` multiplies; both in f32 or bf16."""
         ...
 
 

@@ -21,6 +21,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 from scipy import sparse
 
+from framework import ranking
 from framework.config import Model
 from framework.dataset import Dataset
 from framework.error import check
@@ -88,20 +89,20 @@ class Ials(Model):
             vectors[rows] = np.linalg.solve(systems, right[..., None])[..., 0]
         return vectors
 
-    def build(self, schema: Schema, rngs: nnx.Rngs) -> "Factors":
+    def build(self, schema: Schema, rngs: nnx.Rngs) -> "Vectors":
         """The module, with a vector for each item id."""
-        return Factors(schema["item"].size, self.width, rngs)
+        return Vectors(schema["item"].size, self.width, rngs)
 
     def scores(
-        self, module: "Factors", history: Int[Array, "batch length"], how: Pass = SERVING
+        self, module: "Vectors", history: Int[Array, "batch length"], how: Pass = SERVING
     ) -> Float[Array, "batch rows"]:
         """Dot products with the vector that fits the history best."""
-        return item_logits(self.fold_in(module, history), module.item.embedding[...], module.items)
+        return item_logits(*self.factors(module, history, how), module.items)
 
-    def fold_in(
-        self, module: "Factors", history: Int[Array, "batch length"]
-    ) -> Float[Array, "batch width"]:
-        """The user's vector, from the user's items, each of which counts once."""
+    def factors(
+        self, module: "Vectors", history: Int[Array, "batch length"], how: Pass = SERVING
+    ) -> ranking.Factors:
+        """The user's vector, from the user's items, each of which counts once; the items'."""
         table = module.item.embedding[...]
         _, weight = occurrences(history, table.shape[0])
         own = table[history]
@@ -109,14 +110,15 @@ class Ials(Model):
         ridge = self._ridge(weight.sum(1), module.items - FIRST_VALUE)
         system += self.unobserved * module.gram[...]
         system += ridge[:, None, None] * jnp.eye(self.width)
-        return conjugate_gradients(system, jnp.einsum("bl,blw->bw", weight, own), self.iterations)
+        right = jnp.einsum("bl,blw->bw", weight, own)
+        return ranking.Factors(conjugate_gradients(system, right, self.iterations), table)
 
     def _ridge(self, seen, columns: int):
         """The regularisation of vectors that are fitted to so many seen pairs among `columns`."""
         return self.regularization * (seen + self.unobserved * columns) ** self.exponent
 
 
-class Factors(nnx.Module):
+class Vectors(nnx.Module):
     """Item vectors, and their Gram matrix, HᵀH."""
 
     def __init__(self, items: int, width: int, rngs: nnx.Rngs):

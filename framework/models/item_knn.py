@@ -32,9 +32,7 @@ class ItemKnn(Model):
     """Added to the cosine's denominator, in users: pairs with few users in common count less."""
 
     def __post_init__(self):
-        check(
-            self.neighbours >= 1, f"model.neighbours is {self.neighbours}; give 1 or more"
-        )
+        check(self.neighbours >= 1, f"model.neighbours is {self.neighbours}; give 1 or more")
         check(self.shrinkage >= 0, f"model.shrinkage is {self.shrinkage}; give 0 or more")
 
     def fit(self, dataset: Dataset, seed: int) -> dict[str, np.ndarray]:
