@@ -16,5 +16,5 @@ def experiment() -> Experiment:
             min_user_events=1,
             min_item_events=1,
         ),
-        model=Ease(),
+        model=Ease(regularization=100.0),
     )

@@ -10,5 +10,5 @@ def experiment() -> Experiment:
     return Experiment(
         name="movielens_ease",
         data=movielens_sasrec.experiment().data,
-        model=Ease(),
+        model=Ease(regularization=400.0),
     )

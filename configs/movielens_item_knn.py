@@ -10,5 +10,5 @@ def experiment() -> Experiment:
     return Experiment(
         name="movielens_item_knn",
         data=movielens_sasrec.experiment().data,
-        model=ItemKnn(),
+        model=ItemKnn(neighbours=50, shrinkage=0.0),
     )

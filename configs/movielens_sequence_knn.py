@@ -10,5 +10,5 @@ def experiment() -> Experiment:
     return Experiment(
         name="movielens_sequence_knn",
         data=movielens_sasrec.experiment().data,
-        model=SequenceKnn(),
+        model=SequenceKnn(window=20, decay=0.9),
     )

@@ -1,7 +1,7 @@
 """The evaluation artefact: a run beside its baselines on the test split, in one table."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 import jax
@@ -87,6 +87,13 @@ def compare(
     return target
 
 
+def read_ranks(directory: epath.PathLike) -> dict[str, np.ndarray]:
+    """What RANKS of an evaluation holds. Raises ArtifactError."""
+    artifact.read(directory, "evaluation")
+    with (epath.Path(directory) / RANKS).open("rb") as file, np.load(file) as stored:
+        return dict(stored)
+
+
 def own_name(experiment: config.Experiment) -> str:
     """What the experiment's own model is called in the table."""
     return type(experiment.model).__name__
@@ -118,7 +125,12 @@ def format_table(results: Mapping[str, Mapping[str, Mapping[str, float]]]) -> st
             continue
         users = f" ({cell['users']:,} users)" if "users" in cell else ""
         rows.append([metric + users, *(_cell(results[name].get(metric)) for name in names)])
-    widths = [max(len(row[i]) for row in rows) for i in range(len(names) + 1)]
+    return aligned(rows)
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of cells as text, each column as wide as it needs to be."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows

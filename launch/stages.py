@@ -7,6 +7,7 @@ that the command starts at once and a stage loads only what it needs.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from etils import epath
@@ -191,6 +192,14 @@ def evaluate(experiment: Experiment, workdir: epath.PathLike) -> tuple[Dataset, 
     artifact.read(directory, "evaluation")
     print((directory / "table.txt").read_text(), end="")
     return dataset, trained
+
+
+def compare(runs: Sequence[str], workdir: epath.PathLike) -> None:
+    """Prints how runs compare, user by user; evaluates those that are not yet."""
+    from framework import contrast
+
+    judged = contrast.judge([contrast.find(each, workdir) for each in runs], workdir)
+    print(contrast.report(contrast.grouped(judged)))
 
 
 def export(experiment: Experiment, workdir: epath.PathLike) -> epath.Path:

@@ -40,13 +40,13 @@ class Ials(Model):
 
     width: int = 64
     """Width of the user and item vectors."""
-    unobserved: float = 0.1
+    unobserved: float = 0.3
     """α: weight of the pairs that were not seen, relative to those that were."""
-    regularization: float = 0.01
+    regularization: float = 0.003
     """λ."""
     exponent: float = 1.0
     """ν: how the regularisation of a vector grows with what it is fitted to."""
-    epochs: int = 16
+    epochs: int = 8
     """Times that all users and all items are solved for."""
     scale: float = 0.1
     """Standard deviation of a random initial vector's length."""

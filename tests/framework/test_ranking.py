@@ -97,7 +97,7 @@ def factors_with_ties(rows=37, users=11, width=3):
     return ranking.Factors(jnp.array(query, jnp.float32), jnp.array(table, jnp.float32))
 
 
-@pytest.mark.parametrize("block", [1, 5, 12, 37, 100])
+@pytest.mark.parametrize("block", [5, 12, 100])
 @pytest.mark.parametrize("excluding", [True, False])
 def test_blocks_rank_as_all_scores_at_once_do(block, excluding):
     factors, catalogue = factors_with_ties(), 33
