@@ -1,4 +1,10 @@
-"""EASE^R on MovieLens 100K: a check of the protocol against published figures."""
+"""EASE^R on MovieLens 100K: a check of data, protocol and baselines against known figures.
+
+The file is in the PyPI package recbole 1.2.1 (`pip install --no-deps recbole`); one that lies
+elsewhere: `--data.path FILE`. Leave-one-out, all 1,678 items that training has, seen ones filtered.
+λ was chosen by NDCG@10 on validation. Measured on two busy CPU cores, test split: HR@10 .1463,
+NDCG@10 .0709, fitted in a second. Other models likewise: docs/evaluation.md.
+"""
 
 from framework.config import Columns, Csv, Data, Experiment
 from framework.models.ease import Ease
