@@ -11,12 +11,14 @@ import numpy as np
 from tqdm import tqdm
 
 from framework import config, mesh, metrics, ranking
+from framework.columns import concatenate
 from framework.error import check
 from framework.input import Dataset, evaluation_batches
 from framework.schema import FIRST_VALUE, PADDING
 
 Scorer = Callable[[Any], Any]
-"""History i32 [batch, length] → scores f32 [batch, rows]; NumPy or JAX."""
+"""History i32 [batch, length] → scores f32 [batch, rows], NumPy or JAX; or ranking.Factors, whose
+products these are."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,12 +27,18 @@ class Ranks:
 
     Attributes:
       target: rank of each user's target, from 1, [users].
+      item: id of each user's target, [users].
+      history: events that each user had before, [users].
+      candidates: items that were ranked for each user, [users].
       lists: ids of each user's best items, [users, k]; PADDING where too few were left.
       nll: negative log-likelihood (nats) of each user's target by the softmax of all items' scores,
         [users]; infinite where the vocabulary lacks it. It means something where scores are logits.
     """
 
     target: np.ndarray
+    item: np.ndarray
+    history: np.ndarray
+    candidates: np.ndarray
     lists: np.ndarray
     nll: np.ndarray
 
@@ -66,7 +74,8 @@ def rank_split(
     batches = evaluation_batches(
         dataset, split, history=item.max_length, batch_size=options.batch_size
     )
-    place, judge = _placer(devices), _judge(item.size, k, options.exclude_seen, devices)
+    place = _placer(devices)
+    judge = _judge(item.size, k, options.exclude_seen, options.block, devices)
     with tqdm(
         total=dataset.examples(split),
         desc=label or split,
@@ -75,11 +84,24 @@ def rank_split(
         disable=devices is not None and jax.process_index() != 0,
     ) as bar:
         for batch in batches:
-            history = place(batch["history"])
+            valid, history = batch["valid"], place(batch["history"])
             judged = jax.device_get(judge(scorer(history), history, place(batch["target"])))
-            parts.append([each[batch["valid"]] for each in judged])
-            bar.update(int(batch["valid"].sum()))
-    return Ranks(*map(np.concatenate, zip(*parts, strict=True)))
+            seen = _distinct(batch["history"]) if options.exclude_seen else np.zeros(len(valid))
+            known = {
+                "item": batch["target"],
+                "history": (batch["history"] != PADDING).sum(1),
+                "candidates": (item.size - FIRST_VALUE - seen).astype(np.int64),
+            }
+            parts.append({name: each[valid] for name, each in (known | judged).items()})
+            bar.update(int(valid.sum()))
+    return Ranks(**concatenate(parts))
+
+
+def _distinct(history: np.ndarray) -> np.ndarray:
+    """The number of different items of each row."""
+    ordered = np.sort(history, axis=1)
+    new = np.diff(ordered, axis=1, prepend=PADDING) > 0
+    return (new & (ordered >= FIRST_VALUE)).sum(1)
 
 
 def _placer(devices: jax.sharding.Mesh | None) -> Callable[[np.ndarray], Any]:
@@ -94,18 +116,30 @@ def _placer(devices: jax.sharding.Mesh | None) -> Callable[[np.ndarray], Any]:
 
 @functools.lru_cache(maxsize=16)
 def _judge(
-    catalogue: int, k: int, exclude_seen: bool, devices: jax.sharding.Mesh | None
+    catalogue: int,
+    k: int,
+    exclude_seen: bool,
+    block: int | None,
+    devices: jax.sharding.Mesh | None,
 ) -> Callable[..., Any]:
-    """(scores, history, target) → the arrays of Ranks, the same in all processes."""
+    """(scores or factors, history, target) → arrays of Ranks by name, the same in all processes."""
 
     def judge(scores, history, target):
-        allowed = ranking.exclude(scores, history if exclude_seen else None, catalogue)
-        best, ids = ranking.top_k(allowed, k)
-        return (
-            ranking.rank(allowed, target),
-            jnp.where(best == ranking.EXCLUDED, PADDING, ids),
-            ranking.negative_log_likelihood(scores, target, catalogue),
-        )
+        seen = history if exclude_seen else None
+        if isinstance(scores, ranking.Factors):
+            size = block or scores.table.shape[0]
+            rank = ranking.blocked_rank(scores, target, size, seen, catalogue)
+            best, ids = ranking.blocked_top_k(scores, k, size, seen, catalogue)
+            nll = ranking.blocked_negative_log_likelihood(scores, target, size, catalogue)
+        else:
+            allowed = ranking.exclude(scores, seen, catalogue)
+            rank, (best, ids) = ranking.rank(allowed, target), ranking.top_k(allowed, k)
+            nll = ranking.negative_log_likelihood(scores, target, catalogue)
+        return {
+            "target": rank,
+            "lists": jnp.where(best == ranking.EXCLUDED, PADDING, ids),
+            "nll": nll,
+        }
 
     return jax.jit(judge, out_shardings=mesh.replicated(devices) if devices else None)
 
@@ -136,6 +170,14 @@ def summarize(
         table[f"popularity_bias@{k}"] = {
             "value": metrics.popularity_bias(ranks.lists, k, train_counts)
         }
+        table[f"novelty@{k}"] = {"value": metrics.novelty(ranks.lists, k, train_counts)}
+    if options.sampled_negatives:
+        sampled = metrics.sampled_ranks(
+            ranks.target, ranks.candidates, options.sampled_negatives, options.seed
+        )
+        for k in options.cutoffs:
+            for name, metric in metrics.PER_USER.items():
+                table[f"sampled_{name}@{k}"] = mean(metric(sampled, k))
     known = ranks.nll[np.isfinite(ranks.nll)]
     if likelihood and len(known):
         table["nll"] = mean(known)

@@ -49,6 +49,36 @@ def popularity_bias(lists: np.ndarray, k: int, counts: np.ndarray) -> float:
     return float(counts[lists[:, :k]].mean() / consumed)
 
 
+def novelty(lists: np.ndarray, k: int, counts: np.ndarray) -> float:
+    """Mean self-information −log₂ p(item) of a recommended item, bits (Vargas & Castells, 2011).
+
+    p is the item's share of the training events, `counts[id]`; one without any counts as having
+    one. Places of the lists that no item was left for are left out.
+    """
+    recommended = lists[:, :k][lists[:, :k] >= FIRST_VALUE]
+    share = np.maximum(counts[recommended], 1) / counts.sum()
+    return float(-np.log2(share).mean())
+
+
+def sampled_ranks(
+    ranks: np.ndarray, candidates: np.ndarray, negatives: int, seed: int
+) -> np.ndarray:
+    """Ranks of the targets among themselves and so many other candidates, drawn evenly, [users].
+
+    Of the rank − 1 candidates ahead of the target, the number in such a sample without repetition
+    is hypergeometric: it can be drawn from the full rank, without any sample. `candidates` is the
+    number of items that were ranked, the target included; fewer of them are all drawn. A target
+    that was not among them is last.
+    """
+    others = candidates - 1
+    ahead = np.random.default_rng(seed).hypergeometric(
+        np.minimum(ranks - 1, others),
+        np.maximum(others - ranks + 1, 0),
+        np.minimum(negatives, others),
+    )
+    return np.where(ranks > candidates, negatives, ahead) + 1
+
+
 def bootstrap_interval(
     values: np.ndarray, resamples: int, seed: int, level: float = 0.95
 ) -> tuple[float, float]:

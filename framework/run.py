@@ -96,13 +96,19 @@ def commit(
     artifact.write_atomically(directory.parent / _LATEST, f"{directory.name}\n")
 
 
+def latest(runs: epath.Path) -> epath.Path | None:
+    """The folder of the run that was committed last to runs/NAME, if any."""
+    pointer = runs / _LATEST
+    return runs / pointer.read_text().strip() if pointer.exists() else None
+
+
 def difference_to_latest(experiment: config.Experiment, directory: epath.Path) -> str | None:
     """Where an experiment, whose run would be `directory`, differs from the last one committed."""
-    pointer = directory.parent / _LATEST
-    if not pointer.exists():
+    last = latest(directory.parent)
+    if last is None:
         return None
-    latest = directory.parent / pointer.read_text().strip() / "experiment.json"
-    return codec.difference(codec.to_json(experiment), json.loads(latest.read_text()))
+    theirs = json.loads((last / "experiment.json").read_text())
+    return codec.difference(codec.to_json(experiment), theirs)
 
 
 def load(directory: epath.PathLike) -> tuple[config.Experiment, artifact.Manifest, Arrays]:

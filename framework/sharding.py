@@ -32,6 +32,8 @@ RULES: tuple[tuple[str, tuple[Axes, ...]], ...] = (
     (r"(.*/)?kernel", ("fsdp", None)),
     (r"(.*/)?(qkv|up)/bias", ("tensor",)),
     (r"(.*/)?(bias|scale)", (None,)),
+    (r"(ids|weights|similarity|gram)", ("fsdp", None)),
+    (r"counts", (None,)),
 )
 """Pattern of the whole parameter path → mesh axes of each dimension; the first match counts.
 Tensor parallelism is that of Megatron-LM (Shoeybi et al. 2019, arXiv:1909.08053): a layer's first

@@ -1,4 +1,4 @@
-"""The Task protocol: what the trainer, the evaluation and the export ask of a model's dataclass.
+"""The protocols: what the trainer, the evaluation and the export ask of a model's dataclass.
 
 Parameters travel as one flat dict, path → array ("blocks/0/attention/query/kernel"): sharding
 rules match on the path, checkpoints survive changes of the module API, and the export stores them
@@ -9,13 +9,15 @@ else; randomness comes in as an argument.
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, Protocol, TypeVar, cast
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar, cast, runtime_checkable
 
 import jax
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from framework import mesh
+from framework import mesh, ranking
+from framework.dataset import Dataset
 from framework.schema import Schema
 from framework.table import Table
 
@@ -97,12 +99,45 @@ class Pass:
 SERVING = Pass()
 
 
-class Task(Protocol):
-    """A model that can be trained, judged and served: what a dataclass of config.Model offers."""
+class Recommender(Protocol):
+    """A model that can be judged and served: what a dataclass of config.Model offers."""
 
     def build(self, schema: Schema, rngs: nnx.Rngs) -> nnx.Module:
         """The module with initialised parameters, sized by the schema."""
         ...
+
+    def scores(
+        self, module: nnx.Module, history: Int[Array, "batch length"], how: Pass = SERVING
+    ) -> Float[Array, "batch rows"]:
+        """Scores (f32) of each row of the item vocabulary as the next item.
+
+        History is padded with PADDING at the end, oldest item first, of any length.
+        """
+        ...
+
+
+@runtime_checkable
+class Fitted(Recommender, Protocol):
+    """A model whose parameters are computed from the train split, without gradients or steps."""
+
+    def fit(self, dataset: Dataset, seed: int) -> dict[str, np.ndarray]:
+        """The parameters by path, as the module of `build` has them; `seed` is for drawing some."""
+        ...
+
+
+@runtime_checkable
+class Factored(Recommender, Protocol):
+    """A model whose scores are dot products of a vector of the history with one of each item."""
+
+    def factors(
+        self, module: nnx.Module, history: Int[Array, "batch length"], how: Pass = SERVING
+    ) -> ranking.Factors:
+        """What `scores` multiplies; both in f32 or bf16."""
+        ...
+
+
+class Task(Recommender, Protocol):
+    """A model that is trained by gradients, step by step."""
 
     def lengths(self, schema: Schema) -> dict[str, int]:
         """Columns of a training batch; for ragged ones the number of latest values to read."""
@@ -129,23 +164,14 @@ class Task(Protocol):
         """
         ...
 
-    def scores(
-        self, module: nnx.Module, history: Int[Array, "batch length"], how: Pass = SERVING
-    ) -> Float[Array, "batch rows"]:
-        """Scores (f32) of each row of the item vocabulary as the next item.
 
-        History is padded with PADDING at the end, oldest item first, of any length.
-        """
-        ...
-
-
-def initialize(task: Task, schema: Schema, key: Array) -> Parameters:
+def initialize(task: Recommender, schema: Schema, key: Array) -> Parameters:
     """Fresh parameters by path. Pure: jit it, with the shardings that they shall have."""
     _, state = nnx.split(task.build(schema, nnx.Rngs(key)))
     return {"/".join(map(str, path)): leaf.get_value() for path, leaf in nnx.to_flat_state(state)}
 
 
-def structure(task: Task, schema: Schema) -> nnx.GraphDef:
+def structure(task: Recommender, schema: Schema) -> nnx.GraphDef:
     """The module without its parameters, for `merge`. Computes nothing."""
     return nnx.split(nnx.eval_shape(lambda: task.build(schema, nnx.Rngs(0))))[0]
 

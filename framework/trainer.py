@@ -8,12 +8,12 @@ from etils import epath
 
 from framework import (
     artifact,
-    baselines,
     checkpoint,
     config,
     distributed,
     hardware,
     input,
+    interactions,
     mesh,
     run,
     step,
@@ -76,7 +76,7 @@ def train(
     with clock.on("compile"):
         program = step.build(experiment, dataset.schema, devices, table_counts(experiment, dataset))
     batches = train_batches(experiment, dataset, others, program)
-    validate = validator(experiment, dataset, program, devices, clock)
+    validate = validator(experiment, dataset, devices, clock)
     if peers.first:
         run.describe(experiment, dataset.schema, target)
     peers.see(target / "schema.json")
@@ -156,7 +156,7 @@ def train_batches(
 def table_counts(experiment: config.Experiment, dataset: input.Dataset) -> step.Counts:
     """How often the train split has each id of the model's sparse tables, which are of items."""
     tables = experiment.model.tables(dataset.schema)
-    return dict.fromkeys(tables, baselines.train_counts(dataset)) if tables else {}
+    return dict.fromkeys(tables, interactions.train_counts(dataset)) if tables else {}
 
 
 def restore_or_initialize(

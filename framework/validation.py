@@ -2,12 +2,13 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import cast
 
 import jax
 
-from framework import config, evaluate, input, step, task
-from framework.baselines import train_counts
+from framework import config, evaluate, input, task
 from framework.goodput import Clock
+from framework.interactions import train_counts
 
 
 def judging(experiment: config.Experiment, devices: jax.sharding.Mesh) -> task.Pass:
@@ -19,16 +20,14 @@ def judging(experiment: config.Experiment, devices: jax.sharding.Mesh) -> task.P
 def validator(
     experiment: config.Experiment,
     dataset: input.Dataset,
-    program: step.Program,
     devices: jax.sharding.Mesh,
     clock: Clock,
 ) -> Callable[[task.Parameters], dict[str, float]]:
     """A function parameters → {metric: value} on the validation split; all processes take part."""
-    how = judging(experiment, devices)
+    how, model = judging(experiment, devices), cast(task.Recommender, experiment.model)
+    graph = task.structure(model, dataset.schema)
     scores = jax.jit(
-        lambda parameters, history: program.task.scores(
-            task.merge(program.graph, parameters), history, how
-        )
+        lambda parameters, history: model.scores(task.merge(graph, parameters), history, how)
     )
     counts = train_counts(dataset)
 
@@ -45,7 +44,7 @@ def validator(
                 ranks,
                 dataclasses.replace(experiment.evaluation, bootstrap=1),
                 counts,
-                likelihood=True,
+                likelihood=not isinstance(model, task.Fitted),  # whose scores are no logits
             )
         return {name: cell["value"] for name, cell in table.items()}
 

@@ -135,6 +135,15 @@ class Checkpoints:
 
 
 @dataclasses.dataclass(frozen=True)
+class Compare:
+    """Runs to compare, and where their artefacts lie."""
+
+    runs: Annotated[tuple[str, ...], tyro.conf.Suppress]
+    workdir: str = "workdir"
+    """Folder of datasets/, runs/ and evaluations/."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Verb:
     """One verb: what it does, its options, and the function that does it."""
 
@@ -143,8 +152,10 @@ class Verb:
     act: Callable[[Any], None]
     choose: Callable[[list[str]], dict[str, Any]] = lambda _: {}
     """Defaults that depend on the other options."""
-    of: Literal["CONFIG", "RUN"] = "CONFIG"
-    """What stands after the verb: an experiment, or the folder of a run."""
+    of: Literal["CONFIG", "RUN", "RUN RUN …"] = "CONFIG"
+    """What stands after the verb: an experiment, the folder of a run, or several runs."""
+    more: str = ""
+    """What `--help` says beside `help`."""
 
 
 def show(options: Show) -> None:
@@ -252,6 +263,11 @@ def checkpoints(options: Checkpoints) -> None:
     print(checkpoint_list.table(options.run, read=options.read))
 
 
+def compare(options: Compare) -> None:
+    """Compares runs."""
+    stages.compare(options.runs, options.workdir)
+
+
 def run_preflight(options: Preflight) -> None:
     """Compiles for a pod and reports."""
     preflight.run(options.experiment, options.workdir, options.pod)
@@ -268,6 +284,18 @@ def serve(options: Serve) -> None:
     )
 
 
+PAIRED = """
+
+RUN is a run's folder, WORKDIR/runs/NAME/RUN, or NAME for the latest one there; two or more, all on
+one dataset. Each is ranked on the test split as the first one's `evaluation` says, and then:
+
+- the others are compared with the first one: difference of HR@k and NDCG@k, its 95 % interval, and
+  the p-value of a paired t-test over users;
+- runs of one config that differ in trainer.seed alone count as one model. Their mean is shown, with
+  an interval over three seeds or more, and their average is what is compared, user by user.
+
+Example:  podway compare movielens_sasrec movielens_ease --workdir w"""
+
 VERBS = {
     "show": Verb("print the resolved experiment", Show, show),
     "data": Verb("raw events → dataset", Build, data, _engine),
@@ -276,6 +304,9 @@ VERBS = {
     "train": Verb("dataset → run; resumes, and stops at SIGTERM", Train, train),
     "checkpoints": Verb("checkpoints of a run", Checkpoints, checkpoints, of="RUN"),
     "evaluate": Verb("run → table beside the baselines", Stage, _stage("evaluate")),
+    "compare": Verb(
+        "runs, user by user: which is better?", Compare, compare, of="RUN RUN …", more=PAIRED
+    ),
     "export": Verb("run → verified, published SavedModel", Stage, _stage("export")),
     "serve": Verb("published SavedModels → gRPC and REST", Serve, serve),
     "launch dataflow": Verb("the data stage as a Dataflow job", LaunchDataflow, launch_dataflow),
@@ -294,6 +325,7 @@ EXTRAS = {
 
 USAGE = """usage: podway VERB CONFIG [options]      podway VERB CONFIG --help explains every field
        podway checkpoints RUN [options]
+       podway compare RUN RUN [RUN ...] [options]
 
 Raw events to a served, verified model from one typed config.
 
@@ -302,7 +334,7 @@ verbs:
 {verbs}
 
 CONFIG is a name that `podway configs` lists, or a Python file with a function experiment().
-RUN is a run's folder, WORKDIR/runs/NAME/RUN.
+RUN is a run's folder, WORKDIR/runs/NAME/RUN; for `compare` NAME alone means its latest run.
 Example:  podway run movielens_sasrec --trainer.steps 200 --workdir w"""
 
 
@@ -330,15 +362,21 @@ def main(arguments: list[str] | None = None) -> None:
         _fail(f"there is no verb {name!r}; `podway --help` lists them", 2)
     if not rest or rest[0].startswith("-"):
         asked, of = bool(rest) and rest[0] in ("-h", "--help"), VERBS[name].of
-        print(f"usage: podway {name} {of} [options]\n\n{VERBS[name].help}\n")
+        print(f"usage: podway {name} {of} [options]\n\n{VERBS[name].help}{VERBS[name].more}\n")
         if of == "CONFIG":
             print("\n".join(["configs:", *(f"  {each}" for each in experiments.names()), ""]))
         print(f"`podway {name} {of} --help` explains every option.")
         sys.exit(0 if asked else 2)
-    _run(name, rest[0], rest[1:])
+    several = VERBS[name].of == "RUN RUN …"
+    count = sum(1 for _ in itertools.takewhile(_positional, rest)) if several else 1
+    _run(name, rest[:count], rest[count:])
 
 
-def _run(name: str, chosen: str, overrides: list[str]) -> None:
+def _positional(argument: str) -> bool:
+    return not argument.startswith("-")
+
+
+def _run(name: str, chosen: list[str], overrides: list[str]) -> None:
     """Resolves the options of a verb and acts; turns what a user can mend into one sentence."""
     verb = VERBS[name]
     _log()
@@ -348,8 +386,8 @@ def _run(name: str, chosen: str, overrides: list[str]) -> None:
         options = tyro.cli(
             verb.options,
             default=verb.options(**_subject(verb, chosen), **verb.choose(overrides)),
-            prog=f"podway {name} {chosen}",
-            description=verb.help,
+            prog=f"podway {name} {' '.join(chosen)}",
+            description=f"{verb.help}{verb.more}",
             args=overrides,
         )
         verb.act(options)
@@ -371,10 +409,13 @@ def _run(name: str, chosen: str, overrides: list[str]) -> None:
         _fail("interrupted", 130)
 
 
-def _subject(verb: Verb, chosen: str) -> dict[str, Any]:
-    if verb.of == "RUN":
-        return {"run": chosen}
-    return {"experiment": experiments.load(chosen)}
+def _subject(verb: Verb, chosen: list[str]) -> dict[str, Any]:
+    match verb.of:
+        case "RUN":
+            return {"run": chosen[0]}
+        case "RUN RUN …":
+            return {"runs": tuple(chosen)}
+    return {"experiment": experiments.load(chosen[0])}
 
 
 def _log() -> None:

@@ -69,10 +69,7 @@ class Options(Pod):
 
 def run(experiment: Experiment, workdir: str, options: Options) -> None:
     """Prints the report; exits with 1 where the experiment does not fit."""
-    check(
-        type(experiment.model) is not Model,
-        f"the experiment {experiment.name!r} has no model: set `model` and `optimizer`",
-    )
+    check_trained(experiment)
     names = _names(options)
     _choose_platform(names)
 
@@ -95,6 +92,20 @@ def run(experiment: Experiment, workdir: str, options: Options) -> None:
         if retry:
             print(_advice(report, tried))
     sys.exit(0 if report.fits else 1)
+
+
+def check_trained(experiment: Experiment) -> None:
+    """Raises ConfigError for an experiment without a model, or without steps that train it."""
+    check(
+        type(experiment.model) is not Model,
+        f"the experiment {experiment.name!r} has no model: set `model` and `optimizer`",
+    )
+    from framework.task import Fitted
+
+    check(
+        not isinstance(experiment.model, Fitted),
+        f"{type(experiment.model).__name__} is fitted, not trained: there is no step to compile",
+    )
 
 
 def _names(options: Options) -> list[str]:

@@ -2,17 +2,13 @@
 
 import math
 
-from framework.config import Experiment, Model
-from framework.error import check
+from framework.config import Experiment
 from launch import preflight
 
 
 def table(experiment: Experiment, workdir: str, pod: preflight.Pod) -> str:
     """Path, shape, split and bytes per device of each array, and their sum. Compiles nothing."""
-    check(
-        type(experiment.model) is not Model,
-        f"the experiment {experiment.name!r} has no model: set `model` and `optimizer`",
-    )
+    preflight.check_trained(experiment)
     from framework import mesh, step, topology
 
     found = topology.parse(pod.topology, pod.slices) if pod.topology else topology.here()

@@ -7,6 +7,7 @@ that the command starts at once and a stage loads only what it needs.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from etils import epath
@@ -107,10 +108,15 @@ def train(
         type(experiment.model) is not Model,
         f"the experiment {experiment.name!r} has no model: set `model` and `optimizer`",
     )
-    from framework import compilation, distributed, run, trainer
+    from framework import compilation, distributed, fitting, run, task, trainer
 
     options = options or TrainOptions()
     cluster = options.cluster or distributed.Cluster()
+    fitted = isinstance(experiment.model, task.Fitted)
+    check(
+        not (fitted and cluster.several),
+        f"{type(experiment.model).__name__} is fitted by one process; leave out --num-processes",
+    )
     if options.compile_cache != "off":
         compilation.keep(options.compile_cache or epath.Path(workdir) / "compiled")
     if options.deterministic:
@@ -123,6 +129,8 @@ def train(
             _say("train", fresh, directory)
             if fresh and (other := run.difference_to_latest(experiment, directory)):
                 print(f"  (not the latest run, but a new one: {other}. Same overrides, same run.)")
+        if fitted:
+            return dataset, fitting.fit(experiment, dataset, workdir)
         outcome = trainer.train(
             experiment, dataset, workdir, others, peers=peers, profile=options.profile
         )
@@ -184,6 +192,14 @@ def evaluate(experiment: Experiment, workdir: epath.PathLike) -> tuple[Dataset, 
     artifact.read(directory, "evaluation")
     print((directory / "table.txt").read_text(), end="")
     return dataset, trained
+
+
+def compare(runs: Sequence[str], workdir: epath.PathLike) -> None:
+    """Prints how runs compare, user by user; evaluates those that are not yet."""
+    from framework import contrast
+
+    judged = contrast.judge([contrast.find(each, workdir) for each in runs], workdir)
+    print(contrast.report(contrast.grouped(judged)))
 
 
 def export(experiment: Experiment, workdir: epath.PathLike) -> epath.Path:

@@ -33,3 +33,18 @@ def item_logits(
     logits = jnp.matmul(hidden, table.T, preferred_element_type=jnp.float32)
     row = jnp.arange(table.shape[0])
     return jnp.where((row >= FIRST_VALUE) & (row < items), logits, -jnp.inf)
+
+
+def occurrences(
+    history: Int[Array, "batch length"], rows: int
+) -> tuple[Float[Array, "batch rows"], Float[Array, "batch length"]]:
+    """A user's items as a set: 1 in each item's row, and for each place of the history a weight.
+
+    The weights of an item's places add up to 1, however often it stands there; they are 0 where
+    there is no item.
+    """
+    known = (history >= FIRST_VALUE).astype(jnp.float32)
+    batch = jnp.arange(history.shape[0])[:, None]
+    count = jnp.zeros((history.shape[0], rows)).at[batch, history].add(known, mode="drop")
+    place = known / jnp.maximum(jnp.take_along_axis(count, history, axis=1), 1.0)
+    return (count > 0).astype(jnp.float32), place

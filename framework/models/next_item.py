@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
+from framework import ranking
 from framework.config import Model
 from framework.error import check
 from framework.models.catalogue import item_logits, item_rows, latest
@@ -101,7 +102,13 @@ class NextItem(Model):
         self, module: Encoder, history: Int[Array, "batch length"], how: Pass = SERVING
     ) -> Float[Array, "batch rows"]:
         """Logits at the last item of each history, of which the latest items are read."""
+        return item_logits(*self.factors(module, history, how), module.items)
+
+    def factors(
+        self, module: Encoder, history: Int[Array, "batch length"], how: Pass = SERVING
+    ) -> ranking.Factors:
+        """The hidden state at the last item of each history; the items' embeddings."""
         item, last = latest(history, self.max_length)
         hidden = module(module.item.embedding[item], how)
         hidden = jnp.take_along_axis(hidden, last[:, None, None], axis=1)[:, 0]
-        return item_logits(hidden, module.item.embedding[...], module.items)
+        return ranking.Factors(hidden, module.item.embedding[...])

@@ -10,8 +10,8 @@ import json
 import sys
 
 from framework import mesh, step
-from framework.baselines import train_counts
 from framework.input import Dataset, TrainBatches, read_ahead
+from framework.interactions import train_counts
 from framework.models.bert4rec import Bert4Rec
 from framework.models.decoder import Decoder
 from framework.models.hstu import Hstu

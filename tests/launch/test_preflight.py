@@ -20,9 +20,18 @@ TOO_LARGE = ("decoder_8b",)
 
 
 def trained() -> list[str]:
-    """The configs that have a model, of those that fit."""
+    """The configs that have a model to train, of those that fit."""
     names = [name for name in experiments.names() if name not in TOO_LARGE]
-    return [name for name in names if type(experiments.load(name).model) is not Model]
+    models = {name: experiments.load(name).model for name in names}
+    return [
+        name for name, model in models.items() if type(model) is not Model and not _fitted(model)
+    ]
+
+
+def _fitted(model: Model) -> bool:
+    from framework.task import Fitted
+
+    return isinstance(model, Fitted)
 
 
 def versions() -> str:

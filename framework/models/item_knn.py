@@ -1,0 +1,61 @@
+"""ItemKNN: items that the same users had (Sarwar et al. 2001; Deshpande & Karypis 2004).
+
+The similarity of two items is the cosine of their sets of users, shrunk towards 0 where few users
+are behind it: common / (√(users of the one · users of the other) + shrinkage). A user's score of an
+item is its sum over the user's items of which it is among the most similar ones.
+"""
+
+import dataclasses
+
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float, Int
+from scipy import sparse
+
+from framework.config import Model
+from framework.dataset import Dataset
+from framework.error import check
+from framework.interactions import train_matrix
+from framework.models.catalogue import occurrences
+from framework.models.neighbours import Neighbours, strongest
+from framework.schema import Schema
+from framework.task import SERVING, Pass
+
+
+@dataclasses.dataclass(frozen=True)
+class ItemKnn(Model):
+    """The most similar items to those of the user, by shrunk cosine."""
+
+    neighbours: int = 100
+    """Most similar items that are kept of each item."""
+    shrinkage: float = 10.0
+    """Added to the cosine's denominator, in users: pairs with few users in common count less."""
+
+    def __post_init__(self):
+        check(self.neighbours >= 1, f"model.neighbours is {self.neighbours}; give 1 or more")
+        check(self.shrinkage >= 0, f"model.shrinkage is {self.shrinkage}; give 0 or more")
+
+    def fit(self, dataset: Dataset, seed: int) -> dict[str, np.ndarray]:
+        """Compares the items' sets of users."""
+        return strongest(cosine(train_matrix(dataset), self.shrinkage), self.neighbours)
+
+    def build(self, schema: Schema, rngs: nnx.Rngs) -> Neighbours:
+        """The module, with the neighbours of each item id."""
+        return Neighbours(schema, self.neighbours)
+
+    def scores(
+        self, module: Neighbours, history: Int[Array, "batch length"], how: Pass = SERVING
+    ) -> Float[Array, "batch rows"]:
+        """Similarities to the user's items, each of which counts once."""
+        return module.sum(history, occurrences(history, module.ids.shape[0])[1])
+
+
+def cosine(seen: sparse.csr_matrix, shrinkage: float) -> sparse.csr_matrix:
+    """Shrunk cosine of the columns of a 0/1 matrix [users, items]; 0 on the diagonal."""
+    common = sparse.csr_matrix(seen.T @ seen)
+    users = common.diagonal()
+    row = np.repeat(np.arange(len(users)), np.diff(common.indptr))
+    common.data /= np.sqrt(users[row] * users[common.indices]) + shrinkage
+    common.setdiag(0)
+    common.eliminate_zeros()
+    return common

@@ -1,0 +1,45 @@
+"""Popularity: everybody gets the items with most training events. What any model must beat."""
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from framework.config import Model
+from framework.dataset import Dataset
+from framework.interactions import train_counts
+from framework.models.catalogue import item_rows
+from framework.schema import Schema
+from framework.task import SERVING, Pass
+
+
+@dataclasses.dataclass(frozen=True)
+class Popularity(Model):
+    """Scores an item by its training events."""
+
+    def fit(self, dataset: Dataset, seed: int) -> dict[str, np.ndarray]:
+        """Counts the training events."""
+        counts = np.zeros(item_rows(dataset.schema["item"].size), np.float32)
+        known = train_counts(dataset)
+        counts[: len(known)] = known
+        return {"counts": counts}
+
+    def build(self, schema: Schema, rngs: nnx.Rngs) -> "Counts":
+        """The module, with a count for each item id."""
+        return Counts(item_rows(schema["item"].size))
+
+    def scores(
+        self, module: "Counts", history: Int[Array, "batch length"], how: Pass = SERVING
+    ) -> Float[Array, "batch rows"]:
+        """The counts, whatever the history."""
+        counts = module.counts[...]
+        return jnp.broadcast_to(counts, (history.shape[0], counts.shape[0]))
+
+
+class Counts(nnx.Module):
+    """Training events by item id."""
+
+    def __init__(self, rows: int):
+        self.counts = nnx.Param(jnp.zeros(rows))

@@ -1,0 +1,73 @@
+"""For whom, and for what, a model is good: HR and NDCG by groups of the test examples. NumPy.
+
+history …        by the number of events that the user had before: about a third each
+target head      among the most popular items, which make up a third of the training events
+target mid       among those that make up the next third
+target tail      among the others that training saw
+target cold      never seen in training: nothing that learns ids can rank it
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from framework import config, metrics
+from framework.evaluate import Ranks
+from framework.schema import FIRST_VALUE
+
+SHARES = {"head": 1 / 3, "mid": 2 / 3, "tail": 1.0}
+"""Up to which share of the training events, the most popular items first, an item belongs there."""
+
+
+def by_activity(history: np.ndarray) -> dict[str, np.ndarray]:
+    """Masks [users] of three groups of users by their number of events; equal ones stay together.
+
+    Groups that nobody is in are left out.
+    """
+    low, high = np.quantile(history, [1 / 3, 2 / 3], method="lower")
+    groups = {
+        f"history ≤ {low}": history <= low,
+        f"history {low + 1}–{high}": (history > low) & (history <= high),
+        f"history > {high}": history > high,
+    }
+    return {name: mask for name, mask in groups.items() if mask.any()}
+
+
+def by_popularity(item: np.ndarray, train_counts: np.ndarray) -> dict[str, np.ndarray]:
+    """Masks [users] of the targets by their items' share of the training events, as above.
+
+    An item belongs where the more popular ones, of equals those of lower id, leave off.
+    """
+    counts = np.where(np.arange(len(train_counts)) >= FIRST_VALUE, train_counts, 0)
+    order = np.argsort(-counts, kind="stable")
+    before = np.zeros(len(counts))
+    before[order] = np.cumsum(counts[order]) - counts[order]
+    share = before / max(counts.sum(), 1)
+    group = np.searchsorted([*SHARES.values()], share, side="right")
+    groups = {
+        f"target {name}": (group[item] == number) & (counts[item] > 0)
+        for number, name in enumerate(SHARES)
+    }
+    groups["target cold"] = counts[item] == 0
+    return {name: mask for name, mask in groups.items() if mask.any()}
+
+
+def summarize(
+    ranks: Ranks, options: config.Evaluation, train_counts: np.ndarray
+) -> dict[str, dict[str, float]]:
+    """{"ndcg@10 [target head]": {"value", "low", "high", "users"}, …}, at the first cutoff."""
+    k, table = options.cutoffs[0], {}
+    groups: Mapping[str, np.ndarray] = by_activity(ranks.history) | by_popularity(
+        ranks.item, train_counts
+    )
+    for name in ("hr", "ndcg"):
+        values = metrics.PER_USER[name](ranks.target, k)
+        for group, mask in groups.items():
+            low, high = metrics.bootstrap_interval(values[mask], options.bootstrap, options.seed)
+            table[f"{name}@{k} [{group}]"] = {
+                "value": float(values[mask].mean()),
+                "low": low,
+                "high": high,
+                "users": int(mask.sum()),
+            }
+    return table
