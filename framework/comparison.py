@@ -7,7 +7,7 @@ from typing import cast
 import jax
 from etils import epath
 
-from framework import artifact, baselines, codec, config, evaluate, run, task
+from framework import artifact, codec, config, run, task
 from framework.input import Dataset
 
 Table = dict[str, dict[str, dict[str, float]]]
@@ -30,7 +30,7 @@ def directory(
 def compare(
     experiment: config.Experiment, trained: epath.Path, dataset: Dataset, workdir: epath.PathLike
 ) -> epath.Path:
-    """Ranks the test split once by the run's selected checkpoint and by each baseline.
+    """Judges the run's selected checkpoint and each baseline on the test split.
 
     Returns the artefact's directory, with table.json and table.txt. Raises ArtifactError.
     """
@@ -40,19 +40,14 @@ def compare(
         return target
     model = cast(task.Task, experiment.model)
     graph = task.structure(model, dataset.schema)
-    score = jax.jit(lambda values, history: model.scores(task.merge(graph, values), history))
-    scorers: dict[str, evaluate.Scorer] = {
-        type(model).__name__: lambda history: score(parameters, history),
-        "popularity": baselines.Popularity.fit(dataset).scores,
-        "seq-KNN": baselines.SequentialKnn.fit(dataset).scores,
-    }
-    counts = baselines.train_counts(dataset)
-    table: Table = {}
-    for name, scorer in scorers.items():
-        ranks = evaluate.rank_split(scorer, dataset, "test", experiment.evaluation, f"test {name}")
-        table[name] = evaluate.summarize(
-            ranks, experiment.evaluation, counts, likelihood=name == type(model).__name__
-        )
+    judge = experiment.model.judge(experiment.evaluation)
+    compute = jax.jit(
+        lambda values, batch: judge.compute(task.merge(graph, values), batch, task.SERVING)
+    )
+    own, examine = type(model).__name__, judge.examiner(dataset, "test")
+    table: Table = {own: examine(lambda batch: compute(parameters, batch), f"test {own}")}
+    for name, baseline in judge.baselines(dataset).items():
+        table[name] = examine(baseline, f"test {name}", baseline=True)
     with artifact.staging(target) as stage:
         (stage / "table.json").write_text(json.dumps(table, indent=1))
         (stage / "table.txt").write_text(format_table(table) + "\n")
@@ -64,7 +59,7 @@ def compare(
             config=codec.to_json(experiment.evaluation, versioned=True),
             inputs={"run": manifest.version, **manifest.inputs},
             code=artifact.code_hash("framework"),
-            details={"users": dataset.examples("test"), "split": "test"},
+            details={"examples": dataset.examples("test"), "split": "test"},
         )
     return target
 

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from framework import config, mesh, metrics, ranking
 from framework.error import check
 from framework.input import Dataset, evaluation_batches
+from framework.placement import examples_placer
 from framework.schema import FIRST_VALUE, PADDING
 
 Scorer = Callable[[Any], Any]
@@ -66,7 +67,7 @@ def rank_split(
     batches = evaluation_batches(
         dataset, split, history=item.max_length, batch_size=options.batch_size
     )
-    place, judge = _placer(devices), _judge(item.size, k, options.exclude_seen, devices)
+    place, judge = examples_placer(devices), _judge(item.size, k, options.exclude_seen, devices)
     with tqdm(
         total=dataset.examples(split),
         desc=label or split,
@@ -80,16 +81,6 @@ def rank_split(
             parts.append([each[batch["valid"]] for each in judged])
             bar.update(int(batch["valid"].sum()))
     return Ranks(*map(np.concatenate, zip(*parts, strict=True)))
-
-
-def _placer(devices: jax.sharding.Mesh | None) -> Callable[[np.ndarray], Any]:
-    def place(array: np.ndarray) -> Any:
-        if devices is None:
-            return array
-        sharding = mesh.examples_sharding(devices, len(array))
-        return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
-
-    return place
 
 
 @functools.lru_cache(maxsize=16)

@@ -1,4 +1,4 @@
-"""The Task protocol: what the trainer, the evaluation and the export ask of a model's dataclass.
+"""The Task protocol: what the trainer asks of a model's dataclass; and what its judge asks besides.
 
 Parameters travel as one flat dict, path → array ("blocks/0/attention/query/kernel"): sharding
 rules match on the path, checkpoints survive changes of the module API, and the export stores them
@@ -16,6 +16,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from framework import mesh
+from framework.objectives import Objective
 from framework.schema import Schema
 from framework.table import Table
 
@@ -98,7 +99,10 @@ SERVING = Pass()
 
 
 class Task(Protocol):
-    """A model that can be trained, judged and served: what a dataclass of config.Model offers."""
+    """A model that can be trained: what a dataclass of config.Model offers.
+
+    How it is judged, and so what else it offers, `config.Model.judge` says.
+    """
 
     def build(self, schema: Schema, rngs: nnx.Rngs) -> nnx.Module:
         """The module with initialised parameters, sized by the schema."""
@@ -129,12 +133,32 @@ class Task(Protocol):
         """
         ...
 
+
+class Recommender(Task, Protocol):
+    """A model of a user's next item."""
+
     def scores(
         self, module: nnx.Module, history: Int[Array, "batch length"], how: Pass = SERVING
     ) -> Float[Array, "batch rows"]:
         """Scores (f32) of each row of the item vocabulary as the next item.
 
         History is padded with PADDING at the end, oldest item first, of any length.
+        """
+        ...
+
+
+class Predictor(Task, Protocol):
+    """A model of labels of rows."""
+
+    @property
+    def objectives(self) -> Sequence[Objective]:
+        """The labels that are predicted, and what each of them is."""
+        ...
+
+    def predict(self, module: nnx.Module, batch: Batch, how: Pass = SERVING) -> dict[str, Array]:
+        """Logits by label: f32 [batch], or [batch, classes].
+
+        The batch has the columns of `lengths`, of which the labels are not read.
         """
         ...
 

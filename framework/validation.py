@@ -1,17 +1,16 @@
 """Judging the parameters on the validation split while they train."""
 
-import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import jax
 
-from framework import config, evaluate, input, step, task
-from framework.baselines import train_counts
+from framework import config, input, step, task
 from framework.goodput import Clock
 
 
 def judging(experiment: config.Experiment, devices: jax.sharding.Mesh) -> task.Pass:
-    """How the scores of evaluation.batch_size users are computed, on the devices that train."""
+    """How evaluation.batch_size examples are computed, on the devices that train."""
     divides = experiment.evaluation.batch_size % devices.size == 0
     return task.Pass(devices=devices if divides else None)
 
@@ -24,29 +23,19 @@ def validator(
     clock: Clock,
 ) -> Callable[[task.Parameters], dict[str, float]]:
     """A function parameters → {metric: value} on the validation split; all processes take part."""
-    how = judging(experiment, devices)
-    scores = jax.jit(
-        lambda parameters, history: program.task.scores(
-            task.merge(program.graph, parameters), history, how
-        )
+    how, judge = judging(experiment, devices), experiment.model.judge(experiment.evaluation)
+    compute = jax.jit(
+        lambda parameters, batch: judge.compute(task.merge(program.graph, parameters), batch, how)
     )
-    counts = train_counts(dataset)
+    examine = judge.examiner(dataset, "validation", devices=devices, intervals=False)
 
     def validate(parameters: task.Parameters) -> dict[str, float]:
-        def scorer(history: jax.Array) -> jax.Array:
+        def counted(batch: Any) -> Any:
             clock.moves += 1
-            return scores(parameters, history)
+            return compute(parameters, batch)
 
         with clock.on("evaluate"):
-            ranks = evaluate.rank_split(
-                scorer, dataset, "validation", experiment.evaluation, devices=devices
-            )
-            table = evaluate.summarize(
-                ranks,
-                dataclasses.replace(experiment.evaluation, bootstrap=1),
-                counts,
-                likelihood=True,
-            )
+            table = examine(counted)
         return {name: cell["value"] for name, cell in table.items()}
 
     return validate
