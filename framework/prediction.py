@@ -127,6 +127,8 @@ class LabelPrediction:
 
         def constant(batch: Any) -> dict[str, np.ndarray]:
             rows = len(next(iter(batch.values())))
-            return {name: np.tile(each, (rows,) + (1,) * each.ndim) for name, each in logits.items()}
+            return {
+                name: np.broadcast_to(each, (rows, *each.shape)) for name, each in logits.items()
+            }
 
         return {"constant": constant}

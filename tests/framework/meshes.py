@@ -2,7 +2,7 @@
 
 usage: python -m tests.framework.meshes DATASET JSON
 JSON: {name: {"mesh": {...}, "trainer": {...}, "model": {...}}}, for SASRec;
-{name: {"family": "decoder", "mesh": {...}, "trainer": {...}}} for the language model.
+{name: {"family": "decoder", "mesh": {...}, "trainer": {...}}} for another one of FAMILIES.
 """
 
 import dataclasses
@@ -13,18 +13,20 @@ from framework import mesh, step
 from framework.baselines import train_counts
 from framework.input import Dataset, TrainBatches, read_ahead
 from framework.models.decoder import Decoder
+from tests.framework import rows
 from tests.framework.experiments import changed
 
 DECODER = Decoder(
     width=16, layers=2, heads=4, kv_heads=2, head_width=4, feed_forward=32, max_length=8
 )
+FAMILIES = {"decoder": DECODER} | rows.MODELS
 
 
 def losses(dataset: Dataset, options: dict) -> list[float]:
     still = {"heads": 2, "dropout": 0.0} | options.get("model", {})
     experiment = changed(options | {"model": still})
-    if options.get("family") == "decoder":
-        experiment = dataclasses.replace(experiment, model=DECODER)
+    if "family" in options:
+        experiment = dataclasses.replace(experiment, model=FAMILIES[options["family"]])
     devices = mesh.build(experiment.mesh)
     counts = dict.fromkeys(experiment.model.tables(dataset.schema), train_counts(dataset))
     program = step.build(experiment, dataset.schema, devices, counts)
