@@ -1,4 +1,4 @@
-"""DCN-v2 on Complete Journey: will the product be bought at a discount?
+"""DCN-v2 on Complete Journey: is a product bought at a discount?
 
 TODO
 """
@@ -18,9 +18,9 @@ def experiment() -> Experiment:
         completejourney_ranking.experiment(),
         name="completejourney_dcn",
         model=Dcn(objectives=(Binary("discounted"),), layers=2),
-        optimizer=AdamW(learning_rate=2e-3, warmup_steps=50),
+        optimizer=AdamW(learning_rate=1e-3, warmup_steps=50),
         trainer=Trainer(
-            steps=550, batch_size=4096, evaluate_every=50, checkpoint_every=50, shuffle_blocks=64
+            steps=300, batch_size=4096, evaluate_every=50, checkpoint_every=50, shuffle_blocks=64
         ),
         evaluation=Evaluation(batch_size=4096),
     )
