@@ -20,16 +20,22 @@ def write(
     shards: int = 1,
     vocabularies: Mapping[str, Vocabulary] | None = None,
     tables: Mapping[str, pa.Table] | None = None,
+    others: Mapping[str, pa.Table] | None = None,
 ) -> Dataset:
-    """A dataset whose train split holds `examples` in their order, and no other split."""
+    """A dataset whose train split holds `examples` in their order; `others` are further splits."""
     directory = epath.Path(directory)
-    for folder in ("train", "vocabulary", "features"):
+    splits = {"train": examples} | dict(others or {})
+    for folder in (*splits, "vocabulary", "features"):
         (directory / folder).mkdir(parents=True)
-    layout, size = [], -(-examples.num_rows // shards)
-    for shard in range(shards):
-        path = f"train/part-{shard:05}-of-{shards:05}.array_record"
-        part = examples.slice(shard * size, size).combine_chunks()
-        layout.append({"path": path, "blocks": _write_shard(directory / path, part, block_rows)})
+    layouts = {}
+    for split, rows in splits.items():
+        layout, size = [], -(-rows.num_rows // shards)
+        for shard in range(shards):
+            path = f"{split}/part-{shard:05}-of-{shards:05}.array_record"
+            part = rows.slice(shard * size, size).combine_chunks()
+            blocks = _write_shard(directory / path, part, block_rows)
+            layout.append({"path": path, "blocks": blocks})
+        layouts[split] = {"examples": rows.num_rows, "shards": layout}
     Schema(tuple(features)).write(directory / "schema.json")
     for name, vocabulary in (vocabularies or {}).items():
         vocabulary.write(directory / "vocabulary" / f"{name}.jsonl")
@@ -44,7 +50,7 @@ def write(
         config={},
         inputs={},
         code="",
-        details={"splits": {"train": {"examples": examples.num_rows, "shards": layout}}},
+        details={"splits": layouts},
     )
     return Dataset.open(directory)
 

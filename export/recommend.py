@@ -34,7 +34,7 @@ def recommend(
     answer where `exclude_seen` says so. Where fewer than k items are left, the score is LOWEST and
     the id PADDING. `k` may not exceed the number of items.
     """
-    task = cast(tasks.Task, model)
+    task = cast(tasks.Recommender, model)
     graph, catalogue = tasks.structure(task, schema), schema["item"].size
 
     def function(parameters: tasks.Parameters, history: Any) -> Any:

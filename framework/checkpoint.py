@@ -46,7 +46,8 @@ class Checkpoints:
       directory: runs/NAME/RUN/checkpoints.
       experiment: the part of the experiment that shaped the state, as versioned JSON.
       keep: latest checkpoints to keep.
-      metric: name of the validation metric of which the largest is best.
+      metric: name of the validation metric by which a checkpoint is best.
+      largest_is_best: whether its largest value is best, or its smallest.
       keep_best: best checkpoints to keep.
       keep_every: keep those whose step is a multiple of it; None: no others.
     """
@@ -58,20 +59,26 @@ class Checkpoints:
         *,
         keep: int,
         metric: str,
+        largest_is_best: bool = True,
         keep_best: int = 1,
         keep_every: int | None = None,
     ):
         self._directory, self._experiment = _absolute(directory), experiment
+        sign = 1.0 if largest_is_best else -1.0
+
+        def goodness(metrics: Mapping[str, float]) -> float:
+            return sign * metrics[metric]
+
         self._manager = ocp.CheckpointManager(
             self._directory,
             item_handlers=_handlers(*ITEMS),
             options=ocp.CheckpointManagerOptions(
-                best_fn=lambda metrics: metrics[metric],
+                best_fn=goodness,
                 preservation_policy=preservation.AnyPreservationPolicy(
                     [
                         preservation.LatestN(keep),
                         preservation.BestN(
-                            get_metric_fn=lambda metrics: metrics[metric],
+                            get_metric_fn=goodness,
                             n=keep_best,
                             keep_checkpoints_without_metrics=False,
                         ),

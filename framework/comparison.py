@@ -8,23 +8,14 @@ import jax
 import numpy as np
 from etils import epath
 
-from framework import artifact, codec, config, evaluate, run, slices, task
+from framework import artifact, codec, config, run, task
 from framework.input import Dataset
-from framework.interactions import train_counts
-from framework.models.popularity import Popularity
-from framework.models.sequence_knn import SequenceKnn
-
-BASELINES: dict[str, task.Fitted] = {"popularity": Popularity(), "seq-KNN": SequenceKnn()}
-"""Beside which each model is shown."""
 
 Table = dict[str, dict[str, dict[str, float]]]
 """{model: {metric@k: {"value", "low", "high"}}}; for slices "metric@k [slice]", with "users"."""
 
 RANKS = "ranks.npz"
 """Per model, by its name in the table, the ranks of the targets in the order of the test split."""
-
-SAMPLED = "sampled_*: among {} random items; comparable neither with the other rows nor with\
- other papers' (Krichene & Rendle 2020)."
 
 
 def directory(
@@ -43,7 +34,7 @@ def directory(
 def compare(
     experiment: config.Experiment, trained: epath.Path, dataset: Dataset, workdir: epath.PathLike
 ) -> epath.Path:
-    """Ranks the test split once by the run's selected checkpoint and by each baseline.
+    """Judges the run's selected checkpoint and each baseline on the test split.
 
     Returns the artefact's directory, with table.json, table.txt and RANKS. Raises ArtifactError.
     """
@@ -51,24 +42,19 @@ def compare(
     target = directory(experiment, manifest, workdir)
     if artifact.exists(target):
         return target
-    model, counts = cast(task.Recommender, experiment.model), train_counts(dataset)
-    options = experiment.evaluation
-    models = {own_name(experiment): (model, parameters)}
-    for name, baseline in BASELINES.items():
-        if baseline != model:
-            models[name] = (baseline, baseline.fit(dataset, experiment.trainer.seed))
-    table: Table = {}
-    ranks: dict[str, np.ndarray] = {}
-    for name, (each, values) in models.items():
-        scores = scorer(each, dataset, values, factored=options.block is not None)
-        judged = evaluate.rank_split(scores, dataset, "test", options, f"test {name}")
-        logits = not isinstance(each, task.Fitted)
-        table[name] = evaluate.summarize(judged, options, counts, likelihood=logits)
-        table[name] |= slices.summarize(judged, options, counts)
-        ranks[name] = judged.target.astype(np.int32)
-    text = format_table(table)
-    if options.sampled_negatives:
-        text += f"\n{SAMPLED.format(options.sampled_negatives)}"
+    model = cast(task.Buildable, experiment.model)
+    graph = task.structure(model, dataset.schema)
+    judge = experiment.model.judge(experiment.evaluation)
+    compute = jax.jit(
+        lambda values, batch: judge.compute(task.merge(graph, values), batch, task.SERVING)
+    )
+    own, examine = own_name(experiment), judge.examiner(dataset, "test")
+    judged = {own: examine(lambda batch: compute(parameters, batch), f"test {own}")}
+    for name, baseline in judge.baselines(dataset, experiment.trainer.seed).items():
+        judged[name] = examine(baseline, f"test {name}", baseline=True)
+    table = {name: each.metrics for name, each in judged.items()}
+    ranks = {name: each.ranks for name, each in judged.items() if each.ranks is not None}
+    text = "\n".join(filter(None, [format_table(table), judge.remark]))
     with artifact.staging(target) as stage:
         (stage / "table.json").write_text(json.dumps(table, indent=1))
         (stage / "table.txt").write_text(text + "\n")
@@ -82,7 +68,7 @@ def compare(
             config=codec.to_json(experiment.evaluation, versioned=True),
             inputs={"run": manifest.version, **manifest.inputs},
             code=artifact.code_hash("framework"),
-            details={"users": dataset.examples("test"), "split": "test"},
+            details={"examples": dataset.examples("test"), "split": "test"},
         )
     return target
 
@@ -97,20 +83,6 @@ def read_ranks(directory: epath.PathLike) -> dict[str, np.ndarray]:
 def own_name(experiment: config.Experiment) -> str:
     """What the experiment's own model is called in the table."""
     return type(experiment.model).__name__
-
-
-def scorer(
-    model: task.Recommender,
-    dataset: Dataset,
-    parameters: Mapping[str, np.ndarray],
-    *,
-    factored: bool = False,
-) -> evaluate.Scorer:
-    """The scores of a model with these parameters; if asked, as their factors where it has them."""
-    graph, on_device = task.structure(model, dataset.schema), jax.device_put(dict(parameters))
-    how = model.factors if factored and isinstance(model, task.Factored) else model.scores
-    score = jax.jit(lambda values, history: how(task.merge(graph, values), history))
-    return lambda history: score(on_device, history)
 
 
 def format_table(results: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:

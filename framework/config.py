@@ -274,6 +274,13 @@ class Model:
         """No rows are asked for, unless a model does."""
         return {}
 
+    def judge(self, options: "Evaluation") -> Any:
+        """How it is judged (framework/judge.py): by ranking the catalogue, unless a model says
+        otherwise."""
+        from framework.next_item import NextItem
+
+        return NextItem(self, options)  # pyright: ignore[reportArgumentType]
+
 
 @dataclasses.dataclass(frozen=True)
 class Optimizer:

@@ -83,8 +83,9 @@ def judge(directories: Sequence[epath.Path], workdir: epath.PathLike) -> list[Ju
     for directory, experiment in zip(directories, experiments, strict=True):
         alike = dataclasses.replace(experiment, evaluation=experiments[0].evaluation)
         evaluation = comparison.compare(alike, directory, dataset, workdir)
-        ranks = comparison.read_ranks(evaluation)[comparison.own_name(alike)]
-        found.append(Judged(directory, alike, ranks))
+        ranks, name = comparison.read_ranks(evaluation), comparison.own_name(alike)
+        check(name in ranks, f"{directory} is of {name}, which ranks nothing; compare recommenders")
+        found.append(Judged(directory, alike, ranks[name]))
     return found
 
 

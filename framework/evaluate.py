@@ -14,6 +14,7 @@ from framework import config, mesh, metrics, ranking
 from framework.columns import concatenate
 from framework.error import check
 from framework.input import Dataset, evaluation_batches
+from framework.placement import examples_placer
 from framework.schema import FIRST_VALUE, PADDING
 
 Scorer = Callable[[Any], Any]
@@ -74,7 +75,7 @@ def rank_split(
     batches = evaluation_batches(
         dataset, split, history=item.max_length, batch_size=options.batch_size
     )
-    place = _placer(devices)
+    place = examples_placer(devices)
     judge = _judge(item.size, k, options.exclude_seen, options.block, devices)
     with tqdm(
         total=dataset.examples(split),
@@ -102,16 +103,6 @@ def _distinct(history: np.ndarray) -> np.ndarray:
     ordered = np.sort(history, axis=1)
     new = np.diff(ordered, axis=1, prepend=PADDING) > 0
     return (new & (ordered >= FIRST_VALUE)).sum(1)
-
-
-def _placer(devices: jax.sharding.Mesh | None) -> Callable[[np.ndarray], Any]:
-    def place(array: np.ndarray) -> Any:
-        if devices is None:
-            return array
-        sharding = mesh.examples_sharding(devices, len(array))
-        return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
-
-    return place
 
 
 @functools.lru_cache(maxsize=16)

@@ -23,8 +23,11 @@ def train_histories(dataset: Dataset) -> Ragged:
 
 
 def train_counts(dataset: Dataset) -> np.ndarray:
-    """Training events by item id, [items]."""
-    return np.bincount(train_histories(dataset).values, minlength=dataset.schema["item"].size)
+    """Training events by item id, [items]; an example is a history, or one event."""
+    blocks = dataset.blocks("train")
+    column = blocks.read(np.arange(len(blocks.rows)), ["item"])["item"]
+    ids = column.values if isinstance(column, Ragged) else column
+    return np.bincount(ids, minlength=dataset.schema["item"].size)
 
 
 def train_matrix(dataset: Dataset) -> sparse.csr_matrix:

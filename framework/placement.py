@@ -1,11 +1,13 @@
-"""Training batches on the devices: which rows a process reads, and how they get there."""
+"""Batches on the devices: which rows of them a process reads, and how they get there."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
 
+from framework import mesh
 from framework.columns import Arrays
 
 
@@ -56,3 +58,18 @@ class Placement:
     def _range(self, index: Any) -> tuple[int, int]:
         start, stop, _ = index[0].indices(self.batch_size)
         return start, stop
+
+
+def examples_placer(devices: jax.sharding.Mesh | None) -> Callable[[np.ndarray], Any]:
+    """A function that lays an array, which every process has, on the devices, to be judged.
+
+    Its rows are split over all where they divide. Without devices it stays as it is.
+    """
+
+    def place(array: np.ndarray) -> Any:
+        if devices is None:
+            return array
+        sharding = mesh.examples_sharding(devices, len(array))
+        return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
+
+    return place

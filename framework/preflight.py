@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 import jax
-import jax.numpy as jnp
 
 from framework import (
     config,
@@ -67,7 +66,7 @@ class Report:
       sizes: feature → ids, of the schema.
       state: the largest arrays of the training state.
       train: the training step.
-      evaluate: the scores of one batch of users; None where it was left out.
+      evaluate: what is judged, of one batch of examples; None where it was left out.
       model_flops: of one training step, over all devices (framework/flops.py).
     """
 
@@ -241,26 +240,26 @@ def _evaluation(
     parts: dict[str, int],
     limit: int,
 ) -> Program:
-    """The scores as the trainer computes them, while the training state stays in memory."""
+    """What the trainer computes to judge by, while the training state stays in memory."""
     model = cast(task.Task, experiment.model)
     graph = task.structure(model, schema)
     parameters = step.judged_shapes(experiment, schema, devices)
-    users, how = experiment.evaluation.batch_size, judging(experiment, devices)
-    history = jax.ShapeDtypeStruct(
-        (users, schema["item"].max_length),
-        jnp.int32,
-        sharding=mesh.examples_sharding(devices, users),
+    how, judge = judging(experiment, devices), experiment.model.judge(experiment.evaluation)
+    place = mesh.examples_sharding(devices, experiment.evaluation.batch_size)
+    batch = jax.tree.map(
+        lambda each: jax.ShapeDtypeStruct(each.shape, each.dtype, sharding=place),
+        judge.shapes(schema),
     )
 
-    def scores(parameters: task.Parameters, history: jax.Array) -> jax.Array:
-        return model.scores(task.merge(graph, parameters), history, how)
+    def compute(parameters: task.Parameters, batch: Any) -> Any:
+        return judge.compute(task.merge(graph, parameters), batch, how)
 
     sizes = {path: _shard_bytes(each) for path, each in parameters.items()}
     # Those that are no part of the state: sparse tables, copied in the order of ids.
     copies = sum(sizes[path] for path in model.tables(schema))
     parts = parts | {"sparse tables in the order of ids": copies}
     try:
-        compiled = jax.jit(scores).lower(parameters, history).compile()
+        compiled = jax.jit(compute).lower(parameters, batch).compile()
     except jax.errors.JaxRuntimeError as error:
         return _failed(error, parts, limit)
     return _read(compiled, devices, pod, parts, sum(sizes.values()), limit)

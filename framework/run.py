@@ -18,7 +18,7 @@ _LATEST = "latest"
 def identity(experiment: config.Experiment) -> dict[str, Any]:
     """The part of an experiment that shapes a run, as versioned JSON."""
     parts = codec.to_json(experiment, versioned=True)
-    selection = {"selection": selection_metric(experiment)}
+    selection = {"selection": experiment.model.judge(experiment.evaluation).metric}
     weights = {"weights": [component.weight for component in experiment.mixture]}
     return {name: parts[name] for name in ("model", "optimizer", "trainer")} | selection | weights
 
@@ -27,11 +27,6 @@ def inputs(dataset: Dataset, others: Sequence[Dataset] = ()) -> dict[str, str]:
     """The versions of the datasets that a run reads: the experiment's own, and the mixture's."""
     mixed = {f"mixture {at}": other.manifest.version for at, other in enumerate(others)}
     return {"dataset": dataset.manifest.version, **mixed}
-
-
-def selection_metric(experiment: config.Experiment) -> str:
-    """The validation metric that chooses the best checkpoint."""
-    return f"ndcg@{experiment.evaluation.cutoffs[0]}"
 
 
 def directory(
@@ -51,13 +46,15 @@ def open_checkpoints(
     experiment: config.Experiment, inputs: Mapping[str, str], directory: epath.Path
 ) -> checkpoint.Checkpoints:
     """The checkpoints of a run of this experiment on these datasets."""
+    judge = experiment.model.judge(experiment.evaluation)
     return checkpoint.Checkpoints(
         directory / "checkpoints",
         {**inputs, **identity(experiment)},
         keep=experiment.trainer.keep_checkpoints,
         keep_best=experiment.trainer.keep_best,
         keep_every=experiment.trainer.keep_every,
-        metric=selection_metric(experiment),
+        metric=judge.metric,
+        largest_is_best=judge.largest_is_best,
     )
 
 

@@ -21,6 +21,11 @@ Axes = str | tuple[str, ...] | None
 """The mesh axes along which one dimension is split."""
 
 RULES: tuple[tuple[str, tuple[Axes, ...]], ...] = (
+    (r"embeddings/.*/embedding", (("fsdp", "tensor"), None)),
+    (r"experts/layers/\d+/kernel", (None, None, None)),
+    (r"experts/layers/\d+/bias", (None, None)),
+    (r"(bottom|top|deep|cross|gates|towers|heads?)/.*kernel", (None, None)),
+    (r"(bottom|top|deep|cross|gates|towers|heads?)/.*bias", (None,)),
     (r"layers/(query|key|value|out)/kernel", (None, "tensor", None, "fsdp")),
     (r"layers/(gate|up)/kernel", (None, "fsdp", "tensor")),
     (r"layers/down/kernel", (None, "tensor", "fsdp")),
@@ -38,7 +43,9 @@ RULES: tuple[tuple[str, tuple[Axes, ...]], ...] = (
 """Pattern of the whole parameter path → mesh axes of each dimension; the first match counts.
 Tensor parallelism is that of Megatron-LM (Shoeybi et al. 2019, arXiv:1909.08053): a layer's first
 product is split by its columns, its second by its rows. `layers` are stacked: their first dimension
-is never split, as a scan takes one after the other."""
+is never split, as a scan takes one after the other. Models of rows (the first five rules) split
+their tables by rows and keep their layers, which are small and of uneven widths, on every device
+(Naumov et al. 2019, arXiv:1906.00091)."""
 
 
 class ShardingError(ConfigError):

@@ -18,6 +18,7 @@ from jaxtyping import Array, Float, Int
 
 from framework import mesh, ranking
 from framework.dataset import Dataset
+from framework.objectives import Objective
 from framework.schema import Schema
 from framework.table import Table
 
@@ -99,15 +100,51 @@ class Pass:
 SERVING = Pass()
 
 
-class Recommender(Protocol):
-    """A model that can be judged and served: what a dataclass of config.Model offers."""
+class Buildable(Protocol):
+    """A model of which there are parameters: what a dataclass of config.Model offers.
+
+    How it is judged, and so what else it offers, `config.Model.judge` says.
+    """
 
     def build(self, schema: Schema, rngs: nnx.Rngs) -> nnx.Module:
         """The module with initialised parameters, sized by the schema."""
         ...
 
+
+class Task(Buildable, Protocol):
+    """A model that is trained by gradients, step by step."""
+
+    def lengths(self, schema: Schema) -> dict[str, int]:
+        """Columns of a training batch; for ragged ones the number of latest values to read."""
+        ...
+
+    def tables(self, schema: Schema) -> dict[str, Table]:
+        """Parameters, by path, that are kept as sparse tables (framework/embedding.py).
+
+        While it trains, the module's own parameter of that path is empty, [0, width].
+        """
+        ...
+
+    def lookups(self, schema: Schema, batch: Batch, key: Array) -> dict[str, Lookup]:
+        """The rows that `loss` wants of a batch, by name; `key` is for drawing some."""
+        ...
+
+    def loss(
+        self, module: Any, batch: Batch, rows: Mapping[str, Rows], how: Pass
+    ) -> tuple[Float[Array, ""], Float[Array, ""], dict[str, Float[Array, ""]]]:
+        """Mean loss (nats) of a training batch, its weight, and metrics to log.
+
+        The weight is what the mean was divided by, say the number of positions: batches are joined
+        in proportion to it. `rows` holds what `lookups` asked for. Blocks go through `how.block`.
+        """
+        ...
+
+
+class Recommender(Buildable, Protocol):
+    """A model of a user's next item, trained or fitted."""
+
     def scores(
-        self, module: nnx.Module, history: Int[Array, "batch length"], how: Pass = SERVING
+        self, module: Any, history: Int[Array, "batch length"], how: Pass = SERVING
     ) -> Float[Array, "batch rows"]:
         """Scores (f32) of each row of the item vocabulary as the next item.
 
@@ -130,48 +167,35 @@ class Factored(Recommender, Protocol):
     """A model whose scores are dot products of a vector of the history with one of each item."""
 
     def factors(
-        self, module: nnx.Module, history: Int[Array, "batch length"], how: Pass = SERVING
+        self, module: Any, history: Int[Array, "batch length"], how: Pass = SERVING
     ) -> ranking.Factors:
         """What `scores` multiplies; both in f32 or bf16."""
         ...
 
 
-class Task(Recommender, Protocol):
-    """A model that is trained by gradients, step by step."""
+class Predictor(Task, Protocol):
+    """A model of labels of rows."""
 
-    def lengths(self, schema: Schema) -> dict[str, int]:
-        """Columns of a training batch; for ragged ones the number of latest values to read."""
+    @property
+    def objectives(self) -> Sequence[Objective]:
+        """The labels that are predicted, and what each of them is."""
         ...
 
-    def tables(self, schema: Schema) -> dict[str, Table]:
-        """Parameters, by path, that are kept as sparse tables (framework/embedding.py).
+    def predict(self, module: Any, batch: Batch, how: Pass = SERVING) -> dict[str, Array]:
+        """Logits by label: f32 [batch], or [batch, classes].
 
-        While it trains, the module's own parameter of that path is empty, [0, width].
-        """
-        ...
-
-    def lookups(self, schema: Schema, batch: Batch, key: Array) -> dict[str, Lookup]:
-        """The rows that `loss` wants of a batch, by name; `key` is for drawing some."""
-        ...
-
-    def loss(
-        self, module: nnx.Module, batch: Batch, rows: Mapping[str, Rows], how: Pass
-    ) -> tuple[Float[Array, ""], Float[Array, ""], dict[str, Float[Array, ""]]]:
-        """Mean loss (nats) of a training batch, its weight, and metrics to log.
-
-        The weight is what the mean was divided by, say the number of positions: batches are joined
-        in proportion to it. `rows` holds what `lookups` asked for. Blocks go through `how.block`.
+        The batch has the columns of `lengths`, of which the labels are not read.
         """
         ...
 
 
-def initialize(task: Recommender, schema: Schema, key: Array) -> Parameters:
+def initialize(task: Buildable, schema: Schema, key: Array) -> Parameters:
     """Fresh parameters by path. Pure: jit it, with the shardings that they shall have."""
     _, state = nnx.split(task.build(schema, nnx.Rngs(key)))
     return {"/".join(map(str, path)): leaf.get_value() for path, leaf in nnx.to_flat_state(state)}
 
 
-def structure(task: Recommender, schema: Schema) -> nnx.GraphDef:
+def structure(task: Buildable, schema: Schema) -> nnx.GraphDef:
     """The module without its parameters, for `merge`. Computes nothing."""
     return nnx.split(nnx.eval_shape(lambda: task.build(schema, nnx.Rngs(0))))[0]
 

@@ -1,18 +1,16 @@
 """Judging the parameters on the validation split while they train."""
 
-import dataclasses
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 import jax
 
-from framework import config, evaluate, input, task
+from framework import config, input, task
 from framework.goodput import Clock
-from framework.interactions import train_counts
 
 
 def judging(experiment: config.Experiment, devices: jax.sharding.Mesh) -> task.Pass:
-    """How the scores of evaluation.batch_size users are computed, on the devices that train."""
+    """How evaluation.batch_size examples are computed, on the devices that train."""
     divides = experiment.evaluation.batch_size % devices.size == 0
     return task.Pass(devices=devices if divides else None)
 
@@ -24,28 +22,20 @@ def validator(
     clock: Clock,
 ) -> Callable[[task.Parameters], dict[str, float]]:
     """A function parameters → {metric: value} on the validation split; all processes take part."""
-    how, model = judging(experiment, devices), cast(task.Recommender, experiment.model)
-    graph = task.structure(model, dataset.schema)
-    scores = jax.jit(
-        lambda parameters, history: model.scores(task.merge(graph, parameters), history, how)
+    how, judge = judging(experiment, devices), experiment.model.judge(experiment.evaluation)
+    graph = task.structure(cast(task.Buildable, experiment.model), dataset.schema)
+    compute = jax.jit(
+        lambda parameters, batch: judge.compute(task.merge(graph, parameters), batch, how)
     )
-    counts = train_counts(dataset)
+    examine = judge.examiner(dataset, "validation", devices=devices, intervals=False)
 
     def validate(parameters: task.Parameters) -> dict[str, float]:
-        def scorer(history: jax.Array) -> jax.Array:
+        def counted(batch: Any) -> Any:
             clock.moves += 1
-            return scores(parameters, history)
+            return compute(parameters, batch)
 
         with clock.on("evaluate"):
-            ranks = evaluate.rank_split(
-                scorer, dataset, "validation", experiment.evaluation, devices=devices
-            )
-            table = evaluate.summarize(
-                ranks,
-                dataclasses.replace(experiment.evaluation, bootstrap=1),
-                counts,
-                likelihood=not isinstance(model, task.Fitted),  # whose scores are no logits
-            )
+            table = examine(counted).metrics
         return {name: cell["value"] for name, cell in table.items()}
 
     return validate

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from etils import epath
 
-from framework.config import Experiment, Model
+from framework.config import Experiment, Model, Rows
 from framework.error import check
 from launch import stages
 
@@ -135,6 +135,11 @@ def schema(experiment: Experiment, workdir: str, options: Pod) -> Schema:
     from framework import preflight
 
     if options.items is not None:
+        check(
+            not isinstance(experiment.data.examples, Rows),
+            f"--items declares users with histories, and the examples of {experiment.name!r} are"
+            " rows: leave it out, and the dataset says how large its tables are",
+        )
         return preflight.declared(options.items, options.users, options.history)
     return stages.data(experiment, workdir).schema
 

@@ -48,11 +48,11 @@ def strongest(similarity: sparse.csr_matrix, count: int) -> dict[str, np.ndarray
 
     Equal values count by rising id. `similarity` is [items, items], row = the item that is known.
     """
-    items = similarity.shape[0]
+    items = len(similarity.indptr) - 1
     rows = item_rows(items)
     shape = (rows, min(count, rows))
     row = np.repeat(np.arange(items), np.diff(similarity.indptr))
-    order = np.lexsort((similarity.indices, -similarity.data, row))
+    order = np.lexsort((similarity.indices, np.negative(similarity.data), row))
     place = np.arange(len(row)) - similarity.indptr[row]
     keep = place < shape[1]
     at = (row[keep], place[keep])

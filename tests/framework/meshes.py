@@ -15,6 +15,7 @@ from framework.interactions import train_counts
 from framework.models.bert4rec import Bert4Rec
 from framework.models.decoder import Decoder
 from framework.models.hstu import Hstu
+from tests.framework import rows
 from tests.framework.experiments import changed
 
 FAMILIES = {
@@ -23,6 +24,7 @@ FAMILIES = {
     ),
     "hstu": Hstu(width=16, blocks=1, heads=2, max_length=8, dropout=0.0),
     "bert4rec": Bert4Rec(width=16, blocks=1, feed_forward=2, max_length=8, dropout=0.0),
+    **rows.MODELS,
 }
 
 

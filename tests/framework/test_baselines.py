@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from framework import comparison, fitting, run, task
+from framework import fitting, next_item, run, task
 from framework.config import Component, Data, Evaluation, Experiment
 from framework.error import ConfigError
 from framework.input import Ragged
@@ -32,7 +32,7 @@ def ragged(*rows):
 
 def asked(model, dataset, parameters=None, history=ASKED):
     parameters = model.fit(dataset, seed=0) if parameters is None else parameters
-    scores = comparison.scorer(model, dataset, parameters)(history)
+    scores = next_item.scorer(model, dataset, parameters)(history)
     return np.asarray(scores)[:, : dataset.schema["item"].size]
 
 

@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from framework import comparison, evaluate, metrics
+from framework import comparison, evaluate, metrics, next_item
 from framework.config import Evaluation
 from framework.interactions import train_counts
 from framework.models.ials import Ials
@@ -12,7 +12,7 @@ from framework.models.sequence_knn import SequenceKnn
 
 
 def fitted(model, dataset, **options):
-    return comparison.scorer(model, dataset, model.fit(dataset, 0), **options)
+    return next_item.scorer(model, dataset, model.fit(dataset, 0), **options)
 
 
 def test_ranks_of_a_scorer_that_knows_the_walk(dataset, histories):

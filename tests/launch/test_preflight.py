@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from framework.config import Model
+from framework.config import Model, Rows
 from launch import experiments, preflight
 from tests.launch.test_cli import podway
 
@@ -20,18 +20,17 @@ TOO_LARGE = ("decoder_8b",)
 
 
 def trained() -> list[str]:
-    """The configs that have a model to train, of those that fit."""
-    names = [name for name in experiments.names() if name not in TOO_LARGE]
-    models = {name: experiments.load(name).model for name in names}
-    return [
-        name for name, model in models.items() if type(model) is not Model and not _fitted(model)
-    ]
-
-
-def _fitted(model: Model) -> bool:
+    """The configs that have a model to train, of those that fit and whose dataset is declared."""
     from framework.task import Fitted
 
-    return isinstance(model, Fitted)
+    found = {name: experiments.load(name) for name in experiments.names() if name not in TOO_LARGE}
+    return [
+        name
+        for name, each in found.items()
+        if type(each.model) is not Model
+        and not isinstance(each.data.examples, Rows)
+        and not isinstance(each.model, Fitted)
+    ]
 
 
 def versions() -> str:
@@ -106,6 +105,8 @@ def test_what_a_user_can_mend_is_one_sentence():
     assert "v5e has no slice of 3x3; the nearest are 4x4, 2x4, 2x2" in done.stderr
     done = podway("preflight", "completejourney_ranking", "--topology=v5e:2x2", "--items=500")
     assert "has no model" in done.stderr
+    done = podway("preflight", "completejourney_dcn", "--topology=v5e:2x2", "--items=500")
+    assert "the examples of 'completejourney_dcn' are rows: leave it out" in done.stderr
 
 
 if __name__ == "__main__":

@@ -1,0 +1,26 @@
+"""DCN-v2 on Complete Journey: is a product bought at a discount?
+
+TODO
+"""
+
+import dataclasses
+
+from configs import completejourney_ranking
+from framework.config import Evaluation, Experiment, Trainer
+from framework.models.dcn import Dcn
+from framework.objectives import Binary
+from framework.optimizer import AdamW
+
+
+def experiment() -> Experiment:
+    """The resolved experiment."""
+    return dataclasses.replace(
+        completejourney_ranking.experiment(),
+        name="completejourney_dcn",
+        model=Dcn(objectives=(Binary("discounted"),), layers=2),
+        optimizer=AdamW(learning_rate=1e-3, warmup_steps=50),
+        trainer=Trainer(
+            steps=300, batch_size=4096, evaluate_every=50, checkpoint_every=50, shuffle_blocks=64
+        ),
+        evaluation=Evaluation(batch_size=4096),
+    )

@@ -1,0 +1,26 @@
+"""MMoE on Complete Journey: is a product bought at a discount, and how many of it?
+
+TODO
+"""
+
+import dataclasses
+
+from configs import completejourney_ranking
+from framework.config import Evaluation, Experiment, Trainer
+from framework.models.mmoe import Mmoe
+from framework.objectives import Binary, Regression
+from framework.optimizer import AdamW
+
+
+def experiment() -> Experiment:
+    """The resolved experiment."""
+    return dataclasses.replace(
+        completejourney_ranking.experiment(),
+        name="completejourney_mmoe",
+        model=Mmoe(objectives=(Binary("discounted"), Regression("quantity", log=True))),
+        optimizer=AdamW(learning_rate=1e-3, warmup_steps=50),
+        trainer=Trainer(
+            steps=300, batch_size=4096, evaluate_every=50, checkpoint_every=50, shuffle_blocks=64
+        ),
+        evaluation=Evaluation(batch_size=4096),
+    )

@@ -1,0 +1,107 @@
+"""The judge of models that recommend: the whole catalogue is ranked for each user."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from framework import config, evaluate, slices, task
+from framework.dataset import Dataset
+from framework.interactions import train_counts
+from framework.judge import Compute, Examine, Judged
+from framework.models.popularity import Popularity
+from framework.models.sequence_knn import SequenceKnn
+from framework.schema import Schema
+
+BASELINES: dict[str, task.Fitted] = {"popularity": Popularity(), "seq-KNN": SequenceKnn()}
+"""Beside which each model is shown."""
+
+
+@dataclasses.dataclass(frozen=True)
+class NextItem:
+    """Ranks each user's target among all items (a Judge, framework/judge.py).
+
+    Attributes:
+      model: whose scores are ranked.
+      options: cutoffs, and what may be recommended.
+    """
+
+    model: task.Recommender
+    options: config.Evaluation
+
+    largest_is_best = True
+
+    @property
+    def metric(self) -> str:
+        """NDCG at the first cutoff."""
+        return f"ndcg@{self.options.cutoffs[0]}"
+
+    @property
+    def remark(self) -> str:
+        """A warning of sampled metrics, where they were asked for."""
+        if not self.options.sampled_negatives:
+            return ""
+        return (
+            f"sampled_*: among {self.options.sampled_negatives} random items; comparable neither"
+            " with the other rows nor with other papers' (Krichene & Rendle 2020)."
+        )
+
+    def shapes(self, schema: Schema) -> jax.ShapeDtypeStruct:
+        """Histories i32 [users, length]."""
+        users = self.options.batch_size
+        return jax.ShapeDtypeStruct((users, schema["item"].max_length), jnp.int32)
+
+    def compute(self, module: Any, batch: Any, how: task.Pass) -> Any:
+        """Scores f32 [users, rows] for histories; their factors, where blocks are asked for."""
+        if self.options.block is not None and isinstance(self.model, task.Factored):
+            return self.model.factors(module, batch, how)
+        return self.model.scores(module, batch, how)
+
+    def examiner(
+        self,
+        dataset: Dataset,
+        split: str,
+        *,
+        devices: jax.sharding.Mesh | None = None,
+        intervals: bool = True,
+    ) -> Examine:
+        """Ranks the users of a split; see Judge. Slices of them are for those with intervals."""
+        options = dataclasses.replace(
+            self.options, bootstrap=self.options.bootstrap if intervals else 1
+        )
+        counts, fitted = train_counts(dataset), isinstance(self.model, task.Fitted)
+
+        def examine(compute: Compute, label: str = "", *, baseline: bool = False) -> Judged:
+            ranks = evaluate.rank_split(compute, dataset, split, options, label, devices=devices)
+            likelihood = not (baseline or fitted)  # whose scores are no logits
+            table = evaluate.summarize(ranks, options, counts, likelihood=likelihood)
+            if intervals:
+                table |= slices.summarize(ranks, options, counts)
+            return Judged(table, ranks.target.astype(np.int32))
+
+        return examine
+
+    def baselines(self, dataset: Dataset, seed: int) -> dict[str, Compute]:
+        """Popularity, and items that followed the latest ones; not what the model itself is."""
+        return {
+            name: scorer(baseline, dataset, baseline.fit(dataset, seed))
+            for name, baseline in BASELINES.items()
+            if baseline != self.model
+        }
+
+
+def scorer(
+    model: task.Recommender,
+    dataset: Dataset,
+    parameters: Mapping[str, np.ndarray],
+    *,
+    factored: bool = False,
+) -> evaluate.Scorer:
+    """The scores of a model with these parameters; if asked, as their factors where it has them."""
+    graph, on_device = task.structure(model, dataset.schema), jax.device_put(dict(parameters))
+    how = model.factors if factored and isinstance(model, task.Factored) else model.scores
+    score = jax.jit(lambda values, history: how(task.merge(graph, values), history))
+    return lambda history: score(on_device, history)

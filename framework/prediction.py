@@ -1,0 +1,135 @@
+"""The judge of models that predict labels: all rows of a split, by the metrics of each label."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+from framework import config, join, label_metrics, mesh
+from framework.dataset import Dataset
+from framework.error import check
+from framework.input import batch_shapes
+from framework.judge import Compute, Examine, Judged, Metrics
+from framework.label_metrics import Estimate
+from framework.placement import examples_placer
+from framework.row_batches import row_batches
+from framework.schema import Schema
+from framework.task import Pass, Predictor
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelPrediction:
+    """Judges each label by its own metrics, "LABEL/METRIC" (a Judge, framework/judge.py).
+
+    Attributes:
+      model: whose predictions are judged.
+      options: rows at once, and the resamples of the users.
+    """
+
+    model: Predictor
+    options: config.Evaluation
+
+    largest_is_best = False
+    remark = ""
+
+    @property
+    def metric(self) -> str:
+        """The first label's loss."""
+        first = self.model.objectives[0]
+        return f"{first.label}/{first.selects}"
+
+    def lengths(self, schema: Schema) -> dict[str, int]:
+        """The columns that the model reads, without the labels."""
+        lengths = self.model.lengths(schema)
+        return {
+            name: length
+            for name, length in lengths.items()
+            if join.is_joined(name) or schema[name].role != "label"
+        }
+
+    def shapes(self, schema: Schema) -> dict[str, jax.ShapeDtypeStruct]:
+        """The columns of a batch of rows."""
+        shapes = batch_shapes(schema, self.lengths(schema), self.options.batch_size)
+        return {name: jax.ShapeDtypeStruct(*each) for name, each in shapes.items()}
+
+    def compute(self, module: Any, batch: Any, how: Pass) -> Any:
+        """Logits by label."""
+        return self.model.predict(module, batch, how)
+
+    def examiner(
+        self,
+        dataset: Dataset,
+        split: str,
+        *,
+        devices: jax.sharding.Mesh | None = None,
+        intervals: bool = True,
+    ) -> Examine:
+        """Judges on the rows of a split; see Judge. Labels of another kind are a ConfigError."""
+        rows = dataset.examples(split)
+        check(rows > 0, f"{dataset.directory} has no {split} examples to evaluate on")
+        truth = self._truth(dataset, split)
+        lengths, batch_size = self.lengths(dataset.schema), self.options.batch_size
+        place = examples_placer(devices)
+        collect = jax.jit(lambda x: x, out_shardings=mesh.replicated(devices)) if devices else None
+
+        def predict(compute: Compute, label: str) -> dict[str, np.ndarray]:
+            parts = []
+            with tqdm(
+                total=rows,
+                desc=label or split,
+                unit="row",
+                leave=bool(label),
+                disable=devices is not None and jax.process_index() != 0,
+            ) as bar:
+                for batch in row_batches(dataset, split, lengths, batch_size):
+                    said = compute({name: place(each) for name, each in batch.columns.items()})
+                    said = jax.device_get(collect(said) if collect else said)
+                    parts.append({name: each[batch.valid] for name, each in said.items()})
+                    bar.update(int(batch.valid.sum()))
+            return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+        def examine(compute: Compute, label: str = "", *, baseline: bool = False) -> Judged:
+            logits = predict(compute, label)
+            table: Metrics = {}
+            for each in self.model.objectives:
+                found = each.measure(logits[each.label], truth[each.label], truth["user"])
+                for metric, estimate in found.items():
+                    if estimate is not None:
+                        cell = self._cell(estimate, truth["user"], intervals)
+                        table[f"{each.label}/{metric}"] = cell
+            return Judged(table)
+
+        return examine
+
+    def _cell(self, estimate: Estimate, users: np.ndarray, intervals: bool) -> dict[str, float]:
+        cell = {"value": estimate.value}
+        if intervals:
+            options = self.options
+            found = label_metrics.interval(estimate, users, options.bootstrap, options.seed)
+            cell |= dict(zip(("low", "high"), found, strict=True)) if found else {}
+        return cell
+
+    def _truth(self, dataset: Dataset, split: str) -> dict[str, np.ndarray]:
+        """The labels of a split and its users, in the order of the rows."""
+        blocks = dataset.blocks(split)
+        names = [each.label for each in self.model.objectives]
+        found = blocks.read(np.arange(len(blocks.rows)), [*names, "user"])
+        columns = {name: each for name, each in found.items() if isinstance(each, np.ndarray)}
+        for each in self.model.objectives:
+            each.check_labels(columns[each.label])
+        return columns
+
+    def baselines(self, dataset: Dataset, seed: int) -> dict[str, Compute]:
+        """What is true of the train split's rows on average, said of every row."""
+        truth = self._truth(dataset, "train")
+        logits = {each.label: each.constant(truth[each.label]) for each in self.model.objectives}
+
+        def constant(batch: Any) -> dict[str, np.ndarray]:
+            rows = len(next(iter(batch.values())))
+            return {
+                name: np.broadcast_to(each, (rows, *each.shape)) for name, each in logits.items()
+            }
+
+        return {"constant": constant}

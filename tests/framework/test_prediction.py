@@ -1,0 +1,150 @@
+"""Models of rows on the trainer: whole splits are read and judged, the best checkpoint chosen."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from framework import artifact, checkpoint, comparison, label_metrics, mesh, run, task, trainer
+from framework.config import Evaluation, Mesh
+from framework.error import ConfigError
+from framework.objectives import Binary
+from framework.prediction import LabelPrediction
+from framework.row_batches import row_batches
+from tests.framework import rows
+from tests.framework.experiments import walks
+
+LENGTHS = {"user": 1, "price": 1, "day": 1, "tags": 3, "item": 1, "item.brand": 1, "item.words": 4}
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return rows.write(tmp_path_factory.mktemp("rows") / "dataset")
+
+
+@pytest.mark.parametrize("batch_size", [32, 64, 75, 150, 1000])
+def test_all_rows_of_a_split_come_once_in_order_in_batches_of_one_shape(dataset, batch_size):
+    found = list(row_batches(dataset, "validation", LENGTHS, batch_size))
+    assert len(found) == -(-150 // batch_size)
+    assert {each.columns[name].shape[0] for each in found for name in LENGTHS} == {batch_size}
+    assert all(each.valid.all() for each in found[:-1])
+    columns = {
+        name: np.concatenate([each.columns[name][each.valid] for each in found]) for name in LENGTHS
+    }
+    wanted = rows.table(150, seed=1)
+    for name in ("user", "item", "price"):
+        assert columns[name].tolist() == wanted[name].to_pylist()
+    tags = [each + [0] * (3 - len(each)) for each in wanted["tags"].to_pylist()]
+    assert columns["tags"].tolist() == tags
+    brands = dataset.table("item")["brand"]
+    assert columns["item.brand"].tolist() == brands[columns["item"]].tolist()
+    rest = found[-1].columns["item.words"][~found[-1].valid]
+    assert len(rest) == len(found) * batch_size - 150
+
+
+def test_metrics_are_those_of_all_rows_whatever_the_batch(dataset):
+    model = rows.MODELS["mmoe"]
+
+    def compute(batch):
+        """Knows the price, which tells the amount."""
+        price = np.asarray(batch["price"])
+        return {"click": price, "amount": 1 + price, "level": np.eye(3)[batch["item"] % 3]}
+
+    one, other = (
+        LabelPrediction(model, Evaluation(batch_size=size, bootstrap=50))
+        .examiner(dataset, "test")(compute)
+        .metrics
+        for size in (130, 48)
+    )
+    assert one == other
+    truth = rows.table(130, seed=2)
+    price, amount, click = (np.array(truth[name]) for name in ("price", "amount", "click"))
+    np.testing.assert_allclose(
+        one["amount/rmse"]["value"], np.sqrt(np.mean((1 + price - amount) ** 2)), rtol=1e-6
+    )
+    assert one["level/accuracy"]["value"] == 1.0
+    assert one["click/auc"]["value"] == label_metrics.auc(price, click).value
+    assert one["click/auc"]["low"] < one["click/auc"]["value"] < one["click/auc"]["high"]
+    assert "low" not in one["click/ece"]
+    quick = LabelPrediction(model, Evaluation()).examiner(dataset, "test", intervals=False)
+    assert quick(compute).metrics["click/auc"] == {"value": one["click/auc"]["value"]}
+
+
+def test_predictions_on_devices_are_judged_like_those_on_the_host(dataset):
+    model = rows.MODELS["dcn"]
+    parameters = task.initialize(model, dataset.schema, jax.random.key(0))
+    module = task.merge(task.structure(model, dataset.schema), parameters)
+    judge = LabelPrediction(model, Evaluation(batch_size=64))
+    devices = mesh.build(Mesh(data=1), jax.devices()[:1])
+    tables = [
+        judge.examiner(dataset, "validation", devices=each, intervals=False)(
+            lambda batch: judge.compute(module, batch, task.SERVING)
+        )
+        for each in (None, devices)
+    ]
+    assert tables[0] == tables[1]
+
+
+def test_the_constant_baseline_says_the_train_splits_mean(dataset):
+    judge = LabelPrediction(rows.MODELS["mmoe"], Evaluation(batch_size=64, bootstrap=10))
+    constant = judge.baselines(dataset, seed=0)["constant"]
+    table = judge.examiner(dataset, "test")(constant).metrics
+    train, test = (np.array(rows.table(n, seed)["amount"]) for n, seed in ((1200, 0), (130, 2)))
+    wanted = np.sqrt(np.mean((test - train.mean(dtype=np.float64)) ** 2))
+    np.testing.assert_allclose(table["amount/rmse"]["value"], wanted, rtol=1e-5)
+    assert table["click/auc"]["value"] == table["click/gauc"]["value"] == 0.5
+    mean = np.array(rows.table(1200, 0)["click"]).mean()
+    click = np.array(rows.table(130, 2)["click"])
+    np.testing.assert_allclose(table["click/calibration"]["value"], mean / click.mean(), rtol=1e-3)
+
+
+def test_labels_of_another_kind_are_refused_before_training(dataset):
+    model = dataclasses.replace(rows.MODELS["dcn"], objectives=(Binary("amount"),))
+    with pytest.raises(ConfigError, match=r"the label 'amount' holds .* Binary"):
+        LabelPrediction(model, Evaluation()).examiner(dataset, "validation")
+
+
+@pytest.mark.parametrize(("largest", "best"), [(True, 3), (False, 2)])
+def test_the_best_checkpoint_is_the_largest_or_the_smallest(tmp_path, largest, best):
+    found = checkpoint.Checkpoints(tmp_path / "c", {}, keep=1, metric="m", largest_is_best=largest)
+    for step, value in enumerate((0.5, 0.1, 0.9, 0.4), 1):
+        found.save(step, {"step": np.int32(step)}, step, {"m": value})
+    found.wait()
+    assert found.best() == best
+    assert {child.name for child in (tmp_path / "c").iterdir()} == {str(best), "4"}
+    found.close()
+
+
+def test_a_model_of_rows_is_trained_selected_and_compared(dataset, tmp_path):
+    experiment = dataclasses.replace(
+        walks(steps=90, batch_size=64, evaluate_every=30, checkpoint_every=30),
+        model=rows.MODELS["dcn"],
+        evaluation=Evaluation(batch_size=64, bootstrap=20),
+    )
+    outcome = trainer.train(experiment, dataset, tmp_path)
+    assert outcome.finished
+    records = [json.loads(line) for line in (outcome.directory / "metrics.jsonl").open()]
+    judged = {
+        each["step"]: each["validation/click/logloss"]
+        for each in records
+        if "validation/click/logloss" in each
+    }
+    assert sorted(judged) == [30, 60, 90]
+    manifest = artifact.read(outcome.directory, "run")
+    assert manifest.details["selected_step"] == min(judged, key=judged.__getitem__)
+    evaluation = comparison.compare(experiment, outcome.directory, dataset, tmp_path)
+    table = json.loads((evaluation / "table.json").read_text())
+    assert list(table) == ["Dcn", "constant"]
+    assert table["Dcn"]["click/auc"]["value"] > 0.75
+    assert table["Dcn"]["amount/rmse"]["value"] < table["constant"]["amount/rmse"]["value"]
+    _, _, parameters = run.load(outcome.directory)
+    module = task.merge(task.structure(experiment.model, dataset.schema), parameters)
+    judge = experiment.model.judge(experiment.evaluation)
+    again = judge.examiner(dataset, "test")(
+        lambda batch: judge.compute(module, batch, task.SERVING)
+    ).metrics
+    np.testing.assert_allclose(
+        again["click/logloss"]["value"], table["Dcn"]["click/logloss"]["value"], rtol=1e-5
+    )
