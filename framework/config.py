@@ -254,6 +254,10 @@ class Model:
         """No rows are asked for, unless a model does."""
         return {}
 
+    def constants(self, dataset: Any) -> dict[str, Any]:
+        """No parameter is a constant of the dataset, unless a model has some."""
+        return {}
+
 
 @dataclasses.dataclass(frozen=True)
 class Optimizer:

@@ -20,12 +20,13 @@ from framework.error import ConfigError
 Axes = str | tuple[str, ...] | None
 """The mesh axes along which one dimension is split."""
 
-RULES: tuple[tuple[str, tuple[Axes, ...]], ...] = (
+RULES: tuple[tuple[str, tuple[Axes, ...] | None], ...] = (
+    (r"(.*/)?constants/.*", None),
     (r"layers/(query|key|value|out)/kernel", (None, "tensor", None, "fsdp")),
     (r"layers/(gate|up)/kernel", (None, "fsdp", "tensor")),
     (r"layers/down/kernel", (None, "tensor", "fsdp")),
     (r"layers/.*norm/scale", (None, None)),
-    (r"(.*/)?position/embedding", (None, "fsdp")),
+    (r"(.*/)?(position|content/[^/]+)/embedding", (None, "fsdp")),
     (r"(.*/)?embedding", ("tensor", "fsdp")),
     (r"(.*/)?(qkv|up)/kernel", ("fsdp", "tensor")),
     (r"(.*/)?(out|down)/kernel", ("tensor", "fsdp")),
@@ -33,7 +34,8 @@ RULES: tuple[tuple[str, tuple[Axes, ...]], ...] = (
     (r"(.*/)?(qkv|up)/bias", ("tensor",)),
     (r"(.*/)?(bias|scale)", (None,)),
 )
-"""Pattern of the whole parameter path → mesh axes of each dimension; the first match counts.
+"""Pattern of the whole parameter path → mesh axes of each dimension, None where each device holds
+all of it, whatever its dimensions; the first match counts.
 Tensor parallelism is that of Megatron-LM (Shoeybi et al. 2019, arXiv:1909.08053): a layer's first
 product is split by its columns, its second by its rows. `layers` are stacked: their first dimension
 is never split, as a scan takes one after the other."""
@@ -55,6 +57,8 @@ def spec(path: str, shape: tuple[int, ...], mesh: Mapping[str, int]) -> Partitio
     for pattern, axes in RULES:
         if not re.fullmatch(pattern, path):
             continue
+        if axes is None:
+            return PartitionSpec()
         if len(axes) != len(shape):
             raise ShardingError(f"{path} {shape} has not the dimensions of its rule {axes}")
         for size, axis in zip(shape, axes, strict=True):

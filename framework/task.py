@@ -12,10 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar, cast
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from framework import mesh
+from framework.dataset import Dataset
 from framework.schema import Schema
 from framework.table import Table
 
@@ -96,6 +99,26 @@ class Pass:
 
 SERVING = Pass()
 
+CONSTANTS = "constants"
+"""Part of the path of what a dataset says and training never changes (see `is_constant`)."""
+
+
+class Constants(nnx.Module):
+    """A place in a module for constants, to be called `constants` there; zeros at first."""
+
+    def __init__(self, shapes: Mapping[str, jax.ShapeDtypeStruct]):
+        for name, each in shapes.items():
+            setattr(self, name, nnx.Param(jnp.zeros(each.shape, each.dtype)))
+
+
+def is_constant(path: str) -> bool:
+    """Whether a parameter is a constant of the dataset: it lies below `constants/`.
+
+    It is stored and exported with the others, in its own type, but has no gradient, no moments and
+    no moving average. Another run's is never taken over.
+    """
+    return CONSTANTS in path.split("/")[:-1]
+
 
 class Task(Protocol):
     """A model that can be trained, judged and served: what a dataclass of config.Model offers."""
@@ -117,6 +140,13 @@ class Task(Protocol):
 
     def lookups(self, schema: Schema, batch: Batch, key: Array) -> dict[str, Lookup]:
         """The rows that `loss` wants of a batch, by name; `key` is for drawing some."""
+        ...
+
+    def constants(self, dataset: Dataset) -> dict[str, np.ndarray]:
+        """Of each parameter that is a constant (see `is_constant`), what the dataset says it is.
+
+        Shapes and types are those that `build` gave it, by the schema alone.
+        """
         ...
 
     def loss(

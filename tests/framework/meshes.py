@@ -2,7 +2,8 @@
 
 usage: python -m tests.framework.meshes DATASET JSON
 JSON: {name: {"mesh": {...}, "trainer": {...}, "model": {...}}}, for SASRec;
-{name: {"family": "decoder", "mesh": {...}, "trainer": {...}}} for the language model.
+{name: {"family": "decoder", "mesh": {...}, "trainer": {...}}} for the language model, or another of
+FAMILIES.
 """
 
 import dataclasses
@@ -13,21 +14,38 @@ from framework import mesh, step
 from framework.baselines import train_counts
 from framework.input import Dataset, TrainBatches, read_ahead
 from framework.models.decoder import Decoder
+from framework.models.two_tower import TwoTower
+from framework.table import Embedding
 from tests.framework.experiments import changed
 
 DECODER = Decoder(
     width=16, layers=2, heads=4, kv_heads=2, head_width=4, feed_forward=32, max_length=8
 )
+TOWERS = TwoTower(
+    width=16,
+    hidden=32,
+    attributes=("genres", "year"),
+    max_length=8,
+    targets=4,
+    negatives=6,
+    id_dropout=0.2,
+)
+FAMILIES = {
+    "decoder": DECODER,
+    "towers": TOWERS,
+    "sparse towers": dataclasses.replace(TOWERS, embedding=Embedding(placement="sharded")),
+}
 
 
 def losses(dataset: Dataset, options: dict) -> list[float]:
     still = {"heads": 2, "dropout": 0.0} | options.get("model", {})
     experiment = changed(options | {"model": still})
-    if options.get("family") == "decoder":
-        experiment = dataclasses.replace(experiment, model=DECODER)
+    if "family" in options:
+        experiment = dataclasses.replace(experiment, model=FAMILIES[options["family"]])
     devices = mesh.build(experiment.mesh)
     counts = dict.fromkeys(experiment.model.tables(dataset.schema), train_counts(dataset))
-    program = step.build(experiment, dataset.schema, devices, counts)
+    constants = experiment.model.constants(dataset)
+    program = step.build(experiment, dataset.schema, devices, counts, constants)
     batches = TrainBatches(
         dataset,
         program.lengths,
