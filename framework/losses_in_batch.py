@@ -19,7 +19,7 @@ def mixed_shares(
     in_batch: Float[Array, ""] | float,
     drawn: int,
 ) -> Float[Array, "*ids"]:
-    """q of ids among `in_batch` targets and `drawn` uniform draws, which are one pool of candidates.
+    """q of ids in a pool of `in_batch` targets and `drawn` uniform draws.
 
     (Mixed negative sampling, Yang et al. 2020, "Mixed negative sampling for learning two-tower
     neural networks in recommendations".)
@@ -44,7 +44,7 @@ def corrected_softmax_cross_entropy(
     """Mean of −log softmax(target) (nats, f32) where the weight is true, from some candidates.
 
     The sum of exp(logit) over all items but the target is estimated by the mean over the negatives
-    of exp(logit) · (1 − own_q) / q: a candidate that is not the target is drawn with q / (1 − own_q).
+    of exp(logit) · (1 − own_q) / q, as one that is not the target is drawn with q / (1 − own_q).
 
     Args:
       own: scores of the targets.

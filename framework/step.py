@@ -37,9 +37,9 @@ from framework.placement import Placement
 from framework.schema import Schema
 
 State = dict[str, Any]
-"""{"step": i32 [], "parameters": {path: f32, constants any}, "optimizer": optax state of those that are trained,
-"ema": {path: f32} of these, where there is a moving average, "tables": {path: f32}, "slots": {path:
-{name: f32}}, where parameters are sparse tables}."""
+"""{"step": i32 [], "parameters": {path: f32; of constants any type}, "optimizer": optax state of
+those that are trained, "ema": {path: f32} of these, where there is a moving average, "tables":
+{path: f32}, "slots": {path: {name: f32}}, where parameters are sparse tables}."""
 
 Counts = Mapping[str, np.ndarray]
 """By table, how often the train split has each id, in the order of ids."""

@@ -82,6 +82,12 @@ class Pass:
             return x
         return jax.lax.with_sharding_constraint(x, mesh.batch_sharding(self.devices))
 
+    def whole(self, x: Array) -> Array:
+        """The same, all of it on each device: what belongs to no example and is small."""
+        if self.devices is None:
+            return x
+        return jax.lax.with_sharding_constraint(x, mesh.replicated(self.devices))
+
     def block(self, function: F) -> F:
         """A block of the model, whose backward pass keeps what `remat` says.
 

@@ -10,6 +10,7 @@ prepares for that by leaving out some embeddings (DropoutNet, Volkovs et al. 201
 
 import dataclasses
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -121,37 +122,36 @@ class TwoTower(Model):
         With trainer.accumulate, the negatives are those of a part of the batch.
         """
         items = batch["item"]
-        draw, forget, user_key, item_key, forget_drawn = how.keys(5)
+        draw, forget, user_key, item_key, forget_drawn, drawn_key = how.keys(6)
         at, weights = targets_of(items, self.targets, draw)
         embedded = module.embed(items, drop_ids(self.id_dropout, rows["item"].values, forget))
         users = module.user(embedded, items >= FIRST_VALUE, at, user_key)
         chosen = jnp.take_along_axis(embedded, at[..., None], axis=1)
         ids = jnp.take_along_axis(items, at, axis=1).reshape(-1)
-        owners = jnp.repeat(jnp.arange(len(items)), at.shape[1])
-        users, chosen = (x.reshape(len(ids), -1) for x in (users, chosen))
-        candidates, candidates_owners, valid = ids, owners, weights.reshape(-1)
+        users, chosen = (how.split(x.reshape(len(ids), -1)) for x in (users, chosen))
+        chosen = module.item_vectors(chosen, item_key)
+        own = jnp.einsum("nw,nw->n", users, chosen, preferred_element_type=jnp.float32)
+        weights, owners = weights.reshape(-1), jnp.repeat(jnp.arange(len(items)), at.shape[1])
+        pool = [Candidates(chosen, ids, owners, weights)]
         if self.negatives:
             drawn = rows["negatives"]
             kept = drop_ids(self.id_dropout, drawn.values, forget_drawn)
-            chosen = jnp.concatenate([chosen, module.embed(drawn.ids, kept)])
-            candidates = jnp.concatenate([ids, drawn.ids])
-            candidates_owners = jnp.concatenate([owners, jnp.full_like(drawn.ids, -1)])
-            valid = jnp.concatenate([valid, module.trained(drawn.ids)])
-        weights = weights.reshape(-1)
-        vectors = module.item_vectors(chosen, item_key)
-        own = jnp.einsum("nw,nw->n", users, vectors[: len(ids)], preferred_element_type=jnp.float32)
-        q = losses_in_batch.mixed_shares(
-            module.constants.shares.get_value()[candidates],
-            module.trained(candidates) / jnp.maximum(module.trained().sum(), 1),
-            weights.sum(),
-            self.negatives,
-        )
+            vectors = module.item_vectors(how.whole(module.embed(drawn.ids, kept)), drawn_key)
+            nobody = jnp.full_like(drawn.ids, -1)
+            pool.append(Candidates(vectors, drawn.ids, nobody, module.trained(drawn.ids)))
+        # Not one product of all candidates: the batch's are split among devices, the drawn are not.
+        logits = [
+            jnp.einsum("nw,cw->nc", users, each.vectors, preferred_element_type=jnp.float32)
+            for each in pool
+        ]
+        negative = [losses_in_batch.negatives_of(ids, owners, *each[1:]) for each in pool]
+        q = [module.chance(each.ids, weights.sum(), self.negatives) for each in pool]
         loss = losses_in_batch.corrected_softmax_cross_entropy(
             own,
-            jnp.einsum("nw,cw->nc", users, vectors, preferred_element_type=jnp.float32),
-            losses_in_batch.negatives_of(ids, owners, candidates, candidates_owners, valid),
-            q,
-            q[: len(ids)],
+            jnp.concatenate(logits, axis=1),
+            jnp.concatenate(negative, axis=1),
+            jnp.concatenate(q),
+            q[0],
             weights,
         )
         return loss, weights.sum().astype(jnp.float32), {"filled_targets": weights.mean()}
@@ -163,6 +163,15 @@ class TwoTower(Model):
         return item_logits(
             module.of_history(history, self.max_length), module.catalogue(), module.items
         )
+
+
+class Candidates(NamedTuple):
+    """Items that may be negatives, whose targets they are (−1: nobody's), and which count."""
+
+    vectors: Float[Array, "candidates width"]
+    ids: Int[Array, " candidates"]
+    owners: Int[Array, " candidates"]
+    valid: Bool[Array, " candidates"]
 
 
 class Towers(nnx.Module):
@@ -184,6 +193,14 @@ class Towers(nnx.Module):
         """Whether items have events in the train split; of all rows without ids."""
         counts = self.constants.counts.get_value()
         return (counts if ids is None else counts[ids]) > 0
+
+    def chance(
+        self, ids: Int[Array, "*ids"], targets: Float[Array, ""], drawn: int
+    ) -> Float[Array, "*ids"]:
+        """The share that items are expected to have of a batch's targets and its drawn items."""
+        share, trained = self.constants.shares.get_value()[ids], self.trained()
+        uniform = trained[ids] / jnp.maximum(trained.sum(), 1)
+        return losses_in_batch.mixed_shares(share, uniform, targets, drawn)
 
     def embed(
         self, ids: Int[Array, "*ids"], own: Float[Array, "*ids width"]
@@ -254,9 +271,10 @@ class Tower(nnx.Module):
 def targets_of(
     items: Int[Array, "batch length"], count: int, key: Array | None
 ) -> tuple[Int[Array, "batch places"], Bool[Array, "batch places"]]:
-    """Places of so many items of each history, evenly drawn, and which there are; key None: the first.
+    """Places of so many items of each history, evenly drawn, and which there are.
 
-    The item at place 0 has no history before it: a user of whom nothing is known.
+    Without a key, the first ones. The item at place 0 has no history before it: a user of whom
+    nothing is known.
     """
     known = items >= FIRST_VALUE
     draw = jnp.zeros(items.shape) if key is None else jax.random.uniform(key, items.shape)

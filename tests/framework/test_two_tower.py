@@ -261,8 +261,13 @@ def losses(described):
         for name in ("one", "all")
     }
     result = subprocess.run(
-        [sys.executable, "-m", "tests.framework.meshes"]
-        + [str(described.directory), json.dumps(cases)],
+        [
+            sys.executable,
+            "-m",
+            "tests.framework.meshes",
+            str(described.directory),
+            json.dumps(cases),
+        ],
         cwd=ROOT,
         env=os.environ
         | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"},
