@@ -28,11 +28,13 @@ class Ranks:
       lists: ids of each user's best items, [users, k]; PADDING where too few were left.
       nll: negative log-likelihood (nats) of each user's target by the softmax of all items' scores,
         [users]; infinite where the vocabulary lacks it. It means something where scores are logits.
+      wanted: ids of the targets, [users].
     """
 
     target: np.ndarray
     lists: np.ndarray
     nll: np.ndarray
+    wanted: np.ndarray
 
 
 def rank_split(
@@ -77,7 +79,7 @@ def rank_split(
         for batch in batches:
             history = place(batch["history"])
             judged = jax.device_get(judge(scorer(history), history, place(batch["target"])))
-            parts.append([each[batch["valid"]] for each in judged])
+            parts.append([each[batch["valid"]] for each in (*judged, batch["target"])])
             bar.update(int(batch["valid"].sum()))
     return Ranks(*map(np.concatenate, zip(*parts, strict=True)))
 
@@ -96,7 +98,7 @@ def _placer(devices: jax.sharding.Mesh | None) -> Callable[[np.ndarray], Any]:
 def _judge(
     catalogue: int, k: int, exclude_seen: bool, devices: jax.sharding.Mesh | None
 ) -> Callable[..., Any]:
-    """(scores, history, target) → the arrays of Ranks, the same in all processes."""
+    """(scores, history, target) → the first arrays of Ranks, the same in all processes."""
 
     def judge(scores, history, target):
         allowed = ranking.exclude(scores, history if exclude_seen else None, catalogue)
@@ -120,7 +122,8 @@ def summarize(
     """{metric@k: {"value": …}}, with the 95 % interval "low", "high" of each mean over users.
 
     With `likelihood`, which is for scores that are logits, also "nll" (nats), its mean over the
-    users whose target the vocabulary has.
+    users whose target the vocabulary has. Where some targets are items without training events
+    (config.SideTable.catalogue), also "cold_hr@k", the hit rate of these alone.
     """
     catalogue = len(train_counts) - FIRST_VALUE
     table: dict[str, dict[str, float]] = {}
@@ -136,6 +139,11 @@ def summarize(
         table[f"popularity_bias@{k}"] = {
             "value": metrics.popularity_bias(ranks.lists, k, train_counts)
         }
+    items = ranks.wanted >= FIRST_VALUE
+    cold = items & (train_counts[np.where(items, ranks.wanted, 0)] == 0)
+    if cold.any():
+        for k in options.cutoffs:
+            table[f"cold_hr@{k}"] = mean(metrics.PER_USER["hr"](ranks.target[cold], k))
     known = ranks.nll[np.isfinite(ranks.nll)]
     if likelihood and len(known):
         table["nll"] = mean(known)

@@ -5,6 +5,7 @@ import pytest
 
 from framework import baselines, comparison, evaluate
 from framework.config import Evaluation
+from framework.schema import OUT_OF_VOCABULARY
 
 
 def test_ranks_of_a_scorer_that_knows_the_walk(dataset, histories):
@@ -101,3 +102,22 @@ def test_the_likelihood_is_of_all_items_seen_or_not(dataset, histories):
     assert table["nll"]["value"] == pytest.approx(each[5:].mean(), rel=1e-5)
     text = comparison.format_table({"A": table, "B": {name: table[name] for name in ("hr@1",)}})
     assert text.splitlines()[-1].endswith("–")
+
+
+def test_targets_without_training_events_are_judged_by_themselves(dataset, histories):
+    """Every fourth item is said to have no events; scores know half of the targets."""
+    known = np.arange(len(histories)) % 2 == 0
+    targets = np.array([h[-1] for h in histories])
+    counts = np.where(np.arange(dataset.schema["item"].size) % 4 == 0, 0, 7)
+    ranks = evaluate.Ranks(
+        target=np.where(known, 1, 9),
+        lists=targets[:, None],
+        nll=np.zeros(len(targets)),
+        wanted=np.where(np.arange(len(targets)) == 0, OUT_OF_VOCABULARY, targets),
+    )
+    options = Evaluation(cutoffs=(5,), bootstrap=10)
+    table = evaluate.summarize(ranks, options, counts)
+    cold = targets[1:] % 4 == 0
+    assert 0 < cold.sum() < len(cold)
+    assert table["cold_hr@5"]["value"] == pytest.approx(known[1:][cold].mean())
+    assert "cold_hr@5" not in evaluate.summarize(ranks, options, np.full_like(counts, 7))
