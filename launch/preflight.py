@@ -124,7 +124,8 @@ def schema(experiment: Experiment, workdir: str, options: Pod) -> Schema:
     from framework import preflight
 
     if options.items is not None:
-        return preflight.declared(options.items, options.users, options.history)
+        tables = experiment.data.tables
+        return preflight.declared(options.items, options.users, options.history, tables)
     return stages.data(experiment, workdir).schema
 
 
