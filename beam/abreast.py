@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import apache_beam
+from apache_beam.pvalue import TaggedOutput
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
@@ -64,6 +65,6 @@ class Abreast(apache_beam.DoFn):
 
 def _windowed(result: Any) -> Any:
     window = GlobalWindow()
-    if isinstance(result, apache_beam.pvalue.TaggedOutput):
-        return apache_beam.pvalue.TaggedOutput(result.tag, _windowed(result.value))
+    if isinstance(result, TaggedOutput):
+        return TaggedOutput(result.tag, _windowed(result.value))
     return WindowedValue(result, window.max_timestamp(), (window,))

@@ -20,7 +20,7 @@ class Join(apache_beam.DoFn):
     """("user" or "item", rows of its side tables) → facts.TableFacts for each table.
 
     Writes features/user.arrow or features/item.arrow, row = id, and the features' vocabularies.
-    Transforms are fitted on those users or items that the train split has, each of which counts
+    Transforms are fitted on those users or items that the vocabulary has, each of which counts
     once.
     """
 

@@ -56,8 +56,9 @@ def assemble(
         .with_output_types(Bucketed)
         .with_outputs("values", "counts", main="events")
     )
+    tables = _read_tables(pipeline, data, stage)
     values = (
-        _with_stored_values(read["values"], pipeline, base)
+        _with_stored_values([read["values"], tables["values"]], pipeline, base)
         | "typed values" >> apache_beam.Map(_same).with_output_types(Keyed)
         | "group values" >> apache_beam.GroupByKey()
         | "distinct" >> apache_beam.ParDo(numbering.Distinct(data, stage)).with_output_types(Keyed)
@@ -70,8 +71,10 @@ def assemble(
     ).with_output_types(Bucketed).with_outputs(
         "counts", "states", "filtered", "untouched", main="events"
     )
-    index, totals, fitted, applied = _learn(pipeline, values, counted, data, stage, base)
-    joined = _join(pipeline, data, index, stage, base)
+    index, totals, fitted, applied = _learn(
+        pipeline, values, counted, tables["none"], data, stage, base
+    )
+    joined = _join(tables, data, index, stage, base)
     facts = counted["events"] | "write" >> apache_beam.ParDo(
         writing.Write(data, stage), cuts, AsDict(index), AsList(fitted), AsDict(applied)
     )
@@ -102,17 +105,17 @@ def _same(element: Any) -> Any:
     return element
 
 
-def _with_stored_values(read: Node, pipeline: Any, base: Base | None) -> Node:
+def _with_stored_values(read: list[Node], pipeline: Any, base: Base | None) -> Node:
     """((feature, part), Chunk of fingerprint and value), those of the base included."""
     if base is None:
-        return read
+        return read | "values read" >> apache_beam.Flatten()
     before = (
         pipeline
         | "value files" >> apache_beam.Create(list(stored.values(base.directory)))
         | "spread values" >> apache_beam.Reshuffle()
         | "stored values" >> apache_beam.MapTuple(extending.values)
     )
-    return (read, before) | "all values" >> apache_beam.Flatten()
+    return (*read, before) | "all values" >> apache_beam.Flatten()
 
 
 def _arrange(read: Node, pipeline: Any, data: Data, base: Base | None) -> Any:
@@ -164,15 +167,25 @@ def _cuts(
 
 
 def _learn(
-    pipeline: Any, values: Node, counted: Node, data: Data, stage: str, base: Base | None
+    pipeline: Any,
+    values: Node,
+    counted: Node,
+    none: Node,
+    data: Data,
+    stage: str,
+    base: Base | None,
 ) -> tuple[Node, Node, Node, Node]:
-    """What the train split says.
+    """What the train split says; `none`: counts of 0, of what has an id all the same.
 
     Returns (feature, Chunk of fingerprint and id) of users and items; summary.VocabularyTotals;
     (transform.Fitted, schema.Feature) of the events' features; and (feature, Chunk of fingerprint
     and result) of those that are text.
     """
-    counts = counted["counts"] | "typed counts" >> apache_beam.Map(_same).with_output_types(Keyed)
+    counts = (
+        (counted["counts"], none)
+        | "all counts" >> apache_beam.Flatten()
+        | "typed counts" >> apache_beam.Map(_same).with_output_types(Keyed)
+    )
     directory = base.directory if base else None
     parts = {"values": values, "counts": counts}
     if base:
@@ -226,30 +239,32 @@ def _learn(
     return index, totals, fitted, applied
 
 
-def _join(pipeline: Any, data: Data, index: Node, stage: str, base: Base | None) -> list[AsList]:
-    """Side tables: the facts of each, and summary.ReadCounts of their files."""
-    if not data.tables:
-        return [AsList(pipeline | "no tables" >> apache_beam.Create([]))] * 2
+def _read_tables(pipeline: Any, data: Data, stage: str) -> Any:
+    """What reading.ReadTable makes of all side tables: "rows", "counts", "values" and "none"."""
     files = [
         (at, number, file)
         for at, table in enumerate(data.tables)
         for number, file in enumerate(source.find(table))
     ]
-    read = (
+    return (
         pipeline
         | "table files" >> apache_beam.Create(files)
         | "spread tables" >> apache_beam.Reshuffle()
         | "read tables"
         >> apache_beam.ParDo(ReadTable(data.tables, stage))
         .with_output_types(tuple[str, tuple[int, Chunk]])
-        .with_outputs("counts", main="rows")
+        .with_outputs("counts", "values", "none", main="rows")
     )
+
+
+def _join(tables: Any, data: Data, index: Node, stage: str, base: Base | None) -> list[AsList]:
+    """Side tables: the facts of each, and summary.ReadCounts of their files."""
     facts = (
-        read["rows"]
+        tables["rows"]
         | "group tables" >> apache_beam.GroupByKey()
         | "join"
         >> apache_beam.ParDo(
             joining.Join(data, stage, base.directory if base else None), AsDict(index)
         )
     )
-    return [AsList(facts), AsList(read["counts"])]
+    return [AsList(facts), AsList(tables["counts"])]

@@ -105,7 +105,9 @@ class ReadTable(apache_beam.DoFn):
 
     The chunk has the key's fingerprint, the row's position and the canonical features.
 
-    Tagged output "counts": (table's number, facts.ReadCounts).
+    Tagged outputs: "counts": (table's number, facts.ReadCounts); where the table is a catalogue,
+    "values": ((of, part), Chunk of fingerprint and value), and "none": the same with a count of 0
+    instead of the value.
     """
 
     def __init__(self, tables: Sequence[SideTable], stage: str):
@@ -127,16 +129,27 @@ class ReadTable(apache_beam.DoFn):
                 reject(rejected)
                 counts.update(row.reason for row in rejected)
                 rows += len(accepted) + len(rejected)
-                yield table.of, (at, Chunk(_keyed(accepted, number)))
+                keys, values = codes.code(accepted["key"].combine_chunks())
+                yield table.of, (at, Chunk(_keyed(accepted, keys, number)))
+                if table.catalogue:
+                    yield from _listed(table.of, values)
         yield TaggedOutput("counts", (at, facts.ReadCounts(rows, dict(counts))))
 
 
-def _keyed(table: pa.Table, file: int) -> pa.Table:
-    keys, values = codes.code(table["key"].combine_chunks())
-    fingerprint = values["fingerprint"].to_numpy()[keys.indices.to_numpy()]
+def _keyed(table: pa.Table, keys: pa.DictionaryArray, file: int) -> pa.Table:
+    fingerprint = keys.dictionary.to_numpy()[keys.indices.to_numpy()]
     position = table["row"].to_numpy() + (file << POSITION_BITS)
     columns = {name: table[name] for name in table.column_names if name not in ("key", "row")}
     return pa.table({"fingerprint": fingerprint, "position": position, **columns})
+
+
+def _listed(of: str, values: pa.Table) -> Iterator[TaggedOutput]:
+    """Keys as values that the train split has not once."""
+    counts = np.zeros(len(values), np.int64)
+    none = pa.table({"fingerprint": values["fingerprint"], "count": counts})
+    for tag, table in (("values", values), ("none", none)):
+        for part, chunk in codes.parts(table):
+            yield TaggedOutput(tag, ((of, part), chunk))
 
 
 def canonical(rows: Rows, features: Sequence[Transform], file: str) -> Columns:

@@ -41,7 +41,8 @@ def number(
     """Ids of a part's values, int32.
 
     Args:
-      counts: of the values in the order of their fingerprints, each 1 or more.
+      counts: of the values in the order of their fingerprints; 0 of those that a side table alone
+        has, which come last.
       part: its number.
       parts: all parts of the feature, in any order, this one included.
       max_values: the most frequent values to keep; the others share OUT_OF_VOCABULARY.

@@ -19,6 +19,11 @@ def neutral(default: Any) -> Any:
     return dataclasses.field(default=default, metadata={codec.NEUTRAL: True})
 
 
+def later(default: Any) -> Any:
+    """A field that was added later: with its default, versions are what they were without it."""
+    return dataclasses.field(default=default, metadata={codec.LATER: True})
+
+
 # ---------------------------------------------------------------------------------------- data
 
 
@@ -177,6 +182,9 @@ class SideTable:
     """What becomes of the columns."""
     format: Format = Csv()
     """How the files are written."""
+    catalogue: bool = later(False)
+    """Whether the vocabulary has all users or items of the table, after those of the train split:
+    those without events can be targets, and be recommended, by their attributes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -272,6 +280,10 @@ class Model:
 
     def lookups(self, schema: Any, batch: Any, key: Any) -> dict[str, Any]:
         """No rows are asked for, unless a model does."""
+        return {}
+
+    def constants(self, dataset: Any) -> dict[str, Any]:
+        """No parameter is a constant of the dataset, unless a model has some."""
         return {}
 
     def judge(self, options: "Evaluation") -> Any:

@@ -12,6 +12,7 @@ import jax
 
 from framework import (
     config,
+    features,
     hardware,
     hlo,
     memory,
@@ -23,7 +24,7 @@ from framework import (
 )
 from framework.collectives import Collective, find
 from framework.error import ConfigError
-from framework.schema import Feature, Schema
+from framework.schema import FIRST_VALUE, Feature, Schema
 from framework.topology import Topology
 from framework.validation import judging
 
@@ -108,13 +109,21 @@ class Report:
         return 1e6 / rate / 3600 * self.topology.chips * price_per_chip_hour if rate else None
 
 
-def declared(items: int, users: int, history: int) -> Schema:
+DECLARED_VALUES, DECLARED_LIST = 10_000, 10
+"""Values of a vocabulary without a limit, and the longest list of ids without one, of attributes
+in a dataset that does not exist."""
+
+
+def declared(
+    items: int, users: int, history: int, tables: Sequence[config.SideTable] = ()
+) -> Schema:
     """The schema of a dataset that does not exist: users with a history of items.
 
     Args:
       items: ids of items.
       users: ids of users.
       history: the longest history.
+      tables: of attributes, of which those that are ids are in the schema.
     """
     return Schema(
         (
@@ -123,8 +132,31 @@ def declared(items: int, users: int, history: int) -> Schema:
             Feature("time", "time", "int64", True, max_length=history),
             Feature("target", "target", "int32", vocabulary="item", size=items),
             Feature("target_time", "target_time", "int64"),
+            *(
+                attribute
+                for table in tables
+                for feature in table.features
+                if (attribute := _declared_attribute(feature, table.of))
+            ),
         )
     )
+
+
+def _declared_attribute(feature: features.Transform, of: str) -> Feature | None:
+    length = DECLARED_LIST if features.is_ragged(feature) else 1
+    match feature:
+        case features.Hashed(buckets=buckets):
+            size = buckets + FIRST_VALUE
+        case features.Quantiles(buckets=buckets):
+            size = buckets + 1
+        case features.Categorical() | features.Text():
+            limit = DECLARED_VALUES if feature.max_values is None else feature.max_values
+            size = FIRST_VALUE + limit + feature.oov_buckets - 1
+            length = feature.max_tokens if isinstance(feature, features.Text) else length
+        case _:
+            return None
+    ragged = features.is_ragged(feature)
+    return Feature(feature.name, "feature", "int32", ragged, None, size, length, table=of)
 
 
 def examine(

@@ -20,7 +20,8 @@ from framework.error import ConfigError
 Axes = str | tuple[str, ...] | None
 """The mesh axes along which one dimension is split."""
 
-RULES: tuple[tuple[str, tuple[Axes, ...]], ...] = (
+RULES: tuple[tuple[str, tuple[Axes, ...] | None], ...] = (
+    (r"(.*/)?constants/.*", None),
     (r"embeddings/.*/embedding", (("fsdp", "tensor"), None)),
     (r"experts/layers/\d+/kernel", (None, None, None)),
     (r"experts/layers/\d+/bias", (None, None)),
@@ -30,6 +31,7 @@ RULES: tuple[tuple[str, tuple[Axes, ...]], ...] = (
     (r"layers/(gate|up)/kernel", (None, "fsdp", "tensor")),
     (r"layers/down/kernel", (None, "tensor", "fsdp")),
     (r"layers/.*norm/scale", (None, None)),
+    (r"(.*/)?content/[^/]+/embedding", (None, None)),
     (r"(.*/)?position/embedding", (None, "fsdp")),
     (r"(.*/)?embedding", ("tensor", "fsdp")),
     (r"(.*/)?(qkv|uvqk|up)/kernel", ("fsdp", "tensor")),
@@ -40,10 +42,11 @@ RULES: tuple[tuple[str, tuple[Axes, ...]], ...] = (
     (r"(ids|weights|similarity|gram)", ("fsdp", None)),
     (r"counts", (None,)),
 )
-"""Pattern of the whole parameter path → mesh axes of each dimension; the first match counts.
+"""Pattern of the whole parameter path → mesh axes of each dimension, None where each device holds
+all of it, whatever its dimensions; the first match counts.
 Tensor parallelism is that of Megatron-LM (Shoeybi et al. 2019, arXiv:1909.08053): a layer's first
 product is split by its columns, its second by its rows. `layers` are stacked: their first dimension
-is never split, as a scan takes one after the other. Models of rows (the first five rules) split
+is never split, as a scan takes one after the other. Models of rows (the next five rules) split
 their tables by rows and keep their layers, which are small and of uneven widths, on every device
 (Naumov et al. 2019, arXiv:1906.00091)."""
 
@@ -64,6 +67,8 @@ def spec(path: str, shape: tuple[int, ...], mesh: Mapping[str, int]) -> Partitio
     for pattern, axes in RULES:
         if not re.fullmatch(pattern, path):
             continue
+        if axes is None:
+            return PartitionSpec()
         if len(axes) != len(shape):
             raise ShardingError(f"{path} {shape} has not the dimensions of its rule {axes}")
         for size, axis in zip(shape, axes, strict=True):

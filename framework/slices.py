@@ -4,7 +4,8 @@ history …        by the number of events that the user had before: about a thi
 target head      among the most popular items, which make up a third of the training events
 target mid       among those that make up the next third
 target tail      among the others that training saw
-target cold      never seen in training: nothing that learns ids can rank it
+target cold      of the catalogue, but never seen in training: nothing that learns ids can rank it
+target unknown   not of the catalogue: nothing can
 """
 
 from collections.abc import Mapping
@@ -48,7 +49,8 @@ def by_popularity(item: np.ndarray, train_counts: np.ndarray) -> dict[str, np.nd
         f"target {name}": (group[item] == number) & (counts[item] > 0)
         for number, name in enumerate(SHARES)
     }
-    groups["target cold"] = counts[item] == 0
+    groups["target cold"] = (counts[item] == 0) & (item >= FIRST_VALUE)
+    groups["target unknown"] = item < FIRST_VALUE
     return {name: mask for name, mask in groups.items() if mask.any()}
 
 

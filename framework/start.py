@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 
-from framework import artifact, checkpoint, config, run, table
-from framework.error import PodwayError
+from framework import artifact, checkpoint, config, run, table, task
+from framework.error import PodwayError, check
 from framework.schema import Schema
 
 T = TypeVar("T")
@@ -37,7 +37,7 @@ def initializer(
 
     def from_run() -> Any:
         theirs = read(options)
-        found = fit(state["parameters"], theirs.parameters, options)
+        found = fit(_learnt(state["parameters"]), _learnt(theirs.parameters), options)
         tables = experiment.model.tables(schema)
         grown = fit_tables(tables, theirs.tables, options)
         new = initialize()
@@ -60,6 +60,41 @@ def initializer(
         return new
 
     return from_run
+
+
+def with_constants(
+    initialize: Callable[[], Any], constants: Mapping[str, np.ndarray], state: Any
+) -> Callable[[], Any]:
+    """The same function () → State, with what the dataset says in the place of its constants.
+
+    Raises ConfigError, when it is called, where `constants` are not those of the state.
+    """
+    places = {path: each for path, each in state["parameters"].items() if task.is_constant(path)}
+    if not places and not constants:
+        return initialize
+
+    def filled() -> Any:
+        for path in sorted({*places, *constants}):
+            wanted, found = (
+                f"{table[path].dtype}{list(table[path].shape)}" if path in table else "missing"
+                for table in (places, constants)
+            )
+            check(
+                wanted == found,
+                f"the constant {path} is {found} in the dataset and {wanted} in the model",
+            )
+        new = initialize()
+        for path, place in places.items():
+            new["parameters"][path] = jax.make_array_from_callback(
+                place.shape, place.sharding, lambda index, path=path: constants[path][index]
+            )
+        return new
+
+    return filled
+
+
+def _learnt(parameters: Mapping[str, T]) -> dict[str, T]:
+    return {path: each for path, each in parameters.items() if not task.is_constant(path)}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -37,9 +37,9 @@ from framework.placement import Placement
 from framework.schema import Schema
 
 State = dict[str, Any]
-"""{"step": i32 [], "parameters": {path: f32}, "optimizer": optax state of those that are trained,
-"ema": {path: f32} of these, where there is a moving average, "tables": {path: f32}, "slots": {path:
-{name: f32}}, where parameters are sparse tables}."""
+"""{"step": i32 [], "parameters": {path: f32; of constants any type}, "optimizer": optax state of
+those that are trained, "ema": {path: f32} of these, where there is a moving average, "tables":
+{path: f32}, "slots": {path: {name: f32}}, where parameters are sparse tables}."""
 
 Counts = Mapping[str, np.ndarray]
 """By table, how often the train split has each id, in the order of ids."""
@@ -77,6 +77,7 @@ def build(
     schema: Schema,
     devices: jax.sharding.Mesh,
     counts: Counts | None = None,
+    constants: Mapping[str, np.ndarray] | None = None,
 ) -> Program:
     """Compiles an experiment for a mesh.
 
@@ -85,6 +86,7 @@ def build(
       schema: of the dataset.
       devices: real ones, or those of an ahead-of-time topology.
       counts: for the exchanges of sparse tables, which without them have room for anything.
+      constants: what the model's `constants` says; only a state to start from needs them.
 
     Raises ConfigError where the mesh does not fit the experiment.
     """
@@ -114,6 +116,7 @@ def build(
         trainer = dataclasses.replace(options, remat="none")
         counted = trace(dataclasses.replace(experiment, trainer=trainer))
     initialize = jax.jit(initializer(experiment, schema), out_shardings=shardings)
+    initialize = start.with_constants(initialize, constants or {}, state)
     return Program(
         task=model,
         graph=graph,
@@ -235,7 +238,10 @@ def make_step(
         trained, frozen = frozen_apart(state["parameters"], options.freeze)
 
         def loss(trained: task.Parameters, part: gradient.Part, key: jax.Array) -> Any:
-            parameters = {path: array.astype(compute) for path, array in (trained | frozen).items()}
+            parameters = {
+                path: array if task.is_constant(path) else array.astype(compute)
+                for path, array in (trained | frozen).items()
+            }
             values = {name: each.astype(compute) for name, each in part.values.items()}
             values |= {
                 name: take(parameters[lookups[name].path], ids, sparse.mesh)
@@ -296,11 +302,11 @@ def take(table: jax.Array, ids: jax.Array, devices: jax.sharding.Mesh) -> jax.Ar
 def frozen_apart(
     parameters: Mapping[str, Any], patterns: tuple[str, ...]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The parameters that are trained, and those whose path one of `patterns` matches.
+    """The parameters that are trained; constants, and those whose path one of `patterns` matches.
 
     Raises ConfigError for a pattern that matches none, and where all are matched.
     """
-    frozen: dict[str, Any] = {}
+    frozen = {path: each for path, each in parameters.items() if task.is_constant(path)}
     for pattern in patterns:
         found = {path: each for path, each in parameters.items() if re.fullmatch(pattern, path)}
         check(

@@ -9,9 +9,19 @@ else; randomness comes in as an argument.
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, Protocol, TypeVar, cast, runtime_checkable
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Literal,
+    NamedTuple,
+    Protocol,
+    TypeVar,
+    cast,
+    runtime_checkable,
+)
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
@@ -82,6 +92,12 @@ class Pass:
             return x
         return jax.lax.with_sharding_constraint(x, mesh.batch_sharding(self.devices))
 
+    def whole(self, x: Array) -> Array:
+        """The same, all of it on each device: what belongs to no example and is small."""
+        if self.devices is None:
+            return x
+        return jax.lax.with_sharding_constraint(x, mesh.replicated(self.devices))
+
     def block(self, function: F) -> F:
         """A block of the model, whose backward pass keeps what `remat` says.
 
@@ -98,6 +114,30 @@ class Pass:
 
 
 SERVING = Pass()
+
+CONSTANTS = "constants"
+"""Part of the path of what a dataset says and training never changes (see `is_constant`)."""
+
+
+class Constants(nnx.Module):
+    """A place in a module for constants, to be called `constants` there; zeros at first."""
+
+    def __init__(self, shapes: Mapping[str, jax.ShapeDtypeStruct]):
+        for name, each in shapes.items():
+            setattr(self, name, nnx.Param(jnp.zeros(each.shape, each.dtype)))
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> nnx.Param: ...
+
+
+def is_constant(path: str) -> bool:
+    """Whether a parameter is a constant of the dataset: it lies below `constants/`.
+
+    It is stored and exported with the others, in its own type, but has no gradient, no moments and
+    no moving average. Another run's is never taken over.
+    """
+    return CONSTANTS in path.split("/")[:-1]
 
 
 class Buildable(Protocol):
@@ -127,6 +167,13 @@ class Task(Buildable, Protocol):
 
     def lookups(self, schema: Schema, batch: Batch, key: Array) -> dict[str, Lookup]:
         """The rows that `loss` wants of a batch, by name; `key` is for drawing some."""
+        ...
+
+    def constants(self, dataset: Dataset) -> dict[str, np.ndarray]:
+        """Of each parameter that is a constant (see `is_constant`), what the dataset says it is.
+
+        Shapes and types are those that `build` gave it, by the schema alone.
+        """
         ...
 
     def loss(

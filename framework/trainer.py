@@ -74,7 +74,8 @@ def train(
     devices = mesh.build(experiment.mesh)
     distributed.check_mesh(devices)
     with clock.on("compile"):
-        program = step.build(experiment, dataset.schema, devices, table_counts(experiment, dataset))
+        counts, constants = table_counts(experiment, dataset), experiment.model.constants(dataset)
+        program = step.build(experiment, dataset.schema, devices, counts, constants)
     batches = train_batches(experiment, dataset, others, program)
     validate = validator(experiment, dataset, devices, clock)
     if peers.first:

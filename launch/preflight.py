@@ -140,7 +140,8 @@ def schema(experiment: Experiment, workdir: str, options: Pod) -> Schema:
             f"--items declares users with histories, and the examples of {experiment.name!r} are"
             " rows: leave it out, and the dataset says how large its tables are",
         )
-        return preflight.declared(options.items, options.users, options.history)
+        tables = experiment.data.tables
+        return preflight.declared(options.items, options.users, options.history, tables)
     return stages.data(experiment, workdir).schema
 
 

@@ -17,7 +17,8 @@ from framework.models.decoder import Decoder
 from framework.models.hstu import Hstu
 from framework.models.objective import Bce, GBce
 from framework.models.sasrec import SasRec
-from framework.schema import Vocabulary
+from framework.models.two_tower import TwoTower
+from framework.schema import Feature, Schema, Vocabulary
 
 INPUTS = {"run": "r1", "dataset": "d1"}
 
@@ -103,6 +104,35 @@ def test_every_family_is_served_as_it_scores(family, trained, tmp_path):
         scores[seen] = -np.inf
         best = np.argsort(-scores, kind="stable")[: min(10, np.isfinite(scores).sum())]
         np.testing.assert_array_equal(row["answer"]["ids"][: len(best)], best)
+
+
+def with_genres(trained) -> tuple[Schema, dict[str, np.ndarray]]:
+    """The schema with an attribute of items; constants that say which items have events, and it."""
+    genre = Feature("genre", "feature", "int32", True, "genre", 6, 2, table="item")
+    generator, rows = np.random.default_rng(0), 128
+    events = np.arange(rows) % 5 * (np.arange(rows) < len(trained.vocabulary))
+    return Schema((*trained.schema.features, genre)), {
+        "constants/counts": events.astype(np.int32),
+        "constants/shares": (events / events.sum()).astype(np.float32),
+        "constants/genre": generator.integers(0, 6, (rows, 2)).astype(np.int32),
+    }
+
+
+def test_constants_of_a_dataset_are_served_beside_what_was_learnt(trained, tmp_path):
+    """Two towers, verified: integers among the weights, items that have their attributes alone."""
+    schema, constants = with_genres(trained)
+    towers = TwoTower(width=8, hidden=8, attributes=("genre",), max_length=8)
+    experiment = dataclasses.replace(trained.experiment, model=towers)
+    learnt = jax.device_get(tasks.initialize(towers, schema, jax.random.key(1)))
+    published = export(
+        trained, tmp_path, experiment=experiment, schema=schema, parameters=learnt | constants
+    )
+    golden = json.loads((published / "assets.extra" / "golden.json").read_text())
+    answered = {item for row in golden["rows"] for item in row["answer"]["ids"]}
+    assert {item for item in answered if constants["constants/counts"][item] == 0} > {5, 10}
+    wrong = learnt | constants | {"constants/counts": np.ones(128, np.float32)}
+    with pytest.raises(ExportError, match=r"constants/counts is float32\[128\] in the checkpoint"):
+        export(trained, tmp_path, experiment=experiment, schema=schema, parameters=wrong)
 
 
 def test_each_bucket_and_signature_has_a_warm_up_request(published):

@@ -11,6 +11,13 @@ from framework.input import Dataset
 from framework.schema import OUT_OF_VOCABULARY, Feature, Schema, Vocabulary
 
 USERS, ITEMS, LONGEST = 96, 40, 14
+GENRES, YEARS = 7, 5
+ATTRIBUTES = (
+    Feature("genres", "feature", "int32", True, "genres", GENRES, 3, table="item"),
+    Feature("year", "feature", "int32", size=YEARS, table="item"),
+)
+COLD = (38, 41)
+"""Items without events, in the dataset `described`."""
 
 
 def _histories() -> list[np.ndarray]:
@@ -46,9 +53,34 @@ def _write_shard(path: epath.Path, rows: list[dict], blocks: list[int]) -> None:
     writer.close()
 
 
+def described_items() -> dict[str, pa.Array]:
+    """Attributes by item id, each of up to three genres and one year, of which some are missing."""
+    generator = np.random.default_rng(3)
+    genres = [[], []] + [
+        generator.integers(1, GENRES, generator.integers(0, 4)).tolist() for _ in range(ITEMS)
+    ]
+    years = np.concatenate([[0, 0], generator.integers(0, YEARS, ITEMS)])
+    return {
+        "genres": pa.array(genres, pa.list_(pa.int32())),
+        "year": pa.array(years, pa.int32()),
+    }
+
+
+def _write_table(path: epath.Path) -> None:
+    batch = pa.RecordBatch.from_pydict(described_items())
+    path.parent.mkdir()
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as file:
+        file.write_batch(batch)
+
+
 def write_dataset(
-    directory: epath.Path, histories: list[np.ndarray] | None = None, unknown: int = 0
+    directory: epath.Path,
+    histories: list[np.ndarray] | None = None,
+    unknown: int = 0,
+    *,
+    described: bool = False,
 ) -> Dataset:
+    """`described`: with a side table of items, which has the features genres and year."""
     histories = _histories() if histories is None else histories
     splits: dict[str, list[dict]] = {"train": [], "validation": [], "test": []}
     for user, items in enumerate(histories):
@@ -69,8 +101,11 @@ def write_dataset(
             Feature("user", "user", "int32", vocabulary="user", size=USERS + 2),
             Feature("item", "item", "int32", True, "item", ITEMS + 2, longest),
             Feature("target", "target", "int32", vocabulary="item", size=ITEMS + 2),
+            *(ATTRIBUTES if described else ()),
         )
     ).write(directory / "schema.json")
+    if described:
+        _write_table(directory / "features" / "item.arrow")
     (directory / "vocabulary").mkdir()
     counts = np.bincount(np.concatenate(histories), minlength=ITEMS + 2)
     counts[OUT_OF_VOCABULARY] = unknown
@@ -93,6 +128,14 @@ def write_dataset(
 @pytest.fixture(scope="session")
 def dataset(tmp_path_factory) -> Dataset:
     return write_dataset(epath.Path(tmp_path_factory.mktemp("dataset")))
+
+
+@pytest.fixture(scope="session")
+def described(tmp_path_factory) -> Dataset:
+    """With attributes of items, two of which have no events."""
+    path = epath.Path(tmp_path_factory.mktemp("described"))
+    others = [np.where(np.isin(each, COLD), each - 9, each) for each in _histories()]
+    return write_dataset(path, others, described=True)
 
 
 @pytest.fixture(scope="session")

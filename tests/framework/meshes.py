@@ -15,9 +15,20 @@ from framework.interactions import train_counts
 from framework.models.bert4rec import Bert4Rec
 from framework.models.decoder import Decoder
 from framework.models.hstu import Hstu
+from framework.models.two_tower import TwoTower
+from framework.table import Embedding
 from tests.framework import rows
 from tests.framework.experiments import changed
 
+TOWERS = TwoTower(
+    width=16,
+    hidden=32,
+    attributes=("genres", "year"),
+    max_length=8,
+    targets=4,
+    negatives=6,
+    id_dropout=0.2,
+)
 FAMILIES = {
     "decoder": Decoder(
         width=16, layers=2, heads=4, kv_heads=2, head_width=4, feed_forward=32, max_length=8
@@ -25,6 +36,8 @@ FAMILIES = {
     "hstu": Hstu(width=16, blocks=1, heads=2, max_length=8, dropout=0.0),
     "bert4rec": Bert4Rec(width=16, blocks=1, feed_forward=2, max_length=8, dropout=0.0),
     **rows.MODELS,
+    "towers": TOWERS,
+    "sparse towers": dataclasses.replace(TOWERS, embedding=Embedding(placement="sharded")),
 }
 
 
@@ -35,7 +48,8 @@ def losses(dataset: Dataset, options: dict) -> list[float]:
         experiment = dataclasses.replace(experiment, model=FAMILIES[options["family"]])
     devices = mesh.build(experiment.mesh)
     counts = dict.fromkeys(experiment.model.tables(dataset.schema), train_counts(dataset))
-    program = step.build(experiment, dataset.schema, devices, counts)
+    constants = experiment.model.constants(dataset)
+    program = step.build(experiment, dataset.schema, devices, counts, constants)
     batches = TrainBatches(
         dataset,
         program.lengths,

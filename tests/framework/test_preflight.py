@@ -3,9 +3,12 @@ import dataclasses
 import jax
 import pytest
 
-from framework import config, preflight, topology
+from framework import config, preflight, step, topology
+from framework.config import SideTable
 from framework.error import ConfigError
+from framework.features import Categorical, Hashed, Numeric, Quantiles, Text
 from framework.models.sasrec import SasRec
+from framework.models.two_tower import TwoTower
 from framework.optimizer import AdamW
 
 SCHEMA = preflight.declared(items=1000, users=100, history=20)
@@ -134,3 +137,29 @@ def test_weak_scaling_keeps_the_batch_of_each_device_and_the_bytes_it_sends():
     gradient = reports[0].train.usage.parts["parameters"]
     for each, devices in zip(sent, (4, 16, 64), strict=True):
         assert each == pytest.approx(2 * gradient * (devices - 1) / devices, rel=0.02)
+
+
+def test_attributes_of_a_dataset_that_does_not_exist_have_the_sizes_of_their_transforms():
+    attributes = (
+        Categorical("genres", many=True),
+        Categorical("maker", max_values=50, oov_buckets=3),
+        Text("title", max_tokens=8),
+        Hashed("shop", buckets=100),
+        Quantiles("year", buckets=4),
+        Numeric("price"),
+    )
+    tables = (SideTable("item", "by hand", "id", attributes),)
+    schema = preflight.declared(items=1000, users=100, history=20, tables=tables)
+    found = {each.name: (each.size, each.max_length) for each in schema.features[5:]}
+    assert found == {
+        "genres": (10_002, 10),
+        "maker": (54, 1),
+        "title": (10_002, 8),
+        "shop": (102, 1),
+        "year": (5, 1),
+    }
+    towers = dataclasses.replace(experiment(), model=TwoTower(attributes=tuple(found)))
+    sizes = {"slice": 1, "data": 1, "fsdp": 2, "tensor": 4}
+    state = {each.path: each.kind for each in step.describe(towers, schema, sizes)}
+    assert state["parameters.constants/title"] == "int32[1024, 8]"
+    assert state["parameters.content/maker/embedding"] == "float32[54, 64]"

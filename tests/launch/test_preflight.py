@@ -44,7 +44,8 @@ def lines(name: str, pod: str) -> list[str]:
     from framework import preflight as compiled
 
     experiment = experiments.load(name)
-    schema = compiled.declared(items=100_000, users=10_000, history=200)
+    tables = experiment.data.tables
+    schema = compiled.declared(items=100_000, users=10_000, history=200, tables=tables)
     report = compiled.examine(
         dataclasses.replace(experiment, mesh=config.Mesh(fsdp=4)),
         schema,

@@ -1,0 +1,292 @@
+"""Two towers: a vector of the user and one of each item, whose dot product is the score.
+
+The user's tower reads means of the items in the history, the item's tower the item's own embedding
+and its attributes (Covington et al. 2016, "Deep neural networks for YouTube recommendations"; Yi et
+al. 2019, "Sampling-bias-corrected neural modeling for large corpus item recommendations"). Trained
+with the targets of a batch as each other's negatives, corrected for how often each is one
+(framework/losses_in_batch.py). An item without events has its attributes alone, and training
+prepares for that by leaving out some embeddings (DropoutNet, Volkovs et al. 2017).
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Bool, Float, Int
+
+from framework import losses_in_batch
+from framework.config import Model
+from framework.dataset import Dataset
+from framework.error import check
+from framework.models import content
+from framework.models.catalogue import item_logits, item_rows, latest
+from framework.models.encoder import drop
+from framework.models.next_item import ITEM
+from framework.schema import FIRST_VALUE, PADDING, Schema
+from framework.table import Embedding, Table
+from framework.task import CONSTANTS, SERVING, Batch, Constants, Lookup, Pass, Rows
+
+
+@dataclasses.dataclass(frozen=True)
+class TwoTower(Model):
+    """Retrieval by dot products of a user's vector and the items'."""
+
+    width: int = 64
+    """Width of the embeddings and of the vectors."""
+    hidden: int = 128
+    """Units of the layer in each tower."""
+    attributes: tuple[str, ...] = ()
+    """Features of the items' side table that the items' vectors are made of, too; ids each."""
+    decays: tuple[float, ...] = (1.0, 0.8, 0.0)
+    """The user's tower reads a mean of the history's items for each: an item's weight falls by this
+    factor with each later one. 1 is the plain mean, 0 the latest item alone."""
+    max_length: int = 100
+    """Latest items that are read."""
+    targets: int = 16
+    """Items of each history that a batch predicts from those before them, drawn anew each time."""
+    negatives: int = 0
+    """Items drawn for each batch, uniformly from those with events, beside the batch's targets."""
+    id_dropout: float = 0.0
+    """Share of the items in a batch whose own embedding is left out: what is learnt for items
+    without events."""
+    dropout: float = 0.1
+    """Dropout rate in the towers."""
+    temperature: float | None = 0.07
+    """Vectors have length 1, and their dot product is divided by this; None: plain dot product."""
+    embedding: Embedding | None = None
+    """Keep the items' embeddings as a sparse table, of which a step reads and writes only the rows
+    that it needs. None: as an ordinary parameter."""
+
+    def __post_init__(self):
+        for field in ("width", "hidden", "max_length", "targets"):
+            value = getattr(self, field)
+            check(value >= 1, f"model.{field} is {value}; give 1 or more")
+        check(self.negatives >= 0, f"model.negatives is {self.negatives}; give 0 or more")
+        check(
+            bool(self.decays) and all(0 <= decay <= 1 for decay in self.decays),
+            f"model.decays is {self.decays}; give one or more factors from 0 to 1",
+        )
+        for field in ("id_dropout", "dropout"):
+            value = getattr(self, field)
+            check(0 <= value < 1, f"model.{field} is {value}; give a rate from 0 to below 1")
+        check(
+            self.id_dropout == 0 or bool(self.attributes),
+            f"model.id_dropout is {self.id_dropout}, but without model.attributes nothing is left"
+            " of an item; name some, or give 0",
+        )
+        check(
+            self.temperature is None or self.temperature > 0,
+            f"model.temperature is {self.temperature}; give more than 0, or None",
+        )
+
+    def build(self, schema: Schema, rngs: nnx.Rngs) -> "Towers":
+        """The module, with a row for each item id."""
+        return Towers(self, schema, rngs)
+
+    def lengths(self, schema: Schema) -> dict[str, int]:
+        """One item more than is read: the last one is only a target."""
+        return {"item": min(self.max_length + 1, schema["item"].max_length)}
+
+    def tables(self, schema: Schema) -> dict[str, Table]:
+        """The items' embeddings, where they are sparse."""
+        if self.embedding is None:
+            return {}
+        return {ITEM: Table(item_rows(schema["item"].size), self.width, self.embedding)}
+
+    def lookups(self, schema: Schema, batch: Batch, key: Array) -> dict[str, Lookup]:
+        """The embeddings of the items, and of those that are drawn."""
+        wanted = {"item": Lookup(ITEM, batch["item"])}
+        if self.negatives:
+            shape = (self.negatives,)
+            drawn = jax.random.randint(key, shape, FIRST_VALUE, schema["item"].size)
+            wanted["negatives"] = Lookup(ITEM, drawn, shared=True)
+        return wanted
+
+    def constants(self, dataset: Dataset) -> dict[str, np.ndarray]:
+        """Events, shares and attributes of the items."""
+        rows, features = (
+            item_rows(dataset.schema["item"].size),
+            content.described(dataset.schema, self.attributes),
+        )
+        found = content.constants(dataset, features, rows, self.targets)
+        return {f"{CONSTANTS}/{name}": values for name, values in found.items()}
+
+    def loss(
+        self, module: "Towers", batch: Batch, rows: Mapping[str, Rows], how: Pass
+    ) -> tuple[Float[Array, ""], Float[Array, ""], dict[str, Float[Array, ""]]]:
+        """Cross-entropy of `targets` items of each history, among the items of the batch.
+
+        With trainer.accumulate, the negatives are those of a part of the batch.
+        """
+        items = batch["item"]
+        draw, forget, user_key, item_key, forget_drawn, drawn_key = how.keys(6)
+        at, weights = targets_of(items, self.targets, draw)
+        embedded = module.embed(items, drop_ids(self.id_dropout, rows["item"].values, forget))
+        users = module.user(embedded, items >= FIRST_VALUE, at, user_key)
+        chosen = jnp.take_along_axis(embedded, at[..., None], axis=1)
+        ids = jnp.take_along_axis(items, at, axis=1).reshape(-1)
+        users, chosen = (how.split(x.reshape(len(ids), -1)) for x in (users, chosen))
+        chosen = module.item_vectors(chosen, item_key)
+        own = jnp.einsum("nw,nw->n", users, chosen, preferred_element_type=jnp.float32)
+        weights, owners = weights.reshape(-1), jnp.repeat(jnp.arange(len(items)), at.shape[1])
+        pool = [Candidates(chosen, ids, owners, weights)]
+        if self.negatives:
+            drawn = rows["negatives"]
+            kept = drop_ids(self.id_dropout, drawn.values, forget_drawn)
+            vectors = module.item_vectors(how.whole(module.embed(drawn.ids, kept)), drawn_key)
+            nobody = jnp.full_like(drawn.ids, -1)
+            pool.append(Candidates(vectors, drawn.ids, nobody, module.trained(drawn.ids)))
+        # Not one product of all candidates: the batch's are split among devices, the drawn are not.
+        logits = [
+            jnp.einsum("nw,cw->nc", users, each.vectors, preferred_element_type=jnp.float32)
+            for each in pool
+        ]
+        negative = [losses_in_batch.negatives_of(ids, owners, *each[1:]) for each in pool]
+        q = [module.chance(each.ids, weights.sum(), self.negatives) for each in pool]
+        loss = losses_in_batch.corrected_softmax_cross_entropy(
+            own,
+            jnp.concatenate(logits, axis=1),
+            jnp.concatenate(negative, axis=1),
+            jnp.concatenate(q),
+            q[0],
+            weights,
+        )
+        return loss, weights.sum().astype(jnp.float32), {"filled_targets": weights.mean()}
+
+    def scores(
+        self, module: "Towers", history: Int[Array, "batch length"], how: Pass = SERVING
+    ) -> Float[Array, "batch rows"]:
+        """Logits (f32) of each row of the item table as the next item; −inf for no item."""
+        return item_logits(
+            module.of_history(history, self.max_length), module.catalogue(), module.items
+        )
+
+
+class Candidates(NamedTuple):
+    """Items that may be negatives, whose targets they are (−1: nobody's), and which count."""
+
+    vectors: Float[Array, "candidates width"]
+    ids: Int[Array, " candidates"]
+    owners: Int[Array, " candidates"]
+    valid: Bool[Array, " candidates"]
+
+
+class Towers(nnx.Module):
+    """The two towers."""
+
+    def __init__(self, config: TwoTower, schema: Schema, rngs: nnx.Rngs):
+        self.items = schema["item"].size
+        rows, features = item_rows(self.items), content.described(schema, config.attributes)
+        init = nnx.initializers.normal(config.width**-0.5)
+        self.item = nnx.Embed(rows, config.width, embedding_init=init, rngs=rngs)
+        self.content = content.Content(features, config.width, rngs)
+        self.constants = Constants(content.shapes(features, rows))
+        self.user_tower = Tower(config, len(config.decays), rngs)
+        self.item_tower = Tower(config, 1, rngs)
+        self.decays = config.decays
+        self.temperature = config.temperature
+
+    def trained(self, ids: Int[Array, "*ids"] | None = None) -> Bool[Array, "*ids"]:
+        """Whether items have events in the train split; of all rows without ids."""
+        counts = self.constants.counts.get_value()
+        return (counts if ids is None else counts[ids]) > 0
+
+    def chance(
+        self, ids: Int[Array, "*ids"], targets: Float[Array, ""], drawn: int
+    ) -> Float[Array, "*ids"]:
+        """The share that items are expected to have of a batch's targets and its drawn items."""
+        share, trained = self.constants.shares.get_value()[ids], self.trained()
+        uniform = trained[ids] / jnp.maximum(trained.sum(), 1)
+        return losses_in_batch.mixed_shares(share, uniform, targets, drawn)
+
+    def embed(
+        self, ids: Int[Array, "*ids"], own: Float[Array, "*ids width"]
+    ) -> Float[Array, "*ids width"]:
+        """Own embedding, where the item has events, plus the attributes'."""
+        own = jnp.where(self.trained(ids)[..., None], own, 0)
+        return own + self.content(self.constants, ids, own.dtype)
+
+    def user(
+        self,
+        embedded: Float[Array, "batch length width"],
+        valid: Bool[Array, "batch length"],
+        at: Int[Array, "batch places"],
+        key: Array | None = None,
+    ) -> Float[Array, "batch places width"]:
+        """The user's vector as of before the item at each place, from the valid ones before it."""
+        age = at[..., None] - 1 - jnp.arange(embedded.shape[1])
+        before = (age >= 0) & valid[:, None, :]
+        decays = jnp.array(self.decays)[:, None]
+        weights = jnp.where(before[:, :, None], decays ** jnp.maximum(age, 0)[:, :, None], 0.0)
+        weights /= jnp.maximum(weights.sum(-1, keepdims=True), 1e-6)
+        pooled = jnp.einsum("bpdl,blw->bpdw", weights.astype(embedded.dtype), embedded)
+        vectors = self.user_tower(pooled.reshape(*at.shape, -1), key)
+        return self._normal(vectors) / (self.temperature or 1.0)
+
+    def item_vectors(
+        self, embedded: Float[Array, "*ids width"], key: Array | None = None
+    ) -> Float[Array, "*ids width"]:
+        """The vectors of items from what `embed` returned."""
+        return self._normal(self.item_tower(embedded, key))
+
+    def of_history(
+        self, history: Int[Array, "batch length"], window: int
+    ) -> Float[Array, "batch width"]:
+        """The user's vector after the latest items of a history."""
+        read, _ = latest(history, window)
+        end = (read != PADDING).sum(1)[:, None]
+        embedded = self.embed(read, jnp.take(self.item.embedding.get_value(), read, axis=0))
+        return self.user(embedded, read >= FIRST_VALUE, end)[:, 0]
+
+    def catalogue(self) -> Float[Array, "rows width"]:
+        """The vector of each row of the item table."""
+        own = self.item.embedding.get_value()
+        return self.item_vectors(self.embed(jnp.arange(len(own)), own))
+
+    def _normal(self, x: Float[Array, "*ids width"]) -> Float[Array, "*ids width"]:
+        if self.temperature is None:
+            return x
+        x = x.astype(jnp.float32)
+        return x * jax.lax.rsqrt((x * x).sum(-1, keepdims=True) + 1e-6)
+
+
+class Tower(nnx.Module):
+    """One hidden layer."""
+
+    def __init__(self, config: TwoTower, inputs: int, rngs: nnx.Rngs):
+        self.up = nnx.Linear(inputs * config.width, config.hidden, rngs=rngs)
+        self.down = nnx.Linear(config.hidden, config.width, rngs=rngs)
+        self.dropout = config.dropout
+
+    def __call__(
+        self, x: Float[Array, "*batch inputs_width"], key: Array | None
+    ) -> Float[Array, "*batch width"]:
+        """Vectors, of no particular length; nothing is dropped without a key."""
+        return self.down(drop(self.dropout, jax.nn.gelu(self.up(x)), key))
+
+
+def targets_of(
+    items: Int[Array, "batch length"], count: int, key: Array | None
+) -> tuple[Int[Array, "batch places"], Bool[Array, "batch places"]]:
+    """Places of so many items of each history, evenly drawn, and which there are.
+
+    Without a key, the first ones. The item at place 0 has no history before it: a user of whom
+    nothing is known.
+    """
+    known = items >= FIRST_VALUE
+    draw = jnp.zeros(items.shape) if key is None else jax.random.uniform(key, items.shape)
+    drawn, at = jax.lax.top_k(jnp.where(known, draw, -1.0), min(count, items.shape[1]))
+    return at, drawn >= 0
+
+
+def drop_ids(
+    rate: float, own: Float[Array, "*ids width"], key: Array | None
+) -> Float[Array, "*ids width"]:
+    """Some items' own embeddings, whole, as zeros; the others as they are."""
+    if key is None or rate == 0:
+        return own
+    return jnp.where(jax.random.bernoulli(key, 1 - rate, own.shape[:-1])[..., None], own, 0.0)
