@@ -1,11 +1,14 @@
-"""Fashion-MNIST: a classifier of clothes (Debian package dataset-fashion-mnist).
+"""Fashion-MNIST (Debian package dataset-fashion-mnist): a convolutional classifier of clothes.
 
-70,000 images of 28 × 28 pixels, 10 classes; the makers' 60,000 train images give the last 5,000 for
-validation, their 10,000 test images are the test split.
+70,000 images of 28 × 28 pixels, 10 classes; of the makers' 60,000 train images the last 5,000 are
+for validation, their 10,000 test images are the test split.
 """
 
-from framework.config import Columns, Data, Experiment, GlobalTime, Idx, Rows
-from framework.features import Pixels
+from framework.config import Columns, Data, Evaluation, Experiment, GlobalTime, Idx, Rows, Trainer
+from framework.features import Label, Pixels
+from framework.models.convnet import ConvNet
+from framework.objectives import Classes
+from framework.optimizer import AdamW
 
 CLASSES = (
     "t-shirt",
@@ -19,6 +22,7 @@ CLASSES = (
     "bag",
     "ankle boot",
 )
+"""What the classes 0 … 9 are."""
 
 
 def experiment() -> Experiment:
@@ -28,9 +32,9 @@ def experiment() -> Experiment:
         data=Data(
             name="fashion_mnist",
             path="/usr/share/datasets/fashion-mnist/*-images-idx3-ubyte.gz",
-            format=Idx(classes=CLASSES),
+            format=Idx(),
             columns=Columns(user="name", item="label", time="block"),
-            features=(Pixels("image", size=28 * 28),),
+            features=(Pixels("image", size=28 * 28), Label("class", column="label")),
             examples=Rows(),
             min_user_events=1,
             min_item_events=1,
@@ -38,4 +42,8 @@ def experiment() -> Experiment:
             split=GlobalTime(validation=0.786, test=0.858),
             extendable=False,
         ),
+        model=ConvNet(objectives=(Classes("class", classes=len(CLASSES)),)),
+        optimizer=AdamW(learning_rate=2e-3, warmup_steps=100),
+        trainer=Trainer(steps=2150, batch_size=256, evaluate_every=215, checkpoint_every=215),
+        evaluation=Evaluation(batch_size=500),
     )

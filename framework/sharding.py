@@ -27,6 +27,7 @@ RULES: tuple[tuple[str, tuple[Axes, ...] | None], ...] = (
     (r"experts/layers/\d+/bias", (None, None)),
     (r"(bottom|top|deep|cross|gates|towers|heads?)/.*kernel", (None, None)),
     (r"(bottom|top|deep|cross|gates|towers|heads?)/.*bias", (None,)),
+    (r"convolutions/\d+/kernel", (None, None, None, "fsdp")),
     (r"layers/(query|key|value|out)/kernel", (None, "tensor", None, "fsdp")),
     (r"layers/(gate|up)/kernel", (None, "fsdp", "tensor")),
     (r"layers/down/kernel", (None, "tensor", "fsdp")),

@@ -1,0 +1,125 @@
+"""A convolutional classifier of images, after LeNet-5 (LeCun et al. 1998).
+
+Blocks of a 3 × 3 convolution, ReLU and 2 × 2 max pooling, then a hidden layer and the logits.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, UInt8
+
+from framework.config import Evaluation, Model
+from framework.error import check
+from framework.models.encoder import drop
+from framework.models.row_model import deal_out
+from framework.objectives import Classes, Objective
+from framework.schema import Schema
+from framework.task import SERVING, Batch, Pass, Rows
+
+
+@dataclasses.dataclass(frozen=True)
+class ConvNet(Model):
+    """Convolutions, one hidden layer, logits of the labels."""
+
+    objectives: tuple[Objective, ...] = (Classes("class", classes=10),)
+    """The labels to predict; the loss of the first one selects the best checkpoint."""
+    image: str = "image"
+    """The feature of pixels (features.Pixels), row by row, channels last."""
+    height: int = 28
+    """Rows of an image."""
+    width: int = 28
+    """Columns of an image."""
+    channels: int = 1
+    """Numbers of a pixel."""
+    filters: tuple[int, ...] = (32, 64)
+    """Of each convolution; each halves height and width."""
+    hidden: int = 128
+    """Width of the hidden layer."""
+    dropout: float = 0.4
+    """Dropout rate before and after the hidden layer."""
+
+    def __post_init__(self):
+        sizes = (self.height, self.width, self.channels, self.hidden, *self.filters)
+        check(min(sizes) >= 1, "model: height, width, channels, filters and hidden are 1 or more")
+        check(
+            min(self.height, self.width) >> len(self.filters) >= 1,
+            f"model.filters has {len(self.filters)} convolutions, each of which halves"
+            f" {self.height} × {self.width} pixels: give fewer",
+        )
+        check(
+            0 <= self.dropout < 1, f"model.dropout is {self.dropout}; give a rate from 0 to below 1"
+        )
+
+    def build(self, schema: Schema, rngs: nnx.Rngs) -> "Convolutions":
+        """The module, after a look at the schema."""
+        feature, size = schema[self.image], self.height * self.width * self.channels
+        check(
+            feature.shape == (size,),
+            f"model: {self.height} × {self.width} × {self.channels} is {size}, and a value of"
+            f" {self.image} has the shape {feature.shape}",
+        )
+        return Convolutions(self, rngs)
+
+    def judge(self, options: Evaluation) -> Any:
+        """By the metrics of its labels."""
+        from framework.prediction import LabelPrediction
+
+        return LabelPrediction(self, options)
+
+    def lengths(self, schema: Schema) -> dict[str, int]:
+        """The image and the labels."""
+        return {self.image: 1} | {each.label: 1 for each in self.objectives}
+
+    def loss(
+        self, module: "Convolutions", batch: Batch, rows: Mapping[str, Rows], how: Pass
+    ) -> tuple[Float[Array, ""], Float[Array, ""], dict[str, Float[Array, ""]]]:
+        """The labels' mean losses, weighted and added up."""
+        logits = self.predict(module, batch, how)
+        total = jnp.zeros(())
+        for each in self.objectives:
+            total += each.weight * each.loss(logits[each.label], batch[each.label]).mean()
+        return total, jnp.float32(len(batch[self.image])), {}
+
+    def predict(
+        self, module: "Convolutions", batch: Batch, how: Pass = SERVING
+    ) -> dict[str, Array]:
+        """Logits by label: f32 [batch, classes]."""
+        return deal_out(self.objectives, module(batch[self.image], how))
+
+
+class Convolutions(nnx.Module):
+    """Pixels → logits."""
+
+    def __init__(self, config: ConvNet, rngs: nnx.Rngs):
+        sizes = (config.channels, *config.filters)
+        init = nnx.initializers.he_normal()
+        self.shape = (config.height, config.width, config.channels)
+        self.dropout = config.dropout
+        self.convolutions = nnx.List(
+            [
+                nnx.Conv(before, after, (3, 3), kernel_init=init, rngs=rngs)
+                for before, after in itertools.pairwise(sizes)
+            ]
+        )
+        halvings = len(config.filters)
+        flat = (config.height >> halvings) * (config.width >> halvings) * sizes[-1]
+        self.hidden = nnx.Linear(flat, config.hidden, kernel_init=init, rngs=rngs)
+        outputs = sum(each.outputs for each in config.objectives)
+        self.head = nnx.Linear(config.hidden, outputs, rngs=rngs)
+
+    def __call__(
+        self, pixels: UInt8[Array, "batch size"], how: Pass = SERVING
+    ) -> Float[Array, "batch outputs"]:
+        """Logits of all labels; dropout is off without a key."""
+        first, second = how.keys(2)
+        x = pixels.reshape(-1, *self.shape).astype(self.head.kernel.dtype) / 255
+        for convolution in self.convolutions:
+            x = nnx.max_pool(jax.nn.relu(convolution(x)), (2, 2), (2, 2))
+        x = drop(self.dropout, x.reshape(len(x), -1), first)
+        x = drop(self.dropout, jax.nn.relu(self.hidden(x)), second)
+        return self.head(x)
