@@ -82,7 +82,7 @@ def test_popularity_until_then_is_judged_on_what_came_next(events, experiment, d
     assert (found <= high).all()
     assert (ranks.item < 2).sum() == len(targets) - len(known) > 0
     table = slices.summarize(ranks, experiment.evaluation, train_counts(dataset))
-    assert table["hr@3 [target cold]"] == {
+    assert table["hr@3 [target unknown]"] == {
         "value": 0.0,
         "low": 0.0,
         "high": 0.0,
@@ -94,7 +94,7 @@ def test_the_whole_stage_on_such_a_dataset(experiment, dataset, tmp_path):
     target = fitting.fit(experiment, dataset, tmp_path)
     evaluation = comparison.compare(experiment, target, dataset, tmp_path)
     text = (evaluation / "table.txt").read_text()
-    assert "target cold" in text
+    assert "target unknown" in text
     asked = dataclasses.replace(experiment.evaluation, sampled_negatives=3)
     sampled = dataclasses.replace(experiment, evaluation=asked)
     evaluation = comparison.compare(sampled, target, dataset, tmp_path)
