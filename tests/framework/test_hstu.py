@@ -2,6 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from framework import task
+from framework.models import hstu
 from framework.models.hstu import Hstu
 from tests.framework.experiments import noisy
 
@@ -53,6 +54,18 @@ def test_scores_match_an_independent_computation(dataset):
         np.testing.assert_allclose(scores[row, 2:items], expected[2:items], atol=2e-5)
     assert np.isneginf(scores[:, :2]).all()
     assert np.isneginf(scores[:, items:]).all()
+
+
+def test_attention_is_divided_by_the_positions_that_are_seen():
+    query, key, value = np.random.default_rng(0).normal(size=(3, 2, 3, 5, 4))
+    bias = np.random.default_rng(1).normal(size=(5, 5))
+    mask = np.tril(np.ones((5, 5), bool))
+    found = hstu.attend(*map(jnp.asarray, (query, key, value, bias, mask[None, None])))
+    for example, head, at in np.ndindex(2, 3, 5):
+        seen = np.arange(at + 1)
+        scores = key[example, head, seen] @ query[example, head, at] + bias[at, seen]
+        expected = (scores / (1 + np.exp(-scores))) @ value[example, head, seen] / (at + 1)
+        np.testing.assert_allclose(found[example, at, head], expected, atol=1e-5)
 
 
 def test_a_bias_is_learned_for_each_distance_and_layer(dataset):

@@ -55,7 +55,7 @@ def losses(dataset):
     sampled = {
         f"{kind} {name}": CASES[name] | {"model": {"objective": {"type": kind, **options}}}
         for kind, options in OBJECTIVES.items()
-        for name in ("one", "data, fsdp, tensor", "in parts")
+        for name in ("one", "in parts")
     }
     families = {
         f"{family} {name}": CASES[name] | options
@@ -102,10 +102,10 @@ def test_every_family_gives_the_losses_of_one_device(losses, family):
 
 
 @pytest.mark.parametrize("kind", OBJECTIVES)
-@pytest.mark.parametrize("case", ["data, fsdp, tensor", "in parts"])
-def test_negatives_are_those_of_one_device_however_the_batch_is_split(losses, kind, case):
-    assert losses[f"{kind} one"][-1] < 0.9 * losses[f"{kind} one"][0]
-    np.testing.assert_allclose(losses[f"{kind} {case}"], losses[f"{kind} one"], atol=1e-5, rtol=0)
+def test_negatives_are_those_of_one_device_however_the_batch_is_split(losses, kind):
+    one = losses[f"{kind} one"]
+    assert one[-1] < 0.9 * one[0]
+    np.testing.assert_allclose(losses[f"{kind} in parts"], one, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(
