@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from framework.config import Model
-from launch import experiments, preflight
+from launch import experiments, preflight, stages
 from tests.launch.test_cli import podway
 
 GOLDEN = pathlib.Path(__file__).parent.parent / "golden" / "collectives"
@@ -22,16 +22,12 @@ TOO_LARGE = ("decoder_8b",)
 def trained() -> list[str]:
     """The configs that have a model to train, of those that fit."""
     names = [name for name in experiments.names() if name not in TOO_LARGE]
-    models = {name: experiments.load(name).model for name in names}
+    loaded = {name: experiments.load(name) for name in names}
     return [
-        name for name, model in models.items() if type(model) is not Model and not _fitted(model)
+        name
+        for name, experiment in loaded.items()
+        if type(experiment.model) is not Model and not stages.is_fitted(experiment)
     ]
-
-
-def _fitted(model: Model) -> bool:
-    from framework.task import Fitted
-
-    return isinstance(model, Fitted)
 
 
 def versions() -> str:
