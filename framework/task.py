@@ -107,7 +107,7 @@ class Recommender(Protocol):
         ...
 
     def scores(
-        self, module: nnx.Module, history: Int[Array, "batch length"], how: Pass = SERVING
+        self, module: Any, history: Int[Array, "batch length"], how: Pass = SERVING
     ) -> Float[Array, "batch rows"]:
         """Scores (f32) of each row of the item vocabulary as the next item.
 
@@ -130,7 +130,7 @@ class Factored(Recommender, Protocol):
     """A model whose scores are dot products of a vector of the history with one of each item."""
 
     def factors(
-        self, module: nnx.Module, history: Int[Array, "batch length"], how: Pass = SERVING
+        self, module: Any, history: Int[Array, "batch length"], how: Pass = SERVING
     ) -> ranking.Factors:
         """What `scores` multiplies; both in f32 or bf16."""
         ...

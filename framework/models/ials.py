@@ -66,8 +66,8 @@ class Ials(Model):
         seen, items = train_matrix(dataset), dataset.schema["item"].size
         by_user = sparse.csr_matrix(seen[:, FIRST_VALUE:])
         by_item = sparse.csr_matrix(by_user.T)
-        size = (by_item.shape[0], self.width)
-        item = np.random.default_rng(seed).normal(0, self.scale * self.width**-0.5, size)
+        deviation, size = self.scale * self.width**-0.5, (items - FIRST_VALUE, self.width)
+        item = np.random.default_rng(seed).normal(0, deviation, size)
         for _ in range(self.epochs):
             user = self.solve(by_user, item)
             item = self.solve(by_item, user)
@@ -79,7 +79,7 @@ class Ials(Model):
         """The best vectors of the rows of `seen`, given those of its columns, f64 [rows, width]."""
         everywhere = self.unobserved * other.T @ other
         ridge = self._ridge(np.diff(seen.indptr), len(other))
-        vectors = np.zeros((seen.shape[0], self.width))
+        vectors = np.zeros((len(seen.indptr) - 1, self.width))
         for start in range(0, len(vectors), SOLVED_AT_ONCE):
             rows = range(start, min(start + SOLVED_AT_ONCE, len(vectors)))
             own = [other[seen.indices[seen.indptr[row] : seen.indptr[row + 1]]] for row in rows]
