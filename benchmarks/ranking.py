@@ -4,13 +4,12 @@ usage: python -m benchmarks.ranking [--users 1000] [--items 100000] [--width 64]
            [--batch 500] [--k 20] [--seen 50] [--skip-whole]
 
 Prints the seconds for the top k and the targets' ranks of all users, seen items filtered, both ways
-(the ratio is that of the same run), and by how much each raised the process's peak memory. Each way
-runs in a process of its own.
+(the ratio is that of the same run), and the memory that each takes beside its inputs, as the
+compiled program says. Each way runs in a process of its own.
 """
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -47,17 +46,12 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
     starts = range(0, options.users, options.batch)
     parts = [slice(start, start + options.batch) for start in starts]
     compiled = rank.lower(query[parts[0]], table, seen[parts[0]], target[parts[0]]).compile()
-    before = peak()
     began = time.perf_counter()
     found = [compiled(query[part], table, seen[part], target[part]) for part in parts]
     ranks = np.concatenate([np.asarray(each[2]) for each in found])
     seconds = time.perf_counter() - began
-    return {"seconds": seconds, "gigabytes": peak() - before, "mean_rank": float(ranks.mean())}
-
-
-def peak() -> float:
-    """Largest resident memory of this process until now, GB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    gigabytes = compiled.memory_analysis().temp_size_in_bytes / 1e9
+    return {"seconds": seconds, "gigabytes": gigabytes, "mean_rank": float(ranks.mean())}
 
 
 def main() -> None:
@@ -84,8 +78,8 @@ def main() -> None:
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         results[way] = json.loads(done.stdout)
         print(
-            f"{way:<8} {results[way]['seconds']:8.2f} s, peak memory"
-            f" +{results[way]['gigabytes']:.2f} GB, mean rank {results[way]['mean_rank']:.1f}"
+            f"{way:<8} {results[way]['seconds']:8.2f} s, {results[way]['gigabytes']:.3f} GB beside"
+            f" the inputs, mean rank {results[way]['mean_rank']:.1f}"
         )
     if len(results) == 2:
         ratio = results["blocked"]["seconds"] / results["whole"]["seconds"]

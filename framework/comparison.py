@@ -59,7 +59,7 @@ def compare(
         (stage / "table.json").write_text(json.dumps(table, indent=1))
         (stage / "table.txt").write_text(text + "\n")
         with (stage / RANKS).open("wb") as file:
-            np.savez(file, **ranks)
+            np.savez(file, allow_pickle=False, **ranks)
         artifact.commit(
             stage,
             kind="evaluation",

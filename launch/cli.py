@@ -205,6 +205,11 @@ def train(options: Train) -> None:
         silence=options.heartbeat,
         standstill=options.standstill,
     )
+    check_that(
+        not ((local or cluster.several) and stages.is_fitted(options.experiment)),
+        f"{type(options.experiment.model).__name__} is fitted by one process; leave out"
+        " --num-processes",
+    )
     if not here and (local or cluster.several or options.restart_on_failure):
         stages.datasets(options.experiment, options.workdir, build=not cluster.several)
         supervise.run(

@@ -100,10 +100,8 @@ def check_trained(experiment: Experiment) -> None:
         type(experiment.model) is not Model,
         f"the experiment {experiment.name!r} has no model: set `model` and `optimizer`",
     )
-    from framework.task import Fitted
-
     check(
-        not isinstance(experiment.model, Fitted),
+        not stages.is_fitted(experiment),
         f"{type(experiment.model).__name__} is fitted, not trained: there is no step to compile",
     )
 

@@ -100,6 +100,13 @@ def rejected(
     print(beam_rejected.show(directory, samples=samples, reason=reason))
 
 
+def is_fitted(experiment: Experiment) -> bool:
+    """Whether the model's parameters are computed at once, without steps (framework/fitting.py)."""
+    from framework import task
+
+    return isinstance(experiment.model, task.Fitted)
+
+
 def train(
     experiment: Experiment, workdir: epath.PathLike, options: TrainOptions | None = None
 ) -> tuple[Dataset, epath.Path]:
@@ -108,15 +115,10 @@ def train(
         type(experiment.model) is not Model,
         f"the experiment {experiment.name!r} has no model: set `model` and `optimizer`",
     )
-    from framework import compilation, distributed, fitting, run, task, trainer
+    from framework import compilation, distributed, fitting, run, trainer
 
     options = options or TrainOptions()
     cluster = options.cluster or distributed.Cluster()
-    fitted = isinstance(experiment.model, task.Fitted)
-    check(
-        not (fitted and cluster.several),
-        f"{type(experiment.model).__name__} is fitted by one process; leave out --num-processes",
-    )
     if options.compile_cache != "off":
         compilation.keep(options.compile_cache or epath.Path(workdir) / "compiled")
     if options.deterministic:
@@ -129,7 +131,7 @@ def train(
             _say("train", fresh, directory)
             if fresh and (other := run.difference_to_latest(experiment, directory)):
                 print(f"  (not the latest run, but a new one: {other}. Same overrides, same run.)")
-        if fitted:
+        if is_fitted(experiment):
             return dataset, fitting.fit(experiment, dataset, workdir)
         outcome = trainer.train(
             experiment, dataset, workdir, others, peers=peers, profile=options.profile

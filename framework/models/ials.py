@@ -66,8 +66,8 @@ class Ials(Model):
         seen, items = train_matrix(dataset), dataset.schema["item"].size
         by_user = sparse.csr_matrix(seen[:, FIRST_VALUE:])
         by_item = sparse.csr_matrix(by_user.T)
-        size = (items - FIRST_VALUE, self.width)
-        item = np.random.default_rng(seed).normal(0, self.scale * self.width**-0.5, size)
+        deviation, size = self.scale * self.width**-0.5, (items - FIRST_VALUE, self.width)
+        item = np.random.default_rng(seed).normal(0, deviation, size)
         for _ in range(self.epochs):
             user = self.solve(by_user, item)
             item = self.solve(by_item, user)

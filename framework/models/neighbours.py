@@ -48,14 +48,14 @@ def strongest(similarity: sparse.csr_matrix, count: int) -> dict[str, np.ndarray
 
     Equal values count by rising id. `similarity` is [items, items], row = the item that is known.
     """
-    items = len(similarity.indptr) - 1
+    items, data = len(similarity.indptr) - 1, np.asarray(similarity.data, np.float64)
     rows = item_rows(items)
     shape = (rows, min(count, rows))
     row = np.repeat(np.arange(items), np.diff(similarity.indptr))
-    order = np.lexsort((similarity.indices, np.negative(similarity.data), row))
+    order = np.lexsort((similarity.indices, -data, row))
     place = np.arange(len(row)) - similarity.indptr[row]
     keep = place < shape[1]
     at = (row[keep], place[keep])
     ids, weights = np.zeros(shape, np.int32), np.zeros(shape, np.float32)
-    ids[at], weights[at] = similarity.indices[order][keep], similarity.data[order][keep]
+    ids[at], weights[at] = similarity.indices[order][keep], data[order][keep]
     return {"ids": ids, "weights": weights}

@@ -78,6 +78,12 @@ def test_overrides_are_typed_and_checked():
         (["show", "movielens_sasrec", "--model.heads", "3"], 2, "model.heads is 3"),
         (["train", "movielens_sasrec", "--data.path", "no/such"], 1, "data.path"),
         (["serve", "movielens_sasrec", "--workdir", "/nowhere"], 1, "podway run"),
+        (["compare", "no/run", "--workdir", "/nowhere"], 1, "there is no run no/run"),
+        (["compare", "a", "b", "--seeds", "3"], 2, "Unrecognized options: --seeds"),
+        (["compare", "--workdir", "w"], 2, "usage: podway compare RUN RUN"),
+        (["show", "movielens_ease", "--shardings"], 1, "Ease is fitted, not trained"),
+        (["preflight", "movielens_ease"], 1, "Ease is fitted, not trained"),
+        (["train", "movielens_ease", "--num-processes", "2"], 1, "fitted by one process"),
     ],
 )
 def test_what_cannot_be_done_is_one_clear_sentence(arguments, code, message, tmp_path):
@@ -111,6 +117,13 @@ def test_checkpoints_of_what_is_no_run_and_its_help(tmp_path):
     assert done.returncode == 1
     assert f"error: {tmp_path} is no run" in done.stderr
     assert "Read every array" in podway("checkpoints", str(tmp_path), "--help").stdout
+
+
+def test_help_of_compare_says_what_it_does():
+    for arguments in (["compare", "--help"], ["compare", "a", "b", "--help"]):
+        done = podway(*arguments)
+        assert done.returncode == 0
+        assert "paired t-test over users" in " ".join(done.stdout.split())
 
 
 def test_shardings_of_a_pod_that_is_not_here():

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from framework.config import Model, Rows
-from launch import experiments, preflight
+from launch import experiments, preflight, stages
 from tests.launch.test_cli import podway
 
 GOLDEN = pathlib.Path(__file__).parent.parent / "golden" / "collectives"
@@ -21,15 +21,13 @@ TOO_LARGE = ("decoder_8b",)
 
 def trained() -> list[str]:
     """The configs that have a model to train, of those that fit and whose dataset is declared."""
-    from framework.task import Fitted
-
     found = {name: experiments.load(name) for name in experiments.names() if name not in TOO_LARGE}
     return [
         name
         for name, each in found.items()
         if type(each.model) is not Model
         and not isinstance(each.data.examples, Rows)
-        and not isinstance(each.model, Fitted)
+        and not stages.is_fitted(each)
     ]
 
 
