@@ -9,7 +9,7 @@ else; randomness comes in as an argument.
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, Protocol, TypeVar, cast
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar, cast, runtime_checkable
 
 import jax
 from flax import nnx
@@ -134,6 +134,7 @@ class Task(Protocol):
         ...
 
 
+@runtime_checkable
 class Recommender(Task, Protocol):
     """A model of a user's next item."""
 
@@ -147,6 +148,7 @@ class Recommender(Task, Protocol):
         ...
 
 
+@runtime_checkable
 class Predictor(Task, Protocol):
     """A model of labels of rows."""
 
