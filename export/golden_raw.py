@@ -74,12 +74,13 @@ def value(fitted: Fitted, vocabulary: Vocabulary | None, raw: Any, length: int) 
             parts = [part for part in raw.split(transform.separator) if part]
             return _padded([_id(fitted, vocabulary, part) for part in parts], length)
         case Categorical() | Hashed():
-            return np.int32(_id(fitted, vocabulary, raw) if raw else PADDING)
+            return np.array(_id(fitted, vocabulary, raw) if raw else PADDING, np.int32)
         case Numeric():
-            return np.float32(transform.missing if raw is None else _scaled(fitted, raw))
+            number = transform.missing if raw is None else _scaled(fitted, raw)
+            return np.array(number, np.float32)
         case Quantiles():
             below = sum(boundary <= raw for boundary in fitted.boundaries) if raw is not None else 0
-            return np.int32(0 if raw is None else 1 + below)
+            return np.array(0 if raw is None else 1 + below, np.int32)
         case Cyclical():
             if raw == MISSING_TIME:
                 return np.zeros(2, np.float32)

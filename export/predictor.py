@@ -51,7 +51,7 @@ class Predictor(tf.Module):
         self._keys = {name: lookup.key for name, lookup in reading.tables.items()}
         # Variables, as a graph of constants may not exceed 2 GB.
         self._tables = [
-            tf.Variable(lookup.values, trainable=False, name=f"table_{index}")
+            tf.Variable(tf.convert_to_tensor(lookup.values), trainable=False, name=f"table_{index}")
             for index, lookup in enumerate(reading.tables.values())
         ]
 

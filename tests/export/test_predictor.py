@@ -1,4 +1,4 @@
-"""A model of rows, exported from a dataset that was built of raw files with every kind of feature."""
+"""A model of rows, exported from a dataset built of raw files with every kind of feature."""
 
 import csv
 import dataclasses
