@@ -114,7 +114,7 @@ def experiment(folder: epath.Path) -> Experiment:
             block_rows=32,
         ),
         model=Mmoe(
-            objectives=LABELS, without=("gap",), width=4, experts=2, expert=(8,), tower=(4,)
+            objectives=LABELS, without=("gap", "item"), width=4, experts=2, expert=(8,), tower=(4,)
         ),
         export=Export(batch_buckets=(1, 4)),
     )
