@@ -148,6 +148,17 @@ def _answers(
     padded = np.full((-(-len(prepared) // _BATCH) * _BATCH, length), PADDING, np.int32)
     for row, ids in zip(padded, prepared, strict=False):
         row[: len(ids)] = ids
+    scores, ids = (part[: len(prepared)] for part in on_cpu(function, parameters, [padded]))
+    return scores, ids
+
+
+def on_cpu(
+    function: Callable[..., Any], parameters: dict[str, np.ndarray], columns: list[np.ndarray]
+) -> list[np.ndarray]:
+    """The results of `function(parameters, *columns)`, in batches of _BATCH rows.
+
+    Raises ExportError where JAX has no CPU.
+    """
     try:
         cpu = jax.local_devices(backend="cpu")[0]
     except RuntimeError as error:
@@ -158,8 +169,7 @@ def _answers(
     answer, parameters = jax.jit(function), jax.device_put(parameters, cpu)
     with jax.default_device(cpu):
         results = [
-            jax.device_get(answer(parameters, padded[start : start + _BATCH]))
-            for start in range(0, len(padded), _BATCH)
+            jax.device_get(answer(parameters, *(x[start : start + _BATCH] for x in columns)))
+            for start in range(0, len(columns[0]), _BATCH)
         ]
-    scores, ids = (np.concatenate(part)[: len(prepared)] for part in zip(*results, strict=True))
-    return scores, ids
+    return [np.concatenate(part) for part in zip(*results, strict=True)]

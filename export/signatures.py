@@ -7,22 +7,18 @@ History holds what the log has, oldest first. Rows of one batch are brought to o
 (or 0), at either end or in between; any length will do, none as well. A value that the vocabulary
 doesn't have becomes OUT_OF_VOCABULARY where training saw that id, else it is dropped. Only the
 latest `max_history` values that remain are looked at. Where fewer than k items are left, the list
-ends with "" (or 0) and recommend.LOWEST.
-
-Each batch size is compiled when it is first met, so a batch is padded to the next of its buckets;
-what exceeds the largest one goes through it in parts.
+ends with "" (or 0) and recommend.LOWEST. Batches: export/lowered.py.
 """
 
 import os
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.compiler.tf2xla.python import xla
 
 from export import lookup
 from export.contract import Contract
+from export.lowered import Lowered
 from export.stablehlo import Program
 from framework.schema import FIRST_VALUE, OUT_OF_VOCABULARY, PADDING, Vocabulary
 
@@ -38,8 +34,7 @@ class Recommender(tf.Module):
 
     Args:
       program: the lowered function.
-      parameters: by path; stored as variables, so that a new version of the same shapes finds the
-        compiled function of the old one.
+      parameters: by path.
       vocabulary: of the items.
       values: file with the serialised tensor of the vocabulary's values (`serialize`).
       contract: ids per row that the function takes, and the batch sizes that may be compiled.
@@ -54,17 +49,10 @@ class Recommender(tf.Module):
         contract: Contract,
     ):
         super().__init__()
-        self._program = program
-        self._length, self._buckets = contract.max_history, contract.batch_buckets
+        self._length = contract.max_history
         self._items = len(vocabulary)
         self._unknown = OUT_OF_VOCABULARY if vocabulary.counts[OUT_OF_VOCABULARY] else PADDING
-        # A flat list: paths with integers in them would not survive as attributes.
-        self._weights = [
-            tf.Variable(
-                tf.convert_to_tensor(parameters[path]), trainable=False, name=f"weight_{index}"
-            )
-            for index, path in enumerate(program.weights)
-        ]
+        self._lowered = Lowered(program, parameters, contract.batch_buckets)
         file = tf.saved_model.Asset(os.fspath(values))
         self._id = tf.lookup.StaticHashTable(
             lookup.Initializer(file, tf.string, tf.int64), self._unknown
@@ -95,48 +83,8 @@ class Recommender(tf.Module):
 
     def _recommend(self, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         packed = pack(tf.cast(ids, tf.int32), self._length)
-        scores, ids = self._in_buckets(packed)
+        scores, ids = self._lowered(packed)
         return scores, tf.cast(ids, tf.int64)
-
-    def _in_buckets(self, ids: tf.Tensor) -> list[tf.Tensor]:
-        """The function's results for any number of rows, in batches of the bucket sizes."""
-        total, sizes = tf.shape(ids)[0], tf.constant(self._buckets)
-        program = self._program
-
-        def rows_left(start, *_):
-            return start < total
-
-        def one_batch(start, *results):
-            rows = tf.minimum(total - start, self._buckets[-1])
-            bucket = sizes[tf.searchsorted(sizes, rows[tf.newaxis])[0]]
-            padded = tf.pad(ids[start : start + rows], [[0, bucket - rows], [0, 0]])
-            answers = self._call(padded)
-            joined = (
-                tf.concat([result, answer[:rows]], axis=0)
-                for result, answer in zip(results, answers, strict=True)
-            )
-            return (start + rows, *joined)
-
-        empty = [
-            tf.zeros([0, *shape[1:]], dtype)
-            for dtype, shape in zip(program.dtypes, program.shapes, strict=True)
-        ]
-        shapes = [tf.TensorShape([]), *(tf.TensorShape(shape) for shape in program.shapes)]
-        return tf.while_loop(rows_left, one_batch, [tf.constant(0), *empty], shapes)[1:]
-
-    def _call(self, ids: tf.Tensor) -> list[tf.Tensor]:
-        program = self._program
-        results: Any = xla.call_module(
-            [*self._weights, ids],
-            version=program.calling_convention,
-            module=program.module,
-            Tout=program.dtypes,
-            Sout=program.shapes,
-            platforms=program.platforms,
-        )
-        for result, shape in zip(results, program.shapes, strict=True):
-            result.set_shape(shape)
-        return results
 
 
 def pack(ids: tf.Tensor, length: int) -> tf.Tensor:

@@ -8,7 +8,7 @@ The batch size stays free: the runtime compiles the module for each size that it
 
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -31,13 +31,14 @@ _PASSES = "builtin.module(func.func(stablehlo-legalize-composite-to-call),symbol
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """A function of weights and one batch of ids, as the runtime takes it.
+    """A function of weights and the columns of one batch, as the runtime takes it.
 
     Attributes:
       module: StableHLO portable artefact.
       calling_convention: `version` of the XlaCallModule operation.
       platforms: as in PLATFORMS, in the runtime's spelling.
-      weights: paths of the parameters, in the order of the arguments; the ids come after them.
+      weights: paths of the parameters, in the order of the arguments; columns come after them.
+      columns: numbers of the columns that the function reads, rising.
       dtypes: of the results.
       shapes: of the results; None is the batch.
     """
@@ -46,6 +47,7 @@ class Program:
     calling_convention: int
     platforms: tuple[str, ...]
     weights: tuple[str, ...]
+    columns: tuple[int, ...]
     dtypes: tuple[np.dtype, ...]
     shapes: tuple[tuple[int | None, ...], ...]
 
@@ -53,23 +55,36 @@ class Program:
 def lower(
     function: Callable[..., Any], parameters: dict[str, np.ndarray], length: int, target: str
 ) -> Program:
-    """Lowers `function(parameters, ids i32 [batch, length]) → tuple of arrays` for a target.
+    """Lowers `function(parameters, ids i32 [batch, length]) → tuple of arrays`; see below."""
+    return lower_rows(function, parameters, [jax.ShapeDtypeStruct((length,), np.int32)], target)
+
+
+def lower_rows(
+    function: Callable[..., Any],
+    parameters: dict[str, np.ndarray],
+    columns: Sequence[jax.ShapeDtypeStruct],
+    target: str,
+) -> Program:
+    """Lowers `function(parameters, *columns [batch, …]) → tuple of arrays` for a target.
+
+    `columns` say what one row has of each.
 
     Raises ExportError where the function needs a fixed batch size, calls something that lives
     outside the module (a custom call), or needs operations that the target doesn't know.
     """
     paths = tuple(sorted(parameters))
 
-    def flat(weights: list[jax.Array], ids: jax.Array) -> Any:
-        return function(dict(zip(paths, weights, strict=True)), ids)
+    def flat(weights: list[jax.Array], columns: list[jax.Array]) -> Any:
+        return function(dict(zip(paths, weights, strict=True)), *columns)
 
-    exported = _export(flat, [parameters[path] for path in paths], length, target)
-    kept = [index for index in exported.module_kept_var_idx if index < len(paths)]
+    exported = _export(flat, [parameters[path] for path in paths], columns, target)
+    kept = exported.module_kept_var_idx
     return Program(
         module=_retarget(exported, target),
         calling_convention=exported.calling_convention_version,
         platforms=tuple(platform.upper() for platform in exported.platforms),
-        weights=tuple(paths[index] for index in kept),
+        weights=tuple(paths[index] for index in kept if index < len(paths)),
+        columns=tuple(index - len(paths) for index in kept if index >= len(paths)),
         dtypes=tuple(np.dtype(aval.dtype) for aval in exported.out_avals),
         shapes=tuple(
             tuple(size if isinstance(size, int) else None for size in aval.shape)
@@ -79,12 +94,15 @@ def lower(
 
 
 def _export(
-    flat: Callable[..., Any], weights: list[np.ndarray], length: int, target: str
+    flat: Callable[..., Any],
+    weights: list[np.ndarray],
+    columns: Sequence[jax.ShapeDtypeStruct],
+    target: str,
 ) -> jax_export.Exported:
     (batch,) = jax_export.symbolic_shape("batch")
     arguments = (
         [jax.ShapeDtypeStruct(weight.shape, weight.dtype) for weight in weights],
-        jax.ShapeDtypeStruct((batch, length), np.int32),
+        [jax.ShapeDtypeStruct((batch, *each.shape), each.dtype) for each in columns],
     )
     # JAX would refuse unknown custom calls with its own text; _refuse_custom_calls refuses more.
     unchecked = [jax_export.DisabledSafetyCheck.custom_call("ALL")]

@@ -3,7 +3,8 @@
 import dataclasses
 import pathlib
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -12,19 +13,40 @@ from etils import epath
 from export import (
     contract,
     golden,
+    golden_rows,
     model,
+    predict,
     publish,
     quiet,
     recommend,
     saved_model,
     stablehlo,
     verify,
+    verify_rows,
     warmup,
 )
 from export.error import ExportError
+from export.predictor import SIGNATURE, Predictor
 from export.signatures import PADDING_VALUES, SIGNATURES
-from framework import config
+from framework import config, task
+from framework.dataset import Dataset
 from framework.schema import Schema, Vocabulary
+
+
+def export_kind(
+    experiment: config.Experiment,
+    *,
+    dataset: Dataset,
+    parameters: dict[str, np.ndarray],
+    inputs: Mapping[str, str],
+    workdir: epath.PathLike,
+) -> epath.Path:
+    """Exports a model as what it is: a predictor of labels, or a recommender; see these."""
+    given: Any = {"parameters": parameters, "inputs": inputs, "workdir": workdir}
+    if isinstance(experiment.model, task.Predictor):
+        return export_predictor(experiment, dataset=dataset, **given)
+    vocabulary = dataset.vocabulary("item")
+    return export(experiment, schema=dataset.schema, vocabulary=vocabulary, **given)
 
 
 def export(
@@ -36,7 +58,7 @@ def export(
     inputs: Mapping[str, str],
     workdir: epath.PathLike,
 ) -> epath.Path:
-    """Lowers, writes, verifies and publishes a model; it is served from then on.
+    """Lowers, writes, verifies and publishes a recommender; it is served from then on.
 
     Args:
       experiment: its `model` and `export` say what to export, `name` what to call it, and
@@ -60,13 +82,85 @@ def export(
     agreed = contract.resolve(experiment.export, schema, exclude_seen=seen)
     function = recommend.recommend(experiment.model, schema, agreed.top_k, exclude_seen=seen)
     program = stablehlo.lower(function, parameters, agreed.max_history, agreed.target)
-    with tempfile.TemporaryDirectory(prefix="podway-export-") as scratch:
-        built = pathlib.Path(scratch) / name
+
+    def write(built: pathlib.Path) -> dict[str, Any]:
         with quiet.quiet():
             tf.config.set_visible_devices([], "GPU")  # they are JAX's
             saved_model.write(built, program, parameters, vocabulary, agreed)
             warmup.write(built, name, vocabulary, agreed.batch_buckets)
         golden.write(built, experiment.model, schema, vocabulary, parameters, agreed)
+        return dataclasses.asdict(agreed) | {
+            "signatures": list(SIGNATURES),
+            "padding": PADDING_VALUES,
+        }
+
+    return _publish(experiment, write, inputs, workdir)
+
+
+def export_predictor(
+    experiment: config.Experiment,
+    *,
+    dataset: Dataset,
+    parameters: dict[str, np.ndarray],
+    inputs: Mapping[str, str],
+    workdir: epath.PathLike,
+) -> epath.Path:
+    """The same for a model of labels of rows (framework.task.Predictor).
+
+    Args:
+      experiment: its `model` and `export` say what to export, `name` what to call it, and
+        `data.columns` what clients call user and item.
+      dataset: that the model was trained on.
+      parameters: by path, as framework.task.merge takes them.
+      inputs: versions of the artefacts that this is made from, by kind.
+      workdir: models/ lies in it.
+    """
+    family, options, schema = experiment.model, experiment.export, dataset.schema
+    recommend.check_parameters(family, schema, parameters)
+    reading, labels = predict.reading(experiment, dataset), predict.labels(family)
+    function = predict.function(family, schema, tuple(reading.columns))
+    columns = list(reading.columns.values())
+    program = stablehlo.lower_rows(function, parameters, columns, options.target)
+
+    def write(built: pathlib.Path) -> dict[str, Any]:
+        buckets, assets = options.batch_buckets, built.with_name("assets")
+        assets.mkdir()
+        with quiet.quiet():
+            tf.config.set_visible_devices([], "GPU")  # they are JAX's
+            served = Predictor(program, parameters, reading, labels, buckets, assets)
+            tf.saved_model.save(served, str(built), signatures=served.signatures())
+        kinds = {name: spec.dtype.name for name, spec in served.specs.items()}
+        raw = golden_rows.write(
+            built, function, parameters, reading, kinds, served.inputs, labels, options
+        )
+        first = {name: verify_rows.tensor(raw[name][2:3], kind) for name, kind in kinds.items()}
+        requests = [
+            (SIGNATURE, {name: each.repeat(bucket) for name, each in first.items()})
+            for bucket in buckets
+        ]
+        warmup.write_requests(built, experiment.name, requests)
+        return {
+            "target": options.target,
+            "batch_buckets": list(buckets),
+            "signatures": [SIGNATURE],
+            "inputs": kinds,
+            "labels": list(labels),
+        }
+
+    return _publish(experiment, write, inputs, workdir)
+
+
+def _publish(
+    experiment: config.Experiment,
+    write: Callable[[pathlib.Path], dict[str, Any]],
+    inputs: Mapping[str, str],
+    workdir: epath.PathLike,
+) -> epath.Path:
+    """Has a model written to a local directory, verifies and publishes it; `write` → details."""
+    name = experiment.name
+    with tempfile.TemporaryDirectory(prefix="podway-export-") as scratch:
+        built = pathlib.Path(scratch) / name
+        details = write(built)
         print(verify.in_fresh_process(built), flush=True)
         return publish.publish(
             built,
@@ -76,6 +170,5 @@ def export(
             config=model.identity(experiment),
             inputs=inputs,
             code=model.code(),
-            details=dataclasses.asdict(agreed)
-            | {"signatures": list(SIGNATURES), "padding": PADDING_VALUES},
+            details=details,
         )

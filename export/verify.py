@@ -23,7 +23,7 @@ from etils import epath
 from tensorflow.core.protobuf import config_pb2, saved_model_pb2
 from tqdm import tqdm
 
-from export import warmup
+from export import verify_rows, warmup
 from export.error import ExportError
 from export.layout import GOLDEN
 from export.target import TARGETS
@@ -81,6 +81,8 @@ def verify(directory: epath.PathLike) -> str:
     directory = epath.Path(directory)
     golden = json.loads((directory / GOLDEN).read_text())
     check_target(directory, golden["target"])
+    if golden.get("kind") == "rows":
+        return verify_rows.verify(directory, golden, TOLERANCE)
     signatures = load(directory)
     rows, worst = golden["rows"], 0.0
     for number, case in enumerate(golden["cases"], 1):

@@ -4,6 +4,8 @@ One for each batch size that is compiled and each signature: without them the fi
 size would wait for the compiler.
 """
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import tensorflow as tf
 from etils import epath
@@ -23,22 +25,33 @@ def write(
     directory: epath.PathLike, name: str, vocabulary: Vocabulary, buckets: tuple[int, ...]
 ) -> None:
     """Writes the file WARMUP: TFRecords of PredictionLog."""
-    path = epath.Path(directory) / WARMUP
-    path.parent.mkdir(parents=True, exist_ok=True)
     known: dict[str, object] = {
         "serving_default": vocabulary.values[FIRST_VALUE].encode(),
         "ids": np.int64(FIRST_VALUE),
     }
+    requests = [
+        (signature, {"history": np.full((bucket, 1), value)})
+        for bucket in buckets
+        for signature, value in known.items()
+    ]
+    write_requests(directory, name, requests)
+
+
+def write_requests(
+    directory: epath.PathLike, name: str, requests: Sequence[tuple[str, Mapping[str, np.ndarray]]]
+) -> None:
+    """Writes the file WARMUP, of requests as signature and inputs."""
+    path = epath.Path(directory) / WARMUP
+    path.parent.mkdir(parents=True, exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:
-        for bucket in buckets:
-            for signature, value in known.items():
-                request = PredictRequest()
-                request.model_spec.name = name
-                request.model_spec.signature_name = signature
-                history = tf.make_tensor_proto(np.full((bucket, 1), value))
-                request.inputs["history"].CopyFrom(history)
-                log = PredictionLog(predict_log=PredictLog(request=request))
-                writer.write(log.SerializeToString())
+        for signature, inputs in requests:
+            request = PredictRequest()
+            request.model_spec.name = name
+            request.model_spec.signature_name = signature
+            for each, values in inputs.items():
+                request.inputs[each].CopyFrom(tf.make_tensor_proto(values))
+            log = PredictionLog(predict_log=PredictLog(request=request))
+            writer.write(log.SerializeToString())
 
 
 def read(directory: epath.PathLike) -> list[PredictRequest]:

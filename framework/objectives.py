@@ -16,6 +16,9 @@ from framework import label_metrics
 from framework.error import check
 from framework.label_metrics import Estimate
 
+_RARE = 1e-6
+"""Least probability of a baseline, so that no loss is infinite."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Objective:
@@ -52,8 +55,12 @@ class Objective:
         """Logits → what is served, of the same shape."""
         raise NotImplementedError
 
-    def constant(self, labels: np.ndarray) -> np.ndarray:
-        """Logits, [] or [classes], that say the same of every row and fit these labels best."""
+    def targets(self, labels: np.ndarray) -> np.ndarray:
+        """What is to be predicted, f64 [rows] or [rows, classes]; its mean is the best constant."""
+        raise NotImplementedError
+
+    def logits(self, means: np.ndarray) -> np.ndarray:
+        """The f32 logits whose prediction is a mean of targets, [...] or [..., classes]."""
         raise NotImplementedError
 
     def measure(
@@ -84,10 +91,14 @@ class Binary(Objective):
         """The probability of 1."""
         return jax.nn.sigmoid(logits)
 
-    def constant(self, labels: np.ndarray) -> np.ndarray:
-        """The log odds of the mean, which is kept from 0 and 1 by half a row each."""
-        mean = (labels.sum(dtype=np.float64) + 0.5) / (len(labels) + 1)
-        return np.asarray(np.log(mean / (1 - mean)), np.float32)
+    def targets(self, labels: np.ndarray) -> np.ndarray:
+        """The labels."""
+        return labels.astype(np.float64)
+
+    def logits(self, means: np.ndarray) -> np.ndarray:
+        """The log odds."""
+        means = means.clip(_RARE, 1 - _RARE)
+        return np.log(means / (1 - means)).astype(np.float32)
 
     def measure(
         self, logits: np.ndarray, labels: np.ndarray, users: np.ndarray
@@ -129,16 +140,20 @@ class Regression(Objective):
         """The number."""
         return jnp.sign(logits) * jnp.expm1(jnp.abs(logits)) if self.log else logits
 
-    def constant(self, labels: np.ndarray) -> np.ndarray:
-        """The mean."""
-        return np.asarray(self._scaled(labels.astype(np.float64), np).mean(), np.float32)
+    def targets(self, labels: np.ndarray) -> np.ndarray:
+        """The numbers, or their logarithms."""
+        return self._scaled(labels.astype(np.float64), np)
+
+    def logits(self, means: np.ndarray) -> np.ndarray:
+        """The same."""
+        return means.astype(np.float32)
 
     def measure(
         self, logits: np.ndarray, labels: np.ndarray, users: np.ndarray
     ) -> dict[str, Estimate | None]:
         """The root mean squared error."""
-        target = self._scaled(labels.astype(np.float64), np)
-        return {self.selects: label_metrics.root_mean_square(logits - target)}
+        errors = logits - self.targets(labels)
+        return {self.selects: label_metrics.root_mean_square(errors)}
 
     def _scaled(self, labels: Any, numpy: Any) -> Any:
         return numpy.sign(labels) * numpy.log1p(numpy.abs(labels)) if self.log else labels
@@ -180,10 +195,13 @@ class Classes(Objective):
         """The probabilities of the classes."""
         return jax.nn.softmax(logits)
 
-    def constant(self, labels: np.ndarray) -> np.ndarray:
-        """The logarithms of the classes' shares, half a row added to each."""
-        counts = np.bincount(labels.astype(np.int64), minlength=self.classes) + 0.5
-        return np.log(counts / counts.sum()).astype(np.float32)
+    def targets(self, labels: np.ndarray) -> np.ndarray:
+        """1 for the class, 0 for the others."""
+        return np.eye(self.classes)[labels.astype(np.int64)]
+
+    def logits(self, means: np.ndarray) -> np.ndarray:
+        """The logarithms of the shares."""
+        return np.log(means.clip(_RARE)).astype(np.float32)
 
     def measure(
         self, logits: np.ndarray, labels: np.ndarray, users: np.ndarray

@@ -1,6 +1,7 @@
 """The judge of models that predict labels: all rows of a split, by the metrics of each label."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -13,10 +14,14 @@ from framework.error import check
 from framework.input import batch_shapes
 from framework.judge import Compute, Examine, Judged, Metrics
 from framework.label_metrics import Estimate
+from framework.objectives import Objective
 from framework.placement import examples_placer
 from framework.row_batches import row_batches
 from framework.schema import Schema
 from framework.task import Pass, Predictor
+
+PRIOR = 20
+"""Rows of the mean of all items that the mean of one item is joined with, as a baseline."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,25 +116,54 @@ class LabelPrediction:
             cell |= dict(zip(("low", "high"), found, strict=True)) if found else {}
         return cell
 
-    def _truth(self, dataset: Dataset, split: str) -> dict[str, np.ndarray]:
-        """The labels of a split and its users, in the order of the rows."""
+    def _truth(
+        self, dataset: Dataset, split: str, others: Sequence[str] = ()
+    ) -> dict[str, np.ndarray]:
+        """The labels of a split, its users, and `others`, in the order of the rows."""
         blocks = dataset.blocks(split)
         names = [each.label for each in self.model.objectives]
-        found = blocks.read(np.arange(len(blocks.rows)), [*names, "user"])
+        found = blocks.read(np.arange(len(blocks.rows)), [*names, "user", *others])
         columns = {name: each for name, each in found.items() if isinstance(each, np.ndarray)}
         for each in self.model.objectives:
             each.check_labels(columns[each.label])
         return columns
 
     def baselines(self, dataset: Dataset, seed: int) -> dict[str, Compute]:
-        """What is true of the train split's rows on average, said of every row."""
-        truth = self._truth(dataset, "train")
-        logits = {each.label: each.constant(truth[each.label]) for each in self.model.objectives}
+        """The mean of the train split, and, where the model reads the item, that of the item."""
+        by_item = "item" in self.lengths(dataset.schema)
+        truth = self._truth(dataset, "train", ("item",) if by_item else ())
+        found: dict[str, Compute] = {"mean": _constant(self.model.objectives, truth)}
+        if by_item:
+            size = dataset.schema["item"].size
+            found["item mean"] = _of_items(self.model.objectives, truth, size)
+        return found
 
-        def constant(batch: Any) -> dict[str, np.ndarray]:
-            rows = len(next(iter(batch.values())))
-            return {
-                name: np.broadcast_to(each, (rows, *each.shape)) for name, each in logits.items()
-            }
 
-        return {"constant": constant}
+def _constant(objectives: Sequence[Objective], truth: Mapping[str, np.ndarray]) -> Compute:
+    logits = {
+        each.label: each.logits(each.targets(truth[each.label]).mean(0)) for each in objectives
+    }
+
+    def mean(batch: Any) -> dict[str, np.ndarray]:
+        rows = len(next(iter(batch.values())))
+        return {name: np.broadcast_to(each, (rows, *each.shape)) for name, each in logits.items()}
+
+    return mean
+
+
+def _of_items(
+    objectives: Sequence[Objective], truth: Mapping[str, np.ndarray], items: int
+) -> Compute:
+    """Means by item, each joined with PRIOR rows of the mean of all."""
+    logits = {}
+    for each in objectives:
+        targets = each.targets(truth[each.label])
+        sums = np.zeros((items, *targets.shape[1:]))
+        np.add.at(sums, truth["item"], targets)
+        counts = np.bincount(truth["item"], minlength=items).reshape(-1, *[1] * (sums.ndim - 1))
+        logits[each.label] = each.logits((sums + PRIOR * targets.mean(0)) / (counts + PRIOR))
+
+    def mean_of_item(batch: Any) -> dict[str, np.ndarray]:
+        return {name: each[batch["item"]] for name, each in logits.items()}
+
+    return mean_of_item

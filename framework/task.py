@@ -187,6 +187,7 @@ class Task(Buildable, Protocol):
         ...
 
 
+@runtime_checkable
 class Recommender(Buildable, Protocol):
     """A model of a user's next item, trained or fitted."""
 
@@ -220,6 +221,7 @@ class Factored(Recommender, Protocol):
         ...
 
 
+@runtime_checkable
 class Predictor(Task, Protocol):
     """A model of labels of rows."""
 

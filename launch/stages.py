@@ -232,10 +232,9 @@ def _export(
     with quiet.quiet():  # TensorFlow's native code greets
         from export import stage
     _, _, parameters = run.load(trained)
-    return stage.export(
+    return stage.export_kind(
         experiment,
-        schema=dataset.schema,
-        vocabulary=dataset.vocabulary("item"),
+        dataset=dataset,
         parameters=parameters,
         inputs=inputs,
         workdir=workdir,

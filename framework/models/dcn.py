@@ -58,7 +58,7 @@ class DeepAndCross(RowModule):
         self, fields: Float[Array, "batch fields width"], numbers: Float[Array, "batch numbers"]
     ) -> Float[Array, "batch outputs"]:
         """Logits of all labels."""
-        first = x = jnp.concatenate([fields.reshape(len(fields), -1), numbers], axis=1)
+        first = x = jnp.concatenate([fields.reshape(fields.shape[0], -1), numbers], axis=1)
         for layer in self.cross:
             x = layer(first, x)
         if self.parallel:

@@ -63,7 +63,7 @@ class MixtureOfExperts(RowModule):
         self, fields: Float[Array, "batch fields width"], numbers: Float[Array, "batch numbers"]
     ) -> Float[Array, "batch outputs"]:
         """Logits of all labels."""
-        x = jnp.concatenate([fields.reshape(len(fields), -1), numbers], axis=1)
+        x = jnp.concatenate([fields.reshape(fields.shape[0], -1), numbers], axis=1)
         graph, parameters = nnx.split(self.experts)
         experts = jax.vmap(lambda each: nnx.merge(graph, each)(x), out_axes=1)(parameters)
         logits = []

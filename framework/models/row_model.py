@@ -49,8 +49,9 @@ class RowModule(nnx.Module):
     ) -> tuple[Float[Array, "batch fields width"], Float[Array, "batch numbers"]]:
         """The fields from the rows of their tables, and the numbers, in the order of the inputs."""
         fields = [pool(*rows[name]) for name in self.ids]
-        numbers = [batch[name].reshape(len(batch[name]), -1) for name in self.numbers]
-        batch_size = len(fields[0] if fields else numbers[0])
+        numbers = [batch[name] for name in self.numbers]
+        numbers = [each[:, None] if each.ndim == 1 else each for each in numbers]
+        batch_size = (fields[0] if fields else numbers[0]).shape[0]
         kind = fields[0].dtype if fields else jnp.float32
         empty = jnp.zeros((batch_size, 0), kind)
         return (
@@ -129,7 +130,7 @@ class RowModel(Model):
             for each in self.objectives
         }
         total = sum((each.weight * losses[each.label] for each in self.objectives), jnp.zeros(()))
-        count = jnp.float32(len(batch[self.objectives[0].label]))
+        count = jnp.float32(batch[self.objectives[0].label].shape[0])
         return total, count, {f"{label}_loss": loss for label, loss in losses.items()}
 
     def predict(self, module: Any, batch: Batch, how: Pass = SERVING) -> dict[str, Array]:

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from export import contract, golden, recommend, saved_model, signatures, stablehlo, verify
+from export import (
+    contract,
+    golden,
+    lowered,
+    recommend,
+    saved_model,
+    signatures,
+    stablehlo,
+    verify,
+)
 from export.error import ExportError
 from framework.schema import Vocabulary
 from tests.export.conftest import ODD_VALUES, VALUES, vocabulary
@@ -56,9 +65,9 @@ def test_only_bucket_sizes_reach_the_compiler(build, monkeypatch, rows, sizes):
         size = tf.shape(ids)[0]
         return [tf.fill([size, 10], tf.cast(size, tf.float32)), tf.repeat(ids[:, :1], 10, axis=1)]
 
-    monkeypatch.setattr(signatures.Recommender, "_call", call)
+    monkeypatch.setattr(lowered.Lowered, "_call", call)
     ids = tf.tile(tf.range(2, rows + 2)[:, None], [1, 64])
-    scores, order = build(vocabulary(0))._in_buckets(ids)
+    scores, order = build(vocabulary(0))._lowered(ids)
     assert scores.shape == (rows, 10)
     assert scores[:, 0].numpy().tolist() == sizes
     assert order[:, 0].numpy().tolist() == list(range(2, rows + 2))

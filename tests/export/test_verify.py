@@ -85,10 +85,10 @@ def test_what_must_start_without_a_library_never_reaches_it(module, unknown):
         path = ROOT / (queue.pop().replace(".", "/") + ".py")
         if path.exists() and path not in reached:
             reached.add(path)
-            queue += imports(path)
+            queue += imports(path, at_start=True)
     assert len(reached) > 3
     for path in reached:
-        assert not {name.split(".")[0] for name in imports(path)} & unknown, path
+        assert not {name.split(".")[0] for name in imports(path, at_start=True)} & unknown, path
 
 
 def test_a_process_that_dies_is_reported(tmp_path, monkeypatch):

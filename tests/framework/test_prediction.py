@@ -87,9 +87,9 @@ def test_predictions_on_devices_are_judged_like_those_on_the_host(dataset):
     assert tables[0] == tables[1]
 
 
-def test_the_constant_baseline_says_the_train_splits_mean(dataset):
+def test_the_baselines_say_the_train_splits_mean_and_that_of_the_item(dataset):
     judge = LabelPrediction(rows.MODELS["mmoe"], Evaluation(batch_size=64, bootstrap=10))
-    constant = judge.baselines(dataset, seed=0)["constant"]
+    constant = judge.baselines(dataset, seed=0)["mean"]
     table = judge.examiner(dataset, "test")(constant).metrics
     train, test = (np.array(rows.table(n, seed)["amount"]) for n, seed in ((1200, 0), (130, 2)))
     wanted = np.sqrt(np.mean((test - train.mean(dtype=np.float64)) ** 2))
@@ -98,6 +98,14 @@ def test_the_constant_baseline_says_the_train_splits_mean(dataset):
     mean = np.array(rows.table(1200, 0)["click"]).mean()
     click = np.array(rows.table(130, 2)["click"])
     np.testing.assert_allclose(table["click/calibration"]["value"], mean / click.mean(), rtol=1e-3)
+    of_item = judge.baselines(dataset)["item mean"]({"item": np.array([7, 0])})
+    train = rows.table(1200, 0)
+    own = np.array(train["item"]) == 7
+    for label, logit in (("amount", lambda p: p), ("click", lambda p: np.log(p / (1 - p)))):
+        values = np.array(train[label], np.float64)
+        means = (values[own].sum() + 20 * values.mean()) / (own.sum() + 20), values.mean()
+        np.testing.assert_allclose(of_item[label], [logit(mean) for mean in means], rtol=1e-5)
+    assert of_item["level"].argmax(1)[0] == 7 % 3
 
 
 def test_labels_of_another_kind_are_refused_before_training(dataset):
@@ -136,9 +144,9 @@ def test_a_model_of_rows_is_trained_selected_and_compared(dataset, tmp_path):
     assert manifest.details["selected_step"] == min(judged, key=judged.__getitem__)
     evaluation = comparison.compare(experiment, outcome.directory, dataset, tmp_path)
     table = json.loads((evaluation / "table.json").read_text())
-    assert list(table) == ["Dcn", "constant"]
+    assert list(table) == ["Dcn", "mean", "item mean"]
     assert table["Dcn"]["click/auc"]["value"] > 0.75
-    assert table["Dcn"]["amount/rmse"]["value"] < table["constant"]["amount/rmse"]["value"]
+    assert table["Dcn"]["amount/rmse"]["value"] < table["mean"]["amount/rmse"]["value"]
     _, _, parameters = run.load(outcome.directory)
     module = task.merge(task.structure(experiment.model, dataset.schema), parameters)
     judge = experiment.model.judge(experiment.evaluation)

@@ -1,0 +1,245 @@
+"""A model of rows, exported from a dataset built of raw files with every kind of feature."""
+
+import csv
+import dataclasses
+import json
+import shutil
+
+import jax
+import numpy as np
+import pytest
+import tensorflow as tf
+from etils import epath
+
+from beam import dataset as beam_dataset
+from export import golden_raw, stage, verify, verify_rows, warmup
+from export.error import ExportError
+from export.layout import GOLDEN
+from framework import artifact, task
+from framework.config import Columns, Csv, Data, Experiment, Export, GlobalTime, Rows, SideTable
+from framework.dataset import Dataset
+from framework.features import (
+    Bytes,
+    Categorical,
+    CharacterNgrams,
+    Cyclical,
+    Gap,
+    Hashed,
+    Label,
+    Numeric,
+    Quantiles,
+    Text,
+    Words,
+)
+from framework.models.mmoe import Mmoe
+from framework.objectives import Binary, Classes, Regression
+from framework.row_batches import row_batches
+
+FIELDS = ("who", "what", "at", "paid", "stars", "shop", "tags", "code", "note", "price")
+LABELS = (Binary("liked"), Regression("paid", log=True), Classes("stars", classes=4))
+
+
+def write_events(path: epath.Path) -> None:
+    draw = np.random.default_rng(0)
+    words = ("Red", "grün", "ÉTÉ", "x1", "two", "—")
+    with path.open("w") as file:
+        rows = csv.writer(file)
+        rows.writerow(FIELDS)
+        for at in range(600):
+            missing = draw.random(4) < 0.1
+            note = " ".join(draw.choice(words, int(draw.integers(0, 5))))
+            tags = "|".join(draw.choice(list("abcdef"), int(draw.integers(0, 5))))
+            rows.writerow(
+                [
+                    f"u{draw.integers(12)}",
+                    f"i{draw.integers(15)}",
+                    1_500_000_000 + 977 * at,
+                    round(float(draw.gamma(2.0)), 3),
+                    int(draw.integers(4)),
+                    "" if missing[0] else f"shop {draw.integers(9)}",
+                    "" if missing[1] else tags,
+                    "" if missing[2] else f"c{draw.integers(400)}",
+                    note,
+                    "" if missing[3] else round(float(draw.normal(20, 30)), 2),
+                ]
+            )
+
+
+def write_items(path: epath.Path) -> None:
+    draw = np.random.default_rng(1)
+    with path.open("w") as file:
+        rows = csv.writer(file)
+        rows.writerow(("what", "brand", "title"))
+        for item in range(1, 14):  # the first and the last have no row
+            rows.writerow((f"i{item}", f"b{item % 4}", f"title {draw.integers(5)} of {item}"))
+
+
+def experiment(folder: epath.Path) -> Experiment:
+    features = (
+        Label("liked", column="stars", above=1.5),
+        Label("paid"),
+        Label("stars"),
+        Categorical("shop", min_count=40, oov_buckets=3),
+        Categorical("tags", many=True),
+        Hashed("code", buckets=50),
+        Text("note", max_tokens=3),
+        Text("grams", column="note", tokenizer=CharacterNgrams(3), max_tokens=9, min_count=30),
+        Text("bytes", column="note", tokenizer=Bytes(), max_tokens=6),
+        Numeric("price", scale="log_standard", missing=-1.0),
+        Quantiles("bucket", column="price", buckets=5),
+        Cyclical("hour", column="at", period="day"),
+        Cyclical("season", column="at", period="year"),
+        Gap("gap"),
+    )
+    table = SideTable(
+        of="item",
+        path=str(folder / "items.csv"),
+        key="what",
+        features=(Categorical("brand"), Text("title", tokenizer=Words(), max_tokens=4)),
+    )
+    return Experiment(
+        name="shop",
+        data=Data(
+            name="shop",
+            path=str(folder / "events.csv"),
+            format=Csv(),
+            columns=Columns(user="who", item="what", time="at"),
+            features=features,
+            tables=(table,),
+            examples=Rows(),
+            split=GlobalTime(validation=0.7, test=0.8),
+            min_user_events=1,
+            min_item_events=1,
+            shards=2,
+            block_rows=32,
+        ),
+        model=Mmoe(
+            objectives=LABELS, without=("gap", "item"), width=4, experts=2, expert=(8,), tower=(4,)
+        ),
+        export=Export(batch_buckets=(1, 4)),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Shop:
+    experiment: Experiment
+    dataset: Dataset
+    parameters: dict[str, np.ndarray]
+    workdir: epath.Path
+    published: epath.Path
+
+
+def export(experiment, dataset, parameters, workdir) -> epath.Path:
+    return stage.export_kind(
+        experiment,
+        dataset=dataset,
+        parameters=parameters,
+        inputs={"run": "r1", "dataset": "d1"},
+        workdir=workdir,
+    )
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory) -> Shop:
+    folder = epath.Path(tmp_path_factory.mktemp("shop"))
+    write_events(folder / "events.csv")
+    write_items(folder / "items.csv")
+    chosen = experiment(folder)
+    dataset = Dataset.open(beam_dataset.build(chosen.data, folder, None))
+    draw = np.random.default_rng(2)
+    parameters = task.initialize(chosen.model, dataset.schema, jax.random.key(0))
+    # Large, so that every input shows in the answers.
+    parameters = {
+        path: np.asarray(each) + 0.5 * draw.normal(size=each.shape).astype(np.float32)
+        for path, each in sorted(parameters.items())
+    }
+    published = export(chosen, dataset, parameters, folder)
+    return Shop(chosen, dataset, parameters, folder, published)
+
+
+def test_the_raw_rows_are_answered_as_the_evaluation_predicts_them(shop):
+    """From the CSV through the served graph, and from the dataset through JAX."""
+    judge = shop.experiment.model.judge(shop.experiment.evaluation)
+    module = task.merge(task.structure(shop.experiment.model, shop.dataset.schema), shop.parameters)
+    lengths = judge.lengths(shop.dataset.schema)
+    (batch,) = row_batches(shop.dataset, "test", lengths, shop.dataset.examples("test"))
+    logits = judge.compute(module, batch.columns, task.SERVING)
+    blocks = shop.dataset.blocks("test")
+    times = blocks.read(np.arange(len(blocks.rows)), ["time"])["time"] // 1_000_000
+    with (shop.workdir / "events.csv").open() as file:
+        by_time = {int(row["at"]): row for row in csv.DictReader(file)}
+    rows = [by_time[int(time)] for time in times]
+    assert len(rows) == 120
+    raw = {name: [row[name] for row in rows] for name in ("who", "what", "shop", "tags", "code")}
+    raw |= {
+        "note": [row["note"] for row in rows],
+        "price": [float(row["price"]) if row["price"] else np.nan for row in rows],
+        "at": [int(row["at"]) * 1_000_000 for row in rows],
+    }
+    signature = tf.saved_model.load(str(shop.published)).signatures["serving_default"]
+    kinds = {
+        name: spec.dtype.name for name, spec in signature.structured_input_signature[1].items()
+    }
+    assert set(kinds) == set(raw)
+    found = signature(
+        **{name: tf.constant(verify_rows.tensor(raw[name], kind)) for name, kind in kinds.items()}
+    )
+    assert set(found) == {"liked", "paid", "stars"}
+    z = {label: np.asarray(each, np.float64) for label, each in logits.items()}
+    wanted = {
+        "liked": 1 / (1 + np.exp(-z["liked"])),
+        "paid": np.sign(z["paid"]) * np.expm1(np.abs(z["paid"])),
+        "stars": np.exp(z["stars"]) / np.exp(z["stars"]).sum(1, keepdims=True),
+    }
+    for label, each in wanted.items():
+        assert np.ptp(each, axis=0).min() > 0.05, "the answers differ by row"
+        np.testing.assert_allclose(found[label], each, rtol=1e-4, atol=1e-5)
+
+
+def test_it_is_verified_published_and_says_what_it_takes(shop):
+    manifest = artifact.read(shop.published, "model", manifest="assets.extra/export.json")
+    assert manifest.details["labels"] == ["liked", "paid", "stars"]
+    assert manifest.details["inputs"]["at"] == "int64"
+    assert "cases and 2 warm-up requests" in verify.verify(shop.published)
+    golden = json.loads((shop.published / GOLDEN).read_text())
+    names = [case["name"] for case in golden["cases"]]
+    assert {"everything missing", "everything unknown", "no row", "a batch of 9"} <= set(names)
+    sizes = {
+        request.inputs["who"].tensor_shape.dim[0].size for request in warmup.read(shop.published)
+    }
+    assert sizes == {1, 4}
+
+
+def test_another_answer_is_found_and_measured(shop, tmp_path):
+    shutil.copytree(shop.published, tmp_path / "m")
+    golden = json.loads((tmp_path / "m" / GOLDEN).read_text())
+    golden["answers"]["paid"][3] += 1e-3
+    (tmp_path / "m" / GOLDEN).write_text(json.dumps(golden))
+    with pytest.raises(ExportError, match=r"case 'a row 3', row 0: paid is .* differ by 0\.001"):
+        verify.verify(tmp_path / "m")
+
+
+def test_a_graph_with_another_transform_is_not_published(shop, tmp_path, monkeypatch):
+    """The golden file computes features by itself: here of one that the graph does not have."""
+    value = golden_raw.value
+
+    def shifted(fitted, *arguments):
+        found = value(fitted, *arguments)
+        return found + np.float32(0.1) if fitted.transform.name == "price" else found
+
+    monkeypatch.setattr(golden_raw, "value", shifted)
+    with pytest.raises(ExportError, match="JAX says"):
+        export(shop.experiment, shop.dataset, shop.parameters, tmp_path)
+    assert list(tmp_path.glob("models/shop/[0-9]*")) == []
+
+
+def test_what_one_row_does_not_tell_is_refused(shop, tmp_path):
+    model = dataclasses.replace(shop.experiment.model, without=())
+    parameters = task.initialize(model, shop.dataset.schema, jax.random.key(0))
+    with pytest.raises(ExportError, match="'gap', a Gap, which one row alone does not tell"):
+        export(
+            dataclasses.replace(shop.experiment, model=model),
+            shop.dataset,
+            jax.device_get(parameters),
+            tmp_path,
+        )
