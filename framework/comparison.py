@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import cast
 
 import jax
+import numpy as np
 from etils import epath
 
 from framework import artifact, baselines, codec, config, evaluate, run, task
@@ -38,11 +39,9 @@ def compare(
     target = directory(experiment, manifest, workdir)
     if artifact.exists(target):
         return target
-    model = cast(task.Task, experiment.model)
-    graph = task.structure(model, dataset.schema)
-    score = jax.jit(lambda values, history: model.scores(task.merge(graph, values), history))
+    models = {type(experiment.model).__name__: experiment.model, **experiment.model.beside()}
     scorers: dict[str, evaluate.Scorer] = {
-        type(model).__name__: lambda history: score(parameters, history),
+        **{name: _scorer(each, dataset, parameters) for name, each in models.items()},
         "popularity": baselines.Popularity.fit(dataset).scores,
         "seq-KNN": baselines.SequentialKnn.fit(dataset).scores,
     }
@@ -51,7 +50,7 @@ def compare(
     for name, scorer in scorers.items():
         ranks = evaluate.rank_split(scorer, dataset, "test", experiment.evaluation, f"test {name}")
         table[name] = evaluate.summarize(
-            ranks, experiment.evaluation, counts, likelihood=name == type(model).__name__
+            ranks, experiment.evaluation, counts, likelihood=name in models
         )
     with artifact.staging(target) as stage:
         (stage / "table.json").write_text(json.dumps(table, indent=1))
@@ -67,6 +66,15 @@ def compare(
             details={"users": dataset.examples("test"), "split": "test"},
         )
     return target
+
+
+def _scorer(
+    model: config.Model, dataset: Dataset, parameters: dict[str, np.ndarray]
+) -> evaluate.Scorer:
+    chosen = cast(task.Task, model)
+    graph = task.structure(chosen, dataset.schema)
+    score = jax.jit(lambda values, history: chosen.scores(task.merge(graph, values), history))
+    return lambda history: score(parameters, history)
 
 
 def format_table(results: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:

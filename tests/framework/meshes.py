@@ -14,6 +14,7 @@ from framework import mesh, step
 from framework.baselines import train_counts
 from framework.input import Dataset, TrainBatches, read_ahead
 from framework.models.decoder import Decoder
+from framework.models.retrieve_rank import RetrieveRank
 from framework.models.two_tower import TwoTower
 from framework.table import Embedding
 from tests.framework.experiments import changed
@@ -33,6 +34,7 @@ TOWERS = TwoTower(
 FAMILIES = {
     "decoder": DECODER,
     "towers": TOWERS,
+    "chain": RetrieveRank(retrieval=TOWERS, candidates=10, targets=2, sampled=4, hidden=8),
     "sparse towers": dataclasses.replace(TOWERS, embedding=Embedding(placement="sharded")),
 }
 
