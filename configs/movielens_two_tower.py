@@ -11,10 +11,12 @@ def experiment() -> Experiment:
     return Experiment(
         name="movielens_two_tower",
         data=movielens_sasrec.experiment().data,
-        model=TwoTower(attributes=("genres", "title", "year"), negatives=512),
-        optimizer=AdamW(learning_rate=2e-3, warmup_steps=100),
+        model=TwoTower(
+            attributes=("genres", "title", "year"), negatives=512, dropout=0.5, temperature=0.15
+        ),
+        optimizer=AdamW(learning_rate=2e-3, warmup_steps=100, weight_decay=0.1),
         trainer=Trainer(
-            steps=1200, batch_size=64, crop="random", evaluate_every=200, checkpoint_every=200
+            steps=800, batch_size=64, crop="random", evaluate_every=100, checkpoint_every=100
         ),
         evaluation=Evaluation(cutoffs=(10, 50, 200)),
     )

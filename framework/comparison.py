@@ -10,6 +10,7 @@ from etils import epath
 
 from framework import artifact, codec, config, run, task
 from framework.input import Dataset
+from framework.judge import Compute
 
 Table = dict[str, dict[str, dict[str, float]]]
 """{model: {metric@k: {"value", "low", "high"}}}; for slices "metric@k [slice]", with "users"."""
@@ -42,14 +43,14 @@ def compare(
     target = directory(experiment, manifest, workdir)
     if artifact.exists(target):
         return target
-    model = cast(task.Buildable, experiment.model)
-    graph = task.structure(model, dataset.schema)
-    judge = experiment.model.judge(experiment.evaluation)
-    compute = jax.jit(
-        lambda values, batch: judge.compute(task.merge(graph, values), batch, task.SERVING)
-    )
-    own, examine = own_name(experiment), judge.examiner(dataset, "test")
-    judged = {own: examine(lambda batch: compute(parameters, batch), f"test {own}")}
+    judge, judged = experiment.model.judge(experiment.evaluation), {}
+    examine = judge.examiner(dataset, "test")
+    for name, model in {
+        own_name(experiment): experiment.model,
+        **experiment.model.beside(),
+    }.items():
+        answers = _answers(model, experiment.evaluation, dataset, parameters)
+        judged[name] = examine(answers, f"test {name}")
     for name, baseline in judge.baselines(dataset, experiment.trainer.seed).items():
         judged[name] = examine(baseline, f"test {name}", baseline=True)
     table = {name: each.metrics for name, each in judged.items()}
@@ -83,6 +84,21 @@ def read_ranks(directory: epath.PathLike) -> dict[str, np.ndarray]:
 def own_name(experiment: config.Experiment) -> str:
     """What the experiment's own model is called in the table."""
     return type(experiment.model).__name__
+
+
+def _answers(
+    model: config.Model,
+    options: config.Evaluation,
+    dataset: Dataset,
+    parameters: Mapping[str, np.ndarray],
+) -> Compute:
+    """What a model with these parameters says of batches."""
+    judge = model.judge(options)
+    graph = task.structure(cast(task.Buildable, model), dataset.schema)
+    compute = jax.jit(
+        lambda values, batch: judge.compute(task.merge(graph, values), batch, task.SERVING)
+    )
+    return lambda batch: compute(parameters, batch)
 
 
 def format_table(results: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:

@@ -282,6 +282,10 @@ class Model:
         """No rows are asked for, unless a model does."""
         return {}
 
+    def beside(self) -> dict[str, "Model"]:
+        """Models of the same parameters, by name, that the evaluation judges beside this one."""
+        return {}
+
     def constants(self, dataset: Any) -> dict[str, Any]:
         """No parameter is a constant of the dataset, unless a model has some."""
         return {}

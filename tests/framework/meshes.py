@@ -15,6 +15,7 @@ from framework.interactions import train_counts
 from framework.models.bert4rec import Bert4Rec
 from framework.models.decoder import Decoder
 from framework.models.hstu import Hstu
+from framework.models.retrieve_rank import RetrieveRank
 from framework.models.two_tower import TwoTower
 from framework.table import Embedding
 from tests.framework import rows
@@ -37,6 +38,7 @@ FAMILIES = {
     "bert4rec": Bert4Rec(width=16, blocks=1, feed_forward=2, max_length=8, dropout=0.0),
     **rows.MODELS,
     "towers": TOWERS,
+    "chain": RetrieveRank(retrieval=TOWERS, candidates=10, targets=2, sampled=4, hidden=8),
     "sparse towers": dataclasses.replace(TOWERS, embedding=Embedding(placement="sharded")),
 }
 
