@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from etils import epath
 
-from framework import artifact, codec, config, run, task
+from framework import artifact, codec, config, run, slices, task
 from framework.input import Dataset
 from framework.judge import Compute
 
@@ -104,12 +104,12 @@ def _answers(
 def format_table(results: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
     """Plain text: a column per model, a row per metric of the first, 95 % intervals in brackets.
 
-    NDCG by slices comes last, with the number of users of each.
+    NDCG by slices comes last, of cold targets HR too, with the number of users of each.
     """
     names, first = list(results), next(iter(results.values()))
     rows = [["", *names]]
     for metric, cell in first.items():
-        if metric.startswith("hr@") and "users" in cell:
+        if metric.startswith("hr@") and "users" in cell and slices.COLD not in metric:
             continue
         users = f" ({cell['users']:,} users)" if "users" in cell else ""
         rows.append([metric + users, *(_cell(results[name].get(metric)) for name in names)])

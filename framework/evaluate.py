@@ -145,8 +145,7 @@ def summarize(
     """{metric@k: {"value": …}}, with the 95 % interval "low", "high" of each mean over users.
 
     With `likelihood`, which is for scores that are logits, also "nll" (nats), its mean over the
-    users whose target the vocabulary has. Where some targets are items without training events
-    (config.SideTable.catalogue), also "cold_hr@k", the hit rate of these alone.
+    users whose target the vocabulary has.
     """
     catalogue = len(train_counts) - FIRST_VALUE
     table: dict[str, dict[str, float]] = {}

@@ -18,6 +18,7 @@ from framework.schema import FIRST_VALUE
 
 SHARES = {"head": 1 / 3, "mid": 2 / 3, "tail": 1.0}
 """Up to which share of the training events, the most popular items first, an item belongs there."""
+COLD = "target cold"
 
 
 def by_activity(history: np.ndarray) -> dict[str, np.ndarray]:
@@ -49,7 +50,7 @@ def by_popularity(item: np.ndarray, train_counts: np.ndarray) -> dict[str, np.nd
         f"target {name}": (group[item] == number) & (counts[item] > 0)
         for number, name in enumerate(SHARES)
     }
-    groups["target cold"] = (counts[item] == 0) & (item >= FIRST_VALUE)
+    groups[COLD] = (counts[item] == 0) & (item >= FIRST_VALUE)
     groups["target unknown"] = item < FIRST_VALUE
     return {name: mask for name, mask in groups.items() if mask.any()}
 
@@ -57,19 +58,23 @@ def by_popularity(item: np.ndarray, train_counts: np.ndarray) -> dict[str, np.nd
 def summarize(
     ranks: Ranks, options: config.Evaluation, train_counts: np.ndarray
 ) -> dict[str, dict[str, float]]:
-    """{"ndcg@10 [target head]": {"value", "low", "high", "users"}, …}, at the first cutoff."""
-    k, table = options.cutoffs[0], {}
+    """{"ndcg@10 [target head]": {"value", "low", "high", "users"}, …}, at the first cutoff.
+
+    Of cold targets, which few lists have, at all cutoffs.
+    """
     groups: Mapping[str, np.ndarray] = by_activity(ranks.history) | by_popularity(
         ranks.item, train_counts
     )
+    table = {}
     for name in ("hr", "ndcg"):
-        values = metrics.PER_USER[name](ranks.target, k)
         for group, mask in groups.items():
-            low, high = metrics.bootstrap_interval(values[mask], options.bootstrap, options.seed)
-            table[f"{name}@{k} [{group}]"] = {
-                "value": float(values[mask].mean()),
-                "low": low,
-                "high": high,
-                "users": int(mask.sum()),
-            }
+            for k in options.cutoffs if group == COLD else options.cutoffs[:1]:
+                values = metrics.PER_USER[name](ranks.target, k)[mask]
+                low, high = metrics.bootstrap_interval(values, options.bootstrap, options.seed)
+                table[f"{name}@{k} [{group}]"] = {
+                    "value": float(values.mean()),
+                    "low": low,
+                    "high": high,
+                    "users": int(mask.sum()),
+                }
     return table

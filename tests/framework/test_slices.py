@@ -25,22 +25,23 @@ def test_head_mid_and_tail_make_up_a_third_of_the_events_each():
         "target head": [3],
         "target mid": [2, 5],
         "target tail": [6, 7],
-        "target cold": [0, 1, 4],
+        "target cold": [4],
+        "target unknown": [0, 1],
     }
 
 
 def test_each_slice_averages_its_own_users():
     nothing = np.zeros(6, int)
     ranks = Ranks(
-        target=np.array([1, 3, 2, 30, 1, 4]),
-        item=np.array([2, 2, 3, 1, 3, 2]),
+        target=np.array([1, 3, 2, 4, 1, 4]),
+        item=np.array([2, 2, 3, 4, 3, 2]),
         history=np.array([1, 1, 5, 5, 9, 9]),
         candidates=nothing,
         lists=nothing,
         nll=nothing,
     )
     options = Evaluation(cutoffs=(3, 5), bootstrap=50)
-    table = slices.summarize(ranks, options, np.array([0, 9, 3, 1]))
+    table = slices.summarize(ranks, options, np.array([0, 9, 3, 1, 0]))
     cells = {name: (cell["value"], cell["users"]) for name, cell in table.items()}
     assert cells == {
         "hr@3 [history ≤ 1]": (1.0, 2),
@@ -49,11 +50,13 @@ def test_each_slice_averages_its_own_users():
         "hr@3 [target head]": (pytest.approx(2 / 3), 3),
         "hr@3 [target tail]": (1.0, 2),
         "hr@3 [target cold]": (0.0, 1),
+        "hr@5 [target cold]": (1.0, 1),
         "ndcg@3 [history ≤ 1]": (0.75, 2),
         "ndcg@3 [history 2–5]": (pytest.approx(0.5 / np.log2(3)), 2),
         "ndcg@3 [history > 5]": (0.5, 2),
         "ndcg@3 [target head]": (pytest.approx(0.5), 3),
         "ndcg@3 [target tail]": (pytest.approx(0.5 + 0.5 / np.log2(3)), 2),
         "ndcg@3 [target cold]": (0.0, 1),
+        "ndcg@5 [target cold]": (pytest.approx(1 / np.log2(5)), 1),
     }
     assert all(cell["low"] <= cell["value"] <= cell["high"] for cell in table.values())
