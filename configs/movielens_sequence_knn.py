@@ -1,8 +1,8 @@
 """Sequential nearest neighbours on MovieLens (latest small): what followed the latest items.
 
 Measured on two busy CPU cores, test split: HR@10 .1341 [.1088, .1595], NDCG@10 .0716 [.0568,
-.0873]. Fitted in 2 seconds. Window, latest items and decay were chosen by NDCG@10 on validation; the
-baseline beside each model is the same with a window of 10 and a decay of .8.
+.0873]. Fitted in 2 seconds. Window, latest items and decay were chosen by NDCG@10 on validation;
+the baseline beside each model is the same with a window of 10 and a decay of .8.
 """
 
 from configs import movielens_sasrec
