@@ -1,10 +1,10 @@
 """DCN-v2 on Complete Journey: is a product bought at a discount?
 
 Measured on two busy CPU cores, seed 0, on the 140,162 rows of the last tenth of the year: AUC .8493
-[.8463, .8523], GAUC .8448, logloss .4887 [.4833, .4942], calibration .937, ECE .040. The mean of the
-product alone reaches AUC .8418, GAUC .8414, logloss .4929: most of what can be known is which product
-it is. Calibration is below 1 as discounts became more frequent (the train split's mean has .944).
-Training and evaluation take a minute (300 steps, 1.1 epochs; step 150 is selected).
+[.8463, .8523], GAUC .8448, logloss .4887 [.4833, .4942], calibration .937, ECE .040. The mean of
+the product alone reaches AUC .8418, GAUC .8414, logloss .4929: most of what can be known is which
+product it is. Calibration is below 1 as discounts became more frequent (the train split's mean has
+.944). Training and evaluation take a minute (300 steps, 1.1 epochs; step 150 is selected).
 """
 
 import dataclasses
