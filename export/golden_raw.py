@@ -21,8 +21,10 @@ from framework.features import (
     Cyclical,
     Hashed,
     Numeric,
+    Pixels,
     Quantiles,
     Text,
+    Transform,
     Words,
     is_ragged,
     kind,
@@ -30,13 +32,18 @@ from framework.features import (
 from framework.schema import FIRST_VALUE, OUT_OF_VOCABULARY, PADDING, Vocabulary
 from framework.transform import Fitted
 
-Raw = str | float | int | None
-"""As JSON has it: a text, a number or null, microseconds."""
+Raw = str | float | int | list[int] | None
+"""As JSON has it: a text, a number or null, microseconds, pixels."""
 
-MISSING: dict[str, Raw] = {"text": "", "number": None, "time": MISSING_TIME}
-"""By kind (features.kind)."""
 _LONGEST = 5
 _LATEST = 60 * 365 * 86_400 * 1_000_000
+
+
+def missing(transform: Transform) -> Raw:
+    """What stands for a missing value."""
+    if isinstance(transform, Pixels):
+        return [0] * transform.size
+    return {"text": "", "number": None, "time": MISSING_TIME}[kind(transform)]
 
 
 def raw(
@@ -47,6 +54,8 @@ def raw(
     match kind(transform):
         case "number":
             return float(np.float32(generator.normal() * (1e30 if unknown else 3.0)))
+        case "pixels":
+            return generator.integers(0, 256, transform.size).tolist()
         case "time":
             return int(generator.integers(-_LATEST, _LATEST))
     count = int(generator.integers(1, _LONGEST + 1)) if is_ragged(transform) else 1
@@ -75,6 +84,8 @@ def value(fitted: Fitted, vocabulary: Vocabulary | None, raw: Any, length: int) 
             return _padded([_id(fitted, vocabulary, part) for part in parts], length)
         case Categorical() | Hashed():
             return np.array(_id(fitted, vocabulary, raw) if raw else PADDING, np.int32)
+        case Pixels():
+            return np.array(raw, np.uint8)
         case Numeric():
             number = transform.missing if raw is None else _scaled(fitted, raw)
             return np.array(number, np.float32)

@@ -15,7 +15,6 @@ from export.error import ExportError
 from export.layout import GOLDEN
 from export.predict import Reading, looked_up
 from framework import config
-from framework.features import kind
 from framework.transform import Fitted
 
 ROWS = 64
@@ -98,7 +97,7 @@ def _requests(reading: Reading, inputs: dict[str, str]) -> dict[str, list[Any]]:
         missing, unknown = generator.random((2, ROWS)) < SOMETIMES
         missing[:2], unknown[:2] = (True, False), (False, True)
         found[name] = [
-            golden_raw.MISSING[kind(each.transform)]
+            golden_raw.missing(each.transform)
             if absent
             else golden_raw.raw(each, vocabulary, generator, unknown=bool(strange))
             for absent, strange in zip(missing, unknown, strict=True)

@@ -71,7 +71,7 @@ class Lowered(tf.Module):
     def _call(self, *columns: tf.Tensor) -> list[tf.Tensor]:
         program = self._program
         results: Any = xla.call_module(
-            [*self._weights, *(columns[at] for at in program.columns)],
+            [*self._weights, *columns],
             version=program.calling_convention,
             module=program.module,
             Tout=program.dtypes,

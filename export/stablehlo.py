@@ -38,7 +38,6 @@ class Program:
       calling_convention: `version` of the XlaCallModule operation.
       platforms: as in PLATFORMS, in the runtime's spelling.
       weights: paths of the parameters, in the order of the arguments; columns come after them.
-      columns: numbers of the columns that the function reads, rising.
       dtypes: of the results.
       shapes: of the results; None is the batch.
     """
@@ -47,7 +46,6 @@ class Program:
     calling_convention: int
     platforms: tuple[str, ...]
     weights: tuple[str, ...]
-    columns: tuple[int, ...]
     dtypes: tuple[np.dtype, ...]
     shapes: tuple[tuple[int | None, ...], ...]
 
@@ -78,13 +76,12 @@ def lower_rows(
         return function(dict(zip(paths, weights, strict=True)), *columns)
 
     exported = _export(flat, [parameters[path] for path in paths], columns, target)
-    kept = exported.module_kept_var_idx
+    kept = [index for index in exported.module_kept_var_idx if index < len(paths)]
     return Program(
         module=_retarget(exported, target),
         calling_convention=exported.calling_convention_version,
         platforms=tuple(platform.upper() for platform in exported.platforms),
-        weights=tuple(paths[index] for index in kept if index < len(paths)),
-        columns=tuple(index - len(paths) for index in kept if index >= len(paths)),
+        weights=tuple(paths[index] for index in kept),
         dtypes=tuple(np.dtype(aval.dtype) for aval in exported.out_avals),
         shapes=tuple(
             tuple(size if isinstance(size, int) else None for size in aval.shape)

@@ -119,7 +119,14 @@ class Convolutions(nnx.Module):
         first, second = how.keys(2)
         x = pixels.reshape(-1, *self.shape).astype(self.head.kernel.dtype) / 255
         for convolution in self.convolutions:
-            x = nnx.max_pool(jax.nn.relu(convolution(x)), (2, 2), (2, 2))
-        x = drop(self.dropout, x.reshape(len(x), -1), first)
+            x = halve(jax.nn.relu(convolution(x)))
+        x = drop(self.dropout, x.reshape(x.shape[0], -1), first)
         x = drop(self.dropout, jax.nn.relu(self.hidden(x)), second)
         return self.head(x)
+
+
+def halve(x: Float[Array, "batch height width filters"]) -> Array:
+    """2 × 2 max pooling; an odd row or column at the end is left out. Takes a free batch size."""
+    height, width, filters = x.shape[1:]
+    x = x[:, : height // 2 * 2, : width // 2 * 2]
+    return x.reshape(-1, height // 2, 2, width // 2, 2, filters).max((2, 4))

@@ -52,7 +52,7 @@ class DeepAndCross(RowModule):
         self.deep = Mlp(width, config.deep, rngs)
         self.parallel = config.structure == "parallel"
         out = (width, *config.deep)[-1] + (width if self.parallel else 0)
-        self.head = nnx.Linear(out, config.outputs, rngs=rngs)
+        self.answer = nnx.Linear(out, config.outputs, rngs=rngs)
 
     def __call__(
         self, fields: Float[Array, "batch fields width"], numbers: Float[Array, "batch numbers"]
@@ -62,8 +62,8 @@ class DeepAndCross(RowModule):
         for layer in self.cross:
             x = layer(first, x)
         if self.parallel:
-            return self.head(jnp.concatenate([x, self.deep(first)], axis=1))
-        return self.head(self.deep(x))
+            return self.answer(jnp.concatenate([x, self.deep(first)], axis=1))
+        return self.answer(self.deep(x))
 
 
 class Cross(nnx.Module):

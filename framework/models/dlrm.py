@@ -50,7 +50,7 @@ class Interactions(RowModule):
         pairs = vectors * (vectors - 1) // 2
         self.bottom = Mlp(inputs.width, (*config.bottom, config.width), rngs)
         self.top = Mlp(config.width + pairs, config.top, rngs)
-        self.head = nnx.Linear((config.width + pairs, *config.top)[-1], config.outputs, rngs=rngs)
+        self.answer = nnx.Linear((config.width + pairs, *config.top)[-1], config.outputs, rngs=rngs)
 
     def __call__(
         self, fields: Float[Array, "batch fields width"], numbers: Float[Array, "batch numbers"]
@@ -60,4 +60,4 @@ class Interactions(RowModule):
         vectors = jnp.concatenate([dense[:, None], fields], axis=1)
         products = jnp.einsum("bid,bjd->bij", vectors, vectors)
         later, earlier = np.tril_indices(vectors.shape[1], -1)
-        return self.head(self.top(jnp.concatenate([dense, products[:, later, earlier]], axis=1)))
+        return self.answer(self.top(jnp.concatenate([dense, products[:, later, earlier]], axis=1)))

@@ -55,7 +55,7 @@ class MixtureOfExperts(RowModule):
         )
         self.towers = nnx.List([Mlp(config.expert[-1], config.tower, rngs) for _ in self.gates])
         last = (config.expert[-1], *config.tower)[-1]
-        self.heads = nnx.List(
+        self.answers = nnx.List(
             [nnx.Linear(last, each.outputs, rngs=rngs) for each in config.objectives]
         )
 
@@ -67,9 +67,9 @@ class MixtureOfExperts(RowModule):
         graph, parameters = nnx.split(self.experts)
         experts = jax.vmap(lambda each: nnx.merge(graph, each)(x), out_axes=1)(parameters)
         logits = []
-        for gate, tower, head in zip(self.gates, self.towers, self.heads, strict=True):
+        for gate, tower, answer in zip(self.gates, self.towers, self.answers, strict=True):
             mixed = jnp.einsum("be,beh->bh", jax.nn.softmax(gate(x)), experts)
-            logits.append(head(tower(mixed)))
+            logits.append(answer(tower(mixed)))
         return jnp.concatenate(logits, axis=1)
 
 

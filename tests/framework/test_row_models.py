@@ -99,7 +99,7 @@ def dlrm(plain, batch, at):
     dense = plain.mlp(numbers, "bottom", 2)
     every = [dense, *vectors]
     dots = [every[i] @ every[j] for i in range(len(every)) for j in range(i)]
-    return plain.linear(plain.mlp(np.concatenate([dense, dots]), "top", 1), "head")
+    return plain.linear(plain.mlp(np.concatenate([dense, dots]), "top", 1), "answer")
 
 
 def dcn(plain, batch, at):
@@ -107,7 +107,7 @@ def dcn(plain, batch, at):
     first = x = np.concatenate([*vectors, numbers])
     for layer in range(2):
         x = first * plain.linear(x, f"cross/{layer}/outer") + x
-    return plain.linear(plain.mlp(x, "deep", 1), "head")
+    return plain.linear(plain.mlp(x, "deep", 1), "answer")
 
 
 def low_rank(plain, batch, at):
@@ -117,7 +117,7 @@ def low_rank(plain, batch, at):
         inner = plain.linear(x, f"cross/{layer}/inner")
         assert inner.shape == (4,)
         x = first * plain.linear(inner, f"cross/{layer}/outer") + x
-    return plain.linear(np.concatenate([x, plain.mlp(first, "deep", 1)]), "head")
+    return plain.linear(np.concatenate([x, plain.mlp(first, "deep", 1)]), "answer")
 
 
 def mmoe(plain, batch, at):
@@ -128,7 +128,7 @@ def mmoe(plain, batch, at):
     for label in range(3):
         gate = np.exp(plain.linear(x, f"gates/{label}"))
         mixed = sum(share * each for share, each in zip(gate / gate.sum(), experts, strict=True))
-        logits.append(plain.linear(plain.mlp(mixed, f"towers/{label}", 1), f"heads/{label}"))
+        logits.append(plain.linear(plain.mlp(mixed, f"towers/{label}", 1), f"answers/{label}"))
     return np.concatenate(logits)
 
 
@@ -207,6 +207,13 @@ def test_a_dataset_of_sequences_is_refused(tmp_path):
     assert RECOMMENDER.lengths(schema)
     with pytest.raises(ConfigError, match=r"set data\.examples to Rows"):
         rows.MODELS["dcn"].inputs(schema)
+
+
+def test_what_a_model_offers_says_of_which_kind_it_is():
+    assert isinstance(rows.MODELS["dcn"], task.Predictor)
+    assert not isinstance(rows.MODELS["dcn"], task.Recommender)
+    assert isinstance(RECOMMENDER, task.Recommender)
+    assert not isinstance(RECOMMENDER, task.Predictor)
 
 
 def test_objectives_answer_in_the_labels_own_terms():

@@ -22,6 +22,12 @@ def test_rules_place_each_kind_of_parameter():
         "blocks/0/down/bias": (16,),
         "head/kernel": (16, 3),
         "norm/scale": (16,),
+        "embeddings/item.brand/embedding": (128, 6),
+        "experts/layers/0/kernel": (3, 7, 5),
+        "experts/layers/0/bias": (3, 5),
+        "cross/0/outer/kernel": (7, 7),
+        "towers/1/layers/0/bias": (5,),
+        "answer/kernel": (7, 1),
     }
     specs = {path: tuple(sharding.spec(path, shape, EIGHT)) for path, shape in place.items()}
     assert specs == {
@@ -33,6 +39,12 @@ def test_rules_place_each_kind_of_parameter():
         "blocks/0/down/bias": (None,),
         "head/kernel": ("fsdp", None),
         "norm/scale": (None,),
+        "embeddings/item.brand/embedding": (("fsdp", "tensor"), None),
+        "experts/layers/0/kernel": (None, None, None),
+        "experts/layers/0/bias": (None, None),
+        "cross/0/outer/kernel": (None, None),
+        "towers/1/layers/0/bias": (None,),
+        "answer/kernel": (None, None),
     }
 
 
