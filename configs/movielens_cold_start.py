@@ -19,5 +19,6 @@ def experiment() -> Experiment:
             tables=(dataclasses.replace(films, catalogue=True),),
         ),
         model=dataclasses.replace(warm.model, id_dropout=0.5),
+        trainer=dataclasses.replace(warm.trainer, steps=300),
         evaluation=Evaluation(cutoffs=(50, 200)),
     )

@@ -16,4 +16,5 @@ def experiment() -> Experiment:
         retrieval,
         name="movielens_retrieve_rank",
         model=RetrieveRank(retrieval=retrieval.model),
+        trainer=dataclasses.replace(retrieval.trainer, steps=400),
     )

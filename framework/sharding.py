@@ -35,6 +35,7 @@ RULES: tuple[tuple[str, tuple[Axes, ...] | None], ...] = (
     (r"(.*/)?content/[^/]+/embedding", (None, None)),
     (r"(.*/)?position/embedding", (None, "fsdp")),
     (r"(.*/)?embedding", ("tensor", "fsdp")),
+    (r"ranker/up/kernel", (None, "tensor")),
     (r"(.*/)?(qkv|uvqk|up)/kernel", ("fsdp", "tensor")),
     (r"(.*/)?(out|down)/kernel", ("tensor", "fsdp")),
     (r"(.*/)?kernel", ("fsdp", None)),

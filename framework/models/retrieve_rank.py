@@ -41,7 +41,8 @@ class RetrieveRank(Model):
     candidates: int = 200
     """Items that are ranked; the others follow in the order of the retrieval. 0: it alone."""
     targets: int = 4
-    """Items of each history that a batch teaches the ranker, drawn anew each time."""
+    """Items of each history that a batch teaches the ranker, drawn anew each time; those that the
+    retrieval would not have found are left out."""
     sampled: int = 32
     """Candidates of each target that it is held against, drawn evenly from all of them."""
     hidden: int = 128
@@ -103,6 +104,7 @@ class RetrieveRank(Model):
     def ranking_loss(self, module: "Chain", rows: Rows, how: Pass) -> Float[Array, ""]:
         """Mean of −log softmax(target) (nats, f32) among some of the candidates.
 
+        Of those targets that the retrieval would have found: the others are nothing to rank.
         Without a key, the candidates are the best ones.
         """
         items = rows.ids
@@ -119,6 +121,9 @@ class RetrieveRank(Model):
             logits.reshape(flat), seen.reshape(-1, seen.shape[-1]), module.retrieval.items
         )
         best, candidates = ranking.top_k(allowed, module.limit(self.candidates))
+        own = jnp.take_along_axis(logits, ids[..., None], axis=-1)[..., 0]
+        # Else the ranker would learn that a target is what the retrieval thinks little of.
+        weights &= own >= best[:, -1].reshape(own.shape)
         shape = (len(best), min(self.sampled, best.shape[1]))
         chosen = jnp.broadcast_to(jnp.arange(shape[1]), shape)
         if choose is not None:
@@ -162,7 +167,7 @@ class RetrieveRank(Model):
             # is in the history may have a higher logit than that: it is held down.
             below = jnp.minimum(logits - best[:, -1:], 0.0) + lowest - 1.0
             scores = jnp.where(jnp.isfinite(best[:, -1:]), below, logits)
-            row = jnp.arange(len(ids))[:, None]
+            row = jnp.arange(ids.shape[0])[:, None]
             scores = scores.at[row, ids].set(jnp.where(there, ranked, scores[row, ids]))
         known = (history >= FIRST_VALUE).any(1, keepdims=True)
         popular = jnp.where(jnp.isfinite(logits), module.popularity(), -jnp.inf)
@@ -212,7 +217,7 @@ class Chain(nnx.Module):
         """The ranker's scores (f32) of candidates, which the retrieval gave these logits."""
         table = how.whole(self.retrieval.item.embedding.get_value())
         embedded = jax.lax.stop_gradient(self.retrieval.embed(ids, jnp.take(table, ids, axis=0)))
-        return self.ranker(read, embedded, logits, self.popularity()[ids], how.key)
+        return self.ranker(read, embedded, logits, self.popularity()[ids], how)
 
 
 class Read(NamedTuple):
@@ -245,13 +250,13 @@ class Ranker(nnx.Module):
         candidates: Float[Array, "batch places candidates width"],
         logits: Float[Array, "batch places candidates"],
         popularity: Float[Array, " batch places candidates"],
-        key: Array | None,
+        how: Pass,
     ) -> Float[Array, "batch places candidates"]:
         """Scores, f32. How long ago an item was is the number of items since then."""
         length, dtype = read.embedded.shape[1], read.embedded.dtype
         age = read.at[..., None] - 1 - jnp.arange(length)
         before = (age >= 0) & read.valid[:, None, :]
-        table = self.position.embedding.get_value()
+        table = how.whole(self.position.embedding.get_value())
         ago = jnp.take(table, jnp.clip(age, 0, len(table) - 1), axis=0)
         history = read.embedded[:, None] + ago
         weights = jnp.einsum(
@@ -267,4 +272,4 @@ class Ranker(nnx.Module):
         numbers = jnp.stack([logits, popularity], axis=-1).astype(dtype)
         together = [users, candidates, attended, attended * candidates, numbers]
         up = jax.nn.gelu(self.up(jnp.concatenate(together, axis=-1)))
-        return logits + self.score(drop(self.dropout, up, key))[..., 0].astype(jnp.float32)
+        return logits + self.score(drop(self.dropout, up, how.key))[..., 0].astype(jnp.float32)

@@ -134,6 +134,8 @@ def test_fewer_items_than_candidates_are_all_ranked(built, described):
     np.testing.assert_allclose(scores[unseen], by_hand, rtol=1e-4, atol=1e-4)
 
 
+EVERY = dataclasses.replace(MODEL, candidates=40)
+"""Finds any target."""
 BATCH = np.array([[5, 9, 3, 9, 0, 0, 0], [6, 7, 2, 9, 0, 0, 0]], np.int32)
 
 
@@ -141,7 +143,7 @@ def test_the_rankers_loss_matches_an_independent_computation(built, described):
     module = task.merge(task.structure(MODEL, described.schema), built)
     table = built["retrieval/item/embedding"]
     rows = task.Rows(jnp.asarray(table)[BATCH], jnp.asarray(BATCH))
-    loss = MODEL.ranking_loss(module, rows, task.Pass())
+    loss = EVERY.ranking_loss(module, rows, task.Pass())
     terms = []
     # The first two items of each row are targets; of the first one, nothing is known before.
     for history, target in (([5], 9), ([6], 7)):
@@ -155,10 +157,33 @@ def test_the_rankers_loss_matches_an_independent_computation(built, described):
         terms.append(np.log(np.exp(logits).sum()) - logits[0])
 
     def of_the_second(targets):
-        chosen = dataclasses.replace(MODEL, targets=targets)
+        chosen = dataclasses.replace(EVERY, targets=targets)
         return float(chosen.ranking_loss(module, rows, task.Pass())) * targets
 
     np.testing.assert_allclose(float(loss) * 2 - of_the_second(1), np.mean(terms), rtol=1e-4)
+
+
+def test_what_the_retrieval_does_not_find_is_nothing_to_rank(built, described):
+    """Of two items, the target is the second."""
+    alone = dataclasses.replace(MODEL, candidates=0)
+    (scores,) = scored(alone, built, described, [[5]])
+    order = [item for item in np.argsort(-scores[2:42]) + 2 if item != 5]
+    module = task.merge(task.structure(MODEL, described.schema), built)
+    table = jnp.asarray(built["retrieval/item/embedding"])
+
+    def loss(target, candidates):
+        ids = jnp.array([[5, target, 0]])
+        rows = task.Rows(table[ids], ids)
+        model = dataclasses.replace(MODEL, candidates=candidates)
+        # The first target, item 5 of an unknown user, is in both.
+        one = dataclasses.replace(model, targets=1).ranking_loss(module, rows, task.Pass())
+        both = model.ranking_loss(module, rows, task.Pass())
+        return float(one), float(both)
+
+    one, both = loss(order[20], 10)
+    assert both == pytest.approx(one, abs=1e-5), "not found, not counted"
+    one, both = loss(order[1], 10)
+    assert abs(both - one) > 1e-3
 
 
 def test_the_ranker_does_not_train_the_retrieval(built, described):
@@ -169,7 +194,7 @@ def test_the_ranker_does_not_train_the_retrieval(built, described):
         table = learnt["retrieval/item/embedding"]
         rows = task.Rows(table[BATCH], jnp.asarray(BATCH))
         # The third target has two items before it: attention to one alone has no gradient.
-        chosen = dataclasses.replace(MODEL, targets=3)
+        chosen = dataclasses.replace(EVERY, targets=3)
         return chosen.ranking_loss(module, rows, task.Pass())
 
     learnt = {path: jnp.asarray(e) for path, e in built.items() if not task.is_constant(path)}
