@@ -135,7 +135,7 @@ def export_predictor(
         )
         first = {name: verify_rows.tensor(raw[name][2:3], kind) for name, kind in kinds.items()}
         requests = [
-            (SIGNATURE, {name: each.repeat(bucket) for name, each in first.items()})
+            (SIGNATURE, {name: each.repeat(bucket, axis=0) for name, each in first.items()})
             for bucket in buckets
         ]
         warmup.write_requests(built, experiment.name, requests)
