@@ -116,6 +116,9 @@ class Constants(nnx.Module):
         for name, each in shapes.items():
             setattr(self, name, nnx.Param(jnp.zeros(each.shape, each.dtype)))
 
+    def __getitem__(self, name: str) -> Array:
+        return getattr(self, name).get_value()
+
 
 def is_constant(path: str) -> bool:
     """Whether a parameter is a constant of the dataset: it lies below `constants/`.
