@@ -3,7 +3,7 @@
 9,066 films have ids, of which 2,690 are rated at least once before the split's first point.
 Measured on two busy CPU cores, seed 0. Few users rate both before and after: of 37 test targets 18
 have no training events, of which one is among the first 50 and three among the first 200
-(cold_hr@50 .056 [.000, .167], cold_hr@200 .167 [.000, .333]; popularity none, a random order .006
+(hr@50 .056 [.000, .167], hr@200 .167 [.000, .333]; popularity none, a random order .006
 and .022). So ask for all later ratings of films without training events, 3,076 of 18 users
 (benchmarks/cold_items.py): recall@50 .016 [.002, .040] (random .006), recall@200 .031 [.011, .057]
 (random .023), popularity 0. Better than nothing, and far from certain. With 300 steps instead of
