@@ -56,10 +56,10 @@ def assemble(
         .with_output_types(Bucketed)
         .with_outputs("values", "counts", main="events")
     )
-    tables = _read_tables(pipeline, data, stage)
+    tables = _read_tables(pipeline, data, stage) if data.tables else None
+    listed = tables if any(table.catalogue for table in data.tables) else None
     values = (
-        _with_stored_values([read["values"], tables["values"]], pipeline, base)
-        | "typed values" >> apache_beam.Map(_same).with_output_types(Keyed)
+        _all_values(read["values"], listed, pipeline, base)
         | "group values" >> apache_beam.GroupByKey()
         | "distinct" >> apache_beam.ParDo(numbering.Distinct(data, stage)).with_output_types(Keyed)
     )
@@ -71,10 +71,8 @@ def assemble(
     ).with_output_types(Bucketed).with_outputs(
         "counts", "states", "filtered", "untouched", main="events"
     )
-    index, totals, fitted, applied = _learn(
-        pipeline, values, counted, tables["none"], data, stage, base
-    )
-    joined = _join(tables, data, index, stage, base)
+    index, totals, fitted, applied = _learn(pipeline, values, counted, listed, data, stage, base)
+    joined = _join(pipeline, tables, data, index, stage, base)
     facts = counted["events"] | "write" >> apache_beam.ParDo(
         writing.Write(data, stage), cuts, AsDict(index), AsList(fitted), AsDict(applied)
     )
@@ -105,17 +103,26 @@ def _same(element: Any) -> Any:
     return element
 
 
-def _with_stored_values(read: list[Node], pipeline: Any, base: Base | None) -> Node:
-    """((feature, part), Chunk of fingerprint and value), those of the base included."""
-    if base is None:
-        return read | "values read" >> apache_beam.Flatten()
-    before = (
-        pipeline
-        | "value files" >> apache_beam.Create(list(stored.values(base.directory)))
-        | "spread values" >> apache_beam.Reshuffle()
-        | "stored values" >> apache_beam.MapTuple(extending.values)
-    )
-    return (*read, before) | "all values" >> apache_beam.Flatten()
+def _all_values(read: Node, listed: Any, pipeline: Any, base: Base | None) -> Node:
+    """((feature, part), Chunk of fingerprint and value): read, `listed` in tables, the base's."""
+    parts = [read, *([listed["values"]] if listed else [])]
+    if base:
+        parts.append(
+            pipeline
+            | "value files" >> apache_beam.Create(list(stored.values(base.directory)))
+            | "spread values" >> apache_beam.Reshuffle()
+            | "stored values" >> apache_beam.MapTuple(extending.values)
+        )
+    return _together("values", parts)
+
+
+def _together(name: str, parts: list[Node]) -> Node:
+    """One collection of Keyed. Typed before they are joined, or Beam would pickle the tables."""
+    typed = [
+        part | f"typed {name} {number}" >> apache_beam.Map(_same).with_output_types(Keyed)
+        for number, part in enumerate(parts)
+    ]
+    return typed[0] if len(typed) == 1 else typed | f"all {name}" >> apache_beam.Flatten()
 
 
 def _arrange(read: Node, pipeline: Any, data: Data, base: Base | None) -> Any:
@@ -170,22 +177,18 @@ def _learn(
     pipeline: Any,
     values: Node,
     counted: Node,
-    none: Node,
+    listed: Any,
     data: Data,
     stage: str,
     base: Base | None,
 ) -> tuple[Node, Node, Node, Node]:
-    """What the train split says; `none`: counts of 0, of what has an id all the same.
+    """What the train split says; `listed`: tables whose keys have ids all the same.
 
     Returns (feature, Chunk of fingerprint and id) of users and items; summary.VocabularyTotals;
     (transform.Fitted, schema.Feature) of the events' features; and (feature, Chunk of fingerprint
     and result) of those that are text.
     """
-    counts = (
-        (counted["counts"], none)
-        | "all counts" >> apache_beam.Flatten()
-        | "typed counts" >> apache_beam.Map(_same).with_output_types(Keyed)
-    )
+    counts = _together("counts", [counted["counts"], *([listed["none"]] if listed else [])])
     directory = base.directory if base else None
     parts = {"values": values, "counts": counts}
     if base:
@@ -257,8 +260,12 @@ def _read_tables(pipeline: Any, data: Data, stage: str) -> Any:
     )
 
 
-def _join(tables: Any, data: Data, index: Node, stage: str, base: Base | None) -> list[AsList]:
+def _join(
+    pipeline: Any, tables: Any, data: Data, index: Node, stage: str, base: Base | None
+) -> list[AsList]:
     """Side tables: the facts of each, and summary.ReadCounts of their files."""
+    if tables is None:
+        return [AsList(pipeline | "no tables" >> apache_beam.Create([]))] * 2
     facts = (
         tables["rows"]
         | "group tables" >> apache_beam.GroupByKey()
