@@ -9,7 +9,6 @@ import pyarrow as pa
 from apache_beam.pvalue import TaggedOutput
 
 from beam import codes, progress, sketch, stored, transform
-from beam.abreast import Abreast
 from beam.chunk import Chunk
 from beam.error import portable
 from beam.kcore import k_core
@@ -30,13 +29,13 @@ TIMES = 1 << 16
 """Distinct times that are told apart; of more, some neighbours count as one (see sketch.py)."""
 
 
-class Arrange(Abreast):
+class Arrange(apache_beam.DoFn):
     """(bucket, Chunks of events) → (bucket, sorted Chunk); tagged "duplicates": rows dropped."""
 
     def __init__(self, data: Data):
         self._data = data
 
-    def work(self, element: tuple[int, Iterable[Chunk]]) -> Iterator[Any]:
+    def process(self, element: tuple[int, Iterable[Chunk]]) -> Iterator[Any]:
         """One bucket."""
         bucket, chunks = element
         table, dropped = arrange(chunks, self._data.seed, self._data.duplicates)
@@ -93,7 +92,7 @@ def cut(sketches: Sequence[sketch.Sketch], shares: tuple[float, ...]) -> list[in
     return quantiles(whole.low.astype(np.int64), whole.counts, shares)
 
 
-class Count(Abreast):
+class Count(apache_beam.DoFn):
     """(bucket, events) → (bucket, the events that stay); all of them are stored on the way.
 
     Events that come as they are stored already have the tag "untouched" instead.
@@ -106,7 +105,7 @@ class Count(Abreast):
     def __init__(self, data: Data, stage: str):
         self._data, self._stage = data, stage
 
-    def work(
+    def process(
         self, element: tuple[int, Chunk], alive: Alive, cuts: list[int] | None
     ) -> Iterator[Any]:
         """One bucket."""

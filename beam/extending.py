@@ -12,7 +12,6 @@ from array_record.python.array_record_module import ArrayRecordReader
 from etils import epath
 
 from beam import arranging, codes, facts, split, stored
-from beam.abreast import Abreast
 from beam.chunk import Chunk
 from beam.error import portable
 from beam.fingerprint import fingerprints
@@ -23,7 +22,7 @@ from framework.config import Data, Rows
 from framework.schema import FIRST_VALUE, SPLITS, VOCABULARY_ROWS, vocabulary_file
 
 
-class Arrange(Abreast):
+class Arrange(apache_beam.DoFn):
     """(bucket, {"new": Chunks, "stored": files}) → as arranging.Arrange.
 
     A bucket without new events remains as it is stored.
@@ -32,7 +31,7 @@ class Arrange(Abreast):
     def __init__(self, data: Data):
         self._together = arranging.Arrange(data)
 
-    def work(self, element: tuple[int, dict[str, Iterable[Any]]]) -> Iterator[Any]:
+    def process(self, element: tuple[int, dict[str, Iterable[Any]]]) -> Iterator[Any]:
         """One bucket."""
         bucket, found = element
         new = list(found["new"])
@@ -42,7 +41,7 @@ class Arrange(Abreast):
             yield bucket, Chunk(before[0])
             return
         events = [Chunk(table.drop_columns([stored.KEPT])) for table in before]
-        yield from self._together.work((bucket, [*events, *new]))
+        yield from self._together.process((bucket, [*events, *new]))
 
 
 def values(key: Key, file: str) -> tuple[Key, Chunk]:

@@ -14,7 +14,7 @@ from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from apache_beam.runners.portability.portable_runner import PortableRunner
 from apache_beam.runners.runner import PipelineRunner
 
-from beam import abreast, chunk, dataset, estimate, flink, pipeline, progress, source
+from beam import chunk, dataset, estimate, flink, pipeline, progress, source
 from beam.engine import Dataflow, Engine, Flink, Local, Portable
 from beam.error import portable, restored
 from beam.plan import Plan
@@ -42,7 +42,7 @@ def run(plan: Plan, engine: Engine) -> None:
     with tempfile.TemporaryDirectory(prefix="podway-data-") as folder, chunk.scratch(folder):
         graph = assemble(plan, runner, options)
         _refuse_unbounded(graph)
-        with restored(), abreast.threads():
+        with restored():
             _run_here(graph, progress.shown(_shares(plan)))
 
 

@@ -5,12 +5,12 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import apache_beam
 import numpy as np
 import pyarrow as pa
 from etils import epath
 
 from beam import codes, facts, progress, shards, split, transform
-from beam.abreast import Abreast
 from beam.arranging import number
 from beam.chunk import Chunk
 from beam.error import portable
@@ -21,13 +21,13 @@ from framework.features import Gap
 from framework.schema import OUT_OF_VOCABULARY, SPLITS
 
 
-class Write(Abreast):
+class Write(apache_beam.DoFn):
     """(bucket, events) → one shard per split; yields facts.ShardFacts."""
 
     def __init__(self, data: Data, stage: str):
         self._data, self._stage = data, stage
 
-    def work(
+    def process(
         self,
         element: tuple[int, Chunk],
         cuts: list[int] | None,
