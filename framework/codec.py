@@ -13,25 +13,20 @@ from framework.error import ConfigError, check
 T = TypeVar("T")
 NEUTRAL = "neutral"
 """Metadata key of a field that does not change the result."""
-LATER = "later"
-"""Metadata key of a field that came later: at its default, all is as it was before."""
 
 
 def to_json(value: Any, *, versioned: bool = False) -> Any:
     """A config part as plain JSON values. A swappable part carries its class as `type`.
 
-    `versioned` leaves out the fields that do not change the result, and those that came later where
-    they have their default: the content of the version.
+    `versioned` leaves out the fields that do not change the result: the content of the version.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         hints = typing.get_type_hints(type(value))
         out = {}
         for field in dataclasses.fields(value):
-            part = getattr(value, field.name)
-            as_before = field.metadata.get(LATER) and part == field.default
-            if versioned and (field.metadata.get(NEUTRAL) or as_before):
+            if versioned and field.metadata.get(NEUTRAL):
                 continue
-            out[field.name] = _part(part, hints[field.name], versioned)
+            out[field.name] = _part(getattr(value, field.name), hints[field.name], versioned)
         return out
     if isinstance(value, tuple | list):
         return [to_json(item, versioned=versioned) for item in value]

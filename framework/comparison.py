@@ -2,15 +2,13 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import cast
 
-import jax
 import numpy as np
 from etils import epath
 
-from framework import artifact, codec, config, run, slices, task
+from framework import artifact, codec, config, run, slices
 from framework.input import Dataset
-from framework.judge import Compute
+from framework.judge import answers
 
 Table = dict[str, dict[str, dict[str, float]]]
 """{model: {metric@k: {"value", "low", "high"}}}; for slices "metric@k [slice]", with "users"."""
@@ -49,8 +47,8 @@ def compare(
         own_name(experiment): experiment.model,
         **experiment.model.beside(),
     }.items():
-        answers = _answers(model, experiment.evaluation, dataset, parameters)
-        judged[name] = examine(answers, f"test {name}")
+        said = answers(model.judge(experiment.evaluation), dataset.schema, parameters)
+        judged[name] = examine(said, f"test {name}")
     for name, baseline in judge.baselines(dataset, experiment.trainer.seed).items():
         judged[name] = examine(baseline, f"test {name}", baseline=True)
     table = {name: each.metrics for name, each in judged.items()}
@@ -84,21 +82,6 @@ def read_ranks(directory: epath.PathLike) -> dict[str, np.ndarray]:
 def own_name(experiment: config.Experiment) -> str:
     """What the experiment's own model is called in the table."""
     return type(experiment.model).__name__
-
-
-def _answers(
-    model: config.Model,
-    options: config.Evaluation,
-    dataset: Dataset,
-    parameters: Mapping[str, np.ndarray],
-) -> Compute:
-    """What a model with these parameters says of batches."""
-    judge = model.judge(options)
-    graph = task.structure(cast(task.Buildable, model), dataset.schema)
-    compute = jax.jit(
-        lambda values, batch: judge.compute(task.merge(graph, values), batch, task.SERVING)
-    )
-    return lambda batch: compute(parameters, batch)
 
 
 def format_table(results: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:

@@ -19,11 +19,6 @@ def neutral(default: Any) -> Any:
     return dataclasses.field(default=default, metadata={codec.NEUTRAL: True})
 
 
-def later(default: Any) -> Any:
-    """A field that was added later: with its default, versions are what they were without it."""
-    return dataclasses.field(default=default, metadata={codec.LATER: True})
-
-
 # ---------------------------------------------------------------------------------------- data
 
 
@@ -182,7 +177,7 @@ class SideTable:
     """What becomes of the columns."""
     format: Format = Csv()
     """How the files are written."""
-    catalogue: bool = later(False)
+    catalogue: bool = False
     """Whether the vocabulary has all users or items of the table, after those of the train split:
     those without events can be targets, and be recommended, by their attributes."""
 

@@ -6,15 +6,16 @@ checkpoint. Models of one kind are judged alike: those that rank the catalogue b
 framework/next_item.py, those that predict labels of rows by framework/prediction.py.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import jax
 import numpy as np
 
+from framework import task
 from framework.dataset import Dataset
 from framework.schema import Schema
-from framework.task import Pass
+from framework.task import Buildable, Pass
 
 Metrics = dict[str, dict[str, float]]
 """{metric: {"value"}}, and "low" and "high" where it has a 95 % interval."""
@@ -53,6 +54,11 @@ class Examine(Protocol):
 
 class Judge(Protocol):
     """How a kind of models is judged."""
+
+    @property
+    def model(self) -> Buildable:
+        """The model that is judged."""
+        ...
 
     @property
     def metric(self) -> str:
@@ -101,3 +107,12 @@ class Judge(Protocol):
     def baselines(self, dataset: Dataset, seed: int) -> dict[str, Compute]:
         """What a model must beat, by name, fitted on the train split; `seed` is for drawing."""
         ...
+
+
+def answers(judge: Judge, schema: Schema, parameters: Mapping[str, np.ndarray]) -> Compute:
+    """What the judge's model, with these parameters, says of batches."""
+    graph, on_device = task.structure(judge.model, schema), jax.device_put(dict(parameters))
+    compute = jax.jit(
+        lambda values, batch: judge.compute(task.merge(graph, values), batch, task.SERVING)
+    )
+    return lambda batch: compute(on_device, batch)

@@ -1,7 +1,6 @@
 """The judge of models that recommend: the whole catalogue is ranked for each user."""
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -11,7 +10,7 @@ import numpy as np
 from framework import config, evaluate, slices, task
 from framework.dataset import Dataset
 from framework.interactions import train_counts
-from framework.judge import Compute, Examine, Judged
+from framework.judge import Compute, Examine, Judged, answers
 from framework.models.popularity import Popularity
 from framework.models.sequence_knn import SequenceKnn
 from framework.schema import Schema
@@ -87,21 +86,9 @@ class NextItem:
     def baselines(self, dataset: Dataset, seed: int) -> dict[str, Compute]:
         """Popularity, and items that followed the latest ones; not what the model itself is."""
         return {
-            name: scorer(baseline, dataset, baseline.fit(dataset, seed))
+            name: answers(
+                NextItem(baseline, self.options), dataset.schema, baseline.fit(dataset, seed)
+            )
             for name, baseline in BASELINES.items()
             if baseline != self.model
         }
-
-
-def scorer(
-    model: task.Recommender,
-    dataset: Dataset,
-    parameters: Mapping[str, np.ndarray],
-    *,
-    factored: bool = False,
-) -> evaluate.Scorer:
-    """The scores of a model with these parameters; if asked, as their factors where it has them."""
-    graph, on_device = task.structure(model, dataset.schema), jax.device_put(dict(parameters))
-    how = model.factors if factored and isinstance(model, task.Factored) else model.scores
-    score = jax.jit(lambda values, history: how(task.merge(graph, values), history))
-    return lambda history: score(on_device, history)

@@ -7,6 +7,9 @@ JSON: {name: {"mesh": {...}, "trainer": {...}, "model": {...}}}, for SASRec;
 
 import dataclasses
 import json
+import os
+import pathlib
+import subprocess
 import sys
 
 from framework import mesh, step
@@ -67,6 +70,25 @@ def losses(dataset: Dataset, options: dict) -> list[float]:
         found.append(float(metrics["loss"]))
         assert metrics.get("embedding/overflow", 0) == 0
     return found
+
+
+def on_eight_devices(dataset: Dataset, cases: dict[str, dict]) -> dict[str, list[float]]:
+    """{case: losses} of this program, on eight forced devices of the CPU.
+
+    Raises AssertionError where it fails, or the partitioner had to replicate an array.
+    """
+    command = [sys.executable, "-m", "tests.framework.meshes", str(dataset.directory)]
+    forced = {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
+    result = subprocess.run(
+        [*command, json.dumps(cases)],
+        cwd=pathlib.Path(__file__).parents[2],
+        env=os.environ | forced,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert "rematerialization" not in result.stderr, "the partitioner replicated an array"
+    return json.loads(result.stdout.splitlines()[-1])
 
 
 def main() -> None:

@@ -6,17 +6,19 @@ import jax
 import numpy as np
 import pytest
 
-from framework import fitting, next_item, run, task
+from framework import fitting, run, task
 from framework.config import Component, Data, Evaluation, Experiment
 from framework.error import ConfigError
 from framework.input import Ragged
 from framework.interactions import train_counts, train_matrix
+from framework.judge import answers
 from framework.models import ials, item_knn, neighbours, sequence_knn
 from framework.models.ease import Ease
 from framework.models.ials import Ials
 from framework.models.item_knn import ItemKnn
 from framework.models.popularity import Popularity
 from framework.models.sequence_knn import SequenceKnn
+from framework.next_item import NextItem
 
 # An item twice, an unknown one in between, and no item at all.
 ASKED = np.array([[4, 9, 1, 4, 30], [7, 0, 0, 0, 0], [0, 0, 0, 0, 0]], np.int32)
@@ -32,7 +34,8 @@ def ragged(*rows):
 
 def asked(model, dataset, parameters=None, history=ASKED):
     parameters = model.fit(dataset, seed=0) if parameters is None else parameters
-    scores = next_item.scorer(model, dataset, parameters)(history)
+    judge = NextItem(model, Evaluation())
+    scores = answers(judge, dataset.schema, parameters)(history)
     return np.asarray(scores)[:, : dataset.schema["item"].size]
 
 

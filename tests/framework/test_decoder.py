@@ -1,9 +1,4 @@
 import dataclasses
-import json
-import os
-import pathlib
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +11,8 @@ from framework.error import ConfigError
 from framework.models import decoder
 from framework.models.decoder import Decoder
 from tests.framework.experiments import walks
+from tests.framework.meshes import on_eight_devices
 
-ROOT = pathlib.Path(__file__).parent.parent.parent
 MODEL = Decoder(
     width=8, layers=3, heads=4, kv_heads=2, head_width=6, feed_forward=10, max_length=6, tied=False
 )
@@ -228,23 +223,7 @@ CASES = {
 def losses(dataset):
     """{case: losses of 20 steps}, f32, on 8 forced devices."""
     cases = {name: case | {"family": "decoder"} for name, case in CASES.items()}
-    result = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "tests.framework.meshes",
-            str(dataset.directory),
-            json.dumps(cases),
-        ],
-        cwd=ROOT,
-        env=os.environ
-        | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 0, result.stderr[-3000:]
-    assert "rematerialization" not in result.stderr, "the partitioner replicated an array"
-    return json.loads(result.stdout.splitlines()[-1])
+    return on_eight_devices(dataset, cases)
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case != "one"])

@@ -3,16 +3,21 @@ import dataclasses
 import numpy as np
 import pytest
 
-from framework import comparison, evaluate, metrics, next_item
+from framework import comparison, evaluate, metrics
 from framework.config import Evaluation
 from framework.interactions import train_counts
+from framework.judge import answers
 from framework.models.ials import Ials
 from framework.models.popularity import Popularity
 from framework.models.sequence_knn import SequenceKnn
+from framework.next_item import NextItem
 
 
-def fitted(model, dataset, **options):
-    return next_item.scorer(model, dataset, model.fit(dataset, 0), **options)
+EVALUATION = Evaluation()
+
+
+def fitted(model, dataset, options=EVALUATION):
+    return answers(NextItem(model, options), dataset.schema, model.fit(dataset, 0))
 
 
 def test_ranks_of_a_scorer_that_knows_the_walk(dataset, histories):
@@ -128,7 +133,7 @@ def test_factors_in_blocks_are_judged_as_their_scores_are(dataset, exclude_seen)
     model = Ials(width=8, epochs=2)
     options = Evaluation(cutoffs=(5, 10), batch_size=32, exclude_seen=exclude_seen)
     whole = evaluate.rank_split(fitted(model, dataset), dataset, "test", options)
-    factors = fitted(model, dataset, factored=True)
+    factors = fitted(model, dataset, dataclasses.replace(options, block=7))
     for block in (7, 1000):
         blocked = dataclasses.replace(options, block=block)
         parts = evaluate.rank_split(factors, dataset, "test", blocked)

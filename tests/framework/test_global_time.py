@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from beam import dataset as beam_dataset
-from framework import comparison, evaluate, fitting, next_item, slices
+from framework import comparison, evaluate, fitting, slices
 from framework.config import Columns, Data, Evaluation, Experiment, GlobalTime
 from framework.input import Dataset
 from framework.interactions import train_counts
+from framework.judge import answers
 from framework.models.popularity import Popularity
+from framework.next_item import NextItem
 
 USERS, ITEMS, DAYS = 60, 12, 100
 
@@ -68,7 +70,8 @@ def test_popularity_until_then_is_judged_on_what_came_next(events, experiment, d
         if day >= second and any(d < second and u == user for d, u, _ in events):
             targets.setdefault(user, item)
     assert dataset.examples("test") == len(targets) > 10
-    scores = next_item.scorer(Popularity(), dataset, Popularity().fit(dataset, 0))
+    judge = NextItem(Popularity(), experiment.evaluation)
+    scores = answers(judge, dataset.schema, Popularity().fit(dataset, 0))
     ranks = evaluate.rank_split(scores, dataset, "test", experiment.evaluation)
     ahead = {
         item: sum(other > count for other in counts.values()) for item, count in counts.items()

@@ -1,11 +1,6 @@
 """DLRM, DCN-v2 and MMoE against plain NumPy, and on several devices."""
 
 import dataclasses
-import json
-import os
-import pathlib
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -21,9 +16,9 @@ from framework.models.mmoe import Mmoe
 from framework.objectives import Binary
 from framework.schema import PADDING
 from tests.framework import rows
+from tests.framework.meshes import on_eight_devices
 from tests.framework.test_sasrec import MODEL as RECOMMENDER
 
-ROOT = pathlib.Path(__file__).parent.parent.parent
 IDS = ("user", "item", "tags", "item.brand", "item.words")
 
 
@@ -256,18 +251,7 @@ CASES = {f"{name} {mesh}": (name, mesh) for name, meshes in RUN.items() for mesh
 def losses(dataset):
     """{case: losses of 20 steps} on 8 forced devices."""
     cases = {case: {"family": name} | MESHES[mesh] for case, (name, mesh) in CASES.items()}
-    command = [sys.executable, "-m", "tests.framework.meshes", str(dataset.directory)]
-    result = subprocess.run(
-        [*command, json.dumps(cases)],
-        cwd=ROOT,
-        env=os.environ
-        | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 0, result.stderr[-3000:]
-    assert "rematerialization" not in result.stderr, "the partitioner replicated an array"
-    return json.loads(result.stdout.splitlines()[-1])
+    return on_eight_devices(dataset, cases)
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if not case.endswith(" one")])

@@ -1,11 +1,6 @@
 """The step's switches, and that no layout of the devices changes what it computes."""
 
 import dataclasses
-import json
-import os
-import pathlib
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +11,8 @@ from framework import config, mesh, step
 from framework.error import ConfigError
 from framework.input import TrainBatches, read_ahead
 from tests.framework.experiments import walks
+from tests.framework.meshes import on_eight_devices
 
-ROOT = pathlib.Path(__file__).parent.parent.parent
 CASES = {
     "one": {"mesh": {"data": 1}},
     "data": {"mesh": {"data": 8}},
@@ -68,23 +63,7 @@ def losses(dataset):
         for placement, names in SPARSE.items()
         for name in names
     }
-    result = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "tests.framework.meshes",
-            str(dataset.directory),
-            json.dumps(CASES | sampled | families),
-        ],
-        cwd=ROOT,
-        env=os.environ
-        | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 0, result.stderr[-3000:]
-    assert "rematerialization" not in result.stderr, "the partitioner replicated an array"
-    return json.loads(result.stdout.splitlines()[-1])
+    return on_eight_devices(dataset, CASES | sampled | families)
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case != "one"])

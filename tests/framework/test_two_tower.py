@@ -1,11 +1,6 @@
 """Two towers: the formulas by NumPy, constants, items without events, and any mesh's losses."""
 
 import dataclasses
-import json
-import os
-import pathlib
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -18,8 +13,8 @@ from framework.error import ConfigError
 from framework.models.two_tower import TwoTower, targets_of
 from tests.framework.conftest import COLD
 from tests.framework.experiments import walks
+from tests.framework.meshes import on_eight_devices
 
-ROOT = pathlib.Path(__file__).parent.parent.parent
 MODEL = TwoTower(
     width=8,
     hidden=12,
@@ -260,23 +255,7 @@ def losses(described):
         f"sparse {name}": {"family": "sparse towers", "mesh": meshes[name]}
         for name in ("one", "all")
     }
-    result = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "tests.framework.meshes",
-            str(described.directory),
-            json.dumps(cases),
-        ],
-        cwd=ROOT,
-        env=os.environ
-        | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 0, result.stderr[-3000:]
-    assert "rematerialization" not in result.stderr, "the partitioner replicated an array"
-    return json.loads(result.stdout.splitlines()[-1])
+    return on_eight_devices(described, cases)
 
 
 @pytest.mark.parametrize("case", ["data", "all", "sparse all"])
