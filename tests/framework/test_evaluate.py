@@ -12,7 +12,6 @@ from framework.models.popularity import Popularity
 from framework.models.sequence_knn import SequenceKnn
 from framework.next_item import NextItem
 
-
 EVALUATION = Evaluation()
 
 
