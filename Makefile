@@ -10,7 +10,7 @@ demo: .venv/.installed
 	$(BIN)/python -m launch.demo --workdir $(WORKDIR)
 
 test: .venv/.installed
-	$(BIN)/python -m pytest -n 2 -q -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -q -m "not slow"
 
 test-slow: .venv/.installed
 	$(BIN)/python -m pytest -q -m slow

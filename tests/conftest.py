@@ -10,6 +10,15 @@ from tests import gcs
 libtpu.prepare()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that share a module's fixture go to one worker, so that only one of them makes it."""
+    for item in items:
+        assert isinstance(item, pytest.Function)
+        made = item._fixtureinfo.name2fixturedefs.values()
+        if any(each[-1].scope == "module" for each in made):
+            item.add_marker(pytest.mark.xdist_group(item.module.__name__))
+
+
 @pytest.fixture(scope="session")
 def beam_store() -> Iterator[gcs.Store]:
     """gs:// that Beam can use."""

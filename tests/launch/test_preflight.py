@@ -53,12 +53,21 @@ def lines(name: str, pod: str) -> list[str]:
     return preflight.collective_rows(report.train.collectives)
 
 
+QUICK = (
+    "characters_decoder",
+    "completejourney_sasrec",
+    "movielens1m_hstu",
+    "movielens_sasrec",
+    "movielens_two_tower",
+)
+"""Of each family one that compiles in seconds."""
+
+
 def cases() -> list:
-    """(config, pod); only what compiles in seconds is not slow."""
-    quick = [name for name in trained() if name not in ("billion_items", "decoder_1b")]
+    """(config, pod); all but QUICK on one pod are slow."""
     return [
         pytest.param(
-            name, pod, marks=() if (name in quick and pod == PODS[0]) else pytest.mark.slow
+            name, pod, marks=() if (name in QUICK and pod == PODS[0]) else pytest.mark.slow
         )
         for name in trained()
         for pod in PODS
