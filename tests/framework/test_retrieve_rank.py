@@ -183,9 +183,10 @@ def test_what_the_retrieval_does_not_find_is_nothing_to_rank(built, described):
 
 def test_the_ranker_does_not_train_the_retrieval(built, described):
     graph = task.structure(MODEL, described.schema)
+    constants = jax.tree.map(jnp.asarray, MODEL.constants(described))
 
     def loss(learnt):
-        module = task.merge(graph, learnt | MODEL.constants(described))
+        module = task.merge(graph, learnt | constants)
         table = learnt["retrieval/item/embedding"]
         rows = task.Rows(table[BATCH], jnp.asarray(BATCH))
         # The third target has two items before it: attention to one alone has no gradient.
