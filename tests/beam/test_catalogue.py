@@ -6,7 +6,6 @@ import numpy as np
 from etils import epath
 
 from beam import dataset
-from framework import codec
 from framework.config import Data, GlobalTime, SideTable
 from framework.features import Categorical
 from framework.input import Dataset
@@ -80,10 +79,3 @@ def test_an_extension_keeps_their_ids_and_counts_their_events(tmp_path):
     assert list(after)[: len(before)] == list(before), "ids stay"
     assert (before["never"], after["never"], after["new"]) == (0, 1, 1)
     assert cut == [row["target"] for row in rows_of(found, "validation")]
-
-
-def test_a_table_that_is_no_catalogue_has_the_version_that_it_had(tmp_path):
-    data = _data(tmp_path, catalogue=False)
-    assert "catalogue" not in codec.to_json(data, versioned=True)["tables"][0]
-    assert codec.to_json(data)["tables"][0]["catalogue"] is False
-    assert codec.to_json(_data(tmp_path), versioned=True)["tables"][0]["catalogue"] is True
