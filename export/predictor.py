@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from export.lowered import Lowered
+from export.lowered import Lowered, weights
 from export.predict import Reading
 from export.stablehlo import Program
 from export.transform import Tensors, Transforms
@@ -43,7 +43,7 @@ class Predictor(tf.Module):
         directory: os.PathLike,
     ):
         super().__init__()
-        self._lowered = Lowered(program, parameters, buckets)
+        self._lowered = Lowered(program, weights([program], parameters), buckets)
         self._transforms = Transforms(
             reading.fitted, reading.vocabularies, reading.lengths, directory
         )

@@ -2,6 +2,9 @@
 
     serving_default   history string [batch, length] → item string [batch, k], score f32 [batch, k]
     ids               history int64  [batch, length] → item int64  [batch, k], score f32 [batch, k]
+    filtered          as serving_default, with allow and deny, string [batch, any], beside history:
+                      only items of `allow` are recommended, all where a row has none there, and
+                      none of `deny`; where export.candidate_filter asks for it
 
 History holds what the log has, oldest first. Rows of one batch are brought to one length with ""
 (or 0), at either end or in between; any length will do, none as well. A value that the vocabulary
@@ -12,28 +15,38 @@ ends with "" (or 0) and recommend.LOWEST. Batches: export/lowered.py.
 
 import os
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from export import lookup
 from export.contract import Contract
-from export.lowered import Lowered
+from export.lowered import Lowered, weights
 from export.stablehlo import Program
 from framework.schema import FIRST_VALUE, OUT_OF_VOCABULARY, PADDING, Vocabulary
 
-SIGNATURES = ("serving_default", "ids")
-PADDING_VALUES = {"serving_default": {"history": ""}, "ids": {"history": PADDING}}
+PADDING_VALUES = {
+    "serving_default": {"history": ""},
+    "ids": {"history": PADDING},
+    "filtered": {"history": "", "allow": "", "deny": ""},
+}
 """What lengthens a row without effect, by signature and input: for servers that merge requests."""
 
 Answer = dict[str, tf.Tensor]
+
+
+def names(contract: Contract) -> tuple[str, ...]:
+    """The signatures that a recommender has."""
+    return ("serving_default", "ids", *(["filtered"] if contract.candidate_filter else []))
 
 
 class Recommender(tf.Module):
     """The signatures over one lowered function (recommend.recommend).
 
     Args:
-      program: the lowered function.
+      program: the lowered function, of histories.
+      filtered: the same, of histories and which items are allowed; None: no such signature.
       parameters: by path.
       vocabulary: of the items.
       values: file with the serialised tensor of the vocabulary's values (`serialize`).
@@ -43,6 +56,7 @@ class Recommender(tf.Module):
     def __init__(
         self,
         program: Program,
+        filtered: Program | None,
         parameters: dict[str, np.ndarray],
         vocabulary: Vocabulary,
         values: os.PathLike,
@@ -52,7 +66,11 @@ class Recommender(tf.Module):
         self._length = contract.max_history
         self._items = len(vocabulary)
         self._unknown = OUT_OF_VOCABULARY if vocabulary.counts[OUT_OF_VOCABULARY] else PADDING
-        self._lowered = Lowered(program, parameters, contract.batch_buckets)
+        shared = weights(filter(None, (program, filtered)), parameters)
+        self._lowered = Lowered(program, shared, contract.batch_buckets)
+        if filtered:
+            self._filtered = Lowered(filtered, shared, contract.batch_buckets)
+        self._filters = bool(filtered)
         file = tf.saved_model.Asset(os.fspath(values))
         self._id = tf.lookup.StaticHashTable(
             lookup.Initializer(file, tf.string, tf.int64), self._unknown
@@ -61,19 +79,38 @@ class Recommender(tf.Module):
 
     def signatures(self) -> dict[str, Callable[..., Answer]]:
         """Signature name → concrete function."""
-        shape = [None, None]
-        return {
-            "serving_default": tf.function(
-                self._from_values, autograph=False
-            ).get_concrete_function(tf.TensorSpec(shape, tf.string, name="history")),
-            "ids": tf.function(self._from_ids, autograph=False).get_concrete_function(
-                tf.TensorSpec(shape, tf.int64, name="history")
-            ),
+
+        def concrete(function: Callable[..., Answer], dtype: tf.DType, *names: str) -> Any:
+            specs = (tf.TensorSpec([None, None], dtype, name=name) for name in names)
+            return tf.function(function, autograph=False).get_concrete_function(*specs)
+
+        found = {
+            "serving_default": concrete(self._from_values, tf.string, "history"),
+            "ids": concrete(self._from_ids, tf.int64, "history"),
         }
+        if self._filters:
+            found["filtered"] = concrete(self._from_filtered, tf.string, "history", "allow", "deny")
+        return found
 
     def _from_values(self, history: tf.Tensor) -> Answer:
         scores, ids = self._recommend(self._id.lookup(history))
         return {"item": self._value.lookup(ids), "score": scores}
+
+    def _from_filtered(self, history: tf.Tensor, allow: tf.Tensor, deny: tf.Tensor) -> Answer:
+        asked = tf.reduce_any(allow != "", axis=1, keepdims=True)
+        allowed = self._among(allow) | tf.logical_not(asked)
+        allowed &= tf.logical_not(self._among(deny))
+        packed = pack(tf.cast(self._id.lookup(history), tf.int32), self._length)
+        scores, ids = self._filtered(packed, tf.ensure_shape(allowed, [None, self._items]))
+        return {"item": self._value.lookup(tf.cast(ids, tf.int64)), "score": scores}
+
+    def _among(self, values: tf.Tensor) -> tf.Tensor:
+        """Which rows of the vocabulary are among the values: bool [batch, rows]."""
+        ids = self._id.lookup(values)
+        batch = tf.shape(ids, tf.int64)[0]
+        place = tf.stack([tf.zeros_like(ids) + tf.range(batch)[:, None], ids], axis=2)
+        found = tf.zeros(tf.stack([batch, self._items]), tf.bool)
+        return tf.tensor_scatter_nd_update(found, place, tf.ones(tf.shape(ids), tf.bool))
 
     def _from_ids(self, history: tf.Tensor) -> Answer:
         known = (history >= FIRST_VALUE) & (history < self._items)
@@ -82,8 +119,7 @@ class Recommender(tf.Module):
         return {"item": ids, "score": scores}
 
     def _recommend(self, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        packed = pack(tf.cast(ids, tf.int32), self._length)
-        scores, ids = self._lowered(packed)
+        scores, ids = self._lowered(pack(tf.cast(ids, tf.int32), self._length))
         return scores, tf.cast(ids, tf.int64)
 
 

@@ -20,6 +20,7 @@ from export import (
     quiet,
     recommend,
     saved_model,
+    signatures,
     stablehlo,
     verify,
     verify_rows,
@@ -27,7 +28,6 @@ from export import (
 )
 from export.error import ExportError
 from export.predictor import SIGNATURE, Predictor
-from export.signatures import PADDING_VALUES, SIGNATURES
 from framework import config, task
 from framework.dataset import Dataset
 from framework.schema import Schema, Vocabulary
@@ -81,17 +81,20 @@ def export(
     seen = experiment.evaluation.exclude_seen
     agreed = contract.resolve(experiment.export, schema, exclude_seen=seen)
     function = recommend.recommend(experiment.model, schema, agreed.top_k, exclude_seen=seen)
-    program = stablehlo.lower(function, parameters, agreed.max_history, agreed.target)
+    common = parameters, agreed.max_history, agreed.target
+    program = stablehlo.lower(function, *common)
+    filtered = stablehlo.lower(function, *common, items) if agreed.candidate_filter else None
+    names = signatures.names(agreed)
 
     def write(built: pathlib.Path) -> dict[str, Any]:
         with quiet.quiet():
             tf.config.set_visible_devices([], "GPU")  # they are JAX's
-            saved_model.write(built, program, parameters, vocabulary, agreed)
-            warmup.write(built, name, vocabulary, agreed.batch_buckets)
+            saved_model.write(built, program, filtered, parameters, vocabulary, agreed)
+            warmup.write(built, name, vocabulary, agreed.batch_buckets, names)
         golden.write(built, experiment.model, schema, vocabulary, parameters, agreed)
         return dataclasses.asdict(agreed) | {
-            "signatures": list(SIGNATURES),
-            "padding": PADDING_VALUES,
+            "signatures": list(names),
+            "padding": {name: signatures.PADDING_VALUES[name] for name in names},
         }
 
     return _publish(experiment, write, inputs, workdir)

@@ -30,8 +30,11 @@ from export.target import TARGETS
 
 TOLERANCE = 1e-5
 
-Signature = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
-"""History [batch, length] → item [batch, k], score [batch, k]."""
+Signature = Callable[..., tuple[np.ndarray, np.ndarray]]
+"""The inputs, [batch, any], in the order of INPUTS → item [batch, k], score [batch, k]."""
+
+INPUTS = ("history", "allow", "deny")
+"""Those that a signature may have."""
 
 _PROGRESS = re.compile(r"(\d+)/(\d+) ")
 _BYTECODE = b"ML\xefR"
@@ -90,14 +93,22 @@ def verify(directory: epath.PathLike) -> str:
         for name, kind, padding in (("serving_default", "values", b""), ("ids", "ids", 0)):
             where = f"case {case['name']!r}, signature {name}"
             history = _rectangle([row[kind] for row in chosen], padding)
-            item, score = _run(signatures[name], history, where)
+            item, score = _run(signatures[name], [history], where)
             expected = [row["answer"] for row in chosen]
             worst = max(worst, compare(expected, kind, item, score, golden["k"], where))
         print(f"{number}/{len(golden['cases'])} {case['name']}", flush=True)
+    if filtered := golden.get("filtered"):
+        lists = [_rectangle([row[name] for row in filtered], b"") for name in INPUTS]
+        where = f"signature filtered, cases {', '.join(repr(row['name']) for row in filtered)}"
+        item, score = _run(signatures["filtered"], lists, where)
+        expected = [row["answer"] for row in filtered]
+        worst = max(worst, compare(expected, "values", item, score, golden["k"], where))
     requests = warmup.read(directory)
     for number, request in enumerate(requests):
-        history = tf.make_ndarray(request.inputs["history"])
-        _run(signatures[request.model_spec.signature_name], history, f"warm-up request {number}")
+        inputs = [
+            tf.make_ndarray(request.inputs[name]) for name in INPUTS if name in request.inputs
+        ]
+        _run(signatures[request.model_spec.signature_name], inputs, f"warm-up request {number}")
     return (
         f"verified: {len(golden['cases'])} cases and {len(requests)} warm-up requests;"
         f" largest difference of a score {worst:.1e}"
@@ -143,7 +154,7 @@ def load(directory: epath.PathLike) -> dict[str, Signature]:
     return {
         name: session._make_callable_from_options(
             config_pb2.CallableOptions(
-                feed=[definition.inputs["history"].name],
+                feed=[definition.inputs[n].name for n in INPUTS if n in definition.inputs],
                 fetch=[definition.outputs[output].name for output in ("item", "score")],
             )
         )
@@ -207,9 +218,11 @@ def _rectangle(rows: list[list[Any]], padding: Any) -> np.ndarray:
     return array
 
 
-def _run(signature: Signature, history: np.ndarray, where: str) -> tuple[np.ndarray, np.ndarray]:
+def _run(
+    signature: Signature, inputs: list[np.ndarray], where: str
+) -> tuple[np.ndarray, np.ndarray]:
     try:
-        return signature(history)
+        return signature(*inputs)
     except tf.errors.OpError as error:
         raise ExportError(f"{where}: {error.message.splitlines()[0]}") from error
 

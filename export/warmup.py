@@ -22,17 +22,23 @@ from framework.schema import FIRST_VALUE, Vocabulary
 
 
 def write(
-    directory: epath.PathLike, name: str, vocabulary: Vocabulary, buckets: tuple[int, ...]
+    directory: epath.PathLike,
+    name: str,
+    vocabulary: Vocabulary,
+    buckets: tuple[int, ...],
+    signatures: Sequence[str],
 ) -> None:
-    """Writes the file WARMUP: TFRecords of PredictionLog."""
-    known: dict[str, object] = {
-        "serving_default": vocabulary.values[FIRST_VALUE].encode(),
-        "ids": np.int64(FIRST_VALUE),
+    """Writes the file WARMUP of a recommender: TFRecords of PredictionLog."""
+    known = vocabulary.values[FIRST_VALUE].encode()
+    inputs: dict[str, dict[str, object]] = {
+        "serving_default": {"history": known},
+        "ids": {"history": np.int64(FIRST_VALUE)},
+        "filtered": {"history": known, "allow": b"", "deny": b""},
     }
     requests = [
-        (signature, {"history": np.full((bucket, 1), value)})
+        (signature, {key: np.full((bucket, 1), value) for key, value in inputs[signature].items()})
         for bucket in buckets
-        for signature, value in known.items()
+        for signature in signatures
     ]
     write_requests(directory, name, requests)
 
