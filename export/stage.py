@@ -23,6 +23,7 @@ from export import (
     stablehlo,
     verify,
     verify_rows,
+    versions,
     warmup,
 )
 from export.error import ExportError
@@ -161,7 +162,8 @@ def _publish(
     with tempfile.TemporaryDirectory(prefix="podway-export-") as scratch:
         built = pathlib.Path(scratch) / name
         details = write(built)
-        print(verify.in_fresh_process(built), flush=True)
+        report = verify.in_fresh_process(built)
+        print(report, flush=True)
         return publish.publish(
             built,
             name=name,
@@ -170,5 +172,5 @@ def _publish(
             config=model.identity(experiment),
             inputs=inputs,
             code=model.code(),
-            details=details,
+            details=details | {versions.VERIFIED: report},
         )
