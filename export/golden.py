@@ -18,6 +18,7 @@ from export import recommend
 from export.contract import Contract
 from export.error import ExportError
 from export.layout import GOLDEN
+from export.signatures import SIGNATURES
 from framework import config
 from framework.schema import FIRST_VALUE, OUT_OF_VOCABULARY, PADDING, Schema, Vocabulary
 
@@ -108,6 +109,7 @@ def write(
     content = {
         "target": contract.target,
         "k": contract.top_k,
+        "signatures": SIGNATURES,
         "rows": [
             {
                 "ids": history,

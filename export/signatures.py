@@ -2,6 +2,8 @@
 
     serving_default   history string [batch, length] → item string [batch, k], score f32 [batch, k]
     ids               history int64  [batch, length] → item int64  [batch, k], score f32 [batch, k]
+    examples          examples string [batch], serialised tf.Examples with a feature `history`, a
+                      bytes_list → as serving_default
 
 History holds what the log has, oldest first. Rows of one batch are brought to one length with ""
 (or 0), at either end or in between; any length will do, none as well. A value that the vocabulary
@@ -16,13 +18,14 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from export import lookup
+from export import examples, lookup
 from export.contract import Contract
 from export.lowered import Lowered
+from export.predictor_signatures import EXAMPLES
 from export.stablehlo import Program
 from framework.schema import FIRST_VALUE, OUT_OF_VOCABULARY, PADDING, Vocabulary
 
-SIGNATURES = ("serving_default", "ids")
+SIGNATURES = ("serving_default", "ids", EXAMPLES)
 PADDING_VALUES = {"serving_default": {"history": ""}, "ids": {"history": PADDING}}
 """What lengthens a row without effect, by signature and input: for servers that merge requests."""
 
@@ -57,19 +60,26 @@ class Recommender(tf.Module):
         self._id = tf.lookup.StaticHashTable(
             lookup.Initializer(file, tf.string, tf.int64), self._unknown
         )
+        # One function in the graph, which all signatures call and which is compiled once.
+        rows = [tf.TensorSpec([None, None], tf.int64)]
+        self._recommend = tf.function(self._best, input_signature=rows, autograph=False)
         self._value = tf.lookup.StaticHashTable(lookup.Initializer(file, tf.int64, tf.string), "")
 
     def signatures(self) -> dict[str, Callable[..., Answer]]:
         """Signature name → concrete function."""
-        shape = [None, None]
-        return {
-            "serving_default": tf.function(
-                self._from_values, autograph=False
-            ).get_concrete_function(tf.TensorSpec(shape, tf.string, name="history")),
-            "ids": tf.function(self._from_ids, autograph=False).get_concrete_function(
-                tf.TensorSpec(shape, tf.int64, name="history")
-            ),
+        rows = [None, None]
+        takes = {
+            "serving_default": (self._from_values, tf.TensorSpec(rows, tf.string, "history")),
+            "ids": (self._from_ids, tf.TensorSpec(rows, tf.int64, "history")),
+            EXAMPLES: (self._from_examples, tf.TensorSpec([None], tf.string, EXAMPLES)),
         }
+        return {
+            name: tf.function(function, autograph=False).get_concrete_function(spec)
+            for name, (function, spec) in takes.items()
+        }
+
+    def _from_examples(self, serialized: tf.Tensor) -> Answer:
+        return self._from_values(examples.history(serialized, "history"))
 
     def _from_values(self, history: tf.Tensor) -> Answer:
         scores, ids = self._recommend(self._id.lookup(history))
@@ -81,7 +91,7 @@ class Recommender(tf.Module):
         scores, ids = self._recommend(tf.where(known, history, unknown))
         return {"item": ids, "score": scores}
 
-    def _recommend(self, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _best(self, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         packed = pack(tf.cast(ids, tf.int32), self._length)
         scores, ids = self._lowered(packed)
         return scores, tf.cast(ids, tf.int64)

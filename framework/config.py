@@ -489,6 +489,9 @@ class Export:
     """Latest events of a request that are looked at, and filtered from the answer where
     evaluation.exclude_seen says so; None: the longest history in the dataset, rounded up to a power
     of two."""
+    beside: tuple[Literal["jax-export", "weights"], ...] = ()
+    """What to add to the SavedModel for JAX: the served function, serialised by jax.export; the
+    parameters, as an Orbax checkpoint."""
 
     def __post_init__(self):
         check(self.top_k >= 1, f"export.top_k is {self.top_k}; give 1 or more")

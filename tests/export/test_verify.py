@@ -30,7 +30,7 @@ def rewritten(trained, published, tmp_path):
 
 def test_a_published_model_can_be_verified_again(published):
     report = verify.verify(published)
-    assert "20 cases and 6 warm-up requests" in report
+    assert "20 cases and 9 warm-up requests" in report
 
 
 def test_the_golden_requests_cover_the_edges_and_every_batch_size(published):
