@@ -47,7 +47,8 @@ def verify(directory: epath.Path, golden: dict[str, Any], tolerance: float) -> s
         sessions.run(signatures[name], columns, f"warm-up request {number}")
     return (
         f"verified: {len(golden['cases'])} cases by {len(signatures)} signatures and"
-        f" {len(requests)} warm-up requests; largest difference of an answer, by 1 + its size, {worst:.1e}"
+        f" {len(requests)} warm-up requests; largest difference of an answer, by 1 + its size,"
+        f" {worst:.1e}"
     )
 
 

