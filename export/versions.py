@@ -181,6 +181,7 @@ def _move(
                     f"{model.name}: version {version} is asked for (step 1 of 2); {label!r} moves"
                     " there when you run this again, once the server says that the version is"
                     " AVAILABLE. With --server HOST:PORT one run does both"
+                    f"{_for_others(step)}"
                 )
         if server is not None:
             _wait(model, version, server)
@@ -228,8 +229,12 @@ def _subject(name: str, label: str) -> str:
 
 def _report(name: str, done: Entry) -> str:
     what = f"label {done.label!r}" if done.label else "requests without a label"
-    text = f"{name}: {what}: {done.origin or '–'} → {done.target or '–'}"
+    return f"{name}: {what}: {done.origin or '–'} → {done.target or '–'}{_for_others(done)}"
+
+
+def _for_others(done: Entry) -> str:
+    """Says where the move of a label leads the requests that name none."""
     highest = max(done.after.versions, default=None)
-    if done.label and highest != max(done.before.versions, default=None):
-        text += f"; requests without a label go to the highest version, now {highest or '–'}"
-    return text
+    if not done.label or highest == max(done.before.versions, default=None):
+        return ""
+    return f"; requests without a label go to the highest version, now {highest or '–'}"

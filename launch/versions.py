@@ -35,7 +35,7 @@ class Move(Versions):
     label: str = ""
     """Label to move (stable, canary, …), for clients that name one; without it what moves is what
     the others get."""
-    server: str | None = None
+    server: str = ""
     """HOST:PORT of the gRPC of a server that watches models.config: wait until it says AVAILABLE,
     and only then move the label."""
     timeout: float = 600.0

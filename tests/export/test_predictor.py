@@ -310,10 +310,13 @@ def test_a_graph_that_reads_examples_otherwise_is_not_published(shop, tmp_path, 
     monkeypatch.setitem(examples._MISSING, tf.float32, 0.0)
     with pytest.raises(ExportError, match=r"signature examples, row 0: .*JAX says"):
         export(shop.experiment, shop.dataset, shop.parameters, tmp_path)
-    monkeypatch.undo()
-    monkeypatch.setattr(signature_methods, "write", lambda *_: None)
+
+
+def test_a_signature_of_another_method_is_found(shop, tmp_path):
+    shutil.copytree(shop.published, tmp_path / "m")
+    signature_methods.write(tmp_path / "m", {"regress": ("classify", "paid")})
     with pytest.raises(ExportError, match=r"signatures and their methods are .*not .*/regress"):
-        export(shop.experiment, shop.dataset, shop.parameters, tmp_path)
+        verify.verify(tmp_path / "m")
 
 
 def test_a_graph_with_another_transform_is_not_published(shop, tmp_path, monkeypatch):

@@ -109,8 +109,10 @@ def test_a_label_above_the_promoted_version_would_get_all_requests(workdir):
     versions.rollback("m", workdir, label="canary")
     versions.promote("m", 2, workdir)
     said = versions.promote("m", 3, workdir, label="canary")
-    said = versions.promote("m", 3, workdir, label="canary")
-    assert served(workdir) == Served((2, 3), {"canary": 3}), said
+    assert "step 1 of 2" in said
+    assert said.endswith("; requests without a label go to the highest version, now 3")
+    assert versions.promote("m", 3, workdir, label="canary") == "m: label 'canary': – → 3"
+    assert served(workdir) == Served((2, 3), {"canary": 3})
     assert versions.read("m", workdir)[1] == 2
     versions.rollback("m", workdir, label="canary")
     assert served(workdir) == Served((2,))
