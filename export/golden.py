@@ -15,6 +15,7 @@ from etils import epath
 from export import golden_filtered, recommend, reference
 from export.contract import Contract
 from export.layout import GOLDEN
+from export.signatures import SIGNATURES
 from framework import config
 from framework.schema import FIRST_VALUE, PADDING, Schema, Vocabulary
 
@@ -94,6 +95,7 @@ def write(
     content = {
         "target": contract.target,
         "k": contract.top_k,
+        "signatures": SIGNATURES,
         "rows": [
             {
                 "ids": history,

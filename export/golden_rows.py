@@ -4,7 +4,7 @@ As export/golden.py does for recommenders; export/verify_rows.py reads it.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from export import golden_raw, reference
 from export.error import ExportError
 from export.layout import GOLDEN
 from export.predict import Reading, looked_up
+from export.predictor_signatures import Kind
 from framework import config
 from framework.transform import Fitted
 
@@ -29,7 +30,8 @@ def write(
     reading: Reading,
     kinds: dict[str, str],
     inputs: dict[str, str],
-    labels: Sequence[str],
+    separators: dict[str, str],
+    labels: dict[str, Kind],
     options: config.Export,
 ) -> dict[str, list[Any]]:
     """Computes the answers (on the CPU, as TensorFlow will) and writes the file GOLDEN.
@@ -41,7 +43,8 @@ def write(
       reading: what the function reads.
       kinds: the graph's inputs, and their dtypes.
       inputs: feature → the name of its input.
-      labels: of the answers.
+      separators: of the inputs that are lists.
+      labels: of the answers, and their kinds.
       options: the target, and the batch sizes that are compiled.
 
     Returns the raw values, by input. Raises ExportError where an answer is not finite.
@@ -62,6 +65,8 @@ def write(
         "kind": "rows",
         "target": options.target,
         "inputs": kinds,
+        "separators": separators,
+        "labels": labels,
         "raw": raw,
         "answers": {label: answer.tolist() for label, answer in zip(labels, answers, strict=True)},
         "cases": [{"name": name, "rows": rows} for name, rows in cases(options.batch_buckets)],

@@ -8,6 +8,8 @@ WARMUP = "assets.extra/tf_serving_warmup_requests"
 """Requests that a server replays before it calls the version available."""
 GOLDEN = "assets.extra/golden.json"
 """Requests with the answers that JAX gives, for export.verify."""
+HISTORY = "history.jsonl"
+"""In the folder of a model: what was served when (export/history.py)."""
 
 
 def models(workdir: epath.PathLike) -> epath.Path:

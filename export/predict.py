@@ -16,11 +16,13 @@ import jax
 import numpy as np
 
 from export.error import ExportError
+from export.predictor_signatures import Kind
 from framework import config, join, transform
 from framework import task as tasks
 from framework.dataset import Dataset
 from framework.features import Categorical, Gap
 from framework.input import batch_shapes
+from framework.objectives import Binary, Classes, Regression
 from framework.schema import Schema, Vocabulary
 from framework.transform import Fitted
 
@@ -96,9 +98,11 @@ def function(model: config.Model, schema: Schema, columns: tuple[str, ...]) -> C
     return answer
 
 
-def labels(model: config.Model) -> tuple[str, ...]:
-    """The labels that are answered, in order."""
-    return tuple(each.label for each in cast(tasks.Predictor, model).objectives)
+def labels(model: config.Model) -> dict[str, Kind]:
+    """What kind of label is answered, in the order of the answers."""
+    kinds: dict[type, Kind] = {Binary: "binary", Classes: "classes", Regression: "number"}
+    objectives = cast(tasks.Predictor, model).objectives
+    return {each.label: kinds[type(each)] for each in objectives}
 
 
 def looked_up(reading: Reading, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

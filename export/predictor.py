@@ -1,6 +1,9 @@
 """The TensorFlow side of a served model of rows: raw columns → the answers to its labels.
 
     serving_default   an input per raw column, [batch] → label f32 [batch], or [batch, classes]
+    examples          examples string [batch], serialised tf.Examples → the same
+    classify, regress inputs string [batch], the same Examples → what TensorFlow Serving's Classify
+                      and Regress answer with; see export/predictor_signatures.py
 
 Inputs are what export/transform.py says: text as string, numbers as f32, times as int64
 microseconds since 1970; missing are "", NaN and −2⁶³. User and item are text; of one that training
@@ -13,12 +16,12 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from export import examples, predictor_signatures
 from export.lowered import Lowered, weights
 from export.predict import Reading
+from export.predictor_signatures import Kind
 from export.stablehlo import Program
 from export.transform import Tensors, Transforms
-
-SIGNATURE = "serving_default"
 
 
 class Predictor(tf.Module):
@@ -28,7 +31,7 @@ class Predictor(tf.Module):
       program: the lowered function.
       parameters: by path.
       reading: what it reads.
-      labels: what its results are called.
+      labels: what its results are called, and what kinds of labels these are.
       buckets: the batch sizes that may be compiled.
       directory: a local one, for the assets of the vocabularies until the module is saved.
     """
@@ -38,7 +41,7 @@ class Predictor(tf.Module):
         program: Program,
         parameters: dict[str, np.ndarray],
         reading: Reading,
-        labels: tuple[str, ...],
+        labels: dict[str, Kind],
         buckets: tuple[int, ...],
         directory: os.PathLike,
     ):
@@ -65,6 +68,12 @@ class Predictor(tf.Module):
         """Feature → the name of its input."""
         return self._transforms.inputs
 
+    @property
+    def separators(self) -> dict[str, str]:
+        """Of the parts of lists, by the inputs that are lists."""
+        columns = examples.columns(self._transforms).items()
+        return {name: column.separator for name, column in columns if column.separator is not None}
+
     def signatures(self) -> dict[str, Callable[..., Tensors]]:
         """Signature name → concrete function."""
 
@@ -75,5 +84,7 @@ class Predictor(tf.Module):
             answers = self._lowered(*(columns[name] for name in self._columns))
             return dict(zip(self._labels, answers, strict=True))
 
-        predict = tf.function(predict, autograph=False)
-        return {SIGNATURE: predict.get_concrete_function(**self.specs)}
+        # One function in the graph, which all signatures call.
+        shared = tf.function(predict, autograph=False).get_concrete_function(**self.specs)
+        parts = examples.columns(self._transforms)
+        return predictor_signatures.make(shared, parts, self._labels)

@@ -12,7 +12,7 @@ from typing import Any
 
 from etils import epath
 
-from export import layout, tf_serving
+from export import layout, tf_serving, versions
 from export.error import ExportError
 from framework import artifact
 
@@ -22,7 +22,9 @@ _COUNTER = "highest_version"
 def publish(
     model: pathlib.Path, *, name: str, workdir: epath.PathLike, **manifest: Any
 ) -> epath.Path:
-    """Copies a local SavedModel to the next version, commits it and has it served, alone.
+    """Copies a local SavedModel to the next version, commits it and has it served.
+
+    It replaces the version that served until now; those with a label stay beside it.
 
     Args:
       model: the verified directory.
@@ -34,7 +36,7 @@ def publish(
     leaves the configuration as it was and no directory behind.
     """
     home = layout.models(workdir) / name
-    number = _claim(home, tf_serving.versions(layout.server_config(workdir), name))
+    number = _claim(home, tf_serving.served(layout.server_config(workdir), name).versions)
     target = home / str(number)
     with artifact.staging(target, manifest=layout.MANIFEST) as stage:
         for path in artifact.walk(epath.Path(model)):
@@ -42,22 +44,11 @@ def publish(
             (epath.Path(model) / path).copy(stage / path)
         artifact.commit(stage, kind="model", name=name, manifest=layout.MANIFEST, **manifest)
     try:
-        serve(name, [number], workdir)
+        versions.serve_exported(name, number, workdir)
     except BaseException:
         target.rmtree()
         raise
     return target
-
-
-def serve(name: str, versions: Sequence[int], workdir: epath.PathLike) -> None:
-    """Has exactly these published versions of a model served: to go back, name the earlier one.
-
-    Raises ArtifactError where a version is not there or was altered.
-    """
-    home = layout.models(workdir) / name
-    for version in versions:
-        artifact.read(home / str(version), "model", manifest=layout.MANIFEST)
-    tf_serving.serve(layout.server_config(workdir), name, home, versions)
 
 
 def served(name: str, workdir: epath.PathLike) -> Mapping[int, artifact.Manifest]:
@@ -65,7 +56,7 @@ def served(name: str, workdir: epath.PathLike) -> Mapping[int, artifact.Manifest
     home = layout.models(workdir) / name
     return {
         version: artifact.read(home / str(version), "model", manifest=layout.MANIFEST)
-        for version in tf_serving.versions(layout.server_config(workdir), name)
+        for version in tf_serving.served(layout.server_config(workdir), name).versions
     }
 
 

@@ -5,6 +5,8 @@
     filtered          as serving_default, with allow and deny, string [batch, any], beside history:
                       only items of `allow` are recommended, all where a row has none there, and
                       none of `deny`; where export.candidate_filter asks for it
+    examples          examples string [batch], serialised tf.Examples with a feature `history`, a
+                      bytes_list → as serving_default
 
 History holds what the log has, oldest first. Rows of one batch are brought to one length with ""
 (or 0), at either end or in between; any length will do, none as well. A value that the vocabulary
@@ -15,21 +17,24 @@ ends with "" (or 0) and recommend.LOWEST. Batches: export/lowered.py.
 
 import os
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from export import lookup
+from export import examples, lookup
 from export.contract import Contract
 from export.lowered import Lowered, weights
+from export.predictor_signatures import EXAMPLES
 from export.stablehlo import Program
 from framework.schema import FIRST_VALUE, OUT_OF_VOCABULARY, PADDING, Vocabulary
 
+SIGNATURES = ("serving_default", "ids", EXAMPLES)
+"""Those that every recommender has."""
+FILTERED = "filtered"
 PADDING_VALUES = {
     "serving_default": {"history": ""},
     "ids": {"history": PADDING},
-    "filtered": {"history": "", "allow": "", "deny": ""},
+    FILTERED: {"history": "", "allow": "", "deny": ""},
 }
 """What lengthens a row without effect, by signature and input: for servers that merge requests."""
 
@@ -38,7 +43,7 @@ Answer = dict[str, tf.Tensor]
 
 def names(contract: Contract) -> tuple[str, ...]:
     """The signatures that a recommender has."""
-    return ("serving_default", "ids", *(["filtered"] if contract.candidate_filter else []))
+    return (*SIGNATURES, FILTERED) if contract.candidate_filter else SIGNATURES
 
 
 class Recommender(tf.Module):
@@ -75,22 +80,32 @@ class Recommender(tf.Module):
         self._id = tf.lookup.StaticHashTable(
             lookup.Initializer(file, tf.string, tf.int64), self._unknown
         )
+        # One function in the graph, which all signatures call and which is compiled once.
+        rows = [tf.TensorSpec([None, None], tf.int64)]
+        self._recommend = tf.function(self._best, input_signature=rows, autograph=False)
         self._value = tf.lookup.StaticHashTable(lookup.Initializer(file, tf.int64, tf.string), "")
 
     def signatures(self) -> dict[str, Callable[..., Answer]]:
         """Signature name → concrete function."""
-
-        def concrete(function: Callable[..., Answer], dtype: tf.DType, *names: str) -> Any:
-            specs = (tf.TensorSpec([None, None], dtype, name=name) for name in names)
-            return tf.function(function, autograph=False).get_concrete_function(*specs)
-
-        found = {
-            "serving_default": concrete(self._from_values, tf.string, "history"),
-            "ids": concrete(self._from_ids, tf.int64, "history"),
+        rows = [None, None]
+        texts = tf.TensorSpec(rows, tf.string)
+        takes = {
+            "serving_default": (self._from_values, {"history": texts}),
+            "ids": (self._from_ids, {"history": tf.TensorSpec(rows, tf.int64)}),
+            EXAMPLES: (self._from_examples, {EXAMPLES: tf.TensorSpec([None], tf.string)}),
         }
         if self._filters:
-            found["filtered"] = concrete(self._from_filtered, tf.string, "history", "allow", "deny")
-        return found
+            lists = {"history": texts, "allow": texts, "deny": texts}
+            takes[FILTERED] = (self._from_filtered, lists)
+        return {
+            name: tf.function(function, autograph=False).get_concrete_function(
+                *(tf.TensorSpec(spec.shape, spec.dtype, key) for key, spec in specs.items())
+            )
+            for name, (function, specs) in takes.items()
+        }
+
+    def _from_examples(self, serialized: tf.Tensor) -> Answer:
+        return self._from_values(examples.history(serialized, "history"))
 
     def _from_values(self, history: tf.Tensor) -> Answer:
         scores, ids = self._recommend(self._id.lookup(history))
@@ -118,7 +133,7 @@ class Recommender(tf.Module):
         scores, ids = self._recommend(tf.where(known, history, unknown))
         return {"item": ids, "score": scores}
 
-    def _recommend(self, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _best(self, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         scores, ids = self._lowered(pack(tf.cast(ids, tf.int32), self._length))
         return scores, tf.cast(ids, tf.int64)
 

@@ -7,24 +7,23 @@ The batch size stays free: the runtime compiles the module for each size that it
 """
 
 import dataclasses
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 from jax import export as jax_export
-from jax.extend.mlir import ir, passmanager
+from jax.extend.mlir import passmanager
 from jax.extend.mlir.dialects import stablehlo
 from jax.interpreters import mlir as jax_mlir
 
+from export import outside
 from export.error import ExportError
 from export.target import TARGETS
 
 PLATFORMS = ("cpu", "cuda")
 """What the module is lowered for; the runtime picks one."""
 
-_RUNS_ANYWHERE = frozenset({"shape_assertion"})
 _REFUSED = (ValueError, TypeError, NotImplementedError, jax.errors.InconclusiveDimensionOperation)
 _PASSES = "builtin.module(func.func(stablehlo-legalize-composite-to-call),symbol-dce)"
 
@@ -78,7 +77,7 @@ def lower_rows(
     `columns` say what one row has of each.
 
     Raises ExportError where the function needs a fixed batch size, calls something that lives
-    outside the module (a custom call), or needs operations that the target doesn't know.
+    outside the module (outside.py), or needs operations that the target doesn't know.
     """
     paths = tuple(sorted(parameters))
 
@@ -111,7 +110,7 @@ def _export(
         [jax.ShapeDtypeStruct(weight.shape, weight.dtype) for weight in weights],
         [jax.ShapeDtypeStruct((batch, *each.shape), each.dtype) for each in columns],
     )
-    # JAX would refuse unknown custom calls with its own text; _refuse_custom_calls refuses more.
+    # JAX would refuse unknown custom calls with its own text; outside.py refuses more.
     unchecked = [jax_export.DisabledSafetyCheck.custom_call("ALL")]
     export = jax_export.export(jax.jit(flat), platforms=PLATFORMS, disabled_checks=unchecked)
     convention = jax.config.jax_export_calling_convention_version  # type: ignore[attr-defined]
@@ -121,6 +120,8 @@ def _export(
         )
         return export(*arguments)
     except _REFUSED as error:
+        rows = [jax.ShapeDtypeStruct((2, *each.shape), each.dtype) for each in columns]
+        outside.refuse_primitives(flat, [weights, rows])
         reason = str(error).strip().split("\n")[0]
         raise ExportError(
             f"the model cannot be lowered with a free batch size: {reason}"
@@ -133,7 +134,7 @@ def _retarget(exported: jax_export.Exported, target: str) -> bytes:
     with jax_mlir.make_ir_context() as context:
         stablehlo.register_stablehlo_passes()
         module = stablehlo.deserialize_portable_artifact(context, exported.mlir_module_serialized)
-        _refuse_custom_calls(module)
+        outside.refuse_custom_calls(module)
         passmanager.PassManager.parse(_PASSES).run(module.operation)
         version = TARGETS[target].stablehlo
         try:
@@ -143,24 +144,3 @@ def _retarget(exported: jax_export.Exported, target: str) -> bytes:
                 f"the model needs operations that StableHLO {version} (TensorFlow {target}) doesn't"
                 f" know; give a later export.target: {str(error).strip()}"
             ) from error
-
-
-def _refuse_custom_calls(module: ir.Module) -> None:
-    """Raises ExportError for the first call out of the module, with its name and source line."""
-    calls: list[tuple[str, str]] = []
-
-    def visit(operation: Any) -> ir.WalkResult:
-        if operation.name == "stablehlo.custom_call":
-            called = ir.StringAttr(operation.attributes["call_target_name"]).value
-            calls.append((called, str(operation.location)))
-        return ir.WalkResult.ADVANCE
-
-    module.operation.walk(visit)
-    for called, location in calls:
-        if called not in _RUNS_ANYWHERE:
-            line = re.search(r'"([^"]+\.py)":(\d+)', location)
-            where = f" ({line[1]}:{line[2]})" if line else ""
-            raise ExportError(
-                f"the model calls {called!r}{where}, which the serving runtime doesn't have;"
-                " write it with plain XLA operations"
-            )

@@ -6,28 +6,33 @@ import tempfile
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
 import numpy as np
 import tensorflow as tf
 from etils import epath
 
 from export import (
+    beside,
     contract,
     golden,
     golden_rows,
     model,
     predict,
+    predictor_signatures,
     publish,
     quiet,
     recommend,
     saved_model,
+    signature_methods,
     signatures,
     stablehlo,
     verify,
-    verify_rows,
+    versions,
     warmup,
 )
 from export.error import ExportError
-from export.predictor import SIGNATURE, Predictor
+from export.predictor import Predictor
+from export.predictor_signatures import EXAMPLES, SIGNATURE
 from framework import config, task
 from framework.dataset import Dataset
 from framework.schema import Schema, Vocabulary
@@ -92,9 +97,13 @@ def export(
             saved_model.write(built, program, filtered, parameters, vocabulary, agreed)
             warmup.write(built, name, vocabulary, agreed.batch_buckets, names)
         golden.write(built, experiment.model, schema, vocabulary, parameters, agreed)
+        history = jax.ShapeDtypeStruct((agreed.max_history,), np.int32)
+        beside.write(built, experiment.export.beside, function, parameters, [history])
         return dataclasses.asdict(agreed) | {
             "signatures": list(names),
-            "padding": {name: signatures.PADDING_VALUES[name] for name in names},
+            "padding": {
+                name: fill for name, fill in signatures.PADDING_VALUES.items() if name in names
+            },
         }
 
     return _publish(experiment, write, inputs, workdir)
@@ -132,20 +141,26 @@ def export_predictor(
             tf.config.set_visible_devices([], "GPU")  # they are JAX's
             served = Predictor(program, parameters, reading, labels, buckets, assets)
             tf.saved_model.save(served, str(built), signatures=served.signatures())
+            methods = predictor_signatures.methods(labels)
+            signature_methods.write(built, methods)
         kinds = {name: spec.dtype.name for name, spec in served.specs.items()}
         raw = golden_rows.write(
-            built, function, parameters, reading, kinds, served.inputs, labels, options
+            built,
+            function,
+            parameters,
+            reading,
+            kinds,
+            served.inputs,
+            served.separators,
+            labels,
+            options,
         )
-        first = {name: verify_rows.tensor(raw[name][2:3], kind) for name, kind in kinds.items()}
-        requests = [
-            (SIGNATURE, {name: each.repeat(bucket, axis=0) for name, each in first.items()})
-            for bucket in buckets
-        ]
-        warmup.write_requests(built, experiment.name, requests)
+        warmup.write_rows(built, experiment.name, raw, kinds, tuple(methods), buckets)
+        beside.write(built, options.beside, function, parameters, columns)
         return {
             "target": options.target,
             "batch_buckets": list(buckets),
-            "signatures": [SIGNATURE],
+            "signatures": [SIGNATURE, EXAMPLES, *methods],
             "inputs": kinds,
             "labels": list(labels),
         }
@@ -164,7 +179,8 @@ def _publish(
     with tempfile.TemporaryDirectory(prefix="podway-export-") as scratch:
         built = pathlib.Path(scratch) / name
         details = write(built)
-        print(verify.in_fresh_process(built), flush=True)
+        report = verify.in_fresh_process(built)
+        print(report, flush=True)
         return publish.publish(
             built,
             name=name,
@@ -173,5 +189,5 @@ def _publish(
             config=model.identity(experiment),
             inputs=inputs,
             code=model.code(),
-            details=details,
+            details=details | {versions.VERIFIED: report},
         )

@@ -4,8 +4,9 @@ A server that watches the file (--model_config_file_poll_wait_seconds, or the em
 each change, so rewriting it is what publishes a version. Needs neither TensorFlow nor JAX.
 """
 
+import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from etils import epath
 from google.protobuf import text_format
@@ -33,29 +34,40 @@ def read(path: epath.PathLike) -> ModelServerConfig:
     return config
 
 
-def versions(path: epath.PathLike, name: str) -> tuple[int, ...]:
-    """The versions of a model that the file lists; () where the model isn't in it."""
+@dataclasses.dataclass(frozen=True)
+class Served:
+    """What the file asks for of one model.
+
+    Attributes:
+      versions: rising. A request that names none of them, and no label, gets the highest.
+      labels: label → version, which is one of these.
+    """
+
+    versions: tuple[int, ...] = ()
+    labels: Mapping[str, int] = dataclasses.field(default_factory=dict)
+
+
+def served(path: epath.PathLike, name: str) -> Served:
+    """What the file asks for of a model; Served() where the model isn't in it."""
     for model in read(path).model_config_list.config:
         if model.name == name:
-            return tuple(model.model_version_policy.specific.versions)
-    return ()
+            versions = tuple(sorted(model.model_version_policy.specific.versions))
+            return Served(versions, dict(sorted(model.version_labels.items())))
+    return Served()
 
 
-def serve(
-    path: epath.PathLike, name: str, base_path: epath.PathLike, versions: Sequence[int]
-) -> None:
-    """Rewrites the file, in one step, so that exactly these versions of a model are served.
+def write(path: epath.PathLike, name: str, base_path: epath.PathLike, wanted: Served) -> None:
+    """Rewrites the file, in one step, so that just this is asked for of a model.
 
-    Entries of other models stay. Labels of versions that are no longer served go with them: a
-    server refuses a label without its version.
+    Entries of other models stay, and so does what else the model's own entry says.
     """
     config = read(path)
     models = config.model_config_list.config
     model = next((model for model in models if model.name == name), None) or models.add(name=name)
     model.base_path = os.fspath(base_path)
     model.model_platform = PLATFORM
-    model.model_version_policy.specific.versions[:] = versions
-    for label, version in list(model.version_labels.items()):
-        if version not in versions:
-            del model.version_labels[label]
+    model.model_version_policy.specific.versions[:] = wanted.versions
+    model.version_labels.clear()
+    for label, version in wanted.labels.items():
+        model.version_labels[label] = version
     artifact.write_atomically(path, text_format.MessageToString(config))

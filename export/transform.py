@@ -53,6 +53,7 @@ class Transforms(tf.Module):
     Labels are left out.
 
     Attributes:
+      fitted: the features.
       inputs: feature → the name of its input.
       specs: input → its dtype and shape: [batch]; [batch, size] for Pixels; [batch, events] for
         Gap, oldest event first, with missing times at the end of shorter rows.
@@ -76,7 +77,7 @@ class Transforms(tf.Module):
         served = [one for one in fitted if not isinstance(one.transform, Label)]
         self.inputs = _inputs(served)
         self.specs = {self.inputs[one.transform.name]: _spec(one, self.inputs) for one in served}
-        self._fitted = tuple(served)
+        self.fitted = tuple(served)
         self._lengths = {name: int(length) for name, length in lengths.items()}
         self._tables = {
             one.vocabulary: lookup.write(
@@ -96,7 +97,7 @@ class Transforms(tf.Module):
                 raw[self.inputs[one.transform.name]],
                 self._lengths.get(one.transform.name, 1),
             )
-            for one in self._fitted
+            for one in self.fitted
         }
 
     def signatures(self) -> dict[str, Callable[..., Tensors]]:

@@ -3,7 +3,7 @@
     python -m export.verify models/NAME/VERSION
 
 The model is run as servers run it, through a v1 session. Every case of the golden file goes through
-both signatures, then every warm-up request. A score may differ by TOLERANCE, absolutely and
+all signatures, then every warm-up request. A score may differ by TOLERANCE, absolutely and
 relatively; an item may stand in another's place where their scores are that close.
 """
 
@@ -14,27 +14,23 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from etils import epath
-from tensorflow.core.protobuf import config_pb2, saved_model_pb2
+from tensorflow.core.protobuf import saved_model_pb2
 from tqdm import tqdm
 
-from export import verify_rows, warmup
+from export import example_requests, sessions, verify_rows, warmup
 from export.error import ExportError
 from export.layout import GOLDEN
+from export.predictor_signatures import EXAMPLES
 from export.target import TARGETS
 
 TOLERANCE = 1e-5
-
-Signature = Callable[..., tuple[np.ndarray, np.ndarray]]
-"""The inputs, [batch, any], in the order of INPUTS → item [batch, k], score [batch, k]."""
-
-INPUTS = ("history", "allow", "deny")
-"""Those that a signature may have."""
+BEFORE_EXAMPLES = ("serving_default", "ids")
+"""Signatures of a recommender whose golden file does not say which it has."""
 
 _PROGRESS = re.compile(r"(\d+)/(\d+) ")
 _BYTECODE = b"ML\xefR"
@@ -86,29 +82,41 @@ def verify(directory: epath.PathLike) -> str:
     check_target(directory, golden["target"])
     if golden.get("kind") == "rows":
         return verify_rows.verify(directory, golden, TOLERANCE)
-    signatures = load(directory)
+    signatures = sessions.load(directory)
+    names = golden.get("signatures", BEFORE_EXAMPLES)
+    if missing := sorted({*names} - {*signatures}):
+        raise ExportError(f"{directory} has no signature {missing[0]!r}")
     rows, worst = golden["rows"], 0.0
     for number, case in enumerate(golden["cases"], 1):
         chosen = [rows[index] for index in case["rows"]]
-        for name, kind, padding in (("serving_default", "values", b""), ("ids", "ids", 0)):
+        values, ids = ([row[kind] for row in chosen] for kind in ("values", "ids"))
+        requests = {
+            "serving_default": ("values", {"history": _rectangle(values, b"")}),
+            "ids": ("ids", {"history": _rectangle(ids, 0)}),
+            EXAMPLES: ("values", {EXAMPLES: example_requests.histories(values)}),
+        }
+        for name in names:
             where = f"case {case['name']!r}, signature {name}"
-            history = _rectangle([row[kind] for row in chosen], padding)
-            item, score = _run(signatures[name], [history], where)
+            kind, inputs = requests[name]
+            found = sessions.run(signatures[name], inputs, where)
             expected = [row["answer"] for row in chosen]
+            item, score = found["item"], found["score"]
             worst = max(worst, compare(expected, kind, item, score, golden["k"], where))
         print(f"{number}/{len(golden['cases'])} {case['name']}", flush=True)
     if filtered := golden.get("filtered"):
-        lists = [_rectangle([row[name] for row in filtered], b"") for name in INPUTS]
         where = f"signature filtered, cases {', '.join(repr(row['name']) for row in filtered)}"
-        item, score = _run(signatures["filtered"], lists, where)
-        expected = [row["answer"] for row in filtered]
+        lists = {
+            name: _rectangle([row[name] for row in filtered], b"")
+            for name in ("history", "allow", "deny")
+        }
+        found = sessions.run(signatures["filtered"], lists, where)
+        expected, item, score = [row["answer"] for row in filtered], found["item"], found["score"]
         worst = max(worst, compare(expected, "values", item, score, golden["k"], where))
     requests = warmup.read(directory)
     for number, request in enumerate(requests):
-        inputs = [
-            tf.make_ndarray(request.inputs[name]) for name in INPUTS if name in request.inputs
-        ]
-        _run(signatures[request.model_spec.signature_name], inputs, f"warm-up request {number}")
+        inputs = {name: tf.make_ndarray(each) for name, each in request.inputs.items()}
+        name = request.model_spec.signature_name
+        sessions.run(signatures[name], inputs, f"warm-up request {number}")
     return (
         f"verified: {len(golden['cases'])} cases and {len(requests)} warm-up requests;"
         f" largest difference of a score {worst:.1e}"
@@ -144,23 +152,6 @@ def _programs(path: epath.Path) -> list[tuple[int, bytes]]:
     if not found:
         raise ExportError(f"{path} holds no lowered function")
     return found
-
-
-def load(directory: epath.PathLike) -> dict[str, Signature]:
-    """The signatures of a SavedModel, each as a callable of one v1 session."""
-    session = tf.compat.v1.Session(graph=tf.Graph())
-    with session.graph.as_default():
-        meta = tf.compat.v1.saved_model.loader.load(session, ["serve"], os.fspath(directory))
-    return {
-        name: session._make_callable_from_options(
-            config_pb2.CallableOptions(
-                feed=[definition.inputs[n].name for n in INPUTS if n in definition.inputs],
-                fetch=[definition.outputs[output].name for output in ("item", "score")],
-            )
-        )
-        for name, definition in meta.signature_def.items()
-        if not name.startswith("__")
-    }
 
 
 def compare(
@@ -216,15 +207,6 @@ def _rectangle(rows: list[list[Any]], padding: Any) -> np.ndarray:
     for row, values in zip(array, rows, strict=True):
         row[: len(values)] = [v.encode() if isinstance(v, str) else v for v in values]
     return array
-
-
-def _run(
-    signature: Signature, inputs: list[np.ndarray], where: str
-) -> tuple[np.ndarray, np.ndarray]:
-    try:
-        return signature(*inputs)
-    except tf.errors.OpError as error:
-        raise ExportError(f"{where}: {error.message.splitlines()[0]}") from error
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ size would wait for the compiler.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -17,7 +18,9 @@ from tensorflow_serving.apis.prediction_log_pb2 import (
     PredictLog,  # pyright: ignore[reportAttributeAccessIssue]
 )
 
+from export import example_requests
 from export.layout import WARMUP
+from export.predictor_signatures import EXAMPLES, INPUTS, SIGNATURE
 from framework.schema import FIRST_VALUE, Vocabulary
 
 
@@ -29,16 +32,59 @@ def write(
     signatures: Sequence[str],
 ) -> None:
     """Writes the file WARMUP of a recommender: TFRecords of PredictionLog."""
-    known = vocabulary.values[FIRST_VALUE].encode()
-    inputs: dict[str, dict[str, object]] = {
-        "serving_default": {"history": known},
-        "ids": {"history": np.int64(FIRST_VALUE)},
-        "filtered": {"history": known, "allow": b"", "deny": b""},
+    value = vocabulary.values[FIRST_VALUE]
+    texts, empty = np.array([[value.encode()]], object), np.array([[b""]], object)
+    known = {
+        "serving_default": {"history": texts},
+        "ids": {"history": np.array([[FIRST_VALUE]], np.int64)},
+        EXAMPLES: {EXAMPLES: example_requests.histories([[value]])},
+        "filtered": {"history": texts, "allow": empty, "deny": empty},
     }
+    _write_buckets(directory, name, {each: known[each] for each in signatures}, buckets)
+
+
+def write_rows(
+    directory: epath.PathLike,
+    name: str,
+    raw: Mapping[str, Sequence[Any]],
+    kinds: Mapping[str, str],
+    methods: Sequence[str],
+    buckets: tuple[int, ...],
+) -> None:
+    """The same for a model of rows: its first ordinary row, as often as a batch has rows.
+
+    Args:
+      directory: of the SavedModel.
+      name: of the model.
+      raw: golden requests, by input.
+      kinds: dtype of each input.
+      methods: the signatures for Classify and Regress, which Predict reaches too.
+      buckets: the batch sizes that are compiled.
+    """
+    row = 2
+    columns = {
+        key: example_requests.tensor(raw[key][row : row + 1], kind) for key, kind in kinds.items()
+    }
+    example = example_requests.rows(raw, kinds, {}, [row])
+    asked = {
+        SIGNATURE: columns,
+        EXAMPLES: {EXAMPLES: example},
+        **{method: {INPUTS: example} for method in methods},
+    }
+    _write_buckets(directory, name, asked, buckets)
+
+
+def _write_buckets(
+    directory: epath.PathLike,
+    name: str,
+    rows: Mapping[str, Mapping[str, np.ndarray]],
+    buckets: tuple[int, ...],
+) -> None:
+    """The request of one row that each signature is given, as often as a batch has rows."""
     requests = [
-        (signature, {key: np.full((bucket, 1), value) for key, value in inputs[signature].items()})
+        (signature, {key: each.repeat(bucket, axis=0) for key, each in inputs.items()})
         for bucket in buckets
-        for signature in signatures
+        for signature, inputs in rows.items()
     ]
     write_requests(directory, name, requests)
 

@@ -492,6 +492,9 @@ class Export:
     candidate_filter: bool = False
     """Whether a recommender also has the signature `filtered`, whose requests bring lists of items
     to choose from and to leave out; it is compiled beside the others when a server loads it."""
+    beside: tuple[Literal["jax-export", "weights"], ...] = ()
+    """What to add to the SavedModel for JAX: the served function, serialised by jax.export; the
+    parameters, as an Orbax checkpoint."""
 
     def __post_init__(self):
         check(self.top_k >= 1, f"export.top_k is {self.top_k}; give 1 or more")

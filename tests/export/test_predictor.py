@@ -12,7 +12,16 @@ import tensorflow as tf
 from etils import epath
 
 from beam import dataset as beam_dataset
-from export import golden_raw, stage, verify, verify_rows, warmup
+from export import (
+    example_requests,
+    examples,
+    golden_raw,
+    sessions,
+    signature_methods,
+    stage,
+    verify,
+    warmup,
+)
 from export.error import ExportError
 from export.layout import GOLDEN
 from framework import artifact, task
@@ -182,7 +191,10 @@ def test_the_raw_rows_are_answered_as_the_evaluation_predicts_them(shop):
     }
     assert set(kinds) == set(raw)
     found = signature(
-        **{name: tf.constant(verify_rows.tensor(raw[name], kind)) for name, kind in kinds.items()}
+        **{
+            name: tf.constant(example_requests.tensor(raw[name], kind))
+            for name, kind in kinds.items()
+        }
     )
     assert set(found) == {"liked", "paid", "stars"}
     z = {label: np.asarray(each, np.float64) for label, each in logits.items()}
@@ -200,14 +212,16 @@ def test_it_is_verified_published_and_says_what_it_takes(shop):
     manifest = artifact.read(shop.published, "model", manifest="assets.extra/export.json")
     assert manifest.details["labels"] == ["liked", "paid", "stars"]
     assert manifest.details["inputs"]["at"] == "int64"
-    assert "cases and 2 warm-up requests" in verify.verify(shop.published)
+    assert "cases by 6 signatures and 12 warm-up requests" in verify.verify(shop.published)
     golden = json.loads((shop.published / GOLDEN).read_text())
     names = [case["name"] for case in golden["cases"]]
     assert {"everything missing", "everything unknown", "no row", "a batch of 9"} <= set(names)
     sizes = {
-        request.inputs["who"].tensor_shape.dim[0].size for request in warmup.read(shop.published)
+        (request.model_spec.signature_name, tensor.tensor_shape.dim[0].size)
+        for request in warmup.read(shop.published)
+        for tensor in request.inputs.values()
     }
-    assert sizes == {1, 4}
+    assert sizes == {(name, size) for name in manifest.details["signatures"] for size in (1, 4)}
 
 
 def test_another_answer_is_found_and_measured(shop, tmp_path):
@@ -216,6 +230,92 @@ def test_another_answer_is_found_and_measured(shop, tmp_path):
     golden["answers"]["paid"][3] += 1e-3
     (tmp_path / "m" / GOLDEN).write_text(json.dumps(golden))
     with pytest.raises(ExportError, match=r"case 'a row 3', row 0: paid is .* differ by 0\.001"):
+        verify.verify(tmp_path / "m")
+
+
+def example(**features) -> bytes:
+    """A serialised tf.Example: texts, numbers (as floats) and times (as ints), by name."""
+    example = tf.train.Example()
+    for name, values in features.items():
+        kind = {bytes: "bytes_list", float: "float_list", int: "int64_list"}[type(values[0])]
+        getattr(example.features.feature[name], kind).value.extend(values)
+    return example.SerializeToString()
+
+
+def test_examples_leave_out_what_is_missing_and_have_lists(shop):
+    signatures = sessions.load(shop.published)
+    columns = {
+        "who": [b"u1", b"u1", b""],
+        "what": [b"i2", b"i2", b""],
+        "shop": [b"", b"shop 1", b""],
+        "tags": [b"a|b|zz", b"", b""],
+        "code": [b"c1", b"", b""],
+        "note": [b"Red x1", b"", b""],
+        "price": np.array([21.5, np.nan, np.nan], np.float32),
+        "at": np.array([1_500_000_000_000_000, -(2**63), -(2**63)]),
+    }
+    plain = {name: np.array(values, None) for name, values in columns.items()}
+    wanted = sessions.run(signatures["serving_default"], plain, "")
+    some = {"who": [b"u1"], "what": [b"i2"]}
+    rest = {"code": [b"c1"], "note": [b"Red x1"], "price": [21.5], "at": [1_500_000_000_000_000]}
+    empty = example(who=[b"u1"], what=[b"i2"], shop=[b"shop 1"], another=[7])
+    requests = [example(**some, **rest, tags=[b"a", b"b", b"zz"]), empty, example()]
+    found = sessions.run(signatures["examples"], {"examples": np.array(requests, object)}, "")
+    for label, answers in wanted.items():
+        np.testing.assert_allclose(found[label], answers, rtol=1e-5)
+        assert np.ptp(answers, axis=0).min() > 0.01, "the answers differ by row"
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        (example(price=[1.0, 2.0]), "feature .*price.* of an Example has more values than one"),
+        (example(price=[b"dear"]), "price.*[Dd]ata types don't match"),
+        (b"no example", "[Cc]ould not parse example"),
+    ],
+)
+def test_examples_that_cannot_be_read_are_refused_by_name(shop, request_, message):
+    signatures = sessions.load(shop.published)
+    with pytest.raises(ExportError, match=message):
+        sessions.run(signatures["examples"], {"examples": np.array([request_], object)}, "here")
+
+
+def test_classify_and_regress_are_what_tensorflow_serving_asks_for(shop):
+    signatures = sessions.load(shop.published)
+    methods = {
+        name: each.method.removeprefix("tensorflow/serving/") for name, each in signatures.items()
+    }
+    assert methods == {
+        "serving_default": "predict",
+        "examples": "predict",
+        "classify": "classify",
+        "classify_stars": "classify",
+        "regress": "regress",
+        "regress_liked": "regress",
+    }
+    request = {"inputs": np.array([example(who=[b"u1"], what=[b"i2"])] * 5, object)}
+    answers = sessions.run(signatures["examples"], {"examples": request["inputs"]}, "")
+    liked = sessions.run(signatures["classify"], request, "")
+    assert liked["classes"].tolist() == [[b"0", b"1"]] * 5
+    np.testing.assert_allclose(liked["scores"][:, 1], answers["liked"], rtol=1e-6)
+    np.testing.assert_allclose(liked["scores"].sum(axis=1), 1, rtol=1e-6)
+    stars = sessions.run(signatures["classify_stars"], request, "")
+    assert stars["classes"][0].tolist() == [b"0", b"1", b"2", b"3"]
+    paid = sessions.run(signatures["regress"], request, "")
+    np.testing.assert_allclose(paid["outputs"], answers["paid"], rtol=1e-6)
+    assert methods.keys() == tf.saved_model.load(str(shop.published)).signatures.keys()
+
+
+def test_a_graph_that_reads_examples_otherwise_is_not_published(shop, tmp_path, monkeypatch):
+    monkeypatch.setitem(examples._MISSING, tf.float32, 0.0)
+    with pytest.raises(ExportError, match=r"signature examples, row 0: .*JAX says"):
+        export(shop.experiment, shop.dataset, shop.parameters, tmp_path)
+
+
+def test_a_signature_of_another_method_is_found(shop, tmp_path):
+    shutil.copytree(shop.published, tmp_path / "m")
+    signature_methods.write(tmp_path / "m", {"regress": ("classify", "paid")})
+    with pytest.raises(ExportError, match=r"signatures and their methods are .*not .*/regress"):
         verify.verify(tmp_path / "m")
 
 

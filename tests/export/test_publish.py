@@ -10,9 +10,14 @@ from google.protobuf import text_format
 from export import layout, publish, tf_serving
 from export.error import ExportError
 from framework import artifact
-from framework.artifact import ArtifactError
 
-MANIFEST = {"version": "v", "config": {}, "inputs": {}, "code": "c"}
+MANIFEST = {
+    "version": "v",
+    "config": {},
+    "inputs": {},
+    "code": "c",
+    "details": {"verified": "in a test"},
+}
 
 
 @pytest.fixture
@@ -31,7 +36,7 @@ def put(model, workdir, name="m") -> epath.Path:
 
 
 def versions(workdir, name="m") -> tuple[int, ...]:
-    return tf_serving.versions(layout.server_config(workdir), name)
+    return tf_serving.served(layout.server_config(workdir), name).versions
 
 
 def test_versions_rise_and_the_latest_is_served(model, tmp_path):
@@ -65,8 +70,9 @@ def test_other_models_and_their_labels_stay(model, tmp_path):
     other, own = tf_serving.read(path).model_config_list.config
     assert dict(other.version_labels) == {"stable": 4}
     assert own.base_path == str(tmp_path / "models" / "m")
-    tf_serving.serve(path, "other", "/elsewhere", [5])
-    assert not tf_serving.read(path).model_config_list.config[0].version_labels
+    assert tf_serving.served(path, "other") == tf_serving.Served((4, 5), {"stable": 4})
+    tf_serving.write(path, "other", "/elsewhere", tf_serving.Served((5,)))
+    assert tf_serving.served(path, "other") == tf_serving.Served((5,))
 
 
 def test_the_base_path_is_absolute(model, tmp_path, monkeypatch):
@@ -75,19 +81,6 @@ def test_the_base_path_is_absolute(model, tmp_path, monkeypatch):
     (own,) = tf_serving.read("w/models/models.config").model_config_list.config
     assert own.base_path == str(tmp_path / "w" / "models" / "m")
     assert own.model_version_policy.WhichOneof("policy_choice") == "specific"
-
-
-def test_going_back_serves_an_earlier_version(model, tmp_path):
-    put(model, tmp_path)
-    put(model, tmp_path)
-    publish.serve("m", [1], tmp_path)
-    assert versions(tmp_path) == (1,)
-    with pytest.raises(ArtifactError, match="no committed model"):
-        publish.serve("m", [1, 7], tmp_path)
-    (tmp_path / "models" / "m" / "2" / "saved_model.pb").write_text("grapf")
-    with pytest.raises(ArtifactError, match=r"saved_model\.pb was altered"):
-        publish.serve("m", [2], tmp_path)
-    assert versions(tmp_path) == (1,)
 
 
 def fail_on(monkeypatch, name: str) -> None:
@@ -111,7 +104,7 @@ def fail_on(monkeypatch, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["variables.index", "export.json", "highest_version", "models.config"]
+    "name", ["variables.index", "export.json", "highest_version", "history.jsonl", "models.config"]
 )
 def test_a_full_disk_publishes_nothing(model, tmp_path, monkeypatch, name):
     put(model, tmp_path)
@@ -122,7 +115,7 @@ def test_a_full_disk_publishes_nothing(model, tmp_path, monkeypatch, name):
             put(model, tmp_path)
     assert (tmp_path / "models" / "models.config").read_text() == before
     left = {path.name for path in (tmp_path / "models" / "m").iterdir()}
-    assert left == {"1", "highest_version"}
+    assert left == {"1", "highest_version", "history.jsonl"}
     assert put(model, tmp_path).name == ("2" if name == "highest_version" else "3")
 
 

@@ -10,9 +10,9 @@ from export import (
     recommend,
     reference,
     saved_model,
+    sessions,
     signatures,
     stablehlo,
-    verify,
 )
 from export.error import ExportError
 from framework.schema import Vocabulary
@@ -98,8 +98,35 @@ def test_padding_is_ignored_wherever_it_stands(build):
         assert np.array_equal(*answer["item"].numpy())
 
 
+def test_examples_are_histories_of_any_length(published):
+    found = sessions.load(published)
+    rows = [["item 1", "item 2"], [], ["item 3", *ODD_VALUES] * 12, ["never seen"]]
+    requests = []
+    for row in rows:
+        example = tf.train.Example()
+        if row:
+            example.features.feature["history"].bytes_list.value.extend(
+                [value.encode() for value in row]
+            )
+        requests.append(example.SerializeToString())
+    width = max(map(len, rows))
+    padded = [[value.encode() for value in row] + [b""] * (width - len(row)) for row in rows]
+    plain = sessions.run(found["serving_default"], {"history": np.array(padded, object)}, "")
+    examples = sessions.run(found["examples"], {"examples": np.array(requests, object)}, "")
+    for name, values in plain.items():
+        assert examples[name].tolist() == values.tolist()
+    assert plain["item"][0].tolist() != plain["item"][1].tolist()
+    none = sessions.run(found["examples"], {"examples": np.array([], object)}, "")
+    assert none["item"].shape == (0, 10)
+
+
 def test_values_of_any_bytes_are_looked_up_and_come_back(published):
-    signature = verify.load(published)["serving_default"]
+    signatures = sessions.load(published)
+
+    def signature(history):
+        answer = sessions.run(signatures["serving_default"], {"history": history}, "")
+        return answer["item"], answer["score"]
+
     others = [value.encode() for value in VALUES if value not in ODD_VALUES]
     items, scores = signature(np.array([others], object))
     assert {item.decode() for item in items[0, :5]} == set(ODD_VALUES)
@@ -111,10 +138,15 @@ def test_values_of_any_bytes_are_looked_up_and_come_back(published):
 
 def test_the_signatures_say_what_they_take_and_give(published):
     found = tf.saved_model.load(str(published)).signatures
-    assert set(found) == {"serving_default", "ids"}
-    for name, dtype in (("serving_default", tf.string), ("ids", tf.int64)):
+    assert set(found) == set(signatures.SIGNATURES)
+    history = tf.TensorSpec([None, None], tf.string, "history")
+    for name, dtype, spec in (
+        ("serving_default", tf.string, history),
+        ("ids", tf.int64, tf.TensorSpec([None, None], tf.int64, "history")),
+        ("examples", tf.string, tf.TensorSpec([None], tf.string, "examples")),
+    ):
         _, inputs = found[name].structured_input_signature
-        assert inputs == {"history": tf.TensorSpec([None, None], dtype, "history")}
+        assert inputs == {spec.name: spec}
         outputs = found[name].structured_outputs
         assert (outputs["item"].dtype, outputs["item"].shape[1]) == (dtype, 10)
         assert (outputs["score"].dtype, outputs["score"].shape[1]) == (tf.float32, 10)

@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.experimental import pallas as pl
 from jax.extend.mlir.dialects import stablehlo as dialect
 from jax.interpreters import mlir
 
@@ -49,16 +50,58 @@ def test_the_weights_are_arguments_in_a_named_order():
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        (lambda _, ids: (jnp.linalg.qr(ids[:, :, None] * 1.0)[0],), "geqrf"),
-        (lambda _, ids: (jax.lax.approx_max_k(ids * 1.0, 3)[0],), r"ApproxTopK.*test_stablehlo"),
         (lambda _, ids: (ids.reshape(3, -1),), "free batch size.*divide"),
         (lambda _, ids: (ids if ids.shape[0] > 3 else -ids,), "free batch size.*inconclusive"),
         (lambda _, ids: (ids @ jnp.ones((3, 3)),), r"free batch size.*\(64,\) and \(3,\)"),
     ],
-    ids=["lapack", "approximate", "divides", "compares", "mismatch"],
+    ids=["divides", "compares", "mismatch"],
 )
-def test_what_a_server_cannot_run_is_refused_by_name(function, message):
+def test_what_needs_one_batch_size_is_refused(function, message):
     with pytest.raises(ExportError, match=message) as caught:
+        stablehlo.lower(function, {}, 64, "2.18")
+    assert "\n" not in str(caught.value)
+
+
+def squares(ids):
+    return ids[:, :, None] * ids[:, None, :] + 1.0
+
+
+def double(values, out):
+    out[...] = 2 * values[...]
+
+
+def orthogonal(ids):
+    return jnp.linalg.qr(squares(ids))[0]  # called in a loop body and by two callers
+
+
+def scanned(ids):
+    return jax.lax.scan(jax.checkpoint(lambda at, _: (at, orthogonal(ids))), 0, None, 2)[1][0]
+
+
+def kernel(ids):
+    return pl.pallas_call(double, jax.ShapeDtypeStruct(ids.shape, ids.dtype))(ids)
+
+
+def from_python(ids):
+    return jax.pure_callback(lambda x: x, jax.ShapeDtypeStruct(ids.shape, ids.dtype), ids)
+
+
+OUTSIDE = [
+    (lambda _, ids: (orthogonal(ids),), "lapack_sgeqrf_ffi", orthogonal),
+    (lambda _, ids: (scanned(ids),), "lapack_sgeqrf_ffi", orthogonal),
+    (lambda _, ids: (jnp.linalg.svd(squares(ids))[1],), "lapack_sgesdd_ffi", None),
+    (lambda _, ids: (jnp.linalg.cholesky(squares(ids)),), "lapack_spotrf_ffi", None),
+    (lambda _, ids: (jax.lax.approx_max_k(ids * 1.0, 3)[0],), "ApproxTopK", None),
+    (lambda _, ids: (kernel(ids),), "pallas_call", kernel),
+    (lambda _, ids: (from_python(ids),), "pure_callback", from_python),
+]
+
+
+@pytest.mark.parametrize(("function", "name", "place"), OUTSIDE, ids=[each[1] for each in OUTSIDE])
+def test_what_a_server_cannot_run_is_refused_by_name_and_line(function, name, place):
+    code = (place or function).__code__
+    line = code.co_firstlineno + (place is not None)
+    with pytest.raises(ExportError, match=f"{name}' at {code.co_filename}:{line}, which") as caught:
         stablehlo.lower(function, {}, 64, "2.18")
     assert "\n" not in str(caught.value)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from etils import epath
 
-from export import model, reference, saved_model, stage, warmup
+from export import model, reference, saved_model, signatures, stage, warmup
 from export.error import ExportError
 from framework import artifact
 from framework import task as tasks
@@ -43,7 +43,7 @@ def test_the_manifest_says_where_the_model_comes_from(trained, published):
     assert manifest.details["top_k"] == 10
     assert manifest.details["max_history"] == 64
     assert manifest.details["batch_buckets"] == [1, 2, 5]
-    assert manifest.details["signatures"] == ["serving_default", "ids"]
+    assert manifest.details["signatures"] == ["serving_default", "ids", "examples"]
 
 
 def test_a_model_is_current_as_long_as_nothing_it_is_made_of_changes(trained, workdir, published):
@@ -155,10 +155,11 @@ def test_constants_of_a_dataset_are_served_beside_what_was_learnt(
 
 def test_each_bucket_and_signature_has_a_warm_up_request(published):
     found = {
-        (request.model_spec.signature_name, request.inputs["history"].tensor_shape.dim[0].size)
+        (request.model_spec.signature_name, tensor.tensor_shape.dim[0].size)
         for request in warmup.read(published)
+        for tensor in request.inputs.values()
     }
-    assert found == {(name, size) for name in ("serving_default", "ids") for size in (1, 2, 5)}
+    assert found == {(name, size) for name in signatures.SIGNATURES for size in (1, 2, 5)}
 
 
 def test_a_failed_verification_publishes_nothing(trained, tmp_path, monkeypatch):

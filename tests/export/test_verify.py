@@ -9,6 +9,7 @@ from export import contract, recommend, saved_model, stablehlo, verify
 from export.error import ExportError
 from export.layout import GOLDEN
 from framework import artifact
+from launch import cli
 from tests.test_walls import ROOT, imports
 
 
@@ -30,7 +31,7 @@ def rewritten(trained, published, tmp_path):
 
 def test_a_published_model_can_be_verified_again(published):
     report = verify.verify(published)
-    assert "20 cases and 6 warm-up requests" in report
+    assert "20 cases and 9 warm-up requests" in report
 
 
 def test_the_golden_requests_cover_the_edges_and_every_batch_size(published):
@@ -147,3 +148,46 @@ def test_the_manifest_lists_every_file(published):
         "assets.extra/golden.json",
         "assets.extra/tf_serving_warmup_requests",
     } <= listed
+
+
+def podway(capsys, *arguments: str) -> tuple[int, str]:
+    code = 0
+    try:
+        cli.main(list(arguments))
+    except SystemExit as end:
+        code = int(end.code or 0)
+    printed = capsys.readouterr()
+    return code, printed.out + printed.err
+
+
+def test_the_command_checks_a_published_model_wherever_it_lies(published, tmp_path, capsys):
+    copy = tmp_path / "m"
+    shutil.copytree(published, copy)
+    code, text = podway(capsys, "export", "--check", str(copy))
+    assert code == 0
+    assert "files are as published; verified: 20 cases and 9 warm-up requests" in text
+    golden = copy / GOLDEN
+    content = json.loads(golden.read_text())
+    content["rows"][content["cases"][3]["rows"][0]]["answer"]["scores"][0] += 1e-3
+    golden.write_text(json.dumps(content))
+    code, text = podway(capsys, "export", "--check", str(copy))
+    assert (code, "golden.json" in text, "case" in text) == (1, True, False)
+    told = {"name": "m", "version": "v", "config": {}, "inputs": {}, "code": "c"}
+    artifact.commit(copy, kind="model", manifest="assets.extra/export.json", **told)
+    code, text = podway(capsys, "export", "--check", str(copy))
+    assert (code, "case 'one item'" in text, "they differ by 0.001" in text) == (1, True, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--check", "/no/model"], 1, "MODEL_DIR /no/model is no folder; give WORKDIR/models"),
+        (["--check", "."], 1, "no committed model: it has no assets.extra/export.json"),
+        (["--check"], 2, "usage: podway export --check MODEL_DIR"),
+        (["--check", "--help"], 0, "Example:  podway export --check w/models"),
+    ],
+)
+def test_what_is_no_model_is_said(arguments, code, message, capsys):
+    found, text = podway(capsys, "export", *arguments)
+    assert found == code
+    assert message in text
