@@ -6,7 +6,8 @@ fit, as one batch. A lone request runs at once, and under load the batches grow 
 
 import asyncio
 import dataclasses
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 
 import numpy as np
@@ -25,17 +26,30 @@ class _Call:
     rows: int
     key: tuple | None
     answer: asyncio.Future
+    arrived: float = dataclasses.field(default_factory=time.perf_counter)
 
 
 class Batcher:
     """The queue of one signature. Belongs to the event loop's thread."""
 
-    def __init__(self, signature: Signature, executor: Executor, *, rows: int, runs: int):
-        """Merges up to `rows` rows; up to `runs` runs are in progress at once."""
+    def __init__(
+        self,
+        signature: Signature,
+        executor: Executor,
+        *,
+        rows: int,
+        runs: int,
+        on_start: Callable[[float], None] = lambda seconds: None,
+    ):
+        """Merges up to `rows` rows; up to `runs` runs are in progress at once.
+
+        Calls `on_start` with the time that a request has waited when its run begins.
+        """
         self._signature = signature
         self._executor = executor
         self._rows = rows
         self._runs = runs
+        self._on_start = on_start
         self._waiting: list[_Call] = []
         self._running: set[asyncio.Future] = set()
         self._scheduled = False
@@ -88,6 +102,7 @@ class Batcher:
             if fits:
                 taken.append(call)
                 rows += call.rows
+                self._on_start(time.perf_counter() - call.arrived)
             else:
                 left.append(call)
         self._waiting = left

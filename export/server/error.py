@@ -9,6 +9,7 @@ NOT_FOUND = grpc.StatusCode.NOT_FOUND
 FAILED_PRECONDITION = grpc.StatusCode.FAILED_PRECONDITION
 UNIMPLEMENTED = grpc.StatusCode.UNIMPLEMENTED
 INTERNAL = grpc.StatusCode.INTERNAL
+UNKNOWN = grpc.StatusCode.UNKNOWN
 
 
 class ServerError(PodwayError, OSError):

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
@@ -25,6 +26,7 @@ from export.server.error import (
     NOT_FOUND,
     RequestError,
 )
+from export.server.metrics import Metrics
 from export.server.model_config import ModelConfig
 from export.server.servable import Servable
 
@@ -85,6 +87,7 @@ class Models:
         on_change: Callable[[], None] = lambda: None,
     ):
         """Runs models in `threads` threads; calls `on_change` whenever a state has changed."""
+        self.metrics = Metrics()
         self._models: dict[str, Model] = {}
         self._max_batch_rows = max_batch_rows
         self._threads = threads
@@ -190,7 +193,9 @@ class Models:
         self._enter(version, State.LOADING)
         loop = asyncio.get_running_loop()
         try:
-            servable = await loop.run_in_executor(self._loader, _load_and_warm, directory, version)
+            servable = await loop.run_in_executor(
+                self._loader, _load_and_warm, directory, version, self.metrics
+            )
         except Exception as error:  # whatever a foreign SavedModel may do, the server goes on
             version.error = str(error) or type(error).__name__
             log.error("%s: not served: %s", version, version.error)
@@ -198,7 +203,13 @@ class Models:
             return
         version.servable = servable
         version.batchers = {
-            name: Batcher(signature, self._runner, rows=self._max_batch_rows, runs=self._threads)
+            name: Batcher(
+                signature,
+                self._runner,
+                rows=self._max_batch_rows,
+                runs=self._threads,
+                on_start=self.metrics.queued,
+            )
             for name, signature in servable.signatures.items()
         }
         if number not in model.wanted:  # the config has changed its mind meanwhile
@@ -234,12 +245,16 @@ class Models:
         self._on_change()
 
 
-def _load_and_warm(directory: epath.Path, name: object) -> Servable:
-    servable = servables.load(directory)
+def _load_and_warm(directory: epath.Path, name: object, metrics: Metrics) -> Servable:
+    with metrics.loading(str(directory)):
+        servable = servables.load(directory)
+    start = time.perf_counter()
     try:
         count = warmup.replay(servable)
     except BaseException:
         servable.close()
         raise
+    if count:
+        metrics.warmed(str(directory), count, time.perf_counter() - start)
     log.info("%s: warmed by %d requests", name, count)
     return servable

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import errno
+import functools
 import logging
 import os
 import signal
@@ -20,9 +21,9 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
 from export.server import model_config
+from export.server.config_in_force import ConfigInForce
 from export.server.error import ServerError
 from export.server.grpc_service import ModelService, PredictionService
-from export.server.model_config import ModelConfig
 from export.server.models import Models
 from export.server.rest_service import RestService
 
@@ -65,9 +66,6 @@ class ServerOptions:
             raise ServerError(f"max_batch_size is {self.max_batch_size}; give 1 or more")
 
 
-Wanted = dict[str, tuple[ModelConfig, tuple[int, ...]]]
-
-
 def main(options: ServerOptions) -> None:
     """Serves until SIGINT or SIGTERM, then answers what is in flight and returns.
 
@@ -81,7 +79,7 @@ def main(options: ServerOptions) -> None:
 
 async def serve(options: ServerOptions, stop: asyncio.Event | None = None) -> None:
     """Serves until `stop` is set; by default SIGINT and SIGTERM set it. Raises ServerError."""
-    wanted = await asyncio.to_thread(_look, options.model_config_file)
+    read = functools.partial(model_config.read, options.model_config_file)
     stop = stop or _stop_at_signals()
     changed = asyncio.Event()
     models = Models(
@@ -89,10 +87,12 @@ async def serve(options: ServerOptions, stop: asyncio.Event | None = None) -> No
         threads=os.cpu_count() or 1,
         on_change=changed.set,
     )
+    config = ConfigInForce(models, read)
+    wanted = await config.look()
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(models.close)
         checks = health.aio.HealthServicer()
-        grpc_port = await stack.enter_async_context(_grpc(options, models, checks))
+        grpc_port = await stack.enter_async_context(_grpc(options, models, config, checks))
         rest_port = await stack.enter_async_context(_rest(options, models))
         at = f"gRPC {_address(options.host, grpc_port)}, REST {_address(options.host, rest_port)}"
         log.info("listening on %s", at)
@@ -102,7 +102,7 @@ async def serve(options: ServerOptions, stop: asyncio.Event | None = None) -> No
         await _first(models.settle(), stop.wait())
         if not stop.is_set():
             log.info("serving on %s", at)
-        await stack.enter_async_context(_background(_watch(options, models)))
+        await stack.enter_async_context(_background(_watch(options, config)))
         await stop.wait()
         log.info("stopping: answering what is in flight")
     log.info("stopped")
@@ -110,7 +110,10 @@ async def serve(options: ServerOptions, stop: asyncio.Event | None = None) -> No
 
 @contextlib.asynccontextmanager
 async def _grpc(
-    options: ServerOptions, models: Models, checks: health.aio.HealthServicer
+    options: ServerOptions,
+    models: Models,
+    config: ConfigInForce,
+    checks: health.aio.HealthServicer,
 ) -> AsyncIterator[int]:
     """The gRPC server, by its port; at the end it answers what is in flight."""
     _check_port("gRPC", "--port", options.host, options.port)
@@ -124,7 +127,7 @@ async def _grpc(
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
         PredictionService(models), server
     )
-    model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(models), server)
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(models, config), server)
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     port = server.add_insecure_port(_address(options.host, options.port))
     await server.start()
@@ -175,13 +178,13 @@ async def _first(*waits: Coroutine) -> None:
         task.cancel()
 
 
-async def _watch(options: ServerOptions, models: Models) -> None:
+async def _watch(options: ServerOptions, config: ConfigInForce) -> None:
     """Follows the config file. One that cannot be used changes nothing, and is said once."""
     said = ""
     while True:
         await asyncio.sleep(options.model_config_file_poll_wait_seconds)
         try:
-            models.update(await asyncio.to_thread(_look, options.model_config_file))
+            await config.follow()
             said = ""
         except (ServerError, OSError) as error:
             if str(error) != said:
@@ -200,12 +203,6 @@ async def _report_health(
             await checks.set(service, state)
         await changed.wait()
         changed.clear()
-
-
-def _look(path: str) -> Wanted:
-    """The models that the config file asks for, and which of their versions there are."""
-    models = model_config.read(path)
-    return {name: (m, model_config.available_versions(m)) for name, m in models.items()}
 
 
 def _check_port(what: str, flag: str, host: str, port: int) -> None:

@@ -108,11 +108,15 @@ def test_predict_of_a_version_and_of_a_label(client):
         ("/v1/models/x:predict", {"inputs": [["a"]]}, 404, "request: Latest(x)"),
         ("/v1/models/m/versions/7:predict", {"inputs": [["a"]]}, 404, "Specific(m, 7)"),
         ("/v1/models/m/labels/x:predict", {"inputs": [["a"]]}, 400, "version label: x"),
-        ("/v1/models/m:classify", {}, 501, "classify is not served"),
         ("/v1/models/m:explain", {}, 400, "Malformed request: POST /v1/models/m:explain"),
         ("/v1/models/x", None, 404, "Could not find any versions of model x"),
         ("/v1/models/m/versions/7", None, 404, "Could not find version 7 of model m"),
-        ("/v2", None, 400, "Malformed request: GET /v2"),
+        ("/v1/models/m:Predict", {}, 400, "Malformed request: POST /v1/models/m:Predict"),
+        ("/v1/models", None, 400, "Missing model name in request."),
+        (f"/v1/models/m/versions/{1 << 63}", None, 400, "Failed to convert version: 92233720"),
+        (f"/v1/models/m/versions/{'9' * 5000}", None, 400, "Failed to convert version: 999"),
+        ("/v1", None, 404, "Not Found: GET /v1"),
+        ("/v2/models/m", None, 404, "Not Found: GET /v2/models/m"),
     ],
 )
 def test_a_bad_request_is_one_sentence_and_the_server_goes_on(client, path, body, status, said):
