@@ -66,7 +66,7 @@ def write_model(directory: pathlib.Path) -> None:
             "predict": signature(PREDICT, {"y": plain * 2}, {"x": plain}),
             "odd_inputs": signature(CLASSIFY, both, {"inputs": given, "x": plain}),
             "odd_name": signature(CLASSIFY, both, {"examples": given}),
-            "odd_plain": signature(REGRESS, {"outputs": plain}, {"inputs": plain}),
+            "odd_plain": signature(REGRESS, {"outputs": plain * 2}, {"inputs": plain}),
             "odd_outputs": signature(CLASSIFY, {"probabilities": x}),
             "odd_rank": signature(CLASSIFY, {"scores": total}),
             "odd_type": signature(CLASSIFY, {"scores": tf.cast(x, tf.float64)}),
@@ -90,7 +90,7 @@ def example(**features: Any) -> tf.train.Example:
         feature = result.features.feature[name]
         if values and isinstance(values[0], str):
             feature.bytes_list.value.extend(value.encode() for value in values)
-        else:
+        elif values:
             feature.float_list.value.extend(values)
     return result
 

@@ -148,6 +148,20 @@ def test_a_signature_that_does_not_fit(client, kind, signature, said):
     assert ask(client, given(ONE)).result.classifications  # the server goes on
 
 
+def test_one_bad_example_fails_its_own_request_only(client):
+    good, bad = given(ONE), given(ONE, example(x=[1.0]))
+    calls = []
+    for number in range(30):
+        request = regression_pb2.RegressionRequest(input=bad if number % 5 == 0 else good)
+        request.model_spec.name, request.model_spec.signature_name = "m", "regress"
+        calls.append(client.prediction.Regress.future(request, timeout=20))
+    for number, call in enumerate(calls):
+        if number % 5 == 0:
+            assert call.exception().code() == INVALID
+        else:
+            assert values(call.result().result) == [2.5]
+
+
 def test_outputs_of_other_rows_than_the_examples(client):
     said = "Expected scores output batch size of 2. Got: 1"
     fails(lambda: ask(client, given(ONE, TWO), "odd_rows"), INVALID, said)
