@@ -62,7 +62,7 @@ class RestService:
     async def __call__(self, request: web.BaseRequest) -> web.Response:
         """The response, errors included."""
         path = request.rel_url.raw_path
-        if request.method == "GET" and path == self._metrics_path:
+        if path == self._metrics_path:
             return web.Response(text=self._models.metrics.page(), content_type="text/plain")
         if not _ANY.fullmatch(path):
             return _json(_error(f"Not Found: {request.method} {path}"), _HTTP[NOT_FOUND])
