@@ -1,4 +1,4 @@
-"""ovmsclient, a client of TensorFlow Serving's API that isn't TensorFlow's own, as it is on PyPI."""
+"""ovmsclient, a client of TensorFlow Serving's API that is not TensorFlow's own."""
 
 import numpy as np
 import pytest
