@@ -26,6 +26,8 @@ from export.server.models import Models, Version
 
 State = get_model_status_pb2.ModelVersionStatus.State
 
+_UNDER_WAY = (State.START, State.LOADING, State.UNLOADING)
+
 Configs = Mapping[str, ModelConfig]
 Wanted = dict[str, tuple[ModelConfig, tuple[int, ...]]]
 
@@ -78,9 +80,10 @@ class ConfigInForce:
                 raise RequestError(INVALID_ARGUMENT, str(error)) from error
             self._check_labels(configs)
             fresh = self._fresh(wanted)
-            self._current = configs
             self._models.update(wanted)
-            await self._loaded(fresh)
+            self._current = configs
+            await self._settle(wanted, fresh)
+            self._check_loaded(fresh)
 
     def _fresh(self, wanted: Wanted) -> dict[str, list[int]]:
         """Versions that do not serve yet, by model; [] for a model without any version."""
@@ -91,12 +94,17 @@ class ConfigInForce:
                 fresh[name] = missing
         return fresh
 
-    async def _loaded(self, fresh: Mapping[str, list[int]]) -> None:
-        """Returns once these versions are available; raises RequestError when one has failed."""
+    async def _settle(self, wanted: Wanted, fresh: Mapping[str, list[int]]) -> None:
+        """Returns once these versions are available or have failed."""
         pending = [(name, number) for name, numbers in fresh.items() for number in numbers]
         await asyncio.sleep(0)  # the loads begin
-        while any(self._state(*version) in (State.START, State.LOADING) for version in pending):
+        while any(self._state(*version) in _UNDER_WAY for version in pending):
             await asyncio.sleep(0.01)
+            self._models.update(wanted)  # one that was still unloading comes back after that
+            await asyncio.sleep(0)
+
+    def _check_loaded(self, fresh: Mapping[str, list[int]]) -> None:
+        """Raises RequestError when one of these versions has failed."""
         failed = []
         for name, numbers in fresh.items():
             for number in numbers:

@@ -159,7 +159,9 @@ class Models:
         for name, (config, numbers) in wanted.items():
             model = self._models.setdefault(name, Model(config))
             fresh = set(numbers) - model.wanted
-            model.config, model.wanted, model.removed = config, frozenset(numbers), False
+            leaving = {n for n, v in model.versions.items() if v.state == State.UNLOADING}
+            model.config, model.removed = config, False
+            model.wanted = frozenset(numbers) - leaving  # those are fresh at a later look
             for number in sorted(fresh):
                 known = model.versions.get(number)
                 if known is None or known.state == State.END:

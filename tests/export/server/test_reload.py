@@ -120,3 +120,30 @@ def test_the_answer_says_by_how_much_metrics_rose(site, server):
     response = reload(server, wanted)
     found = {metric.name: metric.int64_value_increase for metric in response.metric}
     assert found == dict.fromkeys(wanted.metric_names, 0)  # the first cell is version 1's
+
+
+def test_a_version_that_is_still_unloading_comes_back(site, server):
+    warm = predict_request(signature="slow", turns=1)
+    server.prediction.Predict(warm)
+    held = server.prediction.Predict.future(predict_request(signature="slow", turns=1000))
+    time.sleep(0.1)
+    reload(server, models(model(site, policy="specific { versions: 2 }")))
+    assert server.states() == {1: "UNLOADING", 2: "AVAILABLE"}
+    reload(server, models(model(site, policy="specific { versions: 1 }")))
+    assert held.done()
+    assert held.result().outputs["turns"].int_val[0] == 1000
+    assert item(server) == "v1"
+    server.wait_for(lambda: server.states() == {1: "AVAILABLE", 2: "END"})
+
+
+def test_the_config_file_brings_back_a_version_that_is_still_unloading(site, server):
+    server.prediction.Predict(predict_request(signature="slow", turns=1))
+    held = server.prediction.Predict.future(predict_request(signature="slow", turns=1000))
+    time.sleep(0.1)
+    site.ask_for_versions(2)
+    server.wait_for(lambda: server.states() == {1: "UNLOADING", 2: "AVAILABLE"})
+    site.ask_for_versions(1)
+    time.sleep(0.2)
+    assert not held.done()
+    server.wait_for(lambda: server.states() == {1: "AVAILABLE", 2: "END"})
+    assert held.result().outputs["turns"].int_val[0] == 1000
