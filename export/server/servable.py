@@ -3,9 +3,10 @@
 # (protobuf's generated modules make their classes at run time)
 
 import dataclasses
+import functools
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import grpc
 import numpy as np
@@ -130,8 +131,16 @@ def _signature(
         fetch=[spec.tensor for spec in outputs.values()],
         run_options=config_pb2.RunOptions(inter_op_thread_pool=_CALLER_THREAD),
     )
-    call = session._make_callable_from_options(options)
+    try:
+        call = session._make_callable_from_options(options)
+    except tf.errors.InvalidArgumentError as error:  # an output that is an input, say
+        call = functools.partial(_refuse, error)
     return Signature(name, inputs, outputs, padding, call)
+
+
+def _refuse(error: Exception, *inputs: np.ndarray) -> NoReturn:
+    """Stands for a signature that cannot be run: the others of its model can."""
+    raise error
 
 
 def _padding(directory: epath.Path) -> dict[str, dict[str, Any]]:

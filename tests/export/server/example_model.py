@@ -64,6 +64,7 @@ def write_model(directory: pathlib.Path) -> None:
             "column": signature(REGRESS, {"outputs": total[:, tf.newaxis]}),
             "tf2": signature(PREDICT, {"outputs": total}),
             "predict": signature(PREDICT, {"y": plain * 2}, {"x": plain}),
+            "odd_same": signature(PREDICT, {"y": plain}, {"x": plain}),
             "odd_inputs": signature(CLASSIFY, both, {"inputs": given, "x": plain}),
             "odd_name": signature(CLASSIFY, both, {"examples": given}),
             "odd_plain": signature(REGRESS, {"outputs": plain * 2}, {"inputs": plain}),

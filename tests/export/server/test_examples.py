@@ -225,3 +225,9 @@ def test_multi_inference_without_examples(client):
 def test_predict_of_the_same_model(client):
     response = client.prediction.Predict(predict_request(signature="predict", x=[1.5]))
     assert list(response.outputs["y"].float_val) == [3.0]
+
+
+def test_a_signature_that_cannot_run_takes_none_of_the_others_with_it(client):
+    request = predict_request(signature="odd_same", x=[1.5])
+    fails(lambda: client.prediction.Predict(request), INVALID, "both fed and fetched")
+    assert ask(client, given(ONE)).result.classifications
