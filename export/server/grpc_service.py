@@ -2,6 +2,7 @@
 # pyright: reportAttributeAccessIssue=false
 # (protobuf's generated modules make their classes at run time)
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
@@ -17,7 +18,7 @@ from tensorflow_serving.apis import (
 )
 
 from export.server import tensors
-from export.server.error import INTERNAL, INVALID_ARGUMENT, RequestError
+from export.server.error import DEADLINE_EXCEEDED, INTERNAL, INVALID_ARGUMENT, RequestError
 from export.server.models import Models, Version
 from export.server.servable import Signature
 
@@ -145,9 +146,15 @@ async def _answer(
     request: Any,
     context: grpc.aio.ServicerContext,
 ) -> Any:
-    """The method's response, or its error as a status."""
+    """The method's response, or its error as a status.
+
+    When the request's time is over it leaves the queue; so it does when the client has gone.
+    """
     try:
-        return await method(models, request)
+        async with asyncio.timeout(context.time_remaining()):
+            return await method(models, request)
+    except TimeoutError:
+        code, message = DEADLINE_EXCEEDED, "the deadline passed before the model had answered"
     except RequestError as error:
         code, message = error.code, error.message
     except Exception as error:

@@ -2,6 +2,7 @@
 # pyright: reportAttributeAccessIssue=false
 # (protobuf's generated modules make their classes at run time)
 
+import asyncio
 import json
 import logging
 import re
@@ -20,7 +21,7 @@ from export.server.servable import DEFAULT_SIGNATURE, Servable, Signature
 
 log = logging.getLogger(__name__)
 
-_TARGET = r"/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?"
+_TARGET = r"/v1/models/([^/:]+)(?:/versions/(\d{1,20})|/labels/([^/:]+))?"
 _POST = re.compile(_TARGET + r":(classify|regress|predict)")
 _GET = re.compile(_TARGET + r"(/metadata)?")
 
@@ -47,13 +48,18 @@ Target = tuple[str, int | None, str]
 class RestService:
     """Handles every request of the REST port."""
 
-    def __init__(self, models: Models):
+    def __init__(self, models: Models, *, timeout: float = 30.0):
+        """Answers by 504 after `timeout` seconds."""
         self._models = models
+        self._timeout = timeout
 
     async def __call__(self, request: web.BaseRequest) -> web.Response:
         """The response, errors included."""
         try:
-            return _json(await self._answer(request))
+            async with asyncio.timeout(self._timeout):
+                return _json(await self._answer(request))
+        except TimeoutError:
+            return _json(_error(f"no answer within {self._timeout:g} s"), 504)
         except RequestError as error:
             return _json(_error(error.message), _HTTP.get(error.code, 500))
         except web.HTTPException as error:

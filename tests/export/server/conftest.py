@@ -192,11 +192,15 @@ def free_port() -> int:
 def running(site: Site, **options: Any) -> Iterator[Client]:
     """A server of the site's config, stopped and waited for at the end."""
     chosen = ServerOptions(
-        model_config_file=str(site.config),
-        port=free_port(),
-        rest_api_port=free_port(),
-        model_config_file_poll_wait_seconds=0.05,
-        **options,
+        **{
+            "model_config_file": str(site.config),
+            "port": free_port(),
+            "rest_api_port": free_port(),
+            "model_config_file_poll_wait_seconds": 0.05,
+            "file_system_poll_wait_seconds": 0.05,
+            "max_num_load_retries": 0,
+            **options,
+        }
     )
     loop, stop = asyncio.new_event_loop(), asyncio.Event()
     failed: list[BaseException] = []
