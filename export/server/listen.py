@@ -7,6 +7,7 @@ import contextlib
 import errno
 import os
 import socket
+import stat
 from collections.abc import AsyncIterator
 
 import grpc
@@ -140,6 +141,8 @@ def _check_socket(path: str) -> None:
     """Raises ServerError unless the Unix socket can be listened on; a dead one is taken over."""
     if len(os.fsencode(path)) > MAX_SOCKET_PATH:
         raise ServerError(f"grpc_socket_path {path} is longer than {MAX_SOCKET_PATH} bytes")
+    if os.path.lexists(path) and not stat.S_ISSOCK(os.lstat(path).st_mode):
+        raise ServerError(f"grpc_socket_path {path} exists and is no socket; give another path")
     try:
         with contextlib.closing(socket.socket(socket.AF_UNIX)) as client:
             client.connect(path)

@@ -189,7 +189,9 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running(site: Site, **options: Any) -> Iterator[Client]:
+def running(
+    site: Site, credentials: grpc.ChannelCredentials | None = None, **options: Any
+) -> Iterator[Client]:
     """A server of the site's config, stopped and waited for at the end."""
     chosen = ServerOptions(
         **{
@@ -214,7 +216,12 @@ def running(site: Site, **options: Any) -> Iterator[Client]:
     thread = threading.Thread(target=run)
     thread.start()
     try:
-        with grpc.insecure_channel(f"127.0.0.1:{chosen.port}") as channel:
+        address = f"localhost:{chosen.port}"
+        with (
+            grpc.secure_channel(address, credentials)
+            if credentials
+            else grpc.insecure_channel(address)
+        ) as channel:
             grpc.channel_ready_future(channel).result(timeout=30)
             client = Client(chosen.port, chosen.rest_api_port, channel)
             while not client.listens():  # REST starts after gRPC
