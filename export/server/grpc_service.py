@@ -2,7 +2,7 @@
 # pyright: reportAttributeAccessIssue=false
 # (protobuf's generated modules make their classes at run time)
 
-import functools
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
@@ -22,11 +22,12 @@ from tensorflow_serving.apis import (
 )
 
 from export.server import inference, tensors
-from export.server.config_in_force import ConfigInForce
-from export.server.error import INTERNAL, INVALID_ARGUMENT, RequestError
+from export.server.error import DEADLINE_EXCEEDED, INTERNAL, INVALID_ARGUMENT, RequestError
 from export.server.inference import describe, target
 from export.server.models import Models, Version
+from export.server.reload import reload
 from export.server.servable import Signature
+from export.server.watch import Watch
 
 log = logging.getLogger(__name__)
 
@@ -43,17 +44,15 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
 
     async def Predict(self, request, context) -> predict_pb2.PredictResponse:
         """Runs a signature of a model."""
-        return await _answer(_counted("Predict", predict), self._models, request, context)
+        return await _answer(predict, self._models, request, context, "Predict")
 
     async def Classify(self, request, context) -> classification_pb2.ClassificationResponse:
         """Classes of tf.Examples."""
-        method = _counted("Classify", inference.classify)
-        return await _answer(method, self._models, request, context)
+        return await _answer(inference.classify, self._models, request, context, "Classify")
 
     async def Regress(self, request, context) -> regression_pb2.RegressionResponse:
         """A number for each tf.Example."""
-        method = _counted("Regress", inference.regress)
-        return await _answer(method, self._models, request, context)
+        return await _answer(inference.regress, self._models, request, context, "Regress")
 
     async def MultiInference(self, request, context) -> inference_pb2.MultiInferenceResponse:
         """Several signatures' classes or numbers for the same tf.Examples."""
@@ -69,9 +68,9 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
 class ModelService(model_service_pb2_grpc.ModelServiceServicer):
     """tensorflow.serving.ModelService."""
 
-    def __init__(self, models: Models, config: ConfigInForce):
+    def __init__(self, models: Models, watch: Watch):
         self._models = models
-        self._config = config
+        self._watch = watch
 
     async def GetModelStatus(self, request, context) -> get_model_status_pb2.GetModelStatusResponse:
         """The states of a model's versions."""
@@ -85,7 +84,7 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
 
     async def _reload(self, models: Models, request: model_management_pb2.ReloadConfigRequest):
         before = [models.metrics.counted(name) for name in request.metric_names]
-        await self._config.replace(request.config)
+        await reload(self._watch, models, request.config)
         response = model_management_pb2.ReloadConfigResponse()
         response.status.SetInParent()
         for name, value in zip(request.metric_names, before, strict=True):
@@ -166,41 +165,33 @@ def _filter(wanted: Iterable[str], signature: Signature) -> Iterable[str]:
     return wanted or signature.outputs
 
 
-def _counted(api: str, method: Method) -> Method:
-    """The method, counted and timed as `api`."""
-
-    @functools.wraps(method)
-    async def counted(models: Models, request: Any) -> Any:
-        start, name, status = time.perf_counter(), request.model_spec.name, "CANCELLED"
-        try:
-            response = await method(models, request)
-            status = "OK"
-            models.metrics.took(name, api, "GRPC", time.perf_counter() - start)
-            return response
-        except RequestError as error:
-            status = error.code.name
-            raise
-        except Exception:
-            status = INTERNAL.name
-            raise
-        finally:
-            models.metrics.answered(name, status)
-
-    return counted
-
-
 async def _answer(
     method: Method,
     models: Models,
     request: Any,
     context: grpc.aio.ServicerContext,
+    api: str = "",
 ) -> Any:
-    """The method's response, or its error as a status."""
+    """The method's response, or its error as a status; counted and timed as `api`.
+
+    When the request's time is over it leaves the queue; so it does when the client has gone.
+    """
+    start = time.perf_counter()
     try:
-        return await method(models, request)
+        async with asyncio.timeout(context.time_remaining()):
+            response = await method(models, request)
+        if api:
+            models.metrics.answered(request.model_spec.name, "OK")
+            seconds = time.perf_counter() - start
+            models.metrics.took(request.model_spec.name, api, "GRPC", seconds)
+        return response
+    except TimeoutError:
+        code, message = DEADLINE_EXCEEDED, "the deadline passed before the model had answered"
     except RequestError as error:
         code, message = error.code, error.message
     except Exception as error:
-        log.exception("%s failed", method.__name__)
+        log.exception("%s failed", method)
         code, message = INTERNAL, f"{type(error).__name__}: {error}"
+    if api:
+        models.metrics.answered(request.model_spec.name, code.name)
     await context.abort(code, message)

@@ -13,9 +13,6 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 
-PATH = "/monitoring/prometheus/metrics"
-"""Where the page lies unless the monitoring config says otherwise."""
-
 _SERVING = "/tensorflow/serving/"
 _LOADING = "/tensorflow/cc/saved_model/"
 

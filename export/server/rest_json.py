@@ -19,6 +19,8 @@ from export.server.error import INVALID_ARGUMENT, UNIMPLEMENTED, RequestError
 from export.server.servable import Signature
 from export.server.tensors import TensorSpec, check_names, check_shape
 
+MAX_DEPTH = 32
+"""Dimensions of a tensor in JSON. The parser itself bounds the depth of a document."""
 MAX_SHOWN = 256
 """Characters of a JSON value that an error quotes."""
 
@@ -154,6 +156,8 @@ def _array(name: str, value: Any, spec: TensorSpec) -> np.ndarray:
     shape, leaves = [], [value]
     while leaves and isinstance(leaves[0], list):
         shape.append(len(leaves[0]))
+        if len(shape) > MAX_DEPTH:
+            raise _invalid(f"input {name!r}: lists are nested more than {MAX_DEPTH} deep")
         for leaf in leaves:
             if not isinstance(leaf, list) or len(leaf) != shape[-1]:
                 found = f"list of {len(leaf)}" if isinstance(leaf, list) else show(leaf)
@@ -243,7 +247,10 @@ def dump(value: Any) -> bytes:
 
 def show(value: Any) -> str:
     """A JSON value for an error, cut to a readable length."""
-    text = json.dumps(value, ensure_ascii=False)
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except RecursionError:  # the parser had just enough room for it
+        return "…"
     return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"
 
 

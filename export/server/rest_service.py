@@ -2,6 +2,7 @@
 # pyright: reportAttributeAccessIssue=false
 # (protobuf's generated modules make their classes at run time)
 
+import asyncio
 import dataclasses
 import json
 import logging
@@ -16,7 +17,13 @@ from google.protobuf.message import Message
 from tensorflow_serving.apis import classification_pb2, model_pb2, regression_pb2
 
 from export.server import grpc_service, inference, rest_examples, rest_json
-from export.server.error import INTERNAL, INVALID_ARGUMENT, NOT_FOUND, RequestError
+from export.server.error import (
+    DEADLINE_EXCEEDED,
+    INTERNAL,
+    INVALID_ARGUMENT,
+    NOT_FOUND,
+    RequestError,
+)
 from export.server.models import Models
 from export.server.servable import DEFAULT_SIGNATURE, Servable, Signature
 
@@ -54,10 +61,11 @@ Target = tuple[str, int | None, str]
 class RestService:
     """Handles every request of the REST port."""
 
-    def __init__(self, models: Models, metrics_path: str | None = None):
-        """Serves the metrics at `metrics_path`, unless it is None."""
+    def __init__(self, models: Models, *, metrics_path: str | None = None, timeout: float = 30.0):
+        """Serves the metrics at `metrics_path`, unless None; answers by 504 after `timeout` s."""
         self._models = models
         self._metrics_path = metrics_path
+        self._timeout = timeout
 
     async def __call__(self, request: web.BaseRequest) -> web.Response:
         """The response, errors included."""
@@ -78,7 +86,10 @@ class RestService:
     async def _answer(self, request: web.BaseRequest, call: "_Call") -> tuple[bytes, int, str]:
         """The body, the HTTP status and the name of the gRPC status."""
         try:
-            return await self._run(request, call), OK, "OK"
+            async with asyncio.timeout(self._timeout):
+                return await self._run(request, call), OK, "OK"
+        except TimeoutError:
+            return _error(f"no answer within {self._timeout:g} s"), 504, DEADLINE_EXCEEDED.name
         except RequestError as error:
             return _error(error.message), _HTTP.get(error.code, 500), error.code.name
         except web.HTTPException as error:

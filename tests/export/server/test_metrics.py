@@ -7,10 +7,9 @@ import grpc
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-import export.server.serve
 from export.server import metrics
 from export.server.metrics import Metrics
-from export.server.rest_service import RestService
+from export.server.monitoring import PATH
 from tests.export.server.conftest import Site, predict_request, running
 from tests.export.server.example_model import CLASSIFY, REGRESS, example, given, served
 from tests.export.server.test_examples import ask, multi
@@ -66,27 +65,23 @@ def test_each_metric_says_its_type_once():
 
 
 @pytest.fixture
-def at(monkeypatch):
-    """Where the page lies."""
-
-    class Service(RestService):
-        def __init__(self, models, **more):
-            super().__init__(models, **{**more, "metrics_path": metrics.PATH})
-
-    monkeypatch.setattr(export.server.serve, "RestService", Service)
-    return metrics.PATH
+def monitoring(tmp_path):
+    """A monitoring config file that has the metrics at another path than the usual one."""
+    path = tmp_path / "monitoring.config"
+    path.write_text('prometheus_config { enable: true path: "/metrics" }')
+    return str(path)
 
 
-def page(client, path):
+def page(client, path="/metrics"):
     url = f"http://127.0.0.1:{client.rest_port}{path}"
     with urllib.request.urlopen(url, timeout=20) as answer:
         assert answer.headers["Content-Type"].startswith("text/plain")
         return samples(answer.read().decode())
 
 
-def test_requests_are_counted_and_timed(tmp_path, at):
-    with served(tmp_path) as client:
-        before = page(client, at)
+def test_requests_are_counted_and_timed(tmp_path, monitoring):
+    with served(tmp_path, monitoring_config_file=monitoring) as client:
+        before = page(client)
         for _ in range(3):
             ask(client, given(example(x=[1.0, 2.0])))
         ask(client, given(example(x=[1.0, 2.0])), "regress", kind="Regress")
@@ -100,7 +95,7 @@ def test_requests_are_counted_and_timed(tmp_path, at):
         body = {"signature_name": "predict", "instances": [1.0]}
         assert client.rest("/v1/models/m:predict", body)[0] == 200
         assert client.rest("/v1/models/m:predict", {})[0] == 400
-        found = page(client, at)
+        found = page(client)
 
     def rise(name, **labels):
         name = f":tensorflow:serving:{name}"
@@ -125,13 +120,13 @@ def test_requests_are_counted_and_timed(tmp_path, at):
     assert rise("batching_session:queuing_latency_count", **pool) == 8
 
 
-def test_loads_and_warm_ups_are_counted(site: Site, at):
+def test_loads_and_warm_ups_are_counted(site: Site, monitoring):
     site.put(1, predict_request(history=[["a"]]))
     (site.put(2) / "saved_model.pb").write_bytes(b"damaged")
     site.ask_for_versions(1, 2)
-    with running(site) as client:
+    with running(site, monitoring_config_file=monitoring) as client:
         client.wait_for(lambda: client.states() == {1: "AVAILABLE", 2: "END"})
-        found = page(client, at)
+        found = page(client)
     good, bad = (str(site.root / "m" / version) for version in "12")
     loads = ":tensorflow:cc:saved_model:load_attempt_count"
     assert value(found, loads, model_path=good, status="success") == 1
@@ -142,6 +137,6 @@ def test_loads_and_warm_ups_are_counted(site: Site, at):
     assert value(found, ":tensorflow:serving:model_warmup_records_read", **warm) == 1
 
 
-def test_without_a_path_there_is_no_page(tmp_path):
+def test_without_a_monitoring_config_there_is_no_page(tmp_path):
     with served(tmp_path) as client, pytest.raises(urllib.error.HTTPError, match="404"):
-        page(client, metrics.PATH)
+        page(client, PATH)
