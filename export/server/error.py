@@ -4,6 +4,7 @@ import grpc
 
 from framework.error import PodwayError
 
+CANCELLED = grpc.StatusCode.CANCELLED
 INVALID_ARGUMENT = grpc.StatusCode.INVALID_ARGUMENT
 NOT_FOUND = grpc.StatusCode.NOT_FOUND
 FAILED_PRECONDITION = grpc.StatusCode.FAILED_PRECONDITION

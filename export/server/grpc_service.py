@@ -22,7 +22,13 @@ from tensorflow_serving.apis import (
 )
 
 from export.server import inference, tensors
-from export.server.error import DEADLINE_EXCEEDED, INTERNAL, INVALID_ARGUMENT, RequestError
+from export.server.error import (
+    CANCELLED,
+    DEADLINE_EXCEEDED,
+    INTERNAL,
+    INVALID_ARGUMENT,
+    RequestError,
+)
 from export.server.inference import describe, target
 from export.server.models import Models, Version
 from export.server.reload import reload
@@ -185,6 +191,12 @@ async def _answer(
             seconds = time.perf_counter() - start
             models.metrics.took(request.model_spec.name, api, "GRPC", seconds)
         return response
+    except asyncio.CancelledError:  # gRPC itself ends a call whose time is over
+        if api:
+            left = context.time_remaining()
+            code = CANCELLED if left is None or left > 0 else DEADLINE_EXCEEDED
+            models.metrics.answered(request.model_spec.name, code.name)
+        raise
     except TimeoutError:
         code, message = DEADLINE_EXCEEDED, "the deadline passed before the model had answered"
     except RequestError as error:

@@ -1,5 +1,6 @@
 """The page of metrics, read by Prometheus's own parser."""
 
+import time
 import urllib.error
 import urllib.request
 
@@ -140,3 +141,23 @@ def test_loads_and_warm_ups_are_counted(site: Site, monitoring):
 def test_without_a_monitoring_config_there_is_no_page(tmp_path):
     with served(tmp_path) as client, pytest.raises(urllib.error.HTTPError, match="404"):
         page(client, PATH)
+
+
+def test_a_request_whose_time_is_over_is_counted_so(site: Site, monitoring):
+    site.put(1)
+    site.ask_for_versions(1)
+    slow = {"signature_name": "slow", "inputs": {"turns": 2000}}
+    options = {"monitoring_config_file": monitoring, "rest_api_timeout_in_ms": 100}
+    labels = {"model_name": "m", "status": "DEADLINE_EXCEEDED"}
+    with running(site, **options) as client:
+        client.wait_for(lambda: client.states() == {1: "AVAILABLE"})
+        with pytest.raises(grpc.RpcError):
+            client.prediction.Predict(predict_request(signature="slow", turns=2000), timeout=0.1)
+        assert client.rest("/v1/models/m:predict", slow)[0] == 504
+        counted = ":tensorflow:serving:request_count"
+        client.wait_for(lambda: value(page(client), counted, **labels) == 2)
+        call = client.prediction.Predict.future(predict_request(signature="slow", turns=2000))
+        time.sleep(0.1)
+        call.cancel()
+        labels["status"] = "CANCELLED"
+        client.wait_for(lambda: value(page(client), counted, **labels) == 1)
