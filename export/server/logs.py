@@ -8,6 +8,8 @@ from google.protobuf.message import DecodeError
 
 _CLIENTS = (DecodeError, HttpProcessingError, NotImplementedError)
 """Bytes that are no message, no HTTP, or for a method that is not there: answered, not logged."""
+_GONE = "ExecuteBatchError"
+"""gRPC's private error for an answer that nobody waits for any more."""
 
 
 def start() -> None:
@@ -19,4 +21,5 @@ def start() -> None:
 
 
 def _matters(record: logging.LogRecord) -> bool:
-    return not (record.exc_info and isinstance(record.exc_info[1], _CLIENTS))
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, _CLIENTS) and type(error).__name__ != _GONE

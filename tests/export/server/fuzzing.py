@@ -27,7 +27,7 @@ METHODS = (
 )
 """Not HandleReloadConfigRequest, whose valid requests change what is served."""
 
-SIZES = (-1, 0, 1, 2, 3, 3, 7, 1 << 13, 1 << 20, 1 << 31, 1 << 62, -(1 << 63))
+SIZES = (-1, 0, 1, 2, 3, 3, 7, 1 << 13, 1 << 21, 1 << 31, 1 << 62, -(1 << 63))
 NAMES = ("history", "a", "b", "item", "", "\0", "x" * 300, "é😀")
 ATOMS: tuple[Any, ...] = (
     *(None, True, False, 0, -1, 1.5, -0.0, 1 << 31, 1 << 64, 10**400, 1e308, "", "a", "é\0😀"),
@@ -114,6 +114,8 @@ def _valid_proto(draw: random.Random) -> bytes:
         predict_request(history=[["a", "b"], ["c", ""]]),
         predict_request(signature="two", a=[[0.5, 1, 2]] * 2, b=[1, 2]),
         predict_request(version=1, history=[["a"]]),
+        predict_request(version=1, history=[["a", "b", "c"]] * 40),
+        predict_request(version=1, signature="two", a=[[0.5, 1, 2]] * 2, b=[1, 2]),
         status,
         metadata,
     )
@@ -133,8 +135,8 @@ def _odd_predict(draw: random.Random) -> bytes:
         _fill(draw, proto, {"history": 2, "a": 2, "b": 1}.get(name, 0))
     if draw.random() < 0.1:
         request.output_filter.append(draw.choice(NAMES))
-    if draw.random() < 0.1:
-        request.model_spec.version.value = draw.choice(SIZES)
+    if draw.random() < 0.5:
+        request.model_spec.version.value = 1 if draw.random() < 0.8 else draw.choice(SIZES)
     return request.SerializeToString()
 
 
