@@ -6,7 +6,6 @@ are {"b64": "…"}; an output whose name ends in "_bytes" is written so.
 """
 
 import base64
-import binascii
 import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -197,7 +196,7 @@ def to_bytes(leaf: Any) -> bytes:
     if is_base64(leaf):
         try:
             return base64.b64decode(leaf["b64"], validate=True)
-        except binascii.Error as error:
+        except ValueError as error:  # binascii.Error, or not ASCII
             raise TypeError(f"Unable to base64 decode {show(leaf)}: {error}") from error
     raise TypeError(f"JSON Value: {show(leaf)} is not of expected type: string")
 

@@ -8,11 +8,10 @@ import logging
 import signal
 from collections.abc import AsyncIterator, Coroutine
 
-import tensorflow as tf
 import uvloop
 from grpc_health.v1 import health, health_pb2
 
-from export.server import batching_parameters, monitoring, session_config
+from export.server import batching_parameters, logs, monitoring, session_config
 from export.server.batching_parameters import BatchingParameters
 from export.server.listen import listen_grpc, listen_rest
 from export.server.loading import Loading
@@ -29,8 +28,7 @@ def main(options: ServerOptions) -> None:
     Raises:
       ServerError: a file cannot be used, or a port is taken.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    tf.get_logger().setLevel(logging.ERROR)  # its deprecation notes are for programmers
+    logs.start()
     uvloop.run(serve(options))
 
 

@@ -115,6 +115,7 @@ ONE = {"x": [1.0, 0.5]}
         (CLASSIFY, {"examples": [{"x": [[1.5]]}]}, 400, "unexpected JSON type: Array"),
         (CLASSIFY, {"examples": [{"x": {"b": 1}}]}, 400, "unexpected JSON type: Object"),
         (CLASSIFY, {"examples": [{"x": {"b64": "?"}}]}, 400, "Unable to base64 decode"),
+        (CLASSIFY, {"examples": [{"x": {"b64": "é"}}]}, 400, "Unable to base64 decode"),
         (
             CLASSIFY,
             {"examples": [{"x": [1 << 63]}]},
