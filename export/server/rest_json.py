@@ -89,6 +89,10 @@ def load(body: bytes) -> dict[str, Any]:
         raise _invalid("JSON Parse error: The document is empty")
     try:
         document = json.loads(body)
+        if b"\\u" in body or b"\xed" in body:  # which a surrogate is written with
+            json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise _invalid("JSON Parse error: a string has half of a surrogate pair") from error
     except json.JSONDecodeError as error:
         raise _invalid(f"JSON Parse error: {error.msg} at offset: {error.pos}") from error
     except (ValueError, RecursionError) as error:  # not UTF-8; nested too deeply

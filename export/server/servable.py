@@ -15,7 +15,13 @@ from etils import epath
 from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
 
 from export import layout
-from export.server.error import FAILED_PRECONDITION, INTERNAL, RequestError, ServerError
+from export.server.error import (
+    FAILED_PRECONDITION,
+    INTERNAL,
+    INVALID_ARGUMENT,
+    RequestError,
+    ServerError,
+)
 from export.server.tensors import TensorSpec
 
 DEFAULT_SIGNATURE = "serving_default"
@@ -56,6 +62,9 @@ class Signature:
         except tf.errors.OpError as error:
             code = _CODES.get(error.error_code, INTERNAL)
             raise RequestError(code, f"signature {self.name!r}: {_first_line(error)}") from error
+        except UnicodeDecodeError as error:  # TensorFlow's message quotes bytes of the input
+            said = error.object.decode("utf-8", "replace").strip().splitlines()[0]
+            raise RequestError(INVALID_ARGUMENT, f"signature {self.name!r}: {said}") from error
 
 
 @dataclasses.dataclass(frozen=True)

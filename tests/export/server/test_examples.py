@@ -3,11 +3,22 @@
 import threading
 
 import grpc
+import numpy as np
 import pytest
 from tensorflow_serving.apis import classification_pb2, inference_pb2, input_pb2, regression_pb2
 
+from export.server import servable
+from export.server.error import RequestError
 from tests.export.server.conftest import predict_request
-from tests.export.server.example_model import CLASSIFY, PREDICT, REGRESS, example, given, served
+from tests.export.server.example_model import (
+    CLASSIFY,
+    PREDICT,
+    REGRESS,
+    example,
+    given,
+    served,
+    write_model,
+)
 
 ONE = example(x=[1.0, 0.5])
 TWO = example(x=[3.0, -1.0], bias=[10.0], tag=["a", "c"])
@@ -231,3 +242,12 @@ def test_a_signature_that_cannot_run_takes_none_of_the_others_with_it(client):
     request = predict_request(signature="odd_same", x=[1.5])
     fails(lambda: client.prediction.Predict(request), INVALID, "both fed and fetched")
     assert ask(client, given(ONE)).result.classifications
+
+
+def test_an_error_that_quotes_what_is_no_text(tmp_path):
+    write_model(tmp_path / "1")
+    model = servable.load(tmp_path / "1")
+    with pytest.raises(RequestError, match="Could not parse example input") as raised:
+        model.signature("").run([np.array([b"\xd0\xff"], object)])
+    model.close()
+    assert raised.value.code == INVALID

@@ -89,6 +89,7 @@ ONE = {"x": [1.0, 0.5]}
         (CLASSIFY, b"", 400, "JSON Parse error: The document is empty"),
         (CLASSIFY, [1], 400, "Is not object"),
         (CLASSIFY, {}, 400, "key 'examples' is expected and was not found"),
+        (CLASSIFY, {"examples": [{"\ud800": 1}]}, 400, "half of a surrogate pair"),
         (CLASSIFY, {"examples": 1}, 400, "Expecting 'examples' value to be an list/array"),
         (CLASSIFY, {"examples": []}, 400, "'examples' value is an empty array"),
         (CLASSIFY, {"examples": [], "context": ONE}, 400, "'examples' value is an empty array"),

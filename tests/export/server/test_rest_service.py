@@ -59,6 +59,8 @@ def test_predict_of_a_version_and_of_a_label(client):
         (PREDICT, b'{"instances": [', 400, "JSON Parse error: Expecting value at offset: 15"),
         (PREDICT, b"\xff", 400, "JSON Parse error"),
         (PREDICT, b"[" * 100_000, 400, "JSON Parse error"),
+        (PREDICT, {"inputs": [["a"]], "x": "\ud800"}, 400, "half of a surrogate pair"),
+        (PREDICT, b'{"inputs": [["\xed\xa0\x80"]]}', 400, "half of a surrogate pair"),
         (PREDICT, [1], 400, "Is not object"),
         (PREDICT, {}, 400, "Missing 'inputs' or 'instances' key"),
         (PREDICT, {"instances": [], "inputs": []}, 400, "only one of 'inputs' or 'instances'"),
