@@ -2,7 +2,6 @@
 # pyright: reportAttributeAccessIssue=false
 # (protobuf's generated modules make their classes at run time)
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
@@ -18,7 +17,7 @@ from tensorflow_serving.apis import (
 )
 
 from export.server import tensors
-from export.server.error import DEADLINE_EXCEEDED, INTERNAL, INVALID_ARGUMENT, RequestError
+from export.server.error import INTERNAL, INVALID_ARGUMENT, RequestError
 from export.server.models import Models, Version
 from export.server.servable import Signature
 
@@ -148,13 +147,11 @@ async def _answer(
 ) -> Any:
     """The method's response, or its error as a status.
 
-    When the request's time is over it leaves the queue; so it does when the client has gone.
+    gRPC cancels this when the request's deadline has passed, or the client has gone: the request
+    leaves the queue.
     """
     try:
-        async with asyncio.timeout(context.time_remaining()):
-            return await method(models, request)
-    except TimeoutError:
-        code, message = DEADLINE_EXCEEDED, "the deadline passed before the model had answered"
+        return await method(models, request)
     except RequestError as error:
         code, message = error.code, error.message
     except Exception as error:
