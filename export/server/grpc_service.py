@@ -39,6 +39,9 @@ log = logging.getLogger(__name__)
 
 SIGNATURE_DEF = "signature_def"
 
+_NO_TIME = 0.05
+"""Seconds: a client gives up at its deadline, which may be a moment before the server sees it."""
+
 Method = Callable[[Models, Any], Awaitable[Any]]
 
 
@@ -180,25 +183,24 @@ async def _answer(
 ) -> Any:
     """The method's response, or its error as a status; counted and timed as `api`.
 
-    When the request's time is over it leaves the queue; so it does when the client has gone.
+    gRPC cancels this when the request's deadline has passed, or the client has gone: the request
+    leaves the queue.
     """
     start = time.perf_counter()
     try:
-        async with asyncio.timeout(context.time_remaining()):
-            response = await method(models, request)
+        response = await method(models, request)
         if api:
             models.metrics.answered(request.model_spec.name, "OK")
             seconds = time.perf_counter() - start
             models.metrics.took(request.model_spec.name, api, "GRPC", seconds)
         return response
-    except asyncio.CancelledError:  # gRPC itself ends a call whose time is over
+    except asyncio.CancelledError:
         if api:
             left = context.time_remaining()
-            code = CANCELLED if left is None or left > 0 else DEADLINE_EXCEEDED
+            late = left is not None and left < _NO_TIME
+            code = DEADLINE_EXCEEDED if late else CANCELLED
             models.metrics.answered(request.model_spec.name, code.name)
         raise
-    except TimeoutError:
-        code, message = DEADLINE_EXCEEDED, "the deadline passed before the model had answered"
     except RequestError as error:
         code, message = error.code, error.message
     except Exception as error:

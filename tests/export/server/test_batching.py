@@ -261,3 +261,9 @@ def test_by_default_nothing_waits():
             return asyncio.get_running_loop().time() - start
 
     assert asyncio.run(main()) < 1
+
+
+def test_a_request_without_rows_runs_alone_and_is_never_padded():
+    answers, seen = run([np.zeros((0, 2), int), [[1, 2]], [[3, 4]]], allowed_batch_sizes=(3, 64))
+    assert seen == [[], [[1, 2], [3, 4], [3, 4]]]
+    assert answers[0][0].shape == (0, 2)
