@@ -4,11 +4,15 @@ import grpc
 
 from framework.error import PodwayError
 
+CANCELLED = grpc.StatusCode.CANCELLED
 INVALID_ARGUMENT = grpc.StatusCode.INVALID_ARGUMENT
 NOT_FOUND = grpc.StatusCode.NOT_FOUND
 FAILED_PRECONDITION = grpc.StatusCode.FAILED_PRECONDITION
+RESOURCE_EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
+DEADLINE_EXCEEDED = grpc.StatusCode.DEADLINE_EXCEEDED
 UNIMPLEMENTED = grpc.StatusCode.UNIMPLEMENTED
 INTERNAL = grpc.StatusCode.INTERNAL
+UNKNOWN = grpc.StatusCode.UNKNOWN
 
 
 class ServerError(PodwayError, OSError):

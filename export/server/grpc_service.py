@@ -1,29 +1,48 @@
-"""TensorFlow Serving's gRPC API: Predict, GetModelMetadata, GetModelStatus."""
+"""TensorFlow Serving's gRPC API: PredictionService and ModelService."""
 # pyright: reportAttributeAccessIssue=false
 # (protobuf's generated modules make their classes at run time)
 
+import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import grpc
 from tensorflow_serving.apis import (
+    classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
-    model_pb2,
+    inference_pb2,
+    model_management_pb2,
     model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
+    regression_pb2,
 )
 
-from export.server import tensors
-from export.server.error import INTERNAL, INVALID_ARGUMENT, RequestError
+from export.server import inference, tensors
+from export.server.error import (
+    CANCELLED,
+    DEADLINE_EXCEEDED,
+    INTERNAL,
+    INVALID_ARGUMENT,
+    RequestError,
+)
+from export.server.inference import describe, target
 from export.server.models import Models, Version
+from export.server.reload import reload
 from export.server.servable import Signature
+from export.server.watch import Watch
 
 log = logging.getLogger(__name__)
 
 SIGNATURE_DEF = "signature_def"
+
+_NO_TIME = 0.05
+"""Seconds: a client gives up at its deadline, which may be a moment before the server sees it."""
+
+Method = Callable[[Models, Any], Awaitable[Any]]
 
 
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
@@ -34,7 +53,19 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
 
     async def Predict(self, request, context) -> predict_pb2.PredictResponse:
         """Runs a signature of a model."""
-        return await _answer(predict, self._models, request, context)
+        return await _answer(predict, self._models, request, context, "Predict")
+
+    async def Classify(self, request, context) -> classification_pb2.ClassificationResponse:
+        """Classes of tf.Examples."""
+        return await _answer(inference.classify, self._models, request, context, "Classify")
+
+    async def Regress(self, request, context) -> regression_pb2.RegressionResponse:
+        """A number for each tf.Example."""
+        return await _answer(inference.regress, self._models, request, context, "Regress")
+
+    async def MultiInference(self, request, context) -> inference_pb2.MultiInferenceResponse:
+        """Several signatures' classes or numbers for the same tf.Examples."""
+        return await _answer(inference.multi_inference, self._models, request, context)
 
     async def GetModelMetadata(
         self, request, context
@@ -46,24 +77,42 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
 class ModelService(model_service_pb2_grpc.ModelServiceServicer):
     """tensorflow.serving.ModelService."""
 
-    def __init__(self, models: Models):
+    def __init__(self, models: Models, watch: Watch):
         self._models = models
+        self._watch = watch
 
     async def GetModelStatus(self, request, context) -> get_model_status_pb2.GetModelStatusResponse:
         """The states of a model's versions."""
         return await _answer(status, self._models, request, context)
 
+    async def HandleReloadConfigRequest(
+        self, request, context
+    ) -> model_management_pb2.ReloadConfigResponse:
+        """Replaces the config; answers once its versions are available or have failed."""
+        return await _answer(self._reload, self._models, request, context)
+
+    async def _reload(self, models: Models, request: model_management_pb2.ReloadConfigRequest):
+        before = [models.metrics.counted(name) for name in request.metric_names]
+        await reload(self._watch, models, request.config)
+        response = model_management_pb2.ReloadConfigResponse()
+        response.status.SetInParent()
+        for name, value in zip(request.metric_names, before, strict=True):
+            response.metric.add(
+                name=name, int64_value_increase=models.metrics.counted(name) - value
+            )
+        return response
+
 
 async def predict(models: Models, request: predict_pb2.PredictRequest):
     """PredictRequest → PredictResponse. Raises RequestError."""
-    with models.lease(*_target(request)) as version:
+    with models.lease(*target(request)) as version:
         assert version.servable is not None
         signature = version.servable.signature(request.model_spec.signature_name)
         wanted = _filter(request.output_filter, signature)
         inputs = tensors.decode(request.inputs, signature.inputs)
-        outputs = await version.batchers[signature.name].run(list(inputs.values()))
+        outputs = await inference.run(models, version, signature, list(inputs.values()), "Predict")
         response = predict_pb2.PredictResponse()
-        _describe(response.model_spec, version, signature.name)
+        describe(response.model_spec, version, signature.name)
         for (name, spec), array in zip(signature.outputs.items(), outputs, strict=True):
             if name in wanted:
                 tensors.encode(array, spec.dtype, response.outputs[name])
@@ -79,16 +128,16 @@ async def metadata(models: Models, request: get_model_metadata_pb2.GetModelMetad
     for field in request.metadata_field:
         if field != SIGNATURE_DEF:
             raise RequestError(INVALID_ARGUMENT, f"Metadata field {field} is not supported")
-    with models.lease(*_target(request)) as version:
+    with models.lease(*target(request)) as version:
         response = get_model_metadata_pb2.GetModelMetadataResponse()
-        _describe(response.model_spec, version)
+        describe(response.model_spec, version)
         response.metadata[SIGNATURE_DEF].Pack(signature_defs(version))
         return response
 
 
 async def status(models: Models, request: get_model_status_pb2.GetModelStatusRequest):
     """GetModelStatusRequest → GetModelStatusResponse. Raises RequestError."""
-    return states(models.status(*_target(request)))
+    return states(models.status(*target(request)))
 
 
 def states(versions: Iterable[Version]) -> get_model_status_pb2.GetModelStatusResponse:
@@ -110,20 +159,6 @@ def signature_defs(version: Version) -> get_model_metadata_pb2.SignatureDefMap:
     return result
 
 
-def _describe(spec: model_pb2.ModelSpec, version: Version, signature: str = "") -> None:
-    spec.name = version.model
-    spec.version.value = version.number
-    spec.signature_name = signature
-
-
-def _target(request: Any) -> tuple[str, int | None, str]:
-    """Name, version and label of the model that a request is for."""
-    if not request.HasField("model_spec"):
-        raise RequestError(INVALID_ARGUMENT, "Missing ModelSpec")
-    spec = request.model_spec
-    return spec.name, spec.version.value if spec.HasField("version") else None, spec.version_label
-
-
 def _filter(wanted: Iterable[str], signature: Signature) -> Iterable[str]:
     """The outputs that a request asks for; all, if it does not say."""
     wanted = list(wanted)
@@ -140,17 +175,37 @@ def _filter(wanted: Iterable[str], signature: Signature) -> Iterable[str]:
 
 
 async def _answer(
-    method: Callable[[Models, Any], Awaitable[Any]],
+    method: Method,
     models: Models,
     request: Any,
     context: grpc.aio.ServicerContext,
+    api: str = "",
 ) -> Any:
-    """The method's response, or its error as a status."""
+    """The method's response, or its error as a status; counted and timed as `api`.
+
+    gRPC cancels this when the request's deadline has passed, or the client has gone: the request
+    leaves the queue.
+    """
+    start = time.perf_counter()
     try:
-        return await method(models, request)
+        response = await method(models, request)
+        if api:
+            models.metrics.answered(request.model_spec.name, "OK")
+            seconds = time.perf_counter() - start
+            models.metrics.took(request.model_spec.name, api, "GRPC", seconds)
+        return response
+    except asyncio.CancelledError:
+        if api:
+            left = context.time_remaining()
+            late = left is not None and left < _NO_TIME
+            code = DEADLINE_EXCEEDED if late else CANCELLED
+            models.metrics.answered(request.model_spec.name, code.name)
+        raise
     except RequestError as error:
         code, message = error.code, error.message
     except Exception as error:
-        log.exception("%s failed", method.__name__)
+        log.exception("%s failed", method)
         code, message = INTERNAL, f"{type(error).__name__}: {error}"
+    if api:
+        models.metrics.answered(request.model_spec.name, code.name)
     await context.abort(code, message)

@@ -50,6 +50,11 @@ def read(path: epath.PathLike) -> dict[str, ModelConfig]:
         raise ServerError(f"{where} cannot be read: {error.strerror or error}") from error
     except ExportError as error:
         raise ServerError(f"model_config_file: {error}") from error
+    return parse(config, where)
+
+
+def parse(config: model_server_config_pb2.ModelServerConfig, where: str) -> dict[str, ModelConfig]:
+    """The models of a config, by name; `where` says in errors what it is. Raises ServerError."""
     if not config.HasField("model_config_list"):
         raise ServerError(f"{where} has no model_config_list")
     models: dict[str, ModelConfig] = {}

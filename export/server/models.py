@@ -2,7 +2,7 @@
 
 A new version is loaded and warmed beside the one that serves, and takes over in one step; the old
 one is unloaded once its last request has been answered. A version that cannot be loaded or warmed
-takes over from nothing: its status says why.
+takes over from nothing: it is tried again some times, and then its status says why.
 """
 # pyright: reportAttributeAccessIssue=false
 # (protobuf's generated modules make their classes at run time)
@@ -10,21 +10,18 @@ takes over from nothing: its status says why.
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-from etils import epath
 from tensorflow_serving.apis import get_model_status_pb2
 
-from export.server import servable as servables
-from export.server import warmup
+from export.server import loading
 from export.server.batching import Batcher
-from export.server.error import (
-    INVALID_ARGUMENT,
-    NOT_FOUND,
-    RequestError,
-)
+from export.server.error import FAILED_PRECONDITION, INVALID_ARGUMENT, NOT_FOUND, RequestError
+from export.server.loading import Loaded, Loading
+from export.server.metrics import Metrics
 from export.server.model_config import ModelConfig
 from export.server.servable import Servable
 
@@ -41,9 +38,8 @@ class Version:
       model: name of the model.
       number: the integer that names its folder.
       state: TensorFlow Serving's START, LOADING, AVAILABLE, UNLOADING or END.
-      error: why it could not be loaded.
-      servable: what runs, while it is AVAILABLE or UNLOADING.
-      batchers: the queues of its signatures, by name.
+      error: why it could not be loaded; while it is LOADING, the last time that it was tried.
+      loaded: what runs, while it is AVAILABLE or UNLOADING.
       requests: how many are being answered.
     """
 
@@ -51,9 +47,18 @@ class Version:
     number: int
     state: int = State.START
     error: str = ""
-    servable: Servable | None = None
-    batchers: dict[str, Batcher] = dataclasses.field(default_factory=dict)
+    loaded: Loaded | None = None
     requests: int = 0
+
+    @property
+    def servable(self) -> Servable | None:
+        """The model, while it is AVAILABLE or UNLOADING."""
+        return self.loaded and self.loaded.servable
+
+    @property
+    def batchers(self) -> dict[str, Batcher]:
+        """The queues of its signatures, by name."""
+        return self.loaded.batchers if self.loaded else {}
 
     def __str__(self) -> str:
         return f"{self.model} version {self.number}"
@@ -67,6 +72,7 @@ class Model:
     wanted: frozenset[int] = frozenset()
     removed: bool = False
     versions: dict[int, Version] = dataclasses.field(default_factory=dict)
+    retries: dict[int, asyncio.TimerHandle] = dataclasses.field(default_factory=dict)
 
     def available(self) -> list[Version]:
         """The versions that serve, rising."""
@@ -79,18 +85,17 @@ class Models:
 
     def __init__(
         self,
+        how: Loading | None = None,
         *,
-        max_batch_rows: int,
-        threads: int,
         on_change: Callable[[], None] = lambda: None,
     ):
-        """Runs models in `threads` threads; calls `on_change` whenever a state has changed."""
+        """Calls `on_change` whenever a state has changed."""
+        self.metrics = Metrics()
         self._models: dict[str, Model] = {}
-        self._max_batch_rows = max_batch_rows
-        self._threads = threads
+        self._how = how = how or Loading()
         self._on_change = on_change
-        self._runner = ThreadPoolExecutor(threads, thread_name_prefix="run")
-        self._loader = ThreadPoolExecutor(1, thread_name_prefix="load")
+        self._loader = ThreadPoolExecutor(how.load_threads, thread_name_prefix="load")
+        self._unloader = ThreadPoolExecutor(how.unload_threads, thread_name_prefix="unload")
         self._tasks: set[asyncio.Task] = set()
 
     # ------------------------------------------------------------------------------ requests
@@ -151,8 +156,13 @@ class Models:
     def update(self, wanted: Mapping[str, tuple[ModelConfig, tuple[int, ...]]]) -> None:
         """Sets out towards these models and versions; returns at once.
 
-        A version that failed is tried again only when it is asked for anew.
+        A version that has failed for good is tried again only when it is asked for anew.
+
+        Raises:
+          RequestError: a label is for a version that does not serve; nothing changes.
         """
+        for config, _ in wanted.values():
+            self._check_labels(config)
         for name, (config, numbers) in wanted.items():
             model = self._models.setdefault(name, Model(config))
             fresh = set(numbers) - model.wanted
@@ -164,10 +174,11 @@ class Models:
         for name in self._models.keys() - wanted.keys():
             self._models[name].wanted, self._models[name].removed = frozenset(), True
         for model in self._models.values():
+            self._give_up(model)
             self._retire(model)
 
     async def settle(self) -> None:
-        """Returns when no version is being loaded or unloaded."""
+        """Returns when no version is being loaded or unloaded, but for those that failed once."""
         while self._tasks:
             await asyncio.wait(self._tasks)
 
@@ -175,38 +186,80 @@ class Models:
         """Unloads everything, after what is being answered."""
         self.update({})
         await self.settle()
-        self._runner.shutdown()
         self._loader.shutdown()
+        self._unloader.shutdown()
 
     def _begin(self, change) -> None:
         task = asyncio.get_running_loop().create_task(change)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def _check_labels(self, config: ModelConfig) -> None:
+        """TensorFlow Serving's rule: a label is given to a version that serves already.
+
+        Labels that stay as they are, and those of a model that is new, may wait for their version.
+        """
+        known = self._models.get(config.name)
+        if known is None or known.removed:
+            return
+        available = {version.number for version in known.available()}
+        for label, number in config.labels.items():
+            before = known.config.labels.get(label)
+            unused = before is None and self._how.labels_for_unavailable
+            if number not in available and number != before and not unused:
+                raise RequestError(
+                    FAILED_PRECONDITION,
+                    f"Request to assign label to version {number} of model {config.name}, which is"
+                    f" not currently available for inference: label {label!r}; ask for the"
+                    " version first, and for its label once it serves"
+                    + (
+                        ""
+                        if before is not None
+                        else ", or start with --allow_version_labels_for_unavailable_models"
+                    ),
+                )
+
     async def _load(self, model: Model, number: int) -> None:
         version = model.versions[number] = Version(model.config.name, number)
-        directory = model.config.base_path / str(number)
+        await self._try(model, version, self._how.retries)
+
+    async def _try(self, model: Model, version: Version, retries: int) -> None:
+        directory = model.config.base_path / str(version.number)
+        model.retries.pop(version.number, None)
+        if version.number not in model.wanted:  # the config has changed its mind meanwhile
+            self._enter(version, State.END)
+            return
         log.info("%s: loading %s", version, directory)
         self._enter(version, State.LOADING)
         loop = asyncio.get_running_loop()
         try:
-            servable = await loop.run_in_executor(self._loader, _load_and_warm, directory, version)
+            version.loaded = await loop.run_in_executor(
+                self._loader, loading.load, directory, str(version), self._how, self.metrics
+            )
         except Exception as error:  # whatever a foreign SavedModel may do, the server goes on
             version.error = str(error) or type(error).__name__
+            if retries and version.number in model.wanted:
+                pause = self._how.retry_seconds
+                log.warning("%s: tried again in %g s: %s", version, pause, version.error)
+                again = functools.partial(self._try, model, version, retries - 1)
+                model.retries[version.number] = loop.call_later(pause, lambda: self._begin(again()))
+                return
             log.error("%s: not served: %s", version, version.error)
             self._enter(version, State.END)
             return
-        version.servable = servable
-        version.batchers = {
-            name: Batcher(signature, self._runner, rows=self._max_batch_rows, runs=self._threads)
-            for name, signature in servable.signatures.items()
-        }
-        if number not in model.wanted:  # the config has changed its mind meanwhile
-            await self._unload(version)
+        version.error = ""
+        if version.number not in model.wanted:
+            await self._unload(model, version)
             return
         self._enter(version, State.AVAILABLE)
         log.info("%s: AVAILABLE", version)
         self._retire(model)
+
+    def _give_up(self, model: Model) -> None:
+        """Ends the versions that would be tried again and are not wanted any more."""
+        for number in model.retries.keys() - model.wanted:
+            model.retries.pop(number).cancel()
+            self._enter(model.versions[number], State.END)
 
     def _retire(self, model: Model) -> None:
         """Unloads versions that are not wanted, once one that is wanted serves."""
@@ -215,31 +268,22 @@ class Models:
             for version in available:
                 if version.number not in model.wanted:
                     self._enter(version, State.UNLOADING)
-                    self._begin(self._unload(version))
+                    self._begin(self._unload(model, version))
 
-    async def _unload(self, version: Version) -> None:
+    async def _unload(self, model: Model, version: Version) -> None:
         self._enter(version, State.UNLOADING)
         while version.requests:
             await asyncio.sleep(0.01)
-        for batcher in version.batchers.values():  # runs whose client has gone
-            await batcher.drain()
-        servable, version.servable, version.batchers = version.servable, None, {}
-        assert servable is not None
-        await asyncio.get_running_loop().run_in_executor(self._loader, servable.close)
+        loaded = version.loaded
+        assert loaded is not None
+        await loaded.drain()
+        version.loaded = None
+        await asyncio.get_running_loop().run_in_executor(self._unloader, loaded.close)
         log.info("%s: unloaded", version)
         self._enter(version, State.END)
+        if version.number in model.wanted:  # the config has changed its mind meanwhile
+            await self._load(model, version.number)
 
     def _enter(self, version: Version, state: int) -> None:
         version.state = state
         self._on_change()
-
-
-def _load_and_warm(directory: epath.Path, name: object) -> Servable:
-    servable = servables.load(directory)
-    try:
-        count = warmup.replay(servable)
-    except BaseException:
-        servable.close()
-        raise
-    log.info("%s: warmed by %d requests", name, count)
-    return servable

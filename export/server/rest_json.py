@@ -6,7 +6,6 @@ are {"b64": "…"}; an output whose name ends in "_bytes" is written so.
 """
 
 import base64
-import binascii
 import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +18,8 @@ from export.server.error import INVALID_ARGUMENT, UNIMPLEMENTED, RequestError
 from export.server.servable import Signature
 from export.server.tensors import TensorSpec, check_names, check_shape
 
+MAX_DEPTH = 32
+"""Dimensions of a tensor in JSON. The parser itself bounds the depth of a document."""
 MAX_SHOWN = 256
 """Characters of a JSON value that an error quotes."""
 
@@ -40,18 +41,13 @@ class PredictRequest:
 
 def parse(body: bytes, signature_of: Callable[[str], Signature]) -> PredictRequest:
     """Reads the body of a predict request. Raises RequestError."""
-    document = _load(body)
-    name = document.get("signature_name", "")
-    if not isinstance(name, str):
-        raise _invalid(
-            f"JSON Value: {_show(document)} not formatted correctly."
-            " 'signature_name' key must be a string value."
-        )
+    document = load(body)
+    name = signature_name(document)
     if ("instances" in document) == ("inputs" in document):
         if "inputs" not in document:
             raise _invalid("Missing 'inputs' or 'instances' key")
         raise _invalid(
-            f"JSON Value: {_show(document)} Not formatted correctly expecting only"
+            f"JSON Value: {show(document)} Not formatted correctly expecting only"
             " one of 'inputs' or 'instances' keys to exist"
         )
     signature = signature_of(name)
@@ -74,7 +70,7 @@ def render(request: PredictRequest, outputs: Sequence[np.ndarray]) -> bytes:
     columns = dict(zip(request.signature.outputs, outputs, strict=True))
     if not request.rows:
         values = {name: _values(name, array) for name, array in columns.items()}
-        return _dump({"outputs": values if len(values) > 1 else next(iter(values.values()))})
+        return dump({"outputs": values if len(values) > 1 else next(iter(values.values()))})
     if len({array.shape[:1] for array in columns.values()}) != 1 or () in {
         array.shape for array in columns.values()
     }:
@@ -82,29 +78,45 @@ def render(request: PredictRequest, outputs: Sequence[np.ndarray]) -> bytes:
         raise _invalid(f"the outputs have not one row per instance, ask by 'inputs': {shapes}")
     values = {name: _values(name, array) for name, array in columns.items()}
     if len(values) == 1:
-        return _dump({"predictions": next(iter(values.values()))})
+        return dump({"predictions": next(iter(values.values()))})
     rows = zip(*values.values(), strict=True)
-    return _dump({"predictions": [dict(zip(values, row, strict=True)) for row in rows]})
+    return dump({"predictions": [dict(zip(values, row, strict=True)) for row in rows]})
 
 
-def _load(body: bytes) -> dict[str, Any]:
+def load(body: bytes) -> dict[str, Any]:
+    """The JSON object of a body; NaN, Infinity and -Infinity are numbers. Raises RequestError."""
     if not body:
         raise _invalid("JSON Parse error: The document is empty")
     try:
         document = json.loads(body)
+        if b"\\u" in body or b"\xed" in body:  # which a surrogate is written with
+            json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise _invalid("JSON Parse error: a string has half of a surrogate pair") from error
     except json.JSONDecodeError as error:
         raise _invalid(f"JSON Parse error: {error.msg} at offset: {error.pos}") from error
     except (ValueError, RecursionError) as error:  # not UTF-8; nested too deeply
         raise _invalid(f"JSON Parse error: {error}") from error
     if not isinstance(document, dict):
-        raise _invalid(f"JSON Value: {_show(document)} Is not object")
+        raise _invalid(f"JSON Value: {show(document)} Is not object")
     return document
+
+
+def signature_name(document: dict[str, Any]) -> str:
+    """The signature that a body asks for; "" for the default. Raises RequestError."""
+    name = document.get("signature_name", "")
+    if not isinstance(name, str):
+        raise _invalid(
+            f"JSON Value: {show(document)} not formatted correctly."
+            " 'signature_name' key must be a string value."
+        )
+    return name
 
 
 def _columns_of_rows(instances: Any, signature: Signature) -> Mapping[str, list]:
     """Row format → a list of values per input."""
     if not isinstance(instances, list):
-        raise _invalid(f"Expecting 'instances' to be an list/array, not {_show(instances)}")
+        raise _invalid(f"Expecting 'instances' to be an list/array, not {show(instances)}")
     if not instances:
         raise _invalid("No values in 'instances' array")
     names = signature.inputs.keys()
@@ -124,7 +136,7 @@ def _columns_of_rows(instances: Any, signature: Signature) -> Mapping[str, list]
         if instance.keys() != names:
             raise _invalid(
                 f"Failed to process element: {index} of 'instances' list. JSON object:"
-                f" {_show(instance)} keys must be equal to: {','.join(names)}"
+                f" {show(instance)} keys must be equal to: {','.join(names)}"
             )
     return {name: [instance[name] for instance in instances] for name in names}
 
@@ -147,9 +159,11 @@ def _array(name: str, value: Any, spec: TensorSpec) -> np.ndarray:
     shape, leaves = [], [value]
     while leaves and isinstance(leaves[0], list):
         shape.append(len(leaves[0]))
+        if len(shape) > MAX_DEPTH:
+            raise _invalid(f"input {name!r}: lists are nested more than {MAX_DEPTH} deep")
         for leaf in leaves:
             if not isinstance(leaf, list) or len(leaf) != shape[-1]:
-                found = f"list of {len(leaf)}" if isinstance(leaf, list) else _show(leaf)
+                found = f"list of {len(leaf)}" if isinstance(leaf, list) else show(leaf)
                 raise _invalid(
                     f"input {name!r}: expected a list of {shape[-1]} at level"
                     f" {len(shape) - 1} of the nested lists, found {found}"
@@ -167,27 +181,28 @@ def _leaves(leaves: list, dtype: tf.DType) -> np.ndarray:
     """Checked scalars → a flat array. Raises TypeError or OverflowError."""
     if dtype == tf.string:
         array = np.empty(len(leaves), object)
-        array[:] = [_bytes(leaf) for leaf in leaves]
+        array[:] = [to_bytes(leaf) for leaf in leaves]
         return array
     allowed = (bool,) if dtype.is_bool else (int,) if dtype.is_integer else (int, float)
     if not (dtype.is_bool or dtype.is_integer or dtype.is_floating):
         raise RequestError(UNIMPLEMENTED, f"JSON cannot carry values of type {dtype.name}")
     for leaf in leaves:
         if type(leaf) not in allowed:
-            raise TypeError(f"JSON Value: {_show(leaf)} is not of expected type: {dtype.name}")
+            raise TypeError(f"JSON Value: {show(leaf)} is not of expected type: {dtype.name}")
     with np.errstate(over="ignore"):
         return np.array(leaves, dtype.as_numpy_dtype)
 
 
-def _bytes(leaf: Any) -> bytes:
+def to_bytes(leaf: Any) -> bytes:
+    """A JSON string, or {"b64": …}, as bytes. Raises TypeError."""
     if isinstance(leaf, str):
         return leaf.encode("utf-8", "surrogatepass")
-    if isinstance(leaf, dict) and leaf.keys() == {"b64"} and isinstance(leaf["b64"], str):
+    if is_base64(leaf):
         try:
             return base64.b64decode(leaf["b64"], validate=True)
-        except binascii.Error as error:
-            raise TypeError(f"Unable to base64 decode {_show(leaf)}: {error}") from error
-    raise TypeError(f"JSON Value: {_show(leaf)} is not of expected type: string")
+        except ValueError as error:  # binascii.Error, or not ASCII
+            raise TypeError(f"Unable to base64 decode {show(leaf)}: {error}") from error
+    raise TypeError(f"JSON Value: {show(leaf)} is not of expected type: string")
 
 
 def _values(name: str, array: np.ndarray) -> Any:
@@ -218,17 +233,27 @@ def _b64(value: bytes) -> dict[str, str]:
     return {"b64": base64.b64encode(value).decode()}
 
 
+def is_base64(value: Any) -> bool:
+    """Whether a JSON value is {"b64": "…"}, which stands for bytes."""
+    return isinstance(value, dict) and value.keys() == {"b64"} and isinstance(value["b64"], str)
+
+
 def _is_object(value: Any) -> bool:
     """An object that is not {"b64": …}, which stands for a value."""
     return isinstance(value, dict) and value.keys() != {"b64"}
 
 
-def _dump(value: Any) -> bytes:
+def dump(value: Any) -> bytes:
+    """A value as JSON; numbers that JSON lacks are NaN, Infinity and -Infinity."""
     return json.dumps(value, ensure_ascii=False).encode()
 
 
-def _show(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
+def show(value: Any) -> str:
+    """A JSON value for an error, cut to a readable length."""
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except RecursionError:  # the parser had just enough room for it
+        return "…"
     return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"
 
 

@@ -1,158 +1,83 @@
-"""Runs the server: ports, models, the watch on the config file, and the graceful stop."""
+"""Runs the server: listeners, models, the watch on the config file, and the graceful stop."""
 # pyright: reportAttributeAccessIssue=false
 # (protobuf's generated modules make their classes at run time)
 
 import asyncio
 import contextlib
-import dataclasses
-import errno
 import logging
-import os
 import signal
-import socket
 from collections.abc import AsyncIterator, Coroutine
 
-import grpc
-import tensorflow as tf
 import uvloop
-from aiohttp import web
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
+from grpc_health.v1 import health, health_pb2
 
-from export.server import model_config
-from export.server.error import ServerError
-from export.server.grpc_service import ModelService, PredictionService
-from export.server.model_config import ModelConfig
+from export.server import batching_parameters, logs, monitoring, session_config
+from export.server.batching_parameters import BatchingParameters
+from export.server.listen import listen_grpc, listen_rest
+from export.server.loading import Loading
 from export.server.models import Models
-from export.server.rest_service import RestService
+from export.server.options import ServerOptions
+from export.server.watch import Watch, configs
 
 log = logging.getLogger(__name__)
-
-GRACE_SECONDS = 30.0
-"""Longest wait, when stopping, for requests that are being answered."""
-MAX_REQUEST_BYTES = 64 << 20
-"""Larger requests are refused."""
-
-
-@dataclasses.dataclass(frozen=True)
-class ServerOptions:
-    """Where the models are and where to listen; named like tensorflow_model_server's flags."""
-
-    model_config_file: str
-    """Text proto ModelServerConfig: which models and versions to serve."""
-    port: int = 8500
-    """Port of gRPC; 0: any free one."""
-    rest_api_port: int = 8501
-    """Port of REST; 0: any free one."""
-    host: str = "127.0.0.1"
-    """Address to listen on; 0.0.0.0 for all interfaces."""
-    model_config_file_poll_wait_seconds: float = 1.0
-    """Seconds between two looks at the config file and the versions that it asks for."""
-    max_batch_size: int = 64
-    """Most rows of queued requests that share a run of the model; 1: each request runs alone."""
-
-    def __post_init__(self):
-        for field in ("port", "rest_api_port"):
-            value = getattr(self, field)
-            if not 0 <= value <= 65535:
-                raise ServerError(f"{field} is {value}; give 0 to 65535")
-        if self.model_config_file_poll_wait_seconds <= 0:
-            raise ServerError(
-                "model_config_file_poll_wait_seconds is"
-                f" {self.model_config_file_poll_wait_seconds}; give more than 0"
-            )
-        if self.max_batch_size < 1:
-            raise ServerError(f"max_batch_size is {self.max_batch_size}; give 1 or more")
-
-
-Wanted = dict[str, tuple[ModelConfig, tuple[int, ...]]]
 
 
 def main(options: ServerOptions) -> None:
     """Serves until SIGINT or SIGTERM, then answers what is in flight and returns.
 
     Raises:
-      ServerError: the config file cannot be used, or a port is taken.
+      ServerError: a file cannot be used, or a port is taken.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    tf.get_logger().setLevel(logging.ERROR)  # its deprecation notes are for programmers
+    logs.start()
     uvloop.run(serve(options))
 
 
 async def serve(options: ServerOptions, stop: asyncio.Event | None = None) -> None:
     """Serves until `stop` is set; by default SIGINT and SIGTERM set it. Raises ServerError."""
-    wanted = await asyncio.to_thread(_look, options.model_config_file)
+    await asyncio.to_thread(configs, options)  # what is wrong there is said before all else
+    monitoring.read(options.monitoring_config_file)
     stop = stop or _stop_at_signals()
     changed = asyncio.Event()
-    models = Models(
-        max_batch_rows=options.max_batch_size,
-        threads=os.cpu_count() or 1,
-        on_change=changed.set,
-    )
+    models = Models(_loading(options), on_change=changed.set)
+    watch = Watch(options, models)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(models.close)
         checks = health.aio.HealthServicer()
-        grpc_port = await stack.enter_async_context(_grpc(options, models, checks))
-        rest_port = await stack.enter_async_context(_rest(options, models))
-        at = f"gRPC {_address(options.host, grpc_port)}, REST {_address(options.host, rest_port)}"
+        grpc_address = await stack.enter_async_context(listen_grpc(options, models, watch, checks))
+        rest_address = await stack.enter_async_context(listen_rest(options, models))
+        at = f"gRPC {grpc_address}, REST {rest_address}"
         log.info("listening on %s", at)
         stack.push_async_callback(checks.enter_graceful_shutdown)
         await stack.enter_async_context(_background(_report_health(checks, models, changed)))
-        models.update(wanted)
+        await watch.start()
         await _first(models.settle(), stop.wait())
         if not stop.is_set():
             log.info("serving on %s", at)
-        await stack.enter_async_context(_background(_watch(options, models)))
+        await stack.enter_async_context(_background(watch.run()))
         await stop.wait()
         log.info("stopping: answering what is in flight")
     log.info("stopped")
 
 
-@contextlib.asynccontextmanager
-async def _grpc(
-    options: ServerOptions, models: Models, checks: health.aio.HealthServicer
-) -> AsyncIterator[int]:
-    """The gRPC server, by its port; at the end it answers what is in flight."""
-    _check_port("gRPC", "--port", options.host, options.port)
-    server = grpc.aio.server(
-        options=[
-            ("grpc.so_reuseport", 0),  # else two servers would share a port, unnoticed
-            ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
-            ("grpc.max_send_message_length", -1),
-        ]
+def _loading(options: ServerOptions) -> Loading:
+    """What the options say of loading and running versions. Raises ServerError."""
+    return Loading(
+        batching=_batching(options),
+        per_model_batching=options.enable_per_model_batching_parameters,
+        warmup=options.enable_model_warmup,
+        retries=options.max_num_load_retries,
+        retry_seconds=max(0, options.load_retry_interval_micros) / 1e6,
+        load_threads=options.num_load_threads or 1,
+        unload_threads=options.num_unload_threads or 1,
+        labels_for_unavailable=options.allow_version_labels_for_unavailable_models,
+        session=session_config.of(options),
     )
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-        PredictionService(models), server
-    )
-    model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(models), server)
-    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
-    port = server.add_insecure_port(_address(options.host, options.port))
-    await server.start()
-    try:
-        yield port
-    finally:
-        await server.stop(GRACE_SECONDS)
 
 
-@contextlib.asynccontextmanager
-async def _rest(options: ServerOptions, models: Models) -> AsyncIterator[int]:
-    """The REST server, by its port; at the end it answers what is in flight."""
-    _check_port("REST", "--rest-port or --rest_api_port", options.host, options.rest_api_port)
-    server = web.Server(RestService(models), request_factory=_request, access_log=None)
-    runner = web.ServerRunner(server, shutdown_timeout=GRACE_SECONDS)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, options.host, options.rest_api_port).start()
-        yield runner.addresses[0][1]
-    finally:
-        await runner.cleanup()
-
-
-def _request(message, payload, protocol, writer, task) -> web.BaseRequest:
-    loop = asyncio.get_running_loop()
-    return web.BaseRequest(
-        message, payload, protocol, writer, task, loop, client_max_size=MAX_REQUEST_BYTES
-    )
+def _batching(options: ServerOptions) -> BatchingParameters:
+    if options.enable_batching:
+        return batching_parameters.read(options.batching_parameters_file or None)
+    return batching_parameters.without_file(options.max_batch_size)
 
 
 @contextlib.asynccontextmanager
@@ -175,20 +100,6 @@ async def _first(*waits: Coroutine) -> None:
         task.cancel()
 
 
-async def _watch(options: ServerOptions, models: Models) -> None:
-    """Follows the config file. One that cannot be used changes nothing, and is said once."""
-    said = ""
-    while True:
-        await asyncio.sleep(options.model_config_file_poll_wait_seconds)
-        try:
-            models.update(await asyncio.to_thread(_look, options.model_config_file))
-            said = ""
-        except (ServerError, OSError) as error:
-            if str(error) != said:
-                said = str(error)
-                log.error("%s; the last good config stays", said)
-
-
 async def _report_health(
     checks: health.aio.HealthServicer, models: Models, changed: asyncio.Event
 ) -> None:
@@ -200,32 +111,6 @@ async def _report_health(
             await checks.set(service, state)
         await changed.wait()
         changed.clear()
-
-
-def _look(path: str) -> Wanted:
-    """The models that the config file asks for, and which of their versions there are."""
-    models = model_config.read(path)
-    return {name: (m, model_config.available_versions(m)) for name, m in models.items()}
-
-
-def _check_port(what: str, flag: str, host: str, port: int) -> None:
-    """Raises ServerError unless the port can be listened on."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        socket.create_server((host, port), family=family).close()
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise ServerError(
-                f"{what} port {port} on {host} is in use: stop what listens there, or choose"
-                f" another by {flag} (0: any free one)"
-            ) from error
-        raise ServerError(
-            f"{what} cannot listen on {host} port {port} (--host, {flag}): {error.strerror}"
-        ) from error
-
-
-def _address(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _stop_at_signals() -> asyncio.Event:

@@ -13,8 +13,9 @@ from tensorflow.core.protobuf import meta_graph_pb2
 
 from export.server.error import INVALID_ARGUMENT, RequestError
 
-MAX_ELEMENTS = 1 << 26
-"""A proto may give one value for a whole tensor; its size is bounded before it is unpacked."""
+MAX_ELEMENTS = 1 << 20
+"""A proto may give one value for a whole tensor; its size is bounded before it is unpacked, unless
+it has bytes for as many elements."""
 
 _FIELDS = {
     types_pb2.DT_FLOAT: "float_val",
@@ -108,17 +109,18 @@ def _decode(name: str, proto: tensor_pb2.TensorProto, spec: TensorSpec) -> np.nd
     if proto.dtype != spec.dtype:
         raise RequestError(
             INVALID_ARGUMENT,
-            f"input {name!r} is of type {types_pb2.DataType.Name(proto.dtype)};"
-            f" the signature wants {types_pb2.DataType.Name(spec.dtype)}",  # type: ignore[arg-type]
+            f"input {name!r} is of type {_type(proto.dtype)};"
+            f" the signature wants {_type(spec.dtype)}",
         )
     shape = tuple(dim.size for dim in proto.tensor_shape.dim)
     check_shape(name, shape, spec)
     if proto.tensor_shape.unknown_rank or min(shape, default=0) < 0:
         raise RequestError(INVALID_ARGUMENT, f"input {name!r} has no complete shape: {shape}")
     elements = math.prod(shape)
-    if elements > MAX_ELEMENTS:
+    least = math.prod(size for size in shape if size)  # NumPy cannot hold [0, 2**62] either
+    if least > MAX_ELEMENTS and least > proto.ByteSize():
         raise RequestError(
-            INVALID_ARGUMENT, f"input {name!r} has more than {MAX_ELEMENTS} elements: {shape}"
+            INVALID_ARGUMENT, f"input {name!r} has more elements than values, {least}: {shape}"
         )
     if proto.dtype == types_pb2.DT_STRING and len(proto.string_val) == elements:
         array = np.empty(elements, object)  # a third of make_ndarray's time, in every request
@@ -130,6 +132,11 @@ def _decode(name: str, proto: tensor_pb2.TensorProto, spec: TensorSpec) -> np.nd
         raise RequestError(
             INVALID_ARGUMENT, f"input {name!r} has not the values of its shape {shape}: {error}"
         ) from error
+
+
+def _type(number: int) -> str:
+    known = types_pb2.DataType.values()
+    return types_pb2.DataType.Name(number) if number in known else str(number)  # type: ignore[arg-type]
 
 
 def _names(names: set[str]) -> str:

@@ -1,24 +1,21 @@
 """Warm-up: the requests that a model brings along, replayed before it serves.
 
 They lie in assets.extra/tf_serving_warmup_requests, TFRecords of PredictionLog, as TensorFlow
-Serving reads them. They make the first real request as quick as the others: whatever is compiled
-or allocated at the first run of a shape is done by then.
+Serving reads them: predict, classify, regress and multi-inference requests. They make the first
+real request as quick as the others: whatever is compiled or allocated at the first run of a shape
+is done by then.
 """
 # pyright: reportAttributeAccessIssue=false
 # (protobuf's generated modules make their classes at run time)
 
-import logging
-
 import tensorflow as tf
 from google.protobuf.message import DecodeError
-from tensorflow_serving.apis import prediction_log_pb2
+from tensorflow_serving.apis import input_pb2, prediction_log_pb2
 
 from export import layout
-from export.server import tensors
-from export.server.error import RequestError, ServerError
+from export.server import examples, tensors
+from export.server.error import UNIMPLEMENTED, RequestError, ServerError
 from export.server.servable import Servable
-
-log = logging.getLogger(__name__)
 
 MAX_RECORDS = 1000
 """TensorFlow Serving refuses more."""
@@ -49,10 +46,36 @@ def replay(servable: Servable) -> int:
 
 
 def _run(servable: Servable, record: prediction_log_pb2.PredictionLog) -> None:
+    """Raises RequestError, as the request itself would."""
     kind = record.WhichOneof("log_type")
-    if kind != "predict_log":
-        log.warning("%s: skipping a warm-up record of kind %s", servable.directory, kind)
-        return
-    request = record.predict_log.request
-    signature = servable.signature(request.model_spec.signature_name)
-    signature.run(list(tensors.decode(request.inputs, signature.inputs).values()))
+    if kind == "predict_log":
+        request = record.predict_log.request
+        signature = servable.signature(request.model_spec.signature_name)
+        signature.run(list(tensors.decode(request.inputs, signature.inputs).values()))
+    elif kind == "classify_log":
+        request = record.classify_log.request
+        _classify(servable, request.model_spec.signature_name, request.input)
+    elif kind == "regress_log":
+        request = record.regress_log.request
+        _regress(servable, request.model_spec.signature_name, request.input)
+    elif kind == "multi_inference_log":
+        request = record.multi_inference_log.request
+        for task, signature in examples.tasks(servable, request):
+            run = _classify if task.method_name == examples.CLASSIFY else _regress
+            run(servable, signature.name, request.input)
+    elif kind is not None:
+        raise RequestError(UNIMPLEMENTED, f"Unsupported log_type for warmup: {kind}")
+
+
+def _classify(servable: Servable, name: str, given: input_pb2.Input) -> None:
+    signature = examples.classifier(servable, name)
+    rows = examples.serialized(given)
+    outputs = zip(signature.outputs, signature.run([rows]), strict=True)
+    examples.classifications(len(rows), dict(outputs))
+
+
+def _regress(servable: Servable, name: str, given: input_pb2.Input) -> None:
+    signature = examples.regressor(servable, name)
+    rows = examples.serialized(given)
+    outputs = zip(signature.outputs, signature.run([rows]), strict=True)
+    examples.regressions(len(rows), dict(outputs))

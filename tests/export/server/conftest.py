@@ -189,14 +189,20 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running(site: Site, **options: Any) -> Iterator[Client]:
+def running(
+    site: Site, credentials: grpc.ChannelCredentials | None = None, **options: Any
+) -> Iterator[Client]:
     """A server of the site's config, stopped and waited for at the end."""
     chosen = ServerOptions(
-        model_config_file=str(site.config),
-        port=free_port(),
-        rest_api_port=free_port(),
-        model_config_file_poll_wait_seconds=0.05,
-        **options,
+        **{
+            "model_config_file": str(site.config),
+            "port": free_port(),
+            "rest_api_port": free_port(),
+            "model_config_file_poll_wait_seconds": 0.05,
+            "file_system_poll_wait_seconds": 0.05,
+            "max_num_load_retries": 0,
+            **options,
+        }
     )
     loop, stop = asyncio.new_event_loop(), asyncio.Event()
     failed: list[BaseException] = []
@@ -210,7 +216,12 @@ def running(site: Site, **options: Any) -> Iterator[Client]:
     thread = threading.Thread(target=run)
     thread.start()
     try:
-        with grpc.insecure_channel(f"127.0.0.1:{chosen.port}") as channel:
+        address = f"localhost:{chosen.port}"
+        with (
+            grpc.secure_channel(address, credentials)
+            if credentials
+            else grpc.insecure_channel(address)
+        ) as channel:
             grpc.channel_ready_future(channel).result(timeout=30)
             client = Client(chosen.port, chosen.rest_api_port, channel)
             while not client.listens():  # REST starts after gRPC

@@ -9,7 +9,8 @@ import pytest
 from tensorflow.core.framework import types_pb2
 
 from export.server.batching import Batcher
-from export.server.error import INTERNAL, RequestError
+from export.server.batching_parameters import BatchingParameters, Large
+from export.server.error import INTERNAL, INVALID_ARGUMENT, RESOURCE_EXHAUSTED, RequestError
 from export.server.servable import Signature
 from export.server.tensors import TensorSpec
 
@@ -33,13 +34,17 @@ def signature(model, shape=(None, None), padding=None):
     return Signature("s", {"x": spec}, {"y": spec}, padding or {}, model)
 
 
-def run(inputs, *, rows=64, shape=(None, None), padding=None):
+def parameters(rows=64, threads=1, **more):
+    return BatchingParameters(rows, rows, threads=threads, **more)
+
+
+def run(inputs, *, shape=(None, None), padding=None, **more):
     """Answers (or errors) for inputs that arrive while a first request is still running."""
     model = Model()
 
     async def main():
         with ThreadPoolExecutor(1) as executor:
-            batcher = Batcher(signature(model, shape, padding), executor, rows=rows, runs=1)
+            batcher = Batcher(signature(model, shape, padding), executor, parameters(**more))
             first = asyncio.create_task(batcher.run([np.zeros((1, 1), int)]))
             await asyncio.sleep(0.05)
             rest = [asyncio.create_task(batcher.run([np.array(x)])) for x in inputs]
@@ -100,7 +105,7 @@ def test_an_unexpected_error_reaches_the_caller_and_the_queue_goes_on():
 
     async def main():
         with ThreadPoolExecutor(1) as executor:
-            batcher = Batcher(signature(model), executor, rows=4, runs=1)
+            batcher = Batcher(signature(model), executor, parameters(4))
             with pytest.raises(TypeError):
                 await asyncio.wait_for(batcher.run([np.array([["a"]], object)]), 5)
             return await asyncio.wait_for(batcher.run([np.array([[2]])]), 5)
@@ -113,7 +118,7 @@ def test_a_client_that_left_does_not_stop_the_queue():
 
     async def main():
         with ThreadPoolExecutor(1) as executor:
-            batcher = Batcher(signature(model), executor, rows=4, runs=1)
+            batcher = Batcher(signature(model), executor, parameters(4))
             gone = asyncio.create_task(batcher.run([np.array([[1]])]))
             waiting = asyncio.create_task(batcher.run([np.array([[1, 1]])]))
             last = asyncio.create_task(batcher.run([np.array([[5]])]))
@@ -128,3 +133,137 @@ def test_a_client_that_left_does_not_stop_the_queue():
 
     assert asyncio.run(main())[0].tolist() == [[10]]
     assert [x.tolist() for x in model.seen] == [[[1], [5]]]
+
+
+def test_batches_are_filled_up_to_an_allowed_size_and_answers_are_cut_back():
+    answers, seen = run([[[1]], [[2]], [[3]]], rows=8, allowed_batch_sizes=(1, 4, 8))
+    assert seen == [[[1], [2], [3], [3]]]
+    assert [a[0].tolist() for a in answers] == [[[2]], [[4]], [[6]]]
+    answers, seen = run([[[1], [2]]], rows=8, allowed_batch_sizes=(1, 4, 8))
+    assert seen == [[[1], [2], [2], [2]]]
+    assert answers[0][0].tolist() == [[2], [4]]
+
+
+def test_padding_fills_the_rows_of_unequal_lengths_too():
+    _, seen = run([[[1, 2, 3]], [[4] * 4]], padding={"x": 0}, rows=4, allowed_batch_sizes=(4,))
+    assert seen == [[[1, 2, 3, 0], [4] * 4, [4] * 4, [4] * 4]]
+
+
+def test_variable_lengths_are_padded_by_the_first_value_when_asked_for():
+    _, seen = run([[[7, 2]], [[4] * 9]], pad_variable_length_inputs=True)
+    assert seen == [[[7, 2, *[7] * 7], [4] * 9]]
+    _, seen = run([[[7, 2]], [[4] * 9]])
+    assert len(seen) == 2
+
+
+def test_a_large_request_is_split_and_its_parts_fill_batches():
+    answers, seen = run([[[i] for i in range(7)], [[8]]], rows=3, large=Large.SPLIT)
+    assert [len(x) for x in seen] == [3, 3, 2]
+    assert answers[0][0].tolist() == [[2 * i] for i in range(7)]
+    assert answers[1][0].tolist() == [[16]]
+
+
+def test_a_large_request_fails_as_a_whole():
+    answers, _ = run([[[1], [2], [-3]], [[4]]], rows=1, large=Large.SPLIT)
+    assert isinstance(answers[0], RequestError)
+    assert answers[1][0].tolist() == [[8]]
+
+
+def test_a_large_request_is_refused_when_splitting_is_off():
+    answers, seen = run([[[1]] * 5, [[2]]], rows=4, large=Large.REFUSE)
+    assert answers[0].code is INVALID_ARGUMENT
+    assert "5 rows are more than max_batch_size, 4" in answers[0].message
+    assert len(seen) == 1
+
+
+def test_a_full_queue_refuses_and_takes_again_when_it_has_emptied():
+    answers, seen = run([[[i]] * 2 for i in range(8)], rows=2, max_enqueued_batches=3)
+    refused = [a for a in answers if isinstance(a, RequestError)]
+    assert [a[0].tolist() for a in answers[:3]] == [[[2 * i]] * 2 for i in range(3)]
+    assert len(seen) == 3
+    assert len(refused) == 5
+    assert {a.code for a in refused} == {RESOURCE_EXHAUSTED}
+    assert "max_enqueued_batches 3" in refused[0].message
+
+
+def test_requests_that_cannot_share_a_run_fill_the_queue_as_batches():
+    answers, _ = run(list(range(9)), shape=(), rows=64, max_enqueued_batches=4)
+    assert sum(isinstance(a, RequestError) for a in answers) == 5
+
+
+def test_who_left_leaves_room_in_the_queue_and_is_never_run():
+    model = Model()
+
+    async def main():
+        with ThreadPoolExecutor(1) as executor:
+            batcher = Batcher(signature(model), executor, parameters(1, max_enqueued_batches=3))
+            tasks = [asyncio.create_task(batcher.run([np.array([[1]])]))]
+            await asyncio.sleep(0.05)  # it runs
+            for _ in range(20):  # as clients do whose time is over: none fills the queue
+                tasks.append(asyncio.create_task(batcher.run([np.array([[2]])])))
+                await asyncio.sleep(0)
+                tasks[-1].cancel()
+                await asyncio.sleep(0)
+            assert batcher.queued == 0
+            last = asyncio.create_task(batcher.run([np.array([[5]])]))
+            await asyncio.sleep(0.01)
+            model.gate.set()
+            answer = await asyncio.wait_for(last, 5)
+            await asyncio.wait_for(batcher.drain(), 5)
+            return answer
+
+    assert asyncio.run(main())[0].tolist() == [[10]]
+    assert [x.tolist() for x in model.seen] == [[[1]], [[5]]]
+
+
+def test_a_timeout_waits_for_a_full_batch_and_no_longer():
+    model = Model()
+    model.gate.set()
+
+    async def main():
+        with ThreadPoolExecutor(1) as executor:
+            batcher = Batcher(signature(model), executor, parameters(3, timeout=0.4))
+            loop = asyncio.get_running_loop()
+
+            async def took(*inputs, apart=0.0):
+                start = loop.time()
+                runs = []
+                for each in inputs:
+                    runs.append(asyncio.create_task(batcher.run([np.array(each)])))
+                    await asyncio.sleep(apart)
+                await asyncio.gather(*runs)
+                return loop.time() - start
+
+            full = await took([[1]], [[2]], [[3]])
+            alone = await took([[4]])
+            late = await took([[5]], [[6]], apart=0.2)
+            other = await took([[7]], [[8]], [[9]], [[1, 1]])  # the full one does not wait for it
+            return full, alone, late, other
+
+    full, alone, late, other = asyncio.run(main())
+    assert full < 0.3
+    assert 0.35 < alone < 0.8
+    assert 0.35 < late < 0.8
+    assert 0.35 < other < 0.8
+    assert [len(x) for x in model.seen] == [3, 1, 2, 3, 1]
+
+
+def test_by_default_nothing_waits():
+    model = Model()
+    model.gate.set()
+
+    async def main():
+        with ThreadPoolExecutor(1) as executor:
+            batcher = Batcher(signature(model), executor, parameters(64))
+            start = asyncio.get_running_loop().time()
+            for _ in range(50):
+                await batcher.run([np.array([[1]])])
+            return asyncio.get_running_loop().time() - start
+
+    assert asyncio.run(main()) < 1
+
+
+def test_a_request_without_rows_runs_alone_and_is_never_padded():
+    answers, seen = run([np.zeros((0, 2), int), [[1, 2]], [[3, 4]]], allowed_batch_sizes=(3, 64))
+    assert seen == [[], [[1, 2], [3, 4], [3, 4]]]
+    assert answers[0][0].shape == (0, 2)

@@ -1,0 +1,186 @@
+"""The server's options: tensorflow_model_server's flags, and two of our own (host, max_batch_size).
+
+Where a default or a meaning differs from tensorflow_model_server's, the option says so.
+"""
+
+import dataclasses
+
+from export.server.error import ServerError
+
+OFF = -1
+"""A port that is not listened on."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelOptions:
+    """Which models to serve."""
+
+    model_config_file: str = ""
+    """Text proto ModelServerConfig: which models and versions to serve. Or give
+    --model_base_path."""
+    model_name: str = "default"
+    """Name of the one model in --model_base_path."""
+    model_base_path: str = ""
+    """Folder of the versions of one model, whose latest version is served; without
+    --model_config_file."""
+    model_config_file_poll_wait_seconds: float = 1.0
+    """Seconds between two looks at the config file; 0: it is read at the start alone
+    (tensorflow_model_server's default: here a publisher's change is followed by itself)."""
+    file_system_poll_wait_seconds: float = 1.0
+    """Seconds between two looks for new versions; 0: only when the config changes."""
+    allow_version_labels_for_unavailable_models: bool = False
+    """Let a label that is not in use be given to a version that is not available yet. Labels of a
+    model that is new in the config may always wait for their version."""
+    saved_model_tags: str = "serve"
+    """Tags of the graph in a SavedModel; there is "serve" alone."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ListenOptions:
+    """Where to listen, and to whom."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on, for both APIs; 0.0.0.0 for all interfaces, as tensorflow_model_server
+    does."""
+    port: int = 8500
+    """Port of gRPC; 0: any free one; -1: none (tensorflow_model_server: 0)."""
+    grpc_socket_path: str = ""
+    """Unix socket for gRPC, beside the port."""
+    ssl_config_file: str = ""
+    """Text proto SSLConfig: gRPC by TLS alone, with client certificates if client_verify."""
+    grpc_channel_arguments: str = ""
+    """Settings of the gRPC server, KEY=VALUE[,KEY=VALUE]: grpc.max_connection_age_ms=2000."""
+    rest_api_port: int = 8501
+    """Port of REST; 0: any free one; -1: none (tensorflow_model_server: 0, its default)."""
+    rest_api_timeout_in_ms: int = 30_000
+    """Milliseconds after which a REST request is answered by 504."""
+    monitoring_config_file: str = ""
+    """Text proto MonitoringConfig: whether, and under which path of the REST port, Prometheus
+    finds metrics."""
+
+
+@dataclasses.dataclass(frozen=True)
+class BatchingOptions:
+    """How requests share a run of the model."""
+
+    enable_batching: bool = False
+    """Merge requests as --batching_parameters_file says. Without it requests are merged that queue
+    up while the model runs, and none waits."""
+    batching_parameters_file: str = ""
+    """Text proto BatchingParameters; without one max_batch_size 1000 and no waiting."""
+    enable_per_model_batching_parameters: bool = False
+    """Take the parameters, but for the threads, from a version's batching_params.pbtxt; a version
+    without one is served as without --enable_batching."""
+    max_batch_size: int = 64
+    """Without --enable_batching: most rows that share a run of the model; 1: each request runs
+    alone."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadOptions:
+    """How versions come and go."""
+
+    enable_model_warmup: bool = True
+    """Replay a version's warm-up requests before it serves."""
+    max_num_load_retries: int = 5
+    """How often a version that cannot be loaded or warmed is tried again."""
+    load_retry_interval_micros: int = 60_000_000
+    """Microseconds between two tries; below 0: none."""
+    num_load_threads: int = 0
+    """Versions that are loaded at once; 0 is 1."""
+    num_unload_threads: int = 0
+    """Versions that are unloaded at once; 0 is 1."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TensorFlowOptions:
+    """What TensorFlow may take."""
+
+    tensorflow_session_parallelism: int = 0
+    """Threads of TensorFlow, within an op and for ops each; 0: as many as processors."""
+    tensorflow_intra_op_parallelism: int = 0
+    """Threads that share one op; 0: as many as processors."""
+    tensorflow_inter_op_parallelism: int = 0
+    """Threads that run ops side by side; 0: as many as processors. Small ops run in the request's
+    own thread."""
+    tensorflow_session_config_file: str = ""
+    """Text proto ConfigProto: TensorFlow's settings of every session."""
+    per_process_gpu_memory_fraction: float = 0.0
+    """Share of a GPU's memory that is taken, 0 to 1; 0: TensorFlow decides."""
+
+
+@dataclasses.dataclass(frozen=True)
+class UnusedOptions:
+    """Flags of tensorflow_model_server that are accepted and have no effect."""
+
+    rest_api_num_threads: int = 0
+    """No effect: REST needs no threads of its own."""
+    grpc_max_threads: int = 0
+    """No effect: gRPC needs no threads of its own."""
+    xla_cpu_compilation_enabled: bool = True
+    """No effect: XLA is always there."""
+    xla_gpu_compilation_enabled: bool = True
+    """No effect: XLA is always there."""
+    enable_grpc_healthcheck_service: bool = True
+    """No effect: grpc.health.v1 is always there."""
+    flush_filesystem_caches: bool = True
+    """No effect."""
+    remove_unused_fields_from_bundle_metagraph: bool = True
+    """No effect."""
+    enable_profiler: bool = False
+    """No effect: there is no profiler."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ServerOptions(
+    UnusedOptions, TensorFlowOptions, LoadOptions, BatchingOptions, ListenOptions, ModelOptions
+):
+    """All of them, in one."""
+
+    def __post_init__(self):
+        if not (self.model_config_file or self.model_base_path):
+            raise ServerError("give --model_config_file or --model_base_path")
+        if not self.model_config_file and not self.model_name:
+            raise ServerError("model_name is empty; give the name by which requests ask")
+        for field in ("port", "rest_api_port"):
+            self._check(field, OFF, 65535, "give 0 to 65535, or -1 for none")
+        if self.port == OFF and not self.grpc_socket_path and self.rest_api_port == OFF:
+            raise ServerError(
+                "port and rest_api_port are -1: give one of them, or --grpc_socket_path"
+            )
+        if self.port == self.rest_api_port > 0:
+            raise ServerError(f"port and rest_api_port are both {self.port}; give each its own")
+        for field in (
+            "model_config_file_poll_wait_seconds",
+            "file_system_poll_wait_seconds",
+            "max_num_load_retries",
+            "num_load_threads",
+            "num_unload_threads",
+            "tensorflow_session_parallelism",
+            "tensorflow_intra_op_parallelism",
+            "tensorflow_inter_op_parallelism",
+        ):
+            self._check(field, 0, float("inf"), "give 0 or more")
+        for field in ("max_batch_size", "rest_api_timeout_in_ms"):
+            self._check(field, 1, float("inf"), "give 1 or more")
+        self._check("per_process_gpu_memory_fraction", 0, 1, "give 0 to 1")
+        if not self.enable_batching:
+            for field in ("batching_parameters_file", "enable_per_model_batching_parameters"):
+                if getattr(self, field):
+                    raise ServerError(f"{field} needs --enable_batching=true")
+        if self.tensorflow_session_parallelism and (
+            self.tensorflow_intra_op_parallelism or self.tensorflow_inter_op_parallelism
+        ):
+            raise ServerError(
+                "tensorflow_session_parallelism stands for tensorflow_intra_op_parallelism and"
+                " tensorflow_inter_op_parallelism together; give it, or those two"
+            )
+        if self.saved_model_tags != "serve":
+            raise ServerError(f'saved_model_tags is {self.saved_model_tags!r}; give "serve"')
+        if self.ssl_config_file and self.port == OFF and not self.grpc_socket_path:
+            raise ServerError("ssl_config_file is for gRPC; give --port or --grpc_socket_path")
+
+    def _check(self, field: str, least: float, most: float, remedy: str) -> None:
+        value = getattr(self, field)
+        if not least <= value <= most:
+            raise ServerError(f"{field} is {value}; {remedy}")
