@@ -1,12 +1,15 @@
 """The command line is tensorflow_model_server's."""
 
 import dataclasses
+import importlib.metadata
+import tomllib
 
 import pytest
 
 from export.server import command
 from export.server.error import ServerError
 from export.server.options import ServerOptions
+from tests.export.server.conftest import ROOT
 
 FILE = "--model_config_file=models.config"
 
@@ -94,6 +97,14 @@ def test_help_explains_every_flag_in_groups(capsys):
     for field in dataclasses.fields(ServerOptions):
         assert f"--{field.name} " in said
     assert said.index("--model_config_file ") < said.index("--port ") < said.index("No effect")
+
+
+def test_the_console_script_is_there():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    script = importlib.metadata.EntryPoint(
+        "server", project["scripts"]["podway-model-server"], "console_scripts"
+    )
+    assert script.load() is command.main
 
 
 def test_the_version(capsys):
