@@ -116,6 +116,7 @@ def test_the_version(capsys):
 def test_flags_that_would_change_something_are_refused_with_a_remedy(flag):
     with pytest.raises(ServerError, match=f"--{flag} is not supported: "):
         command.parse([FILE, f"--{flag}=1"])
+    assert command.parse([FILE, f"--{flag}=false"]) == command.parse([FILE])
 
 
 @pytest.mark.parametrize(
