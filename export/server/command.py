@@ -102,6 +102,8 @@ def _spelled(arguments: Sequence[str]) -> list[str]:
         argument = rest.pop(0)
         flag, given, value = argument.partition("=")
         name = flag.removeprefix("--").replace("-", "_") if flag.startswith("--") else ""
+        if name in REFUSED and value.lower() in ("false", "0"):
+            continue  # that is what happens
         if name in REFUSED:
             raise ServerError(f"--{name} is not supported: {REFUSED[name]}")
         if name in _BOOLEANS:

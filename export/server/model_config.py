@@ -88,7 +88,8 @@ def _model(entry: model_server_config_pb2.ModelConfig, where: str) -> ModelConfi
     if not entry.name:
         raise ServerError(f"{where} has a config without a name")
     label = f"{where}, model {entry.name!r}"
-    if entry.model_platform != "tensorflow":
+    old = entry.model_type == model_server_config_pb2.TENSORFLOW  # how it was once written
+    if entry.model_platform != "tensorflow" and (entry.model_platform or not old):
         raise ServerError(
             f'{label}: model_platform is {entry.model_platform!r}; this server runs "tensorflow"'
         )

@@ -98,3 +98,5 @@ async def _every(seconds: float, act: Callable[[], Awaitable[None]], so: str) ->
             if str(error) != said:
                 said = str(error)
                 log.error("%s; %s", said, so)
+        except Exception:  # whatever it is, the next look may go well
+            log.exception("could not look for changes; %s", so)

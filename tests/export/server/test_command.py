@@ -1,12 +1,15 @@
 """The command line is tensorflow_model_server's."""
 
 import dataclasses
+import importlib.metadata
+import tomllib
 
 import pytest
 
 from export.server import command
 from export.server.error import ServerError
 from export.server.options import ServerOptions
+from tests.export.server.conftest import ROOT
 
 FILE = "--model_config_file=models.config"
 
@@ -96,6 +99,14 @@ def test_help_explains_every_flag_in_groups(capsys):
     assert said.index("--model_config_file ") < said.index("--port ") < said.index("No effect")
 
 
+def test_the_console_script_is_there():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    script = importlib.metadata.EntryPoint(
+        "server", project["scripts"]["podway-model-server"], "console_scripts"
+    )
+    assert script.load() is command.main
+
+
 def test_the_version(capsys):
     command.main(["--version"])
     assert "TensorFlow 2." in capsys.readouterr().out
@@ -105,6 +116,7 @@ def test_the_version(capsys):
 def test_flags_that_would_change_something_are_refused_with_a_remedy(flag):
     with pytest.raises(ServerError, match=f"--{flag} is not supported: "):
         command.parse([FILE, f"--{flag}=1"])
+    assert command.parse([FILE, f"--{flag}=false"]) == command.parse([FILE])
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,22 @@ def test_a_config_that_cannot_be_used_is_one_sentence(file, text, said):
     assert str(file) in str(raised.value)
 
 
+def test_the_old_spelling_of_the_platform(file):
+    file.write_text(
+        'model_config_list { config { name: "m" base_path: "/m" model_type: TENSORFLOW } }'
+    )
+    assert list(model_config.read(file)) == ["m"]
+    file.write_text('model_config_list { config { name: "m" base_path: "/m" } }')
+    with pytest.raises(ServerError, match='runs "tensorflow"'):
+        model_config.read(file)
+
+
+def test_a_mistake_in_a_config_is_named_by_line_and_column(file):
+    file.write_text('model_config_list {\n  config { nam: "m" }\n}')
+    with pytest.raises(ServerError, match=r'2:12 .*no field named "nam"'):
+        model_config.read(file)
+
+
 def test_a_missing_config_is_named(file):
     with pytest.raises(ServerError, match=r"models\.config does not exist"):
         model_config.read(file)
