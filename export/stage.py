@@ -157,6 +157,7 @@ def export_predictor(
             "batch_buckets": list(buckets),
             "signatures": [SIGNATURE, EXAMPLES, *methods],
             "inputs": kinds,
+            "columns": list(reading.columns),
             "labels": list(labels),
         }
 
