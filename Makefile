@@ -2,8 +2,9 @@
 PYTHON ?= python3
 WORKDIR ?= workdir
 BIN = .venv/bin
+SERVING_IMAGE ?= tensorflow/serving:2.18.0
 
-.PHONY: demo test test-slow flink lint format golden lock clean
+.PHONY: demo test test-slow flink serving-smoke lint format golden lock clean
 
 demo: .venv/.installed
 	$(BIN)/podway run movielens_sasrec --workdir $(WORKDIR)
@@ -18,6 +19,10 @@ test-slow: .venv/.installed
 # Fetches Beam's Flink job server to where Beam looks for it. Running it needs Java 17.
 flink: .venv/.installed
 	$(BIN)/python -m beam.flink_jar
+
+# The contract tests against the stock server, in Docker.
+serving-smoke: .venv/.installed
+	PATH="$$PWD/$(BIN):$$PATH" bash tests/export/server/smoke.sh $(SERVING_IMAGE)
 
 lint: .venv/.installed
 	$(BIN)/ruff format --check .

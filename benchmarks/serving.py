@@ -12,6 +12,7 @@ costs about 0.05 ms a request, so what is measured is the server.
 import argparse
 import asyncio
 import contextlib
+import dataclasses
 import json
 import os
 import pathlib
@@ -53,15 +54,15 @@ def main() -> None:
         config = options.model_config_file
         if config is None:
             config = write_model(pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory())))
-        grpc_address, rest_address = stack.enter_context(running_server(config))
-        histories = sample_histories(grpc_address, options.model_name)
+        server = stack.enter_context(running_server(config))
+        histories = sample_histories(server.grpc, options.model_name)
         print(f"{options.model_name}: one history of {LENGTHS[0]}–{LENGTHS[1]} items a request")
         print(f"{'':6}{'concurrency':>12}{'QPS':>9}{'p50 ms':>9}{'p99 ms':>9}")
         for concurrency in options.concurrency:
-            measured = grpc_load(grpc_address, options.model_name, histories, concurrency, seconds)
+            measured = grpc_load(server.grpc, options.model_name, histories, concurrency, seconds)
             report("gRPC", concurrency, uvloop.run(measured))
         for concurrency in options.concurrency:
-            measured = rest_load(rest_address, options.model_name, histories, concurrency, seconds)
+            measured = rest_load(server.rest, options.model_name, histories, concurrency, seconds)
             report("REST", concurrency, uvloop.run(measured))
 
 
@@ -152,9 +153,23 @@ def predict_request(model: str, history: list[bytes]) -> predict_pb2.PredictRequ
     return request
 
 
+@dataclasses.dataclass(frozen=True)
+class Server:
+    """A server in a process of its own: the addresses of its APIs, and its process id."""
+
+    grpc: str
+    rest: str
+    pid: int
+
+    def memory(self) -> float:
+        """MiB that it holds in memory now."""
+        status = pathlib.Path(f"/proc/{self.pid}/status").read_text()
+        return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+
+
 @contextlib.contextmanager
-def running_server(config: pathlib.Path) -> Iterator[tuple[str, str]]:
-    """The addresses of a server in a process of its own: gRPC, REST."""
+def running_server(config: pathlib.Path) -> Iterator[Server]:
+    """Starts a server, and ends it with the block."""
     command = [sys.executable, "-m", "export.server", "--model_config_file", str(config)]
     server = subprocess.Popen(
         [*command, "--port", "0", "--rest_api_port", "0"],
@@ -166,7 +181,7 @@ def running_server(config: pathlib.Path) -> Iterator[tuple[str, str]]:
     try:
         for line in server.stderr:
             if match := re.search(r"serving on gRPC (\S+), REST (\S+)", line):
-                yield match[1], match[2]
+                yield Server(match[1], match[2], server.pid)
                 return
         raise SystemExit("the server did not start")
     finally:

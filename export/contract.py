@@ -17,6 +17,7 @@ class Contract:
       max_history: latest ids of a row that the model is given.
       batch_buckets: batch sizes that are compiled, rising.
       exclude_seen: whether items of the history are left out of the answer.
+      candidate_filter: whether requests may bring lists of items to choose from and to leave out.
     """
 
     target: str
@@ -24,6 +25,7 @@ class Contract:
     max_history: int
     batch_buckets: tuple[int, ...]
     exclude_seen: bool = True
+    candidate_filter: bool = False
 
 
 def resolve(options: config.Export, schema: Schema, *, exclude_seen: bool = True) -> Contract:
@@ -44,4 +46,5 @@ def resolve(options: config.Export, schema: Schema, *, exclude_seen: bool = True
         max_history=options.max_history or 1 << (max(item.max_length, 1) - 1).bit_length(),
         batch_buckets=options.batch_buckets,
         exclude_seen=exclude_seen,
+        candidate_filter=options.candidate_filter,
     )

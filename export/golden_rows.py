@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from etils import epath
 
-from export import golden, golden_raw
+from export import golden_raw, reference
 from export.error import ExportError
 from export.layout import GOLDEN
 from export.predict import Reading, looked_up
@@ -55,7 +55,7 @@ def write(
         for each in reading.fitted
     }
     columns = looked_up(reading, values)
-    answers = golden.on_cpu(function, parameters, list(columns.values()))
+    answers = reference.on_cpu(function, parameters, list(columns.values()))
     if not all(np.isfinite(answer).all() for answer in answers):
         raise ExportError(
             "the parameters give answers that are not finite; export a checkpoint from before"

@@ -4,6 +4,7 @@ Each batch size is compiled when it is first met, so a batch is padded to the ne
 what exceeds the largest one goes through it in parts.
 """
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,28 +14,38 @@ from tensorflow.compiler.tf2xla.python import xla
 from export.stablehlo import Program
 
 
+def weights(
+    programs: Iterable[Program], parameters: Mapping[str, np.ndarray]
+) -> dict[str, tf.Variable]:
+    """What the programs need of the parameters, by path, once for all of them.
+
+    As variables: a new version of the same shapes then finds the compiled functions of the old one.
+    """
+    paths = dict.fromkeys(path for program in programs for path in program.weights)
+    return {
+        path: tf.Variable(
+            tf.convert_to_tensor(parameters[path]), trainable=False, name=f"weight_{index}"
+        )
+        for index, path in enumerate(paths)
+    }
+
+
 class Lowered(tf.Module):
     """A function of weights and columns, its weights at hand.
 
     Args:
       program: the function.
-      parameters: by path; stored as variables, so that a new version of the same shapes finds the
-        compiled function of the old one.
+      weights: by path.
       buckets: the batch sizes, rising.
     """
 
     def __init__(
-        self, program: Program, parameters: dict[str, np.ndarray], buckets: tuple[int, ...]
+        self, program: Program, weights: Mapping[str, tf.Variable], buckets: tuple[int, ...]
     ):
         super().__init__()
         self._program, self._buckets = program, buckets
         # A flat list: paths with integers in them would not survive as attributes.
-        self._weights = [
-            tf.Variable(
-                tf.convert_to_tensor(parameters[path]), trainable=False, name=f"weight_{index}"
-            )
-            for index, path in enumerate(program.weights)
-        ]
+        self._weights = [weights[path] for path in program.weights]
 
     def __call__(self, *columns: tf.Tensor) -> list[tf.Tensor]:
         """The function's results for any number of rows, none as well."""

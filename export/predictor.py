@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from export import examples, predictor_signatures
-from export.lowered import Lowered
+from export.lowered import Lowered, weights
 from export.predict import Reading
 from export.predictor_signatures import Kind
 from export.stablehlo import Program
@@ -46,7 +46,7 @@ class Predictor(tf.Module):
         directory: os.PathLike,
     ):
         super().__init__()
-        self._lowered = Lowered(program, parameters, buckets)
+        self._lowered = Lowered(program, weights([program], parameters), buckets)
         self._transforms = Transforms(
             reading.fitted, reading.vocabularies, reading.lengths, directory
         )

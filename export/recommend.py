@@ -19,10 +19,7 @@ from framework.schema import PADDING, Schema
 LOWEST = float(np.finfo(np.float32).min)
 """Score of a place in the list that no item is left for. JSON has no −inf; this sorts last too."""
 
-Recommend = Callable[
-    [tasks.Parameters, Int[Array, "batch length"]],
-    tuple[Float[Array, "batch k"], Int[Array, "batch k"]],
-]
+Recommend = Callable[..., tuple[Float[Array, "batch k"], Int[Array, "batch k"]]]
 
 
 def recommend(
@@ -30,17 +27,23 @@ def recommend(
 ) -> Recommend:
     """The function (parameters, history) → (scores f32, ids i32), best first; pure, not yet jitted.
 
-    History holds ids, oldest first, padded with PADDING at the end. Its items are left out of the
-    answer where `exclude_seen` says so. Where fewer than k items are left, the score is LOWEST and
+    History holds ids, [batch, length], oldest first, padded with PADDING at the end. Its items are
+    left out of the answer where `exclude_seen` says so; those for which a third argument, bool
+    [batch, ids], is false always are. Where fewer than k items are left, the score is LOWEST and
     the id PADDING. `k` may not exceed the number of items.
     """
     task = cast(tasks.Recommender, model)
     graph, catalogue = tasks.structure(task, schema), schema["item"].size
 
-    def function(parameters: tasks.Parameters, history: Any) -> Any:
+    def function(parameters: tasks.Parameters, history: Any, allowed: Any = None) -> Any:
         scores = task.scores(tasks.merge(graph, parameters), history)
         seen = history if exclude_seen else None
-        scores, ids = ranking.top_k(ranking.exclude(scores, seen, catalogue), k)
+        scores = ranking.exclude(scores, seen, catalogue)
+        if allowed is not None:
+            beyond = scores.shape[1] - catalogue
+            allowed = jnp.pad(allowed, ((0, 0), (0, beyond)))
+            scores = jnp.where(allowed, scores, ranking.EXCLUDED)
+        scores, ids = ranking.top_k(scores, k)
         left = scores != ranking.EXCLUDED
         return jnp.where(left, scores, LOWEST), jnp.where(left, ids, PADDING)
 

@@ -16,11 +16,14 @@ from framework.schema import FIRST_VALUE, Vocabulary
 def write(
     directory: pathlib.Path,
     program: Program,
+    filtered: Program | None,
     parameters: dict[str, np.ndarray],
     vocabulary: Vocabulary,
     contract: Contract,
 ) -> None:
     """Writes saved_model.pb, variables/ and assets/ into a local directory.
+
+    `program` and `filtered` as signatures.Recommender has them.
 
     Raises ExportError where the vocabulary cannot be looked up in.
     """
@@ -28,7 +31,7 @@ def write(
     with tempfile.TemporaryDirectory() as scratch:
         values = pathlib.Path(scratch) / "item_values.tensor"
         values.write_bytes(tf.io.serialize_tensor(list(vocabulary.values)).numpy())
-        model = Recommender(program, parameters, vocabulary, values, contract)
+        model = Recommender(program, filtered, parameters, vocabulary, values, contract)
         tf.saved_model.save(model, str(directory), signatures=model.signatures())
 
 

@@ -4,6 +4,9 @@
     ids               history int64  [batch, length] → item int64  [batch, k], score f32 [batch, k]
     examples          examples string [batch], serialised tf.Examples with a feature `history`, a
                       bytes_list → as serving_default
+    filtered          as serving_default, with allow and deny, string [batch, any], beside history:
+                      only items of `allow` are recommended, all where a row has none there, and
+                      none of `deny`; where export.candidate_filter asks for it
 
 History holds what the log has, oldest first. Rows of one batch are brought to one length with ""
 (or 0), at either end or in between; any length will do, none as well. A value that the vocabulary
@@ -14,29 +17,40 @@ ends with "" (or 0) and recommend.LOWEST. Batches: export/lowered.py.
 
 import os
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from export import examples, lookup
 from export.contract import Contract
-from export.lowered import Lowered
+from export.lowered import Lowered, weights
 from export.predictor_signatures import EXAMPLES
 from export.stablehlo import Program
 from framework.schema import FIRST_VALUE, OUT_OF_VOCABULARY, PADDING, Vocabulary
 
-SIGNATURES = ("serving_default", "ids", EXAMPLES)
-PADDING_VALUES = {"serving_default": {"history": ""}, "ids": {"history": PADDING}}
+PADDING_VALUES = {
+    "serving_default": {"history": ""},
+    "ids": {"history": PADDING},
+    "filtered": {"history": "", "allow": "", "deny": ""},
+}
 """What lengthens a row without effect, by signature and input: for servers that merge requests."""
 
 Answer = dict[str, tf.Tensor]
+
+
+def names(contract: Contract) -> tuple[str, ...]:
+    """The signatures that a recommender has."""
+    optional = ("filtered",) if contract.candidate_filter else ()
+    return ("serving_default", "ids", EXAMPLES, *optional)
 
 
 class Recommender(tf.Module):
     """The signatures over one lowered function (recommend.recommend).
 
     Args:
-      program: the lowered function.
+      program: the lowered function, of histories.
+      filtered: the same, of histories and which items are allowed; None: no such signature.
       parameters: by path.
       vocabulary: of the items.
       values: file with the serialised tensor of the vocabulary's values (`serialize`).
@@ -46,6 +60,7 @@ class Recommender(tf.Module):
     def __init__(
         self,
         program: Program,
+        filtered: Program | None,
         parameters: dict[str, np.ndarray],
         vocabulary: Vocabulary,
         values: os.PathLike,
@@ -55,7 +70,11 @@ class Recommender(tf.Module):
         self._length = contract.max_history
         self._items = len(vocabulary)
         self._unknown = OUT_OF_VOCABULARY if vocabulary.counts[OUT_OF_VOCABULARY] else PADDING
-        self._lowered = Lowered(program, parameters, contract.batch_buckets)
+        shared = weights(filter(None, (program, filtered)), parameters)
+        self._lowered = Lowered(program, shared, contract.batch_buckets)
+        if filtered:
+            self._filtered = Lowered(filtered, shared, contract.batch_buckets)
+        self._filters = bool(filtered)
         file = tf.saved_model.Asset(os.fspath(values))
         self._id = tf.lookup.StaticHashTable(
             lookup.Initializer(file, tf.string, tf.int64), self._unknown
@@ -67,16 +86,21 @@ class Recommender(tf.Module):
 
     def signatures(self) -> dict[str, Callable[..., Answer]]:
         """Signature name → concrete function."""
-        rows = [None, None]
-        takes = {
-            "serving_default": (self._from_values, tf.TensorSpec(rows, tf.string, "history")),
-            "ids": (self._from_ids, tf.TensorSpec(rows, tf.int64, "history")),
-            EXAMPLES: (self._from_examples, tf.TensorSpec([None], tf.string, EXAMPLES)),
+
+        def concrete(function: Callable[..., Answer], dtype: tf.DType, *names: str) -> Any:
+            specs = (tf.TensorSpec([None, None], dtype, name=name) for name in names)
+            return tf.function(function, autograph=False).get_concrete_function(*specs)
+
+        serialized = tf.TensorSpec([None], tf.string, EXAMPLES)
+        from_examples = tf.function(self._from_examples, autograph=False)
+        found = {
+            "serving_default": concrete(self._from_values, tf.string, "history"),
+            "ids": concrete(self._from_ids, tf.int64, "history"),
+            EXAMPLES: from_examples.get_concrete_function(serialized),
         }
-        return {
-            name: tf.function(function, autograph=False).get_concrete_function(spec)
-            for name, (function, spec) in takes.items()
-        }
+        if self._filters:
+            found["filtered"] = concrete(self._from_filtered, tf.string, "history", "allow", "deny")
+        return found
 
     def _from_examples(self, serialized: tf.Tensor) -> Answer:
         return self._from_values(examples.history(serialized, "history"))
@@ -85,6 +109,22 @@ class Recommender(tf.Module):
         scores, ids = self._recommend(self._id.lookup(history))
         return {"item": self._value.lookup(ids), "score": scores}
 
+    def _from_filtered(self, history: tf.Tensor, allow: tf.Tensor, deny: tf.Tensor) -> Answer:
+        asked = tf.reduce_any(allow != "", axis=1, keepdims=True)
+        allowed = self._among(allow) | tf.logical_not(asked)
+        allowed &= tf.logical_not(self._among(deny))
+        packed = pack(tf.cast(self._id.lookup(history), tf.int32), self._length)
+        scores, ids = self._filtered(packed, tf.ensure_shape(allowed, [None, self._items]))
+        return {"item": self._value.lookup(tf.cast(ids, tf.int64)), "score": scores}
+
+    def _among(self, values: tf.Tensor) -> tf.Tensor:
+        """Which rows of the vocabulary are among the values: bool [batch, rows]."""
+        ids = self._id.lookup(values)
+        batch = tf.shape(ids, tf.int64)[0]
+        place = tf.stack([tf.zeros_like(ids) + tf.range(batch)[:, None], ids], axis=2)
+        found = tf.zeros(tf.stack([batch, self._items]), tf.bool)
+        return tf.tensor_scatter_nd_update(found, place, tf.ones(tf.shape(ids), tf.bool))
+
     def _from_ids(self, history: tf.Tensor) -> Answer:
         known = (history >= FIRST_VALUE) & (history < self._items)
         unknown = tf.where(history == PADDING, np.int64(PADDING), np.int64(self._unknown))
@@ -92,8 +132,7 @@ class Recommender(tf.Module):
         return {"item": ids, "score": scores}
 
     def _best(self, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        packed = pack(tf.cast(ids, tf.int32), self._length)
-        scores, ids = self._lowered(packed)
+        scores, ids = self._lowered(pack(tf.cast(ids, tf.int32), self._length))
         return scores, tf.cast(ids, tf.int64)
 
 

@@ -50,10 +50,20 @@ class Program:
 
 
 def lower(
-    function: Callable[..., Any], parameters: dict[str, np.ndarray], length: int, target: str
+    function: Callable[..., Any],
+    parameters: dict[str, np.ndarray],
+    length: int,
+    target: str,
+    allowed: int | None = None,
 ) -> Program:
-    """Lowers `function(parameters, ids i32 [batch, length]) → tuple of arrays`; see below."""
-    return lower_rows(function, parameters, [jax.ShapeDtypeStruct((length,), np.int32)], target)
+    """Lowers `function(parameters, ids i32 [batch, length]) → tuple of arrays`; see below.
+
+    With `allowed`, the function also takes an array bool [batch, allowed].
+    """
+    columns = [jax.ShapeDtypeStruct((length,), np.dtype(np.int32))]
+    if allowed is not None:
+        columns.append(jax.ShapeDtypeStruct((allowed,), np.dtype(bool)))
+    return lower_rows(function, parameters, columns, target)
 
 
 def lower_rows(

@@ -24,6 +24,7 @@ from export import (
     recommend,
     saved_model,
     signature_methods,
+    signatures,
     stablehlo,
     verify,
     versions,
@@ -32,7 +33,6 @@ from export import (
 from export.error import ExportError
 from export.predictor import Predictor
 from export.predictor_signatures import EXAMPLES, SIGNATURE
-from export.signatures import PADDING_VALUES, SIGNATURES
 from framework import config, task
 from framework.dataset import Dataset
 from framework.schema import Schema, Vocabulary
@@ -86,19 +86,24 @@ def export(
     seen = experiment.evaluation.exclude_seen
     agreed = contract.resolve(experiment.export, schema, exclude_seen=seen)
     function = recommend.recommend(experiment.model, schema, agreed.top_k, exclude_seen=seen)
-    program = stablehlo.lower(function, parameters, agreed.max_history, agreed.target)
+    common = parameters, agreed.max_history, agreed.target
+    program = stablehlo.lower(function, *common)
+    filtered = stablehlo.lower(function, *common, items) if agreed.candidate_filter else None
+    names = signatures.names(agreed)
 
     def write(built: pathlib.Path) -> dict[str, Any]:
         with quiet.quiet():
             tf.config.set_visible_devices([], "GPU")  # they are JAX's
-            saved_model.write(built, program, parameters, vocabulary, agreed)
-            warmup.write(built, name, vocabulary, agreed.batch_buckets)
+            saved_model.write(built, program, filtered, parameters, vocabulary, agreed)
+            warmup.write(built, name, vocabulary, agreed.batch_buckets, names)
         golden.write(built, experiment.model, schema, vocabulary, parameters, agreed)
         history = jax.ShapeDtypeStruct((agreed.max_history,), np.int32)
         beside.write(built, experiment.export.beside, function, parameters, [history])
         return dataclasses.asdict(agreed) | {
-            "signatures": list(SIGNATURES),
-            "padding": PADDING_VALUES,
+            "signatures": list(names),
+            "padding": {
+                name: values for name, values in signatures.PADDING_VALUES.items() if name in names
+            },
         }
 
     return _publish(experiment, write, inputs, workdir)

@@ -25,16 +25,22 @@ from framework.schema import FIRST_VALUE, Vocabulary
 
 
 def write(
-    directory: epath.PathLike, name: str, vocabulary: Vocabulary, buckets: tuple[int, ...]
+    directory: epath.PathLike,
+    name: str,
+    vocabulary: Vocabulary,
+    buckets: tuple[int, ...],
+    signatures: Sequence[str],
 ) -> None:
-    """Writes the file WARMUP: TFRecords of PredictionLog."""
+    """Writes the file WARMUP of a recommender: TFRecords of PredictionLog."""
     value = vocabulary.values[FIRST_VALUE]
-    known = {
-        "serving_default": {"history": np.array([[value.encode()]], object)},
+    known, empty = np.array([[value.encode()]], object), np.array([[b""]], object)
+    rows = {
+        "serving_default": {"history": known},
         "ids": {"history": np.array([[FIRST_VALUE]], np.int64)},
         EXAMPLES: {EXAMPLES: example_requests.histories([[value]])},
+        "filtered": {"history": known, "allow": empty, "deny": empty},
     }
-    _write_buckets(directory, name, known, buckets)
+    _write_buckets(directory, name, {each: rows[each] for each in signatures}, buckets)
 
 
 def write_rows(
@@ -55,11 +61,8 @@ def write_rows(
       methods: the signatures for Classify and Regress, which Predict reaches too.
       buckets: the batch sizes that are compiled.
     """
-    row = 2
-    columns = {
-        key: example_requests.tensor(raw[key][row : row + 1], kind) for key, kind in kinds.items()
-    }
-    example = example_requests.rows(raw, kinds, {}, [row])
+    columns = {key: example_requests.tensor(raw[key][2:3], kind) for key, kind in kinds.items()}
+    example = example_requests.rows(raw, kinds, {}, [2])
     asked = {
         SIGNATURE: columns,
         EXAMPLES: {EXAMPLES: example},

@@ -489,6 +489,9 @@ class Export:
     """Latest events of a request that are looked at, and filtered from the answer where
     evaluation.exclude_seen says so; None: the longest history in the dataset, rounded up to a power
     of two."""
+    candidate_filter: bool = False
+    """Whether a recommender also has the signature `filtered`, whose requests bring lists of items
+    to choose from and to leave out; it is compiled beside the others when a server loads it."""
     beside: tuple[Literal["jax-export", "weights"], ...] = ()
     """What to add to the SavedModel for JAX: the served function, serialised by jax.export; the
     parameters, as an Orbax checkpoint."""

@@ -6,9 +6,9 @@ import tensorflow as tf
 
 from export import (
     contract,
-    golden,
     lowered,
     recommend,
+    reference,
     saved_model,
     sessions,
     signatures,
@@ -33,7 +33,7 @@ def build(trained, program, tmp_path):
         values = pathlib.Path(tmp_path) / "values"
         values.write_bytes(tf.io.serialize_tensor(list(words.values)).numpy())
         agreed = contract.resolve(trained.experiment.export, trained.schema)
-        return signatures.Recommender(program, trained.parameters, words, values, agreed)
+        return signatures.Recommender(program, None, trained.parameters, words, values, agreed)
 
     return build
 
@@ -138,7 +138,7 @@ def test_values_of_any_bytes_are_looked_up_and_come_back(published):
 
 def test_the_signatures_say_what_they_take_and_give(published):
     found = tf.saved_model.load(str(published)).signatures
-    assert set(found) == set(signatures.SIGNATURES)
+    assert set(found) == {"serving_default", "ids", "examples"}
     history = tf.TensorSpec([None, None], tf.string, "history")
     for name, dtype, spec in (
         ("serving_default", tf.string, history),
@@ -159,12 +159,12 @@ def test_the_signatures_say_what_they_take_and_give(published):
 def test_a_vocabulary_that_cannot_be_looked_up_in_is_refused(values, message, tmp_path):
     words = Vocabulary(values, (0,) * len(values))
     with pytest.raises(ExportError, match=message):
-        saved_model.write(tmp_path / "m", None, {}, words, None)
+        saved_model.write(tmp_path / "m", None, None, {}, words, None)
     assert not (tmp_path / "m").exists()
 
 
 def test_the_reference_of_the_graph_agrees_with_a_hand_made_case():
     words = Vocabulary(("", "", "a", "b", "c"), (0, 4, 1, 1, 1))
-    assert golden.prepare(["a", "", "?", "c", "b", ""], words, 3) == [1, 4, 3]
+    assert reference.prepare(["a", "", "?", "c", "b", ""], words, 3) == [1, 4, 3]
     untrained = Vocabulary(words.values, (0, 0, 1, 1, 1))
-    assert golden.prepare(["a", "", "?", "c", "b", ""], untrained, 3) == [2, 4, 3]
+    assert reference.prepare(["a", "", "?", "c", "b", ""], untrained, 3) == [2, 4, 3]

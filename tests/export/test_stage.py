@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from etils import epath
 
-from export import golden, model, saved_model, signatures, stage, warmup
+from export import model, reference, saved_model, stage, warmup
 from export.error import ExportError
 from framework import artifact
 from framework import task as tasks
@@ -98,7 +98,7 @@ def test_every_family_is_served_as_it_scores(family, trained, tmp_path):
     )
     written = json.loads((published / "assets.extra" / "golden.json").read_text())
     module = tasks.merge(tasks.structure(family, trained.schema), parameters)
-    ids = [golden.prepare(row["values"], trained.vocabulary, 64) for row in written["rows"]]
+    ids = [reference.prepare(row["values"], trained.vocabulary, 64) for row in written["rows"]]
     histories = np.array([each + [0] * (64 - len(each)) for each in ids], np.int32)
     every = np.array(jax.jit(lambda history: family.scores(module, history))(histories))
     for row, seen, scores in zip(written["rows"], ids, every, strict=True):
@@ -154,20 +154,21 @@ def test_constants_of_a_dataset_are_served_beside_what_was_learnt(
 
 
 def test_each_bucket_and_signature_has_a_warm_up_request(published):
+    names = ("serving_default", "ids", "examples")
     found = {
         (request.model_spec.signature_name, tensor.tensor_shape.dim[0].size)
         for request in warmup.read(published)
         for tensor in request.inputs.values()
     }
-    assert found == {(name, size) for name in signatures.SIGNATURES for size in (1, 2, 5)}
+    assert found == {(name, size) for name in names for size in (1, 2, 5)}
 
 
 def test_a_failed_verification_publishes_nothing(trained, tmp_path, monkeypatch):
     write = saved_model.write
 
-    def write_altered(directory, program, parameters, *arguments):
+    def write_altered(directory, program, filtered, parameters, *arguments):
         altered = parameters | {"item/embedding": parameters["item/embedding"] * 1.001}
-        write(directory, program, altered, *arguments)
+        write(directory, program, filtered, altered, *arguments)
 
     monkeypatch.setattr(saved_model, "write", write_altered)
     monkeypatch.setenv("TMPDIR", str(tmp_path))

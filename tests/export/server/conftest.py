@@ -241,15 +241,30 @@ def site(tmp_path, library) -> Site:
     return Site(tmp_path, library)
 
 
-@pytest.fixture(scope="module")
-def client(tmp_path_factory, library) -> Iterator[Client]:
-    """A server of versions 1 and 2, with a label, for tests that change nothing."""
-    root = tmp_path_factory.mktemp("site")
+def lay_out(root: pathlib.Path, library: dict[int, pathlib.Path]) -> Site:
+    """What the contract tests want served: versions 1 and 2 of model m, and a label."""
     (root / "m").mkdir()
     site = Site(root, library)
     site.put(1)
     site.put(2)
     site.ask_for("all {}", more='version_labels { key: "stable" value: 1 }')
-    with running(site) as client:
+    return site
+
+
+@contextlib.contextmanager
+def elsewhere(grpc_port: int, rest_port: int) -> Iterator[Client]:
+    """A server that runs already, of what `lay_out` wrote."""
+    with grpc.insecure_channel(f"127.0.0.1:{grpc_port}") as channel:
+        yield Client(grpc_port, rest_port, channel)
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory, library) -> Iterator[Client]:
+    """A server for tests that change nothing: this one, or that of PODWAY_SERVER_PORTS."""
+    if ports := os.environ.get("PODWAY_SERVER_PORTS"):  # "GRPC REST"; see smoke.sh
+        server = elsewhere(*map(int, ports.split()))
+    else:
+        server = running(lay_out(tmp_path_factory.mktemp("site"), library))
+    with server as client:
         client.wait_for(lambda: client.states() == {1: "AVAILABLE", 2: "AVAILABLE"})
         yield client

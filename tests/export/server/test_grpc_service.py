@@ -11,6 +11,7 @@ from tensorflow_serving.apis import (
 from tests.export.server.conftest import predict_request
 
 
+@pytest.mark.contract
 def test_predict_answers_with_tensors_and_the_model_that_ran(client):
     response = client.prediction.Predict(predict_request(history=[["a", "b"], ["c", ""]]))
     assert (response.model_spec.name, response.model_spec.version.value) == ("m", 2)
@@ -20,6 +21,7 @@ def test_predict_answers_with_tensors_and_the_model_that_ran(client):
     assert list(response.outputs["score"].float_val) == pytest.approx([2, 0.2, 1, 0.2])
 
 
+@pytest.mark.contract
 def test_predict_takes_a_version_or_a_label(client):
     request = predict_request(version=1, history=[["a"]])
     assert client.prediction.Predict(request).outputs["item"].string_val[1] == b"v1"
@@ -28,12 +30,14 @@ def test_predict_takes_a_version_or_a_label(client):
     assert client.prediction.Predict(request).outputs["item"].string_val[1] == b"v1"
 
 
+@pytest.mark.contract
 def test_predict_with_an_output_filter(client):
     request = predict_request(history=[["a"]])
     request.output_filter.append("score")
     assert list(client.prediction.Predict(request).outputs) == ["score"]
 
 
+@pytest.mark.contract
 def test_predict_of_several_inputs_of_several_types(client):
     request = predict_request(signature="two", a=[[1.0, 2.0, 3.0]], b=[10])
     outputs = client.prediction.Predict(request).outputs
@@ -41,6 +45,7 @@ def test_predict_of_several_inputs_of_several_types(client):
     assert list(outputs["name_bytes"].string_val) == [b"10"]
 
 
+@pytest.mark.contract
 def test_predict_of_no_rows(client):
     history = tf.zeros([0, 3], tf.string)
     response = client.prediction.Predict(predict_request(history=history))
@@ -91,6 +96,7 @@ def test_an_unknown_label(client):
         client.prediction.Predict(request)
 
 
+@pytest.mark.contract
 def test_metadata_has_the_signatures(client):
     request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
     request.model_spec.name = "m"
@@ -111,6 +117,7 @@ def test_metadata_of_an_unknown_field(client, fields):
     assert raised.value.code().name == "INVALID_ARGUMENT"
 
 
+@pytest.mark.contract
 def test_status_of_all_versions_and_of_one(client):
     request = get_model_status_pb2.GetModelStatusRequest()
     request.model_spec.name = "m"

@@ -42,10 +42,12 @@ PREDICT = "/v1/models/m:predict"
         ),
     ],
 )
+@pytest.mark.contract
 def test_predict(client, body, answer):
     assert client.rest(PREDICT, body) == (200, answer)
 
 
+@pytest.mark.contract
 def test_predict_of_a_version_and_of_a_label(client):
     for path in ("/v1/models/m/versions/1:predict", "/v1/models/m/labels/stable:predict"):
         status, answer = client.rest(path, {"inputs": [["a"]]})
@@ -123,6 +125,7 @@ def test_a_bad_request_is_one_sentence_and_the_server_goes_on(client, path, body
     assert client.rest(PREDICT, {"inputs": [["a"]]})[0] == 200
 
 
+@pytest.mark.contract
 def test_status(client):
     entry = {"state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
     versions = [{"version": "1", **entry}, {"version": "2", **entry}]
@@ -130,6 +133,7 @@ def test_status(client):
     assert client.rest("/v1/models/m/versions/2") == (200, {"model_version_status": versions[1:]})
 
 
+@pytest.mark.contract
 def test_metadata(client):
     status, answer = client.rest("/v1/models/m/versions/1/metadata")
     assert status == 200
@@ -140,6 +144,7 @@ def test_metadata(client):
     assert [dim["size"] for dim in history["tensor_shape"]["dim"]] == ["-1", "-1"]
 
 
+@pytest.mark.contract
 def test_a_large_request_passes(client):
     body = {"inputs": [["x" * 100] * 20_000]}  # 2 MB
     status, answer = client.rest(PREDICT, body)

@@ -1,0 +1,118 @@
+"""The served SASRec over a large catalogue: milliseconds a request, and recall against exact.
+
+    taskset -c 0 python -m benchmarks.catalogue
+    taskset -c 0 python -m benchmarks.catalogue --items 100000 1000000
+
+Writes a model of random parameters (two blocks, width 64) as the export does, loads the SavedModel
+as the server does, and calls it with batches of histories of 50 items. Beside it the same function
+under jax.jit, in turn. Recall is that of the answers' ids among the exact best, which NumPy ranks
+from the user vectors in double precision.
+"""
+
+import argparse
+import os
+import pathlib
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read when TensorFlow is imported
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import jax
+import numpy as np
+
+from export import quiet, recommend, saved_model, stablehlo
+from export.contract import Contract
+from export.server import servable
+from framework import task
+from framework.models.sasrec import SasRec
+from framework.schema import FIRST_VALUE, Feature, Schema, Vocabulary
+
+LENGTH, TOP_K, BATCHES = 50, 20, (1, 8)
+MODEL = SasRec(width=64, blocks=2, max_length=LENGTH, dropout=0.0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--items", type=int, nargs="+", default=[1_000_000])
+    parser.add_argument("--repeats", type=int, default=15, help="timed calls; the median counts")
+    options = parser.parse_args()
+    print(f"{'items':>10}{'batch':>7}{'ms/request':>12}{'jax.jit':>10}{'ratio':>7}{'recall':>8}")
+    for items in options.items:
+        measure(items, options.repeats)
+    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
+
+
+def measure(items: int, repeats: int) -> None:
+    size = items + FIRST_VALUE
+    schema = Schema((Feature("item", "item", "int32", True, "item", size, LENGTH),))
+    parameters = task.initialize(MODEL, schema, jax.random.key(0))
+    function = recommend.recommend(MODEL, schema, TOP_K)
+    histories = np.random.default_rng(0).integers(FIRST_VALUE, size, (max(BATCHES), LENGTH))
+    served = load(function, parameters, size)
+    jitted = jax.jit(function)
+    for batch in BATCHES:
+        ids = histories[:batch]
+        wanted = exact(parameters, schema, ids)
+        _, found = served(ids)
+        recall = np.mean([len({*a} & {*b}) for a, b in zip(found, wanted, strict=True)]) / TOP_K
+        own, peer = in_turn(
+            lambda ids=ids: served(ids),
+            lambda ids=ids: jax.block_until_ready(jitted(parameters, ids.astype(np.int32))),
+            repeats,
+        )
+        print(
+            f"{items:10}{batch:7}{own / batch:12.2f}{peer / batch:10.2f}{own / peer:7.2f}"
+            f"{recall:8.4f}",
+            flush=True,
+        )
+
+
+def load(function: Any, parameters: Any, size: int) -> Callable[[np.ndarray], list[np.ndarray]]:
+    """The signature `ids` of the SavedModel: histories → scores and ids."""
+    contract = Contract("2.18", TOP_K, LENGTH, BATCHES)
+    values = tuple(f"item {number}" for number in range(size - FIRST_VALUE))
+    vocabulary = Vocabulary(("", "", *values), (0,) * 2 + (1,) * len(values))
+    host = {path: np.asarray(value) for path, value in parameters.items()}
+    program = stablehlo.lower(function, host, LENGTH, contract.target)
+    with tempfile.TemporaryDirectory() as directory, quiet.quiet():
+        saved_model.write(pathlib.Path(directory) / "1", program, None, host, vocabulary, contract)
+        signature = servable.load(pathlib.Path(directory) / "1").signature("ids")
+
+    def served(ids: np.ndarray) -> list[np.ndarray]:
+        answer = dict(zip(signature.outputs, signature.run([ids.astype(np.int64)]), strict=True))
+        return [answer["score"], answer["item"]]
+
+    return served
+
+
+def exact(parameters: Any, schema: Schema, ids: np.ndarray) -> np.ndarray:
+    """The ids of the best unseen items, [batch, k]."""
+    module = task.merge(task.structure(MODEL, schema), parameters)
+    factors = MODEL.factors(module, ids.astype(np.int32))
+    query, table = (np.asarray(part, np.float64) for part in factors)
+    scores = query @ table[: schema["item"].size].T
+    scores[:, :FIRST_VALUE] = -np.inf
+    np.put_along_axis(scores, ids, -np.inf, axis=1)
+    return np.argsort(-scores, axis=1, kind="stable")[:, :TOP_K]
+
+
+def in_turn(own: Callable, peer: Callable, repeats: int) -> tuple[float, float]:
+    """Median milliseconds of both, called alternately."""
+    times: tuple[list[float], list[float]] = ([], [])
+    for call in (own, peer):
+        call()
+    for _ in range(repeats):
+        for call, taken in zip((own, peer), times, strict=True):
+            start = time.perf_counter()
+            call()
+            taken.append((time.perf_counter() - start) * 1e3)
+    return statistics.median(times[0]), statistics.median(times[1])
+
+
+if __name__ == "__main__":
+    main()

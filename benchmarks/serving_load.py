@@ -1,0 +1,148 @@
+"""The embedded server in an open loop: at part of its capacity, over it, and while versions change.
+
+    python -m benchmarks.serving_load
+    python -m benchmarks.serving_load --seconds 600 --over 2
+
+Capacity is what a closed loop of 32 clients gets, measured first. Then requests arrive at random
+(Poisson) at a share of it, whether or not earlier ones were answered, as they do in production;
+then at a multiple of it, where the server must refuse what it can't answer in time and keep its
+memory; then a new version is published while requests run. gRPC, on loopback: the client shares
+the cores with the server, and so has a part in the capacity.
+"""
+
+import argparse
+import asyncio
+import collections
+import contextlib
+import dataclasses
+import pathlib
+import random
+import shutil
+import tempfile
+import time
+
+import grpc
+import numpy as np
+import uvloop
+from tensorflow_serving.apis import prediction_service_pb2_grpc
+
+from benchmarks import serving
+
+MODEL = "bag_of_items"
+DEADLINE = 10.0
+"""Seconds that a client waits."""
+
+
+@dataclasses.dataclass
+class Load:
+    """What became of an open loop's requests.
+
+    Attributes:
+      sent: seconds since the start at which each answered request was sent.
+      latencies: seconds until its answer.
+      refused: requests by status code.
+    """
+
+    sent: list[float] = dataclasses.field(default_factory=list)
+    latencies: list[float] = dataclasses.field(default_factory=list)
+    refused: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each load")
+    parser.add_argument("--shares", type=float, nargs="+", default=[0.25, 0.5, 0.75])
+    parser.add_argument("--over", type=float, default=2.0, help="multiple of the capacity")
+    options = parser.parse_args()
+    with contextlib.ExitStack() as stack:
+        folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        config = serving.write_model(folder)
+        server = stack.enter_context(serving.running_server(config))
+        histories = serving.sample_histories(server.grpc, MODEL)
+        run = uvloop.run(
+            serving.grpc_load(server.grpc, MODEL, histories, 32, min(options.seconds, 5.0))
+        )
+        capacity = len(run[1]) / run[0]
+        print(f"capacity: {capacity:.0f} QPS in a closed loop of 32 clients")
+        print(
+            f"{'load':>22}{'answered/s':>12}{'p50 ms':>9}{'p99 ms':>9}{'memory MiB':>12}  refused"
+        )
+        for share in [*options.shares, options.over]:
+            load = uvloop.run(open_loop(server.grpc, histories, share * capacity, options.seconds))
+            report(f"{share:.2f} × capacity", load, options.seconds, server.memory())
+        switch(server, folder, histories, capacity / 4, max(options.seconds, 10.0))
+
+
+def switch(
+    server: serving.Server,
+    folder: pathlib.Path,
+    histories: list[list[bytes]],
+    rate: float,
+    seconds: float,
+) -> None:
+    """Publishes version 2 in the middle of a load, and prints what the clients noticed."""
+    published = seconds / 3
+
+    async def both() -> Load:
+        async def publish() -> None:
+            await asyncio.sleep(published)
+            base = folder / MODEL
+            await asyncio.to_thread(shutil.copytree, base / "1", base / "_2")
+            (base / "_2").rename(base / "2")
+
+        load, _ = await asyncio.gather(open_loop(server.grpc, histories, rate, seconds), publish())
+        return load
+
+    load = uvloop.run(both())
+    sent, latencies = np.array(load.sent), np.array(load.latencies)
+    before, after = latencies[sent < published], latencies[sent >= published]
+    p99 = [np.quantile(part, 0.99) * 1e3 for part in (before, after)]
+    print(
+        f"a new version under {rate:.0f} QPS: {len(latencies)} answered, refused"
+        f" {dict(load.refused) or 'none'}; p99 {p99[0]:.2f} ms before, {p99[1]:.2f} ms after"
+        f" (×{p99[1] / p99[0]:.2f}), the slowest {after.max() * 1e3:.1f} ms"
+    )
+
+
+async def open_loop(
+    address: str, histories: list[list[bytes]], rate: float, seconds: float
+) -> Load:
+    """Sends requests at random moments, on average `rate` a second."""
+    draw, load = random.Random(0), Load()
+    requests = [serving.predict_request(MODEL, history) for history in histories]
+    async with grpc.aio.insecure_channel(address) as channel:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        await stub.Predict(requests[0])
+        start = time.perf_counter()
+
+        async def send(number: int, at: float) -> None:
+            # From when it was due, not from when this process found the time to send it.
+            try:
+                await stub.Predict(requests[number % len(requests)], timeout=DEADLINE)
+            except grpc.aio.AioRpcError as error:
+                load.refused[error.code().name] += 1
+                return
+            load.sent.append(at)
+            load.latencies.append(time.perf_counter() - start - at)
+
+        tasks, due = [], 0.0
+        while due < seconds:
+            wait = due - (time.perf_counter() - start)
+            await asyncio.sleep(max(wait, 0.0))
+            tasks.append(asyncio.create_task(send(len(tasks), due)))
+            due += draw.expovariate(rate)
+        await asyncio.gather(*tasks)
+    return load
+
+
+def report(name: str, load: Load, seconds: float, memory: float) -> None:
+    p50, p99 = np.quantile(load.latencies, [0.5, 0.99]) * 1e3
+    print(
+        f"{name:>22}{len(load.latencies) / seconds:12.0f}{p50:9.2f}{p99:9.2f}{memory:12.0f}"
+        f"  {dict(load.refused) or 'none'}",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    main()
