@@ -4,8 +4,9 @@
                                   and TPU, with a free batch size and the parameters as an argument
     assets.extra/weights/         the parameters, path → array, as an Orbax checkpoint
 
-Servers look at neither. The function takes what the lowered one takes: ids and columns, as a
-dataset has them, not what a client sends.
+Servers look at neither. The function takes what the lowered one takes, as a dataset has it, not
+what a client sends: a recommender's history of ids, oldest first, padded at the end; the columns
+that the manifest of a model of rows names in `columns`.
 """
 
 from collections.abc import Callable, Sequence

@@ -12,10 +12,9 @@ from collections.abc import Iterator
 import numpy as np
 from etils import epath
 
-from export import golden_filtered, recommend, reference
+from export import golden_filtered, recommend, reference, signatures
 from export.contract import Contract
 from export.layout import GOLDEN
-from export.signatures import SIGNATURES
 from framework import config
 from framework.schema import FIRST_VALUE, PADDING, Schema, Vocabulary
 
@@ -95,7 +94,7 @@ def write(
     content = {
         "target": contract.target,
         "k": contract.top_k,
-        "signatures": SIGNATURES,
+        "signatures": signatures.names(contract),
         "rows": [
             {
                 "ids": history,

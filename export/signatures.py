@@ -2,11 +2,11 @@
 
     serving_default   history string [batch, length] → item string [batch, k], score f32 [batch, k]
     ids               history int64  [batch, length] → item int64  [batch, k], score f32 [batch, k]
+    examples          examples string [batch], serialised tf.Examples with a feature `history`, a
+                      bytes_list → as serving_default
     filtered          as serving_default, with allow and deny, string [batch, any], beside history:
                       only items of `allow` are recommended, all where a row has none there, and
                       none of `deny`; where export.candidate_filter asks for it
-    examples          examples string [batch], serialised tf.Examples with a feature `history`, a
-                      bytes_list → as serving_default
 
 History holds what the log has, oldest first. Rows of one batch are brought to one length with ""
 (or 0), at either end or in between; any length will do, none as well. A value that the vocabulary
@@ -17,6 +17,7 @@ ends with "" (or 0) and recommend.LOWEST. Batches: export/lowered.py.
 
 import os
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -28,13 +29,10 @@ from export.predictor_signatures import EXAMPLES
 from export.stablehlo import Program
 from framework.schema import FIRST_VALUE, OUT_OF_VOCABULARY, PADDING, Vocabulary
 
-SIGNATURES = ("serving_default", "ids", EXAMPLES)
-"""Those that every recommender has."""
-FILTERED = "filtered"
 PADDING_VALUES = {
     "serving_default": {"history": ""},
     "ids": {"history": PADDING},
-    FILTERED: {"history": "", "allow": "", "deny": ""},
+    "filtered": {"history": "", "allow": "", "deny": ""},
 }
 """What lengthens a row without effect, by signature and input: for servers that merge requests."""
 
@@ -43,7 +41,8 @@ Answer = dict[str, tf.Tensor]
 
 def names(contract: Contract) -> tuple[str, ...]:
     """The signatures that a recommender has."""
-    return (*SIGNATURES, FILTERED) if contract.candidate_filter else SIGNATURES
+    optional = ("filtered",) if contract.candidate_filter else ()
+    return ("serving_default", "ids", EXAMPLES, *optional)
 
 
 class Recommender(tf.Module):
@@ -87,22 +86,21 @@ class Recommender(tf.Module):
 
     def signatures(self) -> dict[str, Callable[..., Answer]]:
         """Signature name → concrete function."""
-        rows = [None, None]
-        texts = tf.TensorSpec(rows, tf.string)
-        takes = {
-            "serving_default": (self._from_values, {"history": texts}),
-            "ids": (self._from_ids, {"history": tf.TensorSpec(rows, tf.int64)}),
-            EXAMPLES: (self._from_examples, {EXAMPLES: tf.TensorSpec([None], tf.string)}),
+
+        def concrete(function: Callable[..., Answer], dtype: tf.DType, *names: str) -> Any:
+            specs = (tf.TensorSpec([None, None], dtype, name=name) for name in names)
+            return tf.function(function, autograph=False).get_concrete_function(*specs)
+
+        serialized = tf.TensorSpec([None], tf.string, EXAMPLES)
+        from_examples = tf.function(self._from_examples, autograph=False)
+        found = {
+            "serving_default": concrete(self._from_values, tf.string, "history"),
+            "ids": concrete(self._from_ids, tf.int64, "history"),
+            EXAMPLES: from_examples.get_concrete_function(serialized),
         }
         if self._filters:
-            lists = {"history": texts, "allow": texts, "deny": texts}
-            takes[FILTERED] = (self._from_filtered, lists)
-        return {
-            name: tf.function(function, autograph=False).get_concrete_function(
-                *(tf.TensorSpec(spec.shape, spec.dtype, key) for key, spec in specs.items())
-            )
-            for name, (function, specs) in takes.items()
-        }
+            found["filtered"] = concrete(self._from_filtered, tf.string, "history", "allow", "deny")
+        return found
 
     def _from_examples(self, serialized: tf.Tensor) -> Answer:
         return self._from_values(examples.history(serialized, "history"))

@@ -102,7 +102,7 @@ def export(
         return dataclasses.asdict(agreed) | {
             "signatures": list(names),
             "padding": {
-                name: fill for name, fill in signatures.PADDING_VALUES.items() if name in names
+                name: values for name, values in signatures.PADDING_VALUES.items() if name in names
             },
         }
 
@@ -162,6 +162,7 @@ def export_predictor(
             "batch_buckets": list(buckets),
             "signatures": [SIGNATURE, EXAMPLES, *methods],
             "inputs": kinds,
+            "columns": list(reading.columns),
             "labels": list(labels),
         }
 

@@ -95,7 +95,7 @@ def verify(directory: epath.PathLike) -> str:
             "ids": ("ids", {"history": _rectangle(ids, 0)}),
             EXAMPLES: ("values", {EXAMPLES: example_requests.histories(values)}),
         }
-        for name in names:
+        for name in filter(names.__contains__, requests):
             where = f"case {case['name']!r}, signature {name}"
             kind, inputs = requests[name]
             found = sessions.run(signatures[name], inputs, where)
@@ -104,11 +104,9 @@ def verify(directory: epath.PathLike) -> str:
             worst = max(worst, compare(expected, kind, item, score, golden["k"], where))
         print(f"{number}/{len(golden['cases'])} {case['name']}", flush=True)
     if filtered := golden.get("filtered"):
+        inputs = ("history", "allow", "deny")
+        lists = {name: _rectangle([row[name] for row in filtered], b"") for name in inputs}
         where = f"signature filtered, cases {', '.join(repr(row['name']) for row in filtered)}"
-        lists = {
-            name: _rectangle([row[name] for row in filtered], b"")
-            for name in ("history", "allow", "deny")
-        }
         found = sessions.run(signatures["filtered"], lists, where)
         expected, item, score = [row["answer"] for row in filtered], found["item"], found["score"]
         worst = max(worst, compare(expected, "values", item, score, golden["k"], where))

@@ -33,14 +33,14 @@ def write(
 ) -> None:
     """Writes the file WARMUP of a recommender: TFRecords of PredictionLog."""
     value = vocabulary.values[FIRST_VALUE]
-    texts, empty = np.array([[value.encode()]], object), np.array([[b""]], object)
-    known = {
-        "serving_default": {"history": texts},
+    known, empty = np.array([[value.encode()]], object), np.array([[b""]], object)
+    rows = {
+        "serving_default": {"history": known},
         "ids": {"history": np.array([[FIRST_VALUE]], np.int64)},
         EXAMPLES: {EXAMPLES: example_requests.histories([[value]])},
-        "filtered": {"history": texts, "allow": empty, "deny": empty},
+        "filtered": {"history": known, "allow": empty, "deny": empty},
     }
-    _write_buckets(directory, name, {each: known[each] for each in signatures}, buckets)
+    _write_buckets(directory, name, {each: rows[each] for each in signatures}, buckets)
 
 
 def write_rows(
@@ -61,11 +61,8 @@ def write_rows(
       methods: the signatures for Classify and Regress, which Predict reaches too.
       buckets: the batch sizes that are compiled.
     """
-    row = 2
-    columns = {
-        key: example_requests.tensor(raw[key][row : row + 1], kind) for key, kind in kinds.items()
-    }
-    example = example_requests.rows(raw, kinds, {}, [row])
+    columns = {key: example_requests.tensor(raw[key][2:3], kind) for key, kind in kinds.items()}
+    example = example_requests.rows(raw, kinds, {}, [2])
     asked = {
         SIGNATURE: columns,
         EXAMPLES: {EXAMPLES: example},

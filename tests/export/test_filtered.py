@@ -29,14 +29,22 @@ def model(trained, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def ask(model):
-    signature = sessions.load(model)["filtered"]
+def filtered(model):
+    return sessions.load(model)["filtered"]
 
+
+def run(filtered, rows) -> tuple[np.ndarray, np.ndarray]:
+    found = sessions.run(filtered, rows, "")
+    return found["item"], found["score"]
+
+
+@pytest.fixture(scope="module")
+def ask(filtered):
     def ask(history, allow, deny):
         lists = {"history": history, "allow": allow, "deny": deny}
         rows = {name: np.array(row, object).reshape(1, -1) for name, row in lists.items()}
-        found = sessions.run(signature, rows, "a request")
-        return [value.decode() for value in found["item"][0] if value], found["score"][0]
+        item, score = run(filtered, rows)
+        return [value.decode() for value in item[0] if value], score[0]
 
     return ask
 
@@ -77,13 +85,11 @@ def test_an_allow_list_of_unknown_values_allows_nothing(ask):
     assert (scores == np.finfo(np.float32).min).all()
 
 
-def test_lists_are_a_row_s_own(trained, model):
-    lists = {
-        "history": np.array([[b"item 1"], [b"item 1"], [b"item 1"]], object),
-        "allow": np.array([[b"item 5"], [b""], [b"item 6"]], object),
-        "deny": np.array([[b""], [b"item 5"], [b"item 6"]], object),
-    }
-    item = sessions.run(sessions.load(model)["filtered"], lists, "a request")["item"]
+def test_lists_are_a_row_s_own(trained, filtered):
+    history = np.array([[b"item 1"], [b"item 1"], [b"item 1"]], object)
+    allow = np.array([[b"item 5"], [b""], [b"item 6"]], object)
+    deny = np.array([[b""], [b"item 5"], [b"item 6"]], object)
+    item, _ = run(filtered, {"history": history, "allow": allow, "deny": deny})
     every = best(trained, ["item 1"], [value for value in VALUES if value != "item 5"])
     assert [[v.decode() for v in row if v] for row in item] == [["item 5"], every, []]
 

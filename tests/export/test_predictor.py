@@ -13,9 +13,11 @@ from etils import epath
 
 from beam import dataset as beam_dataset
 from export import (
+    beside,
     example_requests,
     examples,
     golden_raw,
+    predict,
     sessions,
     signature_methods,
     stage,
@@ -125,7 +127,7 @@ def experiment(folder: epath.Path) -> Experiment:
         model=Mmoe(
             objectives=LABELS, without=("gap", "item"), width=4, experts=2, expert=(8,), tower=(4,)
         ),
-        export=Export(batch_buckets=(1, 4)),
+        export=Export(batch_buckets=(1, 4), beside=("jax-export", "weights")),
     )
 
 
@@ -222,6 +224,22 @@ def test_it_is_verified_published_and_says_what_it_takes(shop):
         for tensor in request.inputs.values()
     }
     assert sizes == {(name, size) for name in manifest.details["signatures"] for size in (1, 4)}
+
+
+def test_jax_takes_the_function_and_the_weights_from_beside_the_model(shop):
+    manifest = artifact.read(shop.published, "model", manifest="assets.extra/export.json")
+    lengths = shop.experiment.model.judge(shop.experiment.evaluation).lengths(shop.dataset.schema)
+    (batch,) = row_batches(shop.dataset, "test", lengths, shop.dataset.examples("test"))
+    columns = [batch.columns[name] for name in manifest.details["columns"]]
+    weights = beside.load_weights(shop.published)
+    found = beside.load_function(shop.published)(weights, *columns)
+    function = predict.function(
+        shop.experiment.model, shop.dataset.schema, tuple(manifest.details["columns"])
+    )
+    wanted = jax.jit(function)(shop.parameters, *columns)
+    assert len(found) == len(manifest.details["labels"])
+    for ours, theirs in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
 def test_another_answer_is_found_and_measured(shop, tmp_path):
