@@ -188,16 +188,26 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
+def free_ports() -> tuple[int, int]:
+    """Two that differ: one after the other could be the same."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as one,
+        socket.create_server(("127.0.0.1", 0)) as other,
+    ):
+        return one.getsockname()[1], other.getsockname()[1]
+
+
 @contextlib.contextmanager
 def running(
     site: Site, credentials: grpc.ChannelCredentials | None = None, **options: Any
 ) -> Iterator[Client]:
     """A server of the site's config, stopped and waited for at the end."""
+    port, rest_api_port = free_ports()
     chosen = ServerOptions(
         **{
             "model_config_file": str(site.config),
-            "port": free_port(),
-            "rest_api_port": free_port(),
+            "port": port,
+            "rest_api_port": rest_api_port,
             "model_config_file_poll_wait_seconds": 0.05,
             "file_system_poll_wait_seconds": 0.05,
             "max_num_load_retries": 0,
