@@ -190,7 +190,7 @@ async def _answer(
     try:
         response = await method(models, request)
         if api:
-            models.metrics.answered(request.model_spec.name, "OK")
+            models.answered(request.model_spec.name, "OK")
             seconds = time.perf_counter() - start
             models.metrics.took(request.model_spec.name, api, "GRPC", seconds)
         return response
@@ -199,7 +199,7 @@ async def _answer(
             left = context.time_remaining()
             late = left is not None and left < _NO_TIME
             code = DEADLINE_EXCEEDED if late else CANCELLED
-            models.metrics.answered(request.model_spec.name, code.name)
+            models.answered(request.model_spec.name, code.name)
         raise
     except RequestError as error:
         code, message = error.code, error.message
@@ -207,5 +207,5 @@ async def _answer(
         log.exception("%s failed", method)
         code, message = INTERNAL, f"{type(error).__name__}: {error}"
     if api:
-        models.metrics.answered(request.model_spec.name, code.name)
+        models.answered(request.model_spec.name, code.name)
     await context.abort(code, message)

@@ -27,6 +27,9 @@ from export.server.servable import Servable
 
 log = logging.getLogger(__name__)
 
+UNKNOWN_MODEL = "unknown"
+"""What the metrics call every model that there is not."""
+
 State = get_model_status_pb2.ModelVersionStatus.State
 
 
@@ -127,6 +130,10 @@ class Models:
     def ready(self) -> bool:
         """Whether every model of the config has an available version."""
         return all(model.available() for model in self._models.values() if not model.removed)
+
+    def answered(self, name: str, status: str) -> None:
+        """Counts an answer. Names of no model count as one, lest those that clients make add up."""
+        self.metrics.answered(name if name in self._models else UNKNOWN_MODEL, status)
 
     def _find(self, name: str, version: int | None, label: str) -> Version:
         if not name:

@@ -80,7 +80,7 @@ class RestService:
         if status == OK:
             seconds = time.perf_counter() - start
             self._models.metrics.took(call.model, call.method, "REST", seconds)
-        self._models.metrics.answered(call.model, code)
+        self._models.answered(call.model, code)
         return _json(body, status)
 
     async def _answer(self, request: web.BaseRequest, call: "_Call") -> tuple[bytes, int, str]:

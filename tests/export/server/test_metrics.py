@@ -89,8 +89,10 @@ def test_requests_are_counted_and_timed(tmp_path, monitoring):
         client.prediction.Predict(predict_request(signature="predict", x=[1.0]))
         with pytest.raises(grpc.RpcError):
             ask(client, given())
-        with pytest.raises(grpc.RpcError):
-            ask(client, given(example(x=[1.0, 2.0])), model="x")
+        for name in ("x", "y"):
+            with pytest.raises(grpc.RpcError):
+                ask(client, given(example(x=[1.0, 2.0])), model=name)
+        assert client.rest("/v1/models/z:predict", {})[0] == 404
         tasks = ("m", "regress", REGRESS), ("m", "", CLASSIFY)
         client.prediction.MultiInference(multi(*tasks))  # of two examples; it isn't counted
         body = {"signature_name": "predict", "instances": [1.0]}
@@ -104,7 +106,9 @@ def test_requests_are_counted_and_timed(tmp_path, monitoring):
 
     assert rise("request_count", model_name="m", status="OK") == 6
     assert rise("request_count", model_name="m", status="INVALID_ARGUMENT") == 2
-    assert rise("request_count", model_name="x", status="NOT_FOUND") == 1
+    assert rise("request_count", model_name="unknown", status="NOT_FOUND") == 3
+    counted = {dict(labels).get("model_name") for name, labels in found if "request_count" in name}
+    assert counted == {"m", "unknown"}
     timed = {"model_name": "m", "entrypoint": "GRPC"}
     assert rise("request_latency_count", API="Classify", **timed) == 3
     assert rise("request_latency_count", API="Regress", **timed) == 1
