@@ -11,10 +11,10 @@ demo: .venv/.installed
 	$(BIN)/python -m launch.demo --workdir $(WORKDIR)
 
 test: .venv/.installed
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -q -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadscope -q -m "not slow"
 
 test-slow: .venv/.installed
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -q -m slow
+	$(BIN)/python -m pytest -n 2 --dist loadscope -q -m slow
 
 # Fetches Beam's Flink job server to where Beam looks for it. Running it needs Java 17.
 flink: .venv/.installed

@@ -1,8 +1,11 @@
 """Fixtures for all rooms."""
 
+import functools
 from collections.abc import Iterator
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from framework import libtpu
 from tests import gcs
@@ -10,13 +13,23 @@ from tests import gcs
 libtpu.prepare()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that share a module's fixture go to one worker, so that only one of them makes it."""
-    for item in items:
-        assert isinstance(item, pytest.Function)
-        made = item._fixtureinfo.name2fixturedefs.values()
-        if any(each[-1].scope == "module" for each in made):
-            item.add_marker(pytest.mark.xdist_group(item.module.__name__))
+class _Scheduling(LoadScopeScheduling):
+    """Tests of a module that makes something for all of them go to one worker; others are free."""
+
+    def __init__(self, config: pytest.Config, log: Producer | None = None):
+        super().__init__(config, log)
+        self._shares = functools.cache(
+            lambda path: 'scope="module"' in (config.rootpath / path).read_text()
+        )
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        return path if self._shares(path) else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _Scheduling:
+    return _Scheduling(config, log)
 
 
 @pytest.fixture(scope="session")
