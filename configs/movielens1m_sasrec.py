@@ -2,8 +2,9 @@
 
 The file ("user item" a line, in each user's order of time) is not shipped; GroupLens' terms forbid
 it. Settings of Klenitskiy & Vasilev (2023, arXiv:2309.07602): width 64, 2 blocks, 1 head, dropout
-.1, 200 latest items. Not trained to the end: after 705 of the 4,700 steps, HR@10 .208 and NDCG@10
-.114 on validation, and rising. A step takes half a second on two CPU cores.
+.1, 200 latest items. Measured, one seed: test HR@10 .300, NDCG@10 .174 (published .315, .182;
+sequential nearest neighbours .264, .153). A step takes half a second on two CPU cores; the 4,700 of
+them took 88 minutes beside other work.
 """
 
 from framework.config import Columns, Csv, Data, Experiment, Trainer
