@@ -14,8 +14,10 @@ from framework.models.bert4rec import Bert4Rec
 
 def experiment() -> Experiment:
     """The resolved experiment."""
+    base = movielens1m_sasrec.experiment()
     return dataclasses.replace(
-        movielens1m_sasrec.experiment(),
+        base,
         name="movielens1m_bert4rec",
+        trainer=dataclasses.replace(base.trainer, steps=18800, evaluate_every=940),
         model=Bert4Rec(max_length=200, dropout=0.2, masked=0.2),
     )

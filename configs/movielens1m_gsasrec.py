@@ -17,5 +17,5 @@ def experiment() -> Experiment:
     return dataclasses.replace(
         movielens1m_sasrec.experiment(),
         name="movielens1m_gsasrec",
-        model=SasRec(width=128, max_length=200, dropout=0.5, objective=GBce(negatives=256, t=0.75)),
+        model=SasRec(width=128, max_length=200, dropout=0.3, objective=GBce(negatives=256, t=0.75)),
     )

@@ -16,5 +16,5 @@ def experiment() -> Experiment:
     return dataclasses.replace(
         movielens1m_sasrec.experiment(),
         name="movielens1m_hstu",
-        model=Hstu(max_length=200, dropout=0.2),
+        model=Hstu(max_length=200, dropout=0.1),
     )

@@ -25,6 +25,11 @@ def experiment() -> Experiment:
         model=SasRec(max_length=200),
         optimizer=AdamW(learning_rate=1e-3, warmup_steps=200),
         trainer=Trainer(
-            steps=4700, batch_size=128, evaluate_every=235, checkpoint_every=235, log_every=47
+            steps=9400,
+            batch_size=128,
+            crop="random",
+            evaluate_every=470,
+            checkpoint_every=470,
+            log_every=47,
         ),
     )

@@ -14,8 +14,10 @@ from framework.models.sasrec import SasRec
 
 def experiment() -> Experiment:
     """The resolved experiment."""
+    base = movielens1m_sasrec.experiment()
     return dataclasses.replace(
-        movielens1m_sasrec.experiment(),
+        base,
         name="movielens1m_sasrec_bce",
+        trainer=dataclasses.replace(base.trainer, crop="latest"),
         model=SasRec(max_length=200, dropout=0.2, objective=Bce(negatives=1, drawn_for="position")),
     )
