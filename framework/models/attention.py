@@ -15,13 +15,15 @@ save.
 import dataclasses
 import itertools
 from collections.abc import Iterator
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from framework.error import check
-from framework.task import SERVING, Pass
+
+Kernel = Literal["auto", "xla", "cudnn"]
 
 QUERIES = 1024
 """Queries whose scores exist at once; of longer texts the scores are computed anew, backward."""
@@ -70,17 +72,19 @@ def attend(
     key: Float[Array, "batch length kv_heads head_width"],
     value: Float[Array, "batch length kv_heads head_width"],
     sight: Sight = CAUSAL,
-    how: Pass = SERVING,
+    kernel: Kernel = "xla",
+    devices: jax.sharding.Mesh | None = None,
 ) -> Float[Array, "batch length heads head_width"]:
     """Softmax attention; heads/kv_heads query heads in a row share a key and a value.
 
-    Scores and softmax in f32. Raises ConfigError where cuDNN is asked for and cannot compute it.
+    Scores and softmax in f32. `kernel` and `devices` are those of task.Pass. Raises ConfigError
+    where cuDNN is asked for and cannot compute it.
     """
-    if how.attention != "xla":
-        reason = against_cudnn(query, sight, how.devices)
+    if kernel != "xla":
+        reason = against_cudnn(query, sight, devices)
         if not reason:
             return cudnn(query, key, value, sight)
-        check(how.attention == "auto", f'trainer.attention is "cudnn", which {reason}')
+        check(kernel == "auto", f'trainer.attention is "cudnn", which {reason}')
     return xla(query, key, value, sight)
 
 

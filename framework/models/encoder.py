@@ -124,8 +124,8 @@ class Block(nnx.Module):
             # A head's query, key and value lie beside each other: heads split along mesh.tensor.
             parts = self.qkv(flat).reshape(batch, length, self.heads, 3, -1)
             query, key, value = jnp.moveaxis(parts, 3, 0)
-            attended = attend(query, key, value, sight, how).reshape(flat.shape)
-            return drop(self.dropout, self.out(attended), first)
+            attended = attend(query, key, value, sight, how.attention, how.devices)
+            return drop(self.dropout, self.out(attended.reshape(flat.shape)), first)
 
         def feed_forward(flat: Array) -> Array:
             return drop(self.dropout, self.down(self._activated(self.up(flat))), second)

@@ -8,7 +8,6 @@ import pytest
 from framework.error import ConfigError
 from framework.models import attention
 from framework.models.attention import Sight, attend
-from framework.task import Pass
 
 GPU = jax.default_backend() == "gpu"
 SEGMENT = jnp.asarray(np.repeat([[1, 2, 3, 0], [1, 1, 2, 2]], 50, axis=1), jnp.int32)
@@ -108,8 +107,7 @@ def test_cudnn_is_equal_to_xla(sight, length):
         expected = with_gradients(lambda *a: attend(*a, sight), exact)
     errors = {}
     for kernel in ("xla", "cudnn", "auto"):
-        how = Pass(attention=kernel)
-        found = with_gradients(lambda *a, how=how: attend(*a, sight, how), arguments)
+        found = with_gradients(lambda *a, kernel=kernel: attend(*a, sight, kernel), arguments)
         errors[kernel] = [
             np.abs(one - other).max() / np.abs(other).max()
             for one, other in zip(found, expected, strict=True)
@@ -120,22 +118,21 @@ def test_cudnn_is_equal_to_xla(sight, length):
 
 
 def test_cudnn_says_what_it_cannot_do():
-    how = Pass(attention="cudnn")
     if not GPU:
         with pytest.raises(ConfigError, match=r'trainer\.attention is "cudnn", which needs an NVI'):
-            attend(*drawn(dtype=jnp.bfloat16), how=how)
+            attend(*drawn(dtype=jnp.bfloat16), kernel="cudnn")
         return
     with pytest.raises(ConfigError, match=r"in 16 bits, not in float32: set trainer\.precision"):
-        attend(*drawn(), how=how)
+        attend(*drawn(), kernel="cudnn")
     with pytest.raises(ConfigError, match=r"a multiple of 8 up to 128; this model's have 12"):
-        attend(*drawn(width=12, dtype=jnp.bfloat16), how=how)
+        attend(*drawn(width=12, dtype=jnp.bfloat16), kernel="cudnn")
     with pytest.raises(ConfigError, match=r"an even number of positions; there are 199"):
         odd = Sight(segment=SEGMENT[:, 1:])
-        attend(*drawn(length=199, dtype=jnp.bfloat16), sight=odd, how=how)
+        attend(*drawn(length=199, dtype=jnp.bfloat16), sight=odd, kernel="cudnn")
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_auto_computes_where_cudnn_cannot(dtype):
     arguments = drawn(width=12, dtype=dtype)
-    found = attend(*arguments, how=Pass(attention="auto"))
+    found = attend(*arguments, kernel="auto")
     np.testing.assert_array_equal(found, attend(*arguments))
