@@ -363,6 +363,10 @@ class Trainer:
     remat: Literal["none", "products", "blocks"] = neutral("none")
     """What the backward pass finds in memory: all that it needs; the results of matrix products;
     or just the blocks' outputs, from which it computes the rest anew."""
+    attention: Literal["auto", "xla", "cudnn"] = neutral("auto")
+    """What computes softmax attention in training: XLA's products, or cuDNN's kernel, which keeps
+    no scores in memory and needs an NVIDIA GPU and bf16; auto: cuDNN where it can, else XLA. What
+    is judged and served is always XLA's."""
     clip_norm: float | None = 1.0
     """Largest global norm of a gradient, rows of embedding tables included; None: no limit."""
     ema: float | None = None

@@ -111,9 +111,10 @@ def build(
         ).trace(state, batch)
 
     traced = counted = trace(experiment)
-    if options.remat != "none":
-        # What is computed anew is no work of the model.
-        trainer = dataclasses.replace(options, remat="none")
+    kernels = devices.devices.flat[0].platform == "gpu" and options.attention != "xla"
+    if options.remat != "none" or kernels:
+        # What is computed anew is no work of the model; what a kernel computes is.
+        trainer = dataclasses.replace(options, remat="none", attention="xla")
         counted = trace(dataclasses.replace(experiment, trainer=trainer))
     initialize = jax.jit(initializer(experiment, schema), out_shardings=shardings)
     initialize = start.with_constants(initialize, constants or {}, state)
@@ -250,7 +251,8 @@ def make_step(
             }
             rows = {name: task.Rows(values[name], ids) for name, ids in part.ids.items()}
             module = task.merge(graph, parameters | empty)
-            return model.loss(module, part.batch, rows, task.Pass(key, options.remat, sparse.mesh))
+            how = task.Pass(key, options.remat, sparse.mesh, options.attention)
+            return model.loss(module, part.batch, rows, how)
 
         value, metrics, gradients, of_rows = gradient.accumulate(
             loss,

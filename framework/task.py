@@ -71,11 +71,13 @@ class Pass:
       key: for dropout; None: nothing is dropped, as the model is judged or served.
       remat: see config.Trainer.
       devices: that compute it together; None: the compiler knows.
+      attention: see config.Trainer; what is served has no kernels of a vendor.
     """
 
     key: Array | None = None
     remat: Literal["none", "products", "blocks"] = "none"
     devices: jax.sharding.Mesh | None = None
+    attention: Literal["auto", "xla", "cudnn"] = "xla"
 
     def keys(self, count: int) -> Sequence[Array | None]:
         """Keys for so many places, or as many None."""

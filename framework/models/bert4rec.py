@@ -18,6 +18,7 @@ from jaxtyping import Array, Bool, Float, Int
 from framework import losses
 from framework.config import Model
 from framework.error import check
+from framework.models.attention import Sight
 from framework.models.catalogue import item_logits, item_rows, latest
 from framework.models.encoder import Block, Encoder, Kind, check_shape
 from framework.schema import FIRST_VALUE, PADDING, Schema
@@ -145,6 +146,6 @@ def gaps(
     return at, taken & jnp.take_along_axis(known, at, axis=1)
 
 
-def both_ways(item: Int[Array, "batch length"]) -> Bool[Array, "batch 1 1 length"]:
-    """Each position sees all that are filled; the first is one, unless all are empty."""
-    return ((item != PADDING) | (jnp.arange(item.shape[1]) == 0))[:, None, None]
+def both_ways(item: Int[Array, "batch length"]) -> Sight:
+    """Each position sees all that are filled; padding, which nobody reads, sees padding."""
+    return Sight(causal=False, segment=(item != PADDING).astype(jnp.int32))

@@ -20,12 +20,10 @@ from jaxtyping import Array, Float, Int
 from framework import losses
 from framework.config import Model
 from framework.error import check
+from framework.models.attention import CAUSAL, attend
 from framework.models.catalogue import item_logits, item_rows, latest
 from framework.schema import FIRST_VALUE, PADDING, Schema
 from framework.task import SERVING, Batch, Lookup, Pass, Rows
-
-QUERIES = 1024
-"""Queries whose scores exist at once; of longer texts the scores are computed anew, backward."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,7 +176,9 @@ class Layer(nnx.Module):
         normed = self.attention_norm(x)
         query = rotate(self.query.split(normed), self.rope_base)
         key = rotate(self.key.split(normed), self.rope_base)
-        x = how.split(x + self.out.join(attend(query, key, self.value.split(normed))))
+        value = self.value.split(normed)
+        attended = attend(query, key, value, CAUSAL, how.attention, how.devices)
+        x = how.split(x + self.out.join(attended))
         normed = self.feed_forward_norm(x)
         return how.split(x + self.down(jax.nn.silu(self.gate(normed)) * self.up(normed)))
 
@@ -221,35 +221,3 @@ def rotate(
     first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
     turned = [first * cosine - second * sine, second * cosine + first * sine]
     return jnp.concatenate(turned, axis=-1).astype(x.dtype)
-
-
-def attend(
-    query: Float[Array, "batch length heads head_width"],
-    key: Float[Array, "batch length kv_heads head_width"],
-    value: Float[Array, "batch length kv_heads head_width"],
-) -> Float[Array, "batch length heads head_width"]:
-    """Causal softmax attention; heads/kv_heads query heads in a row share a key and a value.
-
-    Scores and softmax in f32. Long texts go QUERIES at a time, each stretch against the keys up to
-    its end: exact, no scores above the diagonal's blocks, and never the scores of all positions.
-    """
-    length, groups = query.shape[1], key.shape[2]
-    query = query.reshape(*query.shape[:2], groups, -1, query.shape[-1])
-
-    def stretch(query: Array, key: Array, value: Array) -> Array:
-        scores = jnp.einsum("bqkgd,bmkd->bkgqm", query, key, preferred_element_type=jnp.float32)
-        count, end = scores.shape[-2:]
-        causal = jnp.arange(end) <= jnp.arange(end - count, end)[:, None]
-        scores = jnp.where(causal, scores * query.shape[-1] ** -0.5, -jnp.inf)
-        weights = jax.nn.softmax(scores, axis=-1).astype(value.dtype)
-        return jnp.einsum("bkgqm,bmkd->bqkgd", weights, value)
-
-    if length > QUERIES:
-        stretch = jax.checkpoint(stretch)
-    ends = [*range(QUERIES, length, QUERIES), length]
-    attended = [
-        stretch(query[:, start:end], key[:, :end], value[:, :end])
-        for start, end in zip([0, *ends], ends, strict=False)
-    ]
-    joined = attended[0] if len(attended) == 1 else jnp.concatenate(attended, axis=1)
-    return joined.reshape(*query.shape[:2], -1, query.shape[-1])

@@ -10,15 +10,18 @@ What lies where (kinds of block), for a layer f(·) and its input x:
 where f is attention, then the feed-forward layer.
 """
 
+import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from framework.error import check
+from framework.models.attention import CAUSAL, Sight, attend
 from framework.task import SERVING, Pass
 
 Kind = Literal["post", "pre", "ligr"]
@@ -33,7 +36,7 @@ class Encoder(nnx.Module):
       width: of the embeddings.
       max_length: positions.
       dropout: rate after the embedding.
-      blocks: (x, mask, key) → x.
+      blocks: (x, sight, how) → x.
       rngs: of the initial values.
     """
 
@@ -59,20 +62,18 @@ class Encoder(nnx.Module):
         self,
         item: Float[Array, "batch length width"],
         how: Pass = SERVING,
-        mask: Bool[Array, "#batch #heads #length length"] | None = None,
+        sight: Sight = CAUSAL,
     ) -> Float[Array, "batch length width"]:
-        """Hidden states from the items' embeddings; dropout is off without a key.
-
-        The mask says which positions (last dimension) each position sees; None: itself and those
-        before it.
-        """
+        """Hidden states from the items' embeddings; dropout is off without a key."""
         length = item.shape[1]
         first, *keys = how.keys(1 + len(self.blocks))
         x = drop(self.dropout, item + self.position.embedding[:length], first)
-        if mask is None:
-            mask = jnp.tril(jnp.ones((1, 1, length, length), bool))
+
+        def run(block: Any, x: Array, key: Array | None) -> Array:
+            return block(x, sight, dataclasses.replace(how, key=key))
+
         for block, key in zip(self.blocks, keys, strict=True):
-            x = how.block(block.__call__)(x, mask, key)
+            x = how.block(functools.partial(run, block))(x, key)
         return self.norm(x)
 
 
@@ -112,17 +113,19 @@ class Block(nnx.Module):
     def __call__(
         self,
         x: Float[Array, "batch length width"],
-        mask: Bool[Array, "#batch #heads #length length"],
-        key: Array | None,
+        sight: Sight,
+        how: Pass,
     ) -> Float[Array, "batch length width"]:
         """One block; linear layers see (batch·length, width), which XLA multiplies fastest."""
         batch, length, width = x.shape
-        first, second = (None, None) if key is None else jax.random.split(key)
+        first, second = how.keys(2)
 
         def attention(flat: Array) -> Array:
-            qkv = self.qkv(flat).reshape(batch, length, -1)
-            attended = attend(qkv, mask, self.heads).reshape(flat.shape)
-            return drop(self.dropout, self.out(attended), first)
+            # A head's query, key and value lie beside each other: heads split along mesh.tensor.
+            parts = self.qkv(flat).reshape(batch, length, self.heads, 3, -1)
+            query, key, value = jnp.moveaxis(parts, 3, 0)
+            attended = attend(query, key, value, sight, how.attention, how.devices)
+            return drop(self.dropout, self.out(attended.reshape(flat.shape)), first)
 
         def feed_forward(flat: Array) -> Array:
             return drop(self.dropout, self.down(self._activated(self.up(flat))), second)
@@ -149,29 +152,19 @@ class Block(nnx.Module):
         return jax.nn.silu(gate) * value
 
 
-def attend(
-    qkv: Float[Array, "batch length qkv_width"],
-    mask: Bool[Array, "#batch #heads #length length"],
-    heads: int,
-) -> Float[Array, "batch length width"]:
-    """Multi-head softmax attention; scores and softmax in f32. Each position sees one at least.
-
-    A head's query, key and value lie beside each other, so that heads split along mesh.tensor.
-    """
-    batch, length, _ = qkv.shape
-    parts = jnp.moveaxis(qkv.reshape(batch, length, heads, 3, -1), 3, 0)
-    query, key, value = (part.swapaxes(1, 2) for part in parts)
-    scores = jnp.einsum("bhqd,bhkd->bhqk", query, key, preferred_element_type=jnp.float32)
-    scores = jnp.where(mask, scores * query.shape[-1] ** -0.5, -jnp.inf)
-    weights = jax.nn.softmax(scores, axis=-1).astype(value.dtype)
-    return jnp.einsum("bhqk,bhkd->bhqd", weights, value).swapaxes(1, 2).reshape(batch, length, -1)
-
-
 def drop(rate: float, x: Array, key: Array | None) -> Array:
-    """Dropout (Srivastava et al., 2014) where a key is given."""
-    if key is None or rate == 0:
+    """Dropout (Srivastava et al., 2014) where a key is given, its rate rounded to 2⁻¹⁶.
+
+    16 bits decide on a value, and a word of 32 on two: asked for 16 bits at a time, JAX computes a
+    word for each all the same.
+    """
+    dropped = min(round(rate * 2**16), 2**16 - 1)
+    if key is None or dropped == 0:
         return x
-    return jnp.where(jax.random.bernoulli(key, 1 - rate, x.shape), x / (1 - rate), 0.0)
+    *outer, width = x.shape
+    words = jax.random.bits(key, (*outer, -(-width // 2)), jnp.uint32)
+    keep = jnp.concatenate([words >> 16 >= dropped, words & 0xFFFF >= dropped], axis=-1)
+    return jnp.where(keep[..., :width], x / (1 - dropped / 2**16), 0.0)
 
 
 def check_shape(config: object) -> None:

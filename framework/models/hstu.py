@@ -18,10 +18,12 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
+from framework.models.attention import Sight
 from framework.models.encoder import drop
 from framework.models.next_item import NextItem
+from framework.task import Pass
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,8 +57,8 @@ class Layer(nnx.Module):
     def __call__(
         self,
         x: Float[Array, "batch length width"],
-        mask: Bool[Array, "#batch #heads length length"],
-        key: Array | None,
+        sight: Sight,
+        how: Pass,
     ) -> Float[Array, "batch length width"]:
         """One layer; linear layers see (batch·length, width), which XLA multiplies fastest."""
         batch, length, width = x.shape
@@ -64,10 +66,10 @@ class Layer(nnx.Module):
         uvqk = jax.nn.silu(self.uvqk(self.norm(flat)))
         # A head's four parts lie beside each other, so that heads split along mesh.tensor.
         parts = jnp.moveaxis(uvqk.reshape(batch, length, self.heads, 4, -1), 3, 0)
-        gate, (value, query, key_) = parts[0], parts[1:].swapaxes(2, 3)
-        attended = attend(query, key_, value, self.distance(length), mask)
+        gate, (value, query, key) = parts[0], parts[1:].swapaxes(2, 3)
+        attended = attend(query, key, value, self.distance(length), sight)
         gated = self.attention_norm(attended.reshape(flat.shape)) * gate.reshape(flat.shape)
-        return (flat + self.out(drop(self.dropout, gated, key))).reshape(x.shape)
+        return (flat + self.out(drop(self.dropout, gated, how.key))).reshape(x.shape)
 
 
 class Distance(nnx.Module):
@@ -87,9 +89,21 @@ def attend(
     key: Float[Array, "batch heads length head_width"],
     value: Float[Array, "batch heads length head_width"],
     bias: Float[Array, "length length"],
-    mask: Bool[Array, "#batch #heads length length"],
+    sight: Sight,
 ) -> Float[Array, "batch length heads head_width"]:
     """Σ_k silu(q · k + bias) v / positions that are seen; scores in f32."""
-    scores = jnp.einsum("bhqd,bhkd->bhqk", query, key, preferred_element_type=jnp.float32)
-    weights = jnp.where(mask, jax.nn.silu(scores + bias), 0.0) / mask.sum(-1, keepdims=True)
-    return jnp.einsum("bhqk,bhkd->bqhd", weights.astype(value.dtype), value)
+
+    def stretch(start: int, end: int, keys: int) -> Array:
+        scores = jnp.einsum(
+            "bhqd,bhkd->bhqk",
+            query[:, :, start:end],
+            key[:, :, :keys],
+            preferred_element_type=jnp.float32,
+        )
+        mask = sight.mask(start, end, keys)[:, None]
+        weights = jnp.where(mask, jax.nn.silu(scores + bias[start:end, :keys]), 0.0)
+        weights = (weights / mask.sum(-1, keepdims=True)).astype(value.dtype)
+        return jnp.einsum("bhqk,bhkd->bqhd", weights, value[:, :, :keys])
+
+    parts = [stretch(*each) for each in sight.stretches(query.shape[2])]
+    return parts[0] if len(parts) == 1 else jnp.concatenate(parts, axis=1)

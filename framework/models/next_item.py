@@ -57,7 +57,7 @@ class NextItem(Model):
         )
 
     def block_module(self, rngs: nnx.Rngs) -> nnx.Module:
-        """One block, (x, mask, key) → x."""
+        """One block, (x, sight, how) → x."""
         raise NotImplementedError
 
     def build(self, schema: Schema, rngs: nnx.Rngs) -> Encoder:

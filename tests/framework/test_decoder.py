@@ -114,26 +114,6 @@ def test_later_tokens_and_padding_do_not_reach_earlier_positions(built):
     assert not np.allclose(short[:, 3:], long[:, 3:])
 
 
-def test_attention_by_stretches_is_that_of_the_whole(monkeypatch):
-    draw = np.random.default_rng(1)
-    query, key, value = (
-        jnp.asarray(draw.normal(size=(2, 11, heads, 4)), jnp.float32) for heads in (6, 3, 3)
-    )
-
-    def with_gradients():
-        def total(query, key, value):
-            attended = decoder.attend(query, key, value)
-            return (attended**2).sum(), attended
-
-        return jax.grad(total, argnums=(0, 1, 2), has_aux=True)(query, key, value)
-
-    whole = with_gradients()
-    monkeypatch.setattr(decoder, "QUERIES", 4)
-    parts = with_gradients()
-    for one, other in zip(jax.tree.leaves(whole), jax.tree.leaves(parts), strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-5)
-
-
 def test_attention_depends_on_distances_alone():
     draw = np.random.default_rng(2)
     query, key = (jnp.asarray(draw.normal(size=(1, 1, 1, 8)), jnp.float32) for _ in range(2))
