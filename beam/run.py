@@ -14,7 +14,7 @@ from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from apache_beam.runners.portability.portable_runner import PortableRunner
 from apache_beam.runners.runner import PipelineRunner
 
-from beam import chunk, dataset, estimate, flink, pipeline, progress, source
+from beam import allocator, chunk, dataset, estimate, flink, pipeline, progress, source
 from beam.engine import Dataflow, Engine, Flink, Local, Portable
 from beam.error import portable, restored
 from beam.plan import Plan
@@ -38,6 +38,7 @@ def run(plan: Plan, engine: Engine) -> None:
             _run_there(assemble(plan, runner, options))
         return
     _announce_memory(plan)
+    allocator.reuse()
     # FnApiRunner keeps in memory what it shuffles: large tables are in files instead.
     with tempfile.TemporaryDirectory(prefix="podway-data-") as folder, chunk.scratch(folder):
         graph = assemble(plan, runner, options)
