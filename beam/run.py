@@ -72,12 +72,23 @@ class _Publish(apache_beam.DoFn):
             dataset.publish(self._plan, element)
 
 
+class _Options(PipelineOptions):
+    """Options that make each view of themselves once: Beam asks for several at every step, and to
+    make one takes an argument parser. The views share their values in any case."""
+
+    def view_as(self, cls: Any) -> Any:
+        views = self.__dict__.setdefault("_views", {})  # attributes are options here
+        if cls not in views:
+            views[cls] = super().view_as(cls)
+        return views[cls]
+
+
 def _runner(plan: Plan, engine: Engine) -> tuple[PipelineRunner, PipelineOptions]:
     # Options are always given as a list: without one Beam would parse this process's own.
     match engine:
         case Local():
             # Pinned: plain DirectRunner may choose another engine, and behave differently.
-            return FnApiRunner(), PipelineOptions(
+            return FnApiRunner(), _Options(
                 [f"--direct_num_workers={engine.workers}", f"--direct_running_mode={engine.mode}"]
             )
         case Portable():
