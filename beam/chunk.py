@@ -46,7 +46,9 @@ class Chunk:
             return self._encoded
         assert self._table is not None
         if scratch is not None and self._table.nbytes >= INLINE_BYTES:
-            return _REFERENCE + pickle.dumps(_append(scratch, self._table))
+            # Kept, as Beam encodes what several steps take once for each of them.
+            self._encoded = _REFERENCE + pickle.dumps(_append(scratch, self._table))
+            return self._encoded
         sink = pa.BufferOutputStream()
         # Files are mapped into memory, which compressed ones cannot be; nor is it worth it there.
         options = pa.ipc.IpcWriteOptions(compression=None if scratch else "lz4")

@@ -29,6 +29,9 @@ Node = Any
 
 Keyed = tuple[tuple[str, int], Chunk]
 Bucketed = tuple[int, Chunk]
+Named = tuple[str, Chunk]
+# All outputs with Chunks have such a type, or Beam would pickle the tables, and not only once: it
+# also wants to know how large they are.
 
 TOLERANCE = 86_400_000_000
 """Microseconds by which an event may be later than the start of the job: clocks differ."""
@@ -53,7 +56,7 @@ def assemble(
         | "spread" >> apache_beam.Reshuffle()
         | "read"
         >> apache_beam.ParDo(ReadEvents(data, first + len(files), stage, latest))
-        .with_output_types(Bucketed)
+        .with_output_types(Bucketed, values=Keyed, counts=Any)
         .with_outputs("values", "counts", main="events")
     )
     tables = _read_tables(pipeline, data, stage) if data.tables else None
@@ -68,13 +71,14 @@ def assemble(
     cuts = _cuts(arranged["events"], alive, pipeline, data, base)
     counted = arranged["events"] | "count" >> apache_beam.ParDo(
         arranging.Count(data, stage), alive, cuts
-    ).with_output_types(Bucketed).with_outputs(
-        "counts", "states", "filtered", "untouched", main="events"
-    )
-    index, totals, fitted, applied = _learn(pipeline, values, counted, listed, data, stage, base)
-    joined = _join(pipeline, tables, data, index, stage, base)
+    ).with_output_types(
+        Bucketed, counts=Keyed, states=Any, filtered=Any, untouched=Bucketed
+    ).with_outputs("counts", "states", "filtered", "untouched", main="events")
+    known, index, totals = _number(pipeline, values, counted, listed, data, stage, base)
+    fitted, applied = _fit(values, known["states"], counted["states"], data, stage, base)
+    joined = _join(tables, data, index, stage, base)
     facts = counted["events"] | "write" >> apache_beam.ParDo(
-        writing.Write(data, stage), cuts, AsDict(index), AsList(fitted), AsDict(applied)
+        writing.Write(data, stage), cuts, AsDict(index), fitted, applied
     )
     if base:
         referred = counted["untouched"] | "refer" >> apache_beam.ParDo(
@@ -82,25 +86,22 @@ def assemble(
         )
         facts = (facts, referred) | "all shards" >> apache_beam.Flatten()
     return (
-        facts
-        | "all facts" >> apache_beam.combiners.ToList()
+        pipeline
+        | "once" >> apache_beam.Impulse()
         | "summarise"
         >> apache_beam.ParDo(
             summary.Summarise(data, stage),
+            AsList(facts),
             cuts,
             base.report if base else None,
             AsList(read["counts"]),
             AsList(counted["filtered"]),
             AsList(arranged["duplicates"]),
             AsList(totals),
-            AsList(fitted),
+            fitted,
             *joined,
         )
     )
-
-
-def _same(element: Any) -> Any:
-    return element
 
 
 def _all_values(read: Node, listed: Any, pipeline: Any, base: Base | None) -> Node:
@@ -111,18 +112,14 @@ def _all_values(read: Node, listed: Any, pipeline: Any, base: Base | None) -> No
             pipeline
             | "value files" >> apache_beam.Create(list(stored.values(base.directory)))
             | "spread values" >> apache_beam.Reshuffle()
-            | "stored values" >> apache_beam.MapTuple(extending.values)
+            | "stored values" >> apache_beam.MapTuple(extending.values).with_output_types(Keyed)
         )
     return _together("values", parts)
 
 
 def _together(name: str, parts: list[Node]) -> Node:
-    """One collection of Keyed. Typed before they are joined, or Beam would pickle the tables."""
-    typed = [
-        part | f"typed {name} {number}" >> apache_beam.Map(_same).with_output_types(Keyed)
-        for number, part in enumerate(parts)
-    ]
-    return typed[0] if len(typed) == 1 else typed | f"all {name}" >> apache_beam.Flatten()
+    """One collection of all parts."""
+    return parts[0] if len(parts) == 1 else parts | f"all {name}" >> apache_beam.Flatten()
 
 
 def _arrange(read: Node, pipeline: Any, data: Data, base: Base | None) -> Any:
@@ -135,9 +132,9 @@ def _arrange(read: Node, pipeline: Any, data: Data, base: Base | None) -> Any:
         parts = {"new": read, "stored": files}
         grouped = parts | "group by bucket" >> apache_beam.CoGroupByKey()
         step = extending.Arrange(data)
-    return grouped | "arrange" >> apache_beam.ParDo(step).with_output_types(Bucketed).with_outputs(
-        "duplicates", main="events"
-    )
+    return grouped | "arrange" >> apache_beam.ParDo(step).with_output_types(
+        Bucketed, duplicates=Any
+    ).with_outputs("duplicates", main="events")
 
 
 def _alive(arranged: Node, data: Data) -> AsDict | None:
@@ -151,7 +148,7 @@ def _alive(arranged: Node, data: Data) -> AsDict | None:
         | "k-core"
         >> apache_beam.ParDo(
             arranging.KCore(data.min_user_events, data.min_item_events)
-        ).with_output_types(tuple[str, Chunk])
+        ).with_output_types(Named)
     )
 
 
@@ -173,7 +170,7 @@ def _cuts(
     )
 
 
-def _learn(
+def _number(
     pipeline: Any,
     values: Node,
     counted: Node,
@@ -181,12 +178,11 @@ def _learn(
     data: Data,
     stage: str,
     base: Base | None,
-) -> tuple[Node, Node, Node, Node]:
-    """What the train split says; `listed`: tables whose keys have ids all the same.
+) -> tuple[Any, Node, Node]:
+    """The vocabularies of the train split; `listed`: tables whose keys have ids all the same.
 
-    Returns (feature, Chunk of fingerprint and id) of users and items; summary.VocabularyTotals;
-    (transform.Fitted, schema.Feature) of the events' features; and (feature, Chunk of fingerprint
-    and result) of those that are text.
+    Returns what numbering.Known makes; of users and items (feature, Chunk of fingerprint and id);
+    and summary.VocabularyTotals.
     """
     counts = _together("counts", [counted["counts"], *([listed["none"]] if listed else [])])
     directory = base.directory if base else None
@@ -204,42 +200,49 @@ def _learn(
         | "beside" >> apache_beam.CoGroupByKey()
         | "known"
         >> apache_beam.ParDo(numbering.Known(data))
-        .with_output_types(Keyed)
+        .with_output_types(Keyed, histograms=Any, states=Any, index=Named, rows=Keyed)
         .with_outputs("histograms", "states", "index", "rows", main="values")
     )
     numbered = known["values"] | "number" >> apache_beam.ParDo(
         numbering.Number(data, directory), AsList(known["histograms"])
-    ).with_output_types(tuple[str, Chunk]).with_outputs("rows", main="index")
+    ).with_output_types(Named, rows=Keyed).with_outputs("rows", main="index")
     index = (
-        (known["index"], numbered["index"])
-        | "old and new index" >> apache_beam.Flatten()
-        | "typed index" >> apache_beam.Map(_same).with_output_types(tuple[str, Chunk])
+        _together("index", [numbered["index"], *([known["index"]] if base else [])])
         | "group index" >> apache_beam.GroupByKey()
-        | "index" >> apache_beam.MapTuple(numbering.gather).with_output_types(tuple[str, Chunk])
+        | "index" >> apache_beam.MapTuple(numbering.gather).with_output_types(Named)
     )
     totals = (
-        (known["rows"], numbered["rows"])
-        | "old and new rows" >> apache_beam.Flatten()
-        | "typed rows" >> apache_beam.Map(_same).with_output_types(Keyed)
+        _together("rows", [numbered["rows"], *([known["rows"]] if base else [])])
         | "group rows" >> apache_beam.GroupByKey()
         | "write vocabularies" >> apache_beam.ParDo(numbering.WriteVocabulary(stage))
     )
-    fitted = (
-        (known["states"], counted["states"])
+    return known, index, totals
+
+
+def _fit(
+    values: Node, of_text: Node, of_numbers: Node, data: Data, stage: str, base: Base | None
+) -> tuple[Any, Any]:
+    """The features' transforms, from the states of their values in the train split.
+
+    Returns side inputs: (transform.Fitted, schema.Feature) of the events' features; and (feature,
+    Chunk of fingerprint and result) of those that are text.
+    """
+    if not data.features:  # each step costs time, even without an element
+        return [], {}
+    fitted = AsList(
+        (of_text, of_numbers)
         | "all states" >> apache_beam.Flatten()
         | "group states" >> apache_beam.GroupByKey()
-        | "fit" >> apache_beam.ParDo(numbering.Fit(data, stage, directory))
+        | "fit" >> apache_beam.ParDo(numbering.Fit(data, stage, base.directory if base else None))
     )
-    applied = (
+    applied = AsDict(
         values
         | "apply"
-        >> apache_beam.ParDo(numbering.Apply(data, stage), AsList(fitted)).with_output_types(
-            tuple[str, Chunk]
-        )
+        >> apache_beam.ParDo(numbering.Apply(data, stage), fitted).with_output_types(Named)
         | "group results" >> apache_beam.GroupByKey()
-        | "results" >> apache_beam.MapTuple(numbering.gather).with_output_types(tuple[str, Chunk])
+        | "results" >> apache_beam.MapTuple(numbering.gather).with_output_types(Named)
     )
-    return index, totals, fitted, applied
+    return fitted, applied
 
 
 def _read_tables(pipeline: Any, data: Data, stage: str) -> Any:
@@ -255,17 +258,15 @@ def _read_tables(pipeline: Any, data: Data, stage: str) -> Any:
         | "spread tables" >> apache_beam.Reshuffle()
         | "read tables"
         >> apache_beam.ParDo(ReadTable(data.tables, stage))
-        .with_output_types(tuple[str, tuple[int, Chunk]])
+        .with_output_types(tuple[str, tuple[int, Chunk]], counts=Any, values=Keyed, none=Keyed)
         .with_outputs("counts", "values", "none", main="rows")
     )
 
 
-def _join(
-    pipeline: Any, tables: Any, data: Data, index: Node, stage: str, base: Base | None
-) -> list[AsList]:
-    """Side tables: the facts of each, and summary.ReadCounts of their files."""
+def _join(tables: Any, data: Data, index: Node, stage: str, base: Base | None) -> tuple[Any, Any]:
+    """Side inputs on side tables: the facts of each, and summary.ReadCounts of their files."""
     if tables is None:
-        return [AsList(pipeline | "no tables" >> apache_beam.Create([]))] * 2
+        return [], []
     facts = (
         tables["rows"]
         | "group tables" >> apache_beam.GroupByKey()
@@ -274,4 +275,4 @@ def _join(
             joining.Join(data, stage, base.directory if base else None), AsDict(index)
         )
     )
-    return [AsList(facts), AsList(tables["counts"])]
+    return AsList(facts), AsList(tables["counts"])

@@ -3,8 +3,11 @@
 import collections
 import contextlib
 import dataclasses
+import functools
+import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent import futures
 from typing import Any
 
 import apache_beam
@@ -48,46 +51,72 @@ class ReadEvents(apache_beam.DoFn):
         with portable(), letters(epath.Path(self._stage) / "rejected" / name, file) as reject:
             counts = collections.Counter()
             rows = 0
-            for batch in read(file, self._data):
-                features = canonical(batch, self._data.features, file)
-                events, rejected = parse(
-                    batch, file, number << POSITION_BITS, self._latest, features
-                )
+            prepare = functools.partial(self._prepare, number, file)
+            for fraction, accepted, rejected, found in _beside(prepare, read(file, self._data)):
                 reject(rejected)
                 counts.update(row.reason for row in rejected)
-                rows += len(events) + len(rejected)
-                progress.read(number, batch.fraction, len(events) + len(rejected), len(events))
-                if len(events):
-                    yield from self._encode(events)
+                rows += accepted + len(rejected)
+                progress.read(number, fraction, accepted + len(rejected), accepted)
+                yield from found
         yield TaggedOutput("counts", facts.ReadCounts(rows, dict(counts)))
 
+    def _prepare(
+        self, number: int, file: str, batch: Rows
+    ) -> tuple[float, int, list[Rejected], list[Any]]:
+        """The part of the file that is read, the events of a batch, and what becomes of its rows:
+        those that are rejected, and what the step yields."""
+        features = canonical(batch, self._data.features, file)
+        position = number << POSITION_BITS
+        events, rejected = parse(batch, file, position, self._latest, features)
+        found = list(self._encode(events)) if len(events) else []
+        return batch.fraction, len(events), rejected, found
+
     def _encode(self, events: pa.Table) -> Iterator[Any]:
-        columns: dict[str, Any] = {}
-        for name in events.column_names:
-            column = events[name].combine_chunks()
-            if pa.types.is_string(column.type) or pa.types.is_dictionary(column.type):
-                columns[name], values = codes.code(column)
-                for part, chunk in codes.parts(values):
-                    yield TaggedOutput("values", ((name, part), chunk))
-            elif pa.types.is_floating(column.type):
-                columns[name] = column.fill_null(np.nan)
-            else:
-                columns[name] = column.fill_null(NO_TIME)
-        for bucket, part in _partition(columns, self._data.shards):
+        with futures.ThreadPoolExecutor() as threads:
+            coded = list(threads.map(_code, events.columns))
+        for name, (_, values) in zip(events.column_names, coded, strict=True):
+            for part, chunk in codes.parts(values) if values is not None else ():
+                yield TaggedOutput("values", ((name, part), chunk))
+        columns = [column for column, _ in coded]
+        table = pa.table(columns, names=events.column_names)
+        for bucket, part in _partition(table, self._data.shards):
             yield bucket, Chunk(part)
 
 
-def _partition(columns: dict[str, Any], buckets: int) -> Iterator[tuple[int, pa.Table]]:
+def _beside(function: Callable[[Rows], Any], batches: Iterator[Rows]) -> Iterator[Any]:
+    """The function of each batch, in order; it works in a thread beside what its result is for.
+
+    A batch is done with before the next one is asked for: its rows may need the open file.
+    """
+    with futures.ThreadPoolExecutor(1) as thread:
+        before: list[Any] = []
+        for batch in batches:
+            coming = thread.submit(function, batch)
+            yield from before
+            before = [coming.result()]
+        yield from before
+
+
+def _code(column: pa.ChunkedArray) -> tuple[pa.Array, pa.Table | None]:
+    """A column without nulls, text as fingerprints; and of text the values (see codes.code)."""
+    array = column.combine_chunks()
+    if pa.types.is_string(array.type) or pa.types.is_dictionary(array.type):
+        return codes.code(array)
+    return array.fill_null(np.nan if pa.types.is_floating(array.type) else NO_TIME), None
+
+
+def _partition(table: pa.Table, buckets: int) -> Iterator[tuple[int, pa.Table]]:
     """(bucket, its events); a user's events all have one bucket."""
-    user = columns["user"]
-    of_user = (user.dictionary.to_numpy() % np.uint64(buckets)).astype(np.int32)
+    user = table["user"].combine_chunks()
+    # Sorting small integers takes one pass a byte.
+    of_user = (user.dictionary.to_numpy() % np.uint64(buckets)).astype(np.min_scalar_type(buckets))
     of_row = of_user[user.indices.to_numpy()]
-    table = pa.table(columns)
-    for bucket in range(buckets):
-        if not (mine := of_row == bucket).any():
+    table = table.take(pa.array(np.argsort(of_row, kind="stable")))
+    ends = np.cumsum(np.bincount(of_row, minlength=buckets)).tolist()
+    for bucket, (start, end) in enumerate(itertools.pairwise([0, *ends])):
+        if start == end:
             continue
-        part = table.filter(pa.array(mine))
-        arrays = [column.combine_chunks() for column in part.columns]
+        arrays = [column.combine_chunks() for column in table.slice(start, end - start).columns]
         yield (
             bucket,
             pa.table(
@@ -95,7 +124,7 @@ def _partition(columns: dict[str, Any], buckets: int) -> Iterator[tuple[int, pa.
                     codes.compact(array) if isinstance(array, pa.DictionaryArray) else array
                     for array in arrays
                 ],
-                names=part.column_names,
+                names=table.column_names,
             ),
         )
 

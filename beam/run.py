@@ -14,7 +14,7 @@ from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from apache_beam.runners.portability.portable_runner import PortableRunner
 from apache_beam.runners.runner import PipelineRunner
 
-from beam import chunk, dataset, estimate, flink, pipeline, progress, source
+from beam import allocator, chunk, dataset, estimate, flink, pipeline, progress, source
 from beam.engine import Dataflow, Engine, Flink, Local, Portable
 from beam.error import portable, restored
 from beam.plan import Plan
@@ -38,6 +38,7 @@ def run(plan: Plan, engine: Engine) -> None:
             _run_there(assemble(plan, runner, options))
         return
     _announce_memory(plan)
+    allocator.reuse()
     # FnApiRunner keeps in memory what it shuffles: large tables are in files instead.
     with tempfile.TemporaryDirectory(prefix="podway-data-") as folder, chunk.scratch(folder):
         graph = assemble(plan, runner, options)
@@ -71,12 +72,23 @@ class _Publish(apache_beam.DoFn):
             dataset.publish(self._plan, element)
 
 
+class _Options(PipelineOptions):
+    """Options that make each view of themselves once: Beam asks for several at every step, and to
+    make one takes an argument parser. The views share their values in any case."""
+
+    def view_as(self, cls: Any) -> Any:
+        views = self.__dict__.setdefault("_views", {})  # attributes are options here
+        if cls not in views:
+            views[cls] = super().view_as(cls)
+        return views[cls]
+
+
 def _runner(plan: Plan, engine: Engine) -> tuple[PipelineRunner, PipelineOptions]:
     # Options are always given as a list: without one Beam would parse this process's own.
     match engine:
         case Local():
             # Pinned: plain DirectRunner may choose another engine, and behave differently.
-            return FnApiRunner(), PipelineOptions(
+            return FnApiRunner(), _Options(
                 [f"--direct_num_workers={engine.workers}", f"--direct_running_mode={engine.mode}"]
             )
         case Portable():

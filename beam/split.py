@@ -242,7 +242,8 @@ def histories(events: Events, examples: Examples) -> np.ndarray:
     """Mask of the events that are in the examples' histories."""
     length = np.zeros(len(events.user), np.int64)
     length[examples.user] = examples.length
-    return _within(events) < np.repeat(length, np.diff(events.offsets))
+    runs = np.stack([length, np.diff(events.offsets) - length], axis=1)
+    return np.repeat(np.tile([True, False], len(length)), runs.ravel())
 
 
 def rows(split: Split, events: Events, cuts: Sequence[int] | None) -> dict[str, np.ndarray]:

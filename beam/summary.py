@@ -34,7 +34,8 @@ class Summarise(apache_beam.DoFn):
 
     def process(
         self,
-        element: list[ShardFacts],
+        element: bytes,
+        facts: list[ShardFacts],
         cuts: list[int] | None,
         before: dict[str, Any] | None,
         reads: list[ReadCounts],
@@ -45,11 +46,11 @@ class Summarise(apache_beam.DoFn):
         tables: list[TableFacts],
         table_reads: list[tuple[int, ReadCounts]],
     ) -> Iterator[dict[str, Any]]:
-        """All of them."""
+        """All of them; the element says nothing."""
         if before is not None:  # an extension does not read its base's rows again
             reads = [*reads, ReadCounts(before["rows"], before["rejected"])]
             duplicates = [*duplicates, before["filtered"]["duplicate"]]
-        shards = sorted(element, key=lambda shard: shard.bucket)
+        shards = sorted(facts, key=lambda shard: shard.bucket)
         tables = sorted(tables, key=lambda table: table.table)
         sizes = {name: _total(totals, name).size + FIRST_VALUE for name in ("user", "item")}
         order = [feature.name for feature in self._data.features]

@@ -46,21 +46,20 @@ class Write(apache_beam.DoFn):
             "time": events.time,
             **self._features(events, learnt, results),
         }
-        batches, masks = self._examples(bucket, events, users, columns, cuts)
 
         def describe(name: str) -> facts.SplitFacts:
             numbers = numbers_of(self._data, events.features, masks[name])
             return facts.of_split(None, [], batches[name], numbers)
 
-        # Compressing and sorting leave Python's lock to others.
-        with portable(), concurrent.futures.ThreadPoolExecutor(2 * len(SPLITS)) as threads:
-            written = [threads.submit(self._write, bucket, name, batches[name]) for name in SPLITS]
-            described = list(threads.map(describe, SPLITS))
+        # Filtering and sorting leave Python's lock to others; ArrayRecord, which compresses, does
+        # not, so the shards are written one by one, beside all else.
+        with portable(), concurrent.futures.ThreadPoolExecutor(len(SPLITS)) as threads:
+            batches, masks = self._examples(bucket, events, users, columns, cuts, threads)
+            described = threads.map(describe, SPLITS)
+            written = [self._write(bucket, name, batches[name]) for name in SPLITS]
             splits = {
                 name: dataclasses.replace(found, path=path, blocks=blocks)
-                for name, found, (path, blocks) in zip(
-                    SPLITS, described, (one.result() for one in written), strict=True
-                )
+                for name, found, (path, blocks) in zip(SPLITS, described, written, strict=True)
             }
         trained = int(masks["train"].sum())
         yield facts.of_shard(bucket, events, trained, splits)
@@ -72,6 +71,7 @@ class Write(apache_beam.DoFn):
         users: np.ndarray,
         columns: Mapping[str, Any],
         cuts: list[int] | None,
+        threads: concurrent.futures.Executor,
     ) -> tuple[dict[str, pa.RecordBatch], dict[str, np.ndarray]]:
         """The examples of each split, and the mask of the events that they show."""
         if isinstance(self._data.examples, Rows):
@@ -84,10 +84,11 @@ class Write(apache_beam.DoFn):
                 batches[name] = batch.take(pa.array(generator.permutation(batch.num_rows)))
             return batches, masks
         examples = split.examples(self._data.split, events, cuts)
-        return (
-            {name: shards.of_sequences(users, events, columns, examples[name]) for name in SPLITS},
-            {name: split.histories(events, examples[name]) for name in SPLITS},
+        batches = threads.map(
+            lambda name: shards.of_sequences(users, events, columns, examples[name]), SPLITS
         )
+        masks = {name: split.histories(events, examples[name]) for name in SPLITS}
+        return dict(zip(SPLITS, batches, strict=True)), masks
 
     def _features(
         self, events: split.Events, learnt: Sequence[Learnt], results: Mapping[str, Chunk]
