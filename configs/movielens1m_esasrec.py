@@ -18,5 +18,9 @@ def experiment() -> Experiment:
     return dataclasses.replace(
         movielens1m_sasrec.experiment(),
         name="movielens1m_esasrec",
-        model=SasRec(max_length=200, block="ligr", objective=SampledSoftmax(negatives=256)),
+        model=SasRec(
+            max_length=200,
+            block="ligr",
+            objective=SampledSoftmax(256, drawn_for="sequence"),
+        ),
     )

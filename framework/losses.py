@@ -152,28 +152,27 @@ def sampled_softmax_cross_entropy(
     positives: Float[Array, "batch length width"],
     targets: Int[Array, "batch length"],
     weights: Bool[Array, "batch length"],
-    negatives: Float[Array, "drawn width"],
-    drawn: Int[Array, " drawn"],
+    negatives: Float[Array, "*owners drawn width"],
+    drawn: Int[Array, "*owners drawn"],
     catalogue: int,
 ) -> Float[Array, ""]:
     """Mean of −log softmax(target) (nats, f32) where the weight is true, from a few drawn rows.
 
-    The sum over the other catalogue − 1 rows is estimated from those that are drawn, uniformly and
-    for all positions alike, each standing for (catalogue − 1) / (drawn ones that are not the
-    target). (Importance sampling of the partition function, Bengio & Senécal 2003; Jean et al.
-    2015, arXiv:1412.2007, with a uniform proposal.)
+    The sum over the other catalogue − 1 rows is estimated from those that are drawn, uniformly,
+    each standing for (catalogue − 1) / (drawn ones that are not the target). (Importance sampling
+    of the partition function, Bengio & Senécal 2003; Jean et al. 2015, arXiv:1412.2007, with a
+    uniform proposal.)
 
     Args:
       hidden: states that are to predict.
       positives: the targets' rows.
       targets: their ids.
       weights: which positions count.
-      negatives: the drawn rows.
+      negatives: the drawn rows. `owners` are as in `binary_cross_entropy`.
       drawn: their ids.
       catalogue: rows that could have been drawn, the target among them.
     """
-    logits = jnp.einsum("blw,nw->bln", hidden, negatives, preferred_element_type=jnp.float32)
-    other = drawn != targets[..., None]
+    logits, other = _against(hidden, negatives, drawn, targets)
     stands_for = (catalogue - 1) / jnp.maximum(other.sum(-1, keepdims=True), 1)
     logits = jnp.where(other, logits + jnp.log(stands_for), -jnp.inf)
     own = jnp.einsum("blw,blw->bl", hidden, positives, preferred_element_type=jnp.float32)
@@ -273,17 +272,24 @@ def _binary_sum(
     hidden, positives, negatives, drawn, targets, weights, beta: float
 ) -> Float[Array, ""]:
     """The terms of `binary_cross_entropy`, summed over positions."""
-    owners = "bl"[: drawn.ndim - 1]
     count = drawn.shape[-1]
     own = jnp.einsum("blw,blw->bl", hidden, positives, preferred_element_type=jnp.float32)
-    scores = jnp.einsum(
-        f"blw,{owners}nw->bln", hidden, negatives, preferred_element_type=jnp.float32
-    )
-    other = jnp.expand_dims(drawn, range(drawn.ndim - 1, 2)) != targets[..., None]
+    scores, other = _against(hidden, negatives, drawn, targets)
     against = jnp.where(other, softplus(scores), 0.0).sum(-1)
     against *= count / jnp.maximum(other.sum(-1), 1)
     terms = (beta * softplus(-own) + against) / (1 + count)
     return jnp.where(weights, terms, 0.0).sum()
+
+
+def _against(
+    hidden, negatives, drawn, targets
+) -> tuple[Float[Array, "batch length drawn"], Bool[Array, "batch length drawn"]]:
+    """Scores of the drawn rows in f32, and which of them are not the target."""
+    owners = "bl"[: drawn.ndim - 1]
+    scores = jnp.einsum(
+        f"blw,{owners}nw->bln", hidden, negatives, preferred_element_type=jnp.float32
+    )
+    return scores, jnp.expand_dims(drawn, range(drawn.ndim - 1, 2)) != targets[..., None]
 
 
 @jax.custom_jvp

@@ -82,21 +82,42 @@ class FullSoftmax(Objective):
 
 
 @dataclasses.dataclass(frozen=True)
-class SampledSoftmax(Objective):
-    """Softmax cross-entropy, its normalizer estimated from items drawn for each batch."""
+class Drawn(Objective):
+    """What compares a target with items that are drawn. Choose SampledSoftmax, Bce or GBce."""
 
-    negatives: int = 256
-    """Items drawn for each batch, which stand for the whole catalogue."""
+    negatives: int = 1
+    """Items drawn for each owner."""
+    drawn_for: Literal["position", "sequence", "batch"] = "sequence"
+    """Who has items of its own: each position, which reads batch · length · negatives rows in a
+    step; each sequence, whose positions share them; or only each batch."""
 
     def __post_init__(self):
-        _check_negatives(self.negatives)
+        check(self.negatives >= 1, f"objective.negatives is {self.negatives}; give 1 or more")
 
     def lookups(
         self, path: str, targets: Int[Array, "batch length"], items: int, key: Array
     ) -> dict[str, Lookup]:
-        """The drawn items, the same for all positions."""
-        drawn = jax.random.randint(key, (self.negatives,), FIRST_VALUE, items)
-        return {NEGATIVES: Lookup(path, drawn, shared=True)}
+        """The drawn items."""
+        owners = {"position": targets.shape, "sequence": targets.shape[:1], "batch": ()}
+        shape = (*owners[self.drawn_for], self.negatives)
+        drawn = jax.random.randint(key, shape, FIRST_VALUE, items)
+        return {NEGATIVES: Lookup(path, drawn, shared=self.draws_for_batch)}
+
+    @property
+    def draws_for_batch(self) -> bool:
+        """As `drawn_for` says."""
+        return self.drawn_for == "batch"
+
+
+@dataclasses.dataclass(frozen=True)
+class SampledSoftmax(Drawn):
+    """Softmax cross-entropy, its normalizer estimated from the drawn items."""
+
+    negatives: int = 256
+    """Items drawn for each owner, which stand for the whole catalogue."""
+    drawn_for: Literal["position", "sequence", "batch"] = "batch"
+    """Who has items of its own: each position, which reads batch · length · negatives rows in a
+    step; each sequence, whose positions share them; or only each batch."""
 
     def loss(self, each: Predictions, rows: Mapping[str, Rows]) -> Float[Array, ""]:
         """−log softmax, estimated."""
@@ -110,37 +131,15 @@ class SampledSoftmax(Objective):
             each.items - FIRST_VALUE,
         )
 
-    @property
-    def draws_for_batch(self) -> bool:
-        """Always."""
-        return True
-
 
 @dataclasses.dataclass(frozen=True)
-class Bce(Objective):
-    """Binary cross-entropy of the target and of drawn items (Kang & McAuley 2018, with one)."""
-
-    negatives: int = 1
-    """Items drawn for each position."""
-    drawn_for: Literal["position", "sequence", "batch"] = "sequence"
-    """Who has items of its own: each position, as published, which reads batch · length · negatives
-    rows in a step; each sequence, whose positions share them; or only each batch."""
-
-    def __post_init__(self):
-        _check_negatives(self.negatives)
+class Bce(Drawn):
+    """Binary cross-entropy of the target and of drawn items (Kang & McAuley 2018, with one for each
+    position)."""
 
     def beta(self, items: int) -> float:
         """What the target's term is multiplied by."""
         return 1.0
-
-    def lookups(
-        self, path: str, targets: Int[Array, "batch length"], items: int, key: Array
-    ) -> dict[str, Lookup]:
-        """The drawn items."""
-        owners = {"position": targets.shape, "sequence": targets.shape[:1], "batch": ()}
-        shape = (*owners[self.drawn_for], self.negatives)
-        drawn = jax.random.randint(key, shape, FIRST_VALUE, items)
-        return {NEGATIVES: Lookup(path, drawn, shared=self.draws_for_batch)}
 
     def loss(self, each: Predictions, rows: Mapping[str, Rows]) -> Float[Array, ""]:
         """−β log σ(target) − Σ log(1 − σ(drawn)), over 1 + negatives."""
@@ -155,11 +154,6 @@ class Bce(Objective):
             each.devices,
         )
 
-    @property
-    def draws_for_batch(self) -> bool:
-        """As `drawn_for` says."""
-        return self.drawn_for == "batch"
-
 
 @dataclasses.dataclass(frozen=True)
 class GBce(Bce):
@@ -170,7 +164,7 @@ class GBce(Bce):
     """
 
     negatives: int = 256
-    """Items drawn for each position."""
+    """Items drawn for each owner."""
     t: float = 0.75
     """Calibration: at 0 this is Bce, at 1 probabilities are calibrated (β = α)."""
 
@@ -182,7 +176,3 @@ class GBce(Bce):
         """Less, the fewer items are drawn."""
         share = min(1.0, self.negatives / (items - FIRST_VALUE - 1))
         return share * (self.t * (1 - 1 / share) + 1 / share)
-
-
-def _check_negatives(negatives: int) -> None:
-    check(negatives >= 1, f"objective.negatives is {negatives}; give 1 or more")

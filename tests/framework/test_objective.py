@@ -119,6 +119,35 @@ def test_a_softmax_over_all_that_is_drawn_is_the_full_one(arrays):
     np.testing.assert_allclose(3 * every, full, rtol=1e-5)
 
 
+@pytest.mark.parametrize("kind", [SampledSoftmax, Bce, GBce])
+def test_owners_with_the_same_items_make_no_difference(arrays, kind):
+    """For the batch, for each sequence or for each position: equal draws, equal losses."""
+    hidden, table, targets, weights = (jnp.asarray(each) for each in arrays)
+    each = Predictions(hidden, targets, table[targets], weights, table, ITEMS)
+    ids = jnp.arange(FIRST_VALUE, FIRST_VALUE + 3)
+    found = []
+    for owner, shape in (
+        ("batch", ()),
+        ("sequence", targets.shape[:1]),
+        ("position", targets.shape),
+    ):
+        drawn = jnp.broadcast_to(ids, (*shape, 3))
+        rows = {"negatives": Rows(table[drawn], drawn)}
+        found.append(kind(3, drawn_for=owner).loss(each, rows))
+    np.testing.assert_allclose(found, found[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [SampledSoftmax, Bce, GBce])
+def test_what_is_drawn_has_its_owners(kind):
+    targets = jnp.zeros((2, 5), jnp.int32)
+    for owner, shape in (("batch", (7,)), ("sequence", (2, 7)), ("position", (2, 5, 7))):
+        (lookup,) = (
+            kind(7, drawn_for=owner).lookups("t", targets, ITEMS, jax.random.key(0)).values()
+        )
+        assert lookup.ids.shape == shape
+        assert lookup.shared == (owner == "batch")
+
+
 def test_impossible_numbers_name_their_field():
     for kind in (SampledSoftmax, Bce, GBce):
         with pytest.raises(ConfigError, match=r"objective\.negatives is 0"):
