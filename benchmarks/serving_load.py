@@ -1,12 +1,13 @@
 """The embedded server in an open loop: at part of its capacity, over it, and while versions change.
 
     python -m benchmarks.serving_load
-    python -m benchmarks.serving_load --seconds 600 --over 2
+    python -m benchmarks.serving_load --minutes 10     # so long above capacity
 
 Capacity is what a closed loop of 32 clients gets, measured first. Then requests arrive at random
 (Poisson) at a share of it, whether or not earlier ones were answered, as they do in production;
 then at a multiple of it, where the server must refuse what it can't answer in time and keep its
-memory; then a new version is published while requests run. gRPC, on loopback: the client shares
+memory: of its samples, one a second, the largest of the first and of the last quarter are shown;
+then a new version is published while requests run. gRPC, on loopback: the client shares
 the cores with the server, and so has a part in the capacity.
 """
 
@@ -41,16 +42,24 @@ class Load:
       sent: seconds since the start at which each answered request was sent.
       latencies: seconds until its answer.
       refused: requests by status code.
+      memory: MiB of the server, once a second.
     """
 
     sent: list[float] = dataclasses.field(default_factory=list)
     latencies: list[float] = dataclasses.field(default_factory=list)
     refused: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+    memory: list[float] = dataclasses.field(default_factory=list)
+
+    def growth(self) -> tuple[float, float]:
+        """The largest memory of the first quarter, and of the last."""
+        quarter = max(1, len(self.memory) // 4)
+        return max(self.memory[:quarter]), max(self.memory[-quarter:])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=10.0, help="of each load")
+    parser.add_argument("--minutes", type=float, default=0.0, help="of the load above capacity")
     parser.add_argument("--shares", type=float, nargs="+", default=[0.25, 0.5, 0.75])
     parser.add_argument("--over", type=float, default=2.0, help="multiple of the capacity")
     options = parser.parse_args()
@@ -65,11 +74,13 @@ def main() -> None:
         capacity = len(run[1]) / run[0]
         print(f"capacity: {capacity:.0f} QPS in a closed loop of 32 clients")
         print(
-            f"{'load':>22}{'answered/s':>12}{'p50 ms':>9}{'p99 ms':>9}{'memory MiB':>12}  refused"
+            f"{'load':>22}{'answered/s':>12}{'p50 ms':>9}{'p99 ms':>9}{'memory, MiB':>15}  refused"
         )
         for share in [*options.shares, options.over]:
-            load = uvloop.run(open_loop(server.grpc, histories, share * capacity, options.seconds))
-            report(f"{share:.2f} × capacity", load, options.seconds, server.memory())
+            above = share == options.over and options.minutes
+            seconds = options.minutes * 60 if above else options.seconds
+            load = uvloop.run(open_loop(server, histories, share * capacity, seconds))
+            report(f"{share:.2f} × capacity", load, seconds)
         switch(server, folder, histories, capacity / 4, max(options.seconds, 10.0))
 
 
@@ -90,7 +101,7 @@ def switch(
             await asyncio.to_thread(shutil.copytree, base / "1", base / "_2")
             (base / "_2").rename(base / "2")
 
-        load, _ = await asyncio.gather(open_loop(server.grpc, histories, rate, seconds), publish())
+        load, _ = await asyncio.gather(open_loop(server, histories, rate, seconds), publish())
         return load
 
     load = uvloop.run(both())
@@ -105,12 +116,12 @@ def switch(
 
 
 async def open_loop(
-    address: str, histories: list[list[bytes]], rate: float, seconds: float
+    server: serving.Server, histories: list[list[bytes]], rate: float, seconds: float
 ) -> Load:
     """Sends requests at random moments, on average `rate` a second."""
     draw, load = random.Random(0), Load()
     requests = [serving.predict_request(MODEL, history) for history in histories]
-    async with grpc.aio.insecure_channel(address) as channel:
+    async with grpc.aio.insecure_channel(server.grpc) as channel:
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         await stub.Predict(requests[0])
         start = time.perf_counter()
@@ -125,21 +136,26 @@ async def open_loop(
             load.sent.append(at)
             load.latencies.append(time.perf_counter() - start - at)
 
-        tasks, due = [], 0.0
+        tasks, due, number = set(), 0.0, 0
         while due < seconds:
+            if due >= len(load.memory):
+                load.memory.append(server.memory())
             wait = due - (time.perf_counter() - start)
             await asyncio.sleep(max(wait, 0.0))
-            tasks.append(asyncio.create_task(send(len(tasks), due)))
+            tasks.add(task := asyncio.create_task(send(number, due)))
+            task.add_done_callback(tasks.discard)
+            number += 1
             due += draw.expovariate(rate)
         await asyncio.gather(*tasks)
     return load
 
 
-def report(name: str, load: Load, seconds: float, memory: float) -> None:
+def report(name: str, load: Load, seconds: float) -> None:
     p50, p99 = np.quantile(load.latencies, [0.5, 0.99]) * 1e3
+    first, last = load.growth()
     print(
-        f"{name:>22}{len(load.latencies) / seconds:12.0f}{p50:9.2f}{p99:9.2f}{memory:12.0f}"
-        f"  {dict(load.refused) or 'none'}",
+        f"{name:>22}{len(load.latencies) / seconds:12.0f}{p50:9.2f}{p99:9.2f}"
+        f"{first:8.0f} →{last:5.0f}  {dict(load.refused) or 'none'}",
         flush=True,
     )
 
