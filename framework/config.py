@@ -277,6 +277,10 @@ class Model:
         """No rows are asked for, unless a model does."""
         return {}
 
+    def packs(self) -> bool:
+        """Whether `loss` tells apart several histories in a row (trainer.pack)."""
+        return False
+
     def beside(self) -> dict[str, "Model"]:
         """Models of the same parameters, by name, that the evaluation judges beside this one."""
         return {}
@@ -379,6 +383,9 @@ class Trainer:
     crop: Literal["latest", "random"] = "latest"
     """What a training example takes of a history longer than the model reads: the latest items, or
     a stretch that is drawn anew each epoch."""
+    pack: bool = False
+    """Whether a row of a batch holds as many whole histories as find room, rather than one and
+    padding; none sees another. batch_size counts rows. Not every model can."""
     shuffle_blocks: int = 16
     """Blocks in one shuffle window: rows are shuffled within it, blocks across the epoch."""
     readers: int = neutral(1)

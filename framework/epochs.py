@@ -1,7 +1,8 @@
 """The endless training sequence of one dataset: shuffled epochs, read by position.
 
 Example p is a pure function of (dataset, seed, p). An epoch is the dataset's blocks in a random
-order, cut into windows of a few blocks; the rows of a window are permuted. All orders are seeded by
+order, cut into windows of a few blocks; the rows of a window are permuted. A row is a row of the
+dataset, or is packed from several of one block. All orders are seeded by
 (seed, epoch, window), so any place can be entered directly. docs/input.md says how near to a true
 shuffle this comes.
 """
@@ -14,6 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
+from framework import packing
 from framework.columns import Arrays, Ragged, Stretches, concatenate
 from framework.dataset import Dataset
 from framework.error import ConfigError
@@ -34,6 +36,8 @@ class Epochs:
       readers: threads that read windows before they are needed.
       at_once: examples that are being read at a time, by all callers; sizes the cache.
       translations: new ids by old id, for columns whose vocabulary is another one here.
+      pack: whether an example is a row of several histories (framework/packing.py), with the column
+        SEGMENT beside the others. Reads the train split once, to count such rows.
     """
 
     def __init__(
@@ -47,11 +51,17 @@ class Epochs:
         readers: int = 1,
         at_once: int = 1,
         translations: Mapping[str, np.ndarray] | None = None,
+        pack: bool = False,
     ):
         self._blocks, self._lengths = dataset.blocks("train"), dict(lengths)
+        self._rows, self._row_length = self._blocks.rows, 0
+        if pack:
+            ragged = {name: dataset.schema[name].ragged for name in lengths}
+            self._row_length = packing.row_length(lengths, ragged)
+            self._rows = packing.count_rows(self._blocks, next(iter(lengths)), self._row_length)
         self._seed, self._window, self._crop = seed, window, crop
         self._translations = dict(translations or {})
-        self.examples = int(self._blocks.rows.sum())
+        self.examples = int(self._rows.sum())
         if not self.examples:
             raise ConfigError(f"{dataset.directory} has no training examples")
         self._windows_per_epoch = -(-len(self._blocks.rows) // window)
@@ -81,7 +91,7 @@ class Epochs:
     def _order_blocks(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         """The epoch's order of blocks, and the rows between which its windows lie."""
         order = self._generator(epoch, 0).permutation(len(self._blocks.rows))
-        ends = np.cumsum(self._blocks.rows[order])
+        ends = np.cumsum(self._rows[order])
         inner = ends[self._window - 1 : -1 : self._window]
         return order, np.concatenate([[0], inner, ends[-1:]])
 
@@ -89,16 +99,20 @@ class Epochs:
         """Window `index` of the endless sequence."""
         epoch, number = divmod(index, self._windows_per_epoch)
         blocks = self._order(epoch)[0][number * self._window : (number + 1) * self._window]
-        size = int(self._blocks.rows[blocks].sum())
+        sizes = self._blocks.rows[blocks]
         generator = self._generator(epoch, 1 + number)
-        rows = generator.permutation(size)
-        back = generator.random(size) if self._crop == "random" else 0.0
-        window: Window = {}
-        for name, column in self._blocks.read(blocks, list(self._lengths)).items():
+        columns, packed = self._blocks.read(blocks, list(self._lengths)), None
+        if self._row_length:
+            lengths = packing.history_lengths(columns)
+            packed = packing.pack(lengths, sizes.tolist(), self._row_length, generator)
+        rows = packed.order if packed else generator.permutation(int(sizes.sum()))
+        back = generator.random(len(rows)) if self._crop == "random" else 0.0
+        window: Window = {packing.SEGMENT: packed.segments()} if packed else {}
+        for name, column in columns.items():
             if isinstance(column, Ragged):
                 values = self._translate(name, column.values)
-                ragged = Ragged(values, column.offsets)
-                window[name] = ragged.latest(self._lengths[name], rows, back)
+                latest = Ragged(values, column.offsets).latest(self._lengths[name], rows, back)
+                window[name] = packed.fill(latest[:]) if packed else latest
             else:
                 window[name] = self._translate(name, column.take(rows, axis=0))
         return window

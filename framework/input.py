@@ -12,7 +12,7 @@ import grain
 import numpy as np
 from absl import flags
 
-from framework import join, mixture
+from framework import join, mixture, packing
 from framework.columns import Arrays, Ragged, concatenate
 from framework.dataset import Dataset
 from framework.epochs import Epochs
@@ -50,6 +50,7 @@ class TrainBatches:
       readers: threads that read blocks and prepare batches.
       rows: the parts (start, stop) of the global batch to read; None: all of it.
       others: further datasets to mix in, each with its weight relative to the first one's 1.
+      pack: whether an example is a row of several histories, with the column packing.SEGMENT.
 
     Raises:
       ConfigError: a dataset has no training examples, or the others don't fit the first one.
@@ -69,6 +70,7 @@ class TrainBatches:
         readers: int = 1,
         rows: Sequence[tuple[int, int]] | None = None,
         others: Sequence[tuple[Dataset, float]] = (),
+        pack: bool = False,
     ):
         # What another process needs to make the same object.
         self._arguments = {name: value for name, value in locals().items() if name != "self"}
@@ -76,7 +78,7 @@ class TrainBatches:
         self._rows = ((0, batch_size),) if rows is None else tuple(rows)
         own = {name: length for name, length in lengths.items() if not join.is_joined(name)}
         options: Any = {"seed": seed, "window": window, "crop": crop, "readers": readers}
-        options["at_once"] = (readers + READ_AHEAD) * batch_size
+        options |= {"at_once": (readers + READ_AHEAD) * batch_size, "pack": pack}
         self._examples: Epochs | mixture.Mixture = Epochs(dataset, own, **options)
         if others:
             mixed = [self._examples]
@@ -101,12 +103,12 @@ class TrainBatches:
 
 
 def batch_shapes(
-    schema: Schema, lengths: Mapping[str, int], batch_size: int
+    schema: Schema, lengths: Mapping[str, int], batch_size: int, *, pack: bool = False
 ) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
     """Shape and dtype of each column of a training batch.
 
     [batch_size], then the length of a ragged column, then the shape of one value; a joined column
-    has the shape of its ids, then that of its attribute.
+    has the shape of its ids, then that of its attribute. `pack` is that of TrainBatches.
 
     Raises:
       ConfigError: a column that the devices cannot hold.
@@ -127,6 +129,10 @@ def batch_shapes(
             (*outer, *((length,) * feature.ragged), *feature.shape),
             np.dtype(feature.dtype),
         )
+    if pack:
+        own = {name: length for name, length in lengths.items() if not join.is_joined(name)}
+        length = packing.row_length(own, {name: schema[name].ragged for name in own})
+        shapes[packing.SEGMENT] = (batch_size, length), np.dtype(np.int32)
     return shapes
 
 

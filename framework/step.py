@@ -94,10 +94,15 @@ def build(
     mesh.check_batch(devices, options.batch_size, options.accumulate)
     model = cast(task.Task, experiment.model)
     graph, lengths = task.structure(model, schema), model.lengths(schema)
+    check(
+        not options.pack or experiment.model.packs(),
+        f"trainer.pack: {type(model).__name__} cannot tell apart several histories in a row",
+    )
     rows = mesh.batch_sharding(devices)
+    shapes = batch_shapes(schema, lengths, options.batch_size, pack=options.pack)
     batch = {
         name: jax.ShapeDtypeStruct(shape, dtype, sharding=rows)
-        for name, (shape, dtype) in batch_shapes(schema, lengths, options.batch_size).items()
+        for name, (shape, dtype) in shapes.items()
     }
     state = placed(experiment, schema, devices)
     shardings = jax.tree.map(lambda leaf: leaf.sharding, state)

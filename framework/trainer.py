@@ -151,6 +151,7 @@ def train_batches(
         readers=options.readers,
         rows=program.place.rows,
         others=list(zip(others, weights, strict=True)),
+        pack=options.pack,
     )
 
 

@@ -1,9 +1,12 @@
 """What models that predict a user's next item have in common."""
 
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
+from framework.packing import SEGMENT
 from framework.schema import FIRST_VALUE, PADDING
+from framework.task import Batch
 
 ROW_MULTIPLE = 128
 """Rows of the item table are rounded up to this, so that they divide among devices."""
@@ -24,6 +27,25 @@ def latest(
     at = start[:, None] + jnp.arange(window)
     last = jnp.maximum(jnp.minimum(count, window) - 1, 0)
     return jnp.take_along_axis(history, at, axis=1), last
+
+
+def segments(batch: Batch) -> Int[Array, "batch read"] | None:
+    """Which of the row's histories each position that is read belongs to; None: each row is one."""
+    return batch[SEGMENT][:, :-1] if SEGMENT in batch else None
+
+
+def places(segment: Int[Array, "batch read"] | None) -> Int[Array, "batch read"] | None:
+    """Where in its history each position stands, from 0; None: where it stands in its row."""
+    if segment is None:
+        return None
+    at = jnp.arange(segment.shape[1])
+    begins = jnp.pad(segment[:, 1:] != segment[:, :-1], ((0, 0), (1, 0)))
+    return at - jax.lax.cummax(jnp.where(begins, at, 0), axis=1)
+
+
+def continues(batch: Batch) -> Bool[Array, "batch read"] | bool:
+    """Whether the item after each position that is read is of the same history."""
+    return batch[SEGMENT][:, 1:] == batch[SEGMENT][:, :-1] if SEGMENT in batch else True
 
 
 def item_logits(

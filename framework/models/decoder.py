@@ -20,8 +20,14 @@ from jaxtyping import Array, Float, Int
 from framework import losses
 from framework.config import Model
 from framework.error import check
-from framework.models.attention import CAUSAL, attend
-from framework.models.catalogue import item_logits, item_rows, latest
+from framework.models.attention import CAUSAL, Sight, attend
+from framework.models.catalogue import (
+    continues,
+    item_logits,
+    item_rows,
+    latest,
+    segments,
+)
 from framework.schema import FIRST_VALUE, PADDING, Schema
 from framework.task import SERVING, Batch, Lookup, Pass, Rows
 
@@ -70,6 +76,10 @@ class Decoder(Model):
         """The module, with a row for each token id."""
         return Transformer(self, schema["item"].size, rngs)
 
+    def packs(self) -> bool:
+        """Yes."""
+        return True
+
     def lengths(self, schema: Schema) -> dict[str, int]:
         """One token more than is read, as each is the target of the one before it."""
         return {"item": min(self.max_length, schema["item"].max_length - 1) + 1}
@@ -83,8 +93,8 @@ class Decoder(Model):
     ) -> tuple[Float[Array, ""], Float[Array, ""], dict[str, Float[Array, ""]]]:
         """Cross-entropy of the next token at each position that has one and knows it."""
         targets = batch["item"][:, 1:]
-        valid = targets >= FIRST_VALUE
-        hidden = module(rows["read"].values, how)
+        valid = (targets >= FIRST_VALUE) & continues(batch)
+        hidden = module(rows["read"].values, how, Sight(segment=segments(batch)))
         loss = losses.linear_softmax_cross_entropy(
             hidden, module.head, targets, valid, FIRST_VALUE, module.items, how.devices
         )
@@ -119,11 +129,14 @@ class Transformer(nnx.Module):
         self.norm = nnx.RMSNorm(config.width, rngs=rngs)
 
     def __call__(
-        self, item: Float[Array, "batch length width"], how: Pass = SERVING
+        self,
+        item: Float[Array, "batch length width"],
+        how: Pass = SERVING,
+        sight: Sight = CAUSAL,
     ) -> Float[Array, "batch length width"]:
         """Hidden states from the tokens' embeddings."""
         graph, parameters = nnx.split(self.layers)
-        layer = how.block(lambda x, parameters: nnx.merge(graph, parameters)(x, how))
+        layer = how.block(lambda x, parameters: nnx.merge(graph, parameters)(x, sight, how))
         x, _ = jax.lax.scan(lambda x, each: (layer(x, each), None), how.split(item), parameters)
         return how.split(self.norm(x))
 
@@ -170,14 +183,14 @@ class Layer(nnx.Module):
         self.rope_base = config.rope_base
 
     def __call__(
-        self, x: Float[Array, "batch length width"], how: Pass
+        self, x: Float[Array, "batch length width"], sight: Sight, how: Pass
     ) -> Float[Array, "batch length width"]:
-        """One layer."""
+        """One layer. Of texts in one row it is the distances of positions that count."""
         normed = self.attention_norm(x)
         query = rotate(self.query.split(normed), self.rope_base)
         key = rotate(self.key.split(normed), self.rope_base)
         value = self.value.split(normed)
-        attended = attend(query, key, value, CAUSAL, how.attention, how.devices)
+        attended = attend(query, key, value, sight, how.attention, how.devices)
         x = how.split(x + self.out.join(attended))
         normed = self.feed_forward_norm(x)
         return how.split(x + self.down(jax.nn.silu(self.gate(normed)) * self.up(normed)))

@@ -18,7 +18,7 @@ from typing import Any, Literal, get_args
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from framework.error import check
 from framework.models.attention import CAUSAL, Sight, attend
@@ -63,11 +63,17 @@ class Encoder(nnx.Module):
         item: Float[Array, "batch length width"],
         how: Pass = SERVING,
         sight: Sight = CAUSAL,
+        place: Int[Array, "batch length"] | None = None,
     ) -> Float[Array, "batch length width"]:
-        """Hidden states from the items' embeddings; dropout is off without a key."""
-        length = item.shape[1]
+        """Hidden states from the items' embeddings; dropout is off without a key.
+
+        `place` is that of each item in its history, None: in its row.
+        """
         first, *keys = how.keys(1 + len(self.blocks))
-        x = drop(self.dropout, item + self.position.embedding[:length], first)
+        position = self.position.embedding[: item.shape[1]]
+        if place is not None:
+            position = jnp.take(how.whole(position), place, axis=0)
+        x = drop(self.dropout, item + position, first)
 
         def run(block: Any, x: Array, key: Array | None) -> Array:
             return block(x, sight, dataclasses.replace(how, key=key))

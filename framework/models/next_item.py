@@ -2,6 +2,7 @@
 
 The items of a history are read oldest first, and each is the target of the one before it. Histories
 are padded at the end, so causality hides the padding and position p is the p-th item that is read.
+Where a row holds several (framework/packing.py), each of them is as if alone.
 Input and output embeddings are shared.
 """
 
@@ -15,7 +16,15 @@ from jaxtyping import Array, Float, Int
 from framework import ranking
 from framework.config import Model
 from framework.error import check
-from framework.models.catalogue import item_logits, item_rows, latest
+from framework.models.attention import Sight
+from framework.models.catalogue import (
+    continues,
+    item_logits,
+    item_rows,
+    latest,
+    places,
+    segments,
+)
 from framework.models.encoder import Encoder, check_shape
 from framework.models.objective import FullSoftmax, Objective, Predictions
 from framework.schema import FIRST_VALUE, PADDING, Schema
@@ -68,6 +77,10 @@ class NextItem(Model):
             items, item_rows(items), self.width, self.max_length, self.dropout, blocks, rngs
         )
 
+    def packs(self) -> bool:
+        """Yes."""
+        return True
+
     def lengths(self, schema: Schema) -> dict[str, int]:
         """One item more than is read, as each is the target of the one before it."""
         return {"item": min(self.max_length, schema["item"].max_length - 1) + 1}
@@ -88,8 +101,9 @@ class NextItem(Model):
     ) -> tuple[Float[Array, ""], Float[Array, ""], dict[str, Float[Array, ""]]]:
         """The objective at each position that has a next item and knows it."""
         read, targets = batch["item"][:, :-1], batch["item"][:, 1:]
-        embedded, valid = rows["item"].values, targets >= FIRST_VALUE
-        hidden = module(embedded[:, :-1], how)
+        embedded, segment = rows["item"].values, segments(batch)
+        valid = (targets >= FIRST_VALUE) & continues(batch)
+        hidden = module(embedded[:, :-1], how, Sight(segment=segment), places(segment))
         table = module.item.embedding[...]
         predictions = Predictions(
             hidden, targets, embedded[:, 1:], valid, table, module.items, how.devices

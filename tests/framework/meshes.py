@@ -63,6 +63,7 @@ def losses(dataset: Dataset, options: dict) -> list[float]:
         seed=0,
         window=2,
         rows=program.place.rows,
+        pack=experiment.trainer.pack,
     )
     state, found = program.initialize(), []
     for batch in read_ahead(batches, 0, place=program.place):

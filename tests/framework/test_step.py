@@ -35,6 +35,7 @@ FAMILIES = {
     "LiGR": {"model": {"block": "ligr"}},
     "HSTU": {"family": "hstu"},
     "BERT4Rec": {"family": "bert4rec"},
+    "packed": {"trainer": {"pack": True}},
 }
 SAMPLED = {"type": "SampledSoftmax", **OBJECTIVES["SampledSoftmax"]}
 SPARSE = {
