@@ -31,11 +31,13 @@ def git() -> dict[str, Any]:
 
 @functools.cache
 def packages() -> dict[str, str]:
-    """Versions of the installed packages that the project depends on."""
+    """Versions of the installed packages that the project depends on; {} where it is not installed
+    itself, and runs from its checkout."""
     names = {"podway"}
-    for requirement in importlib.metadata.requires("podway") or ():
-        if match := re.match(r"[A-Za-z0-9._-]+", requirement):
-            names.add(match[0])
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        for requirement in importlib.metadata.requires("podway") or ():
+            if match := re.match(r"[A-Za-z0-9._-]+", requirement):
+                names.add(match[0])
     versions = {}
     for name in sorted(names):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):

@@ -1,5 +1,6 @@
 import dataclasses
 import errno
+import importlib.metadata
 import json
 import os
 import pathlib
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from etils import epath
 
-from framework import artifact
+from framework import artifact, provenance
 from framework.artifact import ArtifactError
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
@@ -188,3 +189,14 @@ def test_files_of_another_version(committed):
     with pytest.raises(ArtifactError, match="v/train/part was altered"):
         artifact.read(target, "dataset")
     artifact.read(target, "dataset", unread=("train/",))
+
+
+def test_a_checkout_that_is_not_installed_has_no_list_of_packages(monkeypatch):
+    """A run must not fail for it at its very end."""
+
+    def missing(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "requires", missing)
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+    assert provenance.packages.__wrapped__() == {}
