@@ -14,7 +14,8 @@ test: .venv/.installed
 	$(BIN)/python -m pytest -n 2 --dist loadscope -q -m "not slow"
 
 test-slow: .venv/.installed
-	$(BIN)/python -m pytest -q -m slow
+	$(BIN)/python -m pytest -n 2 --dist loadscope -q -m "slow and pods"
+	$(BIN)/python -m pytest -q -m "slow and not pods"
 
 # Fetches Beam's Flink job server to where Beam looks for it. Running it needs Java 17.
 flink: .venv/.installed

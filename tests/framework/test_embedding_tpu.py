@@ -132,6 +132,7 @@ def test_no_part_of_a_step_grows_with_the_table():
 
 
 @pytest.mark.slow
+@pytest.mark.pods
 def test_a_billion_rows_on_256_chips_of_16_gigabytes():
     few, many = compiled("v5e:4x4", 2**24), compiled("v5e:16x16", 10**9)
     check_collectives(many)
@@ -140,6 +141,7 @@ def test_a_billion_rows_on_256_chips_of_16_gigabytes():
 
 
 @pytest.mark.slow
+@pytest.mark.pods
 def test_a_billion_rows_on_512_chips():
     few, many = compiled("v5p:2x2x4", 2**24), compiled("v5p:8x8x8", 10**9)
     check_collectives(many)
@@ -148,6 +150,7 @@ def test_a_billion_rows_on_512_chips():
 
 
 @pytest.mark.slow
+@pytest.mark.pods
 def test_4096_chips_in_two_hops():
     few, many = compiled("v5p:2x2x4", 2**24), compiled("v5p:16x16x16", 16 * 10**8)
     assert len(many.hops) == 2

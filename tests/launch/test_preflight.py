@@ -12,7 +12,7 @@ from tests.launch.test_cli import podway
 
 GOLDEN = pathlib.Path(__file__).parent.parent / "golden" / "collectives"
 PODS = ("v5e:4x4", "v5p:2x2x2")
-"""One of a torus of two dimensions, one of three."""
+"""One of a torus of two dimensions for all, one of three for one config of each family."""
 
 
 TOO_LARGE = ("decoder_8b",)
@@ -63,18 +63,21 @@ QUICK = (
 """Of each family one that compiles in seconds."""
 
 
-def cases() -> list:
-    """(config, pod); all but QUICK on one pod are slow."""
+def cases() -> list[tuple[str, str]]:
+    """(config, pod), as PODS says."""
+    return [(name, pod) for pod in PODS for name in trained() if name in QUICK or pod == PODS[0]]
+
+
+def marked() -> list:
+    """The cases; all but QUICK on one pod are slow."""
+    slow = [pytest.mark.slow, pytest.mark.pods]
     return [
-        pytest.param(
-            name, pod, marks=() if (name in QUICK and pod == PODS[0]) else pytest.mark.slow
-        )
-        for name in trained()
-        for pod in PODS
+        pytest.param(name, pod, marks=[] if (name in QUICK and pod == PODS[0]) else slow)
+        for name, pod in cases()
     ]
 
 
-@pytest.mark.parametrize(("name", "pod"), cases())
+@pytest.mark.parametrize(("name", "pod"), marked())
 def test_each_config_sends_what_its_golden_file_says(name, pod):
     compiler, *golden = (GOLDEN / f"{name}.{pod.replace(':', '-')}.txt").read_text().splitlines()
     if compiler != versions():
@@ -120,7 +123,7 @@ def test_what_a_user_can_mend_is_one_sentence():
 if __name__ == "__main__":
     # `make golden`: writes the files anew.
     GOLDEN.mkdir(exist_ok=True)
-    for config in sys.argv[1:] or trained():
-        for pod in PODS:
+    for config, pod in cases():
+        if config in sys.argv[1:] or not sys.argv[1:]:
             text = "\n".join([versions(), *lines(config, pod)]) + "\n"
             (GOLDEN / f"{config}.{pod.replace(':', '-')}.txt").write_text(text)
