@@ -1,6 +1,6 @@
 """Embedding tables: time of a step by the table's size, sparse against a dense gradient.
 
-usage: python -m benchmarks.embedding [--rows 10000 1000000] [--width 64] [--batch 128]
+usage: python -m benchmarks.embedding [--rows 10000 1000000] [--kinds sparse] [--width 64]
 
 What is timed reads the rows of Zipf-distributed ids, differentiates a small loss, and updates the
 table by row-wise Adagrad (sparse), or by Adam with the gradient of the whole table (dense; up to
@@ -93,25 +93,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--dense-rows", type=int, default=100_000)
+    kinds = ("sparse", "dense", "train")
+    parser.add_argument("--kinds", nargs="+", choices=kinds, default=kinds)
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--length", type=int, default=50)
     parser.add_argument("--rounds", type=int, default=20)
     options = parser.parse_args()
+    make = {
+        "sparse": lambda rows: sparse(rows, options.width),
+        "dense": lambda rows: dense(rows, options.width),
+        "train": lambda rows: train(rows, options.width, options.batch, options.length - 1),
+    }
     runs = {
-        f"sparse {rows:>11,} rows": (sparse(rows, options.width), rows) for rows in options.rows
-    }
-    runs |= {
-        f"dense  {rows:>11,} rows": (dense(rows, options.width), rows)
+        f"{kind:6} {rows:>11,} rows": (make[kind](rows), rows)
+        for kind in options.kinds
         for rows in options.rows
-        if rows <= options.dense_rows
-    }
-    runs |= {
-        f"train  {rows:>11,} rows": (
-            train(rows, options.width, options.batch, options.length - 1),
-            rows,
-        )
-        for rows in options.rows
+        if kind != "dense" or rows <= options.dense_rows
     }
     generator = np.random.default_rng(0)
     shape = (options.batch, options.length)
