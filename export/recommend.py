@@ -19,6 +19,9 @@ from framework.schema import PADDING, Schema
 LOWEST = float(np.finfo(np.float32).min)
 """Score of a place in the list that no item is left for. JSON has no −inf; this sorts last too."""
 
+SHORT = 64
+"""Histories no longer than this are computed in arrays as short, whatever the longest may be."""
+
 Recommend = Callable[..., tuple[Float[Array, "batch k"], Int[Array, "batch k"]]]
 
 
@@ -36,9 +39,11 @@ def recommend(
     graph, catalogue = tasks.structure(task, schema), schema["item"].size
 
     def function(parameters: tasks.Parameters, history: Any, allowed: Any = None) -> Any:
-        scores = task.scores(tasks.merge(graph, parameters), history)
-        seen = history if exclude_seen else None
-        scores = ranking.exclude(scores, seen, catalogue)
+        def unseen(history: Array) -> Float[Array, "batch rows"]:
+            scores = task.scores(tasks.merge(graph, parameters), history)
+            return ranking.exclude(scores, history if exclude_seen else None, catalogue)
+
+        scores = by_length(unseen, history)
         if allowed is not None:
             beyond = scores.shape[1] - catalogue
             allowed = jnp.pad(allowed, ((0, 0), (0, beyond)))
@@ -48,6 +53,20 @@ def recommend(
         return jnp.where(left, scores, LOWEST), jnp.where(left, ids, PADDING)
 
     return function
+
+
+def by_length(
+    function: Callable[[Array], Array], history: Int[Array, "batch length"]
+) -> Float[Array, "batch rows"]:
+    """`function(history)`, which padding does not change, without most of it if all are SHORT.
+
+    Most histories are, and what a model costs grows with the length of the array. Both lengths are
+    compiled, and a batch takes the branch of its longest history.
+    """
+    if history.shape[1] <= SHORT:
+        return function(history)
+    short = ~(history[:, SHORT:] != PADDING).any()
+    return jax.lax.cond(short, lambda rows: function(rows[:, :SHORT]), function, history)
 
 
 def check_parameters(

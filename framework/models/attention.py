@@ -63,6 +63,16 @@ class Sight:
             seen &= self.segment[:, start:end, None] == self.segment[:, None, :keys]
         return seen
 
+    def mask_at(self, at: Int[Array, " batch"], keys: int) -> Bool[Array, "batch keys"]:
+        """Which of the first keys one position of each row sees."""
+        seen = jnp.ones((at.shape[0], keys), bool)
+        if self.causal:
+            seen = jnp.arange(keys) <= at[:, None]
+        if self.segment is not None:
+            own = jnp.take_along_axis(self.segment, at[:, None], axis=1)
+            seen &= own == self.segment[:, :keys]
+        return seen
+
 
 CAUSAL = Sight()
 
@@ -86,6 +96,24 @@ def attend(
             return cudnn(query, key, value, sight)
         check(kernel == "auto", f'trainer.attention is "cudnn", which {reason}')
     return xla(query, key, value, sight)
+
+
+def attend_at(
+    at: Int[Array, " batch"],
+    query: Float[Array, "batch length heads head_width"],
+    key: Float[Array, "batch length kv_heads head_width"],
+    value: Float[Array, "batch length kv_heads head_width"],
+    sight: Sight = CAUSAL,
+) -> Float[Array, "batch 1 heads head_width"]:
+    """What `attend` has at one position of each row."""
+    batch, _, heads, width = query.shape
+    own = jnp.take_along_axis(query, at[:, None, None, None], axis=1)
+    own = own.reshape(batch, key.shape[2], -1, width)
+    scores = jnp.einsum("bkgd,bmkd->bkgm", own, key, preferred_element_type=jnp.float32)
+    mask = sight.mask_at(at, key.shape[1])[:, None, None]
+    weights = jax.nn.softmax(jnp.where(mask, scores * width**-0.5, -jnp.inf), axis=-1)
+    attended = jnp.einsum("bkgm,bmkd->bkgd", weights.astype(value.dtype), value)
+    return attended.reshape(batch, 1, heads, width)
 
 
 def xla(query: Array, key: Array, value: Array, sight: Sight) -> Array:

@@ -117,8 +117,7 @@ class Bert4Rec(Model):
         end = (item != PADDING).sum(1, keepdims=True)
         item = jnp.pad(item, ((0, 0), (0, 1)))
         item = jnp.where(jnp.arange(item.shape[1]) == end, module.items, item)
-        hidden = module(module.item.embedding[item], how, both_ways(item))
-        hidden = jnp.take_along_axis(hidden, end[..., None], axis=1)[:, 0]
+        hidden = module(module.item.embedding[item], how, both_ways(item), at=end[:, 0])[:, 0]
         return item_logits(hidden, module.item.embedding[...], module.items)
 
 

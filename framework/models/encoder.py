@@ -21,7 +21,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from framework.error import check
-from framework.models.attention import CAUSAL, Sight, attend
+from framework.models.attention import CAUSAL, Sight, attend, attend_at
 from framework.task import SERVING, Pass
 
 Kind = Literal["post", "pre", "ligr"]
@@ -64,10 +64,12 @@ class Encoder(nnx.Module):
         how: Pass = SERVING,
         sight: Sight = CAUSAL,
         place: Int[Array, "batch length"] | None = None,
-    ) -> Float[Array, "batch length width"]:
+        at: Int[Array, " batch"] | None = None,
+    ) -> Float[Array, "batch positions width"]:
         """Hidden states from the items' embeddings; dropout is off without a key.
 
-        `place` is that of each item in its history, None: in its row.
+        `place` is that of each item in its history, None: in its row. `at` is the one position of
+        each row whose state is wanted: the last block computes no other. None: all are.
         """
         first, *keys = how.keys(1 + len(self.blocks))
         position = self.position.embedding[: item.shape[1]]
@@ -75,12 +77,13 @@ class Encoder(nnx.Module):
             position = jnp.take(how.whole(position), place, axis=0)
         x = drop(self.dropout, item + position, first)
 
-        def run(block: Any, x: Array, key: Array | None) -> Array:
-            return block(x, sight, dataclasses.replace(how, key=key))
+        def run(block: Any, x: Array, key: Array | None, at: Array | None = None) -> Array:
+            return block(x, sight, dataclasses.replace(how, key=key), at)
 
-        for block, key in zip(self.blocks, keys, strict=True):
-            x = how.block(functools.partial(run, block))(x, key)
-        return self.norm(x)
+        *before, (last, key) = zip(self.blocks, keys, strict=True)
+        for block, each in before:
+            x = how.block(functools.partial(run, block))(x, each)
+        return self.norm(how.block(functools.partial(run, last))(x, key, at))
 
 
 class Block(nnx.Module):
@@ -121,8 +124,12 @@ class Block(nnx.Module):
         x: Float[Array, "batch length width"],
         sight: Sight,
         how: Pass,
-    ) -> Float[Array, "batch length width"]:
-        """One block; linear layers see (batch·length, width), which XLA multiplies fastest."""
+        at: Int[Array, " batch"] | None = None,
+    ) -> Float[Array, "batch positions width"]:
+        """One block, of all positions or of the one `at` which each row is asked for.
+
+        Linear layers see (batch·length, width), which XLA multiplies fastest.
+        """
         batch, length, width = x.shape
         first, second = how.keys(2)
 
@@ -130,24 +137,35 @@ class Block(nnx.Module):
             # A head's query, key and value lie beside each other: heads split along mesh.tensor.
             parts = self.qkv(flat).reshape(batch, length, self.heads, 3, -1)
             query, key, value = jnp.moveaxis(parts, 3, 0)
-            attended = attend(query, key, value, sight, how.attention, how.devices)
-            return drop(self.dropout, self.out(attended.reshape(flat.shape)), first)
+            if at is None:
+                attended = attend(query, key, value, sight, how.attention, how.devices)
+            else:
+                attended = attend_at(at, query, key, value, sight)
+            return drop(self.dropout, self.out(attended.reshape(-1, width)), first)
 
         def feed_forward(flat: Array) -> Array:
             return drop(self.dropout, self.down(self._activated(self.up(flat))), second)
 
+        def stream(flat: Array) -> Array:
+            return flat if at is None else flat[jnp.arange(batch) * length + at]
+
         flat = x.reshape(-1, width)
-        flat = self._joined(flat, attention, self.attention_norm, self.attention_gate)
+        flat = self._joined(flat, attention, self.attention_norm, self.attention_gate, stream)
         flat = self._joined(flat, feed_forward, self.feed_forward_norm, self.feed_forward_gate)
-        return flat.reshape(x.shape)
+        return flat.reshape(batch, -1, width)
 
     def _joined(
-        self, x: Array, layer: Callable[[Array], Array], norm: nnx.LayerNorm, gate: Any
+        self,
+        x: Array,
+        layer: Callable[[Array], Array],
+        norm: nnx.LayerNorm,
+        gate: Any,
+        stream: Callable[[Array], Array] = lambda x: x,
     ) -> Float[Array, "positions width"]:
-        """The stream with a layer's result."""
+        """The stream with a layer's result, where the layer has one."""
         if self.kind == "post":
-            return norm(x + layer(x))
-        change = layer(norm(x))
+            return norm(stream(x) + layer(x))
+        change, x = layer(norm(x)), stream(x)
         return x + (change if gate is None else jax.nn.sigmoid(gate(x)) * change)
 
     def _activated(self, up: Float[Array, "positions up"]) -> Float[Array, "positions wide"]:

@@ -18,7 +18,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from framework.models.attention import Sight
 from framework.models.encoder import drop
@@ -59,8 +59,9 @@ class Layer(nnx.Module):
         x: Float[Array, "batch length width"],
         sight: Sight,
         how: Pass,
-    ) -> Float[Array, "batch length width"]:
-        """One layer; linear layers see (batch·length, width), which XLA multiplies fastest."""
+        at: Int[Array, " batch"] | None = None,
+    ) -> Float[Array, "batch positions width"]:
+        """One layer, of all positions or of the one `at` which each row is asked for; linear layers see (batch·length, width), which XLA multiplies fastest."""
         batch, length, width = x.shape
         flat = x.reshape(-1, width)
         uvqk = jax.nn.silu(self.uvqk(self.norm(flat)))
@@ -69,7 +70,8 @@ class Layer(nnx.Module):
         gate, (value, query, key) = parts[0], parts[1:].swapaxes(2, 3)
         attended = attend(query, key, value, self.distance(length), sight)
         gated = self.attention_norm(attended.reshape(flat.shape)) * gate.reshape(flat.shape)
-        return (flat + self.out(drop(self.dropout, gated, how.key))).reshape(x.shape)
+        x = (flat + self.out(drop(self.dropout, gated, how.key))).reshape(x.shape)
+        return x if at is None else jnp.take_along_axis(x, at[:, None, None], axis=1)
 
 
 class Distance(nnx.Module):

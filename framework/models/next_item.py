@@ -66,7 +66,7 @@ class NextItem(Model):
         )
 
     def block_module(self, rngs: nnx.Rngs) -> nnx.Module:
-        """One block, (x, sight, how) → x."""
+        """One block, (x, sight, how, at) → x."""
         raise NotImplementedError
 
     def build(self, schema: Schema, rngs: nnx.Rngs) -> Encoder:
@@ -123,6 +123,5 @@ class NextItem(Model):
     ) -> ranking.Factors:
         """The hidden state at the last item of each history; the items' embeddings."""
         item, last = latest(history, self.max_length)
-        hidden = module(module.item.embedding[item], how)
-        hidden = jnp.take_along_axis(hidden, last[:, None, None], axis=1)[:, 0]
+        hidden = module(module.item.embedding[item], how, at=last)[:, 0]
         return ranking.Factors(hidden, module.item.embedding[...])

@@ -7,6 +7,7 @@ from export.error import ExportError
 from framework import task as tasks
 from framework.config import Export
 from framework.error import ConfigError
+from framework.models.sasrec import SasRec
 from framework.schema import Feature, Schema
 from tests.export.conftest import SIZE
 
@@ -41,6 +42,39 @@ def test_seen_items_may_be_recommended(trained):
     best = sorted(range(2, SIZE), key=lambda item: (-every[item], item))[:10]
     assert ids[0].tolist() == best
     np.testing.assert_allclose(scores[0], every[best], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("longest", [3, recommend.SHORT, recommend.SHORT + 1, 128])
+def test_short_and_long_histories_are_computed_alike(longest, monkeypatch):
+    """Of 128 places, and the same as where there is no short array."""
+    size = 200
+    schema = Schema((Feature("item", "item", "int32", True, "item", size, 150),))
+    model = SasRec(width=8, max_length=100)
+    parameters = tasks.initialize(model, schema, jax.random.key(0))
+    history = np.zeros((3, 128), np.int32)
+    for row, length in enumerate((2, longest, 0)):
+        history[row, :length] = np.random.default_rng(row).permutation(size - 2)[:length] + 2
+
+    def computed():
+        return jax.jit(recommend.recommend(model, schema, 20))(parameters, history)
+
+    scores, ids = computed()
+    monkeypatch.setattr(recommend, "SHORT", 128)
+    whole, expected = computed()
+    np.testing.assert_allclose(scores, whole, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(ids, expected)
+    assert not set(ids[1].tolist()) & set(history[1, :longest].tolist())
+
+
+def test_a_short_batch_is_not_computed_at_full_length():
+    """The products of the branch that it takes are of SHORT positions."""
+    schema = Schema((Feature("item", "item", "int32", True, "item", 200, 150),))
+    model = SasRec(width=8, max_length=100)
+    parameters = tasks.initialize(model, schema, jax.random.key(0))
+    function = recommend.recommend(model, schema, 20)
+    text = jax.jit(function).lower(parameters, np.zeros((2, 128), np.int32)).as_text()
+    assert f"tensor<{2 * recommend.SHORT}x24xf32>" in text
+    assert "tensor<200x24xf32>" in text
 
 
 def test_places_without_an_item_hold_padding_and_the_lowest_score(trained):

@@ -7,7 +7,7 @@ import pytest
 
 from framework.error import ConfigError
 from framework.models import attention
-from framework.models.attention import Sight, attend
+from framework.models.attention import Sight, attend, attend_at
 
 GPU = jax.default_backend() == "gpu"
 SEGMENT = jnp.asarray(np.repeat([[1, 2, 3, 0], [1, 1, 2, 2]], 50, axis=1), jnp.int32)
@@ -81,6 +81,16 @@ def test_stretches_are_equal_to_the_whole(sight, queries, monkeypatch):
     assert list(sight.stretches(200)) == [(0, 200, 200)]
     for one, other in zip(stretched, computed(), strict=True):
         np.testing.assert_allclose(one, other, atol=5e-6, rtol=2e-6)
+
+
+@each_sight
+def test_one_position_is_as_among_all(sight):
+    arguments = drawn()
+    batch, length = arguments[0].shape[:2]
+    every = attend(*arguments, sight)
+    for at in np.random.default_rng(0).integers(0, length, (5, batch)):
+        found = attend_at(jnp.asarray(at), *arguments, sight)
+        np.testing.assert_allclose(found[:, 0], every[np.arange(batch), at], atol=2e-6)
 
 
 @pytest.mark.parametrize("length", [1, 47, 50, 97, 200, 1024, 1025, 3000])

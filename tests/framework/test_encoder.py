@@ -2,8 +2,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
-from framework.models.encoder import drop
+from framework.models.attention import Sight
+from framework.models.encoder import Block, Encoder, drop
+from framework.models.hstu import Layer
 
 KEY = jax.random.key(5)
 
@@ -38,3 +41,22 @@ def test_a_gradient_passes_where_values_do():
     gradient = jax.grad(lambda x: drop(0.25, x, KEY).sum())(x)
     np.testing.assert_allclose(gradient * 3, drop(0.25, x, KEY), rtol=1e-6)
     assert drop(0.25, x.astype(jnp.bfloat16), KEY).dtype == jnp.bfloat16
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("kind", ["post", "pre", "ligr", "hstu"])
+def test_one_position_is_as_among_all(kind, causal):
+    rngs = nnx.Rngs(0)
+    if kind == "hstu":
+        blocks = [Layer(8, 2, 12, 0.1, rngs) for _ in range(2)]
+    else:
+        blocks = [Block(8, 2, 16, 0.1, kind, rngs) for _ in range(2)]
+    encoder = Encoder(20, 20, 8, 12, 0.1, blocks, rngs)
+    item = jax.random.normal(KEY, (3, 12, 8))
+    at = jnp.array([0, 5, 11])
+    sight = Sight(causal, jnp.array([[1] * 12, [1] * 7 + [0] * 5, [1] * 12]))
+    every = encoder(item, sight=sight)
+    alone = encoder(item, sight=sight, at=at)
+    assert alone.shape == (3, 1, 8)
+    np.testing.assert_allclose(alone[:, 0], every[jnp.arange(3), at], atol=2e-6)
+    assert np.abs(every[0, 0] - every[0, 1]).max() > 0.1
