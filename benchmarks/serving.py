@@ -168,9 +168,9 @@ class Server:
 
 
 @contextlib.contextmanager
-def running_server(config: pathlib.Path) -> Iterator[Server]:
+def running_server(config: pathlib.Path, *flags: str) -> Iterator[Server]:
     """Starts a server, and ends it with the block."""
-    command = [sys.executable, "-m", "export.server", "--model_config_file", str(config)]
+    command = [sys.executable, "-m", "export.server", "--model_config_file", str(config), *flags]
     server = subprocess.Popen(
         [*command, "--port", "0", "--rest_api_port", "0"],
         cwd=ROOT,
@@ -189,18 +189,18 @@ def running_server(config: pathlib.Path) -> Iterator[Server]:
         server.communicate()
 
 
-def write_model(directory: pathlib.Path) -> pathlib.Path:
+def write_model(directory: pathlib.Path, items: int = ITEMS) -> pathlib.Path:
     """A bag-of-items recommender, and the config file that serves it."""
-    names = ["", "", *(f"item{row}" for row in range(ITEMS))]
+    names = ["", "", *(f"item{row}" for row in range(items))]
 
     class BagOfItems(tf.Module):
         def __init__(self):
             super().__init__()
-            ids = tf.range(2, ITEMS + 2, dtype=tf.int64)
+            ids = tf.range(2, items + 2, dtype=tf.int64)
             rows = tf.lookup.KeyValueTensorInitializer(tf.constant(names[2:]), ids)
             self.ids = tf.lookup.StaticHashTable(rows, 0)
             self.names = tf.Variable(names, trainable=False)
-            self.table = tf.Variable(tf.random.stateless_normal([ITEMS + 2, WIDTH], [0, 0]))
+            self.table = tf.Variable(tf.random.stateless_normal([items + 2, WIDTH], [0, 0]))
 
         @tf.function(input_signature=[tf.TensorSpec([None, None], tf.string, name="history")])
         def recommend(self, history):

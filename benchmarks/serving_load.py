@@ -2,13 +2,17 @@
 
     python -m benchmarks.serving_load
     python -m benchmarks.serving_load --minutes 10     # so long above capacity
+    python -m benchmarks.serving_load --items 3700     # a model that costs next to nothing
 
-Capacity is what a closed loop of 32 clients gets, measured first. Then requests arrive at random
-(Poisson) at a share of it, whether or not earlier ones were answered, as they do in production;
-then at a multiple of it, where the server must refuse what it can't answer in time and keep its
-memory: of its samples, one a second, the largest of the first and of the last quarter are shown;
-then a new version is published while requests run. gRPC, on loopback: the client shares
-the cores with the server, and so has a part in the capacity.
+The model scores so many items that the server spends its time in the model. It runs with
+`max_batch_size` and `max_enqueued_batches` as given, which bound what an accepted request waits
+for: the run in progress, the batches in the queue, its own. Capacity is what a closed loop of as
+many clients as a batch has rows gets, measured first. Then requests arrive at random (Poisson) at a
+share of it, whether or not earlier ones were answered, as they do in production; then at a multiple
+of it, where the server must refuse what it can't answer in time and keep its memory: of its
+samples, one a second, the largest of the first and of the last quarter are shown; then a new
+version is published while requests run. gRPC, on loopback: the client shares the cores with the
+server, and so has a part in the capacity.
 """
 
 import argparse
@@ -21,6 +25,7 @@ import random
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
 
 import grpc
 import numpy as np
@@ -61,18 +66,17 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0, help="of each load")
     parser.add_argument("--minutes", type=float, default=0.0, help="of the load above capacity")
     parser.add_argument("--shares", type=float, nargs="+", default=[0.25, 0.5, 0.75])
+    parser.add_argument("--items", type=int, default=100_000, help="that the model scores")
+    parser.add_argument("--batch", type=int, default=4, help="max_batch_size")
+    parser.add_argument("--queue", type=int, default=1, help="max_enqueued_batches")
+    parser.add_argument("--threads", type=int, default=1, help="num_batch_threads")
     parser.add_argument("--over", type=float, default=2.0, help="multiple of the capacity")
     options = parser.parse_args()
-    with contextlib.ExitStack() as stack:
-        folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        config = serving.write_model(folder)
-        server = stack.enter_context(serving.running_server(config))
+    with tempfile.TemporaryDirectory() as name, served(pathlib.Path(name), options) as server:
+        folder = pathlib.Path(name)
         histories = serving.sample_histories(server.grpc, MODEL)
-        run = uvloop.run(
-            serving.grpc_load(server.grpc, MODEL, histories, 32, min(options.seconds, 5.0))
-        )
-        capacity = len(run[1]) / run[0]
-        print(f"capacity: {capacity:.0f} QPS in a closed loop of 32 clients")
+        capacity = measured(server, histories, options.batch, min(options.seconds, 5.0))
+        print(f"capacity: {capacity:.0f} QPS in a closed loop of {options.batch} clients")
         print(
             f"{'load':>22}{'answered/s':>12}{'p50 ms':>9}{'p99 ms':>9}{'memory, MiB':>15}  refused"
         )
@@ -82,6 +86,31 @@ def main() -> None:
             load = uvloop.run(open_loop(server, histories, share * capacity, seconds))
             report(f"{share:.2f} × capacity", load, seconds)
         switch(server, folder, histories, capacity / 4, max(options.seconds, 10.0))
+
+
+@contextlib.contextmanager
+def served(folder: pathlib.Path, options: argparse.Namespace) -> Iterator[serving.Server]:
+    """A server of a model in the folder, with the batching of the options."""
+    config = serving.write_model(folder, options.items)
+    batching = folder / "batching.pbtxt"
+    batching.write_text(
+        f"max_batch_size {{ value: {options.batch} }} batch_timeout_micros {{ value: 0 }}"
+        f" max_enqueued_batches {{ value: {options.queue} }}"
+        f" num_batch_threads {{ value: {options.threads} }}"
+    )
+    flags = ("--enable_batching", f"--batching_parameters_file={batching}")
+    with serving.running_server(config, *flags) as server:
+        yield server
+
+
+def measured(
+    server: serving.Server, histories: list[list[bytes]], clients: int, seconds: float
+) -> float:
+    """Requests a second in a closed loop."""
+    seconds, latencies = uvloop.run(
+        serving.grpc_load(server.grpc, MODEL, histories, clients, seconds)
+    )
+    return len(latencies) / seconds
 
 
 def switch(

@@ -61,7 +61,10 @@ class Layer(nnx.Module):
         how: Pass,
         at: Int[Array, " batch"] | None = None,
     ) -> Float[Array, "batch positions width"]:
-        """One layer, of all positions or of the one `at` which each row is asked for; linear layers see (batch·length, width), which XLA multiplies fastest."""
+        """One layer, of all positions or of the one `at` which each row is asked for.
+
+        Linear layers see (batch·length, width), which XLA multiplies fastest.
+        """
         batch, length, width = x.shape
         flat = x.reshape(-1, width)
         uvqk = jax.nn.silu(self.uvqk(self.norm(flat)))
