@@ -1,7 +1,7 @@
 """A runtime in which XLA is switched off, as tensorflow_model_server's is without its flag.
 
-Without --xla_cpu_compilation_enabled TensorFlow Serving calls DisableXlaCompilation, of TensorFlow's
-library, as this does.
+Without --xla_cpu_compilation_enabled TensorFlow Serving calls DisableXlaCompilation, a function of
+TensorFlow's, as this does.
 """
 
 import pathlib
