@@ -231,11 +231,13 @@ def _binary_forward(
 
     def chunks(x: Array) -> Array:
         """[batch, …] → [count, batch / count, …]; each device takes some of its own examples."""
-        return jnp.moveaxis(x.reshape(batch // count, count, *x.shape[1:]), 1, 0)
+        x = jnp.moveaxis(x.reshape(parts, count, size, *x.shape[1:]), 1, 0)
+        return x.reshape(count, parts * size, *x.shape[3:])
 
     def joined(x: Array) -> Array:
         """The inverse of `chunks`."""
-        return jnp.moveaxis(x, 0, 1).reshape(batch, *x.shape[2:])
+        x = x.reshape(count, parts, size, *x.shape[2:])
+        return jnp.moveaxis(x, 1, 0).reshape(batch, *x.shape[3:])
 
     def step(total_and_gradient, chunk):
         total, of_shared = total_and_gradient
@@ -298,4 +300,9 @@ def softplus(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     return jnp.maximum(x, 0) + jnp.log(1 + jnp.exp(-jnp.abs(x)))
 
 
-softplus.defjvp(lambda x, tangent: (softplus(*x), tangent[0] * jax.nn.sigmoid(*x)))
+@softplus.defjvp
+def _softplus_and_tangent(primals, tangents):
+    """The derivative is σ(x), of the same exponential."""
+    (x,), (tangent,) = primals, tangents
+    less = jnp.exp(-jnp.abs(x))
+    return softplus(x), tangent * jnp.where(x >= 0, 1, less) / (1 + less)
