@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks import timing
-from framework import config, hardware, mesh, step, task
+from framework import allocator, config, hardware, mesh, step, task
 from framework.models.objective import FullSoftmax, GBce, Objective
 from framework.models.sasrec import SasRec
 from framework.optimizer import AdamW
@@ -28,8 +28,6 @@ from framework.schema import FIRST_VALUE, Feature, Schema
 
 Step = Callable[..., Any]
 """Takes a step on what `inputs` made for it and returns the loss, which need not be there yet."""
-
-DEVICE = "cuda" if jax.default_backend() == "gpu" else "cpu"
 
 OBJECTIVES: dict[str, Objective] = {"ce": FullSoftmax(), "gbce": GBce()}
 
@@ -132,7 +130,7 @@ def check_equal(
         theirs = peer(*on_device(batch, drawn)).item()
     peer.train()
     print(f"  loss of one batch: {float(ours):.6f} here, {theirs:.6f} in PyTorch")
-    tolerance = 1e-3 if DEVICE == "cuda" else 1e-4  # TF32 has a mantissa of 10 bits
+    tolerance = 1e-3 if device() == "cuda" else 1e-4  # TF32 has a mantissa of 10 bits
     assert abs(float(ours) - theirs) <= tolerance * abs(theirs), (float(ours), theirs)
 
 
@@ -151,7 +149,7 @@ def compare(width: int, name: str, options: argparse.Namespace) -> None:
     program = step.build(experiment, schema, mesh.build(config.Mesh()))
     state = program.initialize()
     kinds = ("eager", "compiled", *(["graphs"] if options.graphs else []))
-    peers = {kind: Peer(model, items, state["parameters"]).to(DEVICE) for kind in kinds}
+    peers = {kind: Peer(model, items, state["parameters"]).to(device()) for kind in kinds}
     generator = np.random.default_rng(0)
     print(
         f"SASRec, {name}, width {width}, batch {options.batch} × {options.length},"
@@ -190,9 +188,14 @@ def compare(width: int, name: str, options: argparse.Namespace) -> None:
         )
 
 
+def device() -> str:
+    """What PyTorch calls the kind of device that JAX uses."""
+    return "cuda" if jax.default_backend() == "gpu" else "cpu"
+
+
 def on_device(*arrays: np.ndarray) -> tuple[torch.Tensor, ...]:
     """Ids as PyTorch wants them, on the device that JAX uses."""
-    return tuple(torch.tensor(each).long().to(DEVICE) for each in arrays)
+    return tuple(torch.tensor(each).long().to(device()) for each in arrays)
 
 
 def main() -> None:
@@ -208,6 +211,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1, help="steps a round, dispatched ahead")
     parser.add_argument("--graphs", action="store_true", help="torch.compile with CUDA graphs, too")
     options = parser.parse_args()
+    allocator.reuse()
     torch.set_num_threads(os.cpu_count() or 1)
     torch.set_float32_matmul_precision("high")
     for width in options.width:

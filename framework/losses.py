@@ -71,12 +71,15 @@ def _forward(
         return jnp.where((row >= first) & (row < last), logits, _LOWEST)
 
     def of_table(gradient: Array, h: Array) -> Array:
-        """What a chunk adds to a block's gradient, [parts, held, rows of the block, width]."""
+        """What a chunk adds to a block's gradient, [parts, width, held, rows of the block].
+
+        The width comes first, so that `h` is transposed for the product, not the larger `gradient`.
+        """
         if parts == 1:
-            whole = jnp.einsum("bstr,bsw->trw", gradient, h, preferred_element_type=jnp.float32)
+            whole = jnp.einsum("bsw,bstr->wtr", h, gradient, preferred_element_type=jnp.float32)
             return whole[None]
         gradient, h = (x.reshape(parts, batch // parts, *x.shape[1:]) for x in (gradient, h))
-        return jnp.einsum("pbstr,pbsw->ptrw", gradient, h, preferred_element_type=jnp.float32)
+        return jnp.einsum("pbsw,pbstr->pwtr", h, gradient, preferred_element_type=jnp.float32)
 
     def step(total_and_table_gradient, chunk):
         total, table_gradient = total_and_table_gradient
@@ -116,16 +119,16 @@ def _forward(
         terms = jnp.where(weight, jnp.log(normalizer) + top - picked, 0.0)
         return (total + terms.sum(), table_gradient), hidden_gradient
 
-    start = jnp.zeros(()), jnp.zeros((cut, parts, held, rows // held // cut, width), jnp.float32)
+    start = jnp.zeros(()), jnp.zeros((cut, parts, width, held, rows // held // cut), jnp.float32)
     if devices is not None and parts > 1:
-        place = jax.sharding.PartitionSpec(None, *mesh.BATCH, "tensor" if held > 1 else None)
+        place = jax.sharding.PartitionSpec(None, *mesh.BATCH, None, "tensor" if held > 1 else None)
         place = jax.sharding.NamedSharding(devices, place)
         start = start[0], jax.lax.with_sharding_constraint(start[1], place)
     (total, table_gradient), hidden_gradient = jax.lax.scan(
         step, start, (chunks(hidden), chunks(targets), chunks(weights))
     )
     hidden_gradient = jnp.moveaxis(hidden_gradient, 0, 1).reshape(batch, count * size, width)
-    table_gradient = table_gradient.sum(1).swapaxes(0, 1).reshape(rows, width)
+    table_gradient = table_gradient.sum(1).transpose(2, 0, 3, 1).reshape(rows, width)
     return total * scale, (hidden_gradient[:, :length], table_gradient.astype(table.dtype))
 
 
@@ -231,11 +234,13 @@ def _binary_forward(
 
     def chunks(x: Array) -> Array:
         """[batch, …] → [count, batch / count, …]; each device takes some of its own examples."""
-        return jnp.moveaxis(x.reshape(batch // count, count, *x.shape[1:]), 1, 0)
+        x = jnp.moveaxis(x.reshape(parts, count, size, *x.shape[1:]), 1, 0)
+        return x.reshape(count, parts * size, *x.shape[3:])
 
     def joined(x: Array) -> Array:
         """The inverse of `chunks`."""
-        return jnp.moveaxis(x, 0, 1).reshape(batch, *x.shape[2:])
+        x = x.reshape(count, parts, size, *x.shape[2:])
+        return jnp.moveaxis(x, 1, 0).reshape(batch, *x.shape[3:])
 
     def step(total_and_gradient, chunk):
         total, of_shared = total_and_gradient
@@ -298,4 +303,9 @@ def softplus(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     return jnp.maximum(x, 0) + jnp.log(1 + jnp.exp(-jnp.abs(x)))
 
 
-softplus.defjvp(lambda x, tangent: (softplus(*x), tangent[0] * jax.nn.sigmoid(*x)))
+@softplus.defjvp
+def _softplus_and_tangent(primals, tangents):
+    """The derivative is σ(x), of the same exponential."""
+    (x,), (tangent,) = primals, tangents
+    less = jnp.exp(-jnp.abs(x))
+    return softplus(x), tangent * jnp.where(x >= 0, 1, less) / (1 + less)

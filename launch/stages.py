@@ -115,10 +115,11 @@ def train(
         type(experiment.model) is not Model,
         f"the experiment {experiment.name!r} has no model: set `model` and `optimizer`",
     )
-    from framework import compilation, distributed, fitting, run, trainer
+    from framework import allocator, compilation, distributed, fitting, run, trainer
 
     options = options or TrainOptions()
     cluster = options.cluster or distributed.Cluster()
+    allocator.reuse()
     if options.compile_cache != "off":
         compilation.keep(options.compile_cache or epath.Path(workdir) / "compiled")
     if options.deterministic:

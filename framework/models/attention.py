@@ -124,10 +124,15 @@ def xla(query: Array, key: Array, value: Array, sight: Sight) -> Array:
     query = query.reshape(batch, key.shape[1], -1, length, width)
 
     def stretch(query: Array, key: Array, value: Array, mask: Array) -> Array:
-        scores = jnp.einsum("bkgqd,bkmd->bkgqm", query, key, preferred_element_type=jnp.float32)
+        # With one axis of queries: for a product of two, XLA copies the keys into another order.
+        *rows, _, _, width = query.shape
+        flat = query.reshape(*rows, -1, width)
+        scores = jnp.einsum("bkqd,bkmd->bkqm", flat, key, preferred_element_type=jnp.float32)
+        scores = scores.reshape(*query.shape[:-1], -1)
         scores = jnp.where(mask[:, None, None], scores * width**-0.5, -jnp.inf)
         weights = jax.nn.softmax(scores, axis=-1).astype(value.dtype)
-        return jnp.einsum("bkgqm,bkmd->bkgqd", weights, value)
+        weights = weights.reshape(*flat.shape[:-1], -1)
+        return jnp.einsum("bkqm,bkmd->bkqd", weights, value).reshape(query.shape)
 
     if length > QUERIES:
         stretch = jax.checkpoint(stretch)

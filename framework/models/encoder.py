@@ -136,7 +136,7 @@ class Block(nnx.Module):
         def attention(flat: Array) -> Array:
             # A head's query, key and value lie beside each other: heads split along mesh.tensor.
             parts = self.qkv(flat).reshape(batch, length, self.heads, 3, -1)
-            query, key, value = jnp.moveaxis(parts, 3, 0)
+            query, key, value = (part.squeeze(3) for part in jnp.split(parts, 3, axis=3))
             if at is None:
                 attended = attend(query, key, value, sight, how.attention, how.devices)
             else:
