@@ -28,21 +28,26 @@ def recommend(
     """The function (parameters, history) → (scores f32, ids i32), best first; pure, not yet jitted.
 
     History holds ids, [batch, length], oldest first, padded with PADDING at the end. Its items are
-    left out of the answer where `exclude_seen` says so; those for which a third argument, bool
+    left out of the answer where `exclude_seen` says so; those for which a last argument, bool
     [batch, ids], is false always are. Where fewer than k items are left, the score is LOWEST and
-    the id PADDING. `k` may not exceed the number of items.
+    the id PADDING. `k` may not exceed the number of items. For a model that reads times, these
+    follow the history, as task.Timed has them.
     """
     task = cast(tasks.Recommender, model)
     graph, catalogue = tasks.structure(task, schema), schema["item"].size
+    timed = model.reads_times()
 
-    def function(parameters: tasks.Parameters, history: Any, allowed: Any = None) -> Any:
-        scores = task.scores(tasks.merge(graph, parameters), history)
+    def function(parameters: tasks.Parameters, history: Any, *others: Any) -> Any:
+        read: Any = history
+        allowed = others
+        if timed:
+            read, allowed = tasks.Timed(history, others[0]), others[1:]
+        scores = task.scores(tasks.merge(graph, parameters), read)
         seen = history if exclude_seen else None
         scores = ranking.exclude(scores, seen, catalogue)
-        if allowed is not None:
+        for each in allowed:
             beyond = scores.shape[1] - catalogue
-            allowed = jnp.pad(allowed, ((0, 0), (0, beyond)))
-            scores = jnp.where(allowed, scores, ranking.EXCLUDED)
+            scores = jnp.where(jnp.pad(each, ((0, 0), (0, beyond))), scores, ranking.EXCLUDED)
         scores, ids = ranking.top_k(scores, k)
         left = scores != ranking.EXCLUDED
         return jnp.where(left, scores, LOWEST), jnp.where(left, ids, PADDING)
