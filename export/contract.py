@@ -18,6 +18,7 @@ class Contract:
       batch_buckets: batch sizes that are compiled, rising.
       exclude_seen: whether items of the history are left out of the answer.
       candidate_filter: whether requests may bring lists of items to choose from and to leave out.
+      times: whether requests bring the times of their histories' events, which the model reads.
     """
 
     target: str
@@ -26,9 +27,12 @@ class Contract:
     batch_buckets: tuple[int, ...]
     exclude_seen: bool = True
     candidate_filter: bool = False
+    times: bool = False
 
 
-def resolve(options: config.Export, schema: Schema, *, exclude_seen: bool = True) -> Contract:
+def resolve(
+    options: config.Export, schema: Schema, *, exclude_seen: bool = True, times: bool = False
+) -> Contract:
     """The contract. Raises ConfigError where the catalogue has fewer items than are to be returned.
 
     The history is by default the longest in the dataset, rounded up to a power of two, so that a
@@ -47,4 +51,5 @@ def resolve(options: config.Export, schema: Schema, *, exclude_seen: bool = True
         batch_buckets=options.batch_buckets,
         exclude_seen=exclude_seen,
         candidate_filter=options.candidate_filter,
+        times=times,
     )

@@ -42,15 +42,19 @@ def tensor(values: Sequence[Any], kind: str) -> np.ndarray:
     return np.array([np.nan if value is None else value for value in values], kind)
 
 
-def histories(values: Sequence[Sequence[str]]) -> np.ndarray:
-    """Examples with a feature `history`, object [rows]; without one where it is empty."""
-    return np.array(
-        [
-            _serialized({"history": _bytes([value.encode() for value in row])} if row else {})
-            for row in values
-        ],
-        object,
-    )
+def histories(
+    values: Sequence[Sequence[str]], times: Sequence[Sequence[int]] | None = None
+) -> np.ndarray:
+    """Examples with a feature `history`, and `times` where given, object [rows]; without either
+    where it is empty."""
+
+    def example(row: int) -> bytes:
+        features = {"history": _bytes([value.encode() for value in values[row]])}
+        if times is not None:
+            features["times"] = _int64s(times[row])
+        return _serialized(features if values[row] else {})
+
+    return np.array([example(row) for row in range(len(values))], object)
 
 
 def _row(
@@ -69,8 +73,7 @@ def _row(
             case "uint8":
                 feature = _bytes([] if missing else [bytes(value)])
             case "int64":
-                times = tf.train.Int64List(value=[] if missing else [value])
-                feature = tf.train.Feature(int64_list=times)
+                feature = _int64s([] if missing else [value])
             case _:
                 numbers = tf.train.FloatList(value=[] if missing else [value])
                 feature = tf.train.Feature(float_list=numbers)
@@ -86,6 +89,10 @@ def _is_missing(value: Any) -> bool:
 
 def _bytes(values: Sequence[bytes]) -> tf.train.Feature:
     return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
+
+
+def _int64s(values: Sequence[int]) -> tf.train.Feature:
+    return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
 
 
 def _serialized(features: Mapping[str, tf.train.Feature]) -> bytes:

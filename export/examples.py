@@ -73,6 +73,23 @@ def history(examples: tf.Tensor, name: str) -> tf.Tensor:
     return parsed[name].to_tensor("")
 
 
+def timed_history(examples: tf.Tensor, name: str, times: str) -> tuple[tf.Tensor, tf.Tensor]:
+    """The same, and the feature `times`, int64 [batch, longest], which has a value for each text.
+
+    Fails, when it runs, where an Example has more of the ones than of the others.
+    """
+    kinds = {name: tf.string, times: tf.int64}
+    parsed: Any = tf.io.parse_example(
+        examples, {each: tf.io.RaggedFeature(kind) for each, kind in kinds.items()}
+    )
+    same = tf.reduce_all(parsed[name].row_lengths() == parsed[times].row_lengths())
+    check = tf.debugging.Assert(
+        same, [f"an Example has not as many values of {times} as of {name}"]
+    )
+    with tf.control_dependencies([check]):
+        return parsed[name].to_tensor(""), parsed[times].to_tensor(MISSING_TIME)
+
+
 def _column(name: str, column: Column, values: tf.RaggedTensor) -> tf.Tensor:
     if column.separator is not None:
         # Shorter rows get separators at their end: empty parts, which are dropped.

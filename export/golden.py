@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 from etils import epath
 
-from export import golden_filtered, recommend, reference, signatures
+from export import golden_filtered, golden_times, recommend, reference, signatures
 from export.contract import Contract
 from export.layout import GOLDEN
 from framework import config
@@ -86,23 +86,22 @@ def write(
     written = {
         history: [reference.value(item, vocabulary) for item in history] for history in histories
     }
-    prepared = [reference.prepare(written[history], vocabulary, length) for history in histories]
+    values = [written[history] for history in histories]
+    times = golden_times.drawn(values) if contract.times else None
+    columns = reference.columns(values, times, vocabulary, length)
     k, seen = min(contract.top_k + SPARE, items), contract.exclude_seen
     function = recommend.recommend(model, schema, k, exclude_seen=seen)
-    found = reference.answers(function, parameters, prepared, length, vocabulary)
+    found = reference.answers(function, parameters, columns, vocabulary)
     row = {history: index for index, history in enumerate(histories)}
+    rows = [
+        {"ids": history, "values": written[history], "answer": answer}
+        for history, answer in zip(histories, found, strict=True)
+    ]
     content = {
         "target": contract.target,
         "k": contract.top_k,
         "signatures": signatures.names(contract),
-        "rows": [
-            {
-                "ids": history,
-                "values": written[history],
-                "answer": answer,
-            }
-            for history, answer in zip(histories, found, strict=True)
-        ],
+        "rows": golden_times.beside(rows, times),
         "cases": [
             {"name": case.name, "rows": [row[history] for history in case.histories]}
             for case in requests

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from export import reference
+from export import golden_times, reference
 from export.contract import Contract
 from framework.schema import FIRST_VALUE, PADDING, Vocabulary
 
@@ -60,11 +60,11 @@ def requests(
         return [reference.value(item, vocabulary) for item in ids]
 
     histories = [words(history) for _, (history, _, _) in named]
-    prepared = [reference.prepare(row, vocabulary, contract.max_history) for row in histories]
-    answers = reference.answers(
-        function, parameters, prepared, contract.max_history, vocabulary, allowed
-    )
-    return [
+    times = golden_times.drawn(histories) if contract.times else None
+    columns = reference.columns(histories, times, vocabulary, contract.max_history)
+    answers = reference.answers(function, parameters, [*columns, allowed], vocabulary)
+    found: list[dict[str, Any]] = [
         {"name": name, "history": row, "allow": words(allow), "deny": words(deny), "answer": answer}
         for (name, (_, allow, deny)), row, answer in zip(named, histories, answers, strict=True)
     ]
+    return golden_times.beside(found, times)

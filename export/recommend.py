@@ -31,23 +31,26 @@ def recommend(
     """The function (parameters, history) → (scores f32, ids i32), best first; pure, not yet jitted.
 
     History holds ids, [batch, length], oldest first, padded with PADDING at the end. Its items are
-    left out of the answer where `exclude_seen` says so; those for which a third argument, bool
+    left out of the answer where `exclude_seen` says so; those for which a last argument, bool
     [batch, ids], is false always are. Where fewer than k items are left, the score is LOWEST and
-    the id PADDING. `k` may not exceed the number of items.
+    the id PADDING. `k` may not exceed the number of items. For a model that reads times, these
+    follow the history, as task.Timed has them.
     """
     task = cast(tasks.Recommender, model)
     graph, catalogue = tasks.structure(task, schema), schema["item"].size
+    timed = model.reads_times()
 
-    def function(parameters: tasks.Parameters, history: Any, allowed: Any = None) -> Any:
-        def unseen(history: Array) -> Float[Array, "batch rows"]:
-            scores = task.scores(tasks.merge(graph, parameters), history)
+    def function(parameters: tasks.Parameters, history: Any, *others: Any) -> Any:
+        def unseen(history: Array, *times: Array) -> Float[Array, "batch rows"]:
+            read = tasks.Timed(history, *times) if timed else history
+            scores = task.scores(tasks.merge(graph, parameters), read)
             return ranking.exclude(scores, history if exclude_seen else None, catalogue)
 
-        scores = by_length(unseen, history)
-        if allowed is not None:
+        times, allowed = others[:timed], others[timed:]
+        scores = by_length(unseen, history, *times)
+        for each in allowed:
             beyond = scores.shape[1] - catalogue
-            allowed = jnp.pad(allowed, ((0, 0), (0, beyond)))
-            scores = jnp.where(allowed, scores, ranking.EXCLUDED)
+            scores = jnp.where(jnp.pad(each, ((0, 0), (0, beyond))), scores, ranking.EXCLUDED)
         scores, ids = ranking.top_k(scores, k)
         left = scores != ranking.EXCLUDED
         return jnp.where(left, scores, LOWEST), jnp.where(left, ids, PADDING)
@@ -56,17 +59,23 @@ def recommend(
 
 
 def by_length(
-    function: Callable[[Array], Array], history: Int[Array, "batch length"]
+    function: Callable[..., Array],
+    history: Int[Array, "batch length"],
+    *times: Int[Array, "batch length"],
 ) -> Float[Array, "batch rows"]:
-    """`function(history)`, which padding does not change, without most of it if all are SHORT.
+    """`function(history, *times)` without most of the padding, where all histories are SHORT.
 
-    Most histories are, and what a model costs grows with the length of the array. Both lengths are
-    compiled, and a batch takes the branch of its longest history.
+    Padding changes nothing, most histories are, and what a model costs grows with the length of the
+    array. Both lengths are compiled, and a batch takes the branch of its longest history.
     """
     if history.shape[1] <= SHORT:
-        return function(history)
+        return function(history, *times)
+
+    def shortened(*columns: Array) -> Array:
+        return function(*(column[:, :SHORT] for column in columns))
+
     short = ~(history[:, SHORT:] != PADDING).any()
-    return jax.lax.cond(short, lambda rows: function(rows[:, :SHORT]), function, history)
+    return jax.lax.cond(short, shortened, function, history, *times)
 
 
 def check_parameters(

@@ -17,9 +17,40 @@ _BATCH = 64
 
 def prepare(history: Sequence[str], vocabulary: Vocabulary, length: int) -> list[int]:
     """What the graph must make of a row of values: its ids, before they are padded to `length`."""
+    return [vocabulary.id(history[at]) for at in places(history, vocabulary, length)]
+
+
+def places(history: Sequence[str], vocabulary: Vocabulary, length: int) -> list[int]:
+    """Where in a row the values stand that are read."""
     trained = vocabulary.counts[OUT_OF_VOCABULARY] > 0
-    ids = [vocabulary.id(value) for value in history if value]
-    return [item for item in ids if trained or item != OUT_OF_VOCABULARY][-length:]
+    read = [at for at, each in enumerate(history) if each and (trained or each in vocabulary.ids)]
+    return read[-length:]
+
+
+def columns(
+    histories: Sequence[Sequence[str]],
+    times: Sequence[Sequence[int]] | None,
+    vocabulary: Vocabulary,
+    length: int,
+) -> list[np.ndarray]:
+    """What the lowered function must be given of rows of values, and of their times if it reads
+    them: i32 [rows, length]."""
+    found = [padded([prepare(each, vocabulary, length) for each in histories], length)]
+    if times is not None:
+        since = []
+        for history, row in zip(histories, times, strict=True):
+            read = [row[at] for at in places(history, vocabulary, length)]
+            since.append([min(max(time - read[0], 0), 2**31 - 1) for time in read])
+        found.append(padded(since, length))
+    return found
+
+
+def padded(rows: Sequence[Sequence[int]], length: int) -> np.ndarray:
+    """i32 [rows, length], with PADDING at the end."""
+    array = np.full((len(rows), length), PADDING, np.int32)
+    for row, values in zip(array, rows, strict=True):
+        row[: len(values)] = values
+    return array
 
 
 def value(item: int, vocabulary: Vocabulary) -> str:
@@ -35,22 +66,17 @@ def value(item: int, vocabulary: Vocabulary) -> str:
 def answers(
     function: Callable[..., Any],
     parameters: dict[str, np.ndarray],
-    prepared: list[list[int]],
-    length: int,
+    columns: Sequence[np.ndarray],
     vocabulary: Vocabulary,
-    *columns: np.ndarray,
 ) -> list[dict[str, list]]:
-    """Per row the "ids", "values" and "scores" that `function(parameters, ids, *columns)` gives.
+    """Per row the "ids", "values" and "scores" that `function(parameters, *columns)` gives.
 
     Raises ExportError where a score is not finite.
     """
-    rows = len(prepared)
-    padded = np.full((rows, length), PADDING, np.int32)
-    for row, ids in zip(padded, prepared, strict=True):
-        row[: len(ids)] = ids
+    rows = len(columns[0])
     whole = [
         np.concatenate([each, np.zeros((-rows % _BATCH, *each.shape[1:]), each.dtype)])
-        for each in (padded, *columns)
+        for each in columns
     ]
     scores, ids = (part[:rows] for part in on_cpu(function, parameters, whole))
     if not np.isfinite(scores).all():

@@ -8,6 +8,9 @@
                       only items of `allow` are recommended, all where a row has none there, and
                       none of `deny`; where export.candidate_filter asks for it
 
+Where the model reads times, each signature has an input `times` beside history, int64 [batch,
+length], seconds since 1970 (export/times.py); the Examples, an int64_list.
+
 History holds what the log has, oldest first. Rows of one batch are brought to one length with ""
 (or 0), at either end or in between; any length will do, none as well. A value that the vocabulary
 doesn't have becomes OUT_OF_VOCABULARY where training saw that id, else it is dropped. Only the
@@ -22,21 +25,22 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from export import examples, lookup
+from export import examples, lookup, times
 from export.contract import Contract
 from export.lowered import Lowered, weights
 from export.predictor_signatures import EXAMPLES
 from export.stablehlo import Program
+from export.transform import MISSING_TIME
 from framework.schema import FIRST_VALUE, OUT_OF_VOCABULARY, PADDING, Vocabulary
 
-PADDING_VALUES = {
+_PADDING_VALUES = {
     "serving_default": {"history": ""},
     "ids": {"history": PADDING},
     "filtered": {"history": "", "allow": "", "deny": ""},
 }
-"""What lengthens a row without effect, by signature and input: for servers that merge requests."""
 
 Answer = dict[str, tf.Tensor]
+Times = tf.Tensor | None
 
 
 def names(contract: Contract) -> tuple[str, ...]:
@@ -45,12 +49,22 @@ def names(contract: Contract) -> tuple[str, ...]:
     return ("serving_default", "ids", EXAMPLES, *optional)
 
 
+def padding(contract: Contract) -> dict[str, dict[str, str | int]]:
+    """What lengthens a row without effect, by signature and input: for servers that merge requests.
+
+    A request whose times are fewer than its events then fails as it does alone.
+    """
+    timed = {"times": MISSING_TIME} if contract.times else {}
+    offered = names(contract)
+    return {name: each | timed for name, each in _PADDING_VALUES.items() if name in offered}
+
+
 class Recommender(tf.Module):
     """The signatures over one lowered function (recommend.recommend).
 
     Args:
-      program: the lowered function, of histories.
-      filtered: the same, of histories and which items are allowed; None: no such signature.
+      program: the lowered function, of histories, with times where contract.times says so.
+      filtered: the same, with which items are allowed; None: no such signature.
       parameters: by path.
       vocabulary: of the items.
       values: file with the serialised tensor of the vocabulary's values (`serialize`).
@@ -67,7 +81,7 @@ class Recommender(tf.Module):
         contract: Contract,
     ):
         super().__init__()
-        self._length = contract.max_history
+        self._length, self._timed = contract.max_history, contract.times
         self._items = len(vocabulary)
         self._unknown = OUT_OF_VOCABULARY if vocabulary.counts[OUT_OF_VOCABULARY] else PADDING
         shared = weights(filter(None, (program, filtered)), parameters)
@@ -80,7 +94,7 @@ class Recommender(tf.Module):
             lookup.Initializer(file, tf.string, tf.int64), self._unknown
         )
         # One function in the graph, which all signatures call and which is compiled once.
-        rows = [tf.TensorSpec([None, None], tf.int64)]
+        rows = [tf.TensorSpec([None, None], tf.int64)] * (1 + contract.times)
         self._recommend = tf.function(self._best, input_signature=rows, autograph=False)
         self._value = tf.lookup.StaticHashTable(lookup.Initializer(file, tf.int64, tf.string), "")
 
@@ -88,8 +102,9 @@ class Recommender(tf.Module):
         """Signature name → concrete function."""
 
         def concrete(function: Callable[..., Answer], dtype: tf.DType, *names: str) -> Any:
-            specs = (tf.TensorSpec([None, None], dtype, name=name) for name in names)
-            return tf.function(function, autograph=False).get_concrete_function(*specs)
+            types = dict.fromkeys(names, dtype) | ({"times": tf.int64} if self._timed else {})
+            specs = {name: tf.TensorSpec([None, None], each, name) for name, each in types.items()}
+            return tf.function(function, autograph=False).get_concrete_function(**specs)
 
         serialized = tf.TensorSpec([None], tf.string, EXAMPLES)
         from_examples = tf.function(self._from_examples, autograph=False)
@@ -103,18 +118,22 @@ class Recommender(tf.Module):
         return found
 
     def _from_examples(self, serialized: tf.Tensor) -> Answer:
+        if self._timed:
+            return self._from_values(*examples.timed_history(serialized, "history", "times"))
         return self._from_values(examples.history(serialized, "history"))
 
-    def _from_values(self, history: tf.Tensor) -> Answer:
-        scores, ids = self._recommend(self._id.lookup(history))
+    def _from_values(self, history: tf.Tensor, times: Times = None) -> Answer:
+        scores, ids = self._recommend(self._id.lookup(history), *_given(times))
         return {"item": self._value.lookup(ids), "score": scores}
 
-    def _from_filtered(self, history: tf.Tensor, allow: tf.Tensor, deny: tf.Tensor) -> Answer:
+    def _from_filtered(
+        self, history: tf.Tensor, allow: tf.Tensor, deny: tf.Tensor, times: Times = None
+    ) -> Answer:
         asked = tf.reduce_any(allow != "", axis=1, keepdims=True)
         allowed = self._among(allow) | tf.logical_not(asked)
         allowed &= tf.logical_not(self._among(deny))
-        packed = pack(tf.cast(self._id.lookup(history), tf.int32), self._length)
-        scores, ids = self._filtered(packed, tf.ensure_shape(allowed, [None, self._items]))
+        read = self._read(self._id.lookup(history), times)
+        scores, ids = self._filtered(*read, tf.ensure_shape(allowed, [None, self._items]))
         return {"item": self._value.lookup(tf.cast(ids, tf.int64)), "score": scores}
 
     def _among(self, values: tf.Tensor) -> tf.Tensor:
@@ -125,23 +144,45 @@ class Recommender(tf.Module):
         found = tf.zeros(tf.stack([batch, self._items]), tf.bool)
         return tf.tensor_scatter_nd_update(found, place, tf.ones(tf.shape(ids), tf.bool))
 
-    def _from_ids(self, history: tf.Tensor) -> Answer:
+    def _from_ids(self, history: tf.Tensor, times: Times = None) -> Answer:
         known = (history >= FIRST_VALUE) & (history < self._items)
         unknown = tf.where(history == PADDING, np.int64(PADDING), np.int64(self._unknown))
-        scores, ids = self._recommend(tf.where(known, history, unknown))
+        scores, ids = self._recommend(tf.where(known, history, unknown), *_given(times))
         return {"item": ids, "score": scores}
 
-    def _best(self, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        scores, ids = self._lowered(pack(tf.cast(ids, tf.int32), self._length))
+    def _best(self, ids: tf.Tensor, times: Times = None) -> tuple[tf.Tensor, tf.Tensor]:
+        scores, ids = self._lowered(*self._read(ids, times))
         return scores, tf.cast(ids, tf.int64)
+
+    def _read(self, ids: tf.Tensor, given: Times) -> list[tf.Tensor]:
+        """What the lowered function takes of histories, as ids, and of their times."""
+        ids = tf.cast(ids, tf.int32)
+        latest = latest_of(ids, self._length)
+        if given is None:
+            return [latest(ids)]
+        return [latest(ids), times.elapsed(times.check_shape(given, ids), ids, latest)]
+
+
+def _given(times: Times) -> list[tf.Tensor]:
+    return [] if times is None else [times]
 
 
 def pack(ids: tf.Tensor, length: int) -> tf.Tensor:
     """The latest `length` ids of each row that are not PADDING, in order, padded at the end."""
+    return latest_of(ids, length)(ids)
+
+
+def latest_of(ids: tf.Tensor, length: int) -> Callable[[tf.Tensor], tf.Tensor]:
+    """A function that keeps of values [batch, columns] those beside what `pack` keeps, likewise."""
     kept = tf.cast(ids != PADDING, tf.int32)
     count = tf.reduce_sum(kept, axis=1, keepdims=True)
     place = tf.cumsum(kept, axis=1, exclusive=True) - tf.maximum(count - length, 0)
     source = tf.where((kept == 1) & (place >= 0))
     target = tf.stack([source[:, 0], tf.cast(tf.gather_nd(place, source), tf.int64)], axis=1)
     shape = tf.stack([tf.shape(ids, tf.int64)[0], length])
-    return tf.ensure_shape(tf.scatter_nd(target, tf.gather_nd(ids, source), shape), [None, length])
+
+    def latest(values: tf.Tensor) -> tf.Tensor:
+        kept = tf.scatter_nd(target, tf.gather_nd(values, source), shape)
+        return tf.ensure_shape(kept, [None, length])
+
+    return latest

@@ -55,12 +55,15 @@ def lower(
     length: int,
     target: str,
     allowed: int | None = None,
+    *,
+    times: bool = False,
 ) -> Program:
     """Lowers `function(parameters, ids i32 [batch, length]) → tuple of arrays`; see below.
 
-    With `allowed`, the function also takes an array bool [batch, allowed].
+    With `times`, the function also takes these, i32 [batch, length]; with `allowed`, as its last,
+    an array bool [batch, allowed].
     """
-    columns = [jax.ShapeDtypeStruct((length,), np.dtype(np.int32))]
+    columns = [jax.ShapeDtypeStruct((length,), np.dtype(np.int32))] * (1 + times)
     if allowed is not None:
         columns.append(jax.ShapeDtypeStruct((allowed,), np.dtype(bool)))
     return lower_rows(function, parameters, columns, target)

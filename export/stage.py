@@ -84,26 +84,27 @@ def export(
         )
     recommend.check_parameters(experiment.model, schema, parameters)
     seen = experiment.evaluation.exclude_seen
-    agreed = contract.resolve(experiment.export, schema, exclude_seen=seen)
+    times = experiment.model.reads_times()
+    agreed = contract.resolve(experiment.export, schema, exclude_seen=seen, times=times)
     function = recommend.recommend(experiment.model, schema, agreed.top_k, exclude_seen=seen)
     common = parameters, agreed.max_history, agreed.target
-    program = stablehlo.lower(function, *common)
-    filtered = stablehlo.lower(function, *common, items) if agreed.candidate_filter else None
+    program, filtered = stablehlo.lower(function, *common, times=times), None
+    if agreed.candidate_filter:
+        filtered = stablehlo.lower(function, *common, items, times=times)
     names = signatures.names(agreed)
 
     def write(built: pathlib.Path) -> dict[str, Any]:
         with quiet.quiet():
             tf.config.set_visible_devices([], "GPU")  # they are JAX's
             saved_model.write(built, program, filtered, parameters, vocabulary, agreed)
-            warmup.write(built, name, vocabulary, agreed.batch_buckets, names)
+            warmup.write(built, name, vocabulary, agreed.batch_buckets, names, times=times)
         golden.write(built, experiment.model, schema, vocabulary, parameters, agreed)
         history = jax.ShapeDtypeStruct((agreed.max_history,), np.int32)
-        beside.write(built, experiment.export.beside, function, parameters, [history])
+        columns = [history] * (1 + times)
+        beside.write(built, experiment.export.beside, function, parameters, columns)
         return dataclasses.asdict(agreed) | {
             "signatures": list(names),
-            "padding": {
-                name: values for name, values in signatures.PADDING_VALUES.items() if name in names
-            },
+            "padding": signatures.padding(agreed),
         }
 
     return _publish(experiment, write, inputs, workdir)

@@ -90,10 +90,11 @@ def verify(directory: epath.PathLike) -> str:
     for number, case in enumerate(golden["cases"], 1):
         chosen = [rows[index] for index in case["rows"]]
         values, ids = ([row[kind] for row in chosen] for kind in ("values", "ids"))
+        times, beside = _times(chosen)
         requests = {
-            "serving_default": ("values", {"history": _rectangle(values, b"")}),
-            "ids": ("ids", {"history": _rectangle(ids, 0)}),
-            EXAMPLES: ("values", {EXAMPLES: example_requests.histories(values)}),
+            "serving_default": ("values", {"history": _rectangle(values, b""), **beside}),
+            "ids": ("ids", {"history": _rectangle(ids, 0), **beside}),
+            EXAMPLES: ("values", {EXAMPLES: example_requests.histories(values, times)}),
         }
         for name in filter(names.__contains__, requests):
             where = f"case {case['name']!r}, signature {name}"
@@ -106,6 +107,7 @@ def verify(directory: epath.PathLike) -> str:
     if filtered := golden.get("filtered"):
         inputs = ("history", "allow", "deny")
         lists = {name: _rectangle([row[name] for row in filtered], b"") for name in inputs}
+        lists |= _times(filtered)[1]
         where = f"signature filtered, cases {', '.join(repr(row['name']) for row in filtered)}"
         found = sessions.run(signatures["filtered"], lists, where)
         expected, item, score = [row["answer"] for row in filtered], found["item"], found["score"]
@@ -196,6 +198,14 @@ def compare(
 
 def _close(got: float, wanted: float) -> bool:
     return abs(got - wanted) <= TOLERANCE * (1 + abs(wanted))
+
+
+def _times(rows: list[dict[str, Any]]) -> tuple[list[list[int]] | None, dict[str, np.ndarray]]:
+    """Of golden rows the times and the input that brings them; none where the model reads none."""
+    if "times" not in rows[0]:
+        return None, {}
+    times = [row["times"] for row in rows]
+    return times, {"times": _rectangle(times, 0)}
 
 
 def _rectangle(rows: list[list[Any]], padding: Any) -> np.ndarray:

@@ -30,16 +30,24 @@ def write(
     vocabulary: Vocabulary,
     buckets: tuple[int, ...],
     signatures: Sequence[str],
+    *,
+    times: bool = False,
 ) -> None:
-    """Writes the file WARMUP of a recommender: TFRecords of PredictionLog."""
+    """Writes the file WARMUP of a recommender: TFRecords of PredictionLog.
+
+    `times` says whether its requests have such an input.
+    """
     value = vocabulary.values[FIRST_VALUE]
     known, empty = np.array([[value.encode()]], object), np.array([[b""]], object)
     rows = {
         "serving_default": {"history": known},
         "ids": {"history": np.array([[FIRST_VALUE]], np.int64)},
-        EXAMPLES: {EXAMPLES: example_requests.histories([[value]])},
+        EXAMPLES: {EXAMPLES: example_requests.histories([[value]], [[0]] if times else None)},
         "filtered": {"history": known, "allow": empty, "deny": empty},
     }
+    if times:
+        own = {"times": np.zeros((1, 1), np.int64)}
+        rows = {each: asked if each == EXAMPLES else asked | own for each, asked in rows.items()}
     _write_buckets(directory, name, {each: rows[each] for each in signatures}, buckets)
 
 

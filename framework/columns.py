@@ -34,9 +34,8 @@ class Ragged:
         start = np.maximum(begin, end - length)
         return Stretches(_places(self.values, length), start, end - start)
 
-    def without(self, value: int) -> "Ragged":
-        """The lists with all occurrences of a value left out."""
-        stay = self.values != value
+    def where(self, stay: np.ndarray) -> "Ragged":
+        """The lists with only the values for which `stay`, bool [values], holds."""
         before = np.concatenate([[0], np.cumsum(stay)])
         return Ragged(self.values[stay], before[self.offsets])
 
@@ -79,6 +78,18 @@ def _places(values: np.ndarray, length: int) -> np.ndarray:
 
 Columns = dict[str, np.ndarray | Ragged]
 """Fixed-width ones are [rows] or [rows, width]."""
+
+
+def elapsed(times: Ragged) -> Ragged:
+    """Times (i64, microseconds) → whole seconds since the first one of their list, i32.
+
+    What devices of 32 bits can hold of a time: differences stay what they are, to 68 years, where
+    i32 ends. None depends on a later event.
+    """
+    seconds = times.values // 1_000_000
+    first = np.append(seconds, 0)[times.offsets[:-1]]
+    since = seconds - np.repeat(first, np.diff(times.offsets))
+    return Ragged(since.clip(0, np.iinfo(np.int32).max).astype(np.int32), times.offsets)
 
 
 def from_arrow(name: str, parts: Sequence[pa.Array]) -> np.ndarray | Ragged:

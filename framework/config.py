@@ -281,6 +281,10 @@ class Model:
         """Whether `loss` tells apart several histories in a row (trainer.pack)."""
         return False
 
+    def reads_times(self) -> bool:
+        """Whether `scores` reads the times of the history's events too (task.Timed)."""
+        return False
+
     def beside(self) -> dict[str, "Model"]:
         """Models of the same parameters, by name, that the evaluation judges beside this one."""
         return {}
@@ -562,3 +566,10 @@ class Experiment:
             self.name.replace("_", "").replace("-", "").isalnum(),
             f"name is {self.name!r}; give letters, digits, '_' and '-'",
         )
+        for data in (self.data, *(each.data for each in self.mixture)):
+            check(
+                data.columns.time is not None or not self.model.reads_times(),
+                f"the model reads the times of events, but data.columns.time of {data.name!r} is"
+                " None; row order gives no clock: name a time column, or set model.time_buckets"
+                " to 0",
+            )

@@ -16,7 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 
 from framework import packing
-from framework.columns import Arrays, Ragged, Stretches, concatenate
+from framework.columns import Arrays, Ragged, Stretches, concatenate, elapsed
 from framework.dataset import Dataset
 from framework.error import ConfigError
 
@@ -29,7 +29,8 @@ class Epochs:
 
     Args:
       dataset: where to read from.
-      lengths: columns to read; for ragged ones how many of their values.
+      lengths: columns to read; for ragged ones how many of their values. Lists of times are given
+        as columns.elapsed says.
       seed: of the shuffle.
       window: blocks among whose rows are shuffled.
       crop: "latest" values of longer rows, or a "random" stretch, another one in each epoch.
@@ -61,6 +62,7 @@ class Epochs:
             self._rows = packing.count_rows(self._blocks, next(iter(lengths)), self._row_length)
         self._seed, self._window, self._crop = seed, window, crop
         self._translations = dict(translations or {})
+        self._times = {name for name in lengths if dataset.schema[name].role == "time"}
         self.examples = int(self._rows.sum())
         if not self.examples:
             raise ConfigError(f"{dataset.directory} has no training examples")
@@ -110,6 +112,7 @@ class Epochs:
         window: Window = {packing.SEGMENT: packed.segments()} if packed else {}
         for name, column in columns.items():
             if isinstance(column, Ragged):
+                column = elapsed(column) if name in self._times else column
                 values = self._translate(name, column.values)
                 latest = Ragged(values, column.offsets).latest(self._lengths[name], rows, back)
                 window[name] = packed.fill(latest[:]) if packed else latest

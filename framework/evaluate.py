@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from framework import config, mesh, metrics, ranking
+from framework import config, mesh, metrics, ranking, task
 from framework.columns import concatenate
 from framework.error import check
 from framework.input import Dataset, evaluation_batches
@@ -18,8 +18,8 @@ from framework.placement import examples_placer
 from framework.schema import FIRST_VALUE, PADDING
 
 Scorer = Callable[[Any], Any]
-"""History i32 [batch, length] → scores f32 [batch, rows], NumPy or JAX; or ranking.Factors, whose
-products these are."""
+"""History i32 [batch, length], or task.Timed, → scores f32 [batch, rows], NumPy or JAX; or
+ranking.Factors, whose products these are."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +51,8 @@ def rank_split(
     options: config.Evaluation,
     label: str = "",
     devices: jax.sharding.Mesh | None = None,
+    *,
+    times: bool = False,
 ) -> Ranks:
     """Ranks the whole catalogue for each example of a split.
 
@@ -62,6 +64,7 @@ def rank_split(
       label: for the progress bar.
       devices: to lay the histories on, split over all where the batch divides; with several
         processes all must call, and all get all ranks. None: histories stay NumPy arrays.
+      times: whether the scorer takes task.Timed.
 
     Raises:
       ConfigError: the split has no examples.
@@ -73,7 +76,7 @@ def rank_split(
     k = min(max(options.cutoffs), item.size)
     parts = []
     batches = evaluation_batches(
-        dataset, split, history=item.max_length, batch_size=options.batch_size
+        dataset, split, history=item.max_length, batch_size=options.batch_size, times=times
     )
     place = examples_placer(devices)
     judge = _judge(item.size, k, options.exclude_seen, options.block, devices)
@@ -86,7 +89,8 @@ def rank_split(
     ) as bar:
         for batch in batches:
             valid, history = batch["valid"], place(batch["history"])
-            judged = jax.device_get(judge(scorer(history), history, place(batch["target"])))
+            read = task.Timed(history, place(batch["time"])) if times else history
+            judged = jax.device_get(judge(scorer(read), history, place(batch["target"])))
             seen = _distinct(batch["history"]) if options.exclude_seen else np.zeros(len(valid))
             known = {
                 "item": batch["target"],

@@ -13,7 +13,7 @@ import numpy as np
 from absl import flags
 
 from framework import join, mixture, packing
-from framework.columns import Arrays, Ragged, concatenate
+from framework.columns import Arrays, Ragged, concatenate, elapsed
 from framework.dataset import Dataset
 from framework.epochs import Epochs
 from framework.error import check
@@ -108,7 +108,8 @@ def batch_shapes(
     """Shape and dtype of each column of a training batch.
 
     [batch_size], then the length of a ragged column, then the shape of one value; a joined column
-    has the shape of its ids, then that of its attribute. `pack` is that of TrainBatches.
+    has the shape of its ids, then that of its attribute. Lists of times are i32, as columns.elapsed
+    says. `pack` is that of TrainBatches.
 
     Raises:
       ConfigError: a column that the devices cannot hold.
@@ -120,14 +121,15 @@ def batch_shapes(
         if feature is None:
             key, feature = join.split(schema, lengths, name)
             outer += (lengths[key.name],) * key.ragged
+        times = feature.role == "time" and feature.ragged
         check(
-            feature.dtype != "int64",
+            feature.dtype != "int64" or times,
             f"the model reads {name}, which is int64, and devices compute with 32 bits:"
             " read a feature made from it (Gap, Cyclical, Numeric)",
         )
         shapes[name] = (
             (*outer, *((length,) * feature.ragged), *feature.shape),
-            np.dtype(feature.dtype),
+            np.dtype(np.int32 if times else feature.dtype),
         )
     if pack:
         own = {name: length for name, length in lengths.items() if not join.is_joined(name)}
@@ -165,25 +167,33 @@ def read_ahead(
 
 
 def evaluation_batches(
-    dataset: Dataset, split: str, *, history: int, batch_size: int
+    dataset: Dataset, split: str, *, history: int, batch_size: int, times: bool = False
 ) -> Iterator[Arrays]:
     """All examples of a split in the order of the shards, in batches of one shape.
 
     Yields {"history": i32 [batch_size, history] (padded at the end), "target": i32 [batch_size],
-    "valid": bool [batch_size]}; the rows that fill up the last batch are not valid. Where training
-    never saw OUT_OF_VOCABULARY, it is left out of histories, as the served model does.
+    "valid": bool [batch_size]}, and with `times` "time": i32 [batch_size, history], those of the
+    history's events as columns.elapsed says; the rows that fill up the last batch are not valid.
+    Where training never saw OUT_OF_VOCABULARY, it is left out of histories, as the served model
+    does.
     """
     blocks = dataset.blocks(split)
     unseen = dataset.head("item", OUT_OF_VOCABULARY + 1).counts[OUT_OF_VOCABULARY] == 0
     waiting: Arrays = {}
     for index in range(len(blocks.rows)):
-        columns = blocks.read(np.array([index]), ["item", "target"])
+        columns = blocks.read(np.array([index]), ["item", "target", *["time"] * times])
         item, target = columns["item"], columns["target"]
         assert isinstance(item, Ragged)
         assert isinstance(target, np.ndarray)
-        item = item.without(OUT_OF_VOCABULARY) if unseen else item
+        lists, stay = {"history": item}, item.values != OUT_OF_VOCABULARY
+        if times:
+            time = columns["time"]
+            assert isinstance(time, Ragged)
+            lists["time"] = elapsed(time)
         rows = np.arange(len(target))
-        part = {"history": item.latest(history, rows)[:], "target": target, "valid": rows >= 0}
+        part = {"target": target, "valid": rows >= 0}
+        for name, each in lists.items():
+            part[name] = (each.where(stay) if unseen else each).latest(history, rows)[:]
         waiting = concatenate([waiting, part] if waiting else [part])
         while waiting and len(waiting["valid"]) >= batch_size:
             yield {name: array[:batch_size] for name, array in waiting.items()}

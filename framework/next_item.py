@@ -1,7 +1,7 @@
 """The judge of models that recommend: the whole catalogue is ranked for each user."""
 
 import dataclasses
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -48,10 +48,15 @@ class NextItem:
             " with the other rows nor with other papers' (Krichene & Rendle 2020)."
         )
 
-    def shapes(self, schema: Schema) -> jax.ShapeDtypeStruct:
-        """Histories i32 [users, length]."""
+    def shapes(self, schema: Schema) -> jax.ShapeDtypeStruct | task.Timed:
+        """Histories i32 [users, length], with their times where the model reads them."""
         users = self.options.batch_size
-        return jax.ShapeDtypeStruct((users, schema["item"].max_length), jnp.int32)
+        history: Any = jax.ShapeDtypeStruct((users, schema["item"].max_length), jnp.int32)
+        return task.Timed(history, history) if self._timed else history
+
+    @property
+    def _timed(self) -> bool:
+        return cast(config.Model, self.model).reads_times()
 
     def compute(self, module: Any, batch: Any, how: task.Pass) -> Any:
         """Scores f32 [users, rows] for histories; their factors, where blocks are asked for."""
@@ -74,7 +79,10 @@ class NextItem:
         counts, fitted = train_counts(dataset), isinstance(self.model, task.Fitted)
 
         def examine(compute: Compute, label: str = "", *, baseline: bool = False) -> Judged:
-            ranks = evaluate.rank_split(compute, dataset, split, options, label, devices=devices)
+            times = self._timed and not baseline
+            ranks = evaluate.rank_split(
+                compute, dataset, split, options, label, devices=devices, times=times
+            )
             likelihood = not (baseline or fitted)  # whose scores are no logits
             table = evaluate.summarize(ranks, options, counts, likelihood=likelihood)
             if intervals:

@@ -63,6 +63,18 @@ class Rows(NamedTuple):
     ids: Int[Array, "..."]
 
 
+class Timed(NamedTuple):
+    """Histories with their times: what a model that `reads_times` scores.
+
+    Attributes:
+      item: the histories, as Recommender.scores has them.
+      time: of each item, whole seconds since its row's first (columns.elapsed); 0 where padded.
+    """
+
+    item: Int[Array, "batch length"]
+    time: Int[Array, "batch length"]
+
+
 @dataclasses.dataclass(frozen=True)
 class Pass:
     """How a pass through a model runs.
@@ -196,7 +208,8 @@ class Recommender(Buildable, Protocol):
     ) -> Float[Array, "batch rows"]:
         """Scores (f32) of each row of the item vocabulary as the next item.
 
-        History is padded with PADDING at the end, oldest item first, of any length.
+        History is padded with PADDING at the end, oldest item first, of any length; a model that
+        `reads_times` (config.Model) is given it as Timed.
         """
         ...
 

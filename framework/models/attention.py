@@ -40,10 +40,12 @@ class Sight:
     Attributes:
       causal: those before it, or those behind it too.
       segment: only those of the same number; None: all have one.
+      time: when each was, whole seconds from any moment of its history's; None: nobody asks.
     """
 
     causal: bool = True
     segment: Int[Array, "batch length"] | None = None
+    time: Int[Array, "batch length"] | None = None
 
     def stretches(self, length: int) -> Iterator[tuple[int, int, int]]:
         """(first query, end of the queries, end of the keys that these may see), in order."""

@@ -21,12 +21,26 @@ def latest(
     history: Int[Array, "batch length"], window: int
 ) -> tuple[Int[Array, "batch window"], Int[Array, " batch"]]:
     """The latest items of histories padded at the end, and where in them the last one stands."""
-    count = (history != PADDING).sum(1)
     window = min(window, history.shape[1])
-    start = jnp.maximum(count - window, 0)
-    at = start[:, None] + jnp.arange(window)
-    last = jnp.maximum(jnp.minimum(count, window) - 1, 0)
-    return jnp.take_along_axis(history, at, axis=1), last
+    last = jnp.maximum(jnp.minimum((history != PADDING).sum(1), window) - 1, 0)
+    return latest_of(history, history, window), last
+
+
+def latest_of(
+    values: Int[Array, "batch length"], history: Int[Array, "batch length"], window: int
+) -> Int[Array, "batch window"]:
+    """The values that belong to the latest items of histories padded at the end."""
+    window = min(window, history.shape[1])
+    start = jnp.maximum((history != PADDING).sum(1) - window, 0)
+    return jnp.take_along_axis(values, start[:, None] + jnp.arange(window), axis=1)
+
+
+def times(batch: Batch) -> Int[Array, "batch read"] | None:
+    """When each position that is read was, whole seconds; None: the model does not ask.
+
+    The last column is left out: it is the time of what is to be predicted.
+    """
+    return batch["time"][:, :-1] if "time" in batch else None
 
 
 def segments(batch: Batch) -> Int[Array, "batch read"] | None:

@@ -4,35 +4,59 @@ Attention without softmax, so that how much is seen, not only in what proportion
 output; a gate takes the place of the feed-forward layer. With x the stream, n = norm(x):
 
   U, V, Q, K = silu(W n)
-  A = silu(Q Kᵀ + position bias) / positions that are seen
+  A = silu(Q Kᵀ + position bias + time bias) / positions that are seen
   x + W_out (norm(A V) ⊙ U) + b
 
 The position bias is one number for each distance, learned for each layer. The paper divides by the
 length of the padded batch; the norm that follows makes these the same but for its ε, and here what
-is served does not depend on padding. There is no bias of time differences: the published one reads
-the time of the event that is to be predicted, which no request can know.
+is served does not depend on padding.
+
+The time bias, for `time_buckets`, is one number for each bucket of the seconds from the event that
+is seen to the one that sees it. Buckets are as wide as in the published code, which instead counts
+to the event after that one: to the one that is to be predicted, whose time no request knows.
 """
 
 import dataclasses
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
+from framework.error import check
 from framework.models.attention import Sight
 from framework.models.encoder import drop
 from framework.models.next_item import NextItem
 from framework.task import Pass
+
+MOST_BUCKETS = 72
+"""Of seconds that i32 can hold."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Hstu(NextItem):
     """Causal HSTU layers over the user's items."""
 
+    time_buckets: int = 0
+    """Buckets of the time between two events, each of which has a bias; 0: no time is read. The
+    last one holds all that is longer: of 64, what is above five years; 72 are all that there are.
+    What is served then takes times beside its histories."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        check(
+            0 <= self.time_buckets <= MOST_BUCKETS,
+            f"model.time_buckets is {self.time_buckets}; give 0 to {MOST_BUCKETS}",
+        )
+
+    def reads_times(self) -> bool:
+        """Where there are buckets for them."""
+        return self.time_buckets > 0
+
     def block_module(self, rngs: nnx.Rngs) -> "Layer":
         """An HSTU layer."""
-        return Layer(self.width, self.heads, self.max_length, self.dropout, rngs)
+        return Layer(self.width, self.heads, self.max_length, self.dropout, rngs, self.time_buckets)
 
 
 class Layer(nnx.Module):
@@ -44,15 +68,25 @@ class Layer(nnx.Module):
       max_length: distances that have a bias.
       dropout: rate before the last product.
       rngs: of the initial values.
+      time_buckets: of the time between two positions, that have a bias; 0: there is none.
     """
 
-    def __init__(self, width: int, heads: int, max_length: int, dropout: float, rngs: nnx.Rngs):
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        max_length: int,
+        dropout: float,
+        rngs: nnx.Rngs,
+        time_buckets: int = 0,
+    ):
         self.heads, self.dropout = heads, dropout
         self.norm = nnx.LayerNorm(width, rngs=rngs)
         self.uvqk = nnx.Linear(width, 4 * width, use_bias=False, rngs=rngs)
         self.distance = Distance(max_length, rngs)
         self.attention_norm = nnx.LayerNorm(width, rngs=rngs)
         self.out = nnx.Linear(width, width, rngs=rngs)
+        self.elapsed = Elapsed(time_buckets, rngs) if time_buckets else None
 
     def __call__(
         self,
@@ -71,7 +105,11 @@ class Layer(nnx.Module):
         # A head's four parts lie beside each other, so that heads split along mesh.tensor.
         parts = jnp.moveaxis(uvqk.reshape(batch, length, self.heads, 4, -1), 3, 0)
         gate, (value, query, key) = parts[0], parts[1:].swapaxes(2, 3)
-        attended = attend(query, key, value, self.distance(length), sight)
+        bias = self.distance(length)
+        if self.elapsed is not None:
+            assert sight.time is not None, "a model that reads times was given none"
+            bias = bias + self.elapsed(sight.time)[:, None]
+        attended = attend(query, key, value, bias, sight)
         gated = self.attention_norm(attended.reshape(flat.shape)) * gate.reshape(flat.shape)
         x = (flat + self.out(drop(self.dropout, gated, how.key))).reshape(x.shape)
         return x if at is None else jnp.take_along_axis(x, at[:, None, None], axis=1)
@@ -89,11 +127,32 @@ class Distance(nnx.Module):
         return self.bias[...][jnp.maximum(at[:, None] - at, 0)]
 
 
+class Elapsed(nnx.Module):
+    """A number for each bucket of the time between two positions."""
+
+    def __init__(self, buckets: int, rngs: nnx.Rngs):
+        self.bias = nnx.Param(nnx.initializers.normal(0.02)(rngs.params(), (buckets,)))
+
+    def __call__(self, time: Int[Array, "batch length"]) -> Float[Array, "batch length length"]:
+        """At [q, k], that of the seconds from k to q."""
+        bias = self.bias[...]
+        return bias[bucket(time[:, :, None] - time[:, None, :], len(bias))]
+
+
+def bucket(seconds: Int[Array, "*shape"], buckets: int) -> Int[Array, "*shape"]:
+    """⌊ln(max(1, seconds)) / 0.301⌋, and of longer times the last of the buckets.
+
+    Found among whole numbers, so that rounding is the same wherever the model runs.
+    """
+    begins = np.ceil(np.exp(0.301 * np.arange(1, buckets))).astype(np.int32)
+    return jnp.searchsorted(begins, seconds, side="right", method="scan_unrolled")
+
+
 def attend(
     query: Float[Array, "batch heads length head_width"],
     key: Float[Array, "batch heads length head_width"],
     value: Float[Array, "batch heads length head_width"],
-    bias: Float[Array, "length length"],
+    bias: Float[Array, "*#batch length length"],
     sight: Sight,
 ) -> Float[Array, "batch length heads head_width"]:
     """Σ_k silu(q · k + bias) v / positions that are seen; scores in f32."""
@@ -106,7 +165,7 @@ def attend(
             preferred_element_type=jnp.float32,
         )
         mask = sight.mask(start, end, keys)[:, None]
-        weights = jnp.where(mask, jax.nn.silu(scores + bias[start:end, :keys]), 0.0)
+        weights = jnp.where(mask, jax.nn.silu(scores + bias[..., start:end, :keys]), 0.0)
         weights = (weights / mask.sum(-1, keepdims=True)).astype(value.dtype)
         return jnp.einsum("bhqk,bhkd->bqhd", weights, value[:, :, :keys])
 

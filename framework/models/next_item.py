@@ -16,20 +16,22 @@ from jaxtyping import Array, Float, Int
 from framework import ranking
 from framework.config import Model
 from framework.error import check
-from framework.models.attention import Sight
+from framework.models.attention import CAUSAL, Sight
 from framework.models.catalogue import (
     continues,
     item_logits,
     item_rows,
     latest,
+    latest_of,
     places,
     segments,
+    times,
 )
 from framework.models.encoder import Encoder, check_shape
 from framework.models.objective import FullSoftmax, Objective, Predictions
 from framework.schema import FIRST_VALUE, PADDING, Schema
 from framework.table import Embedding, Table
-from framework.task import SERVING, Batch, Lookup, Pass, Rows
+from framework.task import SERVING, Batch, Lookup, Pass, Rows, Timed
 
 ITEM = "item/embedding"
 """Path of the item table."""
@@ -83,7 +85,8 @@ class NextItem(Model):
 
     def lengths(self, schema: Schema) -> dict[str, int]:
         """One item more than is read, as each is the target of the one before it."""
-        return {"item": min(self.max_length, schema["item"].max_length - 1) + 1}
+        length = min(self.max_length, schema["item"].max_length - 1) + 1
+        return dict.fromkeys(["item", "time"] if self.reads_times() else ["item"], length)
 
     def tables(self, schema: Schema) -> dict[str, Table]:
         """The items' embeddings, where they are sparse."""
@@ -103,7 +106,8 @@ class NextItem(Model):
         read, targets = batch["item"][:, :-1], batch["item"][:, 1:]
         embedded, segment = rows["item"].values, segments(batch)
         valid = (targets >= FIRST_VALUE) & continues(batch)
-        hidden = module(embedded[:, :-1], how, Sight(segment=segment), places(segment))
+        sight = Sight(segment=segment, time=times(batch))
+        hidden = module(embedded[:, :-1], how, sight, places(segment))
         table = module.item.embedding[...]
         predictions = Predictions(
             hidden, targets, embedded[:, 1:], valid, table, module.items, how.devices
@@ -113,15 +117,19 @@ class NextItem(Model):
         return jnp.asarray(loss), weight, {"filled_positions": (read != PADDING).mean()}
 
     def scores(
-        self, module: Encoder, history: Int[Array, "batch length"], how: Pass = SERVING
+        self, module: Encoder, history: Int[Array, "batch length"] | Timed, how: Pass = SERVING
     ) -> Float[Array, "batch rows"]:
         """Logits at the last item of each history, of which the latest items are read."""
         return item_logits(*self.factors(module, history, how), module.items)
 
     def factors(
-        self, module: Encoder, history: Int[Array, "batch length"], how: Pass = SERVING
+        self, module: Encoder, history: Int[Array, "batch length"] | Timed, how: Pass = SERVING
     ) -> ranking.Factors:
         """The hidden state at the last item of each history; the items' embeddings."""
+        sight = CAUSAL
+        if isinstance(history, Timed):
+            history, time = history
+            sight = Sight(time=latest_of(time, history, self.max_length))
         item, last = latest(history, self.max_length)
-        hidden = module(module.item.embedding[item], how, at=last)[:, 0]
+        hidden = module(module.item.embedding[item], how, sight, at=last)[:, 0]
         return ranking.Factors(hidden, module.item.embedding[...])

@@ -16,6 +16,7 @@ ATTRIBUTES = (
     Feature("genres", "feature", "int32", True, "genres", GENRES, 3, table="item"),
     Feature("year", "feature", "int32", size=YEARS, table="item"),
 )
+TYPES = {"item": pa.list_(pa.int32()), "time": pa.list_(pa.int64())}
 COLD = (38, 41)
 """Items without events, in the dataset `described`."""
 
@@ -31,6 +32,13 @@ def _histories() -> list[np.ndarray]:
     return histories
 
 
+def times_of(history: np.ndarray) -> np.ndarray:
+    """When each event of a history was, microseconds: gaps of up to months, and none."""
+    generator = np.random.default_rng(history.tolist())
+    gaps = np.exp(generator.uniform(0, 16, len(history))).astype(np.int64) - 1
+    return (1_500_000_000 + np.cumsum(gaps)) * 1_000_000 + generator.integers(0, 1000, len(history))
+
+
 def _write_shard(path: epath.Path, rows: list[dict], blocks: list[int]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     writer = ArrayRecordWriter(str(path), "group_size:1")
@@ -39,10 +47,7 @@ def _write_shard(path: epath.Path, rows: list[dict], blocks: list[int]) -> None:
         part = rows[start : start + size]
         start += size
         columns = {
-            name: pa.array(
-                [row[name] for row in part],
-                pa.list_(pa.int32()) if name == "item" else pa.int32(),
-            )
+            name: pa.array([row[name] for row in part], TYPES.get(name, pa.int32()))
             for name in part[0]
         }
         batch = pa.RecordBatch.from_pydict(columns)
@@ -84,9 +89,11 @@ def write_dataset(
     histories = _histories() if histories is None else histories
     splits: dict[str, list[dict]] = {"train": [], "validation": [], "test": []}
     for user, items in enumerate(histories):
-        splits["train"].append({"user": user + 2, "item": items[:-2]})
+        times = times_of(items)
+        splits["train"].append({"user": user + 2, "item": items[:-2], "time": times[:-2]})
         for split, at in (("validation", -2), ("test", -1)):
-            splits[split].append({"user": user + 2, "item": items[:at], "target": items[at]})
+            read = {"user": user + 2, "item": items[:at], "time": times[:at]}
+            splits[split].append(read | {"target": items[at]})
     layout = {}
     for split, rows in splits.items():
         shards = []
@@ -100,6 +107,7 @@ def write_dataset(
         (
             Feature("user", "user", "int32", vocabulary="user", size=USERS + 2),
             Feature("item", "item", "int32", True, "item", ITEMS + 2, longest),
+            Feature("time", "time", "int64", True, max_length=longest),
             Feature("target", "target", "int32", vocabulary="item", size=ITEMS + 2),
             *(ATTRIBUTES if described else ()),
         )

@@ -38,6 +38,7 @@ FAMILIES = {
         width=16, layers=2, heads=4, kv_heads=2, head_width=4, feed_forward=32, max_length=8
     ),
     "hstu": Hstu(width=16, blocks=1, heads=2, max_length=8, dropout=0.0),
+    "hstu by time": Hstu(width=16, blocks=1, heads=2, max_length=8, dropout=0.0, time_buckets=30),
     "bert4rec": Bert4Rec(width=16, blocks=1, feed_forward=2, max_length=8, dropout=0.0),
     **rows.MODELS,
     "towers": TOWERS,

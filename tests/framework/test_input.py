@@ -5,8 +5,10 @@ import pytest
 from etils import epath
 
 from framework import input
+from framework.columns import Ragged, elapsed
+from framework.packing import SEGMENT
 from framework.schema import OUT_OF_VOCABULARY, PADDING
-from tests.framework.conftest import USERS, write_dataset
+from tests.framework.conftest import USERS, times_of, write_dataset
 
 LENGTHS = {"user": 1, "item": 6}
 
@@ -95,9 +97,65 @@ def test_evaluation_reads_every_example_once(dataset, histories, batch_size):
 @pytest.mark.parametrize("trained", [0, 5])
 def test_evaluation_leaves_out_what_training_never_saw(tmp_path, histories, trained):
     """As the served model does: nothing trained the embedding of OUT_OF_VOCABULARY."""
+    histories = [items.copy() for items in histories]
     for items in histories:
         items[-2] = OUT_OF_VOCABULARY
     dataset = write_dataset(epath.Path(tmp_path) / "d", histories, unknown=trained)
     (batch,) = input.evaluation_batches(dataset, "test", history=16, batch_size=USERS)
     found = [tuple(row[row != PADDING]) for row in batch["history"]]
     assert found == [tuple(items[: -1 if trained else -2]) for items in histories]
+
+
+def seconds_between(times):
+    """Of each event after the one before it, by Python's integers."""
+    return tuple(b // 10**6 - a // 10**6 for a, b in itertools.pairwise(times.tolist()))
+
+
+def test_times_are_whole_seconds_since_the_first_of_a_row():
+    second, days = 10**6, 86_400 * 10**6
+    times = [-second, 0, days * 365 * 80, 7, 1_999_999, 2 * second]
+    lists = Ragged(np.array(times, np.int64), np.array([0, 3, 3, 6, 6]))
+    found = elapsed(lists)
+    assert found.values.dtype == np.int32
+    assert found.values.tolist() == [0, 1, 2**31 - 1, 0, 1, 2]
+    assert found.offsets is lists.offsets
+
+
+@pytest.mark.parametrize("pack", [False, True])
+@pytest.mark.parametrize("crop", ["latest", "random"])
+def test_times_go_with_their_items(dataset, histories, crop, pack):
+    stretches = set()
+    for history in histories:
+        trained, times = history[:-2], times_of(history)[:-2]
+        for start, length in itertools.product(range(len(trained)), range(1, 7)):
+            part = slice(start, start + length)
+            stretches.add((*trained[part].tolist(), *seconds_between(times[part])))
+    lengths, options = {"item": 6, "time": 6}, {"crop": crop, "pack": pack, "window": 2}
+    source = input.TrainBatches(dataset, lengths, batch_size=9, steps=60, seed=0, **options)
+    read = 0
+    for batch in map(source.__getitem__, range(60)):
+        assert batch["time"].dtype == np.int32
+        assert (batch["time"][batch["item"] == PADDING] == 0).all()
+        segment = batch[SEGMENT] if pack else batch["item"] != PADDING
+        for item, time, number in zip(batch["item"], batch["time"], segment, strict=True):
+            for each in set(number.tolist()) - {0}:
+                own = number == each
+                assert (*item[own].tolist(), *np.diff(time[own]).tolist()) in stretches
+                read += 1
+    assert read >= 60 * 9
+    shapes = input.batch_shapes(dataset.schema, lengths, 9, pack=pack)
+    assert {name: (each.shape, each.dtype) for name, each in source[0].items()} == shapes
+
+
+@pytest.mark.parametrize("trained", [0, 5])
+def test_evaluation_reads_the_times_of_what_is_in_the_history(tmp_path, histories, trained):
+    histories = [items.copy() for items in histories]
+    for items in histories:
+        items[2] = OUT_OF_VOCABULARY
+    dataset = write_dataset(epath.Path(tmp_path) / "d", histories, unknown=trained)
+    batches = input.evaluation_batches(dataset, "test", history=9, batch_size=USERS, times=True)
+    (batch,) = batches
+    for items, time, history in zip(batch["history"], batch["time"], histories, strict=True):
+        known = np.full(len(history) - 1, True) if trained else history[:-1] != OUT_OF_VOCABULARY
+        wanted = times_of(history)[:-1][known][-9:]
+        assert tuple(np.diff(time[items != PADDING]).tolist()) == seconds_between(wanted)

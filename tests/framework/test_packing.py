@@ -24,6 +24,7 @@ LENGTH = 10
 MODELS = {
     "sasrec": SasRec(width=8, blocks=2, heads=2, feed_forward=2, max_length=9, dropout=0.0),
     "hstu": Hstu(width=8, blocks=2, heads=2, max_length=9, dropout=0.0),
+    "hstu by time": Hstu(width=8, blocks=2, heads=2, max_length=9, dropout=0.0, time_buckets=40),
     "decoder": Decoder(
         width=8, layers=2, heads=4, kv_heads=2, head_width=6, feed_forward=10, max_length=9
     ),
@@ -120,13 +121,24 @@ HISTORIES = [[5, 9, 3, 8], [6, 1, 7], [4, 4], [11, 2, 3, 5, 6], [8]]
 """Of which the first three and the other two share a row; item 1 is out of vocabulary."""
 
 
+def alone(history):
+    """A batch of one history; its times are a function of its items."""
+    padding = [PADDING] * (LENGTH - len(history))
+    item = np.array([history + padding], np.int32)
+    return {"item": jnp.asarray(item), "time": jnp.asarray(np.cumsum(item**4, axis=1))}
+
+
 def packed_batch(histories=HISTORIES):
-    item, segment = np.zeros((2, LENGTH), np.int32), np.zeros((2, LENGTH), np.int32)
+    item, segment, time = np.zeros((3, 2, LENGTH), np.int32)
     for row, group in enumerate((histories[:3], histories[3:])):
         values = np.concatenate(group)
         item[row, : len(values)] = values
+        time[row, : len(values)] = np.concatenate(
+            [alone(each)["time"][0, : len(each)] for each in group]
+        )
         segment[row, : len(values)] = np.repeat(1 + np.arange(len(group)), [*map(len, group)])
-    return {"item": jnp.asarray(item), packing.SEGMENT: jnp.asarray(segment)}
+    columns = {"item": item, "time": time, packing.SEGMENT: segment}
+    return {name: jnp.asarray(each) for name, each in columns.items()}
 
 
 def judging(model, built, dataset):
@@ -172,8 +184,7 @@ def test_the_loss_of_packed_histories_is_that_of_each_alone(name, dataset):
     model = MODELS.get(name) or dataclasses.replace(MODELS["sasrec"], objective=SHARED)
     judge, total, count = judging(model, noisy(model, dataset.schema), dataset), 0.0, 0.0
     for history in HISTORIES:
-        item = jnp.asarray([history + [PADDING] * (LENGTH - len(history))], jnp.int32)
-        loss, weight, _ = judge({"item": item})
+        loss, weight, _ = judge(alone(history))
         total, count = total + float(loss * weight), count + float(weight)
     loss, weight, _ = judge(packed_batch())
     assert weight == count == 3 + 1 + 1 + 4 + 0

@@ -34,6 +34,8 @@ OBJECTIVES = {
 FAMILIES = {
     "LiGR": {"model": {"block": "ligr"}},
     "HSTU": {"family": "hstu"},
+    "HSTU by time": {"family": "hstu by time"},
+    "HSTU by time, packed": {"family": "hstu by time", "trainer": {"pack": True}},
     "BERT4Rec": {"family": "bert4rec"},
     "packed": {"trainer": {"pack": True}},
 }
