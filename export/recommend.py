@@ -42,7 +42,7 @@ def recommend(
 
     def function(parameters: tasks.Parameters, history: Any, *others: Any) -> Any:
         def unseen(history: Array, *times: Array) -> Float[Array, "batch rows"]:
-            read = tasks.Timed(history, *times) if timed else history
+            read: Any = tasks.Timed(history, *times) if timed else history
             scores = task.scores(tasks.merge(graph, parameters), read)
             return ranking.exclude(scores, history if exclude_seen else None, catalogue)
 
