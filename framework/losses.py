@@ -71,15 +71,12 @@ def _forward(
         return jnp.where((row >= first) & (row < last), logits, _LOWEST)
 
     def of_table(gradient: Array, h: Array) -> Array:
-        """What a chunk adds to a block's gradient, [parts, width, held, rows of the block].
-
-        The width comes first, so that `h` is transposed for the product, not the larger `gradient`.
-        """
+        """What a chunk adds to a block's gradient, shaped as `start` below."""
         if parts == 1:
             whole = jnp.einsum("bsw,bstr->wtr", h, gradient, preferred_element_type=jnp.float32)
             return whole[None]
         gradient, h = (x.reshape(parts, batch // parts, *x.shape[1:]) for x in (gradient, h))
-        return jnp.einsum("pbsw,pbstr->pwtr", h, gradient, preferred_element_type=jnp.float32)
+        return jnp.einsum("pbstr,pbsw->ptrw", gradient, h, preferred_element_type=jnp.float32)
 
     def step(total_and_table_gradient, chunk):
         total, table_gradient = total_and_table_gradient
@@ -119,16 +116,24 @@ def _forward(
         terms = jnp.where(weight, jnp.log(normalizer) + top - picked, 0.0)
         return (total + terms.sum(), table_gradient), hidden_gradient
 
-    start = jnp.zeros(()), jnp.zeros((cut, parts, width, held, rows // held // cut), jnp.float32)
+    # The table's gradient, for each block and part. On one device its width comes first, so that
+    # `h` is transposed for the product, not the larger `gradient`. On several it comes last, as in
+    # the table's other gradients: the compiler then sends their sum.
+    rest = (held, rows // held // cut)
+    lies = (width, *rest) if parts == 1 else (*rest, width)
+    start = jnp.zeros(()), jnp.zeros((cut, parts, *lies), jnp.float32)
     if devices is not None and parts > 1:
-        place = jax.sharding.PartitionSpec(None, *mesh.BATCH, None, "tensor" if held > 1 else None)
+        place = jax.sharding.PartitionSpec(None, *mesh.BATCH, "tensor" if held > 1 else None)
         place = jax.sharding.NamedSharding(devices, place)
         start = start[0], jax.lax.with_sharding_constraint(start[1], place)
     (total, table_gradient), hidden_gradient = jax.lax.scan(
         step, start, (chunks(hidden), chunks(targets), chunks(weights))
     )
     hidden_gradient = jnp.moveaxis(hidden_gradient, 0, 1).reshape(batch, count * size, width)
-    table_gradient = table_gradient.sum(1).transpose(2, 0, 3, 1).reshape(rows, width)
+    table_gradient = table_gradient.sum(1)
+    if parts == 1:
+        table_gradient = jnp.moveaxis(table_gradient, 1, -1)
+    table_gradient = table_gradient.swapaxes(0, 1).reshape(rows, width)
     return total * scale, (hidden_gradient[:, :length], table_gradient.astype(table.dtype))
 
 

@@ -24,6 +24,30 @@ from google.cloud import storage
 
 ROOT = pathlib.Path(__file__).parent.parent
 
+_FOR_BEAM = """
+import contextlib
+
+from gcp_storage_emulator.exceptions import NotFound
+from gcp_storage_emulator.handlers import objects
+
+download = objects.download
+
+def with_generation(request, response, storage, *args, **kwargs):
+    place = request.params["bucket_name"], request.params["object_id"]
+    with contextlib.suppress(NotFound):
+        response["X-Goog-Generation"] = storage.get_file_obj(*place)["generation"]
+    download(request, response, storage, *args, **kwargs)
+
+objects.download = with_generation
+
+from gcp_storage_emulator.__main__ import main
+main()
+"""
+"""The emulator, its downloads with Google's header in which TensorStore looks for what it has read.
+
+Without it TensorStore fails where one writer of a checkpoint reads what another has written.
+"""
+
 
 @dataclasses.dataclass(frozen=True)
 class Store:
@@ -89,7 +113,7 @@ def for_beam() -> Iterator[Store]:
     """The emulator that Beam's clients can use."""
     port = free_port()
     where = ["--host", "127.0.0.1", "--port", str(port)]
-    command = [sys.executable, "-m", "gcp_storage_emulator", "start", *where, "-M", "-q"]
+    command = [sys.executable, "-c", _FOR_BEAM, "start", *where, "-M", "-q"]
     with _running(command, f"http://127.0.0.1:{port}", "/") as store:
         yield store
 
