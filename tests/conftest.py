@@ -1,6 +1,7 @@
 """Fixtures for all rooms."""
 
 import functools
+import gc
 from collections.abc import Iterator
 
 import pytest
@@ -30,6 +31,17 @@ class _Scheduling(LoadScopeScheduling):
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _Scheduling:
     return _Scheduling(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Collects a module's garbage behind it.
+
+    Orbax's forgotten tasks log their errors when they are collected; where that happens inside
+    `ast.parse`, whose source the log's traceback then parses, CPython 3.11 raises SystemError.
+    """
+    if nextitem is None or nextitem.path != item.path:
+        gc.collect()
 
 
 @pytest.fixture(scope="session")
