@@ -4,14 +4,18 @@ usage: python -m benchmarks.torch_peer [--width 64 256] [--objective ce gbce] [-
 
 Needs torch (`pip install podway[peer]`), for the device that JAX uses. Both compute the same: the
 parameters are copied over and the losses of one batch compared before anything is timed. PyTorch
-runs as written ("eager") and through torch.compile, with its own attention kernel; the programs
-take turns on the same random histories, and each ratio is a program's median time over ours. On a
-GPU f32 products run in TF32 on either side, and bf16 in PyTorch is autocast.
+runs as written ("eager") and through torch.compile, with its own attention kernel, in a process of
+its own, so that neither gains or loses by the other's settings. The programs take turns on the same
+random histories, and each ratio is a program's median time over ours. On a GPU f32 products run in
+TF32 on either side, and bf16 in PyTorch is autocast.
 """
 
 import argparse
+import contextlib
+import multiprocessing
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from multiprocessing.connection import Connection
 from typing import Any
 
 import jax
@@ -27,7 +31,7 @@ from framework.optimizer import AdamW
 from framework.schema import FIRST_VALUE, Feature, Schema
 
 Step = Callable[..., Any]
-"""Takes a step on what `inputs` made for it and returns the loss, which need not be there yet."""
+"""Takes a step on what `inputs` made for it; `float` waits for the loss that it returns."""
 
 OBJECTIVES: dict[str, Objective] = {"ce": FullSoftmax(), "gbce": GBce()}
 
@@ -113,8 +117,70 @@ def peer_step(peer: Peer, kind: str, precision: str) -> Step:
     return run
 
 
+def serve(
+    pipe: Connection, model: SasRec, items: int, parameters: Mapping[str, np.ndarray],
+    kinds: tuple[str, ...], precision: str, device: str,
+) -> None:  # fmt: skip
+    """PyTorch's process: does what it is told through the pipe, until this is closed.
+
+    ("loss", item, drawn) → a batch's loss without dropout; ("batch", item, drawn): what the next
+    steps are taken on; a kind: dispatches a step; ("wait",) → the last step's loss.
+    """
+    torch.set_num_threads(os.cpu_count() or 1)
+    torch.set_float32_matmul_precision("high")
+    peers = {kind: Peer(model, items, parameters).to(device) for kind in kinds}
+    steps = {kind: peer_step(peer, kind, precision) for kind, peer in peers.items()}
+    given: list[torch.Tensor] = []
+    loss = torch.zeros(())
+    with contextlib.suppress(EOFError):
+        while True:
+            order, *arrays = pipe.recv()
+            if order == "wait":
+                pipe.send(loss.item())
+            elif order in steps:
+                loss = steps[order](*given)
+            else:
+                given = [torch.tensor(each).long().to(device) for each in arrays]
+                if order == "loss":
+                    peer = peers[kinds[0]].eval()
+                    with torch.no_grad():
+                        pipe.send(peer(*given).item())
+                    peer.train()
+                else:
+                    pipe.send("placed")
+
+
+class Dispatched:
+    """A step in PyTorch's process; `float` waits for its loss."""
+
+    def __init__(self, pipe: Connection):
+        self._pipe = pipe
+
+    def __float__(self) -> float:
+        return ask(self._pipe, "wait")
+
+
+def ask(pipe: Connection, *order: Any) -> Any:
+    pipe.send(order)
+    return pipe.recv()
+
+
+@contextlib.contextmanager
+def peer_process(*arguments: Any) -> Iterator[Connection]:
+    """The pipe to a process that runs `serve` with these arguments."""
+    here, there = multiprocessing.get_context("spawn").Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=serve, args=(there, *arguments))
+    process.start()
+    there.close()
+    try:
+        yield here
+    finally:
+        here.close()
+        process.join()
+
+
 def check_equal(
-    model: SasRec, schema: Schema, parameters: task.Parameters, peer: Peer, batch: np.ndarray
+    model: SasRec, schema: Schema, parameters: task.Parameters, pipe: Connection, batch: np.ndarray
 ) -> None:
     """Raises AssertionError where the two losses of a batch differ, dropout left out."""
     key = jax.random.key(7)
@@ -125,10 +191,7 @@ def check_equal(
     module = task.merge(task.structure(model, schema), parameters)
     ours, _, _ = model.loss(module, {"item": jax.numpy.asarray(batch)}, rows, task.SERVING)
     drawn = np.asarray(lookups["negatives"].ids) if "negatives" in lookups else batch[:, :1]
-    peer.eval()
-    with torch.no_grad():
-        theirs = peer(*on_device(batch, drawn)).item()
-    peer.train()
+    theirs = ask(pipe, "loss", batch, drawn)
     print(f"  loss of one batch: {float(ours):.6f} here, {theirs:.6f} in PyTorch")
     tolerance = 1e-3 if device() == "cuda" else 1e-4  # TF32 has a mantissa of 10 bits
     assert abs(float(ours) - theirs) <= tolerance * abs(theirs), (float(ours), theirs)
@@ -149,33 +212,37 @@ def compare(width: int, name: str, options: argparse.Namespace) -> None:
     program = step.build(experiment, schema, mesh.build(config.Mesh()))
     state = program.initialize()
     kinds = ("eager", "compiled", *(["graphs"] if options.graphs else []))
-    peers = {kind: Peer(model, items, state["parameters"]).to(device()) for kind in kinds}
     generator = np.random.default_rng(0)
     print(
         f"SASRec, {name}, width {width}, batch {options.batch} × {options.length},"
         f" {options.precision}, {jax.devices()[0].device_kind}:"
     )
-    few = generator.integers(FIRST_VALUE, items, (8, options.length + 1)).astype(np.int32)
-    check_equal(model, schema, state["parameters"], peers["eager"], few)
 
     def ours(batch: Mapping[str, jax.Array]) -> jax.Array:
         nonlocal state
         state, metrics = program.step(state, batch)
         return metrics["loss"]
 
-    steps: dict[str, Step] = {"podway": ours}
-    steps |= {
-        f"torch {kind}": peer_step(each, kind, options.precision) for kind, each in peers.items()
-    }
+    parameters = {path: np.asarray(value) for path, value in state["parameters"].items()}
+    with peer_process(model, items, parameters, kinds, options.precision, device()) as pipe:
+        few = generator.integers(FIRST_VALUE, items, (8, options.length + 1)).astype(np.int32)
+        check_equal(model, schema, state["parameters"], pipe, few)
 
-    def inputs() -> dict[str, tuple[Any, ...]]:
-        shape = (options.batch, options.length + 1)
-        item = generator.integers(FIRST_VALUE, items, shape).astype(np.int32)
-        drawn = generator.integers(FIRST_VALUE, items, (options.batch, 256))
-        given = on_device(item, drawn)
-        return dict.fromkeys(steps, given) | {"podway": (program.place({"item": item}),)}
+        def theirs(kind: str) -> Dispatched:
+            pipe.send((kind,))
+            return Dispatched(pipe)
 
-    times = timing.taking_turns(steps, inputs, rounds=options.rounds, steps=options.steps)
+        def inputs() -> dict[str, tuple[Any, ...]]:
+            shape = (options.batch, options.length + 1)
+            item = generator.integers(FIRST_VALUE, items, shape).astype(np.int32)
+            drawn = generator.integers(FIRST_VALUE, items, (options.batch, 256))
+            ask(pipe, "batch", item, drawn)
+            return {f"torch {kind}": (kind,) for kind in kinds} | {
+                "podway": (program.place({"item": item}),)
+            }
+
+        steps: dict[str, Step] = {"podway": ours} | {f"torch {kind}": theirs for kind in kinds}
+        times = timing.taking_turns(steps, inputs, rounds=options.rounds, steps=options.steps)
     base = np.median(times["podway"])
     peak = hardware.peak_flops(jax.devices()[0])
     for kind, found in times.items():
@@ -193,11 +260,6 @@ def device() -> str:
     return "cuda" if jax.default_backend() == "gpu" else "cpu"
 
 
-def on_device(*arrays: np.ndarray) -> tuple[torch.Tensor, ...]:
-    """Ids as PyTorch wants them, on the device that JAX uses."""
-    return tuple(torch.tensor(each).long().to(device()) for each in arrays)
-
-
 def main() -> None:
     """Prints a paragraph per objective and width."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -211,9 +273,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1, help="steps a round, dispatched ahead")
     parser.add_argument("--graphs", action="store_true", help="torch.compile with CUDA graphs, too")
     options = parser.parse_args()
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # a GPU's memory is shared
     allocator.reuse()
-    torch.set_num_threads(os.cpu_count() or 1)
-    torch.set_float32_matmul_precision("high")
     for width in options.width:
         for name in options.objective:
             compare(width, name, options)

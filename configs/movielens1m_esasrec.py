@@ -1,8 +1,9 @@
 """eSASRec on MovieLens 1M (see movielens1m_sasrec for the file): LiGR blocks, sampled softmax.
 
 Settings of the paper (2025, arXiv:2508.06450), at the size of movielens1m_sasrec: width 64, 2
-blocks, 256 negatives, here for each sequence. Not trained yet; with negatives for each batch alone,
-one seed: test HR@10 .297, NDCG@10 .170 (published .313, .177 on 3,706 items).
+blocks, 256 negatives, here for each sequence. Measured, one seed, packed (`--trainer.pack
+--trainer.batch-size 69`, as many events a step): test HR@10 .319, NDCG@10 .185 (published .313, .177
+on 3,706 items), in an hour on two CPU cores.
 """
 
 import dataclasses
