@@ -2,6 +2,8 @@
 
 import functools
 import gc
+import os
+import pathlib
 from collections.abc import Iterator
 
 import pytest
@@ -12,6 +14,11 @@ from framework import libtpu
 from tests import gcs
 
 libtpu.prepare()
+os.environ |= {  # before JAX is imported: what one test has compiled, others need not
+    "JAX_COMPILATION_CACHE_DIR": str(pathlib.Path(__file__).parents[1] / ".pytest_cache/compiled"),
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+}
 
 
 class _Scheduling(LoadScopeScheduling):
