@@ -2,8 +2,8 @@
 
 Settings of the paper (2025, arXiv:2508.06450), at the size of movielens1m_sasrec: width 64, 2
 blocks, 256 negatives, here for each sequence. Measured, one seed, packed (`--trainer.pack
---trainer.batch-size 69`, as many events a step): test HR@10 .319, NDCG@10 .185 (published .313, .177
-on 3,706 items), in an hour on two CPU cores.
+--trainer.batch-size 69`, as many events a step): test HR@10 .319, NDCG@10 .185 (published .313,
+.177 on 3,706 items), in an hour on two CPU cores.
 """
 
 import dataclasses

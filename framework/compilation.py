@@ -10,12 +10,27 @@ DETERMINISTIC = ("--xla_gpu_deterministic_ops=true",)
 and a CPU do so anyway (the tests compare runs on a CPU bit by bit)."""
 
 
-def keep(directory: epath.PathLike) -> None:
+OFF = "off"
+
+
+def folder(given: str, workdir: epath.PathLike) -> str | None:
+    """Where programs are kept: as given, or as JAX's own variable says, or in the workdir."""
+    if given == OFF:
+        return None
+    return (
+        given
+        or os.environ.get("JAX_COMPILATION_CACHE_DIR")
+        or str(epath.Path(workdir) / "compiled")
+    )
+
+
+def keep(directory: epath.PathLike | None) -> None:
     """Keeps compiled programs in a directory, so that the next process need not compile them.
 
     A program is found by a hash of its code, the devices, the flags and JAX's and XLA's versions.
+    None: nothing is kept.
     """
-    jax.config.update("jax_compilation_cache_dir", str(directory))
+    jax.config.update("jax_compilation_cache_dir", directory and str(directory))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 

@@ -94,7 +94,8 @@ class Train(Stage):
     deterministic: bool = False
     """Same bits each time on a GPU too, where scatters then take longer."""
     compile_cache: str = ""
-    """Folder of compiled programs; without one compiled/ of the workdir; "off": none."""
+    """Folder of compiled programs, or "off". Without one what JAX_COMPILATION_CACHE_DIR says, or
+    compiled/ of the workdir."""
 
 
 @dataclasses.dataclass(frozen=True)

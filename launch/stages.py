@@ -35,7 +35,7 @@ class TrainOptions:
       cluster: the other processes; None: there are none.
       profile: steps to trace.
       deterministic: same bits each time, on a GPU too.
-      compile_cache: folder of compiled programs; "": the workdir's, "off": none.
+      compile_cache: folder of compiled programs (compilation.folder).
     """
 
     cluster: Cluster | None = None
@@ -120,8 +120,7 @@ def train(
     options = options or TrainOptions()
     cluster = options.cluster or distributed.Cluster()
     allocator.reuse()
-    if options.compile_cache != "off":
-        compilation.keep(options.compile_cache or epath.Path(workdir) / "compiled")
+    compilation.keep(compilation.folder(options.compile_cache, workdir))
     if options.deterministic:
         compilation.make_deterministic()
     with distributed.join(cluster) as peers:
