@@ -2,18 +2,21 @@
 
     python -m benchmarks.serving
     python -m benchmarks.serving --model-config-file w/models/models.config --model-name NAME
+    python -m benchmarks.serving --workers 1 2     # one process, then two
 
 The server runs in a process of its own; this one is the client, and shares the cores with it. Each
 request is one history of 1 to 50 items. Without a config file the model is a small one in plain
 TensorFlow: mean of the items' embeddings (3,700 × 64), dot product with all of them, top 20. It
 costs about 0.05 ms a request, so what is measured is the server. "bare" is a gRPC server (grpc.aio
-on uvloop) that always sends the same bytes: no server built on it can do better.
+on uvloop) that always sends the same bytes: no server built on it can do better. The client is one
+process; it has a gRPC connection to one server process, and eight to several.
 """
 
 import argparse
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import json
 import multiprocessing
 import os
@@ -49,45 +52,74 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model-config-file", type=pathlib.Path)
     parser.add_argument("--model-name", default="bag_of_items")
+    parser.add_argument("--workers", type=int, nargs="+", default=[1], help="server processes")
     parser.add_argument("--seconds", type=float, default=4.0, help="per row of the table, ≤ 10")
     parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 8, 32])
     options = parser.parse_args()
-    seconds = min(options.seconds, 10.0)
     with contextlib.ExitStack() as stack:
         config = options.model_config_file
         if config is None:
             config = write_model(pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory())))
-        server = stack.enter_context(running_server(config))
-        histories = sample_histories(server.grpc, options.model_name)
         print(f"{options.model_name}: one history of {LENGTHS[0]}–{LENGTHS[1]} items a request")
-        print(f"{'':6}{'concurrency':>12}{'QPS':>9}{'p50 ms':>9}{'p99 ms':>9}")
-        bare = stack.enter_context(bare_server(server.grpc, options.model_name, histories[0]))
-        for name, address in (("bare", bare), ("gRPC", server.grpc)):
+        print(f"{'':16}{'concurrency':>12}{'QPS':>9}{'p50 ms':>9}{'p99 ms':>9}")
+        for index, workers in enumerate(options.workers):
+            compare(config, workers, options, bare=index == 0)
+
+
+def compare(config: pathlib.Path, workers: int, options: argparse.Namespace, *, bare: bool) -> None:
+    """Prints the rows of a server of so many processes; before them, maybe, the bare server's."""
+    model, seconds = options.model_name, min(options.seconds, 10.0)
+    connections, of = (1, "") if workers == 1 else (8, f", {workers} workers")
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(running_server(config, f"--workers={workers}"))
+        histories = sample_histories(server.grpc, model)
+        rows = []
+        if bare:
+            address = stack.enter_context(bare_server(server.grpc, model, histories[0]))
+            rows.append(("bare", functools.partial(grpc_load, address)))
+        rows.append(
+            (f"gRPC{of}", functools.partial(grpc_load, server.grpc, connections=connections))
+        )
+        rows.append((f"REST{of}", functools.partial(rest_load, server.rest)))
+        for name, load in rows:
             for concurrency in options.concurrency:
-                measured = grpc_load(address, options.model_name, histories, concurrency, seconds)
-                report(name, concurrency, uvloop.run(measured))
-        for concurrency in options.concurrency:
-            measured = rest_load(server.rest, options.model_name, histories, concurrency, seconds)
-            report("REST", concurrency, uvloop.run(measured))
+                report(name, concurrency, uvloop.run(load(model, histories, concurrency, seconds)))
 
 
 def report(api: str, concurrency: int, measured: tuple[float, np.ndarray]) -> None:
     seconds, latencies = measured
     p50, p99 = np.quantile(latencies, [0.5, 0.99]) * 1e3
-    print(f"{api:6}{concurrency:12}{len(latencies) / seconds:9.0f}{p50:9.2f}{p99:9.2f}", flush=True)
+    print(
+        f"{api:16}{concurrency:12}{len(latencies) / seconds:9.0f}{p50:9.2f}{p99:9.2f}", flush=True
+    )
 
 
 async def grpc_load(
-    address: str, model: str, histories: list[list[bytes]], concurrency: int, seconds: float
+    address: str,
+    model: str,
+    histories: list[list[bytes]],
+    concurrency: int,
+    seconds: float,
+    connections: int = 1,
 ) -> tuple[float, np.ndarray]:
     requests = [predict_request(model, history) for history in histories]
-    async with grpc.aio.insecure_channel(address) as channel:
-        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
 
+    def sender(stub: prediction_service_pb2_grpc.PredictionServiceStub) -> Send:
         async def send(number: int) -> None:
             await stub.Predict(requests[number])
 
-        return await closed_loop([send] * concurrency, seconds)
+        return send
+
+    own = [("grpc.use_local_subchannel_pool", 1)]  # else they would share a connection
+    async with contextlib.AsyncExitStack() as stack:
+        senders = []
+        for _ in range(connections):
+            channel = grpc.aio.insecure_channel(address, options=own)
+            await stack.enter_async_context(channel)
+            senders.append(sender(prediction_service_pb2_grpc.PredictionServiceStub(channel)))
+        return await closed_loop(
+            [senders[number % connections] for number in range(concurrency)], seconds
+        )
 
 
 async def rest_load(
@@ -185,7 +217,7 @@ def running_server(config: pathlib.Path, *flags: str) -> Iterator[Server]:
     assert server.stderr is not None
     try:
         for line in server.stderr:
-            if match := re.search(r"serving on gRPC (\S+), REST (\S+)", line):
+            if match := re.search(r"serving on gRPC ([^\s,]+), REST ([^\s,]+)", line):
                 yield Server(match[1], match[2], server.pid)
                 return
         raise SystemExit("the server did not start")

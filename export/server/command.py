@@ -70,9 +70,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(_version())
             return
         options = parse(arguments)
-        from export.server import serve  # TensorFlow, which --help need not wait for
-
-        serve.main(options)
+        # Imported here: --help need not wait for TensorFlow, nor does the supervisor need it.
+        if options.workers > 1:
+            from export.server import workers as server
+        else:
+            from export.server import serve as server
+        server.main(options)
     except ServerError as error:
         sys.exit(f"error: {error}")
 

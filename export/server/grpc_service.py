@@ -33,6 +33,7 @@ from export.server.inference import describe, target
 from export.server.models import Models, Version
 from export.server.reload import reload
 from export.server.servable import Signature
+from export.server.siblings import Siblings
 from export.server.watch import Watch
 
 log = logging.getLogger(__name__)
@@ -77,13 +78,14 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
 class ModelService(model_service_pb2_grpc.ModelServiceServicer):
     """tensorflow.serving.ModelService."""
 
-    def __init__(self, models: Models, watch: Watch):
+    def __init__(self, models: Models, watch: Watch, siblings: Siblings):
         self._models = models
         self._watch = watch
+        self._siblings = siblings
 
     async def GetModelStatus(self, request, context) -> get_model_status_pb2.GetModelStatusResponse:
         """The states of a model's versions."""
-        return await _answer(status, self._models, request, context)
+        return await _answer(self._status, self._models, request, context)
 
     async def HandleReloadConfigRequest(
         self, request, context
@@ -91,7 +93,21 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
         """Replaces the config; answers once its versions are available or have failed."""
         return await _answer(self._reload, self._models, request, context)
 
+    async def _status(self, models: Models, request: get_model_status_pb2.GetModelStatusRequest):
+        return await status(models, self._siblings, request)
+
     async def _reload(self, models: Models, request: model_management_pb2.ReloadConfigRequest):
+        """All workers follow the config; the metrics' increases are added up."""
+        async with self._siblings.turn():
+            own, *others = await _all(
+                self._follow(models, request), *self._siblings.reload(request)
+            )
+        for other in others:
+            for mine, theirs in zip(own.metric, other.metric, strict=True):
+                mine.int64_value_increase += theirs.int64_value_increase
+        return own
+
+    async def _follow(self, models: Models, request: model_management_pb2.ReloadConfigRequest):
         before = [models.metrics.counted(name) for name in request.metric_names]
         await reload(self._watch, models, request.config)
         response = model_management_pb2.ReloadConfigResponse()
@@ -135,12 +151,14 @@ async def metadata(models: Models, request: get_model_metadata_pb2.GetModelMetad
         return response
 
 
-async def status(models: Models, request: get_model_status_pb2.GetModelStatusRequest):
+async def status(
+    models: Models, siblings: Siblings, request: get_model_status_pb2.GetModelStatusRequest
+):
     """GetModelStatusRequest → GetModelStatusResponse. Raises RequestError."""
-    return states(models.status(*target(request)))
+    return await siblings.status(request, _states(models.status(*target(request))))
 
 
-def states(versions: Iterable[Version]) -> get_model_status_pb2.GetModelStatusResponse:
+def _states(versions: Iterable[Version]) -> get_model_status_pb2.GetModelStatusResponse:
     """Versions as a GetModelStatusResponse."""
     response = get_model_status_pb2.GetModelStatusResponse()
     for version in versions:
@@ -172,6 +190,15 @@ def _filter(wanted: Iterable[str], signature: Signature) -> Iterable[str]:
         if name in wanted[:index]:
             raise RequestError(INVALID_ARGUMENT, f"duplicate output tensor alias: {name}")
     return wanted or signature.outputs
+
+
+async def _all(*calls: Awaitable[Any]) -> list[Any]:
+    """What they return, once all have returned; raises what the first of them that failed did."""
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return results
 
 
 async def _answer(

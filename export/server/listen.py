@@ -1,13 +1,9 @@
-"""The two listeners, gRPC and REST: addresses, limits, TLS, and the graceful end."""
+"""The listeners, gRPC and REST: addresses, limits, TLS, and the graceful end."""
 # pyright: reportAttributeAccessIssue=false
 # (protobuf's generated modules make their classes at run time)
 
 import asyncio
 import contextlib
-import errno
-import os
-import socket
-import stat
 from collections.abc import AsyncIterator
 
 import grpc
@@ -15,12 +11,13 @@ from aiohttp import web
 from grpc_health.v1 import health, health_pb2_grpc
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
-from export.server import monitoring, tls
+from export.server import monitoring, ports, tls
 from export.server.error import ServerError
 from export.server.grpc_service import ModelService, PredictionService
 from export.server.models import Models
 from export.server.options import OFF, ServerOptions
 from export.server.rest_service import RestService
+from export.server.siblings import METRICS, SERVICE, Seat, Siblings
 from export.server.watch import Watch
 
 GRACE_SECONDS = 30.0
@@ -31,21 +28,25 @@ MAX_HEADER_BYTES = 16 << 10
 """As are requests with more of gRPC's metadata, or with a longer line or header of HTTP."""
 MAX_HEADERS = 128
 """Most headers of a REST request."""
-MAX_SOCKET_PATH = 107
-"""Longest name of a Unix socket."""
 
 
 @contextlib.asynccontextmanager
 async def listen_grpc(
-    options: ServerOptions, models: Models, watch: Watch, checks: health.aio.HealthServicer
+    options: ServerOptions,
+    models: Models,
+    watch: Watch,
+    siblings: Siblings,
+    checks: health.aio.HealthServicer,
 ) -> AsyncIterator[str]:
     """The gRPC server, by its address; at the end it answers what is in flight."""
     credentials = tls.read(options.ssl_config_file) if options.ssl_config_file else None
-    server = grpc.aio.server(options=_grpc_options(options))
+    server = grpc.aio.server(options=_grpc_options(options, siblings.share_ports))
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
         PredictionService(models), server
     )
-    model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(models, watch), server)
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(
+        ModelService(models, watch, siblings), server
+    )
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
 
     def add(address: str) -> int:
@@ -55,10 +56,11 @@ async def listen_grpc(
 
     addresses = []
     if options.port != OFF:
-        _check_port("gRPC", "--port", options.host, options.port)
+        if not siblings.share_ports:
+            ports.check_port("gRPC", "--port", options.host, options.port)
         addresses.append(_address(options.host, add(_address(options.host, options.port))))
     if path := options.grpc_socket_path:
-        _check_socket(path)
+        ports.check_socket(path)
         add(f"unix:{path}")
         addresses.append(f"unix:{path}")
     await server.start()
@@ -69,15 +71,21 @@ async def listen_grpc(
 
 
 @contextlib.asynccontextmanager
-async def listen_rest(options: ServerOptions, models: Models) -> AsyncIterator[str]:
+async def listen_rest(
+    options: ServerOptions, models: Models, siblings: Siblings
+) -> AsyncIterator[str]:
     """The REST server, by its address; at the end it answers what is in flight."""
     if options.rest_api_port == OFF:
         yield "off"
         return
-    _check_port("REST", "--rest-port or --rest_api_port", options.host, options.rest_api_port)
+    if not siblings.share_ports:
+        ports.check_port(
+            "REST", "--rest-port or --rest_api_port", options.host, options.rest_api_port
+        )
     server = web.Server(
         RestService(
             models,
+            siblings,
             metrics_path=monitoring.read(options.monitoring_config_file),
             timeout=options.rest_api_timeout_in_ms / 1000,
         ),
@@ -91,15 +99,41 @@ async def listen_rest(options: ServerOptions, models: Models) -> AsyncIterator[s
     runner = web.ServerRunner(server, shutdown_timeout=GRACE_SECONDS)
     await runner.setup()
     try:
-        await web.TCPSite(runner, options.host, options.rest_api_port).start()
+        await web.TCPSite(
+            runner, options.host, options.rest_api_port, reuse_port=siblings.share_ports or None
+        ).start()
         yield _address(options.host, runner.addresses[0][1])
     finally:
         await runner.cleanup()
 
 
-def _grpc_options(options: ServerOptions) -> list[tuple[str, int | str]]:
+@contextlib.asynccontextmanager
+async def listen_to_siblings(
+    seat: Seat, models: Models, watch: Watch, checks: health.aio.HealthServicer
+) -> AsyncIterator[None]:
+    """What the other workers ask this one, of itself alone."""
+
+    async def page(request: bytes, context: grpc.aio.ServicerContext) -> bytes:
+        return models.metrics.page().encode()
+
+    server = grpc.aio.server()
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(
+        ModelService(models, watch, Siblings()), server
+    )
+    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+    handlers = {METRICS: grpc.unary_unary_rpc_method_handler(page)}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+    server.add_insecure_port(seat.address(seat.number))
+    await server.start()
+    try:
+        yield
+    finally:
+        await server.stop(0)
+
+
+def _grpc_options(options: ServerOptions, share_ports: bool) -> list[tuple[str, int | str]]:
     return [
-        ("grpc.so_reuseport", 0),  # else two servers would share a port, unnoticed
+        ("grpc.so_reuseport", int(share_ports)),  # else two servers would, unnoticed
         ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
         ("grpc.max_send_message_length", -1),
         ("grpc.max_metadata_size", MAX_HEADER_BYTES),
@@ -124,48 +158,6 @@ def _request(message, payload, protocol, writer, task) -> web.BaseRequest:
     return web.BaseRequest(
         message, payload, protocol, writer, task, loop, client_max_size=MAX_REQUEST_BYTES
     )
-
-
-def _check_port(what: str, flag: str, host: str, port: int) -> None:
-    """Raises ServerError unless the port can be listened on."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        socket.create_server((host, port), family=family).close()
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise ServerError(
-                f"{what} port {port} on {host} is in use: stop what listens there, or choose"
-                f" another by {flag} (0: any free one)"
-            ) from error
-        raise ServerError(
-            f"{what} cannot listen on {host} port {port} (--host, {flag}): {error.strerror}"
-        ) from error
-
-
-def _check_socket(path: str) -> None:
-    """Raises ServerError unless the Unix socket can be listened on; a dead one is taken over."""
-    if len(os.fsencode(path)) > MAX_SOCKET_PATH:
-        raise ServerError(f"grpc_socket_path {path} is longer than {MAX_SOCKET_PATH} bytes")
-    if os.path.lexists(path) and not stat.S_ISSOCK(os.lstat(path).st_mode):
-        raise ServerError(f"grpc_socket_path {path} exists and is no socket; give another path")
-    try:
-        with contextlib.closing(socket.socket(socket.AF_UNIX)) as client:
-            client.connect(path)
-        raise ServerError(f"grpc_socket_path {path} is in use: stop what listens there")
-    except ConnectionRefusedError:  # its server has gone
-        os.unlink(path)
-    except FileNotFoundError:
-        pass
-    except ServerError:
-        raise
-    except OSError as error:
-        raise ServerError(f"grpc_socket_path {path}: {error.strerror}") from error
-    try:  # gRPC would only log what is wrong
-        with contextlib.closing(socket.socket(socket.AF_UNIX)) as probe:
-            probe.bind(path)
-        os.unlink(path)
-    except OSError as error:
-        raise ServerError(f"grpc_socket_path {path}: {error.strerror}") from error
 
 
 def _address(host: str, port: int) -> str:

@@ -2,7 +2,6 @@
 
 import logging
 
-import tensorflow as tf
 from aiohttp.http_exceptions import HttpProcessingError
 from google.protobuf.message import DecodeError
 
@@ -12,10 +11,13 @@ _GONE = "ExecuteBatchError"
 """gRPC's private error for an answer that nobody waits for any more."""
 
 
-def start() -> None:
-    """Logs to standard error from here on."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    tf.get_logger().setLevel(logging.ERROR)  # its deprecation notes are for programmers
+def start(who: str = "") -> None:
+    """Logs to standard error from here on, each line with `who` says it."""
+    form = f"%(asctime)s %(levelname)s {who}%(message)s"
+    logging.basicConfig(level=logging.INFO, format=form)
+    logging.getLogger("tensorflow").setLevel(
+        logging.ERROR
+    )  # its deprecation notes are for programmers
     for name in ("grpc._cython.cygrpc", "aiohttp.server"):
         logging.getLogger(name).addFilter(_matters)
 

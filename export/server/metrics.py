@@ -164,6 +164,24 @@ class Metrics:
         return "\n".join(lines) + "\n"
 
 
+def added(*pages: str) -> str:
+    """One page of the sums, of pages that have the same metrics in the same order."""
+    families: dict[str, dict[str, float]] = {}
+    for page in pages:
+        family: dict[str, float] = {}
+        for line in page.splitlines():
+            if line.startswith("#"):
+                family = families.setdefault(line, {})
+            else:
+                sample, _, value = line.rpartition(" ")
+                number = float(value) if "." in value or "e" in value else int(value)
+                family[sample] = family.get(sample, 0) + number
+    lines = []
+    for kind, family in families.items():
+        lines += [kind, *(f"{sample} {value}" for sample, value in family.items())]
+    return "\n".join(lines) + "\n"
+
+
 @dataclasses.dataclass
 class _Histogram:
     counts: list[int]

@@ -1,4 +1,5 @@
-"""The server's options: tensorflow_model_server's flags, and two of our own (host, max_batch_size).
+"""The server's options: tensorflow_model_server's flags, and three of our own (host, workers,
+max_batch_size).
 
 Where a default or a meaning differs from tensorflow_model_server's, the option says so.
 """
@@ -44,6 +45,9 @@ class ListenOptions:
     does."""
     port: int = 8500
     """Port of gRPC; 0: any free one; -1: none (tensorflow_model_server: 0)."""
+    workers: int = 1
+    """Processes that share the ports, each with the models in memory and queues of its own. A
+    connection is served by one of them: a client of several connections gains."""
     grpc_socket_path: str = ""
     """Unix socket for gRPC, beside the port."""
     ssl_config_file: str = ""
@@ -148,6 +152,10 @@ class ServerOptions(
             raise ServerError(
                 "port and rest_api_port are -1: give one of them, or --grpc_socket_path"
             )
+        if self.workers > 1 and self.grpc_socket_path:
+            raise ServerError(
+                "grpc_socket_path cannot be shared by workers; give --port, or leave out --workers"
+            )
         if self.port == self.rest_api_port > 0:
             raise ServerError(f"port and rest_api_port are both {self.port}; give each its own")
         for field in (
@@ -161,7 +169,7 @@ class ServerOptions(
             "tensorflow_inter_op_parallelism",
         ):
             self._check(field, 0, float("inf"), "give 0 or more")
-        for field in ("max_batch_size", "rest_api_timeout_in_ms"):
+        for field in ("workers", "max_batch_size", "rest_api_timeout_in_ms"):
             self._check(field, 1, float("inf"), "give 1 or more")
         self._check("per_process_gpu_memory_fraction", 0, 1, "give 0 to 1")
         if not self.enable_batching:

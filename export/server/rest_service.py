@@ -14,7 +14,12 @@ import grpc
 from aiohttp import web
 from google.protobuf import json_format
 from google.protobuf.message import Message
-from tensorflow_serving.apis import classification_pb2, model_pb2, regression_pb2
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_status_pb2,
+    model_pb2,
+    regression_pb2,
+)
 
 from export.server import grpc_service, inference, rest_examples, rest_json
 from export.server.error import (
@@ -26,6 +31,7 @@ from export.server.error import (
 )
 from export.server.models import Models
 from export.server.servable import DEFAULT_SIGNATURE, Servable, Signature
+from export.server.siblings import Siblings
 
 log = logging.getLogger(__name__)
 
@@ -61,9 +67,17 @@ Target = tuple[str, int | None, str]
 class RestService:
     """Handles every request of the REST port."""
 
-    def __init__(self, models: Models, *, metrics_path: str | None = None, timeout: float = 30.0):
+    def __init__(
+        self,
+        models: Models,
+        siblings: Siblings,
+        *,
+        metrics_path: str | None = None,
+        timeout: float = 30.0,
+    ):
         """Serves the metrics at `metrics_path`, unless None; answers by 504 after `timeout` s."""
         self._models = models
+        self._siblings = siblings
         self._metrics_path = metrics_path
         self._timeout = timeout
 
@@ -71,7 +85,8 @@ class RestService:
         """The response, errors included."""
         path = request.rel_url.raw_path
         if path == self._metrics_path:
-            return web.Response(text=self._models.metrics.page(), content_type="text/plain")
+            page = await self._siblings.page(self._models.metrics.page())
+            return web.Response(text=page, content_type="text/plain")
         if not _ANY.fullmatch(path):
             return _json(_error(f"Not Found: {request.method} {path}"), _HTTP[NOT_FOUND])
         call = _Call.of(request.method, path)
@@ -107,7 +122,9 @@ class RestService:
         if call.kind == "GET":
             if not call.model:
                 raise RequestError(INVALID_ARGUMENT, "Missing model name in request.")
-            return (self._metadata if call.metadata else self._status)(call.target())
+            if call.metadata:
+                return self._metadata(call.target())
+            return await self._status(call.target())
         body, target = await request.read(), call.target()
         if call.method == "classify":
             return await self._classify(target, body)
@@ -139,8 +156,10 @@ class RestService:
             )
             return rest_json.render(parsed, outputs)
 
-    def _status(self, target: Target) -> bytes:
-        return _dump(_plain(grpc_service.states(self._models.status(*target))))
+    async def _status(self, target: Target) -> bytes:
+        request = get_model_status_pb2.GetModelStatusRequest()
+        _specify(request.model_spec, target)
+        return _dump(_plain(await grpc_service.status(self._models, self._siblings, request)))
 
     def _metadata(self, target: Target) -> bytes:
         with self._models.lease(*target) as version:
@@ -195,7 +214,7 @@ class _Call:
         return self.model, int(self.version), label
 
 
-def _specify(spec: model_pb2.ModelSpec, target: Target, signature: str) -> None:
+def _specify(spec: model_pb2.ModelSpec, target: Target, signature: str = "") -> None:
     spec.name, version, label = target
     if version is not None:
         spec.version.value = version

@@ -6,17 +6,18 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 
 import uvloop
 from grpc_health.v1 import health, health_pb2
 
 from export.server import batching_parameters, logs, monitoring, session_config
 from export.server.batching_parameters import BatchingParameters
-from export.server.listen import listen_grpc, listen_rest
+from export.server.listen import listen_grpc, listen_rest, listen_to_siblings
 from export.server.loading import Loading
 from export.server.models import Models
 from export.server.options import ServerOptions
+from export.server.siblings import Seat, Siblings
 from export.server.watch import Watch, configs
 
 log = logging.getLogger(__name__)
@@ -32,27 +33,50 @@ def main(options: ServerOptions) -> None:
     uvloop.run(serve(options))
 
 
-async def serve(options: ServerOptions, stop: asyncio.Event | None = None) -> None:
-    """Serves until `stop` is set; by default SIGINT and SIGTERM set it. Raises ServerError."""
+def _say(address: str) -> None:
+    log.info("serving on %s", address)
+
+
+async def serve(
+    options: ServerOptions,
+    stop: asyncio.Event | None = None,
+    *,
+    seat: Seat | None = None,
+    announce: Callable[[str], None] = _say,
+) -> None:
+    """Serves until `stop` is set; by default SIGINT and SIGTERM set it. Raises ServerError.
+
+    With a `seat` as one of several processes on the same ports. Calls `announce` with the addresses
+    when the models have been loaded.
+    """
     await asyncio.to_thread(configs, options)  # what is wrong there is said before all else
     monitoring.read(options.monitoring_config_file)
-    stop = stop or _stop_at_signals()
+    stop = stop or stop_at_signals()
     changed = asyncio.Event()
     models = Models(_loading(options), on_change=changed.set)
     watch = Watch(options, models)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(models.close)
-        checks = health.aio.HealthServicer()
-        grpc_address = await stack.enter_async_context(listen_grpc(options, models, watch, checks))
-        rest_address = await stack.enter_async_context(listen_rest(options, models))
+        siblings = Siblings(seat)
+        stack.push_async_callback(siblings.close)
+        checks, own = health.aio.HealthServicer(), health.aio.HealthServicer()
+        if seat:
+            await stack.enter_async_context(listen_to_siblings(seat, models, watch, own))
+            await stack.enter_async_context(_background(siblings.follow(changed.set)))
+        grpc_address = await stack.enter_async_context(
+            listen_grpc(options, models, watch, siblings, checks)
+        )
+        rest_address = await stack.enter_async_context(listen_rest(options, models, siblings))
         at = f"gRPC {grpc_address}, REST {rest_address}"
         log.info("listening on %s", at)
         stack.push_async_callback(checks.enter_graceful_shutdown)
-        await stack.enter_async_context(_background(_report_health(checks, models, changed)))
+        health_reports = _report_health(checks, own, models, siblings, changed)
+        await stack.enter_async_context(_background(health_reports))
         await watch.start()
         await _first(models.settle(), stop.wait())
+        await _first(siblings.connected(), stop.wait())
         if not stop.is_set():
-            log.info("serving on %s", at)
+            announce(at)
         await stack.enter_async_context(_background(watch.run()))
         await stop.wait()
         log.info("stopping: answering what is in flight")
@@ -101,19 +125,29 @@ async def _first(*waits: Coroutine) -> None:
 
 
 async def _report_health(
-    checks: health.aio.HealthServicer, models: Models, changed: asyncio.Event
+    checks: health.aio.HealthServicer,
+    own: health.aio.HealthServicer,
+    models: Models,
+    siblings: Siblings,
+    changed: asyncio.Event,
 ) -> None:
-    """grpc.health.v1: SERVING once every model of the config has an available version."""
+    """grpc.health.v1: SERVING once every model of the config has an available version.
+
+    To clients that is so in every process; `own` is what the siblings are told of this one.
+    """
     serving = health_pb2.HealthCheckResponse.ServingStatus
     while True:
-        state = serving.SERVING if models.ready() else serving.NOT_SERVING
+        ready = models.ready()
+        await own.set("", serving.SERVING if ready else serving.NOT_SERVING)
+        state = serving.SERVING if ready and siblings.ready() else serving.NOT_SERVING
         for service in ("", "tensorflow.serving.PredictionService"):
             await checks.set(service, state)
         await changed.wait()
         changed.clear()
 
 
-def _stop_at_signals() -> asyncio.Event:
+def stop_at_signals() -> asyncio.Event:
+    """Set by SIGINT or SIGTERM."""
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
