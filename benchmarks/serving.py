@@ -287,10 +287,15 @@ def write_model(directory: pathlib.Path, items: int = ITEMS) -> pathlib.Path:
     manifest.parent.mkdir()
     padding = {"serving_default": {"history": ""}}
     manifest.write_text(json.dumps({"details": {"padding": padding}}))
+    return write_config(directory, "bag_of_items")
+
+
+def write_config(directory: pathlib.Path, model: str) -> pathlib.Path:
+    """The config file that serves the latest version of a model in the directory."""
     config = directory / "models.config"
     config.write_text(
-        'model_config_list { config { name: "bag_of_items" model_platform: "tensorflow"'
-        f' base_path: "{target.parent}" }} }}'
+        f'model_config_list {{ config {{ name: "{model}" model_platform: "tensorflow"'
+        f' base_path: "{directory / model}" }} }}'
     )
     return config
 

@@ -3,6 +3,7 @@
     python -m benchmarks.serving_load
     python -m benchmarks.serving_load --minutes 10     # so long above capacity
     python -m benchmarks.serving_load --items 3700     # a model that costs next to nothing
+    python -m benchmarks.serving_load --version-folder w/models/NAME/1    # a published one
 
 The model scores so many items that the server spends its time in the model. It runs with
 `max_batch_size` and `max_enqueued_batches` as given, which bound what an accepted request waits
@@ -11,8 +12,8 @@ many clients as a batch has rows gets, measured first. Then requests arrive at r
 share of it, whether or not earlier ones were answered, as they do in production; then at a multiple
 of it, where the server must refuse what it can't answer in time and keep its memory: of its
 samples, one a second, the largest of the first and of the last quarter are shown; then a new
-version is published while requests run. gRPC, on loopback: the client shares the cores with the
-server, and so has a part in the capacity.
+version is published while requests run, and its first answer is timed. gRPC, on loopback: the
+client shares the cores with the server, and so has a part in the capacity.
 """
 
 import argparse
@@ -46,12 +47,14 @@ class Load:
     Attributes:
       sent: seconds since the start at which each answered request was sent.
       latencies: seconds until its answer.
+      versions: which version answered.
       refused: requests by status code.
       memory: MiB of the server, once a second.
     """
 
     sent: list[float] = dataclasses.field(default_factory=list)
     latencies: list[float] = dataclasses.field(default_factory=list)
+    versions: list[int] = dataclasses.field(default_factory=list)
     refused: collections.Counter = dataclasses.field(default_factory=collections.Counter)
     memory: list[float] = dataclasses.field(default_factory=list)
 
@@ -67,7 +70,8 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=0.0, help="of the load above capacity")
     parser.add_argument("--shares", type=float, nargs="+", default=[0.25, 0.5, 0.75])
     parser.add_argument("--items", type=int, default=100_000, help="that the model scores")
-    parser.add_argument("--batch", type=int, default=4, help="max_batch_size")
+    parser.add_argument("--version-folder", type=pathlib.Path, help="of a recommender, to serve it")
+    parser.add_argument("--batch", type=int, default=2, help="max_batch_size")
     parser.add_argument("--queue", type=int, default=1, help="max_enqueued_batches")
     parser.add_argument("--threads", type=int, default=1, help="num_batch_threads")
     parser.add_argument("--over", type=float, default=2.0, help="multiple of the capacity")
@@ -91,7 +95,11 @@ def main() -> None:
 @contextlib.contextmanager
 def served(folder: pathlib.Path, options: argparse.Namespace) -> Iterator[serving.Server]:
     """A server of a model in the folder, with the batching of the options."""
-    config = serving.write_model(folder, options.items)
+    if options.version_folder:
+        shutil.copytree(options.version_folder, folder / MODEL / "1")
+        config = serving.write_config(folder, MODEL)
+    else:
+        config = serving.write_model(folder, options.items)
     batching = folder / "batching.pbtxt"
     batching.write_text(
         f"max_batch_size {{ value: {options.batch} }} batch_timeout_micros {{ value: 0 }}"
@@ -135,12 +143,16 @@ def switch(
 
     load = uvloop.run(both())
     sent, latencies = np.array(load.sent), np.array(load.latencies)
+    if 2 not in load.versions:
+        raise SystemExit(f"the new version was not loaded in {seconds - published:.0f} s of load")
+    new = load.versions.index(2)
     before, after = latencies[sent < published], latencies[sent >= published]
     p99 = [np.quantile(part, 0.99) * 1e3 for part in (before, after)]
     print(
         f"a new version under {rate:.0f} QPS: {len(latencies)} answered, refused"
         f" {dict(load.refused) or 'none'}; p99 {p99[0]:.2f} ms before, {p99[1]:.2f} ms after"
-        f" (×{p99[1] / p99[0]:.2f}), the slowest {after.max() * 1e3:.1f} ms"
+        f" (×{p99[1] / p99[0]:.2f}), the slowest {after.max() * 1e3:.1f} ms;"
+        f" the first answer of the new version {latencies[new] * 1e3:.2f} ms"
     )
 
 
@@ -158,12 +170,14 @@ async def open_loop(
         async def send(number: int, at: float) -> None:
             # From when it was due, not from when this process found the time to send it.
             try:
-                await stub.Predict(requests[number % len(requests)], timeout=DEADLINE)
+                request = requests[number % len(requests)]
+                answer = await stub.Predict(request, timeout=DEADLINE)
             except grpc.aio.AioRpcError as error:
                 load.refused[error.code().name] += 1
                 return
             load.sent.append(at)
             load.latencies.append(time.perf_counter() - start - at)
+            load.versions.append(answer.model_spec.version.value)
 
         tasks, due, number = set(), 0.0, 0
         while due < seconds:

@@ -10,7 +10,7 @@ from benchmarks import serving, serving_load
 
 @pytest.mark.slow
 def test_above_capacity_requests_are_refused_and_memory_is_kept(tmp_path):
-    options = argparse.Namespace(items=100_000, batch=4, queue=1, threads=1)
+    options = argparse.Namespace(version_folder=None, items=100_000, batch=4, queue=1, threads=1)
     with serving_load.served(tmp_path, options) as server:
         histories = serving.sample_histories(server.grpc, serving_load.MODEL)
         capacity = serving_load.measured(server, histories, options.batch, 3.0)
