@@ -15,9 +15,8 @@ def start(who: str = "") -> None:
     """Logs to standard error from here on, each line with `who` says it."""
     form = f"%(asctime)s %(levelname)s {who}%(message)s"
     logging.basicConfig(level=logging.INFO, format=form)
-    logging.getLogger("tensorflow").setLevel(
-        logging.ERROR
-    )  # its deprecation notes are for programmers
+    # TensorFlow's deprecation notes are for programmers.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     for name in ("grpc._cython.cygrpc", "aiohttp.server"):
         logging.getLogger(name).addFilter(_matters)
 

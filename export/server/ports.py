@@ -25,6 +25,7 @@ def shared(what: str, flag: str, host: str, port: int) -> Iterator[int]:
         return
     check_port(what, flag, host, port)
     with socket.socket(_family(host)) as kept:
+        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # after a server that stopped
         kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         kept.bind((host, port))
         yield kept.getsockname()[1]

@@ -17,7 +17,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
-from export.server import metrics
+from export.server import metrics, ports
 from export.server.error import ServerError
 from export.server.options import ServerOptions
 from export.server.siblings import METRICS, SERVICE, State, tells_more
@@ -216,6 +216,16 @@ def test_errors_are_one_sentence(site, tmp_path):
         )
     with pytest.raises(ServerError, match="workers is 0; give 1 or more"):
         ServerOptions(model_config_file="x", workers=0)
+
+
+def test_a_port_whose_connections_have_just_ended_can_be_shared():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            listener.accept()[0].close()  # the first to close keeps the port in TIME_WAIT
+            assert client.recv(1) == b""
+    with ports.shared("gRPC", "--port", "127.0.0.1", port) as number:
+        assert number == port
 
 
 def test_pages_are_added_sample_by_sample():
