@@ -11,10 +11,11 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from framework import libtpu
-from tests import gcs
+from tests import gcs, xla
 
 libtpu.prepare()
 os.environ |= {  # before JAX is imported: what one test has compiled, others need not
+    "XLA_FLAGS": xla.QUICK,
     "JAX_COMPILATION_CACHE_DIR": str(pathlib.Path(__file__).parents[1] / ".pytest_cache/compiled"),
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",

@@ -1,7 +1,6 @@
 """The whole chain on real data, as a user runs it: processes, ports, files."""
 
 import json
-import os
 import pathlib
 import re
 import signal
@@ -12,6 +11,8 @@ import urllib.error
 import urllib.request
 
 import pytest
+
+from tests import xla
 
 ROOT = pathlib.Path(__file__).parent.parent
 SMALL = [
@@ -192,13 +193,12 @@ def test_a_port_in_use_is_one_clear_sentence(workdir):
         (["--export.top-k", "100000"], "export.top_k"),
     ],
 )
-def test_bad_input_is_one_clear_sentence_and_leaves_nothing(workdir, arguments, message):
-    os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
+def test_bad_input_is_one_clear_sentence_and_leaves_nothing(
+    workdir, monkeypatch, arguments, message
+):
+    monkeypatch.setenv("XLA_FLAGS", xla.flags(devices=2))
     before = sorted(workdir.rglob("manifest.json"))
-    try:
-        said = podway("export", MODEL, "--workdir", str(workdir), *SMALL, *arguments, code=1)
-    finally:
-        del os.environ["XLA_FLAGS"]
+    said = podway("export", MODEL, "--workdir", str(workdir), *SMALL, *arguments, code=1)
     error = said[said.index("podway: error:") :]
     assert message in error
     assert "Traceback" not in said

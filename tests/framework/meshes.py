@@ -21,6 +21,7 @@ from framework.models.hstu import Hstu
 from framework.models.retrieve_rank import RetrieveRank
 from framework.models.two_tower import TwoTower
 from framework.table import Embedding
+from tests import xla
 from tests.framework import rows
 from tests.framework.experiments import changed
 
@@ -81,8 +82,7 @@ def on_eight_devices(dataset: Dataset, cases: dict[str, dict]) -> dict[str, list
     """
     command = [sys.executable, "-m", "tests.framework.meshes", str(dataset.directory)]
     forced = {
-        # What is compiled runs for milliseconds.
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0",
+        "XLA_FLAGS": xla.flags(devices=8),
         "JAX_PLATFORMS": "cpu",
     }
     result = subprocess.run(

@@ -30,8 +30,6 @@ SILENCE = 8
 """Seconds."""
 COMPILED = tempfile.TemporaryDirectory()
 """Programs that the tests share, so that each need not compile them."""
-QUICK = "--xla_backend_optimization_level=0"
-"""Compiles in half the time; how fast the programs are does not matter here."""
 STOPPED = 30
 """Seconds in which all processes must have ended after one was killed."""
 
@@ -52,13 +50,13 @@ def together(dataset, workdir, processes, devices, each=None, **options) -> list
         }
         own = {"compiled": COMPILED.name, **options, "cluster": cluster}
         own |= (each or {}).get(process, {})
-        started.append(start(dataset, workdir, devices=devices, flags=QUICK, **own))
+        started.append(start(dataset, workdir, devices=devices, **own))
     return started
 
 
 def alone(dataset, workdir, devices, mesh) -> dict:
     """Trains with one process, to its end."""
-    return finish(start(dataset, workdir, devices, QUICK, mesh=mesh, compiled=COMPILED.name))
+    return finish(start(dataset, workdir, devices, mesh=mesh, compiled=COMPILED.name))
 
 
 def ends(processes: list[subprocess.Popen], timeout: float) -> list[tuple[int, str]]:

@@ -21,6 +21,7 @@ from framework.error import ConfigError
 from framework.row_optimizer import Adagrad, LazyAdam, RowOptimizer, RowWiseAdagrad, Sgd
 from framework.table import Embedding, Table
 from framework.task import Lookup
+from tests import xla
 from tests.framework import embedding_worker as worker
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
@@ -31,9 +32,7 @@ def trained(tmp_path_factory):
     """Case → (arrays, records), all from one process."""
     directory = tmp_path_factory.mktemp("embedding")
     environment = os.environ | {
-        # What is compiled runs for milliseconds.
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=8"
-        " --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true",
+        "XLA_FLAGS": xla.flags(devices=8),
         "JAX_PLATFORMS": "cpu",
     }
     subprocess.run(

@@ -10,6 +10,8 @@ import sys
 import numpy as np
 import pytest
 
+from tests import xla
+
 ROOT = pathlib.Path(__file__).parent.parent.parent
 PROGRAM = """
 import json, sys
@@ -48,7 +50,7 @@ def read(dataset, processes: int, devices: int, order: str) -> list[dict]:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     environment = os.environ | {
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "XLA_FLAGS": xla.flags(devices),
         "JAX_PLATFORMS": "cpu",
     }
     arguments = [str(processes), str(dataset.directory), order]

@@ -17,17 +17,16 @@ from framework.checkpoint import CheckpointError, load_parameters
 from framework.config import Component
 from framework.error import ConfigError
 from framework.profiling import Span
+from tests import xla
 from tests.framework.conftest import write_dataset
 from tests.framework.experiments import walks
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 
 
-def start(dataset, workdir, devices=1, flags="", **options) -> subprocess.Popen:
+def start(dataset, workdir, devices=1, **options) -> subprocess.Popen:
     environment = os.environ | {
-        # What is compiled runs for milliseconds.
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"
-        f" --xla_backend_optimization_level=0 {flags}",
+        "XLA_FLAGS": xla.flags(devices),
         "JAX_PLATFORMS": "cpu",
     }
     return subprocess.Popen(

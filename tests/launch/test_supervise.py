@@ -11,6 +11,7 @@ import pytest
 
 from launch import supervise
 from launch.supervise import SupervisorError, Worker
+from tests import xla
 
 
 def python(program: str, number: int = 0) -> Worker:
@@ -139,7 +140,7 @@ def shop(tmp_path_factory) -> pathlib.Path:
 
 def podway(shop: pathlib.Path, workdir: pathlib.Path, *options: str) -> subprocess.Popen:
     environment = os.environ | {
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
+        "XLA_FLAGS": xla.flags(devices=2),
         "JAX_PLATFORMS": "cpu",
     }
     command = [sys.executable, "-m", "launch.cli", "train", str(shop), "--workdir", str(workdir)]
