@@ -8,7 +8,7 @@ SERVING_IMAGE ?= tensorflow/serving:2.18.0
 
 demo: .venv/.installed
 	$(BIN)/podway run movielens_sasrec --workdir $(WORKDIR)
-	$(BIN)/python -m launch.demo --workdir $(WORKDIR)
+	$(BIN)/python -m podway.launch.demo --workdir $(WORKDIR)
 
 test: .venv/.installed
 	$(BIN)/python -m pytest -n 2 --dist loadscope -q -m "not slow"
@@ -20,7 +20,7 @@ test-slow: .venv/.installed
 
 # Fetches Beam's Flink job server to where Beam looks for it. Running it needs Java 17.
 flink: .venv/.installed
-	$(BIN)/python -m beam.flink_jar
+	$(BIN)/python -m podway.beam.engines.flink_jar
 
 # The contract tests against the stock server, in Docker.
 serving-smoke: .venv/.installed

@@ -1,0 +1,1 @@
+"""The data stage: raw events to a dataset, by Beam."""

@@ -9,12 +9,15 @@ from typing import Any
 
 from etils import epath
 
-from beam import extension, plan, source, stored
-from beam import rejected as rejected_rows
-from beam.engine import Engine, Local
-from beam.error import DataError
-from framework import artifact, codec, config, provenance
-from framework.error import ConfigError
+from podway.beam import extension, plan
+from podway.beam import rejected as rejected_rows
+from podway.beam.engines.options import Engine, Local
+from podway.beam.error import DataError
+from podway.beam.formats import source
+from podway.beam.steps import stored
+from podway.framework import artifact, codec, config
+from podway.framework.artifact import provenance
+from podway.framework.error import ConfigError
 
 
 def directory(data: config.Data, workdir: epath.PathLike) -> epath.Path:
@@ -41,9 +44,7 @@ def _identity(data: config.Data) -> dict[str, Any]:
         "kind": "dataset",
         "config": codec.to_json(data, versioned=True),
         "inputs": {"raw": codec.content_hash(raw)},
-        "code": artifact.code_hash(
-            "beam", *(f"framework/{name}.py" for name in ("features", "schema", "transform"))
-        ),
+        "code": artifact.code_hash("beam", "framework/config/features.py", "framework/schema"),
     }
 
 
@@ -111,7 +112,7 @@ def extend(
 
 
 def _run(chosen: plan.Plan, engine: Engine | None) -> epath.Path:
-    from beam import run  # takes seconds: not needed for a dataset that is there
+    from podway.beam.engines import run  # takes seconds: not needed for a dataset that is there
 
     try:
         run.run(chosen, engine or Local())

@@ -11,7 +11,7 @@ import logging
 import re
 from collections.abc import Iterator
 
-from framework.error import ConfigError, PodwayError
+from podway.framework.error import ConfigError, PodwayError
 
 
 class DataError(PodwayError, ValueError):
@@ -73,4 +73,4 @@ def _word(text: str) -> str:
 def _unmarked(record: logging.LogRecord) -> bool:
     """Beam logs each exception with its traceback: not the ones that the caller knows of."""
     message = record.getMessage()
-    return not _MARKED.search(message) and "beam.progress.Cancelled" not in message
+    return not _MARKED.search(message) and "podway.beam.steps.progress.Cancelled" not in message

@@ -13,11 +13,12 @@ from typing import Any
 
 from etils import epath
 
-from beam import plan, stored
-from beam.error import DataError
-from framework import artifact, codec
-from framework.error import ConfigError
-from framework.schema import SPLITS
+from podway.beam import plan
+from podway.beam.error import DataError
+from podway.beam.steps import stored
+from podway.framework import artifact, codec
+from podway.framework.error import ConfigError
+from podway.framework.schema.schema import SPLITS
 
 LATEST = "latest"
 

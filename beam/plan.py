@@ -3,8 +3,8 @@
 import dataclasses
 from typing import Any
 
-from beam import source
-from framework.config import Data, Rdatasets
+from podway.beam.formats import source
+from podway.framework.config import Data, Rdatasets
 
 Raw = dict[str, Any]
 """A raw file as manifests list it: its "path", and its "identity" (see source.identities)."""

@@ -11,8 +11,8 @@ from typing import Any
 
 from etils import epath
 
-from beam.error import DataError
-from framework import artifact
+from podway.beam.error import DataError
+from podway.framework import artifact
 
 _REPORT = "report.json"
 """Beside rejected rows without a dataset: what its manifest would have reported."""

@@ -25,12 +25,15 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 import jax
 import numpy as np
 
-from export import quiet, recommend, saved_model, stablehlo
-from export.contract import Contract
-from export.server import servable
-from framework import task
-from framework.models.sasrec import SasRec
-from framework.schema import FIRST_VALUE, Feature, Schema, Vocabulary
+from podway.export import quiet
+from podway.export.contract import Contract
+from podway.export.graph import saved_model
+from podway.export.lowering import recommender as recommend
+from podway.export.lowering import stablehlo
+from podway.export.server.runtime import servable
+from podway.framework import task
+from podway.framework.models.sasrec import SasRec
+from podway.framework.schema.schema import FIRST_VALUE, Feature, Schema, Vocabulary
 
 LENGTH, TOP_K, BATCHES = 50, 20, (1, 8)
 MODEL = SasRec(width=64, blocks=2, max_length=LENGTH, dropout=0.0)

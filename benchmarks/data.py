@@ -28,8 +28,9 @@ import tyro
 from apache_beam.pvalue import AsDict
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 
-from beam import dataset, run
-from framework.config import Csv, Data, Parquet
+from podway.beam import dataset
+from podway.beam.engines import run
+from podway.framework.config import Csv, Data, Parquet
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,14 +18,18 @@ import numpy as np
 import optax
 from jax.sharding import AxisType
 
-from framework import config, embedding, mesh, step, table
-from framework.embedding_plan import Plan
-from framework.models.objective import SampledSoftmax
-from framework.models.sasrec import SasRec
-from framework.optimizer import AdamW
-from framework.schema import Feature, Schema
-from framework.table import Embedding, Table
-from framework.task import Lookup
+from podway.framework import config
+from podway.framework.devices import mesh
+from podway.framework.embedding import table
+from podway.framework.embedding import update as embedding
+from podway.framework.embedding.plan import Plan
+from podway.framework.embedding.table import Embedding, Table
+from podway.framework.models.parts.item_losses import SampledSoftmax
+from podway.framework.models.sasrec import SasRec
+from podway.framework.schema.schema import Feature, Schema
+from podway.framework.task import Lookup
+from podway.framework.training import step
+from podway.framework.training.optimizer import AdamW
 
 
 def loss(rows: jax.Array) -> jax.Array:

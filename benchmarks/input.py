@@ -1,4 +1,4 @@
-"""Input: examples/s of framework.input, against reading one example per record.
+"""Input: examples/s of podway.framework.input.batches, against reading one example per record.
 
 usage: python -m benchmarks.input [--examples 1000000]
 
@@ -20,8 +20,9 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks import synthetic
-from framework import columns, input
-from framework.schema import Feature
+from podway.framework.input import batches as input
+from podway.framework.input import columns
+from podway.framework.schema.schema import Feature
 
 ITEMS = 50_000
 FIXED = {"user": 1, "item": 1, "label": 1, "age": 1, "price": 1, "clicks": 1, "day": 1}
@@ -84,7 +85,7 @@ def write(folder: str, kind: str, rows: int, block_rows: int) -> input.Dataset:
 def read_blocks(
     dataset: input.Dataset, lengths: Mapping[str, int], batch_size: int, readers: int
 ) -> float:
-    """Examples/s of framework.input, shuffled: one epoch."""
+    """Examples/s of podway.framework.input.batches, shuffled: one epoch."""
     steps = dataset.examples("train") // batch_size
     batches = input.TrainBatches(
         dataset, lengths, batch_size=batch_size, steps=steps, seed=0, window=16, readers=readers

@@ -2,7 +2,7 @@
 
 usage: python -m benchmarks.losses [--items 10000 100000 1000000] [--batch 128] [--length 200]
 
-Compiles, and does not run, the loss with its gradients: as framework/losses.py has it, and with
+Compiles, and does not run, the loss with its gradients: as framework/losses/ has it, and with
 whole logits (up to --whole-items). What holds the table's own gradient is told apart.
 """
 
@@ -12,8 +12,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from framework import losses
-from framework.models.catalogue import item_rows
+from podway.framework import losses
+from podway.framework.models.parts.history import item_rows
 
 MIB = 2**20
 

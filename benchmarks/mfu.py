@@ -4,8 +4,8 @@ usage: python -m benchmarks.mfu decoder_1b --batch 8 [--items 128256] [--attenti
          [--remat none blocks] [--precision bf16]
 
 The dataset is declared, not read, and the batch random. MFU is the FLOPs of the model's products
-(framework/flops.py; what remat computes anew does not count) over time and the devices' peak in
-bf16 (framework/hardware.py).
+(framework/training/flops.py; what remat computes anew does not count) over time and the devices'
+peak in bf16 (framework/devices/hardware.py).
 """
 
 import argparse
@@ -17,10 +17,13 @@ import jax
 import numpy as np
 
 from benchmarks import timing
-from framework import config, hardware, mesh, preflight, step
-from framework.input import batch_shapes
-from framework.schema import FIRST_VALUE
-from launch import experiments
+from podway.framework import config
+from podway.framework.devices import hardware, mesh
+from podway.framework.input.batches import batch_shapes
+from podway.framework.preflight import compile as preflight
+from podway.framework.schema.schema import FIRST_VALUE
+from podway.framework.training import step
+from podway.launch import experiments
 
 
 def measure(experiment: config.Experiment, options: argparse.Namespace) -> None:

@@ -15,11 +15,15 @@ import time
 import jax
 import numpy as np
 
-from configs import movielens_sasrec
-from framework import config, mesh, step, telemetry, trainer
-from framework.dataset import Dataset
-from framework.input import TrainBatches
-from launch import stages
+from podway.configs import movielens_sasrec
+from podway.framework import config
+from podway.framework.devices import mesh
+from podway.framework.input.batches import TrainBatches
+from podway.framework.input.dataset import Dataset
+from podway.framework.runs import telemetry
+from podway.framework.training import loop as trainer
+from podway.framework.training import step
+from podway.launch import stages
 
 
 def in_the_loop(experiment: config.Experiment, dataset: Dataset) -> float:

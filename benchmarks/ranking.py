@@ -18,8 +18,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from framework import ranking
-from framework.schema import FIRST_VALUE
+from podway.framework.metrics import top_k as ranking
+from podway.framework.schema.schema import FIRST_VALUE
 
 
 def measure(options: argparse.Namespace) -> dict[str, float]:

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 import tyro
 from etils import epath
 
-from framework import artifact
-from framework.config import Experiment
-from launch import experiments, stages
+from podway.framework import artifact
+from podway.framework.config import Experiment
+from podway.launch import experiments, stages
 
 PUBLISHED = {
     "movielens1m_sasrec_bce": ("SASRec, BCE", ".239–.250", ".126–.134"),
@@ -76,7 +76,7 @@ def experiment(name: str, path: str, seed: int) -> Experiment:
 def evaluated(each: Experiment, workdir: str) -> Result:
     """Trains and evaluates, or finds that it was done."""
     _, run = stages.evaluate(each, workdir)
-    from framework import comparison
+    from podway.framework.comparison import evaluation as comparison
 
     manifest = artifact.read(run, "run")
     directory = comparison.directory(each, manifest, workdir)
@@ -135,7 +135,7 @@ def main(options: Options) -> None:
 
 def finished(each: Experiment, workdir: str) -> bool:
     """Whether the run is there, to its last step."""
-    from framework import run
+    from podway.framework.runs import run
 
     dataset, others = stages.datasets(each, workdir, build=False)
     return artifact.exists(run.directory(each, run.inputs(dataset, others), workdir))

@@ -207,7 +207,14 @@ class Server:
 @contextlib.contextmanager
 def running_server(config: pathlib.Path, *flags: str) -> Iterator[Server]:
     """Starts a server, and ends it with the block."""
-    command = [sys.executable, "-m", "export.server", "--model_config_file", str(config), *flags]
+    command = [
+        sys.executable,
+        "-m",
+        "podway.export.server",
+        "--model_config_file",
+        str(config),
+        *flags,
+    ]
     server = subprocess.Popen(
         [*command, "--port", "0", "--rest_api_port", "0"],
         cwd=ROOT,

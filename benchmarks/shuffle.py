@@ -3,10 +3,10 @@
 usage: python -m benchmarks.shuffle [--rows 1048576] [--block-rows 1024] [--batch 512 8192]
        python -m benchmarks.shuffle --dataset DIRECTORY --column label [--batch 512]
 
-The first form reads the worst case through framework.input: rows that lie sorted by their label.
-The second one reads a dataset's own column (of lists, their length), in the order in which the data
-stage stored it. What a training step sees of a bad shuffle is batches that differ more from each
-other than random batches do; `excess` says how much more (see docs/input.md).
+The first form reads the worst case through podway.framework.input.batches: rows that lie sorted by
+their label. The second one reads a dataset's own column (of lists, their length), in the order in
+which the data stage stored it. What a training step sees of a bad shuffle is batches that differ
+more from each other than random batches do; `excess` says how much more (see docs/input.md).
 """
 
 import argparse
@@ -17,10 +17,10 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks import synthetic
-from framework.columns import Ragged
-from framework.dataset import Dataset
-from framework.epochs import Epochs
-from framework.schema import Feature
+from podway.framework.input.columns import Ragged
+from podway.framework.input.dataset import Dataset
+from podway.framework.input.epochs import Epochs
+from podway.framework.schema.schema import Feature
 
 WINDOWS = (1, 4, 16, 64, 256, 1024)
 

@@ -6,9 +6,9 @@ import pyarrow as pa
 from array_record.python.array_record_module import ArrayRecordWriter
 from etils import epath
 
-from framework import artifact
-from framework.dataset import Dataset
-from framework.schema import Feature, Schema, Vocabulary
+from podway.framework import artifact
+from podway.framework.input.dataset import Dataset
+from podway.framework.schema.schema import Feature, Schema, Vocabulary
 
 
 def write(

@@ -24,11 +24,13 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks import timing
-from framework import allocator, config, hardware, mesh, step, task
-from framework.models.objective import FullSoftmax, GBce, Objective
-from framework.models.sasrec import SasRec
-from framework.optimizer import AdamW
-from framework.schema import FIRST_VALUE, Feature, Schema
+from podway.framework import config, task
+from podway.framework.devices import allocator, hardware, mesh
+from podway.framework.models.parts.item_losses import FullSoftmax, GBce, Objective
+from podway.framework.models.sasrec import SasRec
+from podway.framework.schema.schema import FIRST_VALUE, Feature, Schema
+from podway.framework.training import step
+from podway.framework.training.optimizer import AdamW
 
 Step = Callable[..., Any]
 """Takes a step on what `inputs` made for it; `float` waits for the loss that it returns."""

@@ -12,10 +12,12 @@ import time
 import jax
 import numpy as np
 
-from framework import config, losses, mesh, step
-from framework.models.sasrec import SasRec
-from framework.optimizer import AdamW
-from framework.schema import Feature, Schema
+from podway.framework import config, losses
+from podway.framework.devices import mesh
+from podway.framework.models.sasrec import SasRec
+from podway.framework.schema.schema import Feature, Schema
+from podway.framework.training import step
+from podway.framework.training.optimizer import AdamW
 
 
 def program(options: argparse.Namespace, precision: str) -> step.Program:

@@ -4,12 +4,12 @@ A shape to start from: put your own `data` in. Nobody here has trained it; `podw
 billion_items --topology v5e:16x16 --items 1000000000` says what the compiler makes of it.
 """
 
-from configs import completejourney_sasrec
-from framework.config import Experiment, Trainer
-from framework.models.objective import SampledSoftmax
-from framework.models.sasrec import SasRec
-from framework.optimizer import AdamW
-from framework.table import Embedding
+from podway.configs import completejourney_sasrec
+from podway.framework.config import Experiment, Trainer
+from podway.framework.embedding.table import Embedding
+from podway.framework.models.parts.item_losses import SampledSoftmax
+from podway.framework.models.sasrec import SasRec
+from podway.framework.training.optimizer import AdamW
 
 
 def experiment() -> Experiment:

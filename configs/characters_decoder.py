@@ -6,9 +6,17 @@ neighbours .4428. Counted pairs and triples of characters (add-0.1) reach .5375 
 and 1.21 nats. The whole `podway run` took 3 min 42 s on two CPU cores.
 """
 
-from framework.config import Characters, Columns, Data, Evaluation, Experiment, Export, Trainer
-from framework.models.decoder import Decoder
-from framework.optimizer import AdamW
+from podway.framework.config import (
+    Characters,
+    Columns,
+    Data,
+    Evaluation,
+    Experiment,
+    Export,
+    Trainer,
+)
+from podway.framework.models.decoder import Decoder
+from podway.framework.training.optimizer import AdamW
 
 
 def experiment() -> Experiment:

@@ -9,11 +9,11 @@ product it is. Calibration is below 1 as discounts became more frequent (the tra
 
 import dataclasses
 
-from configs import completejourney_ranking
-from framework.config import Evaluation, Experiment, Trainer
-from framework.models.dcn import Dcn
-from framework.objectives import Binary
-from framework.optimizer import AdamW
+from podway.configs import completejourney_ranking
+from podway.framework.config import Evaluation, Experiment, Trainer
+from podway.framework.heads import Binary
+from podway.framework.models.dcn import Dcn
+from podway.framework.training.optimizer import AdamW
 
 
 def experiment() -> Experiment:

@@ -8,11 +8,11 @@ step is selected).
 
 import dataclasses
 
-from configs import completejourney_ranking
-from framework.config import Evaluation, Experiment, Trainer
-from framework.models.dlrm import Dlrm
-from framework.objectives import Binary
-from framework.optimizer import AdamW
+from podway.configs import completejourney_ranking
+from podway.framework.config import Evaluation, Experiment, Trainer
+from podway.framework.heads import Binary
+from podway.framework.models.dlrm import Dlrm
+from podway.framework.training.optimizer import AdamW
 
 
 def experiment() -> Experiment:

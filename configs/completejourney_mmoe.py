@@ -9,11 +9,11 @@ two minutes (300 steps).
 
 import dataclasses
 
-from configs import completejourney_ranking
-from framework.config import Evaluation, Experiment, Trainer
-from framework.models.mmoe import Mmoe
-from framework.objectives import Binary, Regression
-from framework.optimizer import AdamW
+from podway.configs import completejourney_ranking
+from podway.framework.config import Evaluation, Experiment, Trainer
+from podway.framework.heads import Binary, Regression
+from podway.framework.models.mmoe import Mmoe
+from podway.framework.training.optimizer import AdamW
 
 
 def experiment() -> Experiment:

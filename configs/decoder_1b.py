@@ -9,9 +9,9 @@ memory 182, ICI 88), MFU 42.9 %. On v5p:4x4x4: fits, 6.0 of 95.73 GiB; 488 ms,
 MFU 59.5 %.
 """
 
-from framework.config import Columns, Data, Evaluation, Experiment, Mesh, Parquet, Trainer
-from framework.models.decoder import Decoder
-from framework.optimizer import AdamW
+from podway.framework.config import Columns, Data, Evaluation, Experiment, Mesh, Parquet, Trainer
+from podway.framework.models.decoder import Decoder
+from podway.framework.training.optimizer import AdamW
 
 
 def experiment() -> Experiment:

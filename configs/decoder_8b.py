@@ -7,9 +7,9 @@
   --topology v5e:16x16    fits, 9.0 of 15.75 GiB; 2.47 s serial, MFU 41.9 %
 """
 
-from framework.config import Columns, Data, Evaluation, Experiment, Mesh, Parquet, Trainer
-from framework.models.decoder import Decoder
-from framework.optimizer import AdamW
+from podway.framework.config import Columns, Data, Evaluation, Experiment, Mesh, Parquet, Trainer
+from podway.framework.models.decoder import Decoder
+from podway.framework.training.optimizer import AdamW
 
 
 def experiment() -> Experiment:

@@ -5,11 +5,20 @@ for validation, their 10,000 test images are the test split. Measured: test accu
 .100); 2,150 steps took 3 min 10 s on two CPU cores.
 """
 
-from framework.config import Columns, Data, Evaluation, Experiment, GlobalTime, Idx, Rows, Trainer
-from framework.features import Label, Pixels
-from framework.models.convnet import ConvNet
-from framework.objectives import Classes
-from framework.optimizer import AdamW
+from podway.framework.config import (
+    Columns,
+    Data,
+    Evaluation,
+    Experiment,
+    GlobalTime,
+    Idx,
+    Rows,
+    Trainer,
+)
+from podway.framework.config.features import Label, Pixels
+from podway.framework.heads import Classes
+from podway.framework.models.convnet import ConvNet
+from podway.framework.training.optimizer import AdamW
 
 CLASSES = (
     "t-shirt",

@@ -6,8 +6,8 @@ elsewhere: `--data.path FILE`. Leave-one-out, all 1,678 items that training has,
 NDCG@10 .0709, fitted in a second. Other models likewise: docs/evaluation.md.
 """
 
-from framework.config import Columns, Csv, Data, Experiment
-from framework.models.ease import Ease
+from podway.framework.config import Columns, Csv, Data, Experiment
+from podway.framework.models.ease import Ease
 
 
 def experiment() -> Experiment:

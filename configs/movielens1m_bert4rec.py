@@ -7,9 +7,9 @@ Measured, one seed: test HR@10 .280, NDCG@10 .151 (published .282 to .284, .152 
 
 import dataclasses
 
-from configs import movielens1m_sasrec
-from framework.config import Experiment
-from framework.models.bert4rec import Bert4Rec
+from podway.configs import movielens1m_sasrec
+from podway.framework.config import Experiment
+from podway.framework.models.bert4rec import Bert4Rec
 
 
 def experiment() -> Experiment:

@@ -8,10 +8,10 @@ blocks, 256 negatives, here for each sequence. Measured, one seed, packed (`--tr
 
 import dataclasses
 
-from configs import movielens1m_sasrec
-from framework.config import Experiment
-from framework.models.objective import SampledSoftmax
-from framework.models.sasrec import SasRec
+from podway.configs import movielens1m_sasrec
+from podway.framework.config import Experiment
+from podway.framework.models.parts.item_losses import SampledSoftmax
+from podway.framework.models.sasrec import SasRec
 
 
 def experiment() -> Experiment:

@@ -7,10 +7,10 @@ negatives. Measured, one seed: test HR@10 .315, NDCG@10 .185 (published .300, .1
 
 import dataclasses
 
-from configs import movielens1m_sasrec
-from framework.config import Experiment
-from framework.models.objective import GBce
-from framework.models.sasrec import SasRec
+from podway.configs import movielens1m_sasrec
+from podway.framework.config import Experiment
+from podway.framework.models.parts.item_losses import GBce
+from podway.framework.models.sasrec import SasRec
 
 
 def experiment() -> Experiment:

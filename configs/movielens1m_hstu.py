@@ -6,9 +6,9 @@ layer). Measured, one seed: test HR@10 .309, NDCG@10 .181 (published .302, .172)
 
 import dataclasses
 
-from configs import movielens1m_sasrec
-from framework.config import Experiment
-from framework.models.hstu import Hstu
+from podway.configs import movielens1m_sasrec
+from podway.framework.config import Experiment
+from podway.framework.models.hstu import Hstu
 
 
 def experiment() -> Experiment:

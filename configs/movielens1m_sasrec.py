@@ -7,9 +7,9 @@ HR@10 .323 ± .005, NDCG@10 .188 ± .003 (published .315, .182; sequential neare
 .153). A step takes 2.6 ms on an H100, half a second on two CPU cores.
 """
 
-from framework.config import Columns, Csv, Data, Experiment, Trainer
-from framework.models.sasrec import SasRec
-from framework.optimizer import AdamW
+from podway.framework.config import Columns, Csv, Data, Experiment, Trainer
+from podway.framework.models.sasrec import SasRec
+from podway.framework.training.optimizer import AdamW
 
 
 def experiment() -> Experiment:

@@ -7,10 +7,10 @@ arXiv:2309.07602). The latest 200 items, as published. Measured, one seed: test 
 
 import dataclasses
 
-from configs import movielens1m_sasrec
-from framework.config import Experiment
-from framework.models.objective import Bce
-from framework.models.sasrec import SasRec
+from podway.configs import movielens1m_sasrec
+from podway.framework.config import Experiment
+from podway.framework.models.parts.item_losses import Bce
+from podway.framework.models.sasrec import SasRec
 
 
 def experiment() -> Experiment:

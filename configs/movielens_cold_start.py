@@ -13,8 +13,8 @@ are too few.
 
 import dataclasses
 
-from configs import movielens_two_tower
-from framework.config import Evaluation, Experiment, GlobalTime
+from podway.configs import movielens_two_tower
+from podway.framework.config import Evaluation, Experiment, GlobalTime
 
 
 def experiment() -> Experiment:

@@ -5,9 +5,9 @@ Measured on two busy CPU cores, test split: HR@10 .0730 [.0551, .0924], NDCG@10 
 popular targets as well as sequential neighbours do, and others hardly ever.
 """
 
-from configs import movielens_sasrec
-from framework.config import Experiment
-from framework.models.ease import Ease
+from podway.configs import movielens_sasrec
+from podway.framework.config import Experiment
+from podway.framework.models.ease import Ease
 
 
 def experiment() -> Experiment:

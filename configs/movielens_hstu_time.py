@@ -9,9 +9,9 @@ and .021, sequential nearest neighbours .130 and .069, the demo's SASRec of 1,20
 
 import dataclasses
 
-from configs import movielens_sasrec
-from framework.config import Experiment
-from framework.models.hstu import Hstu
+from podway.configs import movielens_sasrec
+from podway.framework.config import Experiment
+from podway.framework.models.hstu import Hstu
 
 
 def experiment() -> Experiment:

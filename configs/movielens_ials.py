@@ -5,9 +5,9 @@ Measured on two busy CPU cores, seed 0, test split: HR@10 .0641 [.0462, .0820], 
 λ (.003 to .03) were chosen by NDCG@10 on validation.
 """
 
-from configs import movielens_sasrec
-from framework.config import Experiment
-from framework.models.ials import Ials
+from podway.configs import movielens_sasrec
+from podway.framework.config import Experiment
+from podway.framework.models.ials import Ials
 
 
 def experiment() -> Experiment:

@@ -5,9 +5,9 @@ Measured on two busy CPU cores, test split: HR@10 .0492 [.0328, .0656], NDCG@10 
 on validation, where they matter little (.034 to .041).
 """
 
-from configs import movielens_sasrec
-from framework.config import Experiment
-from framework.models.item_knn import ItemKnn
+from podway.configs import movielens_sasrec
+from podway.framework.config import Experiment
+from podway.framework.models.item_knn import ItemKnn
 
 
 def experiment() -> Experiment:

@@ -4,9 +4,9 @@ Measured on two busy CPU cores, test split: HR@10 .0447 [.0298, .0611], NDCG@10 
 .0297]. Fitted in under a second.
 """
 
-from configs import movielens_sasrec
-from framework.config import Experiment
-from framework.models.popularity import Popularity
+from podway.configs import movielens_sasrec
+from podway.framework.config import Experiment
+from podway.framework.models.popularity import Popularity
 
 
 def experiment() -> Experiment:

@@ -9,10 +9,10 @@ to verified export took nine minutes, 170 seconds of them computing.
 
 import dataclasses
 
-from configs import movielens_two_tower
-from framework.config import Experiment
-from framework.models.retrieve_rank import RetrieveRank
-from framework.models.two_tower import TwoTower
+from podway.configs import movielens_two_tower
+from podway.framework.config import Experiment
+from podway.framework.models.retrieve_rank import RetrieveRank
+from podway.framework.models.two_tower import TwoTower
 
 
 def experiment() -> Experiment:

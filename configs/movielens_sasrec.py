@@ -6,10 +6,10 @@ two and a half minutes (1,200 steps, 8 a second). Random crops matter, as the la
 each user are only 49 % of all.
 """
 
-from framework.config import Columns, Data, Experiment, Rdatasets, SideTable, Trainer
-from framework.features import Categorical, Cyclical, Gap, Numeric, Quantiles, Text
-from framework.models.sasrec import SasRec
-from framework.optimizer import AdamW
+from podway.framework.config import Columns, Data, Experiment, Rdatasets, SideTable, Trainer
+from podway.framework.config.features import Categorical, Cyclical, Gap, Numeric, Quantiles, Text
+from podway.framework.models.sasrec import SasRec
+from podway.framework.training.optimizer import AdamW
 
 
 def experiment() -> Experiment:

@@ -5,9 +5,9 @@ Measured on two busy CPU cores, test split: HR@10 .1341 [.1088, .1595], NDCG@10 
 the baseline beside each model is the same with a window of 10 and a decay of .8.
 """
 
-from configs import movielens_sasrec
-from framework.config import Experiment
-from framework.models.sequence_knn import SequenceKnn
+from podway.configs import movielens_sasrec
+from podway.framework.config import Experiment
+from podway.framework.models.sequence_knn import SequenceKnn
 
 
 def experiment() -> Experiment:

@@ -8,10 +8,10 @@ dropout .1 and no weight decay it learns the training users by heart: recall@200
 steps. All from data to verified export took six minutes of which 80 seconds were computing.
 """
 
-from configs import movielens_sasrec
-from framework.config import Evaluation, Experiment, Trainer
-from framework.models.two_tower import TwoTower
-from framework.optimizer import AdamW
+from podway.configs import movielens_sasrec
+from podway.framework.config import Evaluation, Experiment, Trainer
+from podway.framework.models.two_tower import TwoTower
+from podway.framework.training.optimizer import AdamW
 
 
 def experiment() -> Experiment:

@@ -1,0 +1,1 @@
+"""The model stage: a run to a served, verified SavedModel."""

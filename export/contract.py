@@ -2,9 +2,9 @@
 
 import dataclasses
 
-from framework import config
-from framework.error import check
-from framework.schema import FIRST_VALUE, Schema
+from podway.framework import config
+from podway.framework.error import check
+from podway.framework.schema.schema import FIRST_VALUE, Schema
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The export's own error. Pure Python, so that the server may use it too."""
 
-from framework.error import PodwayError
+from podway.framework.error import PodwayError
 
 
 class ExportError(PodwayError, ValueError):

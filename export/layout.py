@@ -3,13 +3,13 @@
 from etils import epath
 
 MANIFEST = "assets.extra/export.json"
-"""The version's manifest (framework/artifact.py)."""
+"""The version's manifest (framework/artifact/)."""
 WARMUP = "assets.extra/tf_serving_warmup_requests"
 """Requests that a server replays before it calls the version available."""
 GOLDEN = "assets.extra/golden.json"
-"""Requests with the answers that JAX gives, for export.verify."""
+"""Requests with the answers that JAX gives, for export/verification/verify.py."""
 HISTORY = "history.jsonl"
-"""In the folder of a model: what was served when (export/history.py)."""
+"""In the folder of a model: what was served when (export/versions/history.py)."""
 
 
 def models(workdir: epath.PathLike) -> epath.Path:

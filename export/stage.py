@@ -11,31 +11,27 @@ import numpy as np
 import tensorflow as tf
 from etils import epath
 
-from export import (
-    beside,
-    contract,
-    golden,
-    golden_rows,
-    model,
-    predict,
-    predictor_signatures,
-    publish,
-    quiet,
-    recommend,
-    saved_model,
-    signature_methods,
-    signatures,
-    stablehlo,
-    verify,
-    versions,
-    warmup,
-)
-from export.error import ExportError
-from export.predictor import Predictor
-from export.predictor_signatures import EXAMPLES, SIGNATURE
-from framework import config, task
-from framework.dataset import Dataset
-from framework.schema import Schema, Vocabulary
+from podway.export import contract, quiet
+from podway.export import identity as model
+from podway.export import jax_extras as beside
+from podway.export.error import ExportError
+from podway.export.graph import classify_regress as predictor_signatures
+from podway.export.graph import methods as signature_methods
+from podway.export.graph import recommender as signatures
+from podway.export.graph import saved_model
+from podway.export.graph.classify_regress import EXAMPLES, SIGNATURE
+from podway.export.graph.labels import Predictor
+from podway.export.lowering import labels as predict
+from podway.export.lowering import recommender as recommend
+from podway.export.lowering import stablehlo
+from podway.export.verification import cases_labels as golden_rows
+from podway.export.verification import cases_recommender as golden
+from podway.export.verification import verify, warmup
+from podway.export.versions import promote as versions
+from podway.export.versions import publish
+from podway.framework import config, task
+from podway.framework.input.dataset import Dataset
+from podway.framework.schema.schema import Schema, Vocabulary
 
 
 def export_kind(
@@ -70,7 +66,7 @@ def export(
         evaluation.exclude_seen whether seen items may be in the answer.
       schema: of the dataset that the model was trained on.
       vocabulary: of its items.
-      parameters: by path, as framework.task.merge takes them.
+      parameters: by path, as podway.framework.task.merge takes them.
       inputs: versions of the artefacts that this is made from, by kind.
       workdir: models/ lies in it.
 
@@ -118,13 +114,13 @@ def export_predictor(
     inputs: Mapping[str, str],
     workdir: epath.PathLike,
 ) -> epath.Path:
-    """The same for a model of labels of rows (framework.task.Predictor).
+    """The same for a model of labels of rows (podway.framework.task.Predictor).
 
     Args:
       experiment: its `model` and `export` say what to export, `name` what to call it, and
         `data.columns` what clients call user and item.
       dataset: that the model was trained on.
-      parameters: by path, as framework.task.merge takes them.
+      parameters: by path, as podway.framework.task.merge takes them.
       inputs: versions of the artefacts that this is made from, by kind.
       workdir: models/ lies in it.
     """

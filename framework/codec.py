@@ -8,7 +8,7 @@ import types
 import typing
 from typing import Any, Literal, TypeVar
 
-from framework.error import ConfigError, check
+from podway.framework.error import ConfigError, check
 
 T = TypeVar("T")
 NEUTRAL = "neutral"

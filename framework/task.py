@@ -25,11 +25,12 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from framework import mesh, ranking
-from framework.dataset import Dataset
-from framework.objectives import Objective
-from framework.schema import Schema
-from framework.table import Table
+from podway.framework.devices import mesh
+from podway.framework.embedding.table import Table
+from podway.framework.heads import Objective
+from podway.framework.input.dataset import Dataset
+from podway.framework.metrics import top_k as ranking
+from podway.framework.schema.schema import Schema
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -171,7 +172,7 @@ class Task(Buildable, Protocol):
         ...
 
     def tables(self, schema: Schema) -> dict[str, Table]:
-        """Parameters, by path, that are kept as sparse tables (framework/embedding.py).
+        """Parameters, by path, that are kept as sparse tables (framework/embedding/update.py).
 
         While it trains, the module's own parameter of that path is empty, [0, width].
         """

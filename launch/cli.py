@@ -15,11 +15,14 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from beam.engine import ENGINES, Dataflow, Engine, Local
-from framework import codec, config, libtpu
-from framework.error import PodwayError
-from framework.error import check as check_that
-from launch import check, experiments, preflight, shardings, stages, supervise, versions
+from podway.beam.engines.options import ENGINES, Dataflow, Engine, Local
+from podway.framework import codec, config
+from podway.framework.devices import libtpu
+from podway.framework.error import PodwayError
+from podway.framework.error import check as check_that
+from podway.launch import experiments, stages, supervise
+from podway.launch.verbs import check, preflight, versions
+from podway.launch.verbs import show as shardings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,7 +188,8 @@ def data(options: Build) -> None:
 
 def train(options: Train) -> None:
     """Trains in this process, or runs the processes that do."""
-    from framework import distributed, profiling
+    from podway.framework.runs import profiling
+    from podway.framework.training import distributed
 
     here = supervise.in_worker()
     local = options.num_processes and not (
@@ -240,7 +244,8 @@ def _engine(overrides: list[str]) -> dict[str, Any]:
 
 def launch_dataflow(options: LaunchDataflow) -> None:
     """Prints the job, submits it, or writes a template of it."""
-    from launch import dataflow, flex_template
+    from podway.launch.dataflow import flex_template
+    from podway.launch.dataflow import submit as dataflow
 
     data = options.experiment.data
     if options.dry_run:
@@ -265,7 +270,7 @@ def rejected(options: Rejected) -> None:
 
 def checkpoints(options: Checkpoints) -> None:
     """Lists the checkpoints of a run."""
-    from framework import checkpoint_list
+    from podway.framework.runs import checkpoint_list
 
     print(checkpoint_list.table(options.run, read=options.read))
 
@@ -462,10 +467,9 @@ def _subject(verb: Verb, chosen: list[str]) -> dict[str, Any]:
 
 
 def _log() -> None:
-    """Our rooms say what they do; of libraries only errors are shown, as the rest would bury it."""
+    """We say what we do; of libraries only errors are shown, as the rest would bury it."""
     logging.basicConfig(level=logging.ERROR, format="%(asctime)s %(levelname)s %(message)s")
-    for room in ("beam", "framework", "export", "launch"):
-        logging.getLogger(room).setLevel(logging.INFO)
+    logging.getLogger("podway").setLevel(logging.INFO)
 
 
 def _fail(message: str, code: int) -> None:

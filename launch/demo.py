@@ -1,6 +1,6 @@
 """The end of `make demo`: starts the server and asks it, over gRPC and REST, like any client.
 
-usage: python -m launch.demo [--workdir workdir]
+usage: python -m podway.launch.demo [--workdir workdir]
 
 Takes a few MovieLens users, shows what they watched last, and prints the titles that the model
 recommends. The clients are what anybody would use: tensorflow-serving-api's stubs and plain HTTP.
@@ -17,7 +17,7 @@ import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
-from export import quiet
+from podway.export import quiet
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read when TensorFlow is imported
 
@@ -28,7 +28,7 @@ SHOWN = 5
 @contextlib.contextmanager
 def server(workdir: str) -> Iterator[tuple[str, str]]:
     """`podway serve` on free ports, as a process of its own: its gRPC and REST addresses."""
-    command = [sys.executable, "-m", "launch.cli", "serve", MODEL, "--workdir", workdir]
+    command = [sys.executable, "-m", "podway.launch.cli", "serve", MODEL, "--workdir", workdir]
     process = subprocess.Popen(
         [*command, "--port", "0", "--rest-port", "0"], stderr=subprocess.PIPE, text=True
     )

@@ -6,9 +6,9 @@ import importlib
 import pathlib
 import runpy
 
-import configs
-from framework.config import Experiment
-from framework.error import ConfigError
+from podway import configs
+from podway.framework.config import Experiment
+from podway.framework.error import ConfigError
 
 _FOLDER = pathlib.Path(configs.__file__).parent
 
@@ -35,7 +35,7 @@ def load(name: str) -> Experiment:
         close = difflib.get_close_matches(name, names(), n=1)
         hint = f"perhaps you meant {close[0]!r}" if close else "`podway configs` lists them"
         raise ConfigError(f"there is no config {name!r}; {hint}")
-    return importlib.import_module(f"configs.{name}").experiment()
+    return importlib.import_module(f"podway.configs.{name}").experiment()
 
 
 def _load_file(path: pathlib.Path) -> Experiment:

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 
 from etils import epath
 
-from framework import artifact
-from framework.config import Experiment, Model
-from framework.error import PodwayError, check
+from podway.framework import artifact
+from podway.framework.config import Experiment, Model
+from podway.framework.error import PodwayError, check
 
 if TYPE_CHECKING:
-    from beam.engine import Engine
-    from framework.distributed import Cluster
-    from framework.input import Dataset
-    from framework.profiling import Span
+    from podway.beam.engines.options import Engine
+    from podway.framework.input.batches import Dataset
+    from podway.framework.runs.profiling import Span
+    from podway.framework.training.distributed import Cluster
 
 
 class Stopped(Exception):
@@ -55,7 +55,7 @@ def dataset(
 
     Without an engine it runs in this process. Needs no JAX.
     """
-    from beam import dataset as beam_dataset
+    from podway.beam import dataset as beam_dataset
 
     if since is None:
         directory = beam_dataset.directory(experiment.data, workdir)
@@ -76,7 +76,7 @@ def data(experiment: Experiment, workdir: epath.PathLike) -> Dataset:
     """Raw events → dataset, opened."""
     directory = dataset(experiment, workdir)
 
-    from framework.input import Dataset
+    from podway.framework.input.batches import Dataset
 
     return Dataset.open(directory)
 
@@ -90,8 +90,8 @@ def rejected(
     version: str | None,
 ) -> None:
     """Prints what was left out of a dataset, built or failed, and why. Raises DataError."""
-    from beam import dataset as beam_dataset
-    from beam import rejected as beam_rejected
+    from podway.beam import dataset as beam_dataset
+    from podway.beam import rejected as beam_rejected
 
     if version is None:
         directory = beam_dataset.directory(experiment.data, workdir)
@@ -101,8 +101,8 @@ def rejected(
 
 
 def is_fitted(experiment: Experiment) -> bool:
-    """Whether the model's parameters are computed at once, without steps (framework/fitting.py)."""
-    from framework import task
+    """Whether the parameters are computed at once, not in steps (framework/training/fitting.py)."""
+    from podway.framework import task
 
     return isinstance(experiment.model, task.Fitted)
 
@@ -115,7 +115,10 @@ def train(
         type(experiment.model) is not Model,
         f"the experiment {experiment.name!r} has no model: set `model` and `optimizer`",
     )
-    from framework import allocator, compilation, distributed, fitting, run, trainer
+    from podway.framework.devices import allocator, compilation
+    from podway.framework.runs import run
+    from podway.framework.training import distributed, fitting
+    from podway.framework.training import loop as trainer
 
     options = options or TrainOptions()
     cluster = options.cluster or distributed.Cluster()
@@ -154,8 +157,8 @@ def datasets(
         found = [data(dataclasses.replace(experiment, data=part), workdir) for part in parts]
         return found[0], found[1:]
 
-    from beam import dataset as beam_dataset
-    from framework.input import Dataset
+    from podway.beam import dataset as beam_dataset
+    from podway.framework.input.batches import Dataset
 
     found = []
     for part in parts:
@@ -171,7 +174,7 @@ def datasets(
 
 def saved_step(experiment: Experiment, workdir: epath.PathLike) -> int:
     """The last step of the experiment's run of which there is a checkpoint; 0 without one."""
-    from framework import run
+    from podway.framework.runs import run
 
     dataset, others = datasets(experiment, workdir, build=False)
     directory = run.directory(experiment, run.inputs(dataset, others), workdir) / "checkpoints"
@@ -183,7 +186,7 @@ def evaluate(experiment: Experiment, workdir: epath.PathLike) -> tuple[Dataset, 
     """Run → evaluation; prints the table. Returns dataset and run."""
     dataset, trained = train(experiment, workdir)
 
-    from framework import comparison
+    from podway.framework.comparison import evaluation as comparison
 
     manifest = artifact.read(trained, "run")
     directory = comparison.directory(experiment, manifest, workdir)
@@ -198,7 +201,7 @@ def evaluate(experiment: Experiment, workdir: epath.PathLike) -> tuple[Dataset, 
 
 def compare(runs: Sequence[str], workdir: epath.PathLike) -> None:
     """Prints how runs compare, user by user; evaluates those that are not yet."""
-    from framework import contrast
+    from podway.framework.comparison import runs as contrast
 
     judged = contrast.judge([contrast.find(each, workdir) for each in runs], workdir)
     print(contrast.report(contrast.grouped(judged)))
@@ -219,8 +222,9 @@ def run(experiment: Experiment, workdir: epath.PathLike) -> epath.Path:
 def _export(
     experiment: Experiment, dataset: Dataset, trained: epath.Path, workdir: epath.PathLike
 ) -> epath.Path:
-    from export import model, quiet
-    from framework import run
+    from podway.export import identity as model
+    from podway.export import quiet
+    from podway.framework.runs import run
 
     manifest = artifact.read(trained, "run")
     inputs = {"run": manifest.version, **manifest.inputs}
@@ -230,7 +234,7 @@ def _export(
         return published
     _say("export", True, epath.Path(workdir) / "models" / experiment.name)
     with quiet.quiet():  # TensorFlow's native code greets
-        from export import stage
+        from podway.export import stage
     _, _, parameters = run.load(trained)
     return stage.export_kind(
         experiment,
@@ -252,10 +256,10 @@ def serve(
             f" --workdir {workdir}` makes it"
         )
 
-    from export import quiet
+    from podway.export import quiet
 
     with quiet.quiet():  # TensorFlow's native code greets
-        from export.server import serve as server
+        from podway.export.server import serve as server
     server.main(
         server.ServerOptions(
             model_config_file=str(file), host=host, port=port, rest_api_port=rest_port

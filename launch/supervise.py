@@ -17,15 +17,15 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 
-from framework.error import PodwayError
-from launch import stages
+from podway.framework.error import PodwayError
+from podway.launch import stages
 
 WORKER = "PODWAY_WORKER"
 """Set in the environment of a supervised process."""
 REFUSED = (1, 2)
 """Exit codes of what the user must mend: a restart would end the same way."""
 CRASHED, LOST = 70, 75
-"""Exit codes after an unexpected error, and when another process was lost (framework/watch.py)."""
+"""Exit codes after an unexpected error, and when another process was lost (heartbeat.py)."""
 CAUSED = (LOST, -signal.SIGABRT)
 """How a process ends that has lost another: by its own watch, or by JAX's."""
 TAIL = 40
@@ -207,7 +207,7 @@ def single(number: int) -> Callable[[], Sequence[Worker]]:
 
 def again(*options: str) -> list[str]:
     """This command, with further options at its end."""
-    return [sys.executable, "-m", "launch.cli", *sys.argv[1:], *options]
+    return [sys.executable, "-m", "podway.launch.cli", *sys.argv[1:], *options]
 
 
 def in_worker() -> bool:

@@ -10,7 +10,7 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-from framework import libtpu
+from podway.framework.devices import libtpu
 from tests import gcs, xla
 
 libtpu.prepare()

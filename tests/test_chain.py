@@ -25,7 +25,7 @@ MODEL = "movielens_sasrec"
 
 def podway(*arguments: str, code: int = 0) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "launch.cli", *arguments],
+        [sys.executable, "-m", "podway.launch.cli", *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -51,7 +51,7 @@ def workdir(tmp_path_factory) -> pathlib.Path:
 @pytest.fixture
 def server(workdir):
     """`podway serve` on free ports: (process, gRPC address, REST address)."""
-    command = [sys.executable, "-m", "launch.cli", "serve", MODEL, "--workdir", str(workdir)]
+    command = [sys.executable, "-m", "podway.launch.cli", "serve", MODEL, "--workdir", str(workdir)]
     process = subprocess.Popen(
         [*command, "--port", "0", "--rest-port", "0"],
         cwd=ROOT,
@@ -86,7 +86,16 @@ def test_a_second_run_finds_everything_up_to_date(workdir):
 def test_other_overrides_say_how_they_differ_from_the_latest_run(workdir):
     small = [*SMALL, "--trainer.steps", "21", "--optimizer.learning-rate", "1e30"]
     done = subprocess.run(
-        [sys.executable, "-m", "launch.cli", "train", MODEL, "--workdir", str(workdir), *small],
+        [
+            sys.executable,
+            "-m",
+            "podway.launch.cli",
+            "train",
+            MODEL,
+            "--workdir",
+            str(workdir),
+            *small,
+        ],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -142,7 +151,7 @@ def test_the_server_answers_over_rest_and_grpc_alike(server):
 
 def test_served_scores_are_the_evaluated_ones(workdir, server):
     """The hit rate asked over REST for every test user is the one in the table."""
-    from framework.input import Dataset, evaluation_batches
+    from podway.framework.input.batches import Dataset, evaluation_batches
 
     (directory,) = workdir.glob("datasets/movielens/*")
     dataset = Dataset.open(directory)

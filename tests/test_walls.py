@@ -14,15 +14,15 @@ FORBIDDEN = {
     "configs": {"tensorflow", "apache_beam", "beam", "export", "launch"},
 }
 BEAM_MAY = {
-    "framework.codec",
-    "framework.config",
-    "framework.artifact",
-    "framework.schema",
-    "framework.error",
-    "framework.code_points",
-    "framework.features",
-    "framework.provenance",
-    "framework.transform",
+    "podway.framework.codec",
+    "podway.framework.config",
+    "podway.framework.artifact",
+    "podway.framework.schema.schema",
+    "podway.framework.error",
+    "podway.framework.schema.code_points",
+    "podway.framework.config.features",
+    "podway.framework.artifact.provenance",
+    "podway.framework.schema.fitted",
 }
 
 

@@ -1,4 +1,4 @@
-"""The command line, `podway-model-server` and `python -m export.server`.
+"""The command line, `podway-model-server` and `python -m podway.export.server`.
 
 It takes tensorflow_model_server's arguments: --flag=value or --flag value, and --flag, --flag=true
 or --flag=false for a boolean.
@@ -12,8 +12,8 @@ from typing import Any
 
 import tyro
 
-from export.server.error import ServerError
-from export.server.options import (
+from podway.export.server.error import ServerError
+from podway.export.server.options import (
     BatchingOptions,
     ListenOptions,
     LoadOptions,
@@ -72,9 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         options = parse(arguments)
         # Imported here: --help need not wait for TensorFlow, nor does the supervisor need it.
         if options.workers > 1:
-            from export.server import workers as server
+            from podway.export.server import workers as server
         else:
-            from export.server import serve as server
+            from podway.export.server import serve as server
         server.main(options)
     except ServerError as error:
         sys.exit(f"error: {error}")

@@ -2,7 +2,7 @@
 
 import grpc
 
-from framework.error import PodwayError
+from podway.framework.error import PodwayError
 
 CANCELLED = grpc.StatusCode.CANCELLED
 INVALID_ARGUMENT = grpc.StatusCode.INVALID_ARGUMENT

@@ -5,8 +5,8 @@ prometheus_config { enable: true  path: "/monitoring/prometheus/metrics" }
 
 from etils import epath
 
-from export.server import text_proto
-from export.server.error import ServerError
+from podway.export.server import text_proto
+from podway.export.server.error import ServerError
 
 FLAG = "monitoring_config_file"
 PATH = "/monitoring/prometheus/metrics"

@@ -6,7 +6,7 @@ Where a default or a meaning differs from tensorflow_model_server's, the option 
 
 import dataclasses
 
-from export.server.error import ServerError
+from podway.export.server.error import ServerError
 
 OFF = -1
 """A port that is not listened on."""

@@ -11,14 +11,16 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 import uvloop
 from grpc_health.v1 import health, health_pb2
 
-from export.server import batching_parameters, logs, monitoring, session_config
-from export.server.batching_parameters import BatchingParameters
-from export.server.listen import listen_grpc, listen_rest, listen_to_siblings
-from export.server.loading import Loading
-from export.server.models import Models
-from export.server.options import ServerOptions
-from export.server.siblings import Seat, Siblings
-from export.server.watch import Watch, configs
+from podway.export.server import logs, monitoring
+from podway.export.server.batching import parameters as batching_parameters
+from podway.export.server.batching.parameters import BatchingParameters
+from podway.export.server.models.loader import Loading
+from podway.export.server.models.manager import Models
+from podway.export.server.models.watch import Watch, configs
+from podway.export.server.net.listen import listen_grpc, listen_rest, listen_to_siblings
+from podway.export.server.options import ServerOptions
+from podway.export.server.runtime import session as session_config
+from podway.export.server.siblings import Seat, Siblings
 
 log = logging.getLogger(__name__)
 

@@ -22,8 +22,8 @@ from tensorflow_serving.apis import (
     model_service_pb2_grpc,
 )
 
-from export.server import metrics
-from export.server.error import RequestError
+from podway.export.server import metrics
+from podway.export.server.error import RequestError
 
 State = get_model_status_pb2.ModelVersionStatus.State
 

@@ -11,7 +11,7 @@ from typing import Any
 from etils import epath
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 
-from export.server.error import ServerError
+from podway.export.server.error import ServerError
 
 _Field = descriptor_pb2.FieldDescriptorProto
 

@@ -1,4 +1,4 @@
-"""`python -m export.server.worker`: one of the processes of export/server/workers.py.
+"""`python -m podway.export.server.worker`: one of the processes of export/server/workers.py.
 
 Reads its options as a line of JSON from standard input, whose end says that the supervisor has
 gone; says on standard output that it serves, or why it cannot.
@@ -12,11 +12,11 @@ from typing import TextIO
 
 import uvloop
 
-from export.server import logs
-from export.server.error import ServerError
-from export.server.options import ServerOptions
-from export.server.serve import serve, stop_at_signals
-from export.server.siblings import Seat
+from podway.export.server import logs
+from podway.export.server.error import ServerError
+from podway.export.server.options import ServerOptions
+from podway.export.server.serve import serve, stop_at_signals
+from podway.export.server.siblings import Seat
 
 
 def main() -> None:

@@ -18,9 +18,10 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator
 
-from export.server import logs, ports
-from export.server.error import ServerError
-from export.server.options import ServerOptions
+from podway.export.server import logs
+from podway.export.server.error import ServerError
+from podway.export.server.net import ports
+from podway.export.server.options import ServerOptions
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +81,7 @@ async def _worker(
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """A worker, told to stop at the end of the block, if not before, and waited for."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "export.server.worker"),
+        *(sys.executable, "-m", "podway.export.server.worker"),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         start_new_session=True,  # Ctrl-C is for the supervisor

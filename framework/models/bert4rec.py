@@ -15,14 +15,14 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from framework import losses
-from framework.config import Model
-from framework.error import check
-from framework.models.attention import Sight
-from framework.models.catalogue import item_logits, item_rows, latest
-from framework.models.encoder import Block, Encoder, Kind, check_shape
-from framework.schema import FIRST_VALUE, PADDING, Schema
-from framework.task import SERVING, Batch, Lookup, Pass, Rows
+from podway.framework import losses
+from podway.framework.config import Model
+from podway.framework.error import check
+from podway.framework.models.parts.attention import Sight
+from podway.framework.models.parts.history import item_logits, item_rows, latest
+from podway.framework.models.parts.transformer import Block, Encoder, Kind, check_shape
+from podway.framework.schema.schema import FIRST_VALUE, PADDING, Schema
+from podway.framework.task import SERVING, Batch, Lookup, Pass, Rows
 
 ITEM = "item/embedding"
 """Path of the item table."""

@@ -13,13 +13,13 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, UInt8
 
-from framework.config import Evaluation, Model
-from framework.error import check
-from framework.models.encoder import drop
-from framework.models.row_model import deal_out
-from framework.objectives import Classes, Objective
-from framework.schema import Schema
-from framework.task import SERVING, Batch, Pass, Rows
+from podway.framework.config import Evaluation, Model
+from podway.framework.error import check
+from podway.framework.heads import Classes, Objective
+from podway.framework.models.parts.row_model import deal_out
+from podway.framework.models.parts.transformer import drop
+from podway.framework.schema.schema import Schema
+from podway.framework.task import SERVING, Batch, Pass, Rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +67,7 @@ class ConvNet(Model):
 
     def judge(self, options: Evaluation) -> Any:
         """By the metrics of its labels."""
-        from framework.prediction import LabelPrediction
+        from podway.framework.evaluation.labels import LabelPrediction
 
         return LabelPrediction(self, options)
 

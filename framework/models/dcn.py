@@ -12,9 +12,9 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from framework.error import check
-from framework.models.row_model import Mlp, RowModel, RowModule
-from framework.schema import Schema
+from podway.framework.error import check
+from podway.framework.models.parts.row_model import Mlp, RowModel, RowModule
+from podway.framework.schema.schema import Schema
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,19 +17,19 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from framework import losses
-from framework.config import Model
-from framework.error import check
-from framework.models.attention import CAUSAL, Sight, attend
-from framework.models.catalogue import (
+from podway.framework import losses
+from podway.framework.config import Model
+from podway.framework.error import check
+from podway.framework.models.parts.attention import CAUSAL, Sight, attend
+from podway.framework.models.parts.history import (
     continues,
     item_logits,
     item_rows,
     latest,
     segments,
 )
-from framework.schema import FIRST_VALUE, PADDING, Schema
-from framework.task import SERVING, Batch, Lookup, Pass, Rows
+from podway.framework.schema.schema import FIRST_VALUE, PADDING, Schema
+from podway.framework.task import SERVING, Batch, Lookup, Pass, Rows
 
 
 @dataclasses.dataclass(frozen=True)

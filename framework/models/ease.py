@@ -12,13 +12,13 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from framework.config import Model
-from framework.dataset import Dataset
-from framework.error import check
-from framework.interactions import train_matrix
-from framework.models.catalogue import item_rows, occurrences
-from framework.schema import FIRST_VALUE, Schema
-from framework.task import SERVING, Pass
+from podway.framework.config import Model
+from podway.framework.error import check
+from podway.framework.input.dataset import Dataset
+from podway.framework.input.interactions import train_matrix
+from podway.framework.models.parts.history import item_rows, occurrences
+from podway.framework.schema.schema import FIRST_VALUE, Schema
+from podway.framework.task import SERVING, Pass
 
 
 @dataclasses.dataclass(frozen=True)

@@ -24,11 +24,11 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from framework.error import check
-from framework.models.attention import Sight
-from framework.models.encoder import drop
-from framework.models.next_item import NextItem
-from framework.task import Pass
+from podway.framework.error import check
+from podway.framework.models.parts.attention import Sight
+from podway.framework.models.parts.causal import NextItem
+from podway.framework.models.parts.transformer import drop
+from podway.framework.task import Pass
 
 MOST_BUCKETS = 72
 """Of seconds that i32 can hold."""

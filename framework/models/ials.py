@@ -21,14 +21,14 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 from scipy import sparse
 
-from framework import ranking
-from framework.config import Model
-from framework.dataset import Dataset
-from framework.error import check
-from framework.interactions import train_matrix
-from framework.models.catalogue import item_logits, item_rows, occurrences
-from framework.schema import FIRST_VALUE, Schema
-from framework.task import SERVING, Pass
+from podway.framework.config import Model
+from podway.framework.error import check
+from podway.framework.input.dataset import Dataset
+from podway.framework.input.interactions import train_matrix
+from podway.framework.metrics import top_k as ranking
+from podway.framework.models.parts.history import item_logits, item_rows, occurrences
+from podway.framework.schema.schema import FIRST_VALUE, Schema
+from podway.framework.task import SERVING, Pass
 
 SOLVED_AT_ONCE = 1024
 """Systems that lie in memory at once while the model is fitted."""

@@ -12,14 +12,14 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 from scipy import sparse
 
-from framework.config import Model
-from framework.dataset import Dataset
-from framework.error import check
-from framework.interactions import train_matrix
-from framework.models.catalogue import occurrences
-from framework.models.neighbours import Neighbours, strongest
-from framework.schema import Schema
-from framework.task import SERVING, Pass
+from podway.framework.config import Model
+from podway.framework.error import check
+from podway.framework.input.dataset import Dataset
+from podway.framework.input.interactions import train_matrix
+from podway.framework.models.parts.history import occurrences
+from podway.framework.models.parts.neighbours import Neighbours, strongest
+from podway.framework.schema.schema import Schema
+from podway.framework.task import SERVING, Pass
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,12 +7,12 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from framework.config import Model
-from framework.dataset import Dataset
-from framework.interactions import train_counts
-from framework.models.catalogue import item_rows
-from framework.schema import Schema
-from framework.task import SERVING, Pass
+from podway.framework.config import Model
+from podway.framework.input.dataset import Dataset
+from podway.framework.input.interactions import train_counts
+from podway.framework.models.parts.history import item_rows
+from podway.framework.schema.schema import Schema
+from podway.framework.task import SERVING, Pass
 
 
 @dataclasses.dataclass(frozen=True)

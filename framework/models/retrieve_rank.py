@@ -18,16 +18,16 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from framework import ranking
-from framework.config import Model
-from framework.dataset import Dataset
-from framework.error import check
-from framework.models import content
-from framework.models.catalogue import item_logits, latest
-from framework.models.encoder import drop
-from framework.models.two_tower import Towers, TwoTower, targets_of
-from framework.schema import FIRST_VALUE, PADDING, Schema
-from framework.task import SERVING, Batch, Lookup, Pass, Rows
+from podway.framework.config import Model
+from podway.framework.error import check
+from podway.framework.input.dataset import Dataset
+from podway.framework.metrics import top_k as ranking
+from podway.framework.models.parts import content
+from podway.framework.models.parts.history import item_logits, latest
+from podway.framework.models.parts.transformer import drop
+from podway.framework.models.two_tower import Towers, TwoTower, targets_of
+from podway.framework.schema.schema import FIRST_VALUE, PADDING, Schema
+from podway.framework.task import SERVING, Batch, Lookup, Pass, Rows
 
 PREFIX = "retrieval/"
 """Of the paths of the retrieval's parameters."""

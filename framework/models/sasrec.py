@@ -13,8 +13,8 @@ import dataclasses
 
 from flax import nnx
 
-from framework.models.encoder import Block, Kind
-from framework.models.next_item import NextItem
+from podway.framework.models.parts.causal import NextItem
+from podway.framework.models.parts.transformer import Block, Kind
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,15 +14,15 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 from scipy import sparse
 
-from framework.config import Model
-from framework.dataset import Dataset
-from framework.error import check
-from framework.input import Ragged
-from framework.interactions import train_histories
-from framework.models.catalogue import latest
-from framework.models.neighbours import Neighbours, strongest
-from framework.schema import FIRST_VALUE, Schema
-from framework.task import SERVING, Pass
+from podway.framework.config import Model
+from podway.framework.error import check
+from podway.framework.input.batches import Ragged
+from podway.framework.input.dataset import Dataset
+from podway.framework.input.interactions import train_histories
+from podway.framework.models.parts.history import latest
+from podway.framework.models.parts.neighbours import Neighbours, strongest
+from podway.framework.schema.schema import FIRST_VALUE, Schema
+from podway.framework.task import SERVING, Pass
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,7 +4,7 @@ The user's tower reads means of the items in the history, the item's tower the i
 and its attributes (Covington et al. 2016, "Deep neural networks for YouTube recommendations"; Yi et
 al. 2019, "Sampling-bias-corrected neural modeling for large corpus item recommendations"). Trained
 with the targets of a batch as each other's negatives, corrected for how often each is one
-(framework/losses_in_batch.py). An item without events has its attributes alone, and training
+(framework/losses/in_batch.py). An item without events has its attributes alone, and training
 prepares for that by leaving out some embeddings (DropoutNet, Volkovs et al. 2017).
 """
 
@@ -18,17 +18,17 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from framework import losses_in_batch
-from framework.config import Model
-from framework.dataset import Dataset
-from framework.error import check
-from framework.models import content
-from framework.models.catalogue import item_logits, item_rows, latest
-from framework.models.encoder import drop
-from framework.models.next_item import ITEM
-from framework.schema import FIRST_VALUE, PADDING, Schema
-from framework.table import Embedding, Table
-from framework.task import CONSTANTS, SERVING, Batch, Constants, Lookup, Pass, Rows
+from podway.framework.config import Model
+from podway.framework.embedding.table import Embedding, Table
+from podway.framework.error import check
+from podway.framework.input.dataset import Dataset
+from podway.framework.losses import in_batch as losses_in_batch
+from podway.framework.models.parts import content
+from podway.framework.models.parts.causal import ITEM
+from podway.framework.models.parts.history import item_logits, item_rows, latest
+from podway.framework.models.parts.transformer import drop
+from podway.framework.schema.schema import FIRST_VALUE, PADDING, Schema
+from podway.framework.task import CONSTANTS, SERVING, Batch, Constants, Lookup, Pass, Rows
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,10 +11,10 @@ import pytest
 from array_record.python.array_record_module import ArrayRecordReader
 from etils import epath
 
-from beam import dataset
-from framework import artifact
-from framework.config import Data
-from framework.schema import Vocabulary
+from podway.beam import dataset
+from podway.framework import artifact
+from podway.framework.config import Data
+from podway.framework.schema.schema import Vocabulary
 
 Event = tuple[str, str, int]
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from etils import epath
 
-from beam import ids, numbers, statistics
-from framework import artifact
-from framework.schema import Feature, Schema, Vocabulary
+from podway.beam.statistics import ids, numbers, statistics
+from podway.framework import artifact
+from podway.framework.schema.schema import Feature, Schema, Vocabulary
 
 Columns = Mapping[str, Any]
 """Feature → its values: floats (NaN is missing), or texts (None is missing)."""

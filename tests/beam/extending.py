@@ -8,11 +8,11 @@ import pyarrow as pa
 from array_record.python.array_record_module import ArrayRecordReader
 from etils import epath
 
-from beam import dataset
-from beam.fingerprint import fingerprints
-from framework import artifact
-from framework.config import Data
-from framework.schema import SPLITS, Schema, Vocabulary
+from podway.beam import dataset
+from podway.beam.features.fingerprint import fingerprints
+from podway.framework import artifact
+from podway.framework.config import Data
+from podway.framework.schema.schema import SPLITS, Schema, Vocabulary
 from tests.beam.conftest import make_data, write_csv
 
 

@@ -16,8 +16,8 @@ import time
 from etils.epath import backend
 from google.cloud import storage
 
-from framework import object_store
-from launch import cli
+from podway.framework.artifact import gcs as object_store
+from podway.launch import cli
 
 HALF = 5
 """Files after which about half of a small dataset is written."""

@@ -5,11 +5,11 @@ import pathlib
 import numpy as np
 from etils import epath
 
-from beam import dataset
-from framework.config import Data, GlobalTime, SideTable
-from framework.features import Categorical
-from framework.input import Dataset
-from framework.schema import Vocabulary
+from podway.beam import dataset
+from podway.framework.config import Data, GlobalTime, SideTable
+from podway.framework.config.features import Categorical
+from podway.framework.input.batches import Dataset
+from podway.framework.schema.schema import Vocabulary
 from tests.beam.conftest import make_data, rows_of, write_csv
 
 EVENTS = [

@@ -3,9 +3,10 @@ import json
 
 import pytest
 
-from beam import characters, dataset
-from beam.error import DataError
-from framework.config import Characters, Columns
+from podway.beam import dataset
+from podway.beam.error import DataError
+from podway.beam.formats import text as characters
+from podway.framework.config import Characters, Columns
 from tests.beam.conftest import by_user, letters_of, make_data, report_of
 
 COLUMNS = Columns(user="document", item="character", time=None)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from etils import epath
 
-from beam import check, declared, described
-from beam.findings import Finding, Report
-from beam.limits import Limits
-from framework.artifact import ArtifactError
-from framework.error import ConfigError
+from podway.beam.check import check, declared, described
+from podway.beam.check.findings import Finding, Report
+from podway.beam.statistics.limits import Limits
+from podway.framework.artifact import ArtifactError
+from podway.framework.error import ConfigError
 from tests.beam.described import commit
 
 ROWS = 4_000

@@ -3,8 +3,8 @@ import pyarrow as pa
 from apache_beam.coders import typecoders
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 
-from beam import chunk
-from beam.chunk import Chunk
+from podway.beam.steps import chunk
+from podway.beam.steps.chunk import Chunk
 
 TABLE = pa.table({"a": list(range(50_000)), "b": pa.array(["x", "y"] * 25_000).dictionary_encode()})
 

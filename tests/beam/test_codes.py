@@ -1,6 +1,6 @@
 import numpy as np
 
-from beam.codes import scatter
+from podway.beam.steps.codes import scatter
 
 
 def test_scatter_is_splitmix64_and_depends_on_the_seed():

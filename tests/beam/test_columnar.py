@@ -4,8 +4,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from beam import columnar
-from beam.error import DataError
+from podway.beam.error import DataError
+from podway.beam.formats import parquet as columnar
 
 TABLE = pa.table({"user": range(10), "item": range(10, 20), "time": range(20, 30), "z": ["x"] * 10})
 

@@ -6,23 +6,19 @@ import threading
 import polars as pl
 import pytest
 
-from beam import (
-    columnar,
-    dataset,
-    delimited,
-    json_lines,
-    pipeline,
-    shards,
-    statistics,
-    summary,
-    vocabulary,
-)
-from beam.engine import Local
-from beam.error import DataError
-from framework import artifact
-from framework.config import Columns, Csv, GlobalTime, JsonLines, Parquet, Rdatasets
-from framework.error import ConfigError
-from framework.schema import SPLITS, Schema, Vocabulary
+from podway.beam import dataset
+from podway.beam.engines.options import Local
+from podway.beam.error import DataError
+from podway.beam.formats import csv as delimited
+from podway.beam.formats import json_lines
+from podway.beam.formats import parquet as columnar
+from podway.beam.statistics import statistics
+from podway.beam.steps import pipeline, shards, vocabulary
+from podway.beam.steps import summarise as summary
+from podway.framework import artifact
+from podway.framework.config import Columns, Csv, GlobalTime, JsonLines, Parquet, Rdatasets
+from podway.framework.error import ConfigError
+from podway.framework.schema.schema import SPLITS, Schema, Vocabulary
 from tests.beam.conftest import (
     by_user,
     letters_of,

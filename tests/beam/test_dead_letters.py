@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 from etils import epath
 
-from beam import dataset, rejected
-from beam.error import DataError
-from framework import artifact
-from framework.config import Csv, JsonLines, Parquet
-from framework.schema import Vocabulary
+from podway.beam import dataset, rejected
+from podway.beam.error import DataError
+from podway.framework import artifact
+from podway.framework.config import Csv, JsonLines, Parquet
+from podway.framework.schema.schema import Vocabulary
 from tests.beam.conftest import make_data, no_dataset, report_of
 
 CSV, JSONL, PARQUET = Csv(), JsonLines(), Parquet()

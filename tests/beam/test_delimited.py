@@ -4,11 +4,11 @@ import pathlib
 import numpy as np
 import pytest
 
-from beam import delimited
-from beam.error import DataError
-from beam.rows import Rejected
-from framework.config import Csv
-from framework.error import ConfigError
+from podway.beam.error import DataError
+from podway.beam.formats import csv as delimited
+from podway.beam.formats.rows import Rejected
+from podway.framework.config import Csv
+from podway.framework.error import ConfigError
 
 COMMA, COLUMNS = Csv(), {"user": "user", "item": "item", "time": "time"}
 

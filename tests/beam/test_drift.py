@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import jensenshannon
 
-from beam import drift, ids, numbers
-from beam.limits import Limits
-from framework.error import ConfigError
-from framework.schema import Vocabulary
+from podway.beam.statistics import drift, ids, numbers
+from podway.beam.statistics.limits import Limits
+from podway.framework.error import ConfigError
+from podway.framework.schema.schema import Vocabulary
 
 WORDS = tuple(f"w{at}" for at in range(3000))
 

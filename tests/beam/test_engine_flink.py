@@ -11,10 +11,11 @@ import zipfile
 
 import pytest
 
-from beam import dataset, flink, flink_jar
-from beam.engine import Flink
-from framework.config import Columns, Data, Rdatasets
-from framework.error import ConfigError
+from podway.beam import dataset
+from podway.beam.engines import flink, flink_jar
+from podway.beam.engines.options import Flink
+from podway.framework.config import Columns, Data, Rdatasets
+from podway.framework.error import ConfigError
 from tests.beam.conftest import make_data, some_events, write_csv
 from tests.beam.test_engines import same_dataset, some_data
 
@@ -105,7 +106,8 @@ def test_a_missing_jar_or_java_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("JAVA_HOME", raising=False)
     with pytest.raises(
-        ConfigError, match=r"no\.jar does not exist: `python -m beam.flink_jar 1\.20`"
+        ConfigError,
+        match=r"no\.jar does not exist: `python -m podway.beam.engines.flink_jar 1\.20`",
     ):
         dataset.build(data, tmp_path / "w", engine)
     java.unlink()

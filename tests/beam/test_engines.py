@@ -15,12 +15,14 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from apache_beam.testing import test_stream
 
-from beam import dataset, pipeline, run
-from beam.engine import Dataflow, Engine, Flink, Local, Portable
-from beam.error import DataError
-from framework import artifact
-from framework.config import Data, Parquet
-from framework.error import ConfigError
+from podway.beam import dataset
+from podway.beam.engines import run
+from podway.beam.engines.options import Dataflow, Engine, Flink, Local, Portable
+from podway.beam.error import DataError
+from podway.beam.steps import pipeline
+from podway.framework import artifact
+from podway.framework.config import Data, Parquet
+from podway.framework.error import ConfigError
 from tests.beam.conftest import make_data, no_dataset, some_events, write_csv
 from tests.gcs import ROOT, free_port
 

@@ -4,8 +4,10 @@ import logging
 import polars as pl
 import pytest
 
-from beam import dataset, estimate, source
-from framework.config import Csv, JsonLines, Parquet, Rdatasets
+from podway.beam import dataset
+from podway.beam.engines import estimate
+from podway.beam.formats import source
+from podway.framework.config import Csv, JsonLines, Parquet, Rdatasets
 from tests.beam.conftest import make_data, some_events
 
 

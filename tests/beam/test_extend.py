@@ -4,12 +4,17 @@ import os
 
 import pytest
 
-from beam import dataset, extending, numbering, rejected, statistics, summary
-from framework import artifact, schema
-from framework.artifact import ArtifactError
-from framework.config import Columns, Csv, GlobalTime
-from framework.input import Dataset, TrainBatches
-from framework.schema import SPLITS
+from podway.beam import dataset, rejected
+from podway.beam.statistics import statistics
+from podway.beam.steps import extend as extending
+from podway.beam.steps import number as numbering
+from podway.beam.steps import summarise as summary
+from podway.framework import artifact
+from podway.framework.artifact import ArtifactError
+from podway.framework.config import Columns, Csv, GlobalTime
+from podway.framework.input.batches import Dataset, TrainBatches
+from podway.framework.schema import schema
+from podway.framework.schema.schema import SPLITS
 from tests.beam.conftest import by_user, report_of
 from tests.beam.extending import (
     BUCKETS,

@@ -9,11 +9,22 @@ import pyarrow as pa
 import pytest
 from etils import epath
 
-from beam import dataset, growing
-from framework import artifact, transform
-from framework.config import GlobalTime, Rows, Sequences, SideTable
-from framework.features import Categorical, Cyclical, Gap, Hashed, Label, Numeric, Quantiles, Text
-from framework.schema import Schema, Vocabulary
+from podway.beam import dataset
+from podway.beam.steps import grow as growing
+from podway.framework import artifact
+from podway.framework.config import GlobalTime, Rows, Sequences, SideTable
+from podway.framework.config.features import (
+    Categorical,
+    Cyclical,
+    Gap,
+    Hashed,
+    Label,
+    Numeric,
+    Quantiles,
+    Text,
+)
+from podway.framework.schema import fitted as transform
+from podway.framework.schema.schema import Schema, Vocabulary
 from tests.beam.extending import Workplace, bucket, same, words
 
 DAY = 86_400
@@ -101,7 +112,7 @@ def test_rows_of_a_global_split(tmp_path):
 
 
 def _statistics(directory: epath.Path) -> dict[str, Any]:
-    from beam import statistics
+    from podway.beam.statistics import statistics
 
     return statistics.read(directory / "statistics.json")
 

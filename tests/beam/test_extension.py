@@ -8,11 +8,11 @@ import sys
 
 import pytest
 
-from beam import dataset, extension
-from beam.error import DataError
-from framework import artifact
-from framework.artifact import ArtifactError
-from framework.error import ConfigError
+from podway.beam import dataset, extension
+from podway.beam.error import DataError
+from podway.framework import artifact
+from podway.framework.artifact import ArtifactError
+from podway.framework.error import ConfigError
 from tests.beam.conftest import make_data, write_csv
 from tests.beam.extending import HERE, USERS, Workplace, same, some_events
 
@@ -89,18 +89,18 @@ def test_a_dataset_that_keeps_nothing_cannot_be_extended(tmp_path):
 
 KILLED = """
 import os, signal, sys
-from beam import {module}
-from framework import artifact
+{imported}
+from podway.framework import artifact
 {patch}
-from beam import dataset
+from podway.beam import dataset
 from tests.beam.conftest import make_data
 dataset.extend(make_data(sys.argv[1]), sys.argv[2], "latest")
 """
 KILL = "lambda *given, **named: os.kill(os.getpid(), signal.SIGKILL)"
 POINTS = {
-    "writing": ("writing", f"writing.Write.process = {KILL}"),
-    "committed, not published": ("dataset", f"artifact.publish = {KILL}"),
-    "published, not pointed to": ("extension", f"extension.point = {KILL}"),
+    "writing": ("from podway.beam.steps import write", f"write.Write.process = {KILL}"),
+    "committed, not published": ("", f"artifact.publish = {KILL}"),
+    "published, not pointed to": ("from podway.beam import extension", f"extension.point = {KILL}"),
 }
 
 
@@ -110,8 +110,8 @@ def test_killed_at_any_point_it_can_be_repeated(tmp_path, point):
     place.add("1.csv", some_events(1, USERS))
     place.build()
     place.add("2.csv", some_events(2, HERE, 20))
-    module, patch = POINTS[point]
-    script = KILLED.format(module=module, patch=patch)
+    imported, patch = POINTS[point]
+    script = KILLED.format(imported=imported, patch=patch)
     arguments = [sys.executable, "-c", script, str(place.data.path), str(place.workdir)]
     done = subprocess.run(arguments, check=False, capture_output=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
@@ -141,7 +141,7 @@ def test_an_error_in_the_pipeline_leaves_the_base_alone(tmp_path, monkeypatch):
 
 CONFIG = """
 import dataclasses
-from configs import movielens_sasrec
+from podway.configs import movielens_sasrec
 from tests.beam.conftest import make_data
 
 def experiment():
@@ -158,7 +158,7 @@ def test_on_a_bucket_by_the_command(beam_store, tmp_path):
 
     def podway(*options: str) -> str:
         arguments = ["data", str(tmp_path / "small.py"), "--workdir", f"{home}/w", *options]
-        done = beam_store.run("-m", "launch.cli", *arguments)
+        done = beam_store.run("-m", "podway.launch.cli", *arguments)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -174,8 +174,6 @@ def test_on_a_bucket_by_the_command(beam_store, tmp_path):
     # Later verbs find it, and read what it refers to.
     extended = podway().removeprefix("data: up to date: ").strip()
     assert f"data: extended: {extended}\n" in printed
-    script = "import sys; from tests.beam.test_gcs import batch_hash; from framework.input import"
-    read = beam_store.run(
-        "-c", f"{script} Dataset; batch_hash(Dataset.open(sys.argv[1]))", extended
-    )
+    script = "import sys; from tests.beam.test_gcs import batch_hash, Dataset;"
+    read = beam_store.run("-c", f"{script} batch_hash(Dataset.open(sys.argv[1]))", extended)
     assert read.returncode == 0, read.stderr

@@ -11,13 +11,23 @@ import pyarrow.parquet as pq
 import pytest
 from etils import epath
 
-from beam import statistics
-from beam.error import DataError
-from framework import artifact, transform
-from framework.config import Csv, GlobalTime, JsonLines, Parquet, Rows, SideTable
-from framework.dataset import Dataset
-from framework.features import Categorical, Cyclical, Gap, Hashed, Label, Numeric, Quantiles, Text
-from framework.schema import OUT_OF_VOCABULARY, PADDING, Schema, Vocabulary
+from podway.beam.error import DataError
+from podway.beam.statistics import statistics
+from podway.framework import artifact
+from podway.framework.config import Csv, GlobalTime, JsonLines, Parquet, Rows, SideTable
+from podway.framework.config.features import (
+    Categorical,
+    Cyclical,
+    Gap,
+    Hashed,
+    Label,
+    Numeric,
+    Quantiles,
+    Text,
+)
+from podway.framework.input.dataset import Dataset
+from podway.framework.schema import fitted as transform
+from podway.framework.schema.schema import OUT_OF_VOCABULARY, PADDING, Schema, Vocabulary
 from tests.beam.conftest import letters_of, report_of
 
 DAY = 86_400

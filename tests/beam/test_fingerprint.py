@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pyarrow as pa
 
-from beam.fingerprint import fingerprints
+from podway.beam.features.fingerprint import fingerprints
 
 VALUES = [
     "",

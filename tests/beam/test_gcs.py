@@ -5,17 +5,17 @@ import re
 
 import pytest
 
-from beam import dataset
-from framework import artifact
-from framework.config import Data
-from framework.input import Dataset, TrainBatches
+from podway.beam import dataset
+from podway.framework import artifact
+from podway.framework.config import Data
+from podway.framework.input.batches import Dataset, TrainBatches
 from tests.beam.conftest import make_data, some_events, write_csv
 from tests.gcs import Store
 
 CONFIG = """
 import dataclasses
-from configs import movielens_sasrec
-from framework.config import Csv, Data
+from podway.configs import movielens_sasrec
+from podway.framework.config import Csv, Data
 
 def experiment():
     data = Data(name="small", path={path!r}, format=Csv(), shards=2, max_rejected=0.1,
@@ -25,9 +25,10 @@ def experiment():
 
 COMMANDS = """
 import sys
-from beam import dataset
-from framework.input import Dataset
-from launch import cli, experiments
+from podway.beam import dataset
+from podway.framework.input.batches import Dataset
+from podway.launch import cli
+from podway.launch import experiments
 from tests.beam.test_gcs import batch_hash
 config, workdir = sys.argv[1:]
 cli.main(["data", config, "--workdir", workdir])
@@ -111,7 +112,9 @@ def test_killed_at_any_point_nothing_is_committed_and_it_can_be_repeated(strict_
     assert process.returncode == 0, err
     assert re.search(r"rejected +1 ", out)
     (version,) = [name for name in _datasets(strict_store, bucket) if name[0] != "_"]
-    script = "import sys; from framework import artifact; artifact.read(sys.argv[1], 'dataset')"
+    script = (
+        "import sys; from podway.framework import artifact; artifact.read(sys.argv[1], 'dataset')"
+    )
     read = strict_store.run("-c", script, f"{bucket}/w/datasets/small/{version}")
     assert read.returncode == 0, read.stderr
 
@@ -140,7 +143,7 @@ def test_without_the_extra(tmp_path):
         (folder / f"{package}.py").write_text(
             f"raise ModuleNotFoundError('none', name='{package}')\n"
         )
-        arguments = ["-m", "launch.cli", "data", "movielens_sasrec", "--workdir", "gs://b/w"]
+        arguments = ["-m", "podway.launch.cli", "data", "movielens_sasrec", "--workdir", "gs://b/w"]
         done = store.run(*arguments, PYTHONPATH=str(folder))
         assert done.returncode == 1
         assert done.stderr.strip().endswith(

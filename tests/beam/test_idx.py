@@ -7,11 +7,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from beam import dataset, idx, transform
-from beam.error import DataError
-from framework.config import Columns, GlobalTime, Idx, Rows
-from framework.features import Pixels
-from framework.input import Dataset
+from podway.beam import dataset
+from podway.beam.error import DataError
+from podway.beam.features import fit as transform
+from podway.beam.formats import idx
+from podway.framework.config import Columns, GlobalTime, Idx, Rows
+from podway.framework.config.features import Pixels
+from podway.framework.input.batches import Dataset
 from tests.beam.conftest import make_data, no_dataset
 
 COLUMNS = Columns(user="name", item="label", time="block")

@@ -2,8 +2,8 @@ import gzip
 
 import pytest
 
-from beam import json_lines
-from beam.error import DataError
+from podway.beam.error import DataError
+from podway.beam.formats import json_lines
 
 LINES = [
     b'{"user": 1, "item": "a", "time": 5, "more": [1]}',

@@ -3,8 +3,8 @@ import collections
 import numpy as np
 import pyarrow as pa
 
-from beam import codes, kcore
-from beam.chunk import Chunk
+from podway.beam.steps import codes, kcore
+from podway.beam.steps.chunk import Chunk
 
 
 def k_core(user, item, min_user_events: int, min_item_events: int, chunks: int = 3):

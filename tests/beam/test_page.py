@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from beam import page, plot, sketch, statistics
-from framework.schema import Feature, Schema, Vocabulary
+from podway.beam.report import page, plot
+from podway.beam.statistics import quantiles as sketch
+from podway.beam.statistics import statistics
+from podway.framework.schema.schema import Feature, Schema, Vocabulary
 
 EVIL = "<script>document.title='owned'</script>\"'&"
 DAY = 86_400_000_000

@@ -4,9 +4,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from beam.error import DataError
-from beam.parse import microseconds, parse, text
-from beam.rows import Rejected, Rows
+from podway.beam.error import DataError
+from podway.beam.formats.parse import microseconds, parse, text
+from podway.beam.formats.rows import Rejected, Rows
 
 
 def _reasons(checks: list[tuple[str, np.ndarray]]) -> dict[str, list[int]]:

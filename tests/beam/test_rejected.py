@@ -4,9 +4,9 @@ import pathlib
 import pytest
 from etils import epath
 
-from beam import rejected
-from beam.error import DataError
-from framework import artifact
+from podway.beam import rejected
+from podway.beam.error import DataError
+from podway.framework import artifact
 
 REPORT = {"rows": 1_010, "kept": 1_000, "filtered": {"k-core": 5}, "rejected": {"a": 3, "ab": 2}}
 
@@ -80,7 +80,7 @@ def test_rows_without_a_dataset_are_kept_until_the_next_ones(target):
 def test_rows_are_kept_on_gs(beam_store):
     script = """
 import sys
-from framework import artifact
+from podway.framework import artifact
 from tests.beam import test_rejected
 test_rejected.test_rows_without_a_dataset_are_kept_until_the_next_ones(artifact.epath.Path(sys.argv[1]))
 """

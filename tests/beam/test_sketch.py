@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 
-from beam import sketch
+from podway.beam.statistics import quantiles as sketch
 
 LIMIT = sketch.SMALLEST_LIMIT
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pyarrow as pa
 
-from beam import codes
-from beam.chunk import Chunk
-from beam.split import (
+from podway.beam.steps import codes
+from podway.beam.steps.chunk import Chunk
+from podway.beam.steps.split import (
     Events,
     arrange,
     events,
@@ -14,7 +14,7 @@ from beam.split import (
     quantiles,
     rows,
 )
-from framework.config import GlobalTime, LeaveOneOut
+from podway.framework.config import GlobalTime, LeaveOneOut
 
 
 def _events(times: list[list[int]]) -> Events:

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from beam import distinct, ids, numbers, statistics
-from beam.error import DataError
-from framework.schema import Feature, Vocabulary
+from podway.beam.error import DataError
+from podway.beam.statistics import distinct, ids, numbers, statistics
+from podway.framework.schema.schema import Feature, Vocabulary
 
 NUMBER = Feature("x", "feature", "float32")
 WORD = Feature("w", "feature", "int32", vocabulary="w", size=2002)

@@ -7,10 +7,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from beam import transform
-from beam.fingerprint import fingerprints
-from framework import codec
-from framework.features import (
+from podway.beam.features import fit as transform
+from podway.beam.features.fingerprint import fingerprints
+from podway.framework import codec
+from podway.framework.config.features import (
     Bytes,
     Categorical,
     CharacterNgrams,
@@ -24,8 +24,8 @@ from framework.features import (
     Transform,
     Words,
 )
-from framework.schema import Feature, Vocabulary
-from framework.transform import Fitted, read, write
+from podway.framework.schema.fitted import Fitted, read, write
+from podway.framework.schema.schema import Feature, Vocabulary
 
 FITTED_BY_TEXT = [
     Categorical("x"),

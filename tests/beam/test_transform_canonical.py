@@ -6,9 +6,17 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from beam.error import DataError
-from beam.transform import canonical
-from framework.features import Categorical, Cyclical, Hashed, Label, Numeric, Text, Transform
+from podway.beam.error import DataError
+from podway.beam.features.fit import canonical
+from podway.framework.config.features import (
+    Categorical,
+    Cyclical,
+    Hashed,
+    Label,
+    Numeric,
+    Text,
+    Transform,
+)
 
 NUMBER, TIME, TEXT = Numeric("price"), Cyclical("at"), Categorical("kind")
 MANY = Categorical("tags", many=True)

@@ -4,9 +4,9 @@ from itertools import pairwise
 import pyarrow as pa
 import pytest
 
-from beam import transform_text
-from framework import code_points
-from framework.features import CharacterNgrams, Words
+from podway.beam.features import text as transform_text
+from podway.framework.config.features import CharacterNgrams, Words
+from podway.framework.schema import code_points
 from tests.framework.test_code_points import lowercase, words
 
 TEXTS = [

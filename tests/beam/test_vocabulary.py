@@ -5,9 +5,9 @@ import polars as pl
 import pytest
 from etils import epath
 
-from beam import vocabulary
-from framework import schema
-from framework.schema import OUT_OF_VOCABULARY, Vocabulary
+from podway.beam.steps import vocabulary
+from podway.framework.schema import schema
+from podway.framework.schema.schema import OUT_OF_VOCABULARY, Vocabulary
 
 
 def _number(counts: dict[int, int], parts: int, cap: int | None) -> dict[int, int]:

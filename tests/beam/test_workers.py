@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from beam.engine import Dataflow, Portable
-from launch import flex_template
+from podway.beam.engines.options import Dataflow, Portable
+from podway.launch.dataflow import flex_template
 from tests.beam.test_engines import job_service, running_pool, same_dataset, some_data
 
 assert job_service  # a fixture
@@ -48,8 +48,8 @@ def test_a_dataset_is_built_with_the_data_extra_alone(tmp_path, worker_python):
     """The whole stage, from the data part as JSON."""
     code = (
         "import json, sys\n"
-        "from beam import dataset\n"
-        "from framework import artifact, codec, config\n"
+        "from podway.beam import dataset\n"
+        "from podway.framework import artifact, codec, config\n"
         "data = codec.from_json(config.Data, json.load(open(sys.argv[1])))\n"
         "print(dataset.fingerprint(artifact.read(dataset.build(data, sys.argv[2]), 'dataset')))\n"
     )

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from etils import epath
 
-from export import stage
-from framework import task as tasks
-from framework.config import Data, Experiment, Export
-from framework.models.sasrec import SasRec
-from framework.optimizer import AdamW
-from framework.schema import Feature, Schema, Vocabulary
+from podway.export import stage
+from podway.framework import task as tasks
+from podway.framework.config import Data, Experiment, Export
+from podway.framework.models.sasrec import SasRec
+from podway.framework.schema.schema import Feature, Schema, Vocabulary
+from podway.framework.training.optimizer import AdamW
 
 # Values that a text file would break, and one that looks like padding but isn't.
 ODD_VALUES = ("two\nlines", "tab\tand \\n", "Amélie 🎬", " ", "0")

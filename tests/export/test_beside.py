@@ -6,9 +6,12 @@ import jax
 import numpy as np
 import pytest
 
-from export import beside, recommend, sessions, stage
-from export.error import ExportError
-from framework import artifact
+from podway.export import jax_extras as beside
+from podway.export import stage
+from podway.export.error import ExportError
+from podway.export.lowering import recommender as recommend
+from podway.export.verification import sessions
+from podway.framework import artifact
 from tests.export.conftest import SIZE
 
 

@@ -8,10 +8,12 @@ import shutil
 import numpy as np
 import pytest
 
-from export import golden_filtered, sessions, stage, verify
-from export.error import ExportError
-from export.layout import GOLDEN, MANIFEST
-from framework import task as tasks
+from podway.export import stage
+from podway.export.error import ExportError
+from podway.export.layout import GOLDEN, MANIFEST
+from podway.export.verification import cases_filtered as golden_filtered
+from podway.export.verification import sessions, verify
+from podway.framework import task as tasks
 from tests.export.conftest import SIZE, VALUES
 
 

@@ -4,13 +4,14 @@ import jax
 import numpy as np
 import pytest
 
-from export import recommend, stablehlo
-from framework import task
-from framework.models.ease import Ease
-from framework.models.ials import Ials
-from framework.models.item_knn import ItemKnn
-from framework.models.popularity import Popularity
-from framework.models.sequence_knn import SequenceKnn
+from podway.export.lowering import recommender as recommend
+from podway.export.lowering import stablehlo
+from podway.framework import task
+from podway.framework.models.ease import Ease
+from podway.framework.models.ials import Ials
+from podway.framework.models.item_knn import ItemKnn
+from podway.framework.models.popularity import Popularity
+from podway.framework.models.sequence_knn import SequenceKnn
 
 MODELS = (Popularity(), ItemKnn(5), Ease(10.0), Ials(8), SequenceKnn())
 

@@ -5,16 +5,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from beam import dataset as beam_dataset
-from beam import idx
-from export import stage
-from framework import task
-from framework.config import Columns, Experiment, Export, GlobalTime, Idx, Rows
-from framework.dataset import Dataset
-from framework.features import Label, Pixels
-from framework.models.convnet import ConvNet
-from framework.objectives import Classes
-from framework.row_batches import row_batches
+from podway.beam import dataset as beam_dataset
+from podway.beam.formats import idx
+from podway.export import stage
+from podway.framework import task
+from podway.framework.config import Columns, Experiment, Export, GlobalTime, Idx, Rows
+from podway.framework.config.features import Label, Pixels
+from podway.framework.heads import Classes
+from podway.framework.input.dataset import Dataset
+from podway.framework.input.row_batches import row_batches
+from podway.framework.models.convnet import ConvNet
 from tests.beam.conftest import make_data
 from tests.beam.test_idx import HEIGHT, WIDTH, images, write
 

@@ -5,9 +5,13 @@ import threading
 
 import pytest
 
-from export import layout, model_status, publish, tf_serving, versions
-from export.error import ExportError
-from export.tf_serving import Served
+from podway.export import layout
+from podway.export.error import ExportError
+from podway.export.versions import models_config as tf_serving
+from podway.export.versions import promote as versions
+from podway.export.versions import publish
+from podway.export.versions import status as model_status
+from podway.export.versions.models_config import Served
 from tests.export.server.conftest import (
     Site,
     free_port,

@@ -11,25 +11,29 @@ import pytest
 import tensorflow as tf
 from etils import epath
 
-from beam import dataset as beam_dataset
-from export import (
-    beside,
-    example_requests,
-    examples,
-    golden_raw,
-    predict,
-    sessions,
-    signature_methods,
-    stage,
-    verify,
-    warmup,
+from podway.beam import dataset as beam_dataset
+from podway.export import jax_extras as beside
+from podway.export import stage
+from podway.export.error import ExportError
+from podway.export.graph import examples
+from podway.export.graph import methods as signature_methods
+from podway.export.layout import GOLDEN
+from podway.export.lowering import labels as predict
+from podway.export.verification import raw_values as golden_raw
+from podway.export.verification import requests as example_requests
+from podway.export.verification import sessions, verify, warmup
+from podway.framework import artifact, task
+from podway.framework.config import (
+    Columns,
+    Csv,
+    Data,
+    Experiment,
+    Export,
+    GlobalTime,
+    Rows,
+    SideTable,
 )
-from export.error import ExportError
-from export.layout import GOLDEN
-from framework import artifact, task
-from framework.config import Columns, Csv, Data, Experiment, Export, GlobalTime, Rows, SideTable
-from framework.dataset import Dataset
-from framework.features import (
+from podway.framework.config.features import (
     Bytes,
     Categorical,
     CharacterNgrams,
@@ -42,9 +46,10 @@ from framework.features import (
     Text,
     Words,
 )
-from framework.models.mmoe import Mmoe
-from framework.objectives import Binary, Classes, Regression
-from framework.row_batches import row_batches
+from podway.framework.heads import Binary, Classes, Regression
+from podway.framework.input.dataset import Dataset
+from podway.framework.input.row_batches import row_batches
+from podway.framework.models.mmoe import Mmoe
 
 FIELDS = ("who", "what", "at", "paid", "stars", "shop", "tags", "code", "note", "price")
 LABELS = (Binary("liked"), Regression("paid", log=True), Classes("stars", classes=4))

@@ -7,9 +7,11 @@ import pytest
 from etils import epath
 from google.protobuf import text_format
 
-from export import layout, publish, tf_serving
-from export.error import ExportError
-from framework import artifact
+from podway.export import layout
+from podway.export.error import ExportError
+from podway.export.versions import models_config as tf_serving
+from podway.export.versions import publish
+from podway.framework import artifact
 
 MANIFEST = {
     "version": "v",

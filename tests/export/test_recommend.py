@@ -2,13 +2,14 @@ import jax
 import numpy as np
 import pytest
 
-from export import contract, recommend
-from export.error import ExportError
-from framework import task as tasks
-from framework.config import Export
-from framework.error import ConfigError
-from framework.models.sasrec import SasRec
-from framework.schema import Feature, Schema
+from podway.export import contract
+from podway.export.error import ExportError
+from podway.export.lowering import recommender as recommend
+from podway.framework import task as tasks
+from podway.framework.config import Export
+from podway.framework.error import ConfigError
+from podway.framework.models.sasrec import SasRec
+from podway.framework.schema.schema import Feature, Schema
 from tests.export.conftest import SIZE
 
 

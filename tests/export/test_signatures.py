@@ -4,18 +4,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from export import (
-    contract,
-    lowered,
-    recommend,
-    reference,
-    saved_model,
-    sessions,
-    signatures,
-    stablehlo,
-)
-from export.error import ExportError
-from framework.schema import Vocabulary
+from podway.export import contract
+from podway.export.error import ExportError
+from podway.export.graph import lowered, saved_model
+from podway.export.graph import recommender as signatures
+from podway.export.lowering import recommender as recommend
+from podway.export.lowering import stablehlo
+from podway.export.verification import reference, sessions
+from podway.framework.schema.schema import Vocabulary
 from tests.export.conftest import ODD_VALUES, VALUES, vocabulary
 
 

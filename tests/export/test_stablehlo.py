@@ -6,9 +6,10 @@ from jax.experimental import pallas as pl
 from jax.extend.mlir.dialects import stablehlo as dialect
 from jax.interpreters import mlir
 
-from export import recommend, stablehlo
-from export.error import ExportError
-from export.target import TARGETS
+from podway.export.error import ExportError
+from podway.export.lowering import recommender as recommend
+from podway.export.lowering import stablehlo
+from podway.export.lowering.target import TARGETS
 
 
 def as_text(module: bytes) -> str:

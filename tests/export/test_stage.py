@@ -6,20 +6,23 @@ import numpy as np
 import pytest
 from etils import epath
 
-from export import model, reference, saved_model, stage, warmup
-from export.error import ExportError
-from framework import artifact
-from framework import task as tasks
-from framework.config import Evaluation
-from framework.error import ConfigError
-from framework.models.bert4rec import Bert4Rec
-from framework.models.decoder import Decoder
-from framework.models.hstu import Hstu
-from framework.models.objective import Bce, GBce
-from framework.models.retrieve_rank import RetrieveRank
-from framework.models.sasrec import SasRec
-from framework.models.two_tower import TwoTower
-from framework.schema import Feature, Schema, Vocabulary
+from podway.export import identity as model
+from podway.export import stage
+from podway.export.error import ExportError
+from podway.export.graph import saved_model
+from podway.export.verification import reference, warmup
+from podway.framework import artifact
+from podway.framework import task as tasks
+from podway.framework.config import Evaluation
+from podway.framework.error import ConfigError
+from podway.framework.models.bert4rec import Bert4Rec
+from podway.framework.models.decoder import Decoder
+from podway.framework.models.hstu import Hstu
+from podway.framework.models.parts.item_losses import Bce, GBce
+from podway.framework.models.retrieve_rank import RetrieveRank
+from podway.framework.models.sasrec import SasRec
+from podway.framework.models.two_tower import TwoTower
+from podway.framework.schema.schema import Feature, Schema, Vocabulary
 
 INPUTS = {"run": "r1", "dataset": "d1"}
 

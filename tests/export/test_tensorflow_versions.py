@@ -1,7 +1,8 @@
 """Models for the default target, verified by each TensorFlow that the target promises.
 
 Each release is installed from the package index into an environment of its own, with what
-`python -m export.verify` needs beside it and without JAX, and removed afterwards.
+`python -m podway.export.verification.verify` needs beside it and without JAX, and removed
+afterwards.
 """
 
 import os
@@ -14,8 +15,8 @@ import venv
 
 import pytest
 
-from export.target import TARGETS
-from framework.config import Export
+from podway.export.lowering.target import TARGETS
+from podway.framework.config import Export
 from tests.export.test_predictor import shop  # noqa: F401 (a fixture)
 from tests.test_walls import ROOT
 
@@ -25,7 +26,7 @@ RELEASES = {"2.18": "2.18.1", "2.19": "2.19.1", "2.20": "2.20.0", "2.21": "2.21.
 VERIFY = """
 import sys
 import tensorflow as tf
-from export import verify
+from podway.export.verification import verify
 
 assert "jax" not in sys.modules
 print(tf.__version__)
@@ -62,7 +63,7 @@ def test_each_tensorflow_since_the_target_answers_as_jax_does(shop, published, t
             missing.append(reason)
         else:
             environment = os.environ | {
-                "PYTHONPATH": str(ROOT),
+                "PYTHONPATH": str(ROOT / "src"),
                 "PYTHONDONTWRITEBYTECODE": "1",
                 "CUDA_VISIBLE_DEVICES": "-1",
                 "XLA_FLAGS": "",

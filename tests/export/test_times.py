@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from export import beside, sessions, stage, verify
-from export.error import ExportError
-from export.layout import GOLDEN, MANIFEST
-from export.transform import MISSING_TIME
-from framework import task as tasks
-from framework.models.hstu import Hstu
+from podway.export import jax_extras as beside
+from podway.export import stage
+from podway.export.error import ExportError
+from podway.export.graph.features import MISSING_TIME
+from podway.export.layout import GOLDEN, MANIFEST
+from podway.export.verification import sessions, verify
+from podway.framework import task as tasks
+from podway.framework.models.hstu import Hstu
 from tests.export.conftest import VALUES, Trained
 from tests.export.server.conftest import Site, predict_request, running
 

@@ -1,4 +1,4 @@
-"""One definition, two executions: beam/transform.py and a saved and loaded graph agree."""
+"""One definition, two executions: beam/features/fit.py and a saved and loaded graph agree."""
 
 import math
 import random
@@ -10,10 +10,11 @@ import pyarrow as pa
 import pytest
 import tensorflow as tf
 
-from beam import transform as columns
-from export import transform, transform_text
-from export.error import ExportError
-from framework.features import (
+from podway.beam.features import fit as columns
+from podway.export.error import ExportError
+from podway.export.graph import features as transform
+from podway.export.graph import text as transform_text
+from podway.framework.config.features import (
     Bytes,
     Categorical,
     CharacterNgrams,
@@ -31,7 +32,7 @@ from framework.features import (
     is_ragged,
     kind,
 )
-from framework.transform import Fitted
+from podway.framework.schema.fitted import Fitted
 
 LENGTH = 7
 """Of the rows of ids, where a feature is a list."""

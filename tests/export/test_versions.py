@@ -9,11 +9,14 @@ import sys
 
 import pytest
 
-from export import layout, publish, tf_serving, versions
-from export.error import ExportError
-from export.tf_serving import Served
-from framework.artifact import ArtifactError
-from launch import cli
+from podway.export import layout
+from podway.export.error import ExportError
+from podway.export.versions import models_config as tf_serving
+from podway.export.versions import promote as versions
+from podway.export.versions import publish
+from podway.export.versions.models_config import Served
+from podway.framework.artifact import ArtifactError
+from podway.launch import cli
 from tests.test_walls import ROOT
 
 

@@ -18,9 +18,9 @@ import ctypes, pathlib, sys
 import tensorflow as tf
 from etils import epath
 
-from export.server import loading
-from export.server.error import ServerError
-from export.server.metrics import Metrics
+from podway.export.server.models import loader as loading
+from podway.export.server.error import ServerError
+from podway.export.server.metrics import Metrics
 
 library, = pathlib.Path(tf.__file__).parent.glob("libtensorflow_cc.so.*")
 if "off" in sys.argv:

@@ -22,7 +22,7 @@ import time
 
 from etils import epath
 
-from framework import artifact
+from podway.framework import artifact
 
 FILES = ("train/a", "train/b", "schema.json")
 
@@ -80,7 +80,7 @@ def _watch(target: str, reach) -> None:
         return
     from google.cloud import storage
 
-    from framework import object_store
+    from podway.framework.artifact import gcs as object_store
 
     copy, put = object_store._copy, storage.Blob.upload_from_string
     lock, copied = threading.Lock(), []

@@ -6,9 +6,9 @@ import pytest
 from array_record.python.array_record_module import ArrayRecordWriter
 from etils import epath
 
-from framework import artifact
-from framework.input import Dataset
-from framework.schema import OUT_OF_VOCABULARY, Feature, Schema, Vocabulary
+from podway.framework import artifact
+from podway.framework.input.batches import Dataset
+from podway.framework.schema.schema import OUT_OF_VOCABULARY, Feature, Schema, Vocabulary
 
 USERS, ITEMS, LONGEST = 96, 40, 14
 GENRES, YEARS = 7, 5

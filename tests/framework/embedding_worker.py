@@ -14,13 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from framework import embedding, table
-from framework.embedding_plan import Plan, exchanges
-from framework.error import ConfigError
-from framework.mesh import AXES, BATCH
-from framework.row_optimizer import Adagrad, LazyAdam, RowWiseAdagrad, Sgd
-from framework.table import Embedding, Table
-from framework.task import Lookup
+from podway.framework.devices.mesh import AXES, BATCH
+from podway.framework.embedding import table
+from podway.framework.embedding import update as embedding
+from podway.framework.embedding.optimizer import Adagrad, LazyAdam, RowWiseAdagrad, Sgd
+from podway.framework.embedding.plan import Plan, exchanges
+from podway.framework.embedding.table import Embedding, Table
+from podway.framework.error import ConfigError
+from podway.framework.task import Lookup
 
 MESHES = {
     "1": (1, 1, 1, 1),

@@ -6,12 +6,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from framework import task
-from framework.config import Data, Evaluation, Experiment, Mesh, Trainer
-from framework.models import objective
-from framework.models.sasrec import SasRec
-from framework.optimizer import AdamW
-from framework.table import Embedding
+from podway.framework import task
+from podway.framework.config import Data, Evaluation, Experiment, Mesh, Trainer
+from podway.framework.embedding.table import Embedding
+from podway.framework.models.parts import item_losses as objective
+from podway.framework.models.sasrec import SasRec
+from podway.framework.training.optimizer import AdamW
 
 
 def noisy(model, schema):

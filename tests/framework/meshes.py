@@ -12,15 +12,16 @@ import pathlib
 import subprocess
 import sys
 
-from framework import mesh, step
-from framework.input import Dataset, TrainBatches, read_ahead
-from framework.interactions import train_counts
-from framework.models.bert4rec import Bert4Rec
-from framework.models.decoder import Decoder
-from framework.models.hstu import Hstu
-from framework.models.retrieve_rank import RetrieveRank
-from framework.models.two_tower import TwoTower
-from framework.table import Embedding
+from podway.framework.devices import mesh
+from podway.framework.embedding.table import Embedding
+from podway.framework.input.batches import Dataset, TrainBatches, read_ahead
+from podway.framework.input.interactions import train_counts
+from podway.framework.models.bert4rec import Bert4Rec
+from podway.framework.models.decoder import Decoder
+from podway.framework.models.hstu import Hstu
+from podway.framework.models.retrieve_rank import RetrieveRank
+from podway.framework.models.two_tower import TwoTower
+from podway.framework.training import step
 from tests import xla
 from tests.framework import rows
 from tests.framework.experiments import changed

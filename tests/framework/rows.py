@@ -7,13 +7,13 @@ import pyarrow as pa
 from etils import epath
 
 from benchmarks import synthetic
-from framework.input import Dataset
-from framework.models.dcn import Dcn
-from framework.models.dlrm import Dlrm
-from framework.models.mmoe import Mmoe
-from framework.objectives import Binary, Classes, Regression
-from framework.schema import Feature
-from framework.table import Embedding
+from podway.framework.embedding.table import Embedding
+from podway.framework.heads import Binary, Classes, Regression
+from podway.framework.input.batches import Dataset
+from podway.framework.models.dcn import Dcn
+from podway.framework.models.dlrm import Dlrm
+from podway.framework.models.mmoe import Mmoe
+from podway.framework.schema.schema import Feature
 
 USERS, ITEMS, BRANDS = 30, 40, 6
 SIZES = {"train": 1200, "validation": 150, "test": 130}

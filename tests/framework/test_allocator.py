@@ -37,4 +37,4 @@ def faults(before: str) -> int:
 def test_a_step_needs_no_new_memory():
     pages = 2 * 3000**2 * 4 // 4096
     assert faults("") > pages // 2
-    assert faults("from framework import allocator; allocator.reuse()") < pages // 20
+    assert faults("from podway.framework.devices import allocator; allocator.reuse()") < pages // 20

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from etils import epath
 
-from framework import artifact, provenance
-from framework.artifact import ArtifactError
+from podway.framework import artifact
+from podway.framework.artifact import ArtifactError, provenance
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 

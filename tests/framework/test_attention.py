@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from framework.error import ConfigError
-from framework.models import attention
-from framework.models.attention import Sight, attend, attend_at
+from podway.framework.error import ConfigError
+from podway.framework.models.parts import attention
+from podway.framework.models.parts.attention import Sight, attend, attend_at
 
 GPU = jax.default_backend() == "gpu"
 SEGMENT = jnp.asarray(np.repeat([[1, 2, 3, 0], [1, 1, 2, 2]], 50, axis=1), jnp.int32)

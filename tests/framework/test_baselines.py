@@ -6,19 +6,22 @@ import jax
 import numpy as np
 import pytest
 
-from framework import fitting, run, task
-from framework.config import Component, Data, Evaluation, Experiment
-from framework.error import ConfigError
-from framework.input import Ragged
-from framework.interactions import train_counts, train_matrix
-from framework.judge import answers
-from framework.models import ials, item_knn, neighbours, sequence_knn
-from framework.models.ease import Ease
-from framework.models.ials import Ials
-from framework.models.item_knn import ItemKnn
-from framework.models.popularity import Popularity
-from framework.models.sequence_knn import SequenceKnn
-from framework.next_item import NextItem
+from podway.framework import task
+from podway.framework.config import Component, Data, Evaluation, Experiment
+from podway.framework.error import ConfigError
+from podway.framework.evaluation.judge import answers
+from podway.framework.evaluation.recommendation import NextItem
+from podway.framework.input.batches import Ragged
+from podway.framework.input.interactions import train_counts, train_matrix
+from podway.framework.models import ials, item_knn, sequence_knn
+from podway.framework.models.ease import Ease
+from podway.framework.models.ials import Ials
+from podway.framework.models.item_knn import ItemKnn
+from podway.framework.models.parts import neighbours
+from podway.framework.models.popularity import Popularity
+from podway.framework.models.sequence_knn import SequenceKnn
+from podway.framework.runs import run
+from podway.framework.training import fitting
 
 # An item twice, an unknown one in between, and no item at all.
 ASKED = np.array([[4, 9, 1, 4, 30], [7, 0, 0, 0, 0], [0, 0, 0, 0, 0]], np.int32)

@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from framework import task
-from framework.error import ConfigError
-from framework.models import bert4rec
-from framework.models.bert4rec import Bert4Rec
-from framework.schema import Feature, Schema
+from podway.framework import task
+from podway.framework.error import ConfigError
+from podway.framework.models import bert4rec
+from podway.framework.models.bert4rec import Bert4Rec
+from podway.framework.schema.schema import Feature, Schema
 from tests.framework.experiments import noisy
 
 MODEL = Bert4Rec(width=8, blocks=2, heads=2, feed_forward=2, max_length=6, dropout=0.0)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from framework import capacity
+from podway.framework.embedding import capacity
 
 
 def zipf_counts(rows: int, exponent: float) -> np.ndarray:

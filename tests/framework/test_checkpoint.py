@@ -3,9 +3,10 @@ import numpy as np
 import optax
 import pytest
 
-from framework import checkpoint, checkpoint_list, task
-from framework.checkpoint import CheckpointError, Checkpoints
-from framework.models.sasrec import SasRec
+from podway.framework import task
+from podway.framework.models.sasrec import SasRec
+from podway.framework.runs import checkpoint, checkpoint_list
+from podway.framework.runs.checkpoint import CheckpointError, Checkpoints
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ import pytest
 PROGRAM = """
 import json, sys
 import jax, numpy as np
-from framework import checkpoint, checkpoint_list
+from podway.framework.runs import checkpoint
+from podway.framework.runs import checkpoint_list
 
 run = sys.argv[1]
 state = {"step": np.int32(5), "parameters": {"a/kernel": np.arange(12, dtype=np.float32)}}

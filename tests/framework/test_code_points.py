@@ -3,7 +3,7 @@ import unicodedata
 
 import pytest
 
-from framework import code_points
+from podway.framework.schema import code_points
 
 EVERYTHING = range(code_points.END)
 

@@ -7,7 +7,9 @@ import pytest
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from framework import collectives, flops, hlo, topology, work
+from podway.framework.devices import topology
+from podway.framework.preflight import collectives, hlo, work
+from podway.framework.training import flops
 
 
 def mesh_of(name, shape, axes, slices=1):

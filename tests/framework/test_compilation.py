@@ -1,4 +1,4 @@
-from framework import compilation
+from podway.framework.devices import compilation
 
 
 def test_the_option_wins_over_the_variable_and_that_over_the_workdir(monkeypatch):

@@ -2,9 +2,9 @@ import dataclasses
 
 import pytest
 
-from framework import codec, config
-from framework.config import Csv, Data, Experiment, GlobalTime, Trainer
-from framework.error import ConfigError
+from podway.framework import codec, config
+from podway.framework.config import Csv, Data, Experiment, GlobalTime, Trainer
+from podway.framework.error import ConfigError
 from tests.framework.experiments import walks
 
 
@@ -14,7 +14,7 @@ def test_json_both_ways_keeps_swappable_parts():
         data=Data(name="x", path="y", format=Csv(delimiter="|"), split=GlobalTime(0.5, 0.6)),
     )
     text = codec.to_json(experiment)
-    assert text["data"]["split"]["type"] == "framework.config.GlobalTime"
+    assert text["data"]["split"]["type"] == "podway.framework.config.GlobalTime"
     assert codec.from_json(Experiment, text) == experiment
 
 

@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 from etils import epath
 
-from framework import artifact, comparison, contrast, fitting
-from framework.config import Data, Evaluation, Experiment
-from framework.error import ConfigError
-from framework.models.ials import Ials
-from framework.models.popularity import Popularity
+from podway.framework import artifact
+from podway.framework.comparison import evaluation as comparison
+from podway.framework.comparison import runs as contrast
+from podway.framework.config import Data, Evaluation, Experiment
+from podway.framework.error import ConfigError
+from podway.framework.models.ials import Ials
+from podway.framework.models.popularity import Popularity
+from podway.framework.training import fitting
 from tests.framework.conftest import write_dataset
 
 

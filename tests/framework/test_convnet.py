@@ -4,11 +4,11 @@ import jax
 import numpy as np
 import pytest
 
-from framework import task
-from framework.error import ConfigError
-from framework.models.convnet import ConvNet
-from framework.objectives import Classes
-from framework.schema import Feature, Schema
+from podway.framework import task
+from podway.framework.error import ConfigError
+from podway.framework.heads import Classes
+from podway.framework.models.convnet import ConvNet
+from podway.framework.schema.schema import Feature, Schema
 
 HEIGHT, WIDTH, CLASSES = 5, 6, 3
 SCHEMA = Schema(

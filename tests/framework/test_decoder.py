@@ -5,11 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from framework import preflight, sharding, step, task, topology
-from framework.config import Mesh
-from framework.error import ConfigError
-from framework.models import decoder
-from framework.models.decoder import Decoder
+from podway.framework import task
+from podway.framework.config import Mesh
+from podway.framework.devices import sharding, topology
+from podway.framework.error import ConfigError
+from podway.framework.models import decoder
+from podway.framework.models.decoder import Decoder
+from podway.framework.preflight import compile as preflight
+from podway.framework.training import step
 from tests.framework.experiments import walks
 from tests.framework.meshes import on_eight_devices
 

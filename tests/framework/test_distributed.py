@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 from etils import epath
 
-from framework import compilation, goodput
-from framework.goodput import PHASES
-from framework.watch import CRASHED, LOST, REFUSED, Beat, Seen, judge
+from podway.framework.devices import compilation
+from podway.framework.runs import goodput
+from podway.framework.runs.goodput import PHASES
+from podway.framework.training.heartbeat import CRASHED, LOST, REFUSED, Beat, Seen, judge
 from tests.framework.test_trainer import (
     final_parameters,
     finish,

@@ -15,12 +15,19 @@ import optax
 import pytest
 from jax.sharding import AxisType
 
-from framework import embedding, table
-from framework.embedding_plan import Plan
-from framework.error import ConfigError
-from framework.row_optimizer import Adagrad, LazyAdam, RowOptimizer, RowWiseAdagrad, Sgd
-from framework.table import Embedding, Table
-from framework.task import Lookup
+from podway.framework.embedding import table
+from podway.framework.embedding import update as embedding
+from podway.framework.embedding.optimizer import (
+    Adagrad,
+    LazyAdam,
+    RowOptimizer,
+    RowWiseAdagrad,
+    Sgd,
+)
+from podway.framework.embedding.plan import Plan
+from podway.framework.embedding.table import Embedding, Table
+from podway.framework.error import ConfigError
+from podway.framework.task import Lookup
 from tests import xla
 from tests.framework import embedding_worker as worker
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from framework.models.attention import Sight
-from framework.models.encoder import Block, Encoder, drop
-from framework.models.hstu import Layer
+from podway.framework.models.hstu import Layer
+from podway.framework.models.parts.attention import Sight
+from podway.framework.models.parts.transformer import Block, Encoder, drop
 
 KEY = jax.random.key(5)
 

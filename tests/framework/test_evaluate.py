@@ -3,14 +3,16 @@ import dataclasses
 import numpy as np
 import pytest
 
-from framework import comparison, evaluate, metrics
-from framework.config import Evaluation
-from framework.interactions import train_counts
-from framework.judge import answers
-from framework.models.ials import Ials
-from framework.models.popularity import Popularity
-from framework.models.sequence_knn import SequenceKnn
-from framework.next_item import NextItem
+from podway.framework.comparison import evaluation as comparison
+from podway.framework.config import Evaluation
+from podway.framework.evaluation import ranks as evaluate
+from podway.framework.evaluation.judge import answers
+from podway.framework.evaluation.recommendation import NextItem
+from podway.framework.input.interactions import train_counts
+from podway.framework.metrics import ranking as metrics
+from podway.framework.models.ials import Ials
+from podway.framework.models.popularity import Popularity
+from podway.framework.models.sequence_knn import SequenceKnn
 
 EVALUATION = Evaluation()
 

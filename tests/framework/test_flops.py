@@ -1,7 +1,7 @@
 import jax
 import jax.numpy as jnp
 
-from framework import flops
+from podway.framework.training import flops
 
 
 def count(function, *shapes):

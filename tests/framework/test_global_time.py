@@ -5,14 +5,17 @@ import dataclasses
 import numpy as np
 import pytest
 
-from beam import dataset as beam_dataset
-from framework import comparison, evaluate, fitting, slices
-from framework.config import Columns, Data, Evaluation, Experiment, GlobalTime
-from framework.input import Dataset
-from framework.interactions import train_counts
-from framework.judge import answers
-from framework.models.popularity import Popularity
-from framework.next_item import NextItem
+from podway.beam import dataset as beam_dataset
+from podway.framework.comparison import evaluation as comparison
+from podway.framework.config import Columns, Data, Evaluation, Experiment, GlobalTime
+from podway.framework.evaluation import ranks as evaluate
+from podway.framework.evaluation import slices
+from podway.framework.evaluation.judge import answers
+from podway.framework.evaluation.recommendation import NextItem
+from podway.framework.input.batches import Dataset
+from podway.framework.input.interactions import train_counts
+from podway.framework.models.popularity import Popularity
+from podway.framework.training import fitting
 
 USERS, ITEMS, DAYS = 60, 12, 100
 

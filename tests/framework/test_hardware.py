@@ -1,7 +1,7 @@
 import jax
 import pytest
 
-from framework import hardware
+from podway.framework.devices import hardware
 
 
 def test_every_accelerator_says_where_its_figures_come_from():

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from framework import hlo
+from podway.framework.preflight import hlo
 
 NESTED = """HloModule nested
 

@@ -6,14 +6,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from framework import task
-from framework.config import Columns, Evaluation
-from framework.error import ConfigError
-from framework.judge import answers
-from framework.models import hstu
-from framework.models.attention import CAUSAL
-from framework.models.hstu import Hstu
-from framework.schema import OUT_OF_VOCABULARY
+from podway.framework import task
+from podway.framework.config import Columns, Evaluation
+from podway.framework.error import ConfigError
+from podway.framework.evaluation.judge import answers
+from podway.framework.models import hstu
+from podway.framework.models.hstu import Hstu
+from podway.framework.models.parts.attention import CAUSAL
+from podway.framework.schema.schema import OUT_OF_VOCABULARY
 from tests.framework.conftest import times_of
 from tests.framework.experiments import noisy, walks
 

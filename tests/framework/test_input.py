@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from etils import epath
 
-from framework import input
-from framework.columns import Ragged, elapsed
-from framework.packing import SEGMENT
-from framework.schema import OUT_OF_VOCABULARY, PADDING
+from podway.framework.input import batches as input
+from podway.framework.input.columns import Ragged, elapsed
+from podway.framework.input.packing import SEGMENT
+from podway.framework.schema.schema import OUT_OF_VOCABULARY, PADDING
 from tests.framework.conftest import USERS, times_of, write_dataset
 
 LENGTHS = {"user": 1, "item": 6}

@@ -7,9 +7,9 @@ import pyarrow as pa
 import pytest
 
 from benchmarks import synthetic
-from framework import input
-from framework.error import ConfigError
-from framework.schema import Feature, SchemaError
+from podway.framework.error import ConfigError
+from podway.framework.input import batches as input
+from podway.framework.schema.schema import Feature, SchemaError
 
 ROWS, ITEMS = 1000, 30
 LENGTHS = {

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks import shuffle
-from framework.epochs import Epochs
+from podway.framework.input.epochs import Epochs
 
 ROWS, BLOCK, BATCH, EPOCHS = 1 << 16, 64, 64, 6
 BLOCKS = ROWS // BLOCK

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from framework import label_metrics
-from framework.metrics import bootstrap_interval
+from podway.framework.metrics import labels as label_metrics
+from podway.framework.metrics.ranking import bootstrap_interval
 
 
 def rows(count: int = 400, users: int = 20, seed: int = 0):

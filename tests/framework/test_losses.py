@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from framework import losses
+from podway.framework import losses
 
 FIRST, LAST = 2, 10
 

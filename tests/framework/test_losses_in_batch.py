@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from framework import losses_in_batch
+from podway.framework.losses import in_batch as losses_in_batch
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 import pytest
 
-from framework import hlo, memory, work
+from podway.framework.preflight import hlo, memory, work
 
 GIB = 1 << 30
 

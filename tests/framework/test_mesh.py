@@ -2,8 +2,9 @@ import jax
 import numpy as np
 import pytest
 
-from framework import config, mesh
-from framework.error import ConfigError
+from podway.framework import config
+from podway.framework.devices import mesh
+from podway.framework.error import ConfigError
 
 
 def test_axes_take_what_they_are_given_and_data_takes_the_rest():

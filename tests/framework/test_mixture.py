@@ -6,9 +6,10 @@ import pyarrow as pa
 import pytest
 
 from benchmarks import synthetic
-from framework import input, mixture
-from framework.error import ConfigError
-from framework.schema import OUT_OF_VOCABULARY, PADDING, Feature, Vocabulary
+from podway.framework.error import ConfigError
+from podway.framework.input import batches as input
+from podway.framework.input import mixture
+from podway.framework.schema.schema import OUT_OF_VOCABULARY, PADDING, Feature, Vocabulary
 
 SIZES = (500, 300, 120)
 

@@ -7,7 +7,7 @@ from tests.framework.committer import FILES
 from tests.gcs import Store
 
 COMMITTER = "tests.framework.committer"
-READ = "import sys; from framework import artifact; artifact.read(sys.argv[1], 'dataset')"
+READ = "import sys; from podway.framework import artifact; artifact.read(sys.argv[1], 'dataset')"
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_what_a_killed_run_left_must_be_equal(strict_store, target):
     found = _commit(strict_store, target)
     assert found.startswith(f"{target}/{left} is there, uncommitted and not what this run made")
     # Older than LEFTOVER_DAYS it is replaced.
-    old = "from framework import artifact; artifact.LEFTOVER_DAYS = -1; "
+    old = "from podway.framework import artifact; artifact.LEFTOVER_DAYS = -1; "
     script = (
         f"{old}import sys; from tests.framework import committer; committer.main(*sys.argv[1:])"
     )
@@ -79,7 +79,7 @@ def test_a_stage_published_twice_is_no_race(strict_store, target):
     """As when a worker's publication succeeded, and the worker died before it could say so."""
     script = """
 import sys
-from framework import artifact
+from podway.framework import artifact
 from tests.framework import committer
 kept, artifact.discard = artifact.discard, lambda stage: None
 stage = artifact.stage_for(sys.argv[1])
@@ -106,7 +106,7 @@ def test_a_store_that_does_not_answer(strict_store, tmp_path: pathlib.Path):
 import sys
 from google.auth import credentials
 from google.cloud import storage
-from framework import artifact
+from podway.framework import artifact
 try:
     artifact.stage_for("gs://b/w/v")
 except OSError as error:

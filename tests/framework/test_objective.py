@@ -5,11 +5,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from framework import losses
-from framework.error import ConfigError
-from framework.models.objective import Bce, FullSoftmax, GBce, Predictions, SampledSoftmax
-from framework.schema import FIRST_VALUE
-from framework.task import Rows
+from podway.framework import losses
+from podway.framework.error import ConfigError
+from podway.framework.models.parts.item_losses import (
+    Bce,
+    FullSoftmax,
+    GBce,
+    Predictions,
+    SampledSoftmax,
+)
+from podway.framework.schema.schema import FIRST_VALUE
+from podway.framework.task import Rows
 
 BATCH, LENGTH, WIDTH, ITEMS = 6, 5, 4, 22
 

@@ -8,15 +8,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from framework import input, mesh, packing, step, task
-from framework.config import Mesh
-from framework.error import ConfigError
-from framework.models.bert4rec import Bert4Rec
-from framework.models.decoder import Decoder
-from framework.models.hstu import Hstu
-from framework.models.objective import GBce
-from framework.models.sasrec import SasRec
-from framework.schema import PADDING
+from podway.framework import task
+from podway.framework.config import Mesh
+from podway.framework.devices import mesh
+from podway.framework.error import ConfigError
+from podway.framework.input import batches as input
+from podway.framework.input import packing
+from podway.framework.models.bert4rec import Bert4Rec
+from podway.framework.models.decoder import Decoder
+from podway.framework.models.hstu import Hstu
+from podway.framework.models.parts.item_losses import GBce
+from podway.framework.models.sasrec import SasRec
+from podway.framework.schema.schema import PADDING
+from podway.framework.training import step
 from tests.framework.conftest import USERS
 from tests.framework.experiments import noisy, walks
 

@@ -20,8 +20,9 @@ port, rank, processes, dataset, reverse = sys.argv[1:]
 if int(processes) > 1:
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     jax.distributed.initialize(f"localhost:{port}", int(processes), int(rank))
-from framework import input, mesh
-from framework.placement import Placement
+from podway.framework.input import batches as input
+from podway.framework.devices import mesh
+from podway.framework.input.placement import Placement
 devices = np.array(jax.devices())
 if reverse == "woven":  # devices of the processes in turn, as a torus may lay them out
     devices = devices.reshape(int(processes), -1).T.ravel()

@@ -7,12 +7,17 @@ import jax
 import numpy as np
 import pytest
 
-from framework import artifact, checkpoint, comparison, label_metrics, mesh, run, task, trainer
-from framework.config import Evaluation, Mesh
-from framework.error import ConfigError
-from framework.objectives import Binary
-from framework.prediction import LabelPrediction
-from framework.row_batches import row_batches
+from podway.framework import artifact, task
+from podway.framework.comparison import evaluation as comparison
+from podway.framework.config import Evaluation, Mesh
+from podway.framework.devices import mesh
+from podway.framework.error import ConfigError
+from podway.framework.evaluation.labels import LabelPrediction
+from podway.framework.heads import Binary
+from podway.framework.input.row_batches import row_batches
+from podway.framework.metrics import labels as label_metrics
+from podway.framework.runs import checkpoint, run
+from podway.framework.training import loop as trainer
 from tests.framework import rows
 from tests.framework.experiments import walks
 

@@ -3,13 +3,16 @@ import dataclasses
 import jax
 import pytest
 
-from framework import config, preflight, step, topology
-from framework.config import SideTable
-from framework.error import ConfigError
-from framework.features import Categorical, Hashed, Numeric, Quantiles, Text
-from framework.models.sasrec import SasRec
-from framework.models.two_tower import TwoTower
-from framework.optimizer import AdamW
+from podway.framework import config
+from podway.framework.config import SideTable
+from podway.framework.config.features import Categorical, Hashed, Numeric, Quantiles, Text
+from podway.framework.devices import topology
+from podway.framework.error import ConfigError
+from podway.framework.models.sasrec import SasRec
+from podway.framework.models.two_tower import TwoTower
+from podway.framework.preflight import compile as preflight
+from podway.framework.training import step
+from podway.framework.training.optimizer import AdamW
 
 SCHEMA = preflight.declared(items=1000, users=100, history=20)
 

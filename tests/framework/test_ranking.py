@@ -3,7 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from framework import metrics, ranking
+from podway.framework.metrics import ranking as metrics
+from podway.framework.metrics import top_k as ranking
 
 # Rows 0 and 1 are kept; ids 2 … 6 are the catalogue; row 7 only fills up the table.
 SCORES = jnp.array(

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from framework import task
-from framework.error import ConfigError
-from framework.models.retrieve_rank import RetrieveRank
-from framework.models.two_tower import TwoTower
-from framework.table import Embedding
+from podway.framework import task
+from podway.framework.embedding.table import Embedding
+from podway.framework.error import ConfigError
+from podway.framework.models.retrieve_rank import RetrieveRank
+from podway.framework.models.two_tower import TwoTower
 from tests.framework.meshes import on_eight_devices
 
 TOWERS = TwoTower(

@@ -3,8 +3,9 @@ import itertools
 
 import pytest
 
-from framework import hlo, roofline, topology
-from framework.collectives import Collective
+from podway.framework.devices import topology
+from podway.framework.preflight import hlo, roofline
+from podway.framework.preflight.collectives import Collective
 
 
 def collective(kind, members, network="ici"):

@@ -7,14 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from framework import objectives, task
-from framework.error import ConfigError
-from framework.models import inputs
-from framework.models.dcn import Dcn
-from framework.models.dlrm import Dlrm
-from framework.models.mmoe import Mmoe
-from framework.objectives import Binary
-from framework.schema import PADDING
+from podway.framework import heads as objectives
+from podway.framework import task
+from podway.framework.error import ConfigError
+from podway.framework.heads import Binary
+from podway.framework.models.dcn import Dcn
+from podway.framework.models.dlrm import Dlrm
+from podway.framework.models.mmoe import Mmoe
+from podway.framework.models.parts import columns as inputs
+from podway.framework.schema.schema import PADDING
 from tests.framework import rows
 from tests.framework.meshes import on_eight_devices
 from tests.framework.test_sasrec import MODEL as RECOMMENDER

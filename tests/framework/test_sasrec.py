@@ -5,12 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from framework import task
-from framework.error import ConfigError
-from framework.models.hstu import Hstu
-from framework.models.objective import GBce, SampledSoftmax
-from framework.models.sasrec import SasRec
-from framework.table import Embedding
+from podway.framework import task
+from podway.framework.embedding.table import Embedding
+from podway.framework.error import ConfigError
+from podway.framework.models.hstu import Hstu
+from podway.framework.models.parts.item_losses import GBce, SampledSoftmax
+from podway.framework.models.sasrec import SasRec
 from tests.framework.experiments import noisy
 
 MODEL = SasRec(width=8, blocks=2, heads=2, feed_forward=2, max_length=6, dropout=0.5)

@@ -1,6 +1,6 @@
 import pytest
 
-from framework.schema import Feature, Schema, SchemaError, Vocabulary
+from podway.framework.schema.schema import Feature, Schema, SchemaError, Vocabulary
 
 
 def test_vocabulary_survives_its_file(tmp_path):

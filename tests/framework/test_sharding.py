@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from jax.sharding import PartitionSpec
 
-from framework import sharding
-from framework.error import ConfigError
+from podway.framework.devices import sharding
+from podway.framework.error import ConfigError
 
 EIGHT = {"slice": 1, "data": 1, "fsdp": 4, "tensor": 2}
 

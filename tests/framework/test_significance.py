@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from framework import significance
+from podway.framework.comparison import significance
 
 
 def test_the_interval_of_students_own_kind_by_hand():

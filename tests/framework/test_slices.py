@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from framework import slices
-from framework.config import Evaluation
-from framework.evaluate import Ranks
+from podway.framework.config import Evaluation
+from podway.framework.evaluation import slices
+from podway.framework.evaluation.ranks import Ranks
 
 
 def test_terciles_of_activity_keep_equal_users_together():

@@ -4,7 +4,7 @@ import signal
 
 import numpy as np
 
-from framework import run
+from podway.framework.runs import run
 from tests.framework.experiments import changed
 from tests.framework.test_trainer import finish, losses, start, wait_for_steps
 

@@ -6,11 +6,15 @@ import jax
 import numpy as np
 import pytest
 
-from framework import mesh, run, start, step, trainer
-from framework.config import Mesh, Start
-from framework.models.objective import SampledSoftmax
-from framework.schema import Schema
-from framework.table import Embedding
+from podway.framework.config import Mesh, Start
+from podway.framework.devices import mesh
+from podway.framework.embedding.table import Embedding
+from podway.framework.models.parts.item_losses import SampledSoftmax
+from podway.framework.runs import run
+from podway.framework.schema.schema import Schema
+from podway.framework.training import loop as trainer
+from podway.framework.training import step
+from podway.framework.training import warm_start as start
 from tests.framework.experiments import walks
 
 

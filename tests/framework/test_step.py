@@ -7,9 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from framework import config, mesh, step
-from framework.error import ConfigError
-from framework.input import TrainBatches, read_ahead
+from podway.framework import config
+from podway.framework.devices import mesh
+from podway.framework.error import ConfigError
+from podway.framework.input.batches import TrainBatches, read_ahead
+from podway.framework.training import step
 from tests.framework.experiments import walks
 from tests.framework.meshes import on_eight_devices
 
@@ -159,7 +161,7 @@ def test_what_is_computed_anew_is_no_work_of_the_model(dataset):
 
 
 def test_a_gradient_is_clipped_to_its_norm(dataset):
-    from framework import optimizer
+    from podway.framework.training import optimizer
 
     def moved(clip_norm):
         experiment = walks(clip_norm=clip_norm)

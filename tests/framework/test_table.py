@@ -3,10 +3,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from framework import table
-from framework.error import ConfigError
-from framework.row_optimizer import Adagrad, RowWiseAdagrad
-from framework.table import Embedding, Table
+from podway.framework.embedding import table
+from podway.framework.embedding.optimizer import Adagrad, RowWiseAdagrad
+from podway.framework.embedding.table import Embedding, Table
+from podway.framework.error import ConfigError
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@ import importlib
 
 import pytest
 
-from framework import hardware, topology
-from framework.error import PodwayError
+from podway.framework.devices import hardware, topology
+from podway.framework.error import PodwayError
 
 
 @pytest.mark.parametrize(

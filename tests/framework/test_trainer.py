@@ -12,11 +12,14 @@ import numpy as np
 import pytest
 from etils import epath
 
-from framework import artifact, goodput, run, step, trainer
-from framework.checkpoint import CheckpointError, load_parameters
-from framework.config import Component
-from framework.error import ConfigError
-from framework.profiling import Span
+from podway.framework import artifact
+from podway.framework.config import Component
+from podway.framework.error import ConfigError
+from podway.framework.runs import goodput, run
+from podway.framework.runs.checkpoint import CheckpointError, load_parameters
+from podway.framework.runs.profiling import Span
+from podway.framework.training import loop as trainer
+from podway.framework.training import step
 from tests import xla
 from tests.framework.conftest import write_dataset
 from tests.framework.experiments import walks
@@ -134,7 +137,7 @@ def test_sigterm_saves_and_ends_well_and_two_devices_go_on_where_eight_stopped(
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(dataset, tmp_path):
-    from framework.optimizer import AdamW
+    from podway.framework.training.optimizer import AdamW
 
     experiment = walks(steps=20, batch_size=8)
     object.__setattr__(experiment, "optimizer", AdamW(learning_rate=1e30, warmup_steps=0))
@@ -148,7 +151,7 @@ def test_a_batch_that_does_not_divide_and_missing_devices_are_errors(dataset, tm
     import jax
 
     count = jax.device_count()
-    from framework.config import Mesh
+    from podway.framework.config import Mesh
 
     wide = dataclasses.replace(walks(), mesh=Mesh(data=count + 1))
     with pytest.raises(ConfigError, match=f"there are {count}"):

@@ -7,10 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from framework import mesh, run, start, step, task, trainer
-from framework.config import Mesh, Start
-from framework.error import ConfigError
-from framework.models.two_tower import TwoTower, targets_of
+from podway.framework import task
+from podway.framework.config import Mesh, Start
+from podway.framework.devices import mesh
+from podway.framework.error import ConfigError
+from podway.framework.models.two_tower import TwoTower, targets_of
+from podway.framework.runs import run
+from podway.framework.training import loop as trainer
+from podway.framework.training import step
+from podway.framework.training import warm_start as start
 from tests.framework.conftest import COLD
 from tests.framework.experiments import walks
 from tests.framework.meshes import on_eight_devices

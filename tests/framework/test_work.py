@@ -1,4 +1,4 @@
-from framework import hlo, work
+from podway.framework.preflight import hlo, work
 
 ROWS, TOUCHED, WIDTH = 4096, 16, 128
 TABLE = f"f32[{ROWS},{WIDTH}]{{1,0}}"

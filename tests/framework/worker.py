@@ -13,8 +13,10 @@ import time
 
 import jax
 
-from framework import compilation, distributed, trainer
-from framework.input import Dataset, TrainBatches
+from podway.framework.devices import compilation
+from podway.framework.input.batches import Dataset, TrainBatches
+from podway.framework.training import distributed
+from podway.framework.training import loop as trainer
 from tests.framework.experiments import changed
 
 CACHE_HIT = "/jax/compilation_cache/cache_hits"

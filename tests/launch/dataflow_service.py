@@ -105,8 +105,8 @@ def _execute(path: str, datasets: str) -> None:
     from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
     from etils import epath
 
-    from beam import dataset
-    from framework import artifact
+    from podway.beam import dataset
+    from podway.framework import artifact
 
     proto = beam_runner_api_pb2.Pipeline.FromString(epath.Path(path).read_bytes())
     for environment in proto.components.environments.values():

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from etils import epath
 
-from framework import artifact
-from framework.error import ConfigError
-from launch import check, cli
+from podway.framework import artifact
+from podway.framework.error import ConfigError
+from podway.launch import cli
+from podway.launch.verbs import check
 from tests.beam.test_check import columns, make
 
 
@@ -86,10 +87,10 @@ def test_options_that_would_do_nothing(field):
 
 
 CONFIG = """
-from framework.config import Data, Experiment
-from framework.features import Categorical, Numeric
-from framework.models.sasrec import SasRec
-from framework.optimizer import AdamW
+from podway.framework.config import Data, Experiment
+from podway.framework.config.features import Categorical, Numeric
+from podway.framework.models.sasrec import SasRec
+from podway.framework.training.optimizer import AdamW
 
 
 def experiment():

@@ -6,15 +6,15 @@ import sys
 
 import pytest
 
-from framework import codec, config
-from launch import cli, experiments
+from podway.framework import codec, config
+from podway.launch import cli, experiments
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 
 
 def podway(*arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, "-m", "launch.cli", *arguments],
+        [sys.executable, "-m", "podway.launch.cli", *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -28,7 +28,7 @@ def test_help_names_every_verb_and_loads_nothing_heavy():
     for verb in ["configs", *cli.VERBS]:
         assert f"\n  {verb} " in done.stdout
     code = (
-        "import sys, launch.cli\n"
+        "import sys, podway.launch.cli\n"
         "heavy = {'jax', 'flax', 'tensorflow', 'apache_beam', 'numpy', 'pyarrow'}\n"
         "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
     )
@@ -101,7 +101,7 @@ def test_a_missing_package_names_the_extra_that_brings_it(tmp_path):
     """As on a Beam worker's machine: a config whose model needs JAX, and no JAX."""
     (tmp_path / "jax.py").write_text("raise ModuleNotFoundError('no jax', name='jax')\n")
     done = subprocess.run(
-        [sys.executable, "-m", "launch.cli", "show", "movielens_sasrec"],
+        [sys.executable, "-m", "podway.launch.cli", "show", "movielens_sasrec"],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": str(tmp_path)},
         capture_output=True,

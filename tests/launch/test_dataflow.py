@@ -9,19 +9,21 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from beam import dataset
-from beam.engine import Dataflow
-from framework import artifact, codec
-from framework.error import ConfigError
-from launch import cli, dataflow, flex_template
+from podway.beam import dataset
+from podway.beam.engines.options import Dataflow
+from podway.framework import artifact, codec
+from podway.framework.error import ConfigError
+from podway.launch import cli
+from podway.launch.dataflow import flex_template
+from podway.launch.dataflow import submit as dataflow
 from tests.beam.conftest import make_data, some_events, write_csv
 from tests.gcs import Store
 from tests.launch import dataflow_service
 
 CONFIG = """
-from framework.config import Data, Experiment
-from framework.models.sasrec import SasRec
-from framework.optimizer import AdamW
+from podway.framework.config import Data, Experiment
+from podway.framework.models.sasrec import SasRec
+from podway.framework.training.optimizer import AdamW
 
 def experiment():
     data = Data(name="small", path={path!r}, shards=2, min_user_events=4, min_item_events=4)
@@ -59,7 +61,7 @@ def test_a_submitted_job_makes_the_same_dataset_and_nobody_waits(
     tmp_path, beam_store, service, raw
 ):
     bucket, local = raw
-    arguments = ["launch.cli", "launch", "dataflow", str(tmp_path / "config.py")]
+    arguments = ["podway.launch.cli", "launch", "dataflow", str(tmp_path / "config.py")]
     account = service.credentials(tmp_path)
     done = beam_store.run("-m", *arguments, *_options(service, bucket), **account)
     assert done.returncode == 0, done.stderr
@@ -90,7 +92,7 @@ def test_the_flex_launcher_submits_a_job_that_makes_the_same_dataset_and_ends(
     beams += [f"--temp_location={bucket}/beam", f"--dataflow_endpoint={service.url}"]
     beams += ["--sdk_container_image=example/podway:1", "--job_name=from-template"]
     account = service.credentials(tmp_path)
-    done = beam_store.run("-m", "launch.template", *arguments, *beams, **account)
+    done = beam_store.run("-m", "podway.launch.dataflow.launcher", *arguments, *beams, **account)
     assert done.returncode == 0, done.stderr
     assert (service.jobs[0]["name"], service.polls) == ("from-template", 0)
     made = dataflow_service.execute(beam_store, service.pipeline(), f"{bucket}/w/datasets/small")
@@ -100,7 +102,7 @@ def test_the_flex_launcher_submits_a_job_that_makes_the_same_dataset_and_ends(
 @pytest.mark.slow
 def test_a_classic_template_is_a_file_and_no_job(tmp_path, beam_store, service, raw):
     bucket, local = raw
-    arguments = ["launch.cli", "launch", "dataflow", str(tmp_path / "config.py")]
+    arguments = ["podway.launch.cli", "launch", "dataflow", str(tmp_path / "config.py")]
     options = [*_options(service, bucket), "--template", f"{bucket}/templates/small"]
     done = beam_store.run("-m", *arguments, *options, **service.credentials(tmp_path))
     assert done.returncode == 0, done.stderr
@@ -125,7 +127,7 @@ def test_podway_data_waits_for_the_job(tmp_path, beam_store, service, raw):
 
     worker = threading.Thread(target=work, daemon=True)
     worker.start()
-    arguments = ["launch.cli", "data", str(tmp_path / "config.py"), "--runner", "dataflow"]
+    arguments = ["podway.launch.cli", "data", str(tmp_path / "config.py"), "--runner", "dataflow"]
     account = service.credentials(tmp_path)
     done = beam_store.run("-m", *arguments, *_options(service, bucket), **account)
     assert done.returncode == 0, done.stderr
@@ -218,8 +220,8 @@ def test_the_flex_template_is_complete_and_parses_as_dataflow_does(tmp_path):
     ],
 )
 def test_what_a_job_needs_is_named(tmp_path, path, fields, message):
-    from beam import dataflow as beam_dataflow
-    from beam import plan
+    from podway.beam import plan
+    from podway.beam.engines import dataflow as beam_dataflow
 
     data = make_data(write_csv(tmp_path / "a.csv", some_events()))
     job = plan.Plan(data, (data.path,), (), plan.stamps(data), {}, "", "gs://bucket/w/a/b/c", {})

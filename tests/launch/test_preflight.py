@@ -6,8 +6,9 @@ import sys
 
 import pytest
 
-from framework.config import Model, Rows
-from launch import experiments, preflight, stages
+from podway.framework.config import Model, Rows
+from podway.launch import experiments, stages
+from podway.launch.verbs import preflight
 from tests.launch.test_cli import podway
 
 GOLDEN = pathlib.Path(__file__).parent.parent / "golden" / "collectives"
@@ -38,8 +39,9 @@ def versions() -> str:
 
 def lines(name: str, pod: str) -> list[str]:
     """The collectives of a config's training step, sharded both ways, on declared sizes."""
-    from framework import config, topology
-    from framework import preflight as compiled
+    from podway.framework import config
+    from podway.framework.devices import topology
+    from podway.framework.preflight import compile as compiled
 
     experiment = experiments.load(name)
     tables = experiment.data.tables

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from launch import supervise
-from launch.supervise import SupervisorError, Worker
+from podway.launch import supervise
+from podway.launch.supervise import SupervisorError, Worker
 from tests import xla
 
 
@@ -104,9 +104,9 @@ def test_sigterm_goes_on_to_all_and_is_no_failure(tmp_path):
 
 
 SHOP = """
-from framework.config import Columns, Csv, Data, Evaluation, Experiment, Mesh, Trainer
-from framework.models.sasrec import SasRec
-from framework.optimizer import AdamW
+from podway.framework.config import Columns, Csv, Data, Evaluation, Experiment, Mesh, Trainer
+from podway.framework.models.sasrec import SasRec
+from podway.framework.training.optimizer import AdamW
 
 
 def experiment() -> Experiment:
@@ -143,7 +143,15 @@ def podway(shop: pathlib.Path, workdir: pathlib.Path, *options: str) -> subproce
         "XLA_FLAGS": xla.flags(devices=2),
         "JAX_PLATFORMS": "cpu",
     }
-    command = [sys.executable, "-m", "launch.cli", "train", str(shop), "--workdir", str(workdir)]
+    command = [
+        sys.executable,
+        "-m",
+        "podway.launch.cli",
+        "train",
+        str(shop),
+        "--workdir",
+        str(workdir),
+    ]
     return subprocess.Popen(
         [*command, "--num-processes", "2", "--heartbeat", "8", *options],
         cwd=pathlib.Path(__file__).parent.parent.parent,

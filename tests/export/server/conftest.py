@@ -28,7 +28,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from export.server.serve import ServerOptions, serve
+from podway.export.server.serve import ServerOptions, serve
 
 ROOT = pathlib.Path(__file__).parents[3]
 WARMUP = "assets.extra/tf_serving_warmup_requests"

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from tensorflow.core.framework import types_pb2
 
-from export.server.batching import Batcher
-from export.server.batching_parameters import BatchingParameters, Large
-from export.server.error import INTERNAL, INVALID_ARGUMENT, RESOURCE_EXHAUSTED, RequestError
-from export.server.servable import Signature
-from export.server.tensors import TensorSpec
+from podway.export.server.batching.parameters import BatchingParameters, Large
+from podway.export.server.batching.queue import Batcher
+from podway.export.server.error import INTERNAL, INVALID_ARGUMENT, RESOURCE_EXHAUSTED, RequestError
+from podway.export.server.runtime.servable import Signature
+from podway.export.server.runtime.tensors import TensorSpec
 
 
 class Model:

@@ -2,9 +2,9 @@ import os
 
 import pytest
 
-from export.server import batching_parameters
-from export.server.batching_parameters import BatchingParameters, Large
-from export.server.error import ServerError
+from podway.export.server.batching import parameters as batching_parameters
+from podway.export.server.batching.parameters import BatchingParameters, Large
+from podway.export.server.error import ServerError
 
 FILE = """
 # As TensorFlow Serving's guide has it.

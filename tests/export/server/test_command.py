@@ -6,9 +6,9 @@ import tomllib
 
 import pytest
 
-from export.server import command
-from export.server.error import ServerError
-from export.server.options import ServerOptions
+from podway.export.server import command
+from podway.export.server.error import ServerError
+from podway.export.server.options import ServerOptions
 from tests.export.server.conftest import ROOT
 
 FILE = "--model_config_file=models.config"

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from tensorflow_serving.apis import classification_pb2, inference_pb2, input_pb2, regression_pb2
 
-from export.server import servable
-from export.server.error import RequestError
+from podway.export.server.error import RequestError
+from podway.export.server.runtime import servable
 from tests.export.server.conftest import predict_request
 from tests.export.server.example_model import (
     CLASSIFY,

@@ -20,8 +20,9 @@ from google.protobuf.message import DecodeError
 from hypothesis import strategies as st
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
-from export.server import rest_json, servable, tensors
-from export.server.error import RequestError
+from podway.export.server.api import rest_json
+from podway.export.server.error import RequestError
+from podway.export.server.runtime import servable, tensors
 from tests.export.server import fuzzing
 from tests.export.server.conftest import ROOT, Site, predict_request
 
@@ -109,7 +110,7 @@ def server(tmp_path_factory, library) -> Iterator[Server]:
     site.put(2)
     site.ask_for_versions(1, 2, more='version_labels { key: "stable" value: 1 }')
     log = root / "log"
-    command = [sys.executable, "-m", "export.server", f"--model_config_file={site.config}"]
+    command = [sys.executable, "-m", "podway.export.server", f"--model_config_file={site.config}"]
     with log.open("w") as file:
         process = subprocess.Popen(
             [*command, "--port=0", "--rest_api_port=0", *FLAGS], cwd=ROOT, stderr=file

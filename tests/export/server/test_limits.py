@@ -10,7 +10,7 @@ import time
 import grpc
 import pytest
 
-from export.server import listen
+from podway.export.server.net import listen
 from tests.export.server.conftest import predict_request, running
 
 SLOW = 4000

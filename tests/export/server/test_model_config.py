@@ -1,7 +1,7 @@
 import pytest
 
-from export.server import model_config
-from export.server.error import ServerError
+from podway.export.server.error import ServerError
+from podway.export.server.models import config as model_config
 
 CONFIG = """
 model_config_list {

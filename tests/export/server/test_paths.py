@@ -10,8 +10,8 @@ import grpc
 import pytest
 from tensorflow_serving.apis import get_model_status_pb2, prediction_service_pb2_grpc
 
-from export.server.error import ServerError
-from export.server.serve import ServerOptions, main
+from podway.export.server.error import ServerError
+from podway.export.server.serve import ServerOptions, main
 from tests.export.server.conftest import predict_request, running
 
 MARK = "ZZMARK"

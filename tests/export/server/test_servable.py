@@ -3,8 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from export.server import servable
-from export.server.error import FAILED_PRECONDITION, RequestError, ServerError
+from podway.export.server.error import FAILED_PRECONDITION, RequestError, ServerError
+from podway.export.server.runtime import servable
 
 
 def test_signatures_are_those_that_can_be_run(library):

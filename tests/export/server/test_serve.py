@@ -16,8 +16,8 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
-from export.server.error import ServerError
-from export.server.serve import ServerOptions, main
+from podway.export.server.error import ServerError
+from podway.export.server.serve import ServerOptions, main
 from tests.export.server.conftest import ROOT, free_port, predict_request, running
 
 
@@ -196,7 +196,13 @@ def test_startup_errors_are_one_sentence(site):
 def test_sigterm_lets_requests_finish_then_exits_with_0(site):
     site.put(1)
     site.ask_for_versions(1)
-    command = [sys.executable, "-m", "export.server", "--model_config_file", str(site.config)]
+    command = [
+        sys.executable,
+        "-m",
+        "podway.export.server",
+        "--model_config_file",
+        str(site.config),
+    ]
     server = subprocess.Popen(
         [*command, "--port", "0", "--rest_api_port", "0"],
         cwd=ROOT,

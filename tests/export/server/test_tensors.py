@@ -4,9 +4,9 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2, types_pb2
 
-from export.server import tensors
-from export.server.error import INVALID_ARGUMENT, RequestError
-from export.server.tensors import TensorSpec
+from podway.export.server.error import INVALID_ARGUMENT, RequestError
+from podway.export.server.runtime import tensors
+from podway.export.server.runtime.tensors import TensorSpec
 
 FREE = TensorSpec("x:0", types_pb2.DT_FLOAT, (None, 2))
 

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from export.server import tls
-from export.server.error import ServerError
+from podway.export.server.error import ServerError
+from podway.export.server.net import tls
 from tests.export.server.conftest import predict_request, running
 
 

@@ -7,10 +7,12 @@ import pytest
 from tensorflow.core.protobuf import config_pb2
 from tensorflow_serving.apis import predict_pb2
 
-from export.server import monitoring, servable, session_config
-from export.server.error import ServerError
-from export.server.options import ServerOptions
-from export.server.serve import main
+from podway.export.server import monitoring
+from podway.export.server.error import ServerError
+from podway.export.server.options import ServerOptions
+from podway.export.server.runtime import servable
+from podway.export.server.runtime import session as session_config
+from podway.export.server.serve import main
 from tests.export.server.conftest import predict_request, running
 
 BAD = predict_request(signature="x", history=[["a"]])

@@ -4,8 +4,9 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import classification_pb2, prediction_log_pb2, regression_pb2
 
-from export.server import servable, warmup
-from export.server.error import ServerError
+from podway.export.server.error import ServerError
+from podway.export.server.models import warmup
+from podway.export.server.runtime import servable
 from tests.export.server.conftest import WARMUP, predict_request
 from tests.export.server.example_model import CLASSIFY, REGRESS, example, given, write_model
 from tests.export.server.test_examples import multi

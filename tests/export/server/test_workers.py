@@ -17,10 +17,11 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
-from export.server import metrics, ports
-from export.server.error import ServerError
-from export.server.options import ServerOptions
-from export.server.siblings import METRICS, SERVICE, State, tells_more
+from podway.export.server import metrics
+from podway.export.server.error import ServerError
+from podway.export.server.net import ports
+from podway.export.server.options import ServerOptions
+from podway.export.server.siblings import METRICS, SERVICE, State, tells_more
 from tests.export.server.conftest import ROOT, Client, Site, free_port, predict_request
 from tests.export.server.test_reload import fails, model, models
 
@@ -73,7 +74,7 @@ def served(site: Site, *flags: str) -> Iterator[Team]:
     monitoring = site.root / "monitoring.config"
     monitoring.write_text("prometheus_config { enable: true }")
     command = [
-        *(sys.executable, "-m", "export.server", f"--model_config_file={site.config}"),
+        *(sys.executable, "-m", "podway.export.server", f"--model_config_file={site.config}"),
         *("--workers=2", "--port=0", "--rest_api_port=0", "--max_num_load_retries=0"),
         f"--monitoring_config_file={monitoring}",
         *flags,
@@ -197,7 +198,7 @@ def test_workers_end_when_the_supervisor_is_killed(site):
 
 def test_errors_are_one_sentence(site, tmp_path):
     def said(*flags: str) -> str:
-        command = [sys.executable, "-m", "export.server", "--workers=2", *flags]
+        command = [sys.executable, "-m", "podway.export.server", "--workers=2", *flags]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
         assert done.returncode == 1
         assert "Traceback" not in done.stderr

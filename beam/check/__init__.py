@@ -1,0 +1,1 @@
+"""What a dataset must be like: declarations, and findings against them."""

@@ -1,0 +1,1 @@
+"""What runs the pipeline: here, Flink, Dataflow, any portable runner."""

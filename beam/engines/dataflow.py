@@ -1,0 +1,89 @@
+"""Google Cloud Dataflow: its options from ours, and what a job there needs. Extra: `gcs`."""
+
+import re
+from typing import Any
+
+import google.cloud.dataflow_v1beta3  # noqa: F401, of the extra; Beam would only say it later
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.dataflow.dataflow_runner import DataflowRunner
+from etils import epath
+
+from podway.beam.engines.options import Dataflow
+from podway.beam.plan import Plan
+from podway.framework.error import check
+
+_FOLDER = re.compile(r"gs://[a-z0-9][-_a-z0-9.]+[a-z0-9]/.+")
+
+
+def check_reachable(plan: Plan, engine: Dataflow) -> None:
+    """Raises ConfigError where the workers could not run, read or write."""
+    check(bool(engine.project), "--project is missing; name the Google Cloud project that pays")
+    check(
+        bool(engine.image),
+        "--image is missing; workers need Beam's image with podway[data]: `podway launch dataflow"
+        " CONFIG --flex-template DIR` writes its Dockerfile",
+    )
+    check(
+        plan.target.startswith("gs://"),
+        f"--workdir puts the dataset at {plan.target}, which workers cannot reach; give"
+        " --workdir gs://BUCKET/FOLDER",
+    )
+    temporary = _temporary(plan, engine)
+    check(  # Beam would make a bucket of its own
+        bool(_FOLDER.fullmatch(temporary)),
+        f"{temporary!r} is no folder on gs://; give --temp-location gs://BUCKET/FOLDER",
+    )
+    for file, *_ in plan.stamps:
+        check(
+            file.startswith("gs://"),
+            f"{file} is a local file, which workers cannot read; copy it to gs:// and change"
+            " data.path",
+        )
+
+
+def options(plan: Plan, engine: Dataflow) -> PipelineOptions:
+    """Beam's options for a job that builds the plan's dataset."""
+    temporary = _temporary(plan, engine)
+    given: dict[str, Any] = {
+        "runner": "DataflowRunner",
+        "project": engine.project,
+        "region": engine.region,
+        "job_name": engine.job_name or _job_name(plan),
+        "temp_location": temporary,
+        "staging_location": temporary,
+        "sdk_container_image": engine.image,
+        "sdk_location": "container",  # Beam is in the image: workers install nothing
+        "machine_type": engine.machine_type,
+        "max_num_workers": engine.max_workers,
+        "disk_size_gb": engine.disk_gb,
+        "service_account_email": engine.service_account,
+        "subnetwork": engine.subnetwork,
+        "dataflow_endpoint": engine.endpoint,
+    }
+    arguments = [f"--{name}={value}" for name, value in given.items() if value]
+    if not engine.public_ips:
+        arguments.append("--no_use_public_ips")
+    return PipelineOptions(arguments)
+
+
+def runner() -> DataflowRunner:
+    """What submits the job."""
+    return DataflowRunner()
+
+
+def monitoring(engine: Dataflow, job: str) -> str:
+    """The page where a job can be watched."""
+    return (
+        f"https://console.cloud.google.com/dataflow/jobs/{engine.region}/{job}"
+        f"?project={engine.project}"
+    )
+
+
+def _temporary(plan: Plan, engine: Dataflow) -> str:
+    return engine.temp_location or str(epath.Path(plan.target).parent.parent.parent / "beam")
+
+
+def _job_name(plan: Plan) -> str:
+    """Lower-case letters, digits and hyphens; the version makes it the job of this dataset."""
+    name = re.sub("[^a-z0-9]+", "-", f"podway-{plan.data.name}".lower())[:40].strip("-")
+    return f"{name}-{epath.Path(plan.target).name.lower()}"

@@ -1,0 +1,1 @@
+"""Features fitted and executed on Arrow columns."""

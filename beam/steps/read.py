@@ -1,0 +1,214 @@
+"""The first step: raw files → events as integers, distinct values, dead letters and counts."""
+
+import collections
+import contextlib
+import dataclasses
+import functools
+import itertools
+import json
+from collections.abc import Callable, Iterator, Sequence
+from concurrent import futures
+from typing import Any
+
+import apache_beam
+import numpy as np
+import pyarrow as pa
+from apache_beam.pvalue import TaggedOutput
+from etils import epath
+
+from podway.beam.error import portable
+from podway.beam.features import fit as transform
+from podway.beam.formats.parse import Checks, Columns, accept, parse, text
+from podway.beam.formats.reader import read
+from podway.beam.formats.rows import Rejected, Rows, reads
+from podway.beam.steps import codes, facts, progress
+from podway.beam.steps.chunk import Chunk
+from podway.framework.config import Data, SideTable
+from podway.framework.config.features import Label, Transform
+
+POSITION_BITS = 40
+"""Without a time column, an event's time is its file's number, then its row in so many bits."""
+
+NO_TIME = np.iinfo(np.int64).min
+"""Stands for a missing time, as Arrow's nulls do not survive NumPy."""
+
+
+class ReadEvents(apache_beam.DoFn):
+    """(number, file) → (bucket, Chunk of events).
+
+    Text columns are dictionaries of fingerprints; missing numbers NaN, missing times NO_TIME.
+
+    Tagged outputs: "values": ((feature, part), Chunk of fingerprint and value); "counts":
+    facts.ReadCounts. Rejected rows go to a file of their own.
+    """
+
+    def __init__(self, data: Data, files: int, stage: str, latest: int):
+        self._data, self._files, self._stage, self._latest = data, files, stage, latest
+
+    def process(self, element: tuple[int, str]) -> Iterator[Any]:
+        """One file."""
+        number, file = element
+        name = f"part-{number:05}-of-{self._files:05}.jsonl"
+        with portable(), letters(epath.Path(self._stage) / "rejected" / name, file) as reject:
+            counts = collections.Counter()
+            rows = 0
+            prepare = functools.partial(self._prepare, number, file)
+            for fraction, accepted, rejected, found in _beside(prepare, read(file, self._data)):
+                reject(rejected)
+                counts.update(row.reason for row in rejected)
+                rows += accepted + len(rejected)
+                progress.read(number, fraction, accepted + len(rejected), accepted)
+                yield from found
+        yield TaggedOutput("counts", facts.ReadCounts(rows, dict(counts)))
+
+    def _prepare(
+        self, number: int, file: str, batch: Rows
+    ) -> tuple[float, int, list[Rejected], list[Any]]:
+        """The part of the file that is read, the events of a batch, and what becomes of its rows:
+        those that are rejected, and what the step yields."""
+        features = canonical(batch, self._data.features, file)
+        position = number << POSITION_BITS
+        events, rejected = parse(batch, file, position, self._latest, features)
+        found = list(self._encode(events)) if len(events) else []
+        return batch.fraction, len(events), rejected, found
+
+    def _encode(self, events: pa.Table) -> Iterator[Any]:
+        with futures.ThreadPoolExecutor() as threads:
+            coded = list(threads.map(_code, events.columns))
+        for name, (_, values) in zip(events.column_names, coded, strict=True):
+            for part, chunk in codes.parts(values) if values is not None else ():
+                yield TaggedOutput("values", ((name, part), chunk))
+        columns = [column for column, _ in coded]
+        table = pa.table(columns, names=events.column_names)
+        for bucket, part in _partition(table, self._data.shards):
+            yield bucket, Chunk(part)
+
+
+def _beside(function: Callable[[Rows], Any], batches: Iterator[Rows]) -> Iterator[Any]:
+    """The function of each batch, in order; it works in a thread beside what its result is for.
+
+    A batch is done with before the next one is asked for: its rows may need the open file.
+    """
+    with futures.ThreadPoolExecutor(1) as thread:
+        before: list[Any] = []
+        for batch in batches:
+            coming = thread.submit(function, batch)
+            yield from before
+            before = [coming.result()]
+        yield from before
+
+
+def _code(column: pa.ChunkedArray) -> tuple[pa.Array, pa.Table | None]:
+    """A column without nulls, text as fingerprints; and of text the values (see codes.code)."""
+    array = column.combine_chunks()
+    if pa.types.is_string(array.type) or pa.types.is_dictionary(array.type):
+        return codes.code(array)
+    return array.fill_null(np.nan if pa.types.is_floating(array.type) else NO_TIME), None
+
+
+def _partition(table: pa.Table, buckets: int) -> Iterator[tuple[int, pa.Table]]:
+    """(bucket, its events); a user's events all have one bucket."""
+    user = table["user"].combine_chunks()
+    # Sorting small integers takes one pass a byte.
+    of_user = (user.dictionary.to_numpy() % np.uint64(buckets)).astype(np.min_scalar_type(buckets))
+    of_row = of_user[user.indices.to_numpy()]
+    table = table.take(pa.array(np.argsort(of_row, kind="stable")))
+    ends = np.cumsum(np.bincount(of_row, minlength=buckets)).tolist()
+    for bucket, (start, end) in enumerate(itertools.pairwise([0, *ends])):
+        if start == end:
+            continue
+        arrays = [column.combine_chunks() for column in table.slice(start, end - start).columns]
+        yield (
+            bucket,
+            pa.table(
+                [
+                    codes.compact(array) if isinstance(array, pa.DictionaryArray) else array
+                    for array in arrays
+                ],
+                names=table.column_names,
+            ),
+        )
+
+
+class ReadTable(apache_beam.DoFn):
+    """(number of the side table, number of the file, file) → (of, (table's number, Chunk)).
+
+    The chunk has the key's fingerprint, the row's position and the canonical features.
+
+    Tagged outputs: "counts": (table's number, facts.ReadCounts); where the table is a catalogue,
+    "values": ((of, part), Chunk of fingerprint and value), and "none": the same with a count of 0
+    instead of the value.
+    """
+
+    def __init__(self, tables: Sequence[SideTable], stage: str):
+        self._tables, self._stage = tables, stage
+
+    def process(self, element: tuple[int, int, str]) -> Iterator[Any]:
+        """One file."""
+        at, number, file = element
+        table = self._tables[at]
+        path = epath.Path(self._stage) / "rejected" / f"table-{at}-{number:05}.jsonl"
+        with portable(), letters(path, file) as reject:
+            counts = collections.Counter()
+            rows = 0
+            for batch in read(file, table):
+                key, checks = text(batch.columns["key"], "key", file)
+                columns, more = canonical(batch, table.features, file)
+                columns = {"key": key, "row": pa.array(batch.numbers), **columns}
+                accepted, rejected = accept(batch, columns, [*checks, *more])
+                reject(rejected)
+                counts.update(row.reason for row in rejected)
+                rows += len(accepted) + len(rejected)
+                keys, values = codes.code(accepted["key"].combine_chunks())
+                yield table.of, (at, Chunk(_keyed(accepted, keys, number)))
+                if table.catalogue:
+                    yield from _listed(table.of, values)
+        yield TaggedOutput("counts", (at, facts.ReadCounts(rows, dict(counts))))
+
+
+def _keyed(table: pa.Table, keys: pa.DictionaryArray, file: int) -> pa.Table:
+    fingerprint = keys.dictionary.to_numpy()[keys.indices.to_numpy()]
+    position = table["row"].to_numpy() + (file << POSITION_BITS)
+    columns = {name: table[name] for name in table.column_names if name not in ("key", "row")}
+    return pa.table({"fingerprint": fingerprint, "position": position, **columns})
+
+
+def _listed(of: str, values: pa.Table) -> Iterator[TaggedOutput]:
+    """Keys as values that the train split has not once."""
+    counts = np.zeros(len(values), np.int64)
+    none = pa.table({"fingerprint": values["fingerprint"], "count": counts})
+    for tag, table in (("values", values), ("none", none)):
+        for part, chunk in codes.parts(table):
+            yield TaggedOutput(tag, ((of, part), chunk))
+
+
+def canonical(rows: Rows, features: Sequence[Transform], file: str) -> Columns:
+    """The features' values by name (see transform.canonical), and the checks that some fail."""
+    values: dict[str, pa.Array] = {}
+    checks: Checks = []
+    for feature in filter(reads, features):
+        values[feature.name], failed = transform.canonical(
+            rows.columns[feature.name], feature, file
+        )
+        checks += failed
+        if isinstance(feature, Label):
+            missing = values[feature.name].is_null().to_numpy(zero_copy_only=False)
+            checks.append((f"missing {feature.name}", missing))
+    return values, [(reason, mask) for reason, mask in checks if mask.any()]
+
+
+@contextlib.contextmanager
+def letters(path: epath.Path, file: str) -> Iterator[Any]:
+    """A function that writes rejected rows of `file` to `path`, made when there are any."""
+    with contextlib.ExitStack() as stack:
+        opened: list[Any] = []
+
+        def reject(rejected: Sequence[Rejected]) -> None:
+            if rejected and not opened:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                opened.append(stack.enter_context(path.open("w")))
+            for row in rejected:
+                letter = {"file": file, **dataclasses.asdict(row)}
+                print(json.dumps(letter, ensure_ascii=False), file=opened[0])
+
+        yield reject

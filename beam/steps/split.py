@@ -1,0 +1,282 @@
+"""Sorted events → examples: which events of each user are history, and which is the target.
+
+The order of a user's events is that of time; events at the same time are in the order of their
+items' fingerprints, those of one item in that of their features. That tie rule needs nothing but
+the events themselves, so a target never depends on the order of the raw rows.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from podway.beam.steps import codes
+from podway.beam.steps.chunk import Chunk
+from podway.framework.config import GlobalTime, LeaveOneOut, Split
+
+EVENT = ("user", "time", "item")
+
+
+@dataclasses.dataclass(frozen=True)
+class Events:
+    """Some users' events, user by user, each user's in order.
+
+    Attributes:
+      user: uint64 fingerprint per user.
+      offsets: int64 [users + 1]; user u has the events offsets[u] to offsets[u + 1].
+      item: int32 per event: position in `items`.
+      items: uint64 fingerprints, rising.
+      time: int64 microseconds (or positions) per event.
+      features: further columns, one value per event.
+    """
+
+    user: np.ndarray
+    offsets: np.ndarray
+    item: np.ndarray
+    items: np.ndarray
+    time: np.ndarray
+    features: dict[str, pa.Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+    """Examples of one split, as positions in Events.
+
+    Attributes:
+      user: int64 [examples], positions in Events.user.
+      length: int64 [examples]: the history is the user's first `length` events.
+      target: int64 [examples], positions in Events.item; None for the train split.
+    """
+
+    user: np.ndarray
+    length: np.ndarray
+    target: np.ndarray | None = None
+
+
+def arrange(chunks: Iterable[Chunk], seed: int, duplicates: str) -> tuple[pa.Table, int]:
+    """Sorts events by (place of their user, time, item, features).
+
+    Args:
+      chunks: tables with the dictionary columns "user" and "item", "time", and features, which
+        are numbers or dictionary columns.
+      seed: of the users' order.
+      duplicates: "drop" the events that equal an earlier one in user, item and time, or "keep".
+
+    Returns:
+      One table of the same columns; the dictionary of "user" is in the order of the rows. And the
+      number of events that were dropped.
+    """
+    tables = [chunk.table() for chunk in chunks]
+    names = [*EVENT, *(name for name in tables[0].column_names if name not in EVENT)]
+    columns, unions = {}, {}
+    for name in names:
+        parts = [table[name].combine_chunks() for table in tables]
+        if pa.types.is_dictionary(parts[0].type):
+            columns[name], unions[name] = codes.unify(parts)
+        else:
+            columns[name] = np.concatenate([part.to_numpy() for part in parts])
+    del tables
+    users = unions["user"]
+    order = np.argsort(codes.scatter(users, seed), kind="stable")
+    place = np.empty(len(order), np.int32)
+    place[order] = np.arange(len(order), dtype=np.int32)
+    columns["user"], unions["user"] = place[columns["user"]], users[order]
+    columns = _sorted(columns, names)
+    rows = len(columns["time"])
+    if duplicates == "drop":
+        once = ~_repeats([columns[name] for name in EVENT])
+        columns = {name: column[once] for name, column in columns.items()}
+    arrays = {
+        name: codes.dictionary(columns[name], unions[name])
+        if name in unions
+        else pa.array(columns[name])
+        for name in names
+    }
+    return pa.table(arrays), rows - len(columns["time"])
+
+
+def _sorted(columns: dict[str, np.ndarray], names: list[str]) -> dict[str, np.ndarray]:
+    """Rows in rising order of the columns in the order of their names."""
+    layout = _layout([columns[name] for name in EVENT])
+    if layout is not None:
+        packed = _pack([columns[name] for name in EVENT], layout)
+        if len(names) == len(EVENT):
+            packed.sort()
+            types = [columns[name].dtype for name in names]
+            return dict(zip(names, _unpack(packed, layout, types), strict=True))
+        order = np.argsort(packed)
+        packed = packed[order]
+        if not (packed[1:] == packed[:-1]).any():
+            return {name: columns[name][order] for name in names}
+    frame = pl.DataFrame(columns).sort(names)
+    return {name: frame[name].to_numpy() for name in names}
+
+
+Layout = list[tuple[int, int, int]]
+"""Per column its lowest value, the step that all values are multiples of from there, and bits."""
+
+
+def _layout(columns: Sequence[np.ndarray]) -> Layout | None:
+    """How rows become one uint64 each, in the same order; None where 64 bits don't do.
+
+    Sorting numbers is several times as quick as sorting rows. Most times are whole seconds.
+    """
+    layout = []
+    for column in columns:
+        low, high = (int(column.min()), int(column.max())) if len(column) else (0, 0)
+        step = 1_000_000 if not (column % 1_000_000).any() and low % 1_000_000 == 0 else 1
+        layout.append((low, step, ((high - low) // step).bit_length()))
+    return layout if sum(bits for _, _, bits in layout) < 64 else None
+
+
+def _pack(columns: Sequence[np.ndarray], layout: Layout) -> np.ndarray:
+    packed = np.zeros(len(columns[0]), np.uint64)
+    for column, (low, step, bits) in zip(columns, layout, strict=True):
+        packed <<= np.uint64(bits)
+        packed |= ((column - low) // step if step > 1 else column - low).astype(np.uint64)
+    return packed
+
+
+def _unpack(packed: np.ndarray, layout: Layout, types: Sequence[np.dtype]) -> list[np.ndarray]:
+    columns = []
+    for (low, step, bits), dtype in zip(layout[::-1], types[::-1], strict=True):
+        column = (packed & np.uint64((1 << bits) - 1)).astype(dtype)
+        columns.append(column * dtype.type(step) + dtype.type(low))
+        packed = packed >> np.uint64(bits)
+    return columns[::-1]
+
+
+def _repeats(columns: Sequence[np.ndarray]) -> np.ndarray:
+    """Mask of the rows that equal the one before in all columns."""
+    same = np.ones(max(len(columns[0]) - 1, 0), bool)
+    for column in columns:
+        same &= column[1:] == column[:-1]
+    return np.concatenate([[False], same])[: len(columns[0])]
+
+
+def of_these(table: pa.Table, users: np.ndarray, items: np.ndarray) -> pa.Array:
+    """Mask of the events of these users and items (rising fingerprints)."""
+    masks = []
+    for name, alive in (("user", users), ("item", items)):
+        column = table[name].combine_chunks()
+        values = codes.member(column.dictionary.to_numpy(), alive)
+        masks.append(values[column.indices.to_numpy()])
+    return pa.array(masks[0] & masks[1])
+
+
+def events(table: pa.Table) -> Events:
+    """Takes apart what `arrange` returned, or some rows of it."""
+    user, item = (table[name].combine_chunks() for name in ("user", "item"))
+    counts = np.bincount(user.indices.to_numpy(), minlength=len(user.dictionary))
+    present = counts > 0
+    return Events(
+        user=user.dictionary.to_numpy()[present],
+        offsets=np.concatenate([[0], np.cumsum(counts[present])]),
+        item=item.indices.to_numpy(),
+        items=item.dictionary.to_numpy(),
+        time=table["time"].combine_chunks().to_numpy(),
+        features={
+            name: table[name].combine_chunks() for name in table.column_names if name not in EVENT
+        },
+    )
+
+
+def examples(split: Split, events: Events, cuts: Sequence[int] | None) -> dict[str, Examples]:
+    """The examples of each split; `cuts` are the two points of GlobalTime."""
+    match split:
+        case LeaveOneOut():
+            return leave_one_out(events)
+        case GlobalTime():
+            assert cuts is not None
+            return global_time(events, *cuts)
+    raise TypeError(f"no such split: {split}")
+
+
+def leave_one_out(events: Events) -> dict[str, Examples]:
+    """Last event: test target; the one before: validation target; for three events or more."""
+    count = np.diff(events.offsets)
+    everyone = np.arange(len(count))
+    held_out = count >= 3
+    some, last = everyone[held_out], events.offsets[1:][held_out] - 1
+    return {
+        "train": Examples(everyone, np.where(held_out, count - 2, count)),
+        "validation": Examples(some, count[held_out] - 2, last - 1),
+        "test": Examples(some, count[held_out] - 1, last),
+    }
+
+
+def global_time(events: Events, validation: int, test: int) -> dict[str, Examples]:
+    """Targets are the first events from `validation`, and from `test`, on.
+
+    A user has a validation or test example only with events on both sides of the point: without
+    any history there is nothing to rank by.
+    """
+    count = np.diff(events.offsets)
+    everyone = np.arange(len(count))
+    before_validation = _count_before(events, validation)
+    before_test = _count_before(events, test)
+    validated = everyone[(before_validation > 0) & (before_validation < before_test)]
+    tested = everyone[(before_test > 0) & (before_test < count)]
+    trained = everyone[before_validation > 0]
+    start = events.offsets[:-1]
+    return {
+        "train": Examples(trained, before_validation[trained]),
+        "validation": Examples(
+            validated,
+            before_validation[validated],
+            start[validated] + before_validation[validated],
+        ),
+        "test": Examples(tested, before_test[tested], start[tested] + before_test[tested]),
+    }
+
+
+def _count_before(events: Events, point: int) -> np.ndarray:
+    """Per user, the events earlier than the point."""
+    earlier = np.concatenate([[0], np.cumsum(events.time < point)])
+    return np.diff(earlier[events.offsets])
+
+
+def histories(events: Events, examples: Examples) -> np.ndarray:
+    """Mask of the events that are in the examples' histories."""
+    length = np.zeros(len(events.user), np.int64)
+    length[examples.user] = examples.length
+    runs = np.stack([length, np.diff(events.offsets) - length], axis=1)
+    return np.repeat(np.tile([True, False], len(length)), runs.ravel())
+
+
+def rows(split: Split, events: Events, cuts: Sequence[int] | None) -> dict[str, np.ndarray]:
+    """Where each event is an example of its own: the mask of each split's events."""
+    train = histories(events, examples(split, events, cuts)["train"])
+    if isinstance(split, GlobalTime):
+        assert cuts is not None
+        validation = (events.time >= cuts[0]) & (events.time < cuts[1])
+        return {"train": train, "validation": validation, "test": events.time >= cuts[1]}
+    place, count = _within(events), np.repeat(np.diff(events.offsets), np.diff(events.offsets))
+    held_out = count >= 3
+    return {
+        "train": train,
+        "validation": held_out & (place == count - 2),
+        "test": held_out & (place == count - 1),
+    }
+
+
+def _within(events: Events) -> np.ndarray:
+    """Per event, how many events of its user come before it."""
+    return np.arange(len(events.item)) - np.repeat(events.offsets[:-1], np.diff(events.offsets))
+
+
+def quantiles(times: np.ndarray, counts: np.ndarray, shares: tuple[float, ...]) -> list[int]:
+    """Of the events in order of time, the time of number floor(share × events), from 0.
+
+    Args:
+      times: distinct times, rising.
+      counts: events at each.
+      shares: from 0 to below 1.
+    """
+    ends = np.cumsum(counts)
+    return [
+        int(times[np.searchsorted(ends, int(share * int(ends[-1])), side="right")])
+        for share in shares
+    ]

@@ -1,0 +1,236 @@
+"""The last step: the facts of all parts become schema.json, statistics.json and the report."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import apache_beam
+from etils import epath
+
+from podway.beam.error import portable
+from podway.beam.report import page
+from podway.beam.statistics import statistics
+from podway.beam.steps.facts import ReadCounts, ShardFacts, TableFacts, VocabularyTotals
+from podway.beam.steps.number import Learnt
+from podway.framework.config import Data, GlobalTime, Rows
+from podway.framework.schema import fitted as transform
+from podway.framework.schema.schema import (
+    FIRST_VALUE,
+    SPLITS,
+    VOCABULARY_ROWS,
+    Feature,
+    Schema,
+    Vocabulary,
+)
+
+TOP = 10_000
+"""Values of a vocabulary that statistics may name."""
+
+
+class Summarise(apache_beam.DoFn):
+    """Facts of all shards → the manifest's details; writes what describes the dataset."""
+
+    def __init__(self, data: Data, stage: str):
+        self._data, self._stage = data, stage
+
+    def process(
+        self,
+        element: bytes,
+        facts: list[ShardFacts],
+        cuts: list[int] | None,
+        before: dict[str, Any] | None,
+        reads: list[ReadCounts],
+        filtered: list[int],
+        duplicates: list[int],
+        totals: list[VocabularyTotals],
+        learnt: list[Learnt],
+        tables: list[TableFacts],
+        table_reads: list[tuple[int, ReadCounts]],
+    ) -> Iterator[dict[str, Any]]:
+        """All of them; the element says nothing."""
+        if before is not None:  # an extension does not read its base's rows again
+            reads = [*reads, ReadCounts(before["rows"], before["rejected"])]
+            duplicates = [*duplicates, before["filtered"]["duplicate"]]
+        shards = sorted(facts, key=lambda shard: shard.bucket)
+        tables = sorted(tables, key=lambda table: table.table)
+        sizes = {name: _total(totals, name).size + FIRST_VALUE for name in ("user", "item")}
+        order = [feature.name for feature in self._data.features]
+        learnt = sorted(learnt, key=lambda one: order.index(one[0].transform.name))
+        described = schema(self._data, shards, tables, learnt, sizes)
+        fitted = [*learnt, *(one for table in tables for one in table.learnt)]
+        details = {
+            "splits": layout(shards),
+            "cuts": cuts,
+            "report": report(self._data, shards, reads, filtered, duplicates, totals),
+            "tables": [self._joined(table, table_reads) for table in tables],
+        }
+        stage = epath.Path(self._stage)
+        with portable():
+            described.write(stage / "schema.json")
+            transform.write(stage / "transform.json", tuple(one for one, _ in fitted))
+            if totals:  # else there is no vocabulary, and the dataset will be refused
+                sizes |= {
+                    one.vocabulary: one.size - getattr(one.transform, "oov_buckets", 1) + 1
+                    for one, _ in fitted
+                    if one.vocabulary
+                }
+                # The most frequent values are the first ones, but not in an extension.
+                rows = TOP if before is None else VOCABULARY_ROWS
+                words = {name: _words(stage, name, size, rows) for name, size in sizes.items()}
+                found = _statistics(words, described, shards, tables)
+                statistics.write(stage / "statistics.json", found)
+                page.write(stage / "statistics.html", self._data.name, details, described, found)
+        yield details
+
+    def _joined(self, table: TableFacts, reads: Sequence[tuple[int, ReadCounts]]) -> dict[str, Any]:
+        """What the report says of a side table."""
+        return {
+            "path": self._data.tables[table.table].path,
+            "of": table.of,
+            **_rejected([read for at, read in reads if at == table.table]),
+            "repeated": table.repeated,
+            "unused": table.unused,
+            "without": table.without,
+        }
+
+
+def layout(shards: Sequence[ShardFacts]) -> dict[str, Any]:
+    """Split → number of examples, and the files with the rows of their records."""
+    found = {}
+    for split in SPLITS:
+        parts = [shard.splits[split] for shard in shards]
+        found[split] = {
+            "examples": sum(sum(part.blocks) for part in parts),
+            "shards": [{"path": part.path, "blocks": part.blocks} for part in parts if part.path],
+        }
+    return found
+
+
+def schema(
+    data: Data,
+    shards: Sequence[ShardFacts],
+    tables: Sequence[TableFacts],
+    learnt: Sequence[Learnt],
+    sizes: dict[str, int],
+) -> Schema:
+    """The dataset's columns; `sizes` are those of the vocabularies of users and items."""
+    parts = [part for shard in shards for part in shard.splits.values()]
+
+    def long(name: str) -> int:
+        return max((part.longest.get(name, 0) for part in parts), default=0)
+
+    lists = not isinstance(data.examples, Rows)
+    length = long("item") if lists else 1
+    features = [
+        Feature("user", "user", "int32", vocabulary="user", size=sizes["user"]),
+        Feature("item", "item", "int32", lists, "item", sizes["item"], length),
+        Feature("time", "time", "int64", lists, max_length=length),
+    ]
+    if lists:
+        features += [
+            Feature("target", "target", "int32", vocabulary="item", size=sizes["item"]),
+            Feature("target_time", "target_time", "int64"),
+        ]
+    for _, feature in learnt:
+        ragged = lists or feature.ragged
+        features.append(
+            dataclasses.replace(feature, ragged=ragged, max_length=long(feature.name) or 1)
+        )
+    for table in tables:
+        for _, feature in table.learnt:
+            longest = table.longest.get(feature.name, 0)
+            features.append(dataclasses.replace(feature, max_length=longest or 1))
+    return Schema(tuple(features))
+
+
+def _words(stage: epath.Path, name: str, size: int, rows: int) -> Vocabulary:
+    """A vocabulary whose first rows alone have their values: to read a huge one takes long."""
+    values = Vocabulary.read(stage / "vocabulary" / f"{name}.jsonl", rows=rows).values
+    unnamed: Any = (None,) * (size - len(values))
+    return Vocabulary(values + unnamed, (0,) * size)
+
+
+def _statistics(
+    words: Mapping[str, Vocabulary],
+    described: Schema,
+    shards: Sequence[ShardFacts],
+    tables: Sequence[TableFacts],
+) -> dict[str, Any]:
+    """Split → feature → statistics; of side tables under the train split, which chose the rows."""
+    found: dict[str, Any] = {}
+    for split in SPLITS:
+        parts = [shard.splits[split].statistics for shard in shards]
+        parts += [table.statistics for table in tables] if split == "train" else []
+        found[split] = {
+            feature.name: statistics.to_json(
+                statistics.merge([part[feature.name] for part in mine]),
+                feature,
+                words.get(feature.vocabulary or ""),
+            )
+            for feature in described.features
+            if (mine := [part for part in parts if feature.name in part])
+        }
+    return found
+
+
+def report(
+    data: Data,
+    shards: Sequence[ShardFacts],
+    reads: Sequence[ReadCounts],
+    filtered: Sequence[int],
+    duplicates: Sequence[int],
+    totals: Sequence[VocabularyTotals],
+) -> dict[str, Any]:
+    """The numbers of the report (dataset.report says what they are).
+
+    Checks that each row of the input is kept, filtered or rejected, and, of a global split, that
+    no target is earlier than a train event.
+    """
+    found = _rejected(reads)
+    user, item = (_total(totals, name) for name in ("user", "item"))
+    kept = sum(shard.events for shard in shards)
+    dropped = {"k-core": sum(filtered), "duplicate": sum(duplicates)}
+    rejected = sum(found["rejected"].values())
+    assert found["rows"] == kept + sum(dropped.values()) + rejected, "rows got lost"
+    trained = sum(shard.trained for shard in shards)
+    assert user.events == item.events == trained, "vocabularies miscount"
+    early = None if data.columns.time is None else early_targets(shards)
+    assert early == 0 or not isinstance(data.split, GlobalTime), "a global split leaks"
+    users = sum(shard.users for shard in shards)
+    return {
+        "rows": found["rows"],
+        "kept": kept,
+        "filtered": dropped,
+        "rejected": found["rejected"],
+        "users": users,
+        "items": item.size,
+        "density": kept / (users * item.size) if users and item.size else 0.0,
+        "tied_events": sum(shard.tied_events for shard in shards) / max(kept, 1),
+        "tied_users": sum(shard.tied_users for shard in shards) / max(users, 1),
+        "repeated_events": sum(shard.repeated_events for shard in shards),
+        "early_test_targets": early,
+    }
+
+
+def early_targets(shards: Sequence[ShardFacts]) -> int:
+    """Test targets that are earlier than the latest train event of anybody."""
+    latest = [t for shard in shards if (t := shard.splits["train"].latest) is not None]
+    if not latest:
+        return 0
+    end = max(latest)
+    return sum(int((shard.splits["test"].targets < end).sum()) for shard in shards)
+
+
+def _rejected(reads: Sequence[ReadCounts]) -> dict[str, Any]:
+    reasons: dict[str, int] = {}
+    for file in reads:
+        for reason, count in file.rejected.items():
+            reasons[reason] = reasons.get(reason, 0) + count
+    return {"rows": sum(file.rows for file in reads), "rejected": dict(sorted(reasons.items()))}
+
+
+def _total(totals: Sequence[VocabularyTotals], feature: str) -> VocabularyTotals:
+    mine = [total for total in totals if total.feature == feature]
+    return VocabularyTotals(
+        feature, sum(total.size for total in mine), sum(total.events for total in mine)
+    )

@@ -1,0 +1,1 @@
+"""The served graph, in TensorFlow's operations."""

@@ -1,0 +1,113 @@
+"""What a served model of rows reads and answers: the JAX side.
+
+    columns of a batch → {label: probability f32 [batch], or of each class [batch, classes]}
+
+For a Regression the answer is the number, in the label's unit. What a client sends are the raw
+columns that the events' features are made of, and user and item; what is known of users and items
+beside these (attributes, "item.brand") is looked up by id in the graph, in the very table that
+training read, so it cannot differ.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, cast
+
+import jax
+import numpy as np
+
+from podway.export.error import ExportError
+from podway.export.graph.classify_regress import Kind
+from podway.framework import config
+from podway.framework import task as tasks
+from podway.framework.config.features import Categorical, Gap
+from podway.framework.heads import Binary, Classes, Regression
+from podway.framework.input import join
+from podway.framework.input.batches import batch_shapes
+from podway.framework.input.dataset import Dataset
+from podway.framework.schema import fitted as transform
+from podway.framework.schema.fitted import Fitted
+from podway.framework.schema.schema import Schema, Vocabulary
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """What a model of rows reads, and how it is made of what a client sends.
+
+    Attributes:
+      fitted: the columns that clients send: user, item and features of the events.
+      vocabularies: of these, by name.
+      tables: the other columns, by name, to be looked up.
+      columns: all of them, in the order in which the lowered function takes them: shape of one
+        row's values and dtype.
+      lengths: of lists, by column.
+    """
+
+    fitted: tuple[Fitted, ...]
+    vocabularies: dict[str, Vocabulary]
+    tables: dict[str, join.Lookup]
+    columns: dict[str, jax.ShapeDtypeStruct]
+    lengths: dict[str, int]
+
+
+def reading(experiment: config.Experiment, dataset: Dataset) -> Reading:
+    """What the experiment's model reads of this dataset.
+
+    Raises ExportError for a feature that one row alone does not tell.
+    """
+    schema = dataset.schema
+    lengths = experiment.model.judge(experiment.evaluation).lengths(schema)
+    shapes = batch_shapes(schema, lengths, 1)
+    raw = experiment.data.columns
+    ids = {"user": raw.user, "item": raw.item}
+    known = {
+        role: Fitted(Categorical(role, column=column), "events", role, schema[role].size)
+        for role, column in ids.items()
+    }
+    known |= {
+        each.transform.name: each
+        for each in transform.read(dataset.directory / "transform.json")
+        if each.table == "events"
+    }
+    fitted = tuple(known[name] for name in lengths if not join.is_joined(name))
+    for each in fitted:
+        if isinstance(each.transform, Gap):
+            raise ExportError(
+                f"the model reads {each.transform.name!r}, a Gap, which one row alone does not"
+                " tell: train it with model.without naming it"
+            )
+    names = {each.vocabulary for each in fitted if each.vocabulary is not None}
+    return Reading(
+        fitted=fitted,
+        vocabularies={name: dataset.vocabulary(name) for name in sorted(names)},
+        tables=join.lookups(dataset, lengths),
+        columns={
+            name: jax.ShapeDtypeStruct(shape[1:], dtype) for name, (shape, dtype) in shapes.items()
+        },
+        lengths=lengths,
+    )
+
+
+def function(model: config.Model, schema: Schema, columns: tuple[str, ...]) -> Callable[..., Any]:
+    """The function (parameters, *columns) → the answer to each objective, in order; pure."""
+    task = cast(tasks.Predictor, model)
+    graph = tasks.structure(task, schema)
+
+    def answer(parameters: tasks.Parameters, *values: jax.Array) -> tuple[jax.Array, ...]:
+        batch = dict(zip(columns, values, strict=True))
+        logits = task.predict(tasks.merge(graph, parameters), batch)
+        return tuple(each.answer(logits[each.label]) for each in task.objectives)
+
+    return answer
+
+
+def labels(model: config.Model) -> dict[str, Kind]:
+    """What kind of label is answered, in the order of the answers."""
+    kinds: dict[type, Kind] = {Binary: "binary", Classes: "classes", Regression: "number"}
+    objectives = cast(tasks.Predictor, model).objectives
+    return {each.label: kinds[type(each)] for each in objectives}
+
+
+def looked_up(reading: Reading, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The columns in the order of `reading.columns`, of those that clients send."""
+    joined = {name: lookup(values) for name, lookup in reading.tables.items()}
+    return {name: (values | joined)[name] for name in reading.columns}

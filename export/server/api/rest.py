@@ -1,0 +1,252 @@
+"""TensorFlow Serving's REST API, and the page of metrics; errors are {"error": …}."""
+# pyright: reportAttributeAccessIssue=false
+# (protobuf's generated modules make their classes at run time)
+
+import asyncio
+import dataclasses
+import json
+import logging
+import re
+import time
+import urllib.parse
+
+import grpc
+from aiohttp import web
+from google.protobuf import json_format
+from google.protobuf.message import Message
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_status_pb2,
+    model_pb2,
+    regression_pb2,
+)
+
+from podway.export.server.api import grpc as grpc_service
+from podway.export.server.api import inference, rest_examples, rest_json
+from podway.export.server.error import (
+    DEADLINE_EXCEEDED,
+    INTERNAL,
+    INVALID_ARGUMENT,
+    NOT_FOUND,
+    RequestError,
+)
+from podway.export.server.models.manager import Models
+from podway.export.server.runtime.servable import DEFAULT_SIGNATURE, Servable, Signature
+from podway.export.server.siblings import Siblings
+
+log = logging.getLogger(__name__)
+
+_VERSION = r"(?:/versions/(\d+)|/labels/([^/:]+))?"
+_POST = re.compile(rf"/v1/models/([^/:]+){_VERSION}:(classify|regress|predict)", re.IGNORECASE)
+_GET = re.compile(rf"/v1/models(?:/([^/:]+))?{_VERSION}(?:/(metadata))?", re.IGNORECASE)
+_ANY = re.compile("/v1/.*", re.IGNORECASE)
+
+_HTTP = {
+    grpc.StatusCode.CANCELLED: 499,
+    grpc.StatusCode.INVALID_ARGUMENT: 400,
+    grpc.StatusCode.DEADLINE_EXCEEDED: 504,
+    grpc.StatusCode.NOT_FOUND: 404,
+    grpc.StatusCode.ALREADY_EXISTS: 409,
+    grpc.StatusCode.PERMISSION_DENIED: 403,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
+    grpc.StatusCode.FAILED_PRECONDITION: 400,
+    grpc.StatusCode.ABORTED: 409,
+    grpc.StatusCode.OUT_OF_RANGE: 400,
+    grpc.StatusCode.UNIMPLEMENTED: 501,
+    grpc.StatusCode.UNAVAILABLE: 503,
+    grpc.StatusCode.UNAUTHENTICATED: 401,
+}
+"""HTTP status by gRPC status, as TensorFlow Serving has it; 500 for the others."""
+
+OK = 200
+
+_MAX_DIGITS = 19  # of an int64
+
+Target = tuple[str, int | None, str]
+
+
+class RestService:
+    """Handles every request of the REST port."""
+
+    def __init__(
+        self,
+        models: Models,
+        siblings: Siblings,
+        *,
+        metrics_path: str | None = None,
+        timeout: float = 30.0,
+    ):
+        """Serves the metrics at `metrics_path`, unless None; answers by 504 after `timeout` s."""
+        self._models = models
+        self._siblings = siblings
+        self._metrics_path = metrics_path
+        self._timeout = timeout
+
+    async def __call__(self, request: web.BaseRequest) -> web.Response:
+        """The response, errors included."""
+        path = request.rel_url.raw_path
+        if path == self._metrics_path:
+            page = await self._siblings.page(self._models.metrics.page())
+            return web.Response(text=page, content_type="text/plain")
+        if not _ANY.fullmatch(path):
+            return _json(_error(f"Not Found: {request.method} {path}"), _HTTP[NOT_FOUND])
+        call = _Call.of(request.method, path)
+        start = time.perf_counter()
+        body, status, code = await self._answer(request, call)
+        if status == OK:
+            seconds = time.perf_counter() - start
+            self._models.metrics.took(call.model, call.method, "REST", seconds)
+        self._models.answered(call.model, code)
+        return _json(body, status)
+
+    async def _answer(self, request: web.BaseRequest, call: "_Call") -> tuple[bytes, int, str]:
+        """The body, the HTTP status and the name of the gRPC status."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._run(request, call), OK, "OK"
+        except TimeoutError:
+            return _error(f"no answer within {self._timeout:g} s"), 504, DEADLINE_EXCEEDED.name
+        except RequestError as error:
+            return _error(error.message), _HTTP.get(error.code, 500), error.code.name
+        except web.HTTPException as error:
+            return _error(error.text or error.reason), error.status, INVALID_ARGUMENT.name
+        except Exception as error:
+            log.exception("%s %s failed", request.method, request.path)
+            return _error(f"{type(error).__name__}: {error}"), 500, INTERNAL.name
+
+    async def _run(self, request: web.BaseRequest, call: "_Call") -> bytes:
+        if call.kind == "":
+            raise RequestError(
+                INVALID_ARGUMENT,
+                f"Malformed request: {request.method} {request.rel_url.raw_path}",
+            )
+        if call.kind == "GET":
+            if not call.model:
+                raise RequestError(INVALID_ARGUMENT, "Missing model name in request.")
+            if call.metadata:
+                return self._metadata(call.target())
+            return await self._status(call.target())
+        body, target = await request.read(), call.target()
+        if call.method == "classify":
+            return await self._classify(target, body)
+        if call.method == "regress":
+            return await self._regress(target, body)
+        return await self._predict(target, body)
+
+    async def _classify(self, target: Target, body: bytes) -> bytes:
+        name, given = rest_examples.parse(body)
+        request = classification_pb2.ClassificationRequest(input=given)
+        _specify(request.model_spec, target, name)
+        response = await inference.classify(self._models, request)
+        return rest_examples.classifications(response.result)
+
+    async def _regress(self, target: Target, body: bytes) -> bytes:
+        name, given = rest_examples.parse(body)
+        request = regression_pb2.RegressionRequest(input=given)
+        _specify(request.model_spec, target, name)
+        response = await inference.regress(self._models, request)
+        return rest_examples.regressions(response.result)
+
+    async def _predict(self, target: Target, body: bytes) -> bytes:
+        with self._models.lease(*target) as version:
+            assert version.servable is not None
+            servable = version.servable
+            parsed = rest_json.parse(body, lambda name: _signature(servable, name))
+            outputs = await inference.run(
+                self._models, version, parsed.signature, parsed.inputs, "Predict"
+            )
+            return rest_json.render(parsed, outputs)
+
+    async def _status(self, target: Target) -> bytes:
+        request = get_model_status_pb2.GetModelStatusRequest()
+        _specify(request.model_spec, target)
+        return _dump(_plain(await grpc_service.status(self._models, self._siblings, request)))
+
+    def _metadata(self, target: Target) -> bytes:
+        with self._models.lease(*target) as version:
+            spec = model_pb2.ModelSpec(name=version.model)
+            spec.version.value = version.number
+            definitions = _plain(grpc_service.signature_defs(version))
+            return _dump({"model_spec": _plain(spec), "metadata": {"signature_def": definitions}})
+
+
+@dataclasses.dataclass(frozen=True)
+class _Call:
+    """What a method and a path ask for.
+
+    Attributes:
+      kind: "POST", "GET" or, when they ask for nothing that there is, "".
+      model: name of the model; "" where there is none.
+      version: digits, or None.
+      label: a version's label, or None.
+      method: "classify", "regress" or "predict"; "" of a GET.
+      metadata: whether a GET asks for the metadata, not the status.
+    """
+
+    kind: str
+    model: str = ""
+    version: str | None = None
+    label: str | None = None
+    method: str = ""
+    metadata: bool = False
+
+    @classmethod
+    def of(cls, http_method: str, path: str) -> "_Call":
+        """Reads a path as TensorFlow Serving does: case matters only to what it names."""
+        if http_method == "POST" and (match := _POST.fullmatch(path)):
+            name, version, label, method = match.groups()
+            kind = "POST" if method.islower() else ""
+            return cls(kind, urllib.parse.unquote(name), version, label, method)
+        if http_method == "GET" and (match := _GET.fullmatch(path)):
+            name, version, label, metadata = match.groups()
+            name = urllib.parse.unquote(name or "")
+            return cls("GET", name, version, label, metadata=metadata == "metadata")
+        return cls("")
+
+    def target(self) -> Target:
+        """Name, version and label. Raises RequestError."""
+        label = urllib.parse.unquote(self.label or "")
+        if not self.version:
+            return self.model, None, label
+        if len(self.version) > _MAX_DIGITS or int(self.version) >= 1 << 63:
+            raise RequestError(
+                INVALID_ARGUMENT, f"Failed to convert version: {self.version} to numeric."
+            )
+        return self.model, int(self.version), label
+
+
+def _specify(spec: model_pb2.ModelSpec, target: Target, signature: str = "") -> None:
+    spec.name, version, label = target
+    if version is not None:
+        spec.version.value = version
+    if label:
+        spec.version_label = label
+    spec.signature_name = signature
+
+
+def _signature(servable: Servable, name: str) -> Signature:
+    """Like gRPC's, with the words and the code of TensorFlow Serving's REST API."""
+    name = name or DEFAULT_SIGNATURE
+    if signature := servable.signatures.get(name):
+        return signature
+    raise RequestError(
+        INVALID_ARGUMENT, f'Serving signature name: "{name}" not found in signature def'
+    )
+
+
+def _plain(message: Message) -> dict:
+    return json_format.MessageToDict(
+        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
+
+
+def _error(message: str) -> bytes:
+    return _dump({"error": message})
+
+
+def _dump(value: dict) -> bytes:
+    return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _json(body: bytes, status: int = 200) -> web.Response:
+    return web.Response(body=body, status=status, content_type="application/json")

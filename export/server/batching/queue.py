@@ -1,0 +1,237 @@
+"""Dynamic batching: the queue of a signature.
+
+While one run of the model is in progress, requests queue up; the next run takes as many of them as
+fit, as one batch. By default nothing waits: a lone request runs at once, and under load the batches
+grow by themselves. With a batching parameters file a batch that is not full waits for a while. The
+queue is bounded, and forgets whoever no longer waits for an answer: a client that has left, and a
+request whose time is over.
+"""
+
+import asyncio
+import collections
+import dataclasses
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+
+from podway.export.server.batching import merge as merging
+from podway.export.server.batching.merge import Arrays
+from podway.export.server.batching.parameters import BatchingParameters, Large
+from podway.export.server.error import INVALID_ARGUMENT, RESOURCE_EXHAUSTED, RequestError
+from podway.export.server.runtime.servable import Signature
+
+
+@dataclasses.dataclass(eq=False)
+class _Call:
+    """A request in the queue, or a part of one; calls of one key can share a run.
+
+    Attributes:
+      weight: how much of the queue it takes, in rows.
+      since: when it came, by the loop's clock.
+      waits: whether it is in the queue.
+    """
+
+    inputs: Arrays
+    rows: int
+    key: object
+    weight: int
+    since: float
+    answer: asyncio.Future
+    waits: bool = True
+
+
+class Batcher:
+    """The queue of one signature. Belongs to the event loop's thread."""
+
+    def __init__(
+        self,
+        signature: Signature,
+        executor: Executor,
+        parameters: BatchingParameters = BatchingParameters(),  # noqa: B008 (frozen)
+        on_start: Callable[[float], None] = lambda seconds: None,
+    ):
+        """Runs batches in the executor, `parameters.threads` at once.
+
+        Calls `on_start` with the time that a request has waited when its run begins.
+        """
+        self._on_start = on_start
+        self._signature = signature
+        self._executor = executor
+        self._parameters = parameters
+        self._groups: dict[object, collections.deque[_Call]] = {}
+        self._rows: collections.Counter[object] = collections.Counter()
+        self._queued = 0
+        self._running: set[asyncio.Future] = set()
+        self._soon = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def run(self, inputs: Arrays) -> Arrays:
+        """The signature's outputs for these inputs. Raises RequestError.
+
+        Cancelling it takes the request out of the queue.
+        """
+        key = merging.key_of(inputs, self._signature, self._parameters)
+        parts = [inputs] if key is None else self._parts(inputs)
+        calls = [self._call(part, key) for part in parts]
+        self._admit(calls)
+        try:
+            answers = [await call.answer for call in calls]
+        finally:
+            for call in calls:
+                self._forget(call)
+        return answers[0] if len(answers) == 1 else merging.join(answers, self._signature.outputs)
+
+    async def drain(self) -> None:
+        """Returns when no run is in progress."""
+        while self._running or self._groups:
+            await asyncio.sleep(0.01)
+
+    @property
+    def queued(self) -> int:
+        """Rows that wait for a run."""
+        return self._queued
+
+    def _parts(self, inputs: Arrays) -> Sequence[Arrays]:
+        rows, large = merging.rows_of(inputs), self._parameters.large
+        if large is Large.REFUSE and rows > self._parameters.max_batch_size:
+            raise RequestError(
+                INVALID_ARGUMENT,
+                f"{rows} rows are more than max_batch_size, {self._parameters.max_batch_size};"
+                " send several requests",
+            )
+        if large is Large.SPLIT and rows > self._parameters.max_execution_batch_size:
+            return merging.split(inputs, self._parameters.max_execution_batch_size)
+        return [inputs]
+
+    def _call(self, inputs: Arrays, key: tuple | None) -> _Call:
+        loop, rows = asyncio.get_running_loop(), merging.rows_of(inputs)
+        # What cannot be merged is a batch of its own, whatever its rows.
+        weight = rows if key is not None else self._parameters.max_execution_batch_size
+        group = key if key is not None else object()
+        return _Call(inputs, rows, group, weight, loop.time(), loop.create_future())
+
+    def _admit(self, calls: Sequence[_Call]) -> None:
+        """Queues the calls. Raises RequestError when there is no room for all of them."""
+        batches = self._parameters.max_enqueued_batches
+        idle = self._parameters.threads - len(self._running)  # that room is left at once
+        room = (batches + idle) * self._parameters.max_execution_batch_size
+        weight = sum(call.weight for call in calls)
+        if self._queued and self._queued + weight > room:
+            raise RequestError(
+                RESOURCE_EXHAUSTED,
+                f"signature {self._signature.name!r}: the queue is full"
+                f" (max_enqueued_batches {batches}); try again later",
+            )
+        for call in calls:
+            self._groups.setdefault(call.key, collections.deque()).append(call)
+            self._rows[call.key] += call.rows
+            self._queued += call.weight
+        if not self._soon:  # after what has arrived in the same turn of the loop
+            self._soon = True
+            asyncio.get_running_loop().call_soon(self._start)
+
+    def _forget(self, call: _Call) -> None:
+        """Takes a call out of the queue, if it is there still."""
+        if call.waits:
+            self._groups[call.key].remove(call)
+            self._leave(call)
+        if not call.answer.cancel() and not call.answer.cancelled():
+            call.answer.exception()  # has been seen: another part's was raised
+
+    def _leave(self, call: _Call) -> None:
+        call.waits = False
+        self._queued -= call.weight
+        self._rows[call.key] -= call.rows
+        if not self._groups[call.key]:
+            del self._groups[call.key], self._rows[call.key]
+
+    def _start(self) -> None:
+        """Starts as many runs as there may be, of the batches that need not wait."""
+        self._soon = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        loop = asyncio.get_running_loop()
+        while self._groups and len(self._running) < self._parameters.threads:
+            key, due = self._next(loop.time())
+            if due > 0:
+                self._timer = loop.call_later(due, self._start)
+                return
+            calls = self._take(key)
+            run = loop.run_in_executor(
+                self._executor, _run, self._signature, calls, self._parameters
+            )
+            self._running.add(run)
+            run.add_done_callback(lambda run, calls=calls: self._finish(run, calls))
+
+    def _next(self, now: float) -> tuple[object, float]:
+        """The group to run next, and in how many seconds."""
+        limit, timeout = self._parameters.max_execution_batch_size, self._parameters.timeout
+        soonest: tuple[object, float] = (None, float("inf"))
+        for key, group in self._groups.items():
+            full = self._rows[key] >= limit
+            due = 0.0 if full or not timeout else group[0].since + timeout - now
+            if due <= 0:
+                return key, 0.0
+            soonest = min(soonest, (key, due), key=lambda each: each[1])
+        return soonest
+
+    def _take(self, key: object) -> list[_Call]:
+        """The group's oldest calls that fit into a batch; what is left goes behind the others."""
+        group, calls, rows = self._groups[key], [], 0
+        limit = self._parameters.max_execution_batch_size
+        while group and (not calls or rows + group[0].rows <= limit):
+            call = group.popleft()
+            calls.append(call)
+            self._on_start(asyncio.get_running_loop().time() - call.since)
+            rows += call.rows
+            self._leave(call)
+        if group:
+            self._groups[key] = self._groups.pop(key)
+        return calls
+
+    def _finish(self, run: asyncio.Future, calls: list[_Call]) -> None:
+        self._running.discard(run)
+        error = run.exception()
+        answers = [error] * len(calls) if error else run.result()
+        for call, answer in zip(calls, answers, strict=True):
+            if call.answer.done():  # the client has gone
+                continue
+            if isinstance(answer, BaseException):
+                call.answer.set_exception(answer)
+            else:
+                call.answer.set_result(answer)
+        self._start()
+
+
+def _run(
+    signature: Signature, calls: list[_Call], parameters: BatchingParameters
+) -> list[Arrays | Exception | None]:
+    """Answers, or what went wrong, for each call. Runs in a worker thread.
+
+    None for a client that left while the run waited for its thread.
+    """
+    waiting = [call for call in calls if not call.answer.done()]
+    answers = dict(zip(waiting, _answers(signature, waiting, parameters), strict=True))
+    return [answers.get(call) for call in calls]
+
+
+def _answers(
+    signature: Signature, calls: list[_Call], parameters: BatchingParameters
+) -> list[Arrays | Exception]:
+    if len(calls) > 1:
+        try:
+            size = parameters.padded(sum(call.rows for call in calls))
+            return list(merging.run(signature, [call.inputs for call in calls], size))
+        except (RequestError, ValueError):
+            pass  # each alone, so that only those at fault fail
+    answers: list[Arrays | Exception] = []
+    for call in calls:
+        size = parameters.padded(call.rows) if isinstance(call.key, tuple) else call.rows
+        try:
+            if size > call.rows:
+                answers += merging.run(signature, [call.inputs], size)
+            else:
+                answers.append(signature.run(call.inputs))
+        except (RequestError, ValueError) as error:
+            answers.append(error)
+    return answers

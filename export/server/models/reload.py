@@ -1,0 +1,84 @@
+"""ModelService.HandleReloadConfigRequest: a client's config takes the place of the config file's.
+
+It holds until what the file says changes, or the server is started anew; the file is left as it is.
+New versions in the base paths are found under either (export/server/models/watch.py).
+"""
+# pyright: reportAttributeAccessIssue=false
+# (protobuf's generated modules make their classes at run time)
+
+import asyncio
+from collections.abc import Mapping
+
+from tensorflow_serving.apis import get_model_status_pb2
+from tensorflow_serving.config import model_server_config_pb2
+
+from podway.export.server.error import INVALID_ARGUMENT, UNKNOWN, RequestError, ServerError
+from podway.export.server.models import config as model_config
+from podway.export.server.models.manager import Models, Version
+from podway.export.server.models.watch import Watch
+
+State = get_model_status_pb2.ModelVersionStatus.State
+
+_UNDER_WAY = (State.START, State.LOADING, State.UNLOADING)
+
+Numbers = Mapping[str, tuple[int, ...]]
+"""Versions by model."""
+
+
+async def reload(
+    watch: Watch, models: Models, config: model_server_config_pb2.ModelServerConfig
+) -> None:
+    """Follows this config; returns once what it wants is available.
+
+    Raises:
+      RequestError: the config cannot be used, and nothing has changed; or it is in force, but a
+        version could not be loaded, or a model has none.
+    """
+    if not config.HasField("model_config_list"):
+        raise RequestError(
+            INVALID_ARGUMENT,
+            "ServerModelConfig type not supported by HandleReloadConfigRequest. Only"
+            " ModelConfigList is currently supported",
+        )
+    try:
+        wanted = await watch.apply(model_config.parse(config, "the config"))
+    except (ServerError, OSError) as error:
+        raise RequestError(INVALID_ARGUMENT, str(error)) from error
+    await asyncio.sleep(0)  # the loads begin
+    while any(_state(models, *each) in _UNDER_WAY for each in _each(wanted)):
+        await asyncio.sleep(0.01)
+    failed = [
+        _failure(models, *each)
+        for each in _each(wanted)
+        if _state(models, *each) != State.AVAILABLE
+    ]
+    for name, numbers in wanted.items():
+        if not numbers:
+            failed.append(f"{{{{name: {name}}} due to error: no version in its base_path}}")
+    if failed:
+        raise RequestError(
+            UNKNOWN,
+            f"{len(failed)} model(s) did not become available: {{{', '.join(failed)}, }}",
+        )
+
+
+def _each(wanted: Numbers) -> list[tuple[str, int]]:
+    return [(name, number) for name, numbers in wanted.items() for number in numbers]
+
+
+def _failure(models: Models, name: str, number: int) -> str:
+    version = _version(models, name, number)
+    why = f" due to error: {version.error}" if version and version.error else ""
+    return f"{{{{name: {name} version: {number}}}{why}}}"
+
+
+def _state(models: Models, name: str, number: int) -> int:
+    version = _version(models, name, number)
+    return State.UNKNOWN if version is None else version.state
+
+
+def _version(models: Models, name: str, number: int) -> Version | None:
+    try:
+        return models.status(name, number)[0]
+    except RequestError:
+        return None

@@ -1,0 +1,1 @@
+"""Ports, and who listens there."""

@@ -1,0 +1,165 @@
+"""The listeners, gRPC and REST: addresses, limits, TLS, and the graceful end."""
+# pyright: reportAttributeAccessIssue=false
+# (protobuf's generated modules make their classes at run time)
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import grpc
+from aiohttp import web
+from grpc_health.v1 import health, health_pb2_grpc
+from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
+
+from podway.export.server import monitoring
+from podway.export.server.api.grpc import ModelService, PredictionService
+from podway.export.server.api.rest import RestService
+from podway.export.server.error import ServerError
+from podway.export.server.models.manager import Models
+from podway.export.server.models.watch import Watch
+from podway.export.server.net import ports, tls
+from podway.export.server.options import OFF, ServerOptions
+from podway.export.server.siblings import METRICS, SERVICE, Seat, Siblings
+
+GRACE_SECONDS = 30.0
+"""Longest wait, when stopping, for requests that are being answered."""
+MAX_REQUEST_BYTES = 64 << 20
+"""Larger requests are refused."""
+MAX_HEADER_BYTES = 16 << 10
+"""As are requests with more of gRPC's metadata, or with a longer line or header of HTTP."""
+MAX_HEADERS = 128
+"""Most headers of a REST request."""
+
+
+@contextlib.asynccontextmanager
+async def listen_grpc(
+    options: ServerOptions,
+    models: Models,
+    watch: Watch,
+    siblings: Siblings,
+    checks: health.aio.HealthServicer,
+) -> AsyncIterator[str]:
+    """The gRPC server, by its address; at the end it answers what is in flight."""
+    credentials = tls.read(options.ssl_config_file) if options.ssl_config_file else None
+    server = grpc.aio.server(options=_grpc_options(options, siblings.share_ports))
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
+        PredictionService(models), server
+    )
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(
+        ModelService(models, watch, siblings), server
+    )
+    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+
+    def add(address: str) -> int:
+        if credentials:
+            return server.add_secure_port(address, credentials)
+        return server.add_insecure_port(address)
+
+    addresses = []
+    if options.port != OFF:
+        if not siblings.share_ports:
+            ports.check_port("gRPC", "--port", options.host, options.port)
+        addresses.append(_address(options.host, add(_address(options.host, options.port))))
+    if path := options.grpc_socket_path:
+        ports.check_socket(path)
+        add(f"unix:{path}")
+        addresses.append(f"unix:{path}")
+    await server.start()
+    try:
+        yield " and ".join(addresses) or "off"
+    finally:
+        await server.stop(GRACE_SECONDS)
+
+
+@contextlib.asynccontextmanager
+async def listen_rest(
+    options: ServerOptions, models: Models, siblings: Siblings
+) -> AsyncIterator[str]:
+    """The REST server, by its address; at the end it answers what is in flight."""
+    if options.rest_api_port == OFF:
+        yield "off"
+        return
+    if not siblings.share_ports:
+        ports.check_port(
+            "REST", "--rest-port or --rest_api_port", options.host, options.rest_api_port
+        )
+    server = web.Server(
+        RestService(
+            models,
+            siblings,
+            metrics_path=monitoring.read(options.monitoring_config_file),
+            timeout=options.rest_api_timeout_in_ms / 1000,
+        ),
+        request_factory=_request,
+        handler_cancellation=True,  # of a client that has left
+        access_log=None,
+        max_line_size=MAX_HEADER_BYTES,
+        max_field_size=MAX_HEADER_BYTES,
+        max_headers=MAX_HEADERS,
+    )
+    runner = web.ServerRunner(server, shutdown_timeout=GRACE_SECONDS)
+    await runner.setup()
+    try:
+        await web.TCPSite(
+            runner, options.host, options.rest_api_port, reuse_port=siblings.share_ports or None
+        ).start()
+        yield _address(options.host, runner.addresses[0][1])
+    finally:
+        await runner.cleanup()
+
+
+@contextlib.asynccontextmanager
+async def listen_to_siblings(
+    seat: Seat, models: Models, watch: Watch, checks: health.aio.HealthServicer
+) -> AsyncIterator[None]:
+    """What the other workers ask this one, of itself alone."""
+
+    async def page(request: bytes, context: grpc.aio.ServicerContext) -> bytes:
+        return models.metrics.page().encode()
+
+    server = grpc.aio.server()
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(
+        ModelService(models, watch, Siblings()), server
+    )
+    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+    handlers = {METRICS: grpc.unary_unary_rpc_method_handler(page)}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+    server.add_insecure_port(seat.address(seat.number))
+    await server.start()
+    try:
+        yield
+    finally:
+        await server.stop(0)
+
+
+def _grpc_options(options: ServerOptions, share_ports: bool) -> list[tuple[str, int | str]]:
+    return [
+        ("grpc.so_reuseport", int(share_ports)),  # else two servers would, unnoticed
+        ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.max_metadata_size", MAX_HEADER_BYTES),
+        ("grpc.absolute_max_metadata_size", MAX_HEADER_BYTES),
+        *_channel_arguments(options.grpc_channel_arguments),
+    ]
+
+
+def _channel_arguments(text: str) -> list[tuple[str, int | str]]:
+    """KEY=VALUE,… as gRPC takes it, numbers as such."""
+    found: list[tuple[str, int | str]] = []
+    for each in filter(None, text.split(",")):
+        key, given, value = each.partition("=")
+        if not (key and given):
+            raise ServerError(f"grpc_channel_arguments has {each!r}; give KEY=VALUE,KEY=VALUE")
+        found.append((key, int(value) if value.lstrip("-").isdecimal() else value))
+    return found
+
+
+def _request(message, payload, protocol, writer, task) -> web.BaseRequest:
+    loop = asyncio.get_running_loop()
+    return web.BaseRequest(
+        message, payload, protocol, writer, task, loop, client_max_size=MAX_REQUEST_BYTES
+    )
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

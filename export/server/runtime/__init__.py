@@ -1,0 +1,1 @@
+"""One model in memory: its session, its tensors."""

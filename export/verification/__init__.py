@@ -1,0 +1,1 @@
+"""Does the SavedModel answer as JAX does?"""

@@ -1,0 +1,76 @@
+"""A verified SavedModel → models/NAME/VERSION, served.
+
+Versions are integers, as TensorFlow Serving wants them, and are never used twice, not even after
+one was deleted: a server that still holds the old one would not load the new. What is being written
+lies in `_staging-…`, which servers ignore. The last step rewrites models.config; until then nothing
+is published. One publisher at a time per model: a second one is refused.
+"""
+
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from etils import epath
+
+from podway.export import layout
+from podway.export.error import ExportError
+from podway.export.versions import models_config as tf_serving
+from podway.export.versions import promote as versions
+from podway.framework import artifact
+
+_COUNTER = "highest_version"
+
+
+def publish(
+    model: pathlib.Path, *, name: str, workdir: epath.PathLike, **manifest: Any
+) -> epath.Path:
+    """Copies a local SavedModel to the next version, commits it and has it served.
+
+    It replaces the version that served until now; those with a label stay beside it.
+
+    Args:
+      model: the verified directory.
+      name: of the model.
+      workdir: its models/ holds the model and the server's configuration.
+      **manifest: what artifact.commit wants to know beside the kind and the name.
+
+    Returns the version's directory. Whatever fails on the way (a full disk, say) is raised, and
+    leaves the configuration as it was and no directory behind.
+    """
+    home = layout.models(workdir) / name
+    number = _claim(home, tf_serving.served(layout.server_config(workdir), name).versions)
+    target = home / str(number)
+    with artifact.staging(target, manifest=layout.MANIFEST) as stage:
+        for path in artifact.walk(epath.Path(model)):
+            (stage / path).parent.mkdir(parents=True, exist_ok=True)
+            (epath.Path(model) / path).copy(stage / path)
+        artifact.commit(stage, kind="model", name=name, manifest=layout.MANIFEST, **manifest)
+    try:
+        versions.serve_exported(name, number, workdir)
+    except BaseException:
+        target.rmtree()
+        raise
+    return target
+
+
+def served(name: str, workdir: epath.PathLike) -> Mapping[int, artifact.Manifest]:
+    """The versions of a model that are served, with their manifests. Raises ArtifactError."""
+    home = layout.models(workdir) / name
+    return {
+        version: artifact.read(home / str(version), "model", manifest=layout.MANIFEST)
+        for version in tf_serving.served(layout.server_config(workdir), name).versions
+    }
+
+
+def _claim(home: epath.Path, served: Sequence[int]) -> int:
+    """The next version's number, written down before it is used, so that it is never used again."""
+    counter = home / _COUNTER
+    try:
+        highest = int(counter.read_text()) if counter.exists() else 0
+    except ValueError as error:
+        raise ExportError(f"{counter} should hold the highest version ever published") from error
+    number = max(highest, *served, 0) + 1
+    while (home / str(number)).exists():
+        number += 1
+    artifact.write_atomically(counter, f"{number}\n")
+    return number

@@ -1,0 +1,1 @@
+"""Runs held against baselines, and beside each other."""

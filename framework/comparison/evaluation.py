@@ -1,0 +1,117 @@
+"""The evaluation artefact: a run beside its baselines on the test split, in one table."""
+
+import json
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from etils import epath
+
+from podway.framework import artifact, codec, config
+from podway.framework.evaluation import slices
+from podway.framework.evaluation.judge import answers
+from podway.framework.input.batches import Dataset
+from podway.framework.runs import run
+
+Table = dict[str, dict[str, dict[str, float]]]
+"""{model: {metric@k: {"value", "low", "high"}}}; for slices "metric@k [slice]", with "users"."""
+
+RANKS = "ranks.npz"
+"""Per model, by its name in the table, the ranks of the targets in the order of the test split."""
+
+
+def directory(
+    experiment: config.Experiment, trained: artifact.Manifest, workdir: epath.PathLike
+) -> epath.Path:
+    """evaluations/NAME/VERSION for this run."""
+    version = artifact.version(
+        kind="evaluation",
+        config=codec.to_json(experiment.evaluation, versioned=True),
+        inputs={"run": trained.version, **trained.inputs},
+        code=artifact.code_hash("framework"),
+    )
+    return epath.Path(workdir) / "evaluations" / experiment.name / version
+
+
+def compare(
+    experiment: config.Experiment, trained: epath.Path, dataset: Dataset, workdir: epath.PathLike
+) -> epath.Path:
+    """Judges the run's selected checkpoint and each baseline on the test split.
+
+    Returns the artefact's directory, with table.json, table.txt and RANKS. Raises ArtifactError.
+    """
+    _, manifest, parameters = run.load(trained)
+    target = directory(experiment, manifest, workdir)
+    if artifact.exists(target):
+        return target
+    judge, judged = experiment.model.judge(experiment.evaluation), {}
+    examine = judge.examiner(dataset, "test")
+    for name, model in {
+        own_name(experiment): experiment.model,
+        **experiment.model.beside(),
+    }.items():
+        said = answers(model.judge(experiment.evaluation), dataset.schema, parameters)
+        judged[name] = examine(said, f"test {name}")
+    for name, baseline in judge.baselines(dataset, experiment.trainer.seed).items():
+        judged[name] = examine(baseline, f"test {name}", baseline=True)
+    table = {name: each.metrics for name, each in judged.items()}
+    ranks = {name: each.ranks for name, each in judged.items() if each.ranks is not None}
+    text = "\n".join(filter(None, [format_table(table), judge.remark]))
+    with artifact.staging(target) as stage:
+        (stage / "table.json").write_text(json.dumps(table, indent=1))
+        (stage / "table.txt").write_text(text + "\n")
+        with (stage / RANKS).open("wb") as file:
+            np.savez(file, allow_pickle=False, **ranks)
+        artifact.commit(
+            stage,
+            kind="evaluation",
+            name=experiment.name,
+            version=target.name,
+            config=codec.to_json(experiment.evaluation, versioned=True),
+            inputs={"run": manifest.version, **manifest.inputs},
+            code=artifact.code_hash("framework"),
+            details={"examples": dataset.examples("test"), "split": "test"},
+        )
+    return target
+
+
+def read_ranks(directory: epath.PathLike) -> dict[str, np.ndarray]:
+    """What RANKS of an evaluation holds. Raises ArtifactError."""
+    artifact.read(directory, "evaluation")
+    with (epath.Path(directory) / RANKS).open("rb") as file, np.load(file) as stored:
+        return dict(stored)
+
+
+def own_name(experiment: config.Experiment) -> str:
+    """What the experiment's own model is called in the table."""
+    return type(experiment.model).__name__
+
+
+def format_table(results: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
+    """Plain text: a column per model, a row per metric of the first, 95 % intervals in brackets.
+
+    NDCG by slices comes last, of cold targets HR too, with the number of users of each.
+    """
+    names, first = list(results), next(iter(results.values()))
+    rows = [["", *names]]
+    for metric, cell in first.items():
+        if metric.startswith("hr@") and "users" in cell and slices.COLD not in metric:
+            continue
+        users = f" ({cell['users']:,} users)" if "users" in cell else ""
+        rows.append([metric + users, *(_cell(results[name].get(metric)) for name in names)])
+    return aligned(rows)
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of cells as text, each column as wide as it needs to be."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def _cell(cell: Mapping[str, float] | None) -> str:
+    if cell is None:
+        return "–"
+    interval = f" [{cell['low']:.4f}, {cell['high']:.4f}]" if "low" in cell else ""
+    return f"{cell['value']:.4f}{interval}"

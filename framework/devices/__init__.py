@@ -1,0 +1,1 @@
+"""The devices: mesh, shardings, hardware, compilation."""

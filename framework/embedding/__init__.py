@@ -1,0 +1,1 @@
+"""Sparse embedding tables: where rows lie, and how they travel and change."""

@@ -1,0 +1,119 @@
+"""What a model is judged by, which is the model's to say (config.Model.judge).
+
+The trainer, the evaluation and preflight know only this: a batch of examples goes into a function
+that is traced, and what comes out is made into a table of metrics, one of which selects the best
+checkpoint. Models of one kind are judged alike: those that rank the catalogue by
+framework/evaluation/recommendation.py, those that predict labels of rows by
+framework/evaluation/labels.py.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import numpy as np
+
+from podway.framework import task
+from podway.framework.input.dataset import Dataset
+from podway.framework.schema.schema import Schema
+from podway.framework.task import Buildable, Pass
+
+Metrics = dict[str, dict[str, float]]
+"""{metric: {"value"}}, and "low" and "high" where it has a 95 % interval."""
+
+
+class Judged(NamedTuple):
+    """What a function's answers are worth on a split.
+
+    Attributes:
+      metrics: over its examples.
+      ranks: i32 [examples], the rank of each one's target, in the order of the split; None where
+        nothing is ranked.
+    """
+
+    metrics: Metrics
+    ranks: np.ndarray | None = None
+
+
+Compute = Callable[[Any], Any]
+"""What a model says of a batch, a pytree of arrays of NumPy or JAX; all have the batch first."""
+
+
+class Examine(Protocol):
+    """Judges what a function says of all examples of one split."""
+
+    def __call__(self, compute: Compute, label: str = "", *, baseline: bool = False) -> Judged:
+        """The metrics, and what they are made of.
+
+        Args:
+          compute: gives what is judged; called once per batch, all of one shape.
+          label: for the progress bar; "": the bar goes away.
+          baseline: whether it is none of the models, so that its numbers need be no logits.
+        """
+        ...
+
+
+class Judge(Protocol):
+    """How a kind of models is judged."""
+
+    @property
+    def model(self) -> Buildable:
+        """The model that is judged."""
+        ...
+
+    @property
+    def metric(self) -> str:
+        """The validation metric that selects the best checkpoint."""
+        ...
+
+    @property
+    def remark(self) -> str:
+        """What the reader of a table must know; "": nothing."""
+        ...
+
+    @property
+    def largest_is_best(self) -> bool:
+        """Whether the best checkpoint is the one where `metric` is largest, or smallest."""
+        ...
+
+    def shapes(self, schema: Schema) -> Any:
+        """The batch that `compute` takes, as a pytree of jax.ShapeDtypeStruct."""
+        ...
+
+    def compute(self, module: Any, batch: Any, how: Pass) -> Any:
+        """What the model says of a batch; pure, for use inside traced functions."""
+        ...
+
+    def examiner(
+        self,
+        dataset: Dataset,
+        split: str,
+        *,
+        devices: jax.sharding.Mesh | None = None,
+        intervals: bool = True,
+    ) -> Examine:
+        """A function that judges on a split, for one model after the other.
+
+        Args:
+          dataset: to read from; with several processes, in each of them.
+          split: of the dataset.
+          devices: to lay the batches on, split over all where they divide; with several processes
+            all must call, and all get all metrics. None: batches stay NumPy arrays.
+          intervals: whether to compute the intervals, which takes its time.
+
+        Raises ConfigError: the split has no examples.
+        """
+        ...
+
+    def baselines(self, dataset: Dataset, seed: int) -> dict[str, Compute]:
+        """What a model must beat, by name, fitted on the train split; `seed` is for drawing."""
+        ...
+
+
+def answers(judge: Judge, schema: Schema, parameters: Mapping[str, np.ndarray]) -> Compute:
+    """What the judge's model, with these parameters, says of batches."""
+    graph, on_device = task.structure(judge.model, schema), jax.device_put(dict(parameters))
+    compute = jax.jit(
+        lambda values, batch: judge.compute(task.merge(graph, values), batch, task.SERVING)
+    )
+    return lambda batch: compute(on_device, batch)

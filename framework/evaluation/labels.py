@@ -1,0 +1,173 @@
+"""The judge of models that predict labels: all rows of a split, by the metrics of each label."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+from podway.framework import config
+from podway.framework.devices import mesh
+from podway.framework.error import check
+from podway.framework.evaluation.judge import Compute, Examine, Judged, Metrics
+from podway.framework.heads import Objective
+from podway.framework.input import join
+from podway.framework.input.batches import batch_shapes
+from podway.framework.input.dataset import Dataset
+from podway.framework.input.placement import examples_placer
+from podway.framework.input.row_batches import row_batches
+from podway.framework.metrics import labels as label_metrics
+from podway.framework.metrics.labels import Estimate
+from podway.framework.schema.schema import Schema
+from podway.framework.task import Pass, Predictor
+
+PRIOR = 20
+"""Rows of the mean of all items that the mean of one item is joined with, as a baseline."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelPrediction:
+    """Judges each label by its own metrics, "LABEL/METRIC" (a Judge,
+    framework/evaluation/judge.py).
+
+    Attributes:
+      model: whose predictions are judged.
+      options: rows at once, and the resamples of the users.
+    """
+
+    model: Predictor
+    options: config.Evaluation
+
+    largest_is_best = False
+    remark = ""
+
+    @property
+    def metric(self) -> str:
+        """The first label's loss."""
+        first = self.model.objectives[0]
+        return f"{first.label}/{first.selects}"
+
+    def lengths(self, schema: Schema) -> dict[str, int]:
+        """The columns that the model reads, without the labels."""
+        lengths = self.model.lengths(schema)
+        return {
+            name: length
+            for name, length in lengths.items()
+            if join.is_joined(name) or schema[name].role != "label"
+        }
+
+    def shapes(self, schema: Schema) -> dict[str, jax.ShapeDtypeStruct]:
+        """The columns of a batch of rows."""
+        shapes = batch_shapes(schema, self.lengths(schema), self.options.batch_size)
+        return {name: jax.ShapeDtypeStruct(*each) for name, each in shapes.items()}
+
+    def compute(self, module: Any, batch: Any, how: Pass) -> Any:
+        """Logits by label."""
+        return self.model.predict(module, batch, how)
+
+    def examiner(
+        self,
+        dataset: Dataset,
+        split: str,
+        *,
+        devices: jax.sharding.Mesh | None = None,
+        intervals: bool = True,
+    ) -> Examine:
+        """Judges on the rows of a split; see Judge. Labels of another kind are a ConfigError."""
+        rows = dataset.examples(split)
+        check(rows > 0, f"{dataset.directory} has no {split} examples to evaluate on")
+        truth = self._truth(dataset, split)
+        lengths, batch_size = self.lengths(dataset.schema), self.options.batch_size
+        place = examples_placer(devices)
+        collect = jax.jit(lambda x: x, out_shardings=mesh.replicated(devices)) if devices else None
+
+        def predict(compute: Compute, label: str) -> dict[str, np.ndarray]:
+            parts = []
+            with tqdm(
+                total=rows,
+                desc=label or split,
+                unit="row",
+                leave=bool(label),
+                disable=devices is not None and jax.process_index() != 0,
+            ) as bar:
+                for batch in row_batches(dataset, split, lengths, batch_size):
+                    said = compute({name: place(each) for name, each in batch.columns.items()})
+                    said = jax.device_get(collect(said) if collect else said)
+                    parts.append({name: each[batch.valid] for name, each in said.items()})
+                    bar.update(int(batch.valid.sum()))
+            return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+        def examine(compute: Compute, label: str = "", *, baseline: bool = False) -> Judged:
+            logits = predict(compute, label)
+            table: Metrics = {}
+            for each in self.model.objectives:
+                found = each.measure(logits[each.label], truth[each.label], truth["user"])
+                for metric, estimate in found.items():
+                    if estimate is not None:
+                        cell = self._cell(estimate, truth["user"], intervals)
+                        table[f"{each.label}/{metric}"] = cell
+            return Judged(table)
+
+        return examine
+
+    def _cell(self, estimate: Estimate, users: np.ndarray, intervals: bool) -> dict[str, float]:
+        cell = {"value": estimate.value}
+        if intervals:
+            options = self.options
+            found = label_metrics.interval(estimate, users, options.bootstrap, options.seed)
+            cell |= dict(zip(("low", "high"), found, strict=True)) if found else {}
+        return cell
+
+    def _truth(
+        self, dataset: Dataset, split: str, others: Sequence[str] = ()
+    ) -> dict[str, np.ndarray]:
+        """The labels of a split, its users, and `others`, in the order of the rows."""
+        blocks = dataset.blocks(split)
+        names = [each.label for each in self.model.objectives]
+        found = blocks.read(np.arange(len(blocks.rows)), [*names, "user", *others])
+        columns = {name: each for name, each in found.items() if isinstance(each, np.ndarray)}
+        for each in self.model.objectives:
+            each.check_labels(columns[each.label])
+        return columns
+
+    def baselines(self, dataset: Dataset, seed: int) -> dict[str, Compute]:
+        """The mean of the train split, and, where the model reads the item, that of the item."""
+        by_item = "item" in self.lengths(dataset.schema)
+        truth = self._truth(dataset, "train", ("item",) if by_item else ())
+        found: dict[str, Compute] = {"mean": _constant(self.model.objectives, truth)}
+        if by_item:
+            size = dataset.schema["item"].size
+            found["item mean"] = _of_items(self.model.objectives, truth, size)
+        return found
+
+
+def _constant(objectives: Sequence[Objective], truth: Mapping[str, np.ndarray]) -> Compute:
+    logits = {
+        each.label: each.logits(each.targets(truth[each.label]).mean(0)) for each in objectives
+    }
+
+    def mean(batch: Any) -> dict[str, np.ndarray]:
+        rows = len(next(iter(batch.values())))
+        return {name: np.broadcast_to(each, (rows, *each.shape)) for name, each in logits.items()}
+
+    return mean
+
+
+def _of_items(
+    objectives: Sequence[Objective], truth: Mapping[str, np.ndarray], items: int
+) -> Compute:
+    """Means by item, each joined with PRIOR rows of the mean of all."""
+    logits = {}
+    for each in objectives:
+        targets = each.targets(truth[each.label])
+        sums = np.zeros((items, *targets.shape[1:]))
+        np.add.at(sums, truth["item"], targets)
+        counts = np.bincount(truth["item"], minlength=items).reshape(-1, *[1] * (sums.ndim - 1))
+        logits[each.label] = each.logits((sums + PRIOR * targets.mean(0)) / (counts + PRIOR))
+
+    def mean_of_item(batch: Any) -> dict[str, np.ndarray]:
+        return {name: each[batch["item"]] for name, each in logits.items()}
+
+    return mean_of_item

@@ -1,0 +1,182 @@
+"""Full-catalogue evaluation: the rank of each user's target among all items."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from tqdm import tqdm
+
+from podway.framework import config, task
+from podway.framework.devices import mesh
+from podway.framework.error import check
+from podway.framework.input.batches import Dataset, evaluation_batches
+from podway.framework.input.columns import concatenate
+from podway.framework.input.placement import examples_placer
+from podway.framework.metrics import ranking as metrics
+from podway.framework.metrics import top_k as ranking
+from podway.framework.schema.schema import FIRST_VALUE, PADDING
+
+Scorer = Callable[[Any], Any]
+"""History i32 [batch, length], or task.Timed, → scores f32 [batch, rows], NumPy or JAX; or
+ranking.Factors, whose products these are."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Ranks:
+    """What a scorer did on a split.
+
+    Attributes:
+      target: rank of each user's target, from 1, [users].
+      item: id of each user's target, [users].
+      history: events that each user had before, [users].
+      candidates: items that were ranked for each user, [users].
+      lists: ids of each user's best items, [users, k]; PADDING where too few were left.
+      nll: negative log-likelihood (nats) of each user's target by the softmax of all items' scores,
+        [users]; infinite where the vocabulary lacks it. It means something where scores are logits.
+    """
+
+    target: np.ndarray
+    item: np.ndarray
+    history: np.ndarray
+    candidates: np.ndarray
+    lists: np.ndarray
+    nll: np.ndarray
+
+
+def rank_split(
+    scorer: Scorer,
+    dataset: Dataset,
+    split: str,
+    options: config.Evaluation,
+    label: str = "",
+    devices: jax.sharding.Mesh | None = None,
+    *,
+    times: bool = False,
+) -> Ranks:
+    """Ranks the whole catalogue for each example of a split.
+
+    Args:
+      scorer: gives the scores.
+      dataset: to read from; with several processes, in each of them.
+      split: of the dataset.
+      options: cutoffs, batch size, and whether seen items are filtered.
+      label: for the progress bar.
+      devices: to lay the histories on, split over all where the batch divides; with several
+        processes all must call, and all get all ranks. None: histories stay NumPy arrays.
+      times: whether the scorer takes task.Timed.
+
+    Raises:
+      ConfigError: the split has no examples.
+    """
+    item = dataset.schema["item"]
+    check(
+        dataset.examples(split) > 0, f"{dataset.directory} has no {split} examples to evaluate on"
+    )
+    k = min(max(options.cutoffs), item.size)
+    parts = []
+    batches = evaluation_batches(
+        dataset, split, history=item.max_length, batch_size=options.batch_size, times=times
+    )
+    place = examples_placer(devices)
+    judge = _judge(item.size, k, options.exclude_seen, options.block, devices)
+    with tqdm(
+        total=dataset.examples(split),
+        desc=label or split,
+        unit="user",
+        leave=bool(label),
+        disable=devices is not None and jax.process_index() != 0,
+    ) as bar:
+        for batch in batches:
+            valid, history = batch["valid"], place(batch["history"])
+            read = task.Timed(history, place(batch["time"])) if times else history
+            judged = jax.device_get(judge(scorer(read), history, place(batch["target"])))
+            seen = _distinct(batch["history"]) if options.exclude_seen else np.zeros(len(valid))
+            known = {
+                "item": batch["target"],
+                "history": (batch["history"] != PADDING).sum(1),
+                "candidates": (item.size - FIRST_VALUE - seen).astype(np.int64),
+            }
+            parts.append({name: each[valid] for name, each in (known | judged).items()})
+            bar.update(int(valid.sum()))
+    return Ranks(**concatenate(parts))
+
+
+def _distinct(history: np.ndarray) -> np.ndarray:
+    """The number of different items of each row."""
+    ordered = np.sort(history, axis=1)
+    new = np.diff(ordered, axis=1, prepend=PADDING) > 0
+    return (new & (ordered >= FIRST_VALUE)).sum(1)
+
+
+@functools.lru_cache(maxsize=16)
+def _judge(
+    catalogue: int,
+    k: int,
+    exclude_seen: bool,
+    block: int | None,
+    devices: jax.sharding.Mesh | None,
+) -> Callable[..., Any]:
+    """(scores or factors, history, target) → arrays of Ranks by name, the same in all processes."""
+
+    def judge(scores, history, target):
+        seen = history if exclude_seen else None
+        if isinstance(scores, ranking.Factors):
+            size = block or scores.table.shape[0]
+            rank = ranking.blocked_rank(scores, target, size, seen, catalogue)
+            best, ids = ranking.blocked_top_k(scores, k, size, seen, catalogue)
+            nll = ranking.blocked_negative_log_likelihood(scores, target, size, catalogue)
+        else:
+            allowed = ranking.exclude(scores, seen, catalogue)
+            rank, (best, ids) = ranking.rank(allowed, target), ranking.top_k(allowed, k)
+            nll = ranking.negative_log_likelihood(scores, target, catalogue)
+        return {
+            "target": rank,
+            "lists": jnp.where(best == ranking.EXCLUDED, PADDING, ids),
+            "nll": nll,
+        }
+
+    return jax.jit(judge, out_shardings=mesh.replicated(devices) if devices else None)
+
+
+def summarize(
+    ranks: Ranks,
+    options: config.Evaluation,
+    train_counts: np.ndarray,
+    *,
+    likelihood: bool = False,
+) -> dict[str, dict[str, float]]:
+    """{metric@k: {"value": …}}, with the 95 % interval "low", "high" of each mean over users.
+
+    With `likelihood`, which is for scores that are logits, also "nll" (nats), its mean over the
+    users whose target the vocabulary has.
+    """
+    catalogue = len(train_counts) - FIRST_VALUE
+    table: dict[str, dict[str, float]] = {}
+
+    def mean(values: np.ndarray) -> dict[str, float]:
+        low, high = metrics.bootstrap_interval(values, options.bootstrap, options.seed)
+        return {"value": float(values.mean()), "low": low, "high": high}
+
+    for k in options.cutoffs:
+        for name, metric in metrics.PER_USER.items():
+            table[f"{name}@{k}"] = mean(metric(ranks.target, k))
+        table[f"coverage@{k}"] = {"value": metrics.coverage(ranks.lists, k, catalogue)}
+        table[f"popularity_bias@{k}"] = {
+            "value": metrics.popularity_bias(ranks.lists, k, train_counts)
+        }
+        table[f"novelty@{k}"] = {"value": metrics.novelty(ranks.lists, k, train_counts)}
+    if options.sampled_negatives:
+        sampled = metrics.sampled_ranks(
+            ranks.target, ranks.candidates, options.sampled_negatives, options.seed
+        )
+        for k in options.cutoffs:
+            for name, metric in metrics.PER_USER.items():
+                table[f"sampled_{name}@{k}"] = mean(metric(sampled, k))
+    known = ranks.nll[np.isfinite(ranks.nll)]
+    if likelihood and len(known):
+        table["nll"] = mean(known)
+    return table

@@ -1,0 +1,104 @@
+"""The judge of models that recommend: the whole catalogue is ranked for each user."""
+
+import dataclasses
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from podway.framework import config, task
+from podway.framework.evaluation import ranks as evaluate
+from podway.framework.evaluation import slices
+from podway.framework.evaluation.judge import Compute, Examine, Judged, answers
+from podway.framework.input.dataset import Dataset
+from podway.framework.input.interactions import train_counts
+from podway.framework.models.popularity import Popularity
+from podway.framework.models.sequence_knn import SequenceKnn
+from podway.framework.schema.schema import Schema
+
+BASELINES: dict[str, task.Fitted] = {"popularity": Popularity(), "seq-KNN": SequenceKnn()}
+"""Beside which each model is shown."""
+
+
+@dataclasses.dataclass(frozen=True)
+class NextItem:
+    """Ranks each user's target among all items (a Judge, framework/evaluation/judge.py).
+
+    Attributes:
+      model: whose scores are ranked.
+      options: cutoffs, and what may be recommended.
+    """
+
+    model: task.Recommender
+    options: config.Evaluation
+
+    largest_is_best = True
+
+    @property
+    def metric(self) -> str:
+        """NDCG at the first cutoff."""
+        return f"ndcg@{self.options.cutoffs[0]}"
+
+    @property
+    def remark(self) -> str:
+        """A warning of sampled metrics, where they were asked for."""
+        if not self.options.sampled_negatives:
+            return ""
+        return (
+            f"sampled_*: among {self.options.sampled_negatives} random items; comparable neither"
+            " with the other rows nor with other papers' (Krichene & Rendle 2020)."
+        )
+
+    def shapes(self, schema: Schema) -> jax.ShapeDtypeStruct | task.Timed:
+        """Histories i32 [users, length], with their times where the model reads them."""
+        users = self.options.batch_size
+        history: Any = jax.ShapeDtypeStruct((users, schema["item"].max_length), jnp.int32)
+        return task.Timed(history, history) if self._timed else history
+
+    @property
+    def _timed(self) -> bool:
+        return cast(config.Model, self.model).reads_times()
+
+    def compute(self, module: Any, batch: Any, how: task.Pass) -> Any:
+        """Scores f32 [users, rows] for histories; their factors, where blocks are asked for."""
+        if self.options.block is not None and isinstance(self.model, task.Factored):
+            return self.model.factors(module, batch, how)
+        return self.model.scores(module, batch, how)
+
+    def examiner(
+        self,
+        dataset: Dataset,
+        split: str,
+        *,
+        devices: jax.sharding.Mesh | None = None,
+        intervals: bool = True,
+    ) -> Examine:
+        """Ranks the users of a split; see Judge. Slices of them are for those with intervals."""
+        options = dataclasses.replace(
+            self.options, bootstrap=self.options.bootstrap if intervals else 1
+        )
+        counts, fitted = train_counts(dataset), isinstance(self.model, task.Fitted)
+
+        def examine(compute: Compute, label: str = "", *, baseline: bool = False) -> Judged:
+            times = self._timed and not baseline
+            ranks = evaluate.rank_split(
+                compute, dataset, split, options, label, devices=devices, times=times
+            )
+            likelihood = not (baseline or fitted)  # whose scores are no logits
+            table = evaluate.summarize(ranks, options, counts, likelihood=likelihood)
+            if intervals:
+                table |= slices.summarize(ranks, options, counts)
+            return Judged(table, ranks.target.astype(np.int32))
+
+        return examine
+
+    def baselines(self, dataset: Dataset, seed: int) -> dict[str, Compute]:
+        """Popularity, and items that followed the latest ones; not what the model itself is."""
+        return {
+            name: answers(
+                NextItem(baseline, self.options), dataset.schema, baseline.fit(dataset, seed)
+            )
+            for name, baseline in BASELINES.items()
+            if baseline != self.model
+        }

@@ -1,0 +1,135 @@
+"""The task of the causal models, SASRec's family and HSTU: at each position, say the next item.
+
+The items of a history are read oldest first, and each is the target of the one before it. Histories
+are padded at the end, so causality hides the padding and position p is the p-th item that is read.
+Where a row holds several (framework/input/packing.py), each of them is as if alone.
+Input and output embeddings are shared.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from podway.framework.config import Model
+from podway.framework.embedding.table import Embedding, Table
+from podway.framework.error import check
+from podway.framework.metrics import top_k as ranking
+from podway.framework.models.parts.attention import CAUSAL, Sight
+from podway.framework.models.parts.history import (
+    continues,
+    item_logits,
+    item_rows,
+    latest,
+    latest_of,
+    places,
+    segments,
+    times,
+)
+from podway.framework.models.parts.item_losses import FullSoftmax, Objective, Predictions
+from podway.framework.models.parts.transformer import Encoder, check_shape
+from podway.framework.schema.schema import FIRST_VALUE, PADDING, Schema
+from podway.framework.task import SERVING, Batch, Lookup, Pass, Rows, Timed
+
+ITEM = "item/embedding"
+"""Path of the item table."""
+
+
+@dataclasses.dataclass(frozen=True)
+class NextItem(Model):
+    """Causal blocks over the user's items. Choose SasRec or Hstu."""
+
+    width: int = 64
+    """Width of the embeddings and of the blocks."""
+    blocks: int = 2
+    """Blocks, one after the other."""
+    heads: int = 1
+    """Attention heads; they divide the width."""
+    max_length: int = 200
+    """Latest items that are read."""
+    dropout: float = 0.1
+    """Dropout rate after the embedding and after each layer."""
+    objective: Objective = FullSoftmax()
+    """What a position's state says of the next item: FullSoftmax, SampledSoftmax, Bce or GBce."""
+    embedding: Embedding | None = None
+    """Keep the items' embeddings as a sparse table, of which a step reads and writes only the rows
+    that it needs; for large catalogues, with an objective that draws items for each batch. None: as
+    an ordinary parameter."""
+
+    def __post_init__(self):
+        check_shape(self)
+        check(
+            self.embedding is None or self.objective.draws_for_batch,
+            "model.embedding asks for a sparse table, for which items must be drawn once for each"
+            f" batch; model.objective is {self.objective}: give SampledSoftmax, or Bce or GBce with"
+            ' drawn_for="batch"',
+        )
+
+    def block_module(self, rngs: nnx.Rngs) -> nnx.Module:
+        """One block, (x, sight, how, at) → x."""
+        raise NotImplementedError
+
+    def build(self, schema: Schema, rngs: nnx.Rngs) -> Encoder:
+        """The module, with a row for each item id."""
+        blocks = [self.block_module(rngs) for _ in range(self.blocks)]
+        items = schema["item"].size
+        return Encoder(
+            items, item_rows(items), self.width, self.max_length, self.dropout, blocks, rngs
+        )
+
+    def packs(self) -> bool:
+        """Yes."""
+        return True
+
+    def lengths(self, schema: Schema) -> dict[str, int]:
+        """One item more than is read, as each is the target of the one before it."""
+        length = min(self.max_length, schema["item"].max_length - 1) + 1
+        return dict.fromkeys(["item", "time"] if self.reads_times() else ["item"], length)
+
+    def tables(self, schema: Schema) -> dict[str, Table]:
+        """The items' embeddings, where they are sparse."""
+        if self.embedding is None:
+            return {}
+        return {ITEM: Table(item_rows(schema["item"].size), self.width, self.embedding)}
+
+    def lookups(self, schema: Schema, batch: Batch, key: Array) -> dict[str, Lookup]:
+        """The embeddings of the items, and of those that are drawn."""
+        drawn = self.objective.lookups(ITEM, batch["item"][:, 1:], schema["item"].size, key)
+        return {"item": Lookup(ITEM, batch["item"]), **drawn}
+
+    def loss(
+        self, module: Encoder, batch: Batch, rows: Mapping[str, Rows], how: Pass
+    ) -> tuple[Float[Array, ""], Float[Array, ""], dict[str, Float[Array, ""]]]:
+        """The objective at each position that has a next item and knows it."""
+        read, targets = batch["item"][:, :-1], batch["item"][:, 1:]
+        embedded, segment = rows["item"].values, segments(batch)
+        valid = (targets >= FIRST_VALUE) & continues(batch)
+        sight = Sight(segment=segment, time=times(batch))
+        hidden = module(embedded[:, :-1], how, sight, places(segment))
+        table = module.item.embedding[...]
+        predictions = Predictions(
+            hidden, targets, embedded[:, 1:], valid, table, module.items, how.devices
+        )
+        loss = self.objective.loss(predictions, rows)
+        weight = valid.sum().astype(jnp.float32)
+        return jnp.asarray(loss), weight, {"filled_positions": (read != PADDING).mean()}
+
+    def scores(
+        self, module: Encoder, history: Int[Array, "batch length"] | Timed, how: Pass = SERVING
+    ) -> Float[Array, "batch rows"]:
+        """Logits at the last item of each history, of which the latest items are read."""
+        return item_logits(*self.factors(module, history, how), module.items)
+
+    def factors(
+        self, module: Encoder, history: Int[Array, "batch length"] | Timed, how: Pass = SERVING
+    ) -> ranking.Factors:
+        """The hidden state at the last item of each history; the items' embeddings."""
+        sight = CAUSAL
+        if isinstance(history, Timed):
+            history, time = history
+            sight = Sight(time=latest_of(time, history, self.max_length))
+        item, last = latest(history, self.max_length)
+        hidden = module(module.item.embedding[item], how, sight, at=last)[:, 0]
+        return ranking.Factors(hidden, module.item.embedding[...])

@@ -1,0 +1,191 @@
+"""What models that predict labels of rows have in common: inputs, embeddings, losses, judge.
+
+Such a model is a dataclass with the fields of RowModel and its own, and an NNX module that makes of
+each row's embeddings and numbers one vector of logits, which are dealt out to the labels here.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from podway.framework.config import Evaluation, Model
+from podway.framework.embedding.table import Embedding, Table
+from podway.framework.error import check
+from podway.framework.heads import Objective
+from podway.framework.models.parts.columns import Inputs, choose, table_rows
+from podway.framework.schema.schema import PADDING, Schema
+from podway.framework.task import SERVING, Batch, Lookup, Pass, Rows
+
+INITIAL = 0.01
+"""Standard deviation of the first embeddings: small, so that values which training hardly sees add
+little noise."""
+
+
+class RowModule(nnx.Module):
+    """The part of such a model's module that reads: a table for each column of ids.
+
+    The part that follows is `__call__(fields [batch, fields, width], numbers [batch, numbers])`,
+    which gives the logits of all labels, one after the other, [batch, outputs].
+    """
+
+    def __init__(self, inputs: Inputs, width: int, rngs: nnx.Rngs):
+        init = nnx.initializers.normal(INITIAL)
+        self.ids, self.numbers, self.width = tuple(inputs.ids), tuple(inputs.numbers), width
+        self.embeddings = nnx.Dict(
+            {
+                name: nnx.Embed(table_rows(feature), width, embedding_init=init, rngs=rngs)
+                for name, feature in inputs.ids.items()
+            }
+        )
+
+    def read(
+        self, batch: Batch, rows: Mapping[str, Rows]
+    ) -> tuple[Float[Array, "batch fields width"], Float[Array, "batch numbers"]]:
+        """The fields from the rows of their tables, and the numbers, in the order of the inputs."""
+        fields = [pool(*rows[name]) for name in self.ids]
+        numbers = [batch[name] for name in self.numbers]
+        numbers = [each[:, None] if each.ndim == 1 else each for each in numbers]
+        batch_size = (fields[0] if fields else numbers[0]).shape[0]
+        kind = fields[0].dtype if fields else jnp.float32
+        empty = jnp.zeros((batch_size, 0), kind)
+        return (
+            jnp.stack(fields, axis=1) if fields else empty[:, :, None].repeat(self.width, 2),
+            jnp.concatenate([empty, *(each.astype(kind) for each in numbers)], axis=1),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class RowModel(Model):
+    """A model that predicts labels of rows."""
+
+    objectives: tuple[Objective, ...] = ()
+    """The labels to predict; the loss of the first one selects the best checkpoint."""
+    features: tuple[str, ...] = ()
+    """Columns to read, "item.brand" for an attribute; (): all but labels."""
+    without: tuple[str, ...] = ()
+    """Columns to leave out of these."""
+    width: int = 16
+    """Width of the embeddings."""
+    items: Embedding | None = None
+    """Keep the items' embeddings as a sparse table, of which a step reads and writes only the rows
+    that it needs; None: as an ordinary parameter."""
+
+    def __post_init__(self):
+        check(self.width >= 1, f"model.width is {self.width}; give 1 or more")
+        check(bool(self.objectives), "model.objectives is empty; name a label to predict")
+        labels = [each.label for each in self.objectives]
+        check(len(set(labels)) == len(labels), f"model.objectives names a label twice: {labels}")
+
+    @property
+    def outputs(self) -> int:
+        """Logits per row, of all labels."""
+        return sum(each.outputs for each in self.objectives)
+
+    def inputs(self, schema: Schema) -> Inputs:
+        """The columns that are read."""
+        return choose(schema, self.features, self.without)
+
+    def judge(self, options: Evaluation) -> Any:
+        """By the metrics of its labels."""
+        from podway.framework.evaluation.labels import LabelPrediction
+
+        return LabelPrediction(self, options)  # pyright: ignore[reportArgumentType]
+
+    def lengths(self, schema: Schema) -> dict[str, int]:
+        """The inputs and the labels."""
+        labels = [feature.name for feature in schema.features if feature.role == "label"]
+        for each in self.objectives:
+            check(
+                each.label in labels,
+                f"model.objectives names {each.label!r}, which is no label of the dataset; it has"
+                f" {labels or 'none: add a Label to data.features'}",
+            )
+        return self.inputs(schema).lengths | {each.label: 1 for each in self.objectives}
+
+    def tables(self, schema: Schema) -> dict[str, Table]:
+        """The items' embeddings, where they are sparse."""
+        if self.items is None:
+            return {}
+        ids = self.inputs(schema).ids
+        check("item" in ids, "model.items is set, but the model does not read the column item")
+        return {_path("item"): Table(table_rows(ids["item"]), self.width, self.items)}
+
+    def lookups(self, schema: Schema, batch: Batch, key: Array) -> dict[str, Lookup]:
+        """The embeddings of all ids."""
+        return {name: Lookup(_path(name), batch[name]) for name in self.inputs(schema).ids}
+
+    def loss(
+        self, module: Any, batch: Batch, rows: Mapping[str, Rows], how: Pass
+    ) -> tuple[Float[Array, ""], Float[Array, ""], dict[str, Float[Array, ""]]]:
+        """The labels' mean losses, weighted and added up."""
+        logits = deal_out(self.objectives, module(*module.read(batch, rows)))
+        losses = {
+            each.label: each.loss(logits[each.label], batch[each.label]).mean()
+            for each in self.objectives
+        }
+        total = sum((each.weight * losses[each.label] for each in self.objectives), jnp.zeros(()))
+        count = jnp.float32(batch[self.objectives[0].label].shape[0])
+        return total, count, {f"{label}_loss": loss for label, loss in losses.items()}
+
+    def predict(self, module: Any, batch: Batch, how: Pass = SERVING) -> dict[str, Array]:
+        """Logits by label: f32 [batch], or [batch, classes]."""
+        rows = {
+            name: Rows(module.embeddings[name].embedding[batch[name]], batch[name])
+            for name in module.ids
+        }
+        return deal_out(self.objectives, module(*module.read(batch, rows)))
+
+
+def _path(name: str) -> str:
+    """Of a column's embedding table."""
+    return f"embeddings/{name}/embedding"
+
+
+def pool(
+    values: Float[Array, "batch ... width"], ids: Int[Array, "batch ..."]
+) -> Float[Array, "batch width"]:
+    """One vector per row: of a list the mean. PADDING, which means missing, counts as zeros."""
+    there = (ids != PADDING)[..., None]
+    values = jnp.where(there, values, 0)
+    if ids.ndim == 1:
+        return values
+    return values.sum(1) / jnp.maximum(there.sum(1), 1).astype(values.dtype)
+
+
+def deal_out(
+    objectives: Sequence[Objective], logits: Float[Array, "batch outputs"]
+) -> dict[str, Array]:
+    """The logits of each label, f32."""
+    found, start = {}, 0
+    logits = logits.astype(jnp.float32)
+    for each in objectives:
+        own = logits[:, start : start + each.outputs]
+        found[each.label] = own[:, 0] if each.outputs == 1 else own
+        start += each.outputs
+    return found
+
+
+class Mlp(nnx.Module):
+    """Linear layers, each followed by ReLU: [batch, inputs] → [batch, widths[-1]]."""
+
+    def __init__(self, inputs: int, widths: Sequence[int], rngs: nnx.Rngs):
+        sizes = [inputs, *widths]
+        init = nnx.initializers.he_normal()
+        self.layers = nnx.List(
+            [
+                nnx.Linear(before, after, kernel_init=init, rngs=rngs)
+                for before, after in itertools.pairwise(sizes)
+            ]
+        )
+
+    def __call__(self, x: Float[Array, "batch inputs"]) -> Float[Array, "batch outputs"]:
+        """All layers."""
+        for layer in self.layers:
+            x = jax.nn.relu(layer(x))
+        return x

@@ -1,0 +1,1 @@
+"""The RUN artefact: checkpoints, telemetry, report."""

@@ -1,0 +1,258 @@
+"""Checkpoints: state, input position and experiment, saved and restored as one thing (Orbax).
+
+The state is stored as a flat dict, path → array, so that a checkpoint outlives changes in how the
+modules and the optimizer nest theirs. Saving is asynchronous; a checkpoint that was not finished
+does not count.
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from etils import epath
+from orbax.checkpoint.checkpoint_managers import preservation_policy as preservation
+
+from podway.framework import codec
+from podway.framework.error import PodwayError
+
+ITEMS = ("state", "position", "experiment")
+"""What a checkpoint consists of."""
+
+
+class CheckpointError(PodwayError, ValueError):
+    """A checkpoint that cannot be restored here; the message says why."""
+
+
+def flatten(state: Any) -> dict[str, Any]:
+    """A pytree as path → leaf."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(state)
+    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
+
+
+def unflatten(flat: dict[str, Any], like: Any) -> Any:
+    """The inverse of `flatten`, with the structure of `like`."""
+    return jax.tree_util.tree_unflatten(
+        jax.tree_util.tree_structure(like), [flat[path] for path in flatten(like)]
+    )
+
+
+class Checkpoints:
+    """The checkpoints of one run.
+
+    Args:
+      directory: runs/NAME/RUN/checkpoints.
+      experiment: the part of the experiment that shaped the state, as versioned JSON.
+      keep: latest checkpoints to keep.
+      metric: name of the validation metric by which a checkpoint is best.
+      largest_is_best: whether its largest value is best, or its smallest.
+      keep_best: best checkpoints to keep.
+      keep_every: keep those whose step is a multiple of it; None: no others.
+    """
+
+    def __init__(
+        self,
+        directory: epath.PathLike,
+        experiment: Any,
+        *,
+        keep: int,
+        metric: str,
+        largest_is_best: bool = True,
+        keep_best: int = 1,
+        keep_every: int | None = None,
+    ):
+        self._directory, self._experiment = _absolute(directory), experiment
+        sign = 1.0 if largest_is_best else -1.0
+
+        def goodness(metrics: Mapping[str, float]) -> float:
+            return sign * metrics[metric]
+
+        self._manager = ocp.CheckpointManager(
+            self._directory,
+            item_handlers=_handlers(*ITEMS),
+            options=ocp.CheckpointManagerOptions(
+                best_fn=goodness,
+                preservation_policy=preservation.AnyPreservationPolicy(
+                    [
+                        preservation.LatestN(keep),
+                        preservation.BestN(
+                            get_metric_fn=goodness,
+                            n=keep_best,
+                            keep_checkpoints_without_metrics=False,
+                        ),
+                        *([preservation.EveryNSteps(keep_every)] if keep_every else []),
+                    ]
+                ),
+            ),
+        )
+
+    def save(
+        self, step: int, state: Any, position: int, metrics: dict[str, float] | None = None
+    ) -> None:
+        """Saves in the background; `position` is the number of examples consumed."""
+        self._manager.save(
+            step,
+            args=ocp.args.Composite(
+                state=ocp.args.StandardSave(flatten(state)),  # type: ignore[call-arg]
+                position=ocp.args.JsonSave({"examples": position}),  # type: ignore[call-arg]
+                experiment=ocp.args.JsonSave(self._experiment),  # type: ignore[call-arg]
+            ),
+            metrics=metrics,
+            force=True,
+        )
+
+    def latest(self) -> int | None:
+        """The last finished step, if any."""
+        return self._manager.latest_step()
+
+    def best(self) -> int | None:
+        """The finished step with the best validation metric, if any was evaluated."""
+        return self._manager.best_step()
+
+    def metrics(self, step: int) -> dict[str, float]:
+        """The validation metrics that were saved with a step."""
+        return self._manager.metrics(step) or {}
+
+    def restore(self, step: int, like: Any) -> tuple[Any, int]:
+        """State and input position; `like` gives shapes, dtypes and shardings.
+
+        Raises CheckpointError where the checkpoint is of another experiment or state, or damaged.
+        """
+        place = self._directory / str(step)
+        args = ocp.args.Composite(experiment=ocp.args.JsonRestore())
+        theirs = self._read(step, args)["experiment"]
+        if found := codec.difference(self._experiment, theirs):
+            raise CheckpointError(f"{place} is of another experiment: {found}")
+        wanted = flatten(like)
+        stored = self._stored(step)
+        problems = [
+            *(f"lacks {path}" for path in sorted(set(wanted) - set(stored))),
+            *(f"has {path}, which is unknown here" for path in sorted(set(stored) - set(wanted))),
+            *(
+                f"has {path} {tuple(stored[path].shape)}, not {wanted[path].shape}"
+                for path in sorted(set(stored) & set(wanted))
+                if tuple(stored[path].shape) != tuple(wanted[path].shape)
+            ),
+        ]
+        if problems:
+            raise CheckpointError(f"{place} does not fit: it {'; it '.join(problems[:5])}")
+        args = ocp.args.Composite(
+            state=ocp.args.StandardRestore(wanted),  # type: ignore[call-arg]
+            position=ocp.args.JsonRestore(),
+        )
+        restored = self._read(step, args)
+        return unflatten(restored["state"], like), restored["position"]["examples"]
+
+    def _read(self, step: int, args: ocp.args.Composite) -> Any:
+        with _damaged(self._directory / str(step)):
+            return self._manager.restore(step, args=args)
+
+    def _stored(self, step: int) -> dict[str, Any]:
+        with _damaged(self._directory / str(step)):
+            return self._manager.item_metadata(step)["state"].tree
+
+    def wait(self) -> None:
+        """Waits for saves under way."""
+        self._manager.wait_until_finished()
+
+    def close(self) -> None:
+        """Waits for saves under way, and ends."""
+        self.wait()
+        self._manager.close()
+
+
+def _absolute(directory: epath.PathLike) -> epath.Path:
+    """Orbax takes absolute paths only; a bucket's URL is one, though `resolve` would mangle it."""
+    path = epath.Path(directory)
+    return path if "://" in str(path) else path.resolve()
+
+
+def _handlers(*items: str) -> dict[str, Any]:
+    """Named up front, so that a checkpoint's metadata can be read before anything is restored."""
+    return {
+        item: ocp.StandardCheckpointHandler() if item == "state" else ocp.JsonCheckpointHandler()
+        for item in items
+    }
+
+
+@contextlib.contextmanager
+def _damaged(place: epath.Path) -> Iterator[None]:
+    """Turns what Orbax and TensorStore say of a checkpoint that cannot be read into one sentence.
+
+    They raise ValueError, KeyError, OSError and others, for one and the same missing file.
+    """
+    try:
+        yield
+    except Exception as error:
+        first = str(error).strip().partition("\n")[0][:300]
+        raise CheckpointError(
+            f"{place} is incomplete or damaged ({type(error).__name__}: {first}); remove it, and"
+            " training goes on from the one before it"
+        ) from error
+
+
+def load(directory: epath.PathLike, step: int, prefixes: Sequence[str]) -> dict[str, np.ndarray]:
+    """The arrays of a checkpoint whose path starts with one of `prefixes`, in the host's memory.
+
+    No accelerator holds any of it, and the others are not read. Raises CheckpointError.
+    """
+    shapes = stored(directory, step)
+    wanted = {path: leaf for path, leaf in shapes.items() if path.startswith(tuple(prefixes))}
+    return _load(directory, step, wanted, dict.fromkeys(wanted, _ON_HOST))
+
+
+def load_onto(
+    directory: epath.PathLike, step: int, places: Mapping[str, jax.sharding.Sharding]
+) -> dict[str, jax.Array]:
+    """Arrays of a checkpoint, by path, on the devices. Raises CheckpointError."""
+    shapes = stored(directory, step)
+    if missing := sorted(places.keys() - shapes.keys()):
+        raise CheckpointError(f"{directory}/{step} lacks {', '.join(missing)}")
+    how = {path: ocp.ArrayRestoreArgs(sharding=place) for path, place in places.items()}
+    return _load(directory, step, {path: shapes[path] for path in places}, how)
+
+
+def stored(directory: epath.PathLike, step: int) -> dict[str, Any]:
+    """Shape and dtype of each array of a checkpoint, by path. Raises CheckpointError."""
+    with _reading(directory, step) as manager:
+        return dict(manager.item_metadata(step)["state"].tree)
+
+
+def _load(directory: epath.PathLike, step: int, wanted: Any, how: Any) -> dict[str, Any]:
+    args = ocp.args.PyTreeRestore(item=wanted, restore_args=how, partial_restore=True)  # type: ignore[call-arg]
+    with _reading(directory, step) as manager:
+        return dict(manager.restore(step, args=ocp.args.Composite(state=args))["state"])
+
+
+_ON_HOST = ocp.RestoreArgs(restore_type=np.ndarray)
+
+
+@contextlib.contextmanager
+def _reading(directory: epath.PathLike, step: int) -> Iterator[ocp.CheckpointManager]:
+    path = _absolute(directory)
+    handlers = {"state": ocp.PyTreeCheckpointHandler()}
+    options = ocp.CheckpointManagerOptions(read_only=True)
+    with (
+        _damaged(path / str(step)),
+        ocp.CheckpointManager(path, item_handlers=handlers, options=options) as manager,
+    ):
+        yield manager
+
+
+def load_parameters(directory: epath.PathLike, step: int) -> dict[str, np.ndarray]:
+    """The parameters of a checkpoint to judge and to export, path → array (NumPy).
+
+    Their moving average where there is one, and sparse tables as they are stored. Raises
+    CheckpointError.
+    """
+    return averaged(load(directory, step, ("parameters.", "tables.", "ema.")))
+
+
+def averaged(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """{"parameters.PATH": …, "ema.PATH": …} → {PATH: …}, the average where there is one."""
+    return {
+        path.partition(".")[2]: arrays[path]
+        for path in sorted(arrays, key=lambda path: path.startswith("ema."))
+    }

@@ -1,0 +1,148 @@
+"""A run: where it lies, what identifies it, how it is committed and loaded."""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from etils import epath
+
+from podway.framework import artifact, codec, config
+from podway.framework.embedding import table
+from podway.framework.input.batches import Arrays, Dataset
+from podway.framework.runs import checkpoint, report
+from podway.framework.schema.schema import Schema
+
+_LATEST = "latest"
+"""File beside an experiment's runs: the version of the one committed last."""
+
+
+def identity(experiment: config.Experiment) -> dict[str, Any]:
+    """The part of an experiment that shapes a run, as versioned JSON."""
+    parts = codec.to_json(experiment, versioned=True)
+    selection = {"selection": experiment.model.judge(experiment.evaluation).metric}
+    weights = {"weights": [component.weight for component in experiment.mixture]}
+    return {name: parts[name] for name in ("model", "optimizer", "trainer")} | selection | weights
+
+
+def inputs(dataset: Dataset, others: Sequence[Dataset] = ()) -> dict[str, str]:
+    """The versions of the datasets that a run reads: the experiment's own, and the mixture's."""
+    mixed = {f"mixture {at}": other.manifest.version for at, other in enumerate(others)}
+    return {"dataset": dataset.manifest.version, **mixed}
+
+
+def directory(
+    experiment: config.Experiment, inputs: Mapping[str, str], workdir: epath.PathLike
+) -> epath.Path:
+    """runs/NAME/RUN for this experiment on these datasets (see `inputs`)."""
+    version = artifact.version(
+        kind="run",
+        config=identity(experiment),
+        inputs=inputs,
+        code=artifact.code_hash("framework"),
+    )
+    return epath.Path(workdir) / "runs" / experiment.name / version
+
+
+def open_checkpoints(
+    experiment: config.Experiment, inputs: Mapping[str, str], directory: epath.Path
+) -> checkpoint.Checkpoints:
+    """The checkpoints of a run of this experiment on these datasets."""
+    judge = experiment.model.judge(experiment.evaluation)
+    return checkpoint.Checkpoints(
+        directory / "checkpoints",
+        {**inputs, **identity(experiment)},
+        keep=experiment.trainer.keep_checkpoints,
+        keep_best=experiment.trainer.keep_best,
+        keep_every=experiment.trainer.keep_every,
+        metric=judge.metric,
+        largest_is_best=judge.largest_is_best,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Selection:
+    """The best step of a run by validation, if any was judged, and its metrics there."""
+
+    step: int | None
+    metrics: dict[str, float]
+
+
+def select(checkpoints: checkpoint.Checkpoints) -> Selection:
+    """The best of the finished checkpoints."""
+    best = checkpoints.best()
+    return Selection(best, checkpoints.metrics(best) if best is not None else {})
+
+
+def commit(
+    experiment: config.Experiment,
+    inputs: Mapping[str, str],
+    directory: epath.Path,
+    selection: Selection,
+) -> None:
+    """Writes the report and commits the run, with the step that was selected."""
+    report.write(directory / "report.html", f"{experiment.name} {directory.name}", directory)
+    artifact.commit(
+        directory,
+        kind="run",
+        name=experiment.name,
+        version=directory.name,
+        config=identity(experiment),
+        inputs=inputs,
+        code=artifact.code_hash("framework"),
+        details={"selected_step": selection.step, "validation": selection.metrics},
+    )
+    artifact.write_atomically(directory.parent / _LATEST, f"{directory.name}\n")
+
+
+def latest(runs: epath.Path) -> epath.Path | None:
+    """The folder of the run that was committed last to runs/NAME, if any."""
+    pointer = runs / _LATEST
+    return runs / pointer.read_text().strip() if pointer.exists() else None
+
+
+def difference_to_latest(experiment: config.Experiment, directory: epath.Path) -> str | None:
+    """Where an experiment, whose run would be `directory`, differs from the last one committed."""
+    last = latest(directory.parent)
+    if last is None:
+        return None
+    theirs = json.loads((last / "experiment.json").read_text())
+    return codec.difference(codec.to_json(experiment), theirs)
+
+
+def load(directory: epath.PathLike) -> tuple[config.Experiment, artifact.Manifest, Arrays]:
+    """The experiment, manifest and selected parameters (NumPy) of a committed run."""
+    manifest = artifact.read(directory, "run")
+    experiment, _, arrays = read(directory, manifest.details["selected_step"])
+    return experiment, manifest, arrays
+
+
+def read(directory: epath.PathLike, step: int) -> tuple[config.Experiment, Schema, Arrays]:
+    """The experiment, the schema that it was trained on, and the parameters (NumPy) of a step.
+
+    Sparse tables are in the order of ids, as an ordinary parameter would be. All is in the host's
+    memory alone. Raises CheckpointError.
+    """
+    experiment, schema = described(directory)
+    arrays = checkpoint.load_parameters(epath.Path(directory) / "checkpoints", step)
+    for path, each in experiment.model.tables(schema).items():
+        arrays[path] = table.to_dense(each, arrays[path])
+    return experiment, schema, arrays
+
+
+def describe(experiment: config.Experiment, schema: Schema, directory: epath.Path) -> None:
+    """Writes down what a run is of, as `described` reads it."""
+    text = json.dumps(codec.to_json(experiment))
+    artifact.write_atomically(directory / "experiment.json", text)
+    schema.write(directory / "schema.json")
+
+
+def described(directory: epath.PathLike) -> tuple[config.Experiment, Schema]:
+    """The experiment and the schema of a run. Raises ArtifactError where it is none."""
+    directory = epath.Path(directory)
+    if not (directory / "experiment.json").exists():
+        raise artifact.ArtifactError(f"{directory} is no run: it has no experiment.json")
+    experiment = codec.from_json(
+        config.Experiment, json.loads((directory / "experiment.json").read_text())
+    )
+    return experiment, Schema.read(directory / "schema.json")

@@ -1,0 +1,67 @@
+"""Fitting: what training is to a model whose parameters are computed rather than trained.
+
+The run is as any other: judged on the validation split, with one checkpoint, that of step 0.
+"""
+
+import time
+from typing import cast
+
+import jax
+import numpy as np
+from etils import epath
+
+from podway.framework import artifact, config, task
+from podway.framework.devices import mesh
+from podway.framework.error import check
+from podway.framework.input import batches as input
+from podway.framework.runs import run, telemetry
+from podway.framework.runs.goodput import Clock
+from podway.framework.training.validation import validator
+
+
+def fit(
+    experiment: config.Experiment, dataset: input.Dataset, workdir: epath.PathLike
+) -> epath.Path:
+    """Fits the experiment's model, a task.Fitted, and commits the run; or finds it.
+
+    Of `trainer` only the seed counts, and of `optimizer` nothing.
+
+    Args:
+      experiment: what to fit.
+      dataset: to fit to, and to judge by.
+      workdir: runs/ lies in it.
+
+    Returns the run's directory. Raises ConfigError where the experiment mixes datasets, or the
+    dataset does not fit the model.
+    """
+    inputs = run.inputs(dataset)
+    target = run.directory(experiment, inputs, workdir)
+    if artifact.exists(target):
+        return target
+    model = cast(task.Fitted, experiment.model)
+    check(
+        not experiment.mixture,
+        f"mixture: {type(model).__name__} is fitted to one dataset; leave the mixture empty",
+    )
+    began = time.perf_counter()
+    parameters = model.fit(dataset, experiment.trainer.seed)
+    seconds = time.perf_counter() - began
+    run.describe(experiment, dataset.schema, target)
+    devices = mesh.build(experiment.mesh)
+    on_devices = jax.device_put(parameters, mesh.replicated(devices))
+    judged = validator(experiment, dataset, devices, Clock())(on_devices)
+    records = telemetry.Records(target / "metrics.jsonl", [])
+    validation = {f"validation/{name}": value for name, value in judged.items()}
+    records.add({"step": 0, "fit_seconds": seconds, **validation})
+    records.save()
+    checkpoints = run.open_checkpoints(experiment, inputs, target)
+    try:
+        if checkpoints.latest() is None:
+            state = {"step": np.zeros((), np.int32), "parameters": parameters}
+            checkpoints.save(0, state, 0, judged)
+            checkpoints.wait()
+        selected = run.select(checkpoints)
+    finally:
+        checkpoints.close()
+    run.commit(experiment, inputs, target, selected)
+    return target

@@ -1,0 +1,192 @@
+"""Training: restore, then for each step take a batch, step, log, evaluate?, save?"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import jax
+from etils import epath
+
+from podway.framework import artifact, config
+from podway.framework.devices import hardware, mesh
+from podway.framework.error import PodwayError
+from podway.framework.input import batches as input
+from podway.framework.input import interactions
+from podway.framework.runs import checkpoint, run
+from podway.framework.runs.profiling import Profiled, Span
+from podway.framework.runs.telemetry import StepFailed, Telemetry
+from podway.framework.training import distributed, step
+from podway.framework.training.validation import validator
+
+
+class TrainingError(PodwayError, RuntimeError):
+    """Training cannot go on; the message says where it stands."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """How `train` ended: the run's directory, the steps done, and whether these were all."""
+
+    directory: epath.Path
+    step: int
+    finished: bool
+
+
+def train(
+    experiment: config.Experiment,
+    dataset: input.Dataset,
+    workdir: epath.PathLike,
+    others: Sequence[input.Dataset] = (),
+    *,
+    peers: distributed.Peers | None = None,
+    profile: Span | None = None,
+) -> Outcome:
+    """Trains to the last step, or until SIGTERM; resumes where an earlier call stopped.
+
+    Args:
+      experiment: what to train, and how.
+      dataset: to train on, and to judge by.
+      workdir: runs/ lies in it; all processes share it.
+      others: those of experiment.mixture, in order.
+      peers: the processes that train together, each of which calls this
+        (framework/training/distributed.py); None: this one alone.
+      profile: steps to write a profiler trace of, into profile/ of the run's directory.
+
+    Raises:
+      ConfigError: the devices, the dataset or the steps to profile don't fit the experiment.
+      CheckpointError: the checkpoint in the run's directory is of another experiment.
+      PeerError: the processes don't run the same.
+      TrainingError: the loss is not finite, or an exchange of rows overflowed.
+    """
+    options, batch_size = experiment.trainer, experiment.trainer.batch_size
+    peers = peers or distributed.Peers()
+    clock, inputs = peers.clock, run.inputs(dataset, others)
+    peers.agree(distributed.facts(experiment, inputs))
+    target = run.directory(experiment, inputs, workdir)
+    if peers.tell(artifact.exists(target)):
+        return Outcome(target, options.steps, finished=True)
+
+    devices = mesh.build(experiment.mesh)
+    distributed.check_mesh(devices)
+    with clock.on("compile"):
+        counts, constants = table_counts(experiment, dataset), experiment.model.constants(dataset)
+        program = step.build(experiment, dataset.schema, devices, counts, constants)
+    batches = train_batches(experiment, dataset, others, program)
+    validate = validator(experiment, dataset, devices, clock)
+    if peers.first:
+        run.describe(experiment, dataset.schema, target)
+    peers.see(target / "schema.json")
+    checkpoints = run.open_checkpoints(experiment, inputs, target)
+    state, done = restore_or_initialize(program, checkpoints, batch_size, peers)
+    take_step = Profiled(
+        program.step,
+        target / "profile" if peers.first else None,
+        profile,
+        start=done,
+        steps=options.steps,
+    )
+    reader = input.read_ahead(batches, done, place=program.place)
+    telemetry = start_telemetry(experiment, program, devices, target, peers, done)
+    try:
+        with peers.failing_together(), distributed.stopping() as stopping:
+            clock.enter("step")
+            for batch in clock.waiting(reader):
+                with jax.transfer_guard("disallow"):
+                    state, metrics = take_step(done + 1, state, batch)
+                done += 1
+                telemetry.step(done, metrics)
+                last, stop, judged = done == options.steps, stopping(done), None
+                if last or done % options.evaluate_every == 0:
+                    telemetry.flush()
+                    judged = validate(program.judged(state))
+                    telemetry.record(done, {f"validation/{k}": v for k, v in judged.items()})
+                if last or judged or stop or done % options.checkpoint_every == 0:
+                    telemetry.flush()
+                    with telemetry.saving(done):
+                        checkpoints.save(done, state, done * batch_size, judged)
+                if last or stop:
+                    break
+            with clock.on("checkpoint"):
+                checkpoints.wait()
+                selected = run.select(checkpoints)
+    except StepFailed as error:
+        raise TrainingError(
+            f"{error}, on examples {(error.step - 1) * batch_size} to {error.step * batch_size - 1}"
+            f" of the training order; the last good checkpoint in {target} is of step"
+            f" {checkpoints.latest()}: {error.remedy}"
+        ) from error
+    finally:
+        clock.enter("other")
+        take_step.close()
+        reader.close()
+        telemetry.close()
+        checkpoints.close()
+    if done == options.steps and peers.first:
+        run.commit(experiment, inputs, target, selected)
+    return Outcome(target, done, finished=done == options.steps)
+
+
+def train_batches(
+    experiment: config.Experiment,
+    dataset: input.Dataset,
+    others: Sequence[input.Dataset],
+    program: step.Program,
+) -> input.TrainBatches:
+    """The batches of the whole run; of each, the rows that this process's devices hold."""
+    options = experiment.trainer
+    weights = [component.weight for component in experiment.mixture]
+    return input.TrainBatches(
+        dataset,
+        program.lengths,
+        batch_size=options.batch_size,
+        steps=options.steps,
+        seed=options.seed,
+        window=options.shuffle_blocks,
+        crop=options.crop,
+        readers=options.readers,
+        rows=program.place.rows,
+        others=list(zip(others, weights, strict=True)),
+        pack=options.pack,
+    )
+
+
+def table_counts(experiment: config.Experiment, dataset: input.Dataset) -> step.Counts:
+    """How often the train split has each id of the model's sparse tables, which are of items."""
+    tables = experiment.model.tables(dataset.schema)
+    return dict.fromkeys(tables, interactions.train_counts(dataset)) if tables else {}
+
+
+def restore_or_initialize(
+    program: step.Program,
+    checkpoints: checkpoint.Checkpoints,
+    batch_size: int,
+    peers: distributed.Peers,
+) -> tuple[step.State, int]:
+    """The state to start from, and the batches that it has seen."""
+    latest = peers.tell(checkpoints.latest())
+    if latest is None:
+        return program.initialize(), 0
+    state, position = checkpoints.restore(latest, program.state)
+    return state, position // batch_size
+
+
+def start_telemetry(
+    experiment: config.Experiment,
+    program: step.Program,
+    devices: jax.sharding.Mesh,
+    target: epath.Path,
+    peers: distributed.Peers,
+    done: int,
+) -> Telemetry:
+    """What the run tells; process 0 writes it."""
+    peak = devices.size * hardware.peak_flops(jax.local_devices()[0]) if peers.first else 1.0
+    telemetry = Telemetry(
+        target if peers.first else None,
+        peers.clock,
+        start=done,
+        steps=experiment.trainer.steps,
+        batch_size=experiment.trainer.batch_size,
+        every=experiment.trainer.log_every,
+        peak=program.flops / peak,
+    )
+    telemetry.record(done, {"compile_seconds": peers.clock.seconds()["compile"]})
+    return telemetry

@@ -1,0 +1,1 @@
+"""The data stage on Google Cloud Dataflow."""

@@ -1,0 +1,412 @@
+"""`podway preflight`: before a pod is rented, does it fit, how fast is it, what does it cost."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from etils import epath
+
+from podway.framework.config import Experiment, Model, Rows
+from podway.framework.error import check
+from podway.launch import stages
+
+if TYPE_CHECKING:
+    from podway.framework.preflight import collectives
+    from podway.framework.preflight import compile as preflight
+    from podway.framework.schema.schema import Schema
+
+ASSUMPTIONS = """\
+Predictions, not measurements. They assume that products run at the maker's peak FLOP/s, memory
+and links at peak bandwidth; that computing and sending do not overlap ("serial", from which MFU and
+cost follow) or do so wholly ("overlapped"); that input keeps up; and that a collective costs its
+bytes only and an instruction its products and memory only: no latencies, which is what bounds small
+models, and no vector units. A real step is slower; compare predictions with each other."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Pod:
+    """Devices, and the sizes of what is put on them."""
+
+    topology: str = ""
+    """Pod to compile for: v5e:16x16, v5p:4x4x8; cpu:8 for this machine's CPU as eight devices; gpu
+    for its GPUs. Empty: the devices that JAX sees here."""
+    slices: int = 1
+    """Pods of that shape, joined by the data centre's network."""
+    items: int | None = None
+    """Declare the number of items instead of reading the dataset, which need not exist then."""
+    users: int = 1_000_000
+    """Users of a declared dataset."""
+    history: int = 1024
+    """Longest history of a declared dataset."""
+
+    def __post_init__(self):
+        for flag, value in (("items", self.items), ("users", self.users)):
+            check(value is None or value > 2, f"--{flag} is {value}; give more than 2")
+        check(self.history >= 2, f"--history is {self.history}; give 2 or more")
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(Pod):
+    """The pod, the sizes, and what to print."""
+
+    skip_evaluation: bool = False
+    """Leave out the evaluation's scores, which are compiled for --evaluation.batch-size users."""
+    skip_suggestions: bool = False
+    """Where it does not fit, don't compile other layouts to name those that do."""
+    scan: str = ""
+    """Predict weak scaling over v5e:2x2,4x4,8x8,16x16, say: the batch is that of the first and
+    grows with the devices."""
+    plot: str = ""
+    """File of HTML for the plots of --scan."""
+    price_per_chip_hour: float | None = None
+    """Price of one chip for an hour, in any currency, to predict that of a million examples."""
+    json: bool = False
+    """Print JSON, for CI."""
+
+
+def run(experiment: Experiment, workdir: str, options: Options) -> None:
+    """Prints the report; exits with 1 where the experiment does not fit."""
+    check_trained(experiment)
+    names = _names(options)
+    _choose_platform(names)
+
+    from podway.framework.devices import topology
+    from podway.framework.preflight import compile as preflight
+
+    pods = [topology.parse(name, options.slices) for name in names]
+    sizes = schema(experiment, workdir, options)
+    if options.scan:
+        reports = preflight.scan(experiment, sizes, pods)
+        _print_scan(reports, options)
+        sys.exit(0 if all(report.fits for report in reports) else 1)
+    pod = pods[0] if pods else topology.here()
+    report = preflight.examine(experiment, sizes, pod, evaluation=not options.skip_evaluation)
+    retry = not report.fits and not options.skip_suggestions
+    tried = preflight.attempts(report, sizes) if retry else []
+    if options.json:
+        print(json.dumps(to_json(report, tried, options.price_per_chip_hour), indent=2))
+    else:
+        print(describe(report, options.price_per_chip_hour))
+        if retry:
+            print(_advice(report, tried))
+    sys.exit(0 if report.fits else 1)
+
+
+def check_trained(experiment: Experiment) -> None:
+    """Raises ConfigError for an experiment without a model, or without steps that train it."""
+    check(
+        type(experiment.model) is not Model,
+        f"the experiment {experiment.name!r} has no model: set `model` and `optimizer`",
+    )
+    check(
+        not stages.is_fitted(experiment),
+        f"{type(experiment.model).__name__} is fitted, not trained: there is no step to compile",
+    )
+
+
+def _names(options: Options) -> list[str]:
+    if not options.scan:
+        return [options.topology] if options.topology else []
+    check(not options.topology, "--scan and --topology exclude each other; give one")
+    kind, _, shapes = options.scan.partition(":")
+    return [f"{kind}:{shape}" for shape in shapes.split(",")]
+
+
+def _choose_platform(names: list[str]) -> None:
+    """Tells JAX, before it starts, to leave the GPU alone, and to show the CPU as so many devices.
+
+    Compiling for stand-ins needs no device.
+    """
+    if not names or names[0].startswith("gpu"):
+        return
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    kind, _, count = names[-1].partition(":")
+    if kind == "cpu" and count.isdigit():
+        flag = f"--xla_force_host_platform_device_count={count}"
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flag}".strip()
+
+
+def schema(experiment: Experiment, workdir: str, options: Pod) -> Schema:
+    """The declared sizes; without any, those of the dataset, which is built if need be."""
+    from podway.framework.preflight import compile as preflight
+
+    if options.items is not None:
+        check(
+            not isinstance(experiment.data.examples, Rows),
+            f"--items declares users with histories, and the examples of {experiment.name!r} are"
+            " rows: leave it out, and the dataset says how large its tables are",
+        )
+        tables = experiment.data.tables
+        return preflight.declared(options.items, options.users, options.history, tables)
+    return stages.data(experiment, workdir).schema
+
+
+# ------------------------------------------------------------------------------------------ text
+
+
+def describe(report: preflight.Report, price: float | None = None) -> str:
+    """The report as text."""
+    layout = " × ".join(f"{axis} {size}" for axis, size in report.mesh.items() if size > 1)
+    trainer = report.experiment.trainer
+    sizes = ", ".join(f"{size:,} {name}s" for name, size in report.sizes.items())
+    lines = [
+        f"{report.experiment.name} on {report.topology}: {report.topology.chips} chips,"
+        f" {report.topology.devices} devices, mesh {layout or 'of one device'}",
+        f"batch {trainer.batch_size:,} in {trainer.accumulate} part(s), {trainer.precision},"
+        f" remat {trainer.remat}; {sizes}",
+        "",
+        "the largest arrays of the state, bytes on a device",
+        *(
+            f"  {_size(each.bytes):>10}  {each.shape}  {each.name}  split by {each.split}"
+            for each in report.state
+        ),
+        "",
+        *_program("train step", report.train),
+    ]
+    if report.evaluate:
+        lines += ["", *_program("evaluation", report.evaluate)]
+    if report.train.times:
+        lines += ["", *_prediction(report, price), "", ASSUMPTIONS]
+    verdict = "FITS" if report.fits else "DOES NOT FIT"
+    return "\n".join([*lines, "", f"{verdict}: {report.experiment.name} on {report.topology}"])
+
+
+def _program(name: str, program: preflight.Program) -> list[str]:
+    usage = program.usage
+    state = "" if usage.complete else " at least"
+    verdict = "fits" if usage.fits else f"does not fit, {_size(usage.missing)} too many"
+    if not usage.complete and not usage.missing:
+        verdict = "does not fit, says the compiler"
+    lines = [f"{name}: {verdict}; a device needs{state} {_size(usage.needed)} of"]
+    lines[0] += f" {_size(usage.limit)}"
+    lines += [f"  {_size(size):>10}  {part}" for part, size in usage.parts.items()]
+    if program.largest:
+        lines.append("  the largest arrays that it computes, on a device")
+        lines += [
+            f"  {_size(each.bytes):>10}  {each.shape}  {each.name}" for each in program.largest
+        ]
+    if program.times is None:
+        return lines
+    from podway.framework.preflight import collectives
+
+    table = collectives.total(program.collectives)
+    runs = sum(each.times for each in program.collectives)
+    lines.append(f"  collectives, bytes that a device sends in one run ({runs:,.0f} of them)")
+    for (network, kind, axes), size in table.items():
+        lines.append(f"  {_size(size):>10}  {kind} along {axes}, {network.upper()}")
+    if not table:
+        lines.append(f"  {'–':>10}  none")
+    if program.unknown_loops:
+        loops = ", ".join(program.unknown_loops)
+        lines.append(f"  loops of unknown length, counted once: {loops}")
+    times = program.times
+    parts = {
+        "products": times.compute,
+        "memory": times.memory,
+        "ICI": times.ici,
+        "DCN": times.dcn,
+    }
+    lines.append(
+        "  predicted "
+        + ", ".join(f"{part} {_seconds(value)}" for part, value in parts.items())
+        + f"; bound by {times.bound}"
+    )
+    return lines
+
+
+def _prediction(report: preflight.Report, price: float | None) -> list[str]:
+    times = report.train.times
+    assert times is not None
+    if report.step_seconds is None or report.mfu is None:
+        name = report.topology.accelerator.name
+        return [f"predicted step: unknown, as no bandwidth between slices is known for {name}"]
+    lines = [
+        f"predicted step {_seconds(times.serial)} serial, {_seconds(times.overlapped)} overlapped;"
+        f" {report.examples_per_second:,.0f} examples/s, MFU {100 * report.mfu:.1f} %"
+    ]
+    if price is not None:
+        cost = report.cost_per_million(price)
+        lines.append(
+            f"predicted cost {cost:.4g} per million examples, at {price:g} per chip and hour"
+        )
+    return lines
+
+
+def _advice(report: preflight.Report, tried: list[preflight.Report]) -> str:
+    lines = []
+    for other in tried:
+        usage, options = other.train.usage, difference(report.experiment, other.experiment)
+        verdict = f"{_size(usage.missing)} too many"
+        if other.fits:
+            verdict = f"fits, predicted step {_seconds(other.step_seconds)}"
+        lines.append(f"  {options}: {verdict}")
+    if not lines:
+        lines = ["  none: the state alone is too large, whatever the options"]
+    if not any(other.fits for other in tried):
+        lines.append("  Take more or larger chips, or a smaller model.")
+    return "\n".join(["tried by compile, with the same result:", *lines])
+
+
+def difference(before: Experiment, after: Experiment) -> str:
+    """The options that turn one experiment into another."""
+    options = []
+    for part in ("trainer", "mesh"):
+        old, new = getattr(before, part), getattr(after, part)
+        for field in dataclasses.fields(old):
+            if getattr(old, field.name) != getattr(new, field.name):
+                name = field.name.replace("_", "-")
+                options.append(f"--{part}.{name} {getattr(new, field.name)}")
+    return " ".join(options)
+
+
+def _print_scan(reports: list[preflight.Report], options: Options) -> None:
+    rows = scan_rows(reports, options.price_per_chip_hour)
+    if options.plot:
+        _plot(reports, epath.Path(options.plot))
+    if options.json:
+        print(json.dumps(rows, indent=2))
+        return
+    first = reports[0]
+    print(
+        f"{first.experiment.name}: predicted weak scaling, {_per_device(first)} examples a device"
+    )
+    names = list(rows[0])
+    table = [names, *([_cell(row[name]) for name in names] for row in rows)]
+    widths = [max(len(row[at]) for row in table) for at in range(len(names))]
+    for row in table:
+        print("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))
+    print(f"\n{ASSUMPTIONS}")
+
+
+def scan_rows(reports: list[preflight.Report], price: float | None = None) -> list[dict[str, Any]]:
+    """One row for each pod: times in ms, bytes on one device in GB."""
+    base = _rate_per_chip(reports[0])
+    rows = []
+    for report in reports:
+        times, rate = report.train.times, _rate_per_chip(report)
+        row = {
+            "pod": str(report.topology),
+            "chips": report.topology.chips,
+            "batch": report.experiment.trainer.batch_size,
+            "fits": report.fits,
+            "memory_gb": report.train.usage.needed / 1e9,
+            "wire_mb": sum(each.wire_bytes for each in report.train.collectives) / 1e6,
+            "chip_ms": 1e3 * times.chip if times else None,
+            "ici_ms": 1e3 * times.ici if times else None,
+            "dcn_ms": 1e3 * times.dcn if times and times.dcn is not None else None,
+            "step_ms": 1e3 * report.step_seconds if report.step_seconds else None,
+            "bound": times.bound if times else None,
+            "mfu_percent": 100 * report.mfu if report.mfu else None,
+            "efficiency_percent": 100 * rate / base if rate and base else None,
+        }
+        if price is not None:
+            row["cost_per_million"] = report.cost_per_million(price)
+        rows.append(row)
+    return rows
+
+
+def _plot(reports: list[preflight.Report], path: epath.Path) -> None:
+    from podway.framework.runs import report as reports_page
+
+    rows = scan_rows(reports)
+    figures = []
+    for name in ("efficiency_percent", "step_ms", "ici_ms", "wire_mb", "memory_gb"):
+        points = [(row["chips"], row[name]) for row in rows if row[name] is not None]
+        if points:
+            figures.append(reports_page.line_plot(f"{name} (predicted)", points, "chips"))
+    text = "".join(f"<p>{line}</p>" for line in [ASSUMPTIONS])
+    reports_page.page(
+        path, f"{reports[0].experiment.name}: predicted weak scaling", [*figures, text]
+    )
+
+
+def _rate_per_chip(report: preflight.Report) -> float | None:
+    rate = report.examples_per_second
+    return rate / report.topology.chips if rate else None
+
+
+def _per_device(report: preflight.Report) -> str:
+    return f"{report.experiment.trainer.batch_size / report.topology.devices:g}"
+
+
+# ------------------------------------------------------------------------------------------ JSON
+
+
+def to_json(
+    report: preflight.Report, tried: list[preflight.Report], price: float | None = None
+) -> dict[str, Any]:
+    """The report as plain data: seconds, bytes of one device."""
+    programs = {"train": report.train, "evaluate": report.evaluate}
+    return {
+        "experiment": report.experiment.name,
+        "topology": str(report.topology),
+        "chips": report.topology.chips,
+        "mesh": report.mesh,
+        "sizes": report.sizes,
+        "fits": report.fits,
+        "state": [dataclasses.asdict(each) for each in report.state],
+        "step_seconds": report.step_seconds,
+        "mfu": report.mfu,
+        "examples_per_second": report.examples_per_second,
+        "cost_per_million": None if price is None else report.cost_per_million(price),
+        "model_flops": report.model_flops,
+        **{name: _program_json(each) for name, each in programs.items() if each},
+        "tried": [
+            {
+                "options": difference(report.experiment, other.experiment),
+                "fits": other.fits,
+                "missing": other.train.usage.missing,
+                "step_seconds": other.step_seconds,
+            }
+            for other in tried
+        ],
+        "assumptions": ASSUMPTIONS,
+    }
+
+
+def _program_json(program: preflight.Program) -> dict[str, Any]:
+    return {
+        "memory": {**dataclasses.asdict(program.usage), "missing": program.usage.missing},
+        "largest": [dataclasses.asdict(each) for each in program.largest],
+        "collectives": collective_rows(program.collectives),
+        "times": None if program.times is None else dataclasses.asdict(program.times),
+        "bound": None if program.times is None else program.times.bound,
+        "unknown_loops": list(program.unknown_loops),
+    }
+
+
+def collective_rows(found: tuple[collectives.Collective, ...]) -> list[str]:
+    """One line for each kind of collective: times, kind, axes, what a device puts in."""
+    counts: dict[tuple[str, ...], float] = {}
+    for each in found:
+        key = (each.network, each.kind, "·".join(each.axes), each.array, str(each.bytes))
+        counts[key] = counts.get(key, 0) + each.times
+    return [
+        f"{times:g} × {kind} along {axes} ({network}): {array}, {size} bytes"
+        for (network, kind, axes, array, size), times in sorted(counts.items())
+    ]
+
+
+def _size(size: float) -> str:
+    for unit, scale in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if size >= scale:
+            return f"{size / scale:.2f} {unit}"
+    return f"{size:.0f} B"
+
+
+def _seconds(seconds: float | None) -> str:
+    if seconds is None:
+        return "unknown"
+    return f"{1e3 * seconds:.3g} ms"
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

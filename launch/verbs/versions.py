@@ -1,0 +1,168 @@
+"""The verbs that act on published models: promote, rollback, versions, export --check."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from podway.framework import artifact
+from podway.framework.error import PodwayError
+from podway.framework.error import check as check_that
+
+if TYPE_CHECKING:
+    from podway.export.versions.promote import Server
+
+Subject = Annotated[str, tyro.conf.Suppress]
+
+
+@dataclasses.dataclass(frozen=True)
+class Versions:
+    """A model, and where it lies."""
+
+    model: Subject
+    workdir: str = "workdir"
+    """Folder of models/."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Move(Versions):
+    """A model, where it lies, what moves, and the server that follows."""
+
+    label: str = ""
+    """Label to move (stable, canary, …), for clients that name one; without it what moves is what
+    the others get."""
+    server: str = ""
+    """HOST:PORT of the gRPC of a server that watches models.config: wait until it says AVAILABLE,
+    and only then move the label."""
+    timeout: float = 600.0
+    """Seconds to wait for the server."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Promote(Move):
+    """A version of a model, where it lies, what moves there, and the server that follows."""
+
+    version: Subject = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """The folder of a published model."""
+
+    directory: Subject
+
+
+PROMOTE = """
+
+MODEL VERSION is a published version, WORKDIR/models/MODEL/VERSION; it must be whole and verified.
+Servers that watch WORKDIR/models/models.config follow by themselves, without losing a request.
+A label moves in two steps, as servers refuse one at a version that is not loaded: the version is
+loaded, then the label moves. With --server one run does both.
+
+Example:  podway promote movielens_sasrec 2 --label canary --server localhost:8500 --workdir w"""
+
+ROLLBACK = """
+
+What moves goes back to where it was before; run again, it goes back further. A label that was not
+there before is taken away.
+
+Example:  podway rollback movielens_sasrec --workdir w"""
+
+CHECK = """
+
+MODEL_DIR is WORKDIR/models/MODEL/VERSION, or a copy of it anywhere. Its files are held against the
+hashes in its manifest, and its graph, in a fresh process and offline, against its golden requests.
+
+Example:  podway export --check w/models/movielens_sasrec/2"""
+
+
+def promote(options: Promote) -> None:
+    """Promotes a version."""
+    from podway.export.versions import promote as versions
+
+    check_that(
+        options.version.isdecimal(),
+        f"{options.version!r} is no version; give the number of one: `podway versions"
+        f" {options.model} --workdir {options.workdir}` lists them",
+    )
+    done = versions.promote(
+        options.model,
+        int(options.version),
+        options.workdir,
+        label=options.label,
+        server=_server(options),
+    )
+    print(done)
+
+
+def rollback(options: Move) -> None:
+    """Rolls back."""
+    from podway.export.versions import promote as versions
+
+    server = _server(options)
+    print(versions.rollback(options.model, options.workdir, label=options.label, server=server))
+
+
+def show(options: Versions) -> None:
+    """Prints the versions of a model and its history."""
+    from podway.export import layout
+    from podway.export.versions import promote as versions
+
+    served, unlabelled, entries = versions.read(options.model, options.workdir)
+    home = layout.models(options.workdir) / options.model
+    rows = [("version", "published", "verified", "asked for", "labels")]
+    for number in versions.numbers(home):
+        try:
+            manifest = artifact.read_manifest(home / str(number), "model", manifest=layout.MANIFEST)
+            published = manifest.created
+            verified = "yes" if manifest.details.get(versions.VERIFIED) else "no"
+        except PodwayError:
+            published = verified = "?"
+        labels = [label for label, at in served.labels.items() if at == number]
+        asked = "yes" if number in served.versions else ""
+        rows.append((str(number), published, verified, asked, ", ".join(labels)))
+    print(_table(rows))
+    highest = max(served.versions, default=None)
+    print(f"\nRequests without a label get version {highest or '–'}", end="")
+    print("." if highest == unlabelled else f", which a label keeps above {unlabelled or '–'}.")
+    if entries:
+        print(f"\nhistory ({home / layout.HISTORY}):")
+        lines = [("when", "what", "label", "from", "to")]
+        for each in entries:
+            places = (str(each.origin or "–"), str(each.target or "–"))
+            lines.append((each.when, each.action, each.label or "–", *places))
+        print(_table(lines))
+
+
+def check(options: Check) -> None:
+    """Verifies a published model again. Raises ArtifactError, ExportError."""
+    from podway.export import layout, quiet
+
+    directory = pathlib.Path(options.directory)
+    if not directory.is_dir():
+        raise PodwayError(f"MODEL_DIR {directory} is no folder; give WORKDIR/models/MODEL/VERSION")
+    manifest = artifact.read(directory, "model", manifest=layout.MANIFEST)
+    with quiet.quiet():  # TensorFlow's native code greets
+        from podway.export.verification import verify
+    report = verify.in_fresh_process(directory.absolute())
+    print(f"{directory}: {len(manifest.files)} files are as published; {report}")
+
+
+def _server(options: Move) -> Server | None:
+    from podway.export.versions import promote as versions
+
+    check_that(options.timeout > 0, f"--timeout is {options.timeout:g}; give more than 0")
+    return versions.Server(options.server, options.timeout) if options.server else None
+
+
+def _table(rows: Iterable[tuple[str, ...]]) -> str:
+    rows = list(rows)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )

@@ -1,0 +1,1 @@
+"""Raw events to a served, verified model."""
