@@ -12,14 +12,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from podway.framework import losses
+from podway.framework.losses import softmax
 from podway.framework.models.parts.history import item_rows
 
 MIB = 2**20
 
 
 def blocked(hidden: Any, table: Any, targets: Any, weights: Any) -> jax.Array:
-    return losses.linear_softmax_cross_entropy(
+    return softmax.linear_softmax_cross_entropy(
         hidden, table, targets, weights, 2, table.shape[0]
     )  # fmt: skip
 

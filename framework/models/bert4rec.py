@@ -15,9 +15,9 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from podway.framework import losses
 from podway.framework.config import Model
 from podway.framework.error import check
+from podway.framework.losses import softmax
 from podway.framework.models.parts.attention import Sight
 from podway.framework.models.parts.history import item_logits, item_rows, latest
 from podway.framework.models.parts.transformer import Block, Encoder, Kind, check_shape
@@ -97,7 +97,7 @@ class Bert4Rec(Model):
         hide = (valid[..., None] & (at[..., None] == jnp.arange(item.shape[1]))).any(1)
         embedded = jnp.where(hide[..., None], rows["mask"].values, rows["item"].values)
         hidden = module(embedded, dataclasses.replace(how, key=key), both_ways(item))
-        loss = losses.linear_softmax_cross_entropy(
+        loss = softmax.linear_softmax_cross_entropy(
             jnp.take_along_axis(hidden, at[..., None], axis=1),
             module.item.embedding[...],
             jnp.take_along_axis(item, at, axis=1),

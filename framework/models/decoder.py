@@ -17,9 +17,9 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from podway.framework import losses
 from podway.framework.config import Model
 from podway.framework.error import check
+from podway.framework.losses import softmax
 from podway.framework.models.parts.attention import CAUSAL, Sight, attend
 from podway.framework.models.parts.history import (
     continues,
@@ -95,7 +95,7 @@ class Decoder(Model):
         targets = batch["item"][:, 1:]
         valid = (targets >= FIRST_VALUE) & continues(batch)
         hidden = module(rows["read"].values, how, Sight(segment=segments(batch)))
-        loss = losses.linear_softmax_cross_entropy(
+        loss = softmax.linear_softmax_cross_entropy(
             hidden, module.head, targets, valid, FIRST_VALUE, module.items, how.devices
         )
         filled = (rows["read"].ids != PADDING).mean()

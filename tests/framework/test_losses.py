@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from podway.framework import losses
+from podway.framework.losses import softmax
 
 FIRST, LAST = 2, 10
 
@@ -28,10 +28,10 @@ def arrays():
 
 @pytest.mark.parametrize("positions", [1, 2, 3, 7, 100])
 def test_value_and_gradients_equal_the_plain_ones_for_any_chunk(arrays, positions, monkeypatch):
-    monkeypatch.setitem(losses.CHUNK_ELEMENTS, jax.default_backend(), positions * 3 * 12)
+    monkeypatch.setitem(softmax.CHUNK_ELEMENTS, jax.default_backend(), positions * 3 * 12)
     hidden, table, targets, weights = arrays
     ours = jax.value_and_grad(
-        lambda h, t: 3 * losses.linear_softmax_cross_entropy(h, t, targets, weights, FIRST, LAST),
+        lambda h, t: 3 * softmax.linear_softmax_cross_entropy(h, t, targets, weights, FIRST, LAST),
         (0, 1),
     )(hidden, table)
     theirs = jax.value_and_grad(lambda h, t: 3 * plainly(h, t, targets, weights), (0, 1))(
@@ -43,10 +43,10 @@ def test_value_and_gradients_equal_the_plain_ones_for_any_chunk(arrays, position
 @pytest.mark.parametrize("rows", [1, 2, 3, 4, 6])
 def test_rows_in_blocks_make_no_difference(arrays, rows, monkeypatch):
     """The first block of one row is left out as a whole, and so is the last."""
-    monkeypatch.setitem(losses.CHUNK_ELEMENTS, jax.default_backend(), rows * 3)
+    monkeypatch.setitem(softmax.CHUNK_ELEMENTS, jax.default_backend(), rows * 3)
     hidden, table, targets, weights = arrays
     ours = jax.value_and_grad(
-        lambda h, t: 3 * losses.linear_softmax_cross_entropy(h, t, targets, weights, FIRST, LAST),
+        lambda h, t: 3 * softmax.linear_softmax_cross_entropy(h, t, targets, weights, FIRST, LAST),
         (0, 1),
     )(hidden, table)
     theirs = jax.value_and_grad(lambda h, t: 3 * plainly(h, t, targets, weights), (0, 1))(
@@ -58,13 +58,13 @@ def test_rows_in_blocks_make_no_difference(arrays, rows, monkeypatch):
 def test_masked_positions_may_have_any_target(arrays):
     hidden, table, targets, weights = arrays
     padded = np.where(weights, targets, 0)
-    loss = losses.linear_softmax_cross_entropy(hidden, table, padded, weights, FIRST, LAST)
+    loss = softmax.linear_softmax_cross_entropy(hidden, table, padded, weights, FIRST, LAST)
     np.testing.assert_allclose(loss, plainly(hidden, table, targets, weights), rtol=1e-6)
 
 
 def test_by_hand():
     probabilities = np.array([[[0.5, 0.25, 0.25], [0.1, 0.8, 0.1]]], np.float32)
-    loss = losses.linear_softmax_cross_entropy(
+    loss = softmax.linear_softmax_cross_entropy(
         jnp.log(probabilities), jnp.eye(3), jnp.array([[0, 1]]), jnp.array([[True, True]]), 0, 3
     )
     np.testing.assert_allclose(loss, (np.log(2) - np.log(0.8)) / 2, rtol=1e-6)
@@ -79,7 +79,7 @@ def temporary_bytes(batch: int, length: int, rows: int) -> int:
     )
 
     def loss(h, t, y, w):
-        return losses.linear_softmax_cross_entropy(h, t, y, w, 2, rows)
+        return softmax.linear_softmax_cross_entropy(h, t, y, w, 2, rows)
 
     compiled = jax.jit(jax.grad(loss, (0, 1))).lower(*shapes).compile()
     return compiled.memory_analysis().temp_size_in_bytes

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from podway.framework import losses
 from podway.framework.error import ConfigError
+from podway.framework.losses import binary, softmax
 from podway.framework.models.parts.item_losses import (
     Bce,
     FullSoftmax,
@@ -74,7 +74,7 @@ def plain_binary(arrays, drawn, beta):
 def test_gbce_and_its_gradients_for_any_chunk(arrays, drawn_for, examples, monkeypatch):
     objective = GBce(negatives=9, t=0.6, drawn_for=drawn_for)
     elements = examples * LENGTH * objective.negatives * 4
-    monkeypatch.setitem(losses.CHUNK_ELEMENTS, jax.default_backend(), elements)
+    monkeypatch.setitem(softmax.CHUNK_ELEMENTS, jax.default_backend(), elements)
     ours, drawn = found(objective, arrays)
     share = 9 / 19  # of the catalogue of 20, without the target
     beta = share * (0.6 * (1 - 1 / share) + 1 / share)
@@ -112,7 +112,7 @@ def test_scores_of_any_size_have_a_finite_loss_and_slope(arrays):
     (loss, gradients), _ = found(GBce(negatives=3), (hidden * 1e6, table, targets, weights))
     assert np.isfinite(loss)
     assert all(np.isfinite(each).all() for each in gradients)
-    np.testing.assert_allclose(losses.softplus(jnp.array([-1e4, 0.0, 1e4])), [0, np.log(2), 1e4])
+    np.testing.assert_allclose(binary.softplus(jnp.array([-1e4, 0.0, 1e4])), [0, np.log(2), 1e4])
 
 
 def test_a_softmax_over_all_that_is_drawn_is_the_full_one(arrays):

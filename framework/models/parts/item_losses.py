@@ -12,8 +12,8 @@ from typing import Literal
 import jax
 from jaxtyping import Array, Bool, Float, Int
 
-from podway.framework import losses
 from podway.framework.error import check
+from podway.framework.losses import binary, sampled, softmax
 from podway.framework.schema.schema import FIRST_VALUE
 from podway.framework.task import Lookup, Rows
 
@@ -70,7 +70,7 @@ class FullSoftmax(Objective):
 
     def loss(self, each: Predictions, rows: Mapping[str, Rows]) -> Float[Array, ""]:
         """−log softmax."""
-        return losses.linear_softmax_cross_entropy(
+        return softmax.linear_softmax_cross_entropy(
             each.hidden,
             each.table,
             each.targets,
@@ -121,7 +121,7 @@ class SampledSoftmax(Drawn):
 
     def loss(self, each: Predictions, rows: Mapping[str, Rows]) -> Float[Array, ""]:
         """−log softmax, estimated."""
-        return losses.sampled_softmax_cross_entropy(
+        return sampled.sampled_softmax_cross_entropy(
             each.hidden,
             each.positives,
             each.targets,
@@ -143,7 +143,7 @@ class Bce(Drawn):
 
     def loss(self, each: Predictions, rows: Mapping[str, Rows]) -> Float[Array, ""]:
         """−β log σ(target) − Σ log(1 − σ(drawn)), over 1 + negatives."""
-        return losses.binary_cross_entropy(
+        return binary.binary_cross_entropy(
             each.hidden,
             each.positives,
             each.targets,

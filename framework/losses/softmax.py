@@ -1,0 +1,157 @@
+"""The full softmax over a table of rows, without logits as a whole."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from podway.framework.devices import mesh
+
+CHUNK_ELEMENTS = {"cpu": 1 << 20, "gpu": 1 << 26, "tpu": 1 << 26}
+"""Logits that exist at once on a device, by platform: on a CPU so few that its cache holds them."""
+
+
+_LOWEST = float(jnp.finfo(jnp.float32).min)
+"""Logit of a row that is left out. Not −inf, of which a block may have nothing else."""
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5, 6))
+def linear_softmax_cross_entropy(
+    hidden: Float[Array, "batch length width"],
+    table: Float[Array, "rows width"],
+    targets: Int[Array, "batch length"],
+    weights: Bool[Array, "batch length"],
+    first: int,
+    last: int,
+    devices: jax.sharding.Mesh | None = None,
+) -> Float[Array, ""]:
+    """Mean of −log softmax(hidden · tableᵀ)[target] (nats, f32) where the weight is true.
+
+    The softmax runs over the rows first … last − 1 of the table; targets with weight lie there.
+    Logits never exist as a whole: positions are taken in chunks of the length (the batch stays
+    split among devices), and a chunk's gradients are computed while its logits are at hand, so the
+    backward pass only scales them. (The idea of fused linear cross-entropy, Hsu et al. 2024,
+    arXiv:2410.10989.) Where one position of each example has too many logits, rows are taken in
+    blocks too, once for the normalizer and once more for the gradients (cut cross-entropy, Wijmans
+    et al. 2024, arXiv:2411.09009): beyond the table and its gradient, memory does not grow with the
+    rows.
+
+    With the `devices` that share the batch, each adds up the table's gradient of its own positions,
+    and all are added once, at the end; without them, the compiler does so with each chunk.
+    """
+    return _forward(hidden, table, targets, weights, first, last, devices)[0]
+
+
+def _forward(
+    hidden, table, targets, weights, first: int, last: int, devices: jax.sharding.Mesh | None
+) -> Any:
+    batch, length, width = hidden.shape
+    rows = table.shape[0]
+    platform = devices.devices.flat[0].platform if devices else jax.default_backend()
+    parts = mesh.batch_parts(devices) if devices else 1
+    size = max(1, min(length, CHUNK_ELEMENTS[platform] * parts // (batch * rows)))
+    count = -(-length // size)
+
+    def chunks(x: Array) -> Array:
+        """[batch, length, …] → [count, batch, size, …]."""
+        x = jnp.pad(x, [(0, 0), (0, count * size - length)] + [(0, 0)] * (x.ndim - 2))
+        return jnp.moveaxis(x.reshape(batch, count, size, *x.shape[2:]), 1, 0)
+
+    # Blocks of rows are cut across the parts of the table that devices along `tensor` hold.
+    held = devices.shape["tensor"] if devices else 1
+    held = held if rows % held == 0 else 1
+    cut = _blocks(rows // held, batch * size * rows / (CHUNK_ELEMENTS[platform] * parts))
+    row = jnp.arange(rows).reshape(held, cut, -1).swapaxes(0, 1)
+    blocks = table.reshape(held, cut, -1, width).swapaxes(0, 1)
+    scale = 1.0 / jnp.maximum(weights.sum(), 1)
+
+    def logits_of(h: Array, block: Array, row: Array) -> Array:
+        """[batch, size, held, rows of the block]."""
+        logits = jnp.einsum("bsw,trw->bstr", h, block, preferred_element_type=jnp.float32)
+        return jnp.where((row >= first) & (row < last), logits, _LOWEST)
+
+    def of_table(gradient: Array, h: Array) -> Array:
+        """What a chunk adds to a block's gradient, shaped as `start` below."""
+        if parts == 1:
+            whole = jnp.einsum("bsw,bstr->wtr", h, gradient, preferred_element_type=jnp.float32)
+            return whole[None]
+        gradient, h = (x.reshape(parts, batch // parts, *x.shape[1:]) for x in (gradient, h))
+        return jnp.einsum("pbstr,pbsw->ptrw", gradient, h, preferred_element_type=jnp.float32)
+
+    def step(total_and_table_gradient, chunk):
+        total, table_gradient = total_and_table_gradient
+        h, target, weight = (x[..., None, None] if x.ndim == 2 else x for x in chunk)
+
+        def look(seen, block_and_row):
+            top, normalizer, picked = seen
+            logits, is_target = logits_of(h, *block_and_row), block_and_row[1] == target
+            higher = jnp.maximum(top, logits.max((2, 3), keepdims=True))
+            exponentials = jnp.exp(logits - higher)
+            normalizer *= jnp.exp(top - higher)
+            normalizer += exponentials.sum((2, 3), keepdims=True)
+            picked += jnp.where(is_target, logits, 0.0).sum((2, 3), keepdims=True)
+            return (higher, normalizer, picked), exponentials if cut == 1 else None
+
+        def differentiate(hidden_gradient, block_and_row, exponentials=None):
+            block, row = block_and_row
+            if exponentials is None:
+                exponentials = jnp.exp(logits_of(h, block, row) - top)
+            gradient = exponentials / normalizer - (row == target)
+            gradient = jnp.where(weight, gradient * scale, 0.0).astype(h.dtype)
+            hidden_gradient += jnp.einsum("bstr,trw->bsw", gradient, block)
+            return hidden_gradient, of_table(gradient, h)
+
+        seen = jnp.full(target.shape, _LOWEST), *[jnp.zeros(target.shape)] * 2
+        start = jnp.zeros_like(h)
+        if cut == 1:
+            only = blocks[0], row[0]
+            (top, normalizer, picked), exponentials = look(seen, only)
+            hidden_gradient, of_block = differentiate(start, only, exponentials)
+            table_gradient += of_block[None]
+        else:
+            (top, normalizer, picked), _ = jax.lax.scan(look, seen, (blocks, row))
+            hidden_gradient, of_blocks = jax.lax.scan(differentiate, start, (blocks, row))
+            table_gradient += of_blocks
+        # Not a product with the weights: a masked position may have any target.
+        terms = jnp.where(weight, jnp.log(normalizer) + top - picked, 0.0)
+        return (total + terms.sum(), table_gradient), hidden_gradient
+
+    # The table's gradient, for each block and part. On one device its width comes first, so that
+    # `h` is transposed for the product, not the larger `gradient`. On several it comes last, as in
+    # the table's other gradients: the compiler then sends their sum.
+    rest = (held, rows // held // cut)
+    lies = (width, *rest) if parts == 1 else (*rest, width)
+    start = jnp.zeros(()), jnp.zeros((cut, parts, *lies), jnp.float32)
+    if devices is not None and parts > 1:
+        place = jax.sharding.PartitionSpec(None, *mesh.BATCH, "tensor" if held > 1 else None)
+        place = jax.sharding.NamedSharding(devices, place)
+        start = start[0], jax.lax.with_sharding_constraint(start[1], place)
+    (total, table_gradient), hidden_gradient = jax.lax.scan(
+        step, start, (chunks(hidden), chunks(targets), chunks(weights))
+    )
+    hidden_gradient = jnp.moveaxis(hidden_gradient, 0, 1).reshape(batch, count * size, width)
+    table_gradient = table_gradient.sum(1)
+    if parts == 1:
+        table_gradient = jnp.moveaxis(table_gradient, 1, -1)
+    table_gradient = table_gradient.swapaxes(0, 1).reshape(rows, width)
+    return total * scale, (hidden_gradient[:, :length], table_gradient.astype(table.dtype))
+
+
+def _blocks(rows: int, excess: float) -> int:
+    """The fewest equal blocks of so many rows of which one has a share of at most 1 / excess."""
+    return next((n for n in range(1, rows + 1) if rows % n == 0 and n >= excess), rows)
+
+
+def _backward(first: int, last: int, devices: Any, gradients, cotangent):
+    hidden_gradient, table_gradient = gradients
+    return (
+        (cotangent * hidden_gradient).astype(hidden_gradient.dtype),
+        (cotangent * table_gradient).astype(table_gradient.dtype),
+        None,
+        None,
+    )
+
+
+linear_softmax_cross_entropy.defvjp(_forward, _backward)
