@@ -28,8 +28,8 @@ from podway.framework.models.parts.item_losses import SampledSoftmax
 from podway.framework.models.sasrec import SasRec
 from podway.framework.schema.schema import Feature, Schema
 from podway.framework.task import Lookup
-from podway.framework.training import step
 from podway.framework.training.optimizer import AdamW
+from podway.framework.training.program import build_program
 
 
 def loss(rows: jax.Array) -> jax.Array:
@@ -84,7 +84,7 @@ def train(rows: int, width: int, batch: int, length: int) -> tuple[Any, Any]:
         trainer=config.Trainer(batch_size=batch),
     )
     schema = Schema((Feature("item", "item", "int32", True, "item", rows, 1000),))
-    program = step.build(experiment, schema, mesh.build(config.Mesh()))
+    program = build_program(experiment, schema, mesh.build(config.Mesh()))
 
     def run(state: Any, ids: jax.Array) -> Any:
         return program.step(state, {"item": ids})[0]

@@ -22,7 +22,7 @@ from podway.framework.devices import hardware, mesh
 from podway.framework.input.batches import batch_shapes
 from podway.framework.preflight import compile as preflight
 from podway.framework.schema.schema import FIRST_VALUE
-from podway.framework.training import step
+from podway.framework.training.program import build_program
 from podway.launch import experiments
 
 
@@ -30,7 +30,7 @@ def measure(experiment: config.Experiment, options: argparse.Namespace) -> None:
     """Prints the line of one variant."""
     schema = preflight.declared(options.items, 1000, options.history)
     devices = mesh.build(config.Mesh())
-    program = step.build(experiment, schema, devices)
+    program = build_program(experiment, schema, devices)
     state = program.initialize()
     generator = np.random.default_rng(0)
     shapes = batch_shapes(schema, program.lengths, options.batch)

@@ -22,7 +22,7 @@ from podway.framework.input.batches import TrainBatches
 from podway.framework.input.dataset import Dataset
 from podway.framework.runs import telemetry
 from podway.framework.training import loop as trainer
-from podway.framework.training import step
+from podway.framework.training.program import Program, build_program
 from podway.launch import stages
 
 
@@ -35,7 +35,7 @@ def in_the_loop(experiment: config.Experiment, dataset: Dataset) -> float:
     return experiment.trainer.batch_size / float(np.median(rates[1:]))
 
 
-def bare(program: step.Program, batch: dict[str, jax.Array], steps: int, every: int) -> float:
+def bare(program: Program, batch: dict[str, jax.Array], steps: int, every: int) -> float:
     """Seconds per step, the median over stretches of `every` steps."""
     state, metrics, times = program.initialize(), None, []
     for _ in range(steps // every):
@@ -61,7 +61,7 @@ def main() -> None:
     changed = dataclasses.replace(experiment.trainer, **changes, **never)
     experiment = dataclasses.replace(experiment, trainer=changed)
     dataset = stages.data(experiment, options.workdir)
-    program = step.build(experiment, dataset.schema, mesh.build(experiment.mesh))
+    program = build_program(experiment, dataset.schema, mesh.build(experiment.mesh))
     batches = TrainBatches(
         dataset, program.lengths, batch_size=options.batch, steps=1, seed=0, window=16
     )

@@ -29,8 +29,8 @@ from podway.framework.devices import allocator, hardware, mesh
 from podway.framework.models.parts.item_losses import FullSoftmax, GBce, Objective
 from podway.framework.models.sasrec import SasRec
 from podway.framework.schema.schema import FIRST_VALUE, Feature, Schema
-from podway.framework.training import step
 from podway.framework.training.optimizer import AdamW
+from podway.framework.training.program import build_program
 
 Step = Callable[..., Any]
 """Takes a step on what `inputs` made for it; `float` waits for the loss that it returns."""
@@ -211,7 +211,7 @@ def compare(width: int, name: str, options: argparse.Namespace) -> None:
         optimizer=AdamW(warmup_steps=0, final_fraction=1.0),
         trainer=config.Trainer(batch_size=options.batch, precision=options.precision),
     )
-    program = step.build(experiment, schema, mesh.build(config.Mesh()))
+    program = build_program(experiment, schema, mesh.build(config.Mesh()))
     state = program.initialize()
     kinds = ("eager", "compiled", *(["graphs"] if options.graphs else []))
     generator = np.random.default_rng(0)

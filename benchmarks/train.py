@@ -17,11 +17,11 @@ from podway.framework.devices import mesh
 from podway.framework.losses import softmax
 from podway.framework.models.sasrec import SasRec
 from podway.framework.schema.schema import Feature, Schema
-from podway.framework.training import step
 from podway.framework.training.optimizer import AdamW
+from podway.framework.training.program import Program, build_program
 
 
-def program(options: argparse.Namespace, precision: str) -> step.Program:
+def program(options: argparse.Namespace, precision: str) -> Program:
     """The compiled step."""
     experiment = config.Experiment(
         name="benchmark",
@@ -31,7 +31,7 @@ def program(options: argparse.Namespace, precision: str) -> step.Program:
         trainer=config.Trainer(batch_size=options.batch, precision=precision),  # type: ignore[arg-type]
     )
     schema = Schema((Feature("item", "item", "int32", True, "item", options.items, 1000),))
-    return step.build(experiment, schema, mesh.build(config.Mesh()))
+    return build_program(experiment, schema, mesh.build(config.Mesh()))
 
 
 def main() -> None:

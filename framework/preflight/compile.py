@@ -18,7 +18,8 @@ from podway.framework.error import ConfigError
 from podway.framework.preflight import hlo, memory, roofline
 from podway.framework.preflight.collectives import Collective, find
 from podway.framework.schema.schema import FIRST_VALUE, Feature, Schema
-from podway.framework.training import step
+from podway.framework.training.program import build_program
+from podway.framework.training.state import describe_state, judged_shapes
 from podway.framework.training.validation import judging
 
 LARGEST = 8
@@ -164,13 +165,13 @@ def examine(
     devices = mesh.build(experiment.mesh, topology.devices(pod))
     held = [
         memory.Held(each.path, each.kind, each.split, each.bytes)
-        for each in step.describe(experiment, schema, devices.shape)
+        for each in describe_state(experiment, schema, devices.shape)
     ]
     parts = _parts(held)
     limit = hardware.memory(devices.devices.flat[0])
     model_flops = 0.0
     try:
-        program = step.build(experiment, schema, devices)
+        program = build_program(experiment, schema, devices)
     except jax.errors.JaxRuntimeError as error:
         train = _failed(error, parts, limit)
     else:
@@ -241,7 +242,7 @@ def attempts(report: Report, schema: Schema, *, wanted: int = 3) -> list[Report]
 def state_bytes(experiment: config.Experiment, schema: Schema, pod: Topology) -> int:
     """Bytes of the training state on one device. Raises ConfigError."""
     sizes = mesh.shape(experiment.mesh, pod.devices, pod.slices)
-    return sum(each.bytes for each in step.describe(experiment, schema, sizes))
+    return sum(each.bytes for each in describe_state(experiment, schema, sizes))
 
 
 def scan(experiment: config.Experiment, schema: Schema, pods: Sequence[Topology]) -> list[Report]:
@@ -268,7 +269,7 @@ def _evaluation(
     """What the trainer computes to judge by, while the training state stays in memory."""
     model = cast(task.Task, experiment.model)
     graph = task.structure(model, schema)
-    parameters = step.judged_shapes(experiment, schema, devices)
+    parameters = judged_shapes(experiment, schema, devices)
     how, judge = judging(experiment, devices), experiment.model.judge(experiment.evaluation)
     place = mesh.examples_sharding(devices, experiment.evaluation.batch_size)
     batch = jax.tree.map(

@@ -14,7 +14,9 @@ from podway.framework.input import interactions
 from podway.framework.runs import checkpoint, run
 from podway.framework.runs.profiling import Profiled, Span
 from podway.framework.runs.telemetry import StepFailed, Telemetry
-from podway.framework.training import distributed, step
+from podway.framework.training import distributed
+from podway.framework.training.program import Counts, Program, build_program
+from podway.framework.training.state import State
 from podway.framework.training.validation import validator
 
 
@@ -69,7 +71,7 @@ def train(
     distributed.check_mesh(devices)
     with clock.on("compile"):
         counts, constants = table_counts(experiment, dataset), experiment.model.constants(dataset)
-        program = step.build(experiment, dataset.schema, devices, counts, constants)
+        program = build_program(experiment, dataset.schema, devices, counts, constants)
     batches = train_batches(experiment, dataset, others, program)
     validate = validator(experiment, dataset, devices, clock)
     if peers.first:
@@ -129,7 +131,7 @@ def train_batches(
     experiment: config.Experiment,
     dataset: input.Dataset,
     others: Sequence[input.Dataset],
-    program: step.Program,
+    program: Program,
 ) -> input.TrainBatches:
     """The batches of the whole run; of each, the rows that this process's devices hold."""
     options = experiment.trainer
@@ -149,18 +151,18 @@ def train_batches(
     )
 
 
-def table_counts(experiment: config.Experiment, dataset: input.Dataset) -> step.Counts:
+def table_counts(experiment: config.Experiment, dataset: input.Dataset) -> Counts:
     """How often the train split has each id of the model's sparse tables, which are of items."""
     tables = experiment.model.tables(dataset.schema)
     return dict.fromkeys(tables, interactions.train_counts(dataset)) if tables else {}
 
 
 def restore_or_initialize(
-    program: step.Program,
+    program: Program,
     checkpoints: checkpoint.Checkpoints,
     batch_size: int,
     peers: distributed.Peers,
-) -> tuple[step.State, int]:
+) -> tuple[State, int]:
     """The state to start from, and the batches that it has seen."""
     latest = peers.tell(checkpoints.latest())
     if latest is None:
@@ -171,7 +173,7 @@ def restore_or_initialize(
 
 def start_telemetry(
     experiment: config.Experiment,
-    program: step.Program,
+    program: Program,
     devices: jax.sharding.Mesh,
     target: epath.Path,
     peers: distributed.Peers,

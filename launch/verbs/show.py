@@ -10,11 +10,11 @@ def table(experiment: Experiment, workdir: str, pod: preflight.Pod) -> str:
     """Path, shape, split and bytes per device of each array, and their sum. Compiles nothing."""
     preflight.check_trained(experiment)
     from podway.framework.devices import mesh, topology
-    from podway.framework.training import step
+    from podway.framework.training.state import describe_state
 
     found = topology.parse(pod.topology, pod.slices) if pod.topology else topology.here()
     sizes = mesh.shape(experiment.mesh, found.devices, found.slices)
-    rows = step.describe(experiment, preflight.schema(experiment, workdir, pod), sizes)
+    rows = describe_state(experiment, preflight.schema(experiment, workdir, pod), sizes)
     cells = [("array", "dtype and shape", "split along", "bytes on a device")]
     cells += [(row.path, row.kind, row.split, f"{row.bytes:,}") for row in rows]
     cells += [("sum", "", "", f"{sum(row.bytes for row in rows):,}")]

@@ -21,7 +21,7 @@ from podway.framework.models.decoder import Decoder
 from podway.framework.models.hstu import Hstu
 from podway.framework.models.retrieve_rank import RetrieveRank
 from podway.framework.models.two_tower import TwoTower
-from podway.framework.training import step
+from podway.framework.training.program import build_program
 from tests import xla
 from tests.framework import rows
 from tests.framework.experiments import changed
@@ -57,7 +57,7 @@ def losses(dataset: Dataset, options: dict) -> list[float]:
     devices = mesh.build(experiment.mesh)
     counts = dict.fromkeys(experiment.model.tables(dataset.schema), train_counts(dataset))
     constants = experiment.model.constants(dataset)
-    program = step.build(experiment, dataset.schema, devices, counts, constants)
+    program = build_program(experiment, dataset.schema, devices, counts, constants)
     batches = TrainBatches(
         dataset,
         program.lengths,

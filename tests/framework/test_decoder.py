@@ -12,7 +12,7 @@ from podway.framework.error import ConfigError
 from podway.framework.models import decoder
 from podway.framework.models.decoder import Decoder
 from podway.framework.preflight import compile as preflight
-from podway.framework.training import step
+from podway.framework.training.state import describe_state
 from tests.framework.experiments import walks
 from tests.framework.meshes import on_eight_devices
 
@@ -167,7 +167,7 @@ def test_key_heads_that_do_not_divide_among_devices_are_an_error():
     experiment = dataclasses.replace(walks(), model=Decoder(heads=8, kv_heads=2))
     sizes = {"slice": 1, "data": 1, "fsdp": 2, "tensor": 4}
     with pytest.raises(sharding.ShardingError, match=r"layers/key/kernel .* 4 does not divide 2"):
-        step.describe(experiment, preflight.declared(1000, 10, 50), sizes)
+        describe_state(experiment, preflight.declared(1000, 10, 50), sizes)
 
 
 def test_a_pod_gathers_parameters_and_never_the_batch():

@@ -20,7 +20,7 @@ from podway.framework.models.hstu import Hstu
 from podway.framework.models.parts.item_losses import GBce
 from podway.framework.models.sasrec import SasRec
 from podway.framework.schema.schema import PADDING
-from podway.framework.training import step
+from podway.framework.training.program import build_program
 from tests.framework.conftest import USERS
 from tests.framework.experiments import noisy, walks
 
@@ -213,7 +213,7 @@ def test_a_model_trains_on_packed_rows(dataset):
     """The whole step, with sparse gradients of positions, accumulation and remat."""
     experiment = walks(pack=True, accumulate=2, remat="blocks")
     devices = mesh.build(Mesh(data=1))
-    program = step.build(experiment, dataset.schema, devices)
+    program = build_program(experiment, dataset.schema, devices)
     source = input.TrainBatches(
         dataset, program.lengths, batch_size=16, steps=20, seed=0, window=2, pack=True
     )
@@ -233,4 +233,4 @@ def test_what_cannot_be_packed_is_an_error(dataset):
         )
     experiment = dataclasses.replace(walks(pack=True), model=Bert4Rec(width=16, max_length=8))
     with pytest.raises(ConfigError, match=r"trainer\.pack: Bert4Rec cannot tell apart"):
-        step.build(experiment, dataset.schema, mesh.build(Mesh(data=1)))
+        build_program(experiment, dataset.schema, mesh.build(Mesh(data=1)))

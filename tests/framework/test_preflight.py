@@ -11,8 +11,8 @@ from podway.framework.error import ConfigError
 from podway.framework.models.sasrec import SasRec
 from podway.framework.models.two_tower import TwoTower
 from podway.framework.preflight import compile as preflight
-from podway.framework.training import step
 from podway.framework.training.optimizer import AdamW
+from podway.framework.training.state import describe_state
 
 SCHEMA = preflight.declared(items=1000, users=100, history=20)
 
@@ -164,6 +164,6 @@ def test_attributes_of_a_dataset_that_does_not_exist_have_the_sizes_of_their_tra
     }
     towers = dataclasses.replace(experiment(), model=TwoTower(attributes=tuple(found)))
     sizes = {"slice": 1, "data": 1, "fsdp": 2, "tensor": 4}
-    state = {each.path: each.kind for each in step.describe(towers, schema, sizes)}
+    state = {each.path: each.kind for each in describe_state(towers, schema, sizes)}
     assert state["parameters.constants/title"] == "int32[1024, 8]"
     assert state["parameters.content/maker/embedding"] == "float32[54, 64]"

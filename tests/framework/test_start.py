@@ -13,8 +13,8 @@ from podway.framework.models.parts.item_losses import SampledSoftmax
 from podway.framework.runs import run
 from podway.framework.schema.schema import Schema
 from podway.framework.training import loop as trainer
-from podway.framework.training import step
 from podway.framework.training import warm_start as start
+from podway.framework.training.program import build_program
 from tests.framework.experiments import walks
 
 
@@ -30,7 +30,7 @@ def initialized(dataset, options, *, blocks=1, **trainer_options):
     experiment = walks(steps=4, start=options, **trainer_options)
     model = dataclasses.replace(experiment.model, blocks=blocks)
     one = mesh.build(Mesh(data=1), jax.devices()[:1])
-    program = step.build(dataclasses.replace(experiment, model=model), dataset.schema, one)
+    program = build_program(dataclasses.replace(experiment, model=model), dataset.schema, one)
     return jax.device_get(program.initialize())
 
 
@@ -103,7 +103,7 @@ def test_a_sparse_table_keeps_its_rows_when_the_vocabulary_has_grown(dataset, tm
 
     def grown(options, model=sparse):
         other = dataclasses.replace(walks(steps=4, start=options), model=model)
-        program = step.build(other, wider, one)
+        program = build_program(other, wider, one)
         state = program.initialize()
         return jax.device_get(program.judged(state))["item/embedding"], state["slots"]
 

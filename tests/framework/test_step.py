@@ -11,7 +11,7 @@ from podway.framework import config
 from podway.framework.devices import mesh
 from podway.framework.error import ConfigError
 from podway.framework.input.batches import TrainBatches, read_ahead
-from podway.framework.training import step
+from podway.framework.training.program import build_program
 from tests.framework.experiments import walks
 from tests.framework.meshes import on_eight_devices
 
@@ -106,7 +106,7 @@ def built(dataset, **trainer):
     experiment = dataclasses.replace(
         experiment, model=dataclasses.replace(experiment.model, dropout=0.0)
     )
-    return step.build(experiment, dataset.schema, one)
+    return build_program(experiment, dataset.schema, one)
 
 
 def stepped(dataset, program, steps=3):
@@ -168,7 +168,7 @@ def test_a_gradient_is_clipped_to_its_norm(dataset):
         # With one step of plain momentum-free Adam the size would not show: look at the moments.
         one = mesh.build(config.Mesh(data=1), jax.devices()[:1])
         assert isinstance(experiment.optimizer, optimizer.AdamW)
-        states, metrics = stepped(dataset, step.build(experiment, dataset.schema, one), steps=1)
+        states, metrics = stepped(dataset, build_program(experiment, dataset.schema, one), steps=1)
         mean = states[-1]["optimizer"][0].mu
         norm = np.sqrt(sum(float(jnp.sum(each**2)) for each in mean.values()))
         return norm / 0.1, float(metrics["gradient_norm"])

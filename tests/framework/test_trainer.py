@@ -19,7 +19,7 @@ from podway.framework.runs import goodput, run
 from podway.framework.runs.checkpoint import CheckpointError, load_parameters
 from podway.framework.runs.profiling import Span
 from podway.framework.training import loop as trainer
-from podway.framework.training import step
+from podway.framework.training import program
 from tests import xla
 from tests.framework.conftest import write_dataset
 from tests.framework.experiments import walks
@@ -202,7 +202,7 @@ def test_a_mixture_is_a_run_of_its_own_on_both_datasets(dataset, histories, tmp_
     ],
 )
 def test_rows_that_got_lost_stop_the_run(dataset, tmp_path, monkeypatch, metric, message):
-    make = step.make_step
+    make = program.make_step
 
     def losing(*arguments):
         def lossy(state, batch):
@@ -211,7 +211,7 @@ def test_rows_that_got_lost_stop_the_run(dataset, tmp_path, monkeypatch, metric,
 
         return lossy
 
-    monkeypatch.setattr(step, "make_step", losing)
+    monkeypatch.setattr(program, "make_step", losing)
     with pytest.raises(trainer.TrainingError, match=f"{message}.* on examples 96 to 111"):
         trainer.train(walks(steps=20), dataset, tmp_path)
     (checkpoints,) = tmp_path.glob("runs/walks/*/checkpoints")

@@ -14,8 +14,8 @@ from podway.framework.error import ConfigError
 from podway.framework.models.two_tower import TwoTower, targets_of
 from podway.framework.runs import run
 from podway.framework.training import loop as trainer
-from podway.framework.training import step
 from podway.framework.training import warm_start as start
+from podway.framework.training.program import build_program
 from tests.framework.conftest import COLD
 from tests.framework.experiments import walks
 from tests.framework.meshes import on_eight_devices
@@ -171,7 +171,7 @@ def experiment(**options):
 
 def built_program(experiment, dataset, constants=None):
     one = mesh.build(Mesh(data=1), jax.devices()[:1])
-    return step.build(experiment, dataset.schema, one, constants=constants)
+    return build_program(experiment, dataset.schema, one, constants=constants)
 
 
 @pytest.fixture(scope="module")

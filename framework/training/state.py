@@ -1,0 +1,139 @@
+"""The training state: what it is of, where it lies on a mesh, and what of it is judged."""
+
+import functools
+import re
+from collections.abc import Mapping
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import AbstractMesh, NamedSharding, PartitionSpec
+
+from podway.framework import config, task
+from podway.framework.devices import sharding
+from podway.framework.devices.mesh import AXES
+from podway.framework.embedding import table
+from podway.framework.embedding.plan import Plan
+from podway.framework.error import check
+from podway.framework.schema.schema import Schema
+
+State = dict[str, Any]
+"""{"step": i32 [], "parameters": {path: f32; of constants any type}, "optimizer": optax state of
+those that are trained, "ema": {path: f32} of these, where there is a moving average, "tables":
+{path: f32}, "slots": {path: {name: f32}}, where parameters are sparse tables}."""
+
+
+def placed(experiment: config.Experiment, schema: Schema, devices: Any) -> State:
+    """Shapes and shardings of the State on a mesh, real or abstract. Raises ConfigError."""
+    shapes = jax.eval_shape(initializer(experiment, schema))
+    tables = Plan(cast(task.Task, experiment.model).tables(schema), devices)
+    specs = sharding.specs(
+        shapes, devices.shape, {path: tables.spec(path) for path in tables.tables}
+    )
+    return jax.tree.map(
+        lambda leaf, spec: jax.ShapeDtypeStruct(
+            leaf.shape, leaf.dtype, sharding=NamedSharding(devices, spec)
+        ),
+        shapes,
+        specs,
+    )
+
+
+def describe_state(
+    experiment: config.Experiment, schema: Schema, sizes: Mapping[str, int]
+) -> list[sharding.Placed]:
+    """Where the State lies on a mesh {axis: devices}, of which there need be none here."""
+    state = placed(experiment, schema, AbstractMesh(tuple(sizes.values()), tuple(sizes)))
+    specs = jax.tree.map(lambda leaf: leaf.sharding.spec, state)
+    return list(sharding.describe(state, specs, sizes))
+
+
+def initializer(experiment: config.Experiment, schema: Schema) -> Any:
+    """A pure function () → State, to be jitted with the state's shardings."""
+    model, options = cast(task.Task, experiment.model), experiment.trainer
+    optimizer = experiment.optimizer.build(options.steps)
+    tables = model.tables(schema)
+
+    def initialize() -> State:
+        key = jax.random.key(options.seed)
+        parameters = task.initialize(model, schema, key)
+        parameters = {path: each for path, each in parameters.items() if path not in tables}
+        trained, _ = frozen_apart(parameters, options.freeze)
+        state: State = {
+            "step": jnp.zeros((), jnp.int32),
+            "parameters": parameters,
+            "optimizer": optimizer.init(trained),
+        }
+        if options.ema:
+            # Arrays of its own: the step takes the memory of both.
+            state["ema"] = jax.tree.map(jnp.copy, trained)
+        if tables:
+            keys = jax.random.split(jax.random.fold_in(key, len(tables)), len(tables))
+            state["tables"] = {
+                path: table.initialize(each, key)
+                for (path, each), key in zip(tables.items(), keys, strict=True)
+            }
+            state["slots"] = {path: table.initialize_slots(each) for path, each in tables.items()}
+        return state
+
+    return initialize
+
+
+def frozen_apart(
+    parameters: Mapping[str, Any], patterns: tuple[str, ...]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The parameters that are trained; constants, and those whose path one of `patterns` matches.
+
+    Raises ConfigError for a pattern that matches none, and where all are matched.
+    """
+    frozen = {path: each for path, each in parameters.items() if task.is_constant(path)}
+    for pattern in patterns:
+        found = {path: each for path, each in parameters.items() if re.fullmatch(pattern, path)}
+        check(
+            bool(found),
+            f"trainer.freeze: no parameter's path matches {pattern!r}; there are"
+            f" {', '.join(sorted(parameters))}",
+        )
+        frozen |= found
+    check(len(frozen) < len(parameters), "trainer.freeze leaves no parameter to train")
+    return {path: each for path, each in parameters.items() if path not in frozen}, frozen
+
+
+def judged(experiment: config.Experiment, schema: Schema, devices: jax.sharding.Mesh) -> Any:
+    """A function State → the parameters to judge and to export.
+
+    Their moving average where there is one; of each sparse table a copy in the order of ids, its
+    rows split among the devices.
+    """
+    tables = cast(task.Task, experiment.model).tables(schema)
+    in_order = {
+        path: jax.jit(
+            functools.partial(table.in_order, each), out_shardings=_in_order_place(each, devices)
+        )
+        for path, each in tables.items()
+    }
+
+    def parameters(state: State) -> task.Parameters:
+        in_full = {path: convert(state["tables"][path]) for path, convert in in_order.items()}
+        return state["parameters"] | state.get("ema", {}) | in_full
+
+    return parameters
+
+
+def judged_shapes(
+    experiment: config.Experiment, schema: Schema, devices: jax.sharding.Mesh
+) -> dict[str, jax.ShapeDtypeStruct]:
+    """Shapes and shardings of what `judged` returns."""
+    state = placed(experiment, schema, devices)
+    in_full = {
+        path: jax.ShapeDtypeStruct(
+            (each.rows, each.width), jnp.float32, sharding=_in_order_place(each, devices)
+        )
+        for path, each in cast(task.Task, experiment.model).tables(schema).items()
+    }
+    return state["parameters"] | state.get("ema", {}) | in_full
+
+
+def _in_order_place(each: table.Table, devices: jax.sharding.Mesh) -> NamedSharding:
+    split = AXES if each.rows % devices.size == 0 else None
+    return NamedSharding(devices, PartitionSpec(split))
