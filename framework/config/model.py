@@ -1,0 +1,55 @@
+"""What is trained, and how its parameters follow their gradients: empty bases of both."""
+
+import dataclasses
+from typing import Any
+
+from podway.framework.config.evaluation import Evaluation
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """What is trained: a Task (framework/task.py). One file each in framework/models/."""
+
+    def tables(self, schema: Any) -> dict[str, Any]:
+        """No parameter is a sparse table, unless a model says so."""
+        return {}
+
+    def lookups(self, schema: Any, batch: Any, key: Any) -> dict[str, Any]:
+        """No rows are asked for, unless a model does."""
+        return {}
+
+    def packs(self) -> bool:
+        """Whether `loss` tells apart several histories in a row (trainer.pack)."""
+        return False
+
+    def reads_times(self) -> bool:
+        """Whether `scores` reads the times of the history's events too (task.Timed)."""
+        return False
+
+    def beside(self) -> dict[str, "Model"]:
+        """Models of the same parameters, by name, that the evaluation judges beside this one."""
+        return {}
+
+    def constants(self, dataset: Any) -> dict[str, Any]:
+        """No parameter is a constant of the dataset, unless a model has some."""
+        return {}
+
+    def judge(self, options: "Evaluation") -> Any:
+        """How it is judged (framework/evaluation/judge.py): by ranking the catalogue, unless a
+        model says otherwise."""
+        from podway.framework.evaluation.recommendation import NextItem
+
+        return NextItem(self, options)  # pyright: ignore[reportArgumentType]
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimizer:
+    """How parameters follow their gradients (framework/training/optimizer.py)."""
+
+    def build(self, steps: int) -> Any:
+        """The optax transformation for a run of `steps`."""
+        raise NotImplementedError
+
+    def decay(self, step: Any, steps: int) -> Any:
+        """The learning rate of a step, as a fraction of its peak in a run of `steps`."""
+        raise NotImplementedError
