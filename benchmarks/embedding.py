@@ -22,12 +22,12 @@ from podway.framework import config
 from podway.framework.devices import mesh
 from podway.framework.embedding import table
 from podway.framework.embedding import update as embedding
+from podway.framework.embedding.lookup import Lookup
 from podway.framework.embedding.plan import Plan
 from podway.framework.embedding.table import Embedding, Table
 from podway.framework.models.parts.item_losses import SampledSoftmax
 from podway.framework.models.sasrec import SasRec
 from podway.framework.schema.schema import Feature, Schema
-from podway.framework.task import Lookup
 from podway.framework.training.optimizer import AdamW
 from podway.framework.training.program import build_program
 

@@ -1,10 +1,16 @@
 """What a served model promises: the export options, resolved against a dataset. Pure Python."""
 
 import dataclasses
+from typing import Literal
 
 from podway.framework import config
 from podway.framework.error import check
 from podway.framework.schema.schema import FIRST_VALUE, Schema
+
+Kind = Literal["binary", "classes", "number"]
+"""Of a label: its answer is a probability f32 [batch], one of each class, or a number f32 [batch].
+
+The framework's objectives Binary, Classes and Regression."""
 
 
 @dataclasses.dataclass(frozen=True)

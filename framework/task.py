@@ -7,7 +7,6 @@ else; randomness comes in as an argument.
 """
 
 import dataclasses
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import (
     Any,
@@ -26,6 +25,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from podway.framework.devices import mesh
+from podway.framework.embedding.lookup import Lookup, Rows
 from podway.framework.embedding.table import Table
 from podway.framework.heads import Objective
 from podway.framework.input.dataset import Dataset
@@ -36,32 +36,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 Parameters = dict[str, Array]
 Batch = Mapping[str, Array]
-
-
-@functools.partial(
-    jax.tree_util.register_dataclass, data_fields=["ids"], meta_fields=["path", "shared"]
-)
-@dataclasses.dataclass(frozen=True)
-class Lookup:
-    """Rows of a parameter that a training step reads, by id.
-
-    Attributes:
-      path: of the parameter, [rows, width].
-      ids: i32, [batch, …]; [count] where `shared`. PADDING reads zeros of a sparse table, and is
-        never trained there.
-      shared: the ids are those of the whole batch, not of one example each, and drawn evenly.
-    """
-
-    path: str
-    ids: Int[Array, "..."]
-    shared: bool = False
-
-
-class Rows(NamedTuple):
-    """What a Lookup found: values [*ids.shape, width], for ids."""
-
-    values: Float[Array, "... width"]
-    ids: Int[Array, "..."]
 
 
 class Timed(NamedTuple):

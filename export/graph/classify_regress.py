@@ -18,13 +18,9 @@ from typing import Literal
 
 import tensorflow as tf
 
+from podway.export.contract import Kind
 from podway.export.graph import examples
 from podway.export.graph.examples import Column
-
-Kind = Literal["binary", "classes", "number"]
-"""Of a label: its answer is a probability f32 [batch], one of each class, or a number f32 [batch].
-
-The framework's objectives Binary, Classes and Regression."""
 
 SIGNATURE = "serving_default"
 EXAMPLES = "examples"

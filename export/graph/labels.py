@@ -16,9 +16,9 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from podway.export.contract import Kind
 from podway.export.graph import classify_regress as predictor_signatures
 from podway.export.graph import examples
-from podway.export.graph.classify_regress import Kind
 from podway.export.graph.features import Tensors, Transforms
 from podway.export.graph.lowered import Lowered, weights
 from podway.export.lowering.labels import Reading

@@ -15,11 +15,12 @@ from typing import Any, cast
 import jax
 import numpy as np
 
+from podway.export.contract import Kind
 from podway.export.error import ExportError
-from podway.export.graph.classify_regress import Kind
 from podway.framework import config
 from podway.framework import task as tasks
 from podway.framework.config.features import Categorical, Gap
+from podway.framework.evaluation.labels import LabelPrediction
 from podway.framework.heads import Binary, Classes, Regression
 from podway.framework.input import join
 from podway.framework.input.batches import batch_shapes
@@ -55,7 +56,8 @@ def reading(experiment: config.Experiment, dataset: Dataset) -> Reading:
     Raises ExportError for a feature that one row alone does not tell.
     """
     schema = dataset.schema
-    lengths = experiment.model.judge(experiment.evaluation).lengths(schema)
+    model = cast(tasks.Predictor, experiment.model)
+    lengths = LabelPrediction(model, experiment.evaluation).lengths(schema)
     shapes = batch_shapes(schema, lengths, 1)
     raw = experiment.data.columns
     ids = {"user": raw.user, "item": raw.item}

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from etils import epath
 
+from podway.export.contract import Kind
 from podway.export.error import ExportError
-from podway.export.graph.classify_regress import Kind
 from podway.export.layout import GOLDEN
 from podway.export.lowering.labels import Reading, looked_up
 from podway.export.verification import raw_values as golden_raw

@@ -9,6 +9,7 @@ from etils import epath
 from podway.framework import artifact, codec, config
 from podway.framework.evaluation import slices
 from podway.framework.evaluation.judge import answers
+from podway.framework.evaluation.judges import judge_of
 from podway.framework.input.batches import Dataset
 from podway.framework.runs import run
 
@@ -43,13 +44,13 @@ def compare(
     target = directory(experiment, manifest, workdir)
     if artifact.exists(target):
         return target
-    judge, judged = experiment.model.judge(experiment.evaluation), {}
+    judge, judged = judge_of(experiment.model, experiment.evaluation), {}
     examine = judge.examiner(dataset, "test")
     for name, model in {
         own_name(experiment): experiment.model,
         **experiment.model.beside(),
     }.items():
-        said = answers(model.judge(experiment.evaluation), dataset.schema, parameters)
+        said = answers(judge_of(model, experiment.evaluation), dataset.schema, parameters)
         judged[name] = examine(said, f"test {name}")
     for name, baseline in judge.baselines(dataset, experiment.trainer.seed).items():
         judged[name] = examine(baseline, f"test {name}", baseline=True)

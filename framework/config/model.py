@@ -3,8 +3,6 @@
 import dataclasses
 from typing import Any
 
-from podway.framework.config.evaluation import Evaluation
-
 
 @dataclasses.dataclass(frozen=True)
 class Model:
@@ -33,13 +31,6 @@ class Model:
     def constants(self, dataset: Any) -> dict[str, Any]:
         """No parameter is a constant of the dataset, unless a model has some."""
         return {}
-
-    def judge(self, options: "Evaluation") -> Any:
-        """How it is judged (framework/evaluation/judge.py): by ranking the catalogue, unless a
-        model says otherwise."""
-        from podway.framework.evaluation.recommendation import NextItem
-
-        return NextItem(self, options)  # pyright: ignore[reportArgumentType]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,10 +13,10 @@ from jaxtyping import Array, Int
 
 from podway.framework.devices.mesh import BATCH
 from podway.framework.embedding import capacity, exchange
+from podway.framework.embedding.lookup import Lookup
 from podway.framework.embedding.table import Table
 from podway.framework.error import check
 from podway.framework.schema.schema import PADDING
-from podway.framework.task import Lookup
 
 REPLICATED_BYTES = 16 << 20
 """Largest table that every device holds, where the placement is left to us."""

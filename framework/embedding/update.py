@@ -22,10 +22,10 @@ from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float, Int
 
 from podway.framework.embedding import exchange
+from podway.framework.embedding.lookup import Lookup
 from podway.framework.embedding.plan import Plan, exchanges, number
 from podway.framework.error import check
 from podway.framework.schema.schema import PADDING
-from podway.framework.task import Lookup
 
 Tables = Mapping[str, Array]
 Slots = Mapping[str, Mapping[str, Array]]

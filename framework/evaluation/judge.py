@@ -1,4 +1,4 @@
-"""What a model is judged by, which is the model's to say (config.Model.judge).
+"""What a model is judged by (judges.judge_of says which).
 
 The trainer, the evaluation and preflight know only this: a batch of examples goes into a function
 that is traced, and what comes out is made into a table of metrics, one of which selects the best
@@ -8,12 +8,12 @@ framework/evaluation/labels.py.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import numpy as np
 
-from podway.framework import task
+from podway.framework import config, task
 from podway.framework.input.dataset import Dataset
 from podway.framework.schema.schema import Schema
 from podway.framework.task import Buildable, Pass
@@ -107,6 +107,15 @@ class Judge(Protocol):
 
     def baselines(self, dataset: Dataset, seed: int) -> dict[str, Compute]:
         """What a model must beat, by name, fitted on the train split; `seed` is for drawing."""
+        ...
+
+
+@runtime_checkable
+class OwnJudge(Protocol):
+    """A model that is judged in a way of its own."""
+
+    def judge(self, options: config.Evaluation) -> Judge:
+        """How."""
         ...
 
 

@@ -16,13 +16,14 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from podway.framework.config import Model
+from podway.framework.embedding.lookup import Lookup, Rows
 from podway.framework.error import check
 from podway.framework.losses import softmax
 from podway.framework.models.parts.attention import Sight
 from podway.framework.models.parts.history import item_logits, item_rows, latest
 from podway.framework.models.parts.transformer import Block, Encoder, Kind, check_shape
 from podway.framework.schema.schema import FIRST_VALUE, PADDING, Schema
-from podway.framework.task import SERVING, Batch, Lookup, Pass, Rows
+from podway.framework.task import SERVING, Batch, Pass
 
 ITEM = "item/embedding"
 """Path of the item table."""

@@ -6,20 +6,20 @@ Blocks of a 3 × 3 convolution, ReLU and 2 × 2 max pooling, then a hidden layer
 import dataclasses
 import itertools
 from collections.abc import Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, UInt8
 
-from podway.framework.config import Evaluation, Model
+from podway.framework.config import Model
+from podway.framework.embedding.lookup import Rows
 from podway.framework.error import check
 from podway.framework.heads import Classes, Objective
 from podway.framework.models.parts.row_model import deal_out
 from podway.framework.models.parts.transformer import drop
 from podway.framework.schema.schema import Schema
-from podway.framework.task import SERVING, Batch, Pass, Rows
+from podway.framework.task import SERVING, Batch, Pass
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,12 +64,6 @@ class ConvNet(Model):
             f" {self.image} has the shape {feature.shape}",
         )
         return Convolutions(self, rngs)
-
-    def judge(self, options: Evaluation) -> Any:
-        """By the metrics of its labels."""
-        from podway.framework.evaluation.labels import LabelPrediction
-
-        return LabelPrediction(self, options)
 
     def lengths(self, schema: Schema) -> dict[str, int]:
         """The image and the labels."""

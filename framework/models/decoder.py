@@ -18,6 +18,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from podway.framework.config import Model
+from podway.framework.embedding.lookup import Lookup, Rows
 from podway.framework.error import check
 from podway.framework.losses import softmax
 from podway.framework.models.parts.attention import CAUSAL, Sight, attend
@@ -29,7 +30,7 @@ from podway.framework.models.parts.history import (
     segments,
 )
 from podway.framework.schema.schema import FIRST_VALUE, PADDING, Schema
-from podway.framework.task import SERVING, Batch, Lookup, Pass, Rows
+from podway.framework.task import SERVING, Batch, Pass
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,6 +19,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from podway.framework.config import Model
+from podway.framework.embedding.lookup import Lookup, Rows
 from podway.framework.error import check
 from podway.framework.input.dataset import Dataset
 from podway.framework.metrics import top_k as ranking
@@ -27,7 +28,7 @@ from podway.framework.models.parts.history import item_logits, latest
 from podway.framework.models.parts.transformer import drop
 from podway.framework.models.two_tower import Towers, TwoTower, targets_of
 from podway.framework.schema.schema import FIRST_VALUE, PADDING, Schema
-from podway.framework.task import SERVING, Batch, Lookup, Pass, Rows
+from podway.framework.task import SERVING, Batch, Pass
 
 PREFIX = "retrieval/"
 """Of the paths of the retrieval's parameters."""

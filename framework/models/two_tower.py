@@ -19,6 +19,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from podway.framework.config import Model
+from podway.framework.embedding.lookup import Lookup, Rows
 from podway.framework.embedding.table import Embedding, Table
 from podway.framework.error import check
 from podway.framework.input.dataset import Dataset
@@ -28,7 +29,7 @@ from podway.framework.models.parts.causal import ITEM
 from podway.framework.models.parts.history import item_logits, item_rows, latest
 from podway.framework.models.parts.transformer import drop
 from podway.framework.schema.schema import FIRST_VALUE, PADDING, Schema
-from podway.framework.task import CONSTANTS, SERVING, Batch, Constants, Lookup, Pass, Rows
+from podway.framework.task import CONSTANTS, SERVING, Batch, Constants, Pass
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,6 +15,7 @@ from podway.framework.config import features
 from podway.framework.devices import hardware, mesh, topology
 from podway.framework.devices.topology import Topology
 from podway.framework.error import ConfigError
+from podway.framework.evaluation.judges import judge_of
 from podway.framework.preflight import hlo, memory, roofline
 from podway.framework.preflight.collectives import Collective, find
 from podway.framework.schema.schema import FIRST_VALUE, Feature, Schema
@@ -270,7 +271,7 @@ def _evaluation(
     model = cast(task.Task, experiment.model)
     graph = task.structure(model, schema)
     parameters = judged_shapes(experiment, schema, devices)
-    how, judge = judging(experiment, devices), experiment.model.judge(experiment.evaluation)
+    how, judge = judging(experiment, devices), judge_of(experiment.model, experiment.evaluation)
     place = mesh.examples_sharding(devices, experiment.evaluation.batch_size)
     batch = jax.tree.map(
         lambda each: jax.ShapeDtypeStruct(each.shape, each.dtype, sharding=place),

@@ -9,6 +9,7 @@ from etils import epath
 
 from podway.framework import artifact, codec, config
 from podway.framework.embedding import table
+from podway.framework.evaluation.judges import judge_of
 from podway.framework.input.batches import Arrays, Dataset
 from podway.framework.runs import checkpoint, report
 from podway.framework.schema.schema import Schema
@@ -20,7 +21,7 @@ _LATEST = "latest"
 def identity(experiment: config.Experiment) -> dict[str, Any]:
     """The part of an experiment that shapes a run, as versioned JSON."""
     parts = codec.to_json(experiment, versioned=True)
-    selection = {"selection": experiment.model.judge(experiment.evaluation).metric}
+    selection = {"selection": judge_of(experiment.model, experiment.evaluation).metric}
     weights = {"weights": [component.weight for component in experiment.mixture]}
     return {name: parts[name] for name in ("model", "optimizer", "trainer")} | selection | weights
 
@@ -48,7 +49,7 @@ def open_checkpoints(
     experiment: config.Experiment, inputs: Mapping[str, str], directory: epath.Path
 ) -> checkpoint.Checkpoints:
     """The checkpoints of a run of this experiment on these datasets."""
-    judge = experiment.model.judge(experiment.evaluation)
+    judge = judge_of(experiment.model, experiment.evaluation)
     return checkpoint.Checkpoints(
         directory / "checkpoints",
         {**inputs, **identity(experiment)},

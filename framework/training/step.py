@@ -10,6 +10,7 @@ from flax import nnx
 from podway.framework import config, task
 from podway.framework.devices import mesh
 from podway.framework.embedding import update as embedding
+from podway.framework.embedding.lookup import Rows
 from podway.framework.embedding.plan import Plan
 from podway.framework.schema.schema import Schema
 from podway.framework.training import gradient
@@ -43,7 +44,7 @@ def make_step(
                 for name, ids in part.ids.items()
                 if name not in values
             }
-            rows = {name: task.Rows(values[name], ids) for name, ids in part.ids.items()}
+            rows = {name: Rows(values[name], ids) for name, ids in part.ids.items()}
             module = task.merge(graph, parameters | empty)
             how = task.Pass(key, options.remat, sparse.mesh, options.attention)
             return model.loss(module, part.batch, rows, how)

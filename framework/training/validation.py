@@ -6,6 +6,7 @@ from typing import Any, cast
 import jax
 
 from podway.framework import config, task
+from podway.framework.evaluation.judges import judge_of
 from podway.framework.input import batches as input
 from podway.framework.runs.goodput import Clock
 
@@ -23,7 +24,7 @@ def validator(
     clock: Clock,
 ) -> Callable[[task.Parameters], dict[str, float]]:
     """A function parameters → {metric: value} on the validation split; all processes take part."""
-    how, judge = judging(experiment, devices), experiment.model.judge(experiment.evaluation)
+    how, judge = judging(experiment, devices), judge_of(experiment.model, experiment.evaluation)
     graph = task.structure(cast(task.Buildable, experiment.model), dataset.schema)
     compute = jax.jit(
         lambda parameters, batch: judge.compute(task.merge(graph, parameters), batch, how)

@@ -46,6 +46,7 @@ from podway.framework.config.features import (
     Text,
     Words,
 )
+from podway.framework.evaluation.labels import LabelPrediction
 from podway.framework.heads import Binary, Classes, Regression
 from podway.framework.input.dataset import Dataset
 from podway.framework.input.row_batches import row_batches
@@ -175,7 +176,7 @@ def shop(tmp_path_factory) -> Shop:
 
 def test_the_raw_rows_are_answered_as_the_evaluation_predicts_them(shop):
     """From the CSV through the served graph, and from the dataset through JAX."""
-    judge = shop.experiment.model.judge(shop.experiment.evaluation)
+    judge = LabelPrediction(shop.experiment.model, shop.experiment.evaluation)
     module = task.merge(task.structure(shop.experiment.model, shop.dataset.schema), shop.parameters)
     lengths = judge.lengths(shop.dataset.schema)
     (batch,) = row_batches(shop.dataset, "test", lengths, shop.dataset.examples("test"))
@@ -233,7 +234,9 @@ def test_it_is_verified_published_and_says_what_it_takes(shop):
 
 def test_jax_takes_the_function_and_the_weights_from_beside_the_model(shop):
     manifest = artifact.read(shop.published, "model", manifest="assets.extra/export.json")
-    lengths = shop.experiment.model.judge(shop.experiment.evaluation).lengths(shop.dataset.schema)
+    lengths = LabelPrediction(shop.experiment.model, shop.experiment.evaluation).lengths(
+        shop.dataset.schema
+    )
     (batch,) = row_batches(shop.dataset, "test", lengths, shop.dataset.examples("test"))
     columns = [batch.columns[name] for name in manifest.details["columns"]]
     weights = beside.load_weights(shop.published)

@@ -17,11 +17,11 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from podway.framework.devices.mesh import AXES, BATCH
 from podway.framework.embedding import table
 from podway.framework.embedding import update as embedding
+from podway.framework.embedding.lookup import Lookup
 from podway.framework.embedding.optimizer import Adagrad, LazyAdam, RowWiseAdagrad, Sgd
 from podway.framework.embedding.plan import Plan, exchanges
 from podway.framework.embedding.table import Embedding, Table
 from podway.framework.error import ConfigError
-from podway.framework.task import Lookup
 
 MESHES = {
     "1": (1, 1, 1, 1),

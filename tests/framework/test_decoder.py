@@ -8,6 +8,7 @@ import pytest
 from podway.framework import task
 from podway.framework.config import Mesh
 from podway.framework.devices import sharding, topology
+from podway.framework.embedding.lookup import Rows
 from podway.framework.error import ConfigError
 from podway.framework.models import decoder
 from podway.framework.models.decoder import Decoder
@@ -91,7 +92,7 @@ def test_loss_matches_an_independent_computation(built, dataset, remat):
     graph, parameters = built
     batch = np.array([[5, 9, 3, 8, 0, 0, 0], [6, 1, 7, 2, 9, 4, 3]], np.int32)
     found = MODEL.lookups(dataset.schema, {"item": batch}, jax.random.key(0))["read"]
-    rows = {"read": task.Rows(parameters[found.path][found.ids], found.ids)}
+    rows = {"read": Rows(parameters[found.path][found.ids], found.ids)}
     loss, weight, metrics = MODEL.loss(
         task.merge(graph, parameters), {"item": batch}, rows, task.Pass(remat=remat)
     )

@@ -17,6 +17,7 @@ from jax.sharding import AxisType
 
 from podway.framework.embedding import table
 from podway.framework.embedding import update as embedding
+from podway.framework.embedding.lookup import Lookup
 from podway.framework.embedding.optimizer import (
     Adagrad,
     LazyAdam,
@@ -27,7 +28,6 @@ from podway.framework.embedding.optimizer import (
 from podway.framework.embedding.plan import Plan
 from podway.framework.embedding.table import Embedding, Table
 from podway.framework.error import ConfigError
-from podway.framework.task import Lookup
 from tests import xla
 from tests.framework import embedding_worker as worker
 

@@ -16,11 +16,11 @@ from jax.sharding import AxisType, NamedSharding
 from podway.framework.devices import topology
 from podway.framework.devices.mesh import AXES, BATCH
 from podway.framework.embedding import update as embedding
+from podway.framework.embedding.lookup import Lookup
 from podway.framework.embedding.optimizer import Adagrad, RowOptimizer, RowWiseAdagrad
 from podway.framework.embedding.plan import Plan, exchanges
 from podway.framework.embedding.table import Embedding, Table
 from podway.framework.preflight import collectives, hlo, work
-from podway.framework.task import Lookup
 
 pytest.importorskip("libtpu", reason="compiling for TPU needs libtpu: podway[preflight]")
 

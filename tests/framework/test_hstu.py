@@ -8,8 +8,10 @@ import pytest
 
 from podway.framework import task
 from podway.framework.config import Columns, Evaluation
+from podway.framework.embedding.lookup import Rows
 from podway.framework.error import ConfigError
 from podway.framework.evaluation.judge import answers
+from podway.framework.evaluation.judges import judge_of
 from podway.framework.models import hstu
 from podway.framework.models.hstu import Hstu
 from podway.framework.models.parts.attention import CAUSAL
@@ -136,7 +138,7 @@ def states_and_losses(model, dataset):
     """A function of times: the states of all positions, and the loss of each of them."""
     graph, parameters = noisy(model, dataset.schema)
     table = parameters["item/embedding"]
-    rows = {"item": task.Rows(table[ITEMS], jnp.asarray(ITEMS))}
+    rows = {"item": Rows(table[ITEMS], jnp.asarray(ITEMS))}
 
     @jax.jit
     def judge(time):
@@ -214,7 +216,7 @@ def test_what_reads_no_times_is_what_it_was(dataset):
 def test_it_is_judged_by_the_times_of_the_history(dataset, histories):
     """The rank of each user's target, from the independent computation."""
     _, parameters = noisy(TIMED, dataset.schema)
-    judge = TIMED.judge(Evaluation(cutoffs=(5,), batch_size=32, bootstrap=10))
+    judge = judge_of(TIMED, Evaluation(cutoffs=(5,), batch_size=32, bootstrap=10))
     found = judge.examiner(dataset, "test")(answers(judge, dataset.schema, parameters))
     most = TIMED.max_length
     for user in range(12):

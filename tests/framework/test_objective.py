@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from podway.framework.embedding.lookup import Rows
 from podway.framework.error import ConfigError
 from podway.framework.losses import binary, softmax
 from podway.framework.models.parts.item_losses import (
@@ -15,7 +16,6 @@ from podway.framework.models.parts.item_losses import (
     SampledSoftmax,
 )
 from podway.framework.schema.schema import FIRST_VALUE
-from podway.framework.task import Rows
 
 BATCH, LENGTH, WIDTH, ITEMS = 6, 5, 4, 22
 

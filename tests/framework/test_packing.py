@@ -11,6 +11,7 @@ import pytest
 from podway.framework import task
 from podway.framework.config import Mesh
 from podway.framework.devices import mesh
+from podway.framework.embedding.lookup import Rows
 from podway.framework.error import ConfigError
 from podway.framework.input import batches as input
 from podway.framework.input import packing
@@ -171,8 +172,7 @@ def judging(model, built, dataset):
 
         lookups = model.lookups(dataset.schema, batch, jax.random.key(1))
         rows = {
-            name: task.Rows(parameters[each.path][each.ids], each.ids)
-            for name, each in lookups.items()
+            name: Rows(parameters[each.path][each.ids], each.ids) for name, each in lookups.items()
         }
         module = Recorded(task.merge(graph, parameters))
         return *model.loss(module, batch, rows, task.Pass())[:2], states[0]

@@ -9,10 +9,12 @@ import pytest
 
 from podway.framework import artifact, task
 from podway.framework.comparison import evaluation as comparison
-from podway.framework.config import Evaluation, Mesh
+from podway.framework.config import Evaluation, Mesh, Model
 from podway.framework.devices import mesh
 from podway.framework.error import ConfigError
+from podway.framework.evaluation.judges import judge_of
 from podway.framework.evaluation.labels import LabelPrediction
+from podway.framework.evaluation.recommendation import NextItem
 from podway.framework.heads import Binary
 from podway.framework.input.row_batches import row_batches
 from podway.framework.metrics import labels as label_metrics
@@ -154,10 +156,23 @@ def test_a_model_of_rows_is_trained_selected_and_compared(dataset, tmp_path):
     assert table["Dcn"]["amount/rmse"]["value"] < table["mean"]["amount/rmse"]["value"]
     _, _, parameters = run.load(outcome.directory)
     module = task.merge(task.structure(experiment.model, dataset.schema), parameters)
-    judge = experiment.model.judge(experiment.evaluation)
+    judge = judge_of(experiment.model, experiment.evaluation)
     again = judge.examiner(dataset, "test")(
         lambda batch: judge.compute(module, batch, task.SERVING)
     ).metrics
     np.testing.assert_allclose(
         again["click/logloss"]["value"], table["Dcn"]["click/logloss"]["value"], rtol=1e-5
     )
+
+
+def test_a_model_may_bring_its_own_judge():
+    mine = LabelPrediction(rows.MODELS["mmoe"], Evaluation())
+
+    class Own(Model):
+        def judge(self, options):
+            assert options == Evaluation(batch_size=7)
+            return mine
+
+    assert judge_of(Own(), Evaluation(batch_size=7)) is mine
+    assert isinstance(judge_of(rows.MODELS["mmoe"], Evaluation()), LabelPrediction)
+    assert isinstance(judge_of(walks().model, Evaluation()), NextItem)

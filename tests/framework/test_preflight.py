@@ -126,7 +126,7 @@ def test_another_error_of_the_compiler_is_not_taken_for_too_little_memory(monkey
     def fail(*_):
         raise jax.errors.JaxRuntimeError("INTERNAL: a bug")
 
-    monkeypatch.setattr(preflight.step, "build", fail)
+    monkeypatch.setattr(preflight, "build_program", fail)
     with pytest.raises(jax.errors.JaxRuntimeError, match="a bug"):
         preflight.examine(experiment(), SCHEMA, topology.parse("v5e:2x2"), evaluation=False)
 

@@ -9,6 +9,7 @@ import pytest
 
 from podway.framework import heads as objectives
 from podway.framework import task
+from podway.framework.embedding.lookup import Rows
 from podway.framework.error import ConfigError
 from podway.framework.heads import Binary
 from podway.framework.models.dcn import Dcn
@@ -146,8 +147,7 @@ def test_logits_and_loss_match_an_independent_computation(dataset, batch, name, 
     arrays = {column: jnp.asarray(each) for column, each in batch.items()}
     lookups = model.lookups(dataset.schema, arrays, jax.random.key(0))
     taken = {
-        column: task.Rows(parameters[each.path][each.ids], each.ids)
-        for column, each in lookups.items()
+        column: Rows(parameters[each.path][each.ids], each.ids) for column, each in lookups.items()
     }
     loss, weight, metrics = model.loss(
         task.merge(graph, parameters), arrays, taken, task.Pass(jax.random.key(0))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from podway.framework import task
+from podway.framework.embedding.lookup import Rows
 from podway.framework.embedding.table import Embedding
 from podway.framework.error import ConfigError
 from podway.framework.models.hstu import Hstu
@@ -90,9 +91,7 @@ def judged(model, built, dataset):
     """Loss, weight and metrics of BATCH, and the ids that were drawn for it."""
     batch = {"item": jnp.asarray(BATCH)}
     lookups = model.lookups(dataset.schema, batch, jax.random.key(1))
-    rows = {
-        name: task.Rows(built[1][each.path][each.ids], each.ids) for name, each in lookups.items()
-    }
+    rows = {name: Rows(built[1][each.path][each.ids], each.ids) for name, each in lookups.items()}
     module = task.merge(task.structure(model, dataset.schema), built[1])
     drawn = lookups["negatives"].ids if "negatives" in lookups else None
     return *model.loss(module, batch, rows, task.Pass(jax.random.key(0))), drawn

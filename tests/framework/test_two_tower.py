@@ -10,6 +10,7 @@ import pytest
 from podway.framework import task
 from podway.framework.config import Mesh, Start
 from podway.framework.devices import mesh
+from podway.framework.embedding.lookup import Rows
 from podway.framework.error import ConfigError
 from podway.framework.models.two_tower import TwoTower, targets_of
 from podway.framework.runs import run
@@ -109,9 +110,7 @@ def loss_of(model, parameters, schema):
     """Loss and weight of BATCH, whose first targets are taken, and the ids drawn for it."""
     batch = {"item": jnp.asarray(BATCH)}
     lookups = model.lookups(schema, batch, jax.random.key(1))
-    rows = {
-        name: task.Rows(parameters[each.path][each.ids], each.ids) for name, each in lookups.items()
-    }
+    rows = {name: Rows(parameters[each.path][each.ids], each.ids) for name, each in lookups.items()}
     module = task.merge(task.structure(model, schema), parameters)
     drawn = np.asarray(lookups["negatives"].ids) if model.negatives else np.array([], int)
     return *model.loss(module, batch, rows, task.Pass())[:2], drawn

@@ -14,6 +14,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from podway.framework.config import Model
+from podway.framework.embedding.lookup import Lookup, Rows
 from podway.framework.embedding.table import Embedding, Table
 from podway.framework.error import check
 from podway.framework.metrics import top_k as ranking
@@ -31,7 +32,7 @@ from podway.framework.models.parts.history import (
 from podway.framework.models.parts.item_losses import FullSoftmax, Objective, Predictions
 from podway.framework.models.parts.transformer import Encoder, check_shape
 from podway.framework.schema.schema import FIRST_VALUE, PADDING, Schema
-from podway.framework.task import SERVING, Batch, Lookup, Pass, Rows, Timed
+from podway.framework.task import SERVING, Batch, Pass, Timed
 
 ITEM = "item/embedding"
 """Path of the item table."""

@@ -12,10 +12,10 @@ from typing import Literal
 import jax
 from jaxtyping import Array, Bool, Float, Int
 
+from podway.framework.embedding.lookup import Lookup, Rows
 from podway.framework.error import check
 from podway.framework.losses import binary, sampled, softmax
 from podway.framework.schema.schema import FIRST_VALUE
-from podway.framework.task import Lookup, Rows
 
 NEGATIVES = "negatives"
 """Name of the lookup of drawn items."""

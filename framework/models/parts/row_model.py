@@ -14,13 +14,14 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from podway.framework.config import Evaluation, Model
+from podway.framework.config import Model
+from podway.framework.embedding.lookup import Lookup, Rows
 from podway.framework.embedding.table import Embedding, Table
 from podway.framework.error import check
 from podway.framework.heads import Objective
 from podway.framework.models.parts.columns import Inputs, choose, table_rows
 from podway.framework.schema.schema import PADDING, Schema
-from podway.framework.task import SERVING, Batch, Lookup, Pass, Rows
+from podway.framework.task import SERVING, Batch, Pass
 
 INITIAL = 0.01
 """Standard deviation of the first embeddings: small, so that values which training hardly sees add
@@ -90,12 +91,6 @@ class RowModel(Model):
     def inputs(self, schema: Schema) -> Inputs:
         """The columns that are read."""
         return choose(schema, self.features, self.without)
-
-    def judge(self, options: Evaluation) -> Any:
-        """By the metrics of its labels."""
-        from podway.framework.evaluation.labels import LabelPrediction
-
-        return LabelPrediction(self, options)  # pyright: ignore[reportArgumentType]
 
     def lengths(self, schema: Schema) -> dict[str, int]:
         """The inputs and the labels."""
