@@ -2,11 +2,11 @@
 
 import ast
 import collections
+import functools
 import graphlib
 import itertools
 import pathlib
 import re
-from collections.abc import Iterator
 
 import pytest
 
@@ -125,12 +125,13 @@ UNCUT = {"beam/engines": "beam", "beam/dataset": "beam", "framework/artifact": "
 """Packages with circles of imports that wait to be cut, and what to take them for until then."""
 
 LINES, FILES = 400, 20
-LONG = {"launch/cli.py", "launch/verbs/preflight.py"}
+LONG = {"launch/cli.py"}
 """Files with more lines that wait to be split."""
 FULL = {"tests/framework", "tests/beam", "tests/export/server"}
 """Folders with more files that wait for packages."""
 
 
+@functools.cache
 def imports(path: pathlib.Path, *, at_start: bool = False) -> set[str]:
     """Dotted names of everything that a file imports: anywhere in it, or outside of functions."""
     found, tree = set(), ast.parse(path.read_text())
@@ -167,16 +168,17 @@ def modules() -> dict[str, pathlib.Path]:
 MODULES = modules()
 
 
-def imported(path: pathlib.Path) -> Iterator[pathlib.Path]:
+@functools.cache
+def imported(path: pathlib.Path) -> frozenset[pathlib.Path]:
     """podway's files that a file imports; of what a package's `__init__` has, the `__init__`."""
+    names = []
     for node in ast.walk(ast.parse(path.read_text())):
-        names = []
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
             full = [f"{node.module}.{alias.name}" for alias in node.names]
-            names = [name if name in MODULES else node.module for name in full]
-        yield from (MODULES[name] for name in names if name in MODULES)
+            names += [name if name in MODULES else node.module for name in full]
+    return frozenset(MODULES[name] for name in names if name in MODULES)
 
 
 def package(path: pathlib.Path) -> str:

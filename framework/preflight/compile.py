@@ -17,7 +17,8 @@ from podway.framework.devices.topology import Topology
 from podway.framework.error import ConfigError
 from podway.framework.evaluation.judges import judge_of
 from podway.framework.preflight import hlo, memory, roofline
-from podway.framework.preflight.collectives import Collective, find
+from podway.framework.preflight.collectives import find
+from podway.framework.preflight.report import Program, Report, peaks
 from podway.framework.schema.schema import FIRST_VALUE, Feature, Schema
 from podway.framework.training.program import build_program
 from podway.framework.training.state import describe_state, judged_shapes
@@ -26,82 +27,13 @@ from podway.framework.training.validation import judging
 LARGEST = 8
 """Arrays to name in a report."""
 
+
 _REMAT = ("none", "products", "blocks")
 """By how much is computed anew, rising."""
+
+
 _TREATMENTS = ((None, 1), ("products", 1), ("blocks", 1), (None, 4), ("blocks", 4), ("blocks", 16))
 """(remat, times as many parts of a batch) to try, in the order of what they cost."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Program:
-    """One compiled program on one device.
-
-    Attributes:
-      usage: the memory that it needs.
-      largest: the largest arrays that it computes.
-      collectives: what it sends.
-      times: what that takes at the makers' peaks; None where it does not fit.
-      unknown_loops: loops whose trips depend on data; they count once.
-    """
-
-    usage: memory.Usage
-    largest: tuple[memory.Held, ...]
-    collectives: tuple[Collective, ...] = ()
-    times: roofline.Times | None = None
-    unknown_loops: tuple[str, ...] = ()
-
-
-@dataclasses.dataclass(frozen=True)
-class Report:
-    """What a pod would do with an experiment.
-
-    Attributes:
-      experiment: as it was compiled.
-      topology: the pod.
-      mesh: axis → devices.
-      sizes: feature → ids, of the schema.
-      state: the largest arrays of the training state.
-      train: the training step.
-      evaluate: what is judged, of one batch of examples; None where it was left out.
-      model_flops: of one training step, over all devices (framework/training/flops.py).
-    """
-
-    experiment: config.Experiment
-    topology: Topology
-    mesh: dict[str, int]
-    sizes: dict[str, int]
-    state: tuple[memory.Held, ...]
-    train: Program
-    evaluate: Program | None
-    model_flops: float
-
-    @property
-    def fits(self) -> bool:
-        """Whether both programs fit."""
-        return self.train.usage.fits and (self.evaluate is None or self.evaluate.usage.fits)
-
-    @property
-    def step_seconds(self) -> float | None:
-        """Predicted time of a step where nothing overlaps."""
-        return self.train.times.serial if self.train.times else None
-
-    @property
-    def examples_per_second(self) -> float | None:
-        """Predicted, over all devices."""
-        seconds = self.step_seconds
-        return self.experiment.trainer.batch_size / seconds if seconds else None
-
-    @property
-    def mfu(self) -> float | None:
-        """Predicted model FLOPs utilisation."""
-        peak = _peaks(self.topology)["bf16"]
-        seconds = self.step_seconds
-        return self.model_flops / (seconds * self.topology.devices * peak) if seconds else None
-
-    def cost_per_million(self, price_per_chip_hour: float) -> float | None:
-        """Predicted price of a million examples, in the unit of the price."""
-        rate = self.examples_per_second
-        return 1e6 / rate / 3600 * self.topology.chips * price_per_chip_hour if rate else None
 
 
 DECLARED_VALUES, DECLARED_LIST = 10_000, 10
@@ -307,7 +239,7 @@ def _read(
         usage=memory.of_program(compiled, module, parts, resident, limit),
         largest=tuple(memory.largest(module, LARGEST)),
         collectives=found,
-        times=roofline.predict(module, found, pod, places, _peaks(pod)),
+        times=roofline.predict(module, found, pod, places, peaks(pod)),
         unknown_loops=module.unknown_loops,
     )
 
@@ -322,10 +254,6 @@ def _failed(error: Exception, parts: dict[str, int], limit: int) -> Program:
 def _shard_bytes(array: jax.ShapeDtypeStruct) -> int:
     assert array.sharding is not None
     return math.prod(array.sharding.shard_shape(array.shape)) * array.dtype.itemsize
-
-
-def _peaks(pod: Topology) -> dict[str, float]:
-    return pod.accelerator.peak_flops or hardware.peaks(jax.devices("cpu")[0])
 
 
 def _parts(held: list[memory.Held]) -> dict[str, int]:

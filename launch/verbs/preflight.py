@@ -15,16 +15,8 @@ from podway.framework.error import check
 from podway.launch import stages
 
 if TYPE_CHECKING:
-    from podway.framework.preflight import collectives
-    from podway.framework.preflight import compile as preflight
+    from podway.framework.preflight.report import Program, Report
     from podway.framework.schema.schema import Schema
-
-ASSUMPTIONS = """\
-Predictions, not measurements. They assume that products run at the maker's peak FLOP/s, memory
-and links at peak bandwidth; that computing and sending do not overlap ("serial", from which MFU and
-cost follow) or do so wholly ("overlapped"); that input keeps up; and that a collective costs its
-bytes only and an instruction its products and memory only: no latencies, which is what bounds small
-models, and no vector units. A real step is slower; compare predictions with each other."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +68,7 @@ def run(experiment: Experiment, workdir: str, options: Options) -> None:
 
     from podway.framework.devices import topology
     from podway.framework.preflight import compile as preflight
+    from podway.framework.preflight.report import to_json
 
     pods = [topology.parse(name, options.slices) for name in names]
     sizes = schema(experiment, workdir, options)
@@ -148,8 +141,10 @@ def schema(experiment: Experiment, workdir: str, options: Pod) -> Schema:
 # ------------------------------------------------------------------------------------------ text
 
 
-def describe(report: preflight.Report, price: float | None = None) -> str:
+def describe(report: Report, price: float | None = None) -> str:
     """The report as text."""
+    from podway.framework.preflight.report import ASSUMPTIONS
+
     layout = " × ".join(f"{axis} {size}" for axis, size in report.mesh.items() if size > 1)
     trainer = report.experiment.trainer
     sizes = ", ".join(f"{size:,} {name}s" for name, size in report.sizes.items())
@@ -175,7 +170,7 @@ def describe(report: preflight.Report, price: float | None = None) -> str:
     return "\n".join([*lines, "", f"{verdict}: {report.experiment.name} on {report.topology}"])
 
 
-def _program(name: str, program: preflight.Program) -> list[str]:
+def _program(name: str, program: Program) -> list[str]:
     usage = program.usage
     state = "" if usage.complete else " at least"
     verdict = "fits" if usage.fits else f"does not fit, {_size(usage.missing)} too many"
@@ -218,7 +213,7 @@ def _program(name: str, program: preflight.Program) -> list[str]:
     return lines
 
 
-def _prediction(report: preflight.Report, price: float | None) -> list[str]:
+def _prediction(report: Report, price: float | None) -> list[str]:
     times = report.train.times
     assert times is not None
     if report.step_seconds is None or report.mfu is None:
@@ -236,7 +231,9 @@ def _prediction(report: preflight.Report, price: float | None) -> list[str]:
     return lines
 
 
-def _advice(report: preflight.Report, tried: list[preflight.Report]) -> str:
+def _advice(report: Report, tried: list[Report]) -> str:
+    from podway.framework.preflight.report import difference
+
     lines = []
     for other in tried:
         usage, options = other.train.usage, difference(report.experiment, other.experiment)
@@ -251,19 +248,9 @@ def _advice(report: preflight.Report, tried: list[preflight.Report]) -> str:
     return "\n".join(["tried by compile, with the same result:", *lines])
 
 
-def difference(before: Experiment, after: Experiment) -> str:
-    """The options that turn one experiment into another."""
-    options = []
-    for part in ("trainer", "mesh"):
-        old, new = getattr(before, part), getattr(after, part)
-        for field in dataclasses.fields(old):
-            if getattr(old, field.name) != getattr(new, field.name):
-                name = field.name.replace("_", "-")
-                options.append(f"--{part}.{name} {getattr(new, field.name)}")
-    return " ".join(options)
+def _print_scan(reports: list[Report], options: Options) -> None:
+    from podway.framework.preflight.report import ASSUMPTIONS, scan_rows
 
-
-def _print_scan(reports: list[preflight.Report], options: Options) -> None:
     rows = scan_rows(reports, options.price_per_chip_hour)
     if options.plot:
         _plot(reports, epath.Path(options.plot))
@@ -282,34 +269,8 @@ def _print_scan(reports: list[preflight.Report], options: Options) -> None:
     print(f"\n{ASSUMPTIONS}")
 
 
-def scan_rows(reports: list[preflight.Report], price: float | None = None) -> list[dict[str, Any]]:
-    """One row for each pod: times in ms, bytes on one device in GB."""
-    base = _rate_per_chip(reports[0])
-    rows = []
-    for report in reports:
-        times, rate = report.train.times, _rate_per_chip(report)
-        row = {
-            "pod": str(report.topology),
-            "chips": report.topology.chips,
-            "batch": report.experiment.trainer.batch_size,
-            "fits": report.fits,
-            "memory_gb": report.train.usage.needed / 1e9,
-            "wire_mb": sum(each.wire_bytes for each in report.train.collectives) / 1e6,
-            "chip_ms": 1e3 * times.chip if times else None,
-            "ici_ms": 1e3 * times.ici if times else None,
-            "dcn_ms": 1e3 * times.dcn if times and times.dcn is not None else None,
-            "step_ms": 1e3 * report.step_seconds if report.step_seconds else None,
-            "bound": times.bound if times else None,
-            "mfu_percent": 100 * report.mfu if report.mfu else None,
-            "efficiency_percent": 100 * rate / base if rate and base else None,
-        }
-        if price is not None:
-            row["cost_per_million"] = report.cost_per_million(price)
-        rows.append(row)
-    return rows
-
-
-def _plot(reports: list[preflight.Report], path: epath.Path) -> None:
+def _plot(reports: list[Report], path: epath.Path) -> None:
+    from podway.framework.preflight.report import ASSUMPTIONS, scan_rows
     from podway.framework.runs import report as reports_page
 
     rows = scan_rows(reports)
@@ -324,71 +285,8 @@ def _plot(reports: list[preflight.Report], path: epath.Path) -> None:
     )
 
 
-def _rate_per_chip(report: preflight.Report) -> float | None:
-    rate = report.examples_per_second
-    return rate / report.topology.chips if rate else None
-
-
-def _per_device(report: preflight.Report) -> str:
+def _per_device(report: Report) -> str:
     return f"{report.experiment.trainer.batch_size / report.topology.devices:g}"
-
-
-# ------------------------------------------------------------------------------------------ JSON
-
-
-def to_json(
-    report: preflight.Report, tried: list[preflight.Report], price: float | None = None
-) -> dict[str, Any]:
-    """The report as plain data: seconds, bytes of one device."""
-    programs = {"train": report.train, "evaluate": report.evaluate}
-    return {
-        "experiment": report.experiment.name,
-        "topology": str(report.topology),
-        "chips": report.topology.chips,
-        "mesh": report.mesh,
-        "sizes": report.sizes,
-        "fits": report.fits,
-        "state": [dataclasses.asdict(each) for each in report.state],
-        "step_seconds": report.step_seconds,
-        "mfu": report.mfu,
-        "examples_per_second": report.examples_per_second,
-        "cost_per_million": None if price is None else report.cost_per_million(price),
-        "model_flops": report.model_flops,
-        **{name: _program_json(each) for name, each in programs.items() if each},
-        "tried": [
-            {
-                "options": difference(report.experiment, other.experiment),
-                "fits": other.fits,
-                "missing": other.train.usage.missing,
-                "step_seconds": other.step_seconds,
-            }
-            for other in tried
-        ],
-        "assumptions": ASSUMPTIONS,
-    }
-
-
-def _program_json(program: preflight.Program) -> dict[str, Any]:
-    return {
-        "memory": {**dataclasses.asdict(program.usage), "missing": program.usage.missing},
-        "largest": [dataclasses.asdict(each) for each in program.largest],
-        "collectives": collective_rows(program.collectives),
-        "times": None if program.times is None else dataclasses.asdict(program.times),
-        "bound": None if program.times is None else program.times.bound,
-        "unknown_loops": list(program.unknown_loops),
-    }
-
-
-def collective_rows(found: tuple[collectives.Collective, ...]) -> list[str]:
-    """One line for each kind of collective: times, kind, axes, what a device puts in."""
-    counts: dict[tuple[str, ...], float] = {}
-    for each in found:
-        key = (each.network, each.kind, "·".join(each.axes), each.array, str(each.bytes))
-        counts[key] = counts.get(key, 0) + each.times
-    return [
-        f"{times:g} × {kind} along {axes} ({network}): {array}, {size} bytes"
-        for (network, kind, axes, array, size), times in sorted(counts.items())
-    ]
 
 
 def _size(size: float) -> str:

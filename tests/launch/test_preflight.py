@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from podway.framework.config import Model, Rows
+from podway.framework.preflight.report import collective_rows
 from podway.launch import experiments, stages
-from podway.launch.verbs import preflight
 from tests.launch.test_cli import podway
 
 GOLDEN = pathlib.Path(__file__).parent.parent / "golden" / "collectives"
@@ -52,7 +52,7 @@ def lines(name: str, pod: str) -> list[str]:
         topology.parse(pod),
         evaluation=False,
     )
-    return preflight.collective_rows(report.train.collectives)
+    return collective_rows(report.train.collectives)
 
 
 QUICK = (
