@@ -14,10 +14,9 @@ from podway.framework.error import check
 from podway.framework.evaluation.judge import Compute, Examine, Judged, Metrics
 from podway.framework.heads import Objective
 from podway.framework.input import join
-from podway.framework.input.batches import batch_shapes
+from podway.framework.input.batches import batch_shapes, row_batches
 from podway.framework.input.dataset import Dataset
 from podway.framework.input.placement import examples_placer
-from podway.framework.input.row_batches import row_batches
 from podway.framework.metrics import labels as label_metrics
 from podway.framework.metrics.labels import Estimate
 from podway.framework.schema.schema import Schema

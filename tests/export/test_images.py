@@ -12,8 +12,8 @@ from podway.framework import task
 from podway.framework.config import Columns, Experiment, Export, GlobalTime, Idx, Rows
 from podway.framework.config.features import Label, Pixels
 from podway.framework.heads import Classes
+from podway.framework.input.batches import row_batches
 from podway.framework.input.dataset import Dataset
-from podway.framework.input.row_batches import row_batches
 from podway.framework.models.convnet import ConvNet
 from tests.beam.conftest import make_data
 from tests.beam.test_idx import HEIGHT, WIDTH, images, write

@@ -48,8 +48,8 @@ from podway.framework.config.features import (
 )
 from podway.framework.evaluation.labels import LabelPrediction
 from podway.framework.heads import Binary, Classes, Regression
+from podway.framework.input.batches import row_batches
 from podway.framework.input.dataset import Dataset
-from podway.framework.input.row_batches import row_batches
 from podway.framework.models.mmoe import Mmoe
 
 FIELDS = ("who", "what", "at", "paid", "stars", "shop", "tags", "code", "note", "price")

@@ -16,7 +16,7 @@ from podway.framework.evaluation.judges import judge_of
 from podway.framework.evaluation.labels import LabelPrediction
 from podway.framework.evaluation.recommendation import NextItem
 from podway.framework.heads import Binary
-from podway.framework.input.row_batches import row_batches
+from podway.framework.input.batches import row_batches
 from podway.framework.metrics import labels as label_metrics
 from podway.framework.runs import checkpoint, run
 from podway.framework.training import loop as trainer
