@@ -16,10 +16,9 @@ from podway.export import identity as model
 from podway.export import jax_extras as beside
 from podway.export.error import ExportError
 from podway.export.graph import classify_regress as predictor_signatures
-from podway.export.graph import methods as signature_methods
 from podway.export.graph import recommender as signatures
 from podway.export.graph import saved_model
-from podway.export.graph.classify_regress import EXAMPLES, SIGNATURE
+from podway.export.graph.classify_regress import EXAMPLES, SIGNATURE, write_methods
 from podway.export.graph.labels import Predictor
 from podway.export.lowering import labels as predict
 from podway.export.lowering import recommender as recommend
@@ -139,7 +138,7 @@ def export_predictor(
             served = Predictor(program, parameters, reading, labels, buckets, assets)
             tf.saved_model.save(served, str(built), signatures=served.signatures())
             methods = predictor_signatures.methods(labels)
-            signature_methods.write(built, methods)
+            write_methods(built, methods)
         kinds = {name: spec.dtype.name for name, spec in served.specs.items()}
         raw = golden_rows.write(
             built,

@@ -13,14 +13,23 @@
 A client reaches the last four through Classify and Regress, by naming the signature.
 """
 
+import os
+import pathlib
 from collections.abc import Callable, Mapping
 from typing import Literal
 
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.python.saved_model import fingerprinting_utils
 
 from podway.export.contract import Kind
 from podway.export.graph import examples
 from podway.export.graph.examples import Column
+
+NAMES: dict[str, str] = {
+    method: f"tensorflow/serving/{method}" for method in ("classify", "regress")
+}
+"""What TensorFlow Serving's APIs take a signature for: its method_name."""
 
 SIGNATURE = "serving_default"
 EXAMPLES = "examples"
@@ -81,3 +90,18 @@ def _method(
 def _concrete(function: Callable[..., Answer], name: str) -> Callable[..., Answer]:
     spec = tf.TensorSpec([None], tf.string, name=name)
     return tf.function(function, autograph=False).get_concrete_function(spec)
+
+
+def write_methods(directory: os.PathLike, methods: Mapping[str, tuple[Method, str]]) -> None:
+    """Sets the method of signatures in saved_model.pb, and renews fingerprint.pb.
+
+    tf.saved_model.save sets it to that of Predict, always. A request for Classify or Regress is
+    refused unless the signature names that method; Predict takes any of the three.
+    """
+    path = pathlib.Path(directory) / "saved_model.pb"
+    model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    for meta in model.meta_graphs:
+        for signature, (method, _) in methods.items():
+            meta.signature_def[signature].method_name = NAMES[method]
+    path.write_bytes(model.SerializeToString(deterministic=True))
+    fingerprinting_utils.write_fingerprint(os.fspath(directory))

@@ -11,12 +11,13 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 import uvloop
 from grpc_health.v1 import health, health_pb2
 
-from podway.export.server import logs, monitoring
+from podway.export.server import logs
 from podway.export.server.batching import parameters as batching_parameters
 from podway.export.server.batching.parameters import BatchingParameters
 from podway.export.server.models.loader import Loading
 from podway.export.server.models.manager import Models
 from podway.export.server.models.watch import Watch, configs
+from podway.export.server.net import monitoring
 from podway.export.server.net.listen import listen_grpc, listen_rest, listen_to_siblings
 from podway.export.server.options import ServerOptions
 from podway.export.server.runtime import session as session_config

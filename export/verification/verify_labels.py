@@ -12,8 +12,7 @@ import tensorflow as tf
 from etils import epath
 
 from podway.export.error import ExportError
-from podway.export.graph.classify_regress import EXAMPLES, INPUTS, SIGNATURE, methods
-from podway.export.graph.methods import NAMES
+from podway.export.graph.classify_regress import EXAMPLES, INPUTS, NAMES, SIGNATURE, methods
 from podway.export.verification import requests as example_requests
 from podway.export.verification import sessions, warmup
 from podway.export.verification.sessions import Signature

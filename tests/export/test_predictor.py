@@ -16,7 +16,7 @@ from podway.export import jax_extras as beside
 from podway.export import stage
 from podway.export.error import ExportError
 from podway.export.graph import examples
-from podway.export.graph import methods as signature_methods
+from podway.export.graph.classify_regress import write_methods
 from podway.export.layout import GOLDEN
 from podway.export.lowering import labels as predict
 from podway.export.verification import raw_values as golden_raw
@@ -340,7 +340,7 @@ def test_a_graph_that_reads_examples_otherwise_is_not_published(shop, tmp_path, 
 
 def test_a_signature_of_another_method_is_found(shop, tmp_path):
     shutil.copytree(shop.published, tmp_path / "m")
-    signature_methods.write(tmp_path / "m", {"regress": ("classify", "paid")})
+    write_methods(tmp_path / "m", {"regress": ("classify", "paid")})
     with pytest.raises(ExportError, match=r"signatures and their methods are .*not .*/regress"):
         verify.verify(tmp_path / "m")
 

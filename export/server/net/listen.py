@@ -11,13 +11,12 @@ from aiohttp import web
 from grpc_health.v1 import health, health_pb2_grpc
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
-from podway.export.server import monitoring
 from podway.export.server.api.grpc import ModelService, PredictionService
 from podway.export.server.api.rest import RestService
 from podway.export.server.error import ServerError
 from podway.export.server.models.manager import Models
 from podway.export.server.models.watch import Watch
-from podway.export.server.net import ports, tls
+from podway.export.server.net import monitoring, ports, tls
 from podway.export.server.options import OFF, ServerOptions
 from podway.export.server.siblings import METRICS, SERVICE, Seat, Siblings
 

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from podway.export.server import metrics
 from podway.export.server.metrics import Metrics
-from podway.export.server.monitoring import PATH
+from podway.export.server.net.monitoring import PATH
 from tests.export.server.conftest import Site, predict_request, running
 from tests.export.server.example_model import CLASSIFY, REGRESS, example, given, served
 from tests.export.server.test_examples import ask, multi

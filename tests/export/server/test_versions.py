@@ -7,8 +7,8 @@ import pytest
 from tensorflow.core.protobuf import config_pb2
 from tensorflow_serving.apis import predict_pb2
 
-from podway.export.server import monitoring
 from podway.export.server.error import ServerError
+from podway.export.server.net import monitoring
 from podway.export.server.options import ServerOptions
 from podway.export.server.runtime import servable
 from podway.export.server.runtime import session as session_config
