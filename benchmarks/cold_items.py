@@ -47,7 +47,7 @@ def main() -> None:
         padded = np.zeros((1, dataset.schema["item"].max_length), np.int32)
         padded[0, : len(history)] = history
         seen = jnp.asarray(padded)
-        scores = ranking.exclude(model.scores(module, seen), seen, items)
+        scores = ranking.exclude(model.scores(module, seen), seen, items)  # pyright: ignore[reportAttributeAccessIssue]
         popular = ranking.exclude(counts, seen, items)
         pairs += len(targets)
         for name, row in (("run", scores), ("popularity", popular)):

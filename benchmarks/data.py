@@ -135,7 +135,7 @@ def element_wise(path: pathlib.Path, folder: str) -> None:
             | apache_beam.GroupByKey()
             | "sequence"
             >> apache_beam.MapTuple(lambda user, events: json.dumps([user, sorted(events)]))
-            | apache_beam.io.WriteToText(f"{folder}/sequences")
+            | apache_beam.io.WriteToText(f"{folder}/sequences")  # pyright: ignore[reportPrivateImportUsage]
         )
 
 

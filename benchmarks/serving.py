@@ -11,6 +11,8 @@ costs about 0.05 ms a request, so what is measured is the server. "bare" is a gR
 on uvloop) that always sends the same bytes: no server built on it can do better. The client is one
 process; it has a gRPC connection to one server process, and eight to several.
 """
+# pyright: reportAttributeAccessIssue=false
+# (protobuf's generated modules make their classes at run time)
 
 import argparse
 import asyncio

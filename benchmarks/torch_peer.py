@@ -20,8 +20,8 @@ from typing import Any
 
 import jax
 import numpy as np
-import torch
-import torch.nn.functional as F
+import torch  # pyright: ignore[reportMissingImports]
+import torch.nn.functional as F  # pyright: ignore[reportMissingImports]
 
 from benchmarks import timing
 from podway.framework import config, task

@@ -1,4 +1,6 @@
 """The whole chain on real data, as a user runs it: processes, ports, files."""
+# pyright: reportAttributeAccessIssue=false
+# (protobuf's generated modules make their classes at run time)
 
 import json
 import pathlib

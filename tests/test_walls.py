@@ -299,7 +299,7 @@ def test_everybody_says_podway():
                 assert not CODE.search(node.value), (path, node.value)
             if isinstance(node, ast.List | ast.Tuple | ast.Call):
                 parts = node.args if isinstance(node, ast.Call) else node.elts
-                words = [part.value for part in parts if isinstance(part, ast.Constant)]
+                words = [str(part.value) for part in parts if isinstance(part, ast.Constant)]
                 for flag, name in itertools.pairwise(words):
                     assert flag != "-m" or name.split(".")[0] not in ROOMS, (path, name)
     texts = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "Makefile", ".ci/run")]

@@ -61,7 +61,7 @@ def main(point: str, folder: str, *arguments: str) -> None:
         put(blob, *given, **options)
 
     backend._FileSystemSpecBackend.open = reach_open
-    object_store._copy, storage.Blob.upload_from_string = reach_copy, reach_put
+    object_store._copy, storage.Blob.upload_from_string = reach_copy, reach_put  # pyright: ignore[reportAttributeAccessIssue]
     cli.main(["data", *arguments])
 
 

@@ -92,7 +92,7 @@ def _examples(directory: epath.Path, split: str) -> list[dict[str, Any]]:
             example = {}
             for name, column in columns.items():
                 if hasattr(column, "offsets"):
-                    example[name] = column.values[column.offsets[row] : column.offsets[row + 1]]
+                    example[name] = column.values[column.offsets[row] : column.offsets[row + 1]]  # pyright: ignore[reportAttributeAccessIssue]
                 else:
                     example[name] = column[row]
             rows.append(example)

@@ -71,8 +71,8 @@ def test_a_dataset_of_images_is_split_by_its_parts(tmp_path, monkeypatch):
     for split in ("train", "validation", "test"):
         blocks = opened.blocks(split)
         column = blocks.read(np.arange(len(blocks.rows)))["image"]
-        assert column.dtype == np.uint8
-        found[split] = {bytes(row) for row in column}
+        assert column.dtype == np.uint8  # pyright: ignore[reportAttributeAccessIssue]
+        found[split] = {bytes(row) for row in column}  # pyright: ignore[reportGeneralTypeIssues]
     flat = [bytes(row) for row in train.reshape(8, -1)]
     assert found["train"] == set(flat[:6])
     assert found["validation"] == set(flat[6:])

@@ -20,9 +20,9 @@ def as_text(module: bytes) -> str:
 @pytest.mark.parametrize("target", TARGETS)
 def test_the_module_is_written_for_the_target(trained, target):
     function = recommend.recommend(trained.experiment.model, trained.schema, 10)
-    before = jax.config.jax_export_calling_convention_version
+    before = jax.config.jax_export_calling_convention_version  # pyright: ignore[reportAttributeAccessIssue]
     program = stablehlo.lower(function, trained.parameters, 64, target)
-    assert jax.config.jax_export_calling_convention_version == before
+    assert jax.config.jax_export_calling_convention_version == before  # pyright: ignore[reportAttributeAccessIssue]
     assert program.module.startswith(b"ML\xefR\rStableHLO_v" + TARGETS[target].stablehlo.encode())
     assert program.calling_convention == TARGETS[target].calling_convention
     assert program.shapes == ((None, 10), (None, 10))

@@ -97,7 +97,7 @@ def _watch(target: str, reach) -> None:
         put(blob, *given, **options)
         reach("done")
 
-    object_store._copy, storage.Blob.upload_from_string = reach_copy, reach_put
+    object_store._copy, storage.Blob.upload_from_string = reach_copy, reach_put  # pyright: ignore[reportAttributeAccessIssue]
 
 
 if __name__ == "__main__":

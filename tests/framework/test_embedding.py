@@ -64,7 +64,7 @@ def whole_gradient(given: dict, tables: dict, ids: dict) -> tuple[float, dict]:
             named = np.atleast_1d(ids[name][place])
             named = named[named != 0]
             share = 1.0 / max(len(named), 1) if combiner == "mean" else 1.0
-            x = share * sum((tables[path][i] for i in named), np.zeros(weights.shape[-1]))
+            x = share * sum((tables[path][i] for i in named), np.zeros(weights.shape[-1]))  # pyright: ignore[reportGeneralTypeIssues]
             loss += float(weights[place] @ np.sin(x))
             for i in named:
                 gradients[path][i] += share * weights[place] * np.cos(x)

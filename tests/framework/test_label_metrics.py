@@ -108,7 +108,7 @@ def test_intervals_are_those_of_resampling_users(name):
     user = user + 2
     estimate = metric(logits, labels, user)
     assert abs(estimate.influence.sum()) < 1e-9
-    low, high = label_metrics.interval(estimate, user, 2000, seed=0)
+    low, high = label_metrics.interval(estimate, user, 2000, seed=0)  # pyright: ignore[reportGeneralTypeIssues]
     draw, values = np.random.default_rng(1), []
     of_user = [np.flatnonzero(user == each) for each in range(2, 102)]
     for _ in range(400):

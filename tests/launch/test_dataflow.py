@@ -203,7 +203,7 @@ def test_the_flex_template_is_complete_and_parses_as_dataflow_does(tmp_path):
     assert "apache-beam==" in constraints
     assert not {"jax", "tensorflow"} & {line.partition("==")[0] for line in constraints.split()}
     for package in ("beam", "framework", "launch"):
-        assert (folder / "source" / package / "__init__.py").exists()
+        assert (folder / "source" / "src" / "podway" / package / "__init__.py").exists()
     with pytest.raises(ConfigError, match="is not empty"):
         flex_template.write(data, folder, engine)
     with pytest.raises(ConfigError, match="--image is missing"):

@@ -1,4 +1,6 @@
 """Small models in plain TensorFlow, and servers in this process, each with a loop of its own."""
+# pyright: reportAttributeAccessIssue=false
+# (protobuf's generated modules make their classes at run time)
 
 import asyncio
 import contextlib

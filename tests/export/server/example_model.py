@@ -1,4 +1,6 @@
 """A model that takes tf.Examples, as TensorFlow's Estimators exported them, and a server of it."""
+# pyright: reportAttributeAccessIssue=false
+# (protobuf's generated modules make their classes at run time)
 
 import contextlib
 import pathlib

@@ -1,4 +1,6 @@
 """Requests that nobody would send, as Hypothesis strategies."""
+# pyright: reportAttributeAccessIssue=false
+# (protobuf's generated modules make their classes at run time)
 
 import json
 import random

@@ -1,4 +1,6 @@
 """The queue, with a stand-in for the model that records what it is given."""
+# pyright: reportAttributeAccessIssue=false
+# (protobuf's generated modules make their classes at run time)
 
 import asyncio
 import threading

@@ -1,4 +1,6 @@
 """Classify, Regress and MultiInference by TensorFlow Serving's own stubs."""
+# pyright: reportAttributeAccessIssue=false
+# (protobuf's generated modules make their classes at run time)
 
 import threading
 

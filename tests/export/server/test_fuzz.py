@@ -1,4 +1,6 @@
 """No request crashes the server, makes it hang, or stays in its memory."""
+# pyright: reportAttributeAccessIssue=false
+# (protobuf's generated modules make their classes at run time)
 
 import asyncio
 import contextlib

@@ -1,3 +1,6 @@
+# pyright: reportAttributeAccessIssue=false
+# (protobuf's generated modules make their classes at run time)
+
 import grpc
 import pytest
 import tensorflow as tf

@@ -1,4 +1,6 @@
 """What a request names never becomes a file; a Unix socket, one model without a config file."""
+# pyright: reportAttributeAccessIssue=false
+# (protobuf's generated modules make their classes at run time)
 
 import os
 import pathlib

@@ -1,4 +1,6 @@
 """ModelService.HandleReloadConfigRequest: what a client asks for, beside the config file."""
+# pyright: reportAttributeAccessIssue=false
+# (protobuf's generated modules make their classes at run time)
 
 import time
 

@@ -1,4 +1,6 @@
 """Versions come and go while requests run; the server stops when it is told to."""
+# pyright: reportAttributeAccessIssue=false
+# (protobuf's generated modules make their classes at run time)
 
 import contextlib
 import logging

@@ -1,3 +1,6 @@
+# pyright: reportAttributeAccessIssue=false
+# (protobuf's generated modules make their classes at run time)
+
 import ml_dtypes
 import numpy as np
 import pytest

@@ -1,4 +1,6 @@
 """Retries, labels, warm-up and batching of versions."""
+# pyright: reportAttributeAccessIssue=false
+# (protobuf's generated modules make their classes at run time)
 
 import logging
 

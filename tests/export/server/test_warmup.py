@@ -1,4 +1,6 @@
 """Warm-up records of every kind are run before a model serves."""
+# pyright: reportAttributeAccessIssue=false
+# (protobuf's generated modules make their classes at run time)
 
 import pytest
 import tensorflow as tf

@@ -1,4 +1,6 @@
 """--workers: several processes answer as one server does."""
+# pyright: reportAttributeAccessIssue=false
+# (protobuf's generated modules make their classes at run time)
 
 import contextlib
 import os
