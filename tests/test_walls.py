@@ -325,3 +325,16 @@ def test_the_import_package_links_to_the_rooms():
     assert set(links) == set(ROOMS)
     for room, link in links.items():
         assert link.resolve() == ROOT / room
+
+
+PATH = re.compile(
+    rf"(?<![\w/.-])(?:{'|'.join((*ROOMS, 'tests', 'benchmarks'))})/[\w/]*(?:\.py)?(?![\w*])"
+)
+
+
+def test_no_path_in_a_text_is_dead():
+    texts = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
+    for path in [*texts, *sources(*ROOMS)]:
+        for found in PATH.findall(path.read_text()):
+            if found.endswith((".py", "/")):
+                assert (ROOT / found).exists(), (path, found)
