@@ -1,18 +1,21 @@
 """A small model with random parameters, exported once."""
 
 import dataclasses
+from collections.abc import Iterator
 
 import jax
 import numpy as np
 import pytest
 from etils import epath
 
-from export import stage
+from export import stage, verify
 from framework import task as tasks
 from framework.config import Data, Experiment, Export
 from framework.models.sasrec import SasRec
 from framework.optimizer import AdamW
 from framework.schema import Feature, Schema, Vocabulary
+
+in_fresh_process = verify.in_fresh_process
 
 # Values that a text file would break, and one that looks like padding but isn't.
 ODD_VALUES = ("two\nlines", "tab\tand \\n", "Amélie 🎬", " ", "0")
@@ -30,6 +33,23 @@ class Trained:
 
 def vocabulary(out_of_vocabulary_events: int) -> Vocabulary:
     return Vocabulary(("", "", *VALUES), (0, out_of_vocabulary_events, *[1] * len(VALUES)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def verified_here() -> Iterator[None]:
+    """Exports are verified in the tests' process: a new one takes longer to load TensorFlow.
+
+    The chain's test and those that take `verified_elsewhere` have processes of their own.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(verify, "in_fresh_process", verify.verify)
+        yield
+
+
+@pytest.fixture
+def verified_elsewhere(monkeypatch) -> None:
+    """Exports of the test are verified in processes of their own, as they are for users."""
+    monkeypatch.setattr(verify, "in_fresh_process", in_fresh_process)
 
 
 @pytest.fixture(scope="session")
@@ -58,6 +78,22 @@ def workdir(trained, tmp_path_factory) -> epath.Path:
         workdir=path,
     )
     return path
+
+
+@pytest.fixture(scope="session")
+def complete(trained, tmp_path_factory) -> epath.Path:
+    """The same model, published with all that an export may add to it."""
+    options = dataclasses.replace(
+        trained.experiment.export, candidate_filter=True, beside=("jax-export", "weights")
+    )
+    return stage.export(
+        dataclasses.replace(trained.experiment, export=options),
+        schema=trained.schema,
+        vocabulary=trained.vocabulary,
+        parameters=trained.parameters,
+        inputs={"run": "r1", "dataset": "d1"},
+        workdir=tmp_path_factory.mktemp("complete"),
+    )
 
 
 @pytest.fixture(scope="session")
