@@ -149,6 +149,7 @@ def experiment():
 """
 
 
+@pytest.mark.slow
 def test_on_a_bucket_by_the_command(beam_store, tmp_path):
     home = beam_store.bucket()
     (tmp_path / "small.py").write_text(CONFIG.format(path=f"{home}/raw/*.csv"))

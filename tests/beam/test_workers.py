@@ -13,18 +13,23 @@ from tests.beam.test_engines import job_service, running_pool, same_dataset, som
 assert job_service  # a fixture
 
 
-@pytest.fixture
-def worker_python(tmp_path) -> pathlib.Path:
-    """An environment with `podway[data]`, installed from what goes into the workers' image."""
-    folder = flex_template.write(
-        some_data(tmp_path), tmp_path / "template", Dataflow(image="example/podway:1")
-    )
-    environment = tmp_path / "worker"
+@pytest.fixture(scope="module")
+def template(tmp_path_factory) -> pathlib.Path:
+    """What goes into the workers' image, of `some_data`."""
+    folder = tmp_path_factory.mktemp("template")
+    engine = Dataflow(image="example/podway:1")
+    return flex_template.write(some_data(folder), folder / "template", engine)
+
+
+@pytest.fixture(scope="module")
+def worker_python(template, tmp_path_factory) -> pathlib.Path:
+    """An environment with `podway[data]`, installed from the template."""
+    environment = tmp_path_factory.mktemp("worker")
     python = environment / "bin" / "python"
     subprocess.run([sys.executable, "-m", "venv", environment], check=True)
     install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    constraints = ["--constraint", str(folder / "constraints.txt")]
-    subprocess.run([python, *install, *constraints, f"{folder}/source[data]"], check=True)
+    constraints = ["--constraint", str(template / "constraints.txt")]
+    subprocess.run([python, *install, *constraints, f"{template}/source[data]"], check=True)
     return python
 
 
@@ -44,7 +49,7 @@ def test_workers_with_the_data_extra_alone_make_the_same_dataset(
 
 
 @pytest.mark.slow
-def test_a_dataset_is_built_with_the_data_extra_alone(tmp_path, worker_python):
+def test_a_dataset_is_built_with_the_data_extra_alone(tmp_path, template, worker_python):
     """The whole stage, from the data part as JSON."""
     code = (
         "import json, sys\n"
@@ -53,7 +58,7 @@ def test_a_dataset_is_built_with_the_data_extra_alone(tmp_path, worker_python):
         "data = codec.from_json(config.Data, json.load(open(sys.argv[1])))\n"
         "print(dataset.fingerprint(artifact.read(dataset.build(data, sys.argv[2]), 'dataset')))\n"
     )
-    file = str(tmp_path / "template" / "data.json")
+    file = str(template / "data.json")
     here, there = (
         subprocess.run(
             [python, "-c", code, file, str(tmp_path / workdir)],

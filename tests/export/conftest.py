@@ -1,6 +1,7 @@
 """A small model with random parameters, exported once."""
 
 import dataclasses
+from collections.abc import Iterator
 
 import jax
 import numpy as np
@@ -8,11 +9,14 @@ import pytest
 from etils import epath
 
 from podway.export import stage
+from podway.export.verification import verify
 from podway.framework import task as tasks
 from podway.framework.config import Data, Experiment, Export
 from podway.framework.models.sasrec import SasRec
 from podway.framework.schema.schema import Feature, Schema, Vocabulary
 from podway.framework.training.optimizer import AdamW
+
+in_fresh_process = verify.in_fresh_process
 
 # Values that a text file would break, and one that looks like padding but isn't.
 ODD_VALUES = ("two\nlines", "tab\tand \\n", "Amélie 🎬", " ", "0")
@@ -30,6 +34,23 @@ class Trained:
 
 def vocabulary(out_of_vocabulary_events: int) -> Vocabulary:
     return Vocabulary(("", "", *VALUES), (0, out_of_vocabulary_events, *[1] * len(VALUES)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def verified_here() -> Iterator[None]:
+    """Exports are verified in the tests' process: a new one takes longer to load TensorFlow.
+
+    The chain's test and those that take `verified_elsewhere` have processes of their own.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(verify, "in_fresh_process", verify.verify)
+        yield
+
+
+@pytest.fixture
+def verified_elsewhere(monkeypatch) -> None:
+    """Exports of the test are verified in processes of their own, as they are for users."""
+    monkeypatch.setattr(verify, "in_fresh_process", in_fresh_process)
 
 
 @pytest.fixture(scope="session")
@@ -58,6 +79,22 @@ def workdir(trained, tmp_path_factory) -> epath.Path:
         workdir=path,
     )
     return path
+
+
+@pytest.fixture(scope="session")
+def complete(trained, tmp_path_factory) -> epath.Path:
+    """The same model, published with all that an export may add to it."""
+    options = dataclasses.replace(
+        trained.experiment.export, candidate_filter=True, beside=("jax-export", "weights")
+    )
+    return stage.export(
+        dataclasses.replace(trained.experiment, export=options),
+        schema=trained.schema,
+        vocabulary=trained.vocabulary,
+        parameters=trained.parameters,
+        inputs={"run": "r1", "dataset": "d1"},
+        workdir=tmp_path_factory.mktemp("complete"),
+    )
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,10 @@
 """What JAX takes of a published model, and that it answers as the served one does."""
 
-import dataclasses
-
 import jax
 import numpy as np
 import pytest
 
 from podway.export import jax_extras as beside
-from podway.export import stage
 from podway.export.error import ExportError
 from podway.export.lowering import recommender as recommend
 from podway.export.verification import sessions
@@ -15,22 +12,9 @@ from podway.framework import artifact
 from tests.export.conftest import SIZE
 
 
-@pytest.fixture(scope="module")
-def model(trained, tmp_path_factory):
-    options = dataclasses.replace(trained.experiment.export, beside=("jax-export", "weights"))
-    return stage.export(
-        dataclasses.replace(trained.experiment, export=options),
-        schema=trained.schema,
-        vocabulary=trained.vocabulary,
-        parameters=trained.parameters,
-        inputs={"run": "r1", "dataset": "d1"},
-        workdir=tmp_path_factory.mktemp("beside"),
-    )
-
-
 @pytest.mark.parametrize("rows", [1, 7])
-def test_the_function_and_the_weights_answer_as_the_server_does(model, trained, rows):
-    weights = beside.load_weights(model)
+def test_the_function_and_the_weights_answer_as_the_server_does(complete, trained, rows):
+    weights = beside.load_weights(complete)
     assert weights.keys() == trained.parameters.keys()
     for path, array in weights.items():
         np.testing.assert_array_equal(array, trained.parameters[path])
@@ -38,20 +22,20 @@ def test_the_function_and_the_weights_answer_as_the_server_does(model, trained, 
     draw = np.random.default_rng(rows)
     history = np.zeros((rows, 64), np.int32)
     history[:, :5] = draw.integers(2, SIZE, (rows, 5))
-    scores, ids = beside.load_function(model)(weights, history)
+    scores, ids = beside.load_function(complete)(weights, history)
     function = recommend.recommend(trained.experiment.model, trained.schema, 10)
     for found, wanted in zip(
         (scores, ids), jax.jit(function)(trained.parameters, history), strict=True
     ):
         np.testing.assert_allclose(found, wanted, rtol=1e-6)
-    signature = sessions.load(model)["ids"]
+    signature = sessions.load(complete)["ids"]
     served = sessions.run(signature, {"history": history.astype(np.int64)}, "")
     np.testing.assert_array_equal(ids, served["item"])
     np.testing.assert_allclose(scores, served["score"], rtol=1e-5, atol=1e-6)
 
 
-def test_they_are_hashed_like_all_else_of_a_model(model):
-    manifest = artifact.read(model, "model", manifest="assets.extra/export.json")
+def test_they_are_hashed_like_all_else_of_a_model(complete):
+    manifest = artifact.read(complete, "model", manifest="assets.extra/export.json")
     files = {file.path for file in manifest.files}
     assert beside.FUNCTION in files
     assert any(path.startswith(beside.WEIGHTS) for path in files)

@@ -1,6 +1,5 @@
 """The signature `filtered`: which items a request allows and denies."""
 
-import dataclasses
 import json
 import re
 import shutil
@@ -8,7 +7,6 @@ import shutil
 import numpy as np
 import pytest
 
-from podway.export import stage
 from podway.export.error import ExportError
 from podway.export.layout import GOLDEN, MANIFEST
 from podway.export.verification import cases_filtered as golden_filtered
@@ -18,21 +16,8 @@ from tests.export.conftest import SIZE, VALUES
 
 
 @pytest.fixture(scope="module")
-def model(trained, tmp_path_factory):
-    options = dataclasses.replace(trained.experiment.export, candidate_filter=True)
-    return stage.export(
-        dataclasses.replace(trained.experiment, export=options),
-        schema=trained.schema,
-        vocabulary=trained.vocabulary,
-        parameters=trained.parameters,
-        inputs={"run": "r1", "dataset": "d1"},
-        workdir=tmp_path_factory.mktemp("filtered"),
-    )
-
-
-@pytest.fixture(scope="module")
-def filtered(model):
-    return sessions.load(model)["filtered"]
+def filtered(complete):
+    return sessions.load(complete)["filtered"]
 
 
 def run(filtered, rows) -> tuple[np.ndarray, np.ndarray]:
@@ -96,20 +81,20 @@ def test_lists_are_a_row_s_own(trained, filtered):
     assert [[v.decode() for v in row if v] for row in item] == [["item 5"], every, []]
 
 
-def test_it_is_verified_and_warmed(model):
-    assert re.search(r"20 cases and 12 warm-up requests", verify.verify(model))
-    golden = json.loads((model / GOLDEN).read_text())
+def test_it_is_verified_and_warmed(complete):
+    assert re.search(r"20 cases and 12 warm-up requests", verify.verify(complete))
+    golden = json.loads((complete / GOLDEN).read_text())
     names = [name for name, _ in golden_filtered.cases(SIZE)]
     assert [row["name"] for row in golden["filtered"]] == names
-    details = json.loads((model / MANIFEST).read_text())["details"]
+    details = json.loads((complete / MANIFEST).read_text())["details"]
     assert details["padding"]["filtered"] == {"history": "", "allow": "", "deny": ""}
 
 
-def test_a_filter_that_lets_a_denied_item_through_is_found(model, tmp_path):
-    golden = json.loads((model / GOLDEN).read_text())
+def test_a_filter_that_lets_a_denied_item_through_is_found(complete, tmp_path):
+    golden = json.loads((complete / GOLDEN).read_text())
     row = next(row for row in golden["filtered"] if row["name"] == "many denied")
     row["deny"] = []
-    copy = shutil.copytree(model, tmp_path / "copy")
+    copy = shutil.copytree(complete, tmp_path / "copy")
     (copy / GOLDEN).write_text(json.dumps(golden))
     with pytest.raises(ExportError, match=r"signature filtered, cases .*'many denied'"):
         verify.verify(copy)

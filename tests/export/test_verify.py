@@ -100,6 +100,7 @@ def test_what_must_start_without_a_library_never_reaches_it(module, unknown):
         assert not {name.split(".")[0] for name in imports(path, at_start=True)} & unknown, path
 
 
+@pytest.mark.usefixtures("verified_elsewhere")
 def test_a_process_that_dies_is_reported(tmp_path, monkeypatch):
     python = tmp_path / "python"
     python.write_text("#!/bin/sh\necho 3/9 a case; echo out of luck >&2; kill -9 $$\n")

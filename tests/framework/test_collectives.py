@@ -168,8 +168,8 @@ def layers(unroll, mesh, length=2, width=512):
 @pytest.mark.parametrize(
     ("name", "shape"),
     [
-        ("v5e:4x4", (4, 4)),
-        pytest.param("v5e:16x16", (16, 16), marks=[pytest.mark.slow, pytest.mark.pods]),
+        pytest.param("v5e:4x4", (4, 4), marks=pytest.mark.slow),
+        pytest.param("v5e:16x16", (16, 16), marks=pytest.mark.extensive),
     ],
 )
 def test_a_loop_counts_as_the_program_without_it(name, shape):

@@ -171,6 +171,7 @@ def test_key_heads_that_do_not_divide_among_devices_are_an_error():
         describe_state(experiment, preflight.declared(1000, 10, 50), sizes)
 
 
+@pytest.mark.slow
 def test_a_pod_gathers_parameters_and_never_the_batch():
     """The same bytes for twice the batch; and no collective of more than a table."""
     wide = Decoder(width=256, layers=3, heads=2, kv_heads=2, head_width=128, feed_forward=512)

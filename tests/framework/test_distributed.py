@@ -204,20 +204,30 @@ def test_sigterm_to_one_makes_all_save_the_same_step_and_another_mesh_goes_on(
     assert goodput.read(path)["steps_redone"] == 0
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("victim", range(4))
-def test_four_processes_killed_and_resumed_by_two(dataset, tmp_path, victim):
-    straight, broken = tmp_path / "straight", tmp_path / "broken"
-    mesh = {"data": 4, "fsdp": 1}
-    for process in together(dataset, straight, 4, 1, mesh=mesh):
+FOUR = {"data": 4, "fsdp": 1}
+
+
+@pytest.fixture(scope="module")
+def four(dataset, tmp_path_factory):
+    """The losses of a run of four processes, which nothing disturbed."""
+    workdir = tmp_path_factory.mktemp("four")
+    for process in together(dataset, workdir, 4, 1, mesh=FOUR):
         finish(process)
-    processes = together(dataset, broken, 4, 1, mesh=mesh, pause=0.1)
-    wait_for_steps(broken, 9, processes[0])
+    return losses(workdir)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "victim", [0, *(pytest.param(each, marks=pytest.mark.extensive) for each in (1, 2)), 3]
+)
+def test_four_processes_killed_and_resumed_by_two(dataset, four, tmp_path, victim):
+    processes = together(dataset, tmp_path, 4, 1, mesh=FOUR, pause=0.1)
+    wait_for_steps(tmp_path, 9, processes[0])
     processes[victim].send_signal(signal.SIGKILL)
     assert all(code != 0 for code, _ in ends(processes, STOPPED))
-    for process in together(dataset, broken, 2, 2, mesh=mesh):
+    for process in together(dataset, tmp_path, 2, 2, mesh=FOUR):
         finish(process)
-    np.testing.assert_allclose(losses(broken), losses(straight), atol=1e-5, rtol=0)
+    np.testing.assert_allclose(losses(tmp_path), four, atol=1e-5, rtol=0)
 
 
 def beats(*stands: tuple[int, str], heard: float = 100, moved: float = 100) -> dict[int, Seen]:

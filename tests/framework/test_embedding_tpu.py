@@ -113,6 +113,7 @@ def check_memory(found: Compiled, gigabytes: float) -> None:
     assert total < gigabytes * 2**30
 
 
+@pytest.mark.slow
 def test_no_part_of_a_step_grows_with_the_table():
     """Ten times the rows: the same bytes on the wire, and the same to and from memory."""
     found = [compiled("v5e:4x4", rows, "auto", Adagrad()) for rows in (2**24, 10 * 2**24)]
@@ -134,7 +135,6 @@ def test_no_part_of_a_step_grows_with_the_table():
 
 
 @pytest.mark.slow
-@pytest.mark.pods
 def test_a_billion_rows_on_256_chips_of_16_gigabytes():
     few, many = compiled("v5e:4x4", 2**24), compiled("v5e:16x16", 10**9)
     check_collectives(many)
@@ -142,8 +142,7 @@ def test_a_billion_rows_on_256_chips_of_16_gigabytes():
     assert many.wire < 2.5 * few.wire
 
 
-@pytest.mark.slow
-@pytest.mark.pods
+@pytest.mark.extensive
 def test_a_billion_rows_on_512_chips():
     few, many = compiled("v5p:2x2x4", 2**24), compiled("v5p:8x8x8", 10**9)
     check_collectives(many)
@@ -151,8 +150,7 @@ def test_a_billion_rows_on_512_chips():
     assert many.wire < 2.5 * few.wire
 
 
-@pytest.mark.slow
-@pytest.mark.pods
+@pytest.mark.extensive
 def test_4096_chips_in_two_hops():
     few, many = compiled("v5p:2x2x4", 2**24), compiled("v5p:16x16x16", 16 * 10**8)
     assert len(many.hops) == 2
@@ -163,6 +161,7 @@ def test_4096_chips_in_two_hops():
     assert many.wire < 1.3 * same.wire
 
 
+@pytest.mark.slow
 def test_ragged_compiles_where_the_chip_can():
     found = compiled("v5p:2x2x4", 2**24, "ragged")
     large = [each.kind for each in found.collectives if each.bytes > 1024]

@@ -132,7 +132,6 @@ def test_another_error_of_the_compiler_is_not_taken_for_too_little_memory(monkey
 
 
 @pytest.mark.slow
-@pytest.mark.pods
 def test_weak_scaling_keeps_the_batch_of_each_device_and_the_bytes_it_sends():
     pods = [topology.parse(f"v5e:{shape}") for shape in ("2x2", "4x4", "8x8")]
     reports = preflight.scan(experiment(), SCHEMA, pods)

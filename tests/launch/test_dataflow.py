@@ -80,6 +80,7 @@ def test_a_submitted_job_makes_the_same_dataset_and_nobody_waits(
     assert git == local.git
 
 
+@pytest.mark.slow
 def test_the_flex_launcher_submits_a_job_that_makes_the_same_dataset_and_ends(
     tmp_path, beam_store, service, raw
 ):

@@ -9,7 +9,7 @@ import pytest
 from podway.framework.config import Model, Rows
 from podway.framework.preflight.report import collective_rows
 from podway.launch import experiments, stages
-from tests.launch.test_cli import podway
+from tests.launch.test_cli import in_process_of_its_own as podway
 
 GOLDEN = pathlib.Path(__file__).parent.parent / "golden" / "collectives"
 PODS = ("v5e:4x4", "v5p:2x2x2")
@@ -55,28 +55,31 @@ def lines(name: str, pod: str) -> list[str]:
     return collective_rows(report.train.collectives)
 
 
-QUICK = (
-    "characters_decoder",
-    "completejourney_sasrec",
+QUICK = ("characters_decoder", "completejourney_sasrec")
+"""One with layers in a loop, one with a sparse table: both compile in seconds."""
+FAMILIES = (
+    *QUICK,
     "movielens1m_hstu",
     "movielens_sasrec",
     "movielens_two_tower",
 )
-"""Of each family one that compiles in seconds."""
+"""Of each family one; the others are built of the same parts."""
 
 
 def cases() -> list[tuple[str, str]]:
     """(config, pod), as PODS says."""
-    return [(name, pod) for pod in PODS for name in trained() if name in QUICK or pod == PODS[0]]
+    return [(name, pod) for pod in PODS for name in trained() if name in FAMILIES or pod == PODS[0]]
 
 
 def marked() -> list:
-    """The cases; all but QUICK on one pod are slow."""
-    slow = [pytest.mark.slow, pytest.mark.pods]
-    return [
-        pytest.param(name, pod, marks=[] if (name in QUICK and pod == PODS[0]) else slow)
-        for name, pod in cases()
-    ]
+    """The cases; on one pod QUICK is quick, FAMILIES are slow, and the rest is extensive."""
+
+    def mark(name: str, pod: str) -> list[pytest.MarkDecorator]:
+        if pod == PODS[0] and name in QUICK:
+            return []
+        return [pytest.mark.slow if pod == PODS[0] and name in FAMILIES else pytest.mark.extensive]
+
+    return [pytest.param(name, pod, marks=mark(name, pod)) for name, pod in cases()]
 
 
 @pytest.mark.parametrize(("name", "pod"), marked())

@@ -182,23 +182,28 @@ def children(process: subprocess.Popen) -> list[int]:
     return [int(text) for text in path.read_text().split()]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("victim", [0, 1])
-def test_a_killed_process_is_restarted_and_nothing_is_different(shop, tmp_path, victim):
-    straight, broken = tmp_path / "straight", tmp_path / "broken"
-    process = podway(shop, straight)
+@pytest.fixture(scope="module")
+def straight(shop, tmp_path_factory) -> list:
+    """The losses of a run that nothing disturbed."""
+    workdir = tmp_path_factory.mktemp("straight")
+    process = podway(shop, workdir)
     assert process.communicate()[1].count("starting again") == 0
     assert process.returncode == 0
+    return losses(workdir)
 
-    process = podway(shop, broken, "--restart-on-failure")
-    wait_for_step(broken, 45, process)
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_killed_process_is_restarted_and_nothing_is_different(shop, straight, tmp_path, victim):
+    process = podway(shop, tmp_path, "--restart-on-failure")
+    wait_for_step(tmp_path, 45, process)
     os.kill(children(process)[victim], signal.SIGKILL)
     _, said = process.communicate()
     assert process.returncode == 0, said[-3000:]
     assert f"process {victim} ended with signal SIGKILL" in said
     assert said.count("starting again") == 1
-    assert losses(broken) == losses(straight)
-    (path,) = broken.glob("runs/shop/*/goodput.json")
+    assert losses(tmp_path) == straight
+    (path,) = tmp_path.glob("runs/shop/*/goodput.json")
     record = json.loads(path.read_text())
     assert record["sessions"] == 2
     assert record["seconds"]["restart"] > 0
