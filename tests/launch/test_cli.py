@@ -117,7 +117,7 @@ def test_a_missing_package_names_the_extra_that_brings_it(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "podway.launch.cli", "show", "movielens_sasrec"],
         cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
         capture_output=True,
         text=True,
     )
