@@ -8,6 +8,7 @@ from typing import Any
 from etils import epath
 
 from framework import artifact, checkpoint, codec, config, report, table
+from framework.error import ConfigError
 from framework.input import Arrays, Dataset
 from framework.schema import Schema
 
@@ -136,11 +137,18 @@ def describe(experiment: config.Experiment, schema: Schema, directory: epath.Pat
 
 
 def described(directory: epath.PathLike) -> tuple[config.Experiment, Schema]:
-    """The experiment and the schema of a run. Raises ArtifactError where it is none."""
+    """The experiment and the schema of a run.
+
+    Raises:
+      ArtifactError: it is none.
+      ConfigError: the file of a user's class is gone, or the class in it.
+    """
     directory = epath.Path(directory)
     if not (directory / "experiment.json").exists():
         raise artifact.ArtifactError(f"{directory} is no run: it has no experiment.json")
-    experiment = codec.from_json(
-        config.Experiment, json.loads((directory / "experiment.json").read_text())
-    )
+    text = (directory / "experiment.json").read_text()
+    try:
+        experiment = codec.from_json(config.Experiment, json.loads(text))
+    except ConfigError as error:
+        raise ConfigError(f"{directory} cannot be read back: {error}") from error
     return experiment, Schema.read(directory / "schema.json")
