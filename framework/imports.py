@@ -14,9 +14,9 @@ _PREFIX = __name__.partition("framework")[0]
 """What comes before a room's name in an import: nothing, or the package that holds the rooms."""
 
 
-def file_of(module: str, root: pathlib.Path = provenance.ROOT) -> pathlib.Path | None:
-    """The source file of a dotted name below a folder that is on sys.path, if there is one."""
-    path = root.joinpath(*module.split("."))
+def file_of(module: str, folder: pathlib.Path | None = None) -> pathlib.Path | None:
+    """The source file of a dotted name below a folder, the project's own without one; or None."""
+    path = (folder or provenance.ROOT).joinpath(*module.split("."))
     for file in (path / "__init__.py", path.with_name(f"{path.name}.py")):
         if file.is_file():
             return file
