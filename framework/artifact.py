@@ -1,15 +1,14 @@
 """Artefacts: directories whose manifest.json, written last, says that they are whole.
 
-A version is two hashes, IDENTITY-CODE: of what an artefact was made from (kind, config part, inputs'
-versions), and of the sources that made it (sources.py). So a stage whose artefact exists need not
-run, and what other code made of the same is found beside it (upgrade.py). Readers refuse what is incomplete, altered or of a format
-that they don't know. All paths go through etils.epath.
+A version is two hashes, IDENTITY-CODE: of what an artefact was made from (kind, config part,
+inputs' versions), and of the sources that made it (sources.py). So a stage whose artefact exists
+need not run, and what other code made of the same is found beside it (upgrade.py). Readers refuse
+what is incomplete, altered or of a format that they don't know. All paths go through etils.epath.
 """
 
 import contextlib
 import dataclasses
 import datetime
-import hashlib
 import json
 import logging
 import os

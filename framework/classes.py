@@ -1,9 +1,9 @@
 """Classes of config parts ↔ the names under which they are stored. Pure Python.
 
-    "Rdatasets"            a class of this framework: its base, which the field's annotation says, and
-                           its name are enough, wherever its file lies
-    "my_file.py:Gru"       a user's class, in a file of the folder that is stored beside it as "from"
-    "package.module:Gru"   a user's class in a package: an installed one, or one below "from"
+    "Rdatasets"           a class of this framework: its name and its base, which the field's
+                          annotation says, are enough, wherever its file lies
+    "my_file.py:Gru"      a user's class, in a file of the folder stored beside it as "from"
+    "package.module:Gru"  a user's class in a package: an installed one, or one below "from"
 
 Where files lie is stored, but no part of a version: the same code elsewhere is the same.
 """

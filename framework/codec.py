@@ -18,8 +18,8 @@ NEUTRAL = "neutral"
 def to_json(value: Any, *, versioned: bool = False) -> Any:
     """A config part as plain JSON values. A swappable part carries its class as `type`.
 
-    `versioned` leaves out the fields that do not change the result, and where files lie: the content
-    of the version. Raises ConfigError: a class that no other process would find (classes.py).
+    `versioned` leaves out the fields that do not change the result, and where files lie: the
+    content of the version. Raises ConfigError: a class that no other process would find.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         hints = typing.get_type_hints(type(value))

@@ -7,7 +7,7 @@ from typing import Any
 
 from etils import epath
 
-from framework import artifact, checkpoint, codec, config, report, table
+from framework import artifact, checkpoint, codec, config, report, sources, table, upgrade
 from framework.error import ConfigError
 from framework.input import Arrays, Dataset
 from framework.schema import Schema
@@ -31,16 +31,30 @@ def inputs(dataset: Dataset, others: Sequence[Dataset] = ()) -> dict[str, str]:
 
 
 def directory(
-    experiment: config.Experiment, inputs: Mapping[str, str], workdir: epath.PathLike
+    experiment: config.Experiment,
+    inputs: Mapping[str, str],
+    workdir: epath.PathLike,
+    choice: upgrade.Choice | None = None,
+    *,
+    look: bool = False,
 ) -> epath.Path:
-    """runs/NAME/RUN for this experiment on these datasets (see `inputs`)."""
-    version = artifact.version(
-        kind="run",
-        config=identity(experiment),
-        inputs=inputs,
-        code=artifact.code_hash("framework"),
+    """runs/NAME/RUN for this experiment on these datasets (see `inputs`).
+
+    `choice` and `look` say what becomes of a run of other code; raises upgrade.CodeChanged.
+    """
+    code = sources.code("run", experiment)
+    version = artifact.version(kind="run", config=identity(experiment), inputs=inputs, code=code)
+    target = epath.Path(workdir) / "runs" / experiment.name / version
+    return upgrade.choose(
+        target, "run", code, choice, begun=lambda run: bool(steps(run)), look=look
     )
-    return epath.Path(workdir) / "runs" / experiment.name / version
+
+
+def steps(directory: epath.Path) -> list[int]:
+    """The steps of a run, finished or not, of which there are checkpoints."""
+    folder = directory / "checkpoints"
+    names = [child.name for child in folder.iterdir()] if folder.exists() else []
+    return sorted(int(name) for name in names if name.isdigit())
 
 
 def open_checkpoints(
@@ -81,6 +95,7 @@ def commit(
 ) -> None:
     """Writes the report and commits the run, with the step that was selected."""
     report.write(directory / "report.html", f"{experiment.name} {directory.name}", directory)
+    codes = upgrade.codes(directory, "run")
     artifact.commit(
         directory,
         kind="run",
@@ -88,8 +103,12 @@ def commit(
         version=directory.name,
         config=identity(experiment),
         inputs=inputs,
-        code=artifact.code_hash("framework"),
-        details={"selected_step": selection.step, "validation": selection.metrics},
+        code=codes[0],
+        details={
+            "selected_step": selection.step,
+            "validation": selection.metrics,
+            **({"code": codes} if len(codes) > 1 else {}),
+        },
     )
     artifact.write_atomically(directory.parent / _LATEST, f"{directory.name}\n")
 
@@ -134,6 +153,7 @@ def describe(experiment: config.Experiment, schema: Schema, directory: epath.Pat
     text = json.dumps(codec.to_json(experiment))
     artifact.write_atomically(directory / "experiment.json", text)
     schema.write(directory / "schema.json")
+    upgrade.accept(directory, "run", sources.code("run", experiment))
 
 
 def described(directory: epath.PathLike) -> tuple[config.Experiment, Schema]:

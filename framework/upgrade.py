@@ -1,6 +1,6 @@
 """Artefacts of the same config and inputs, but of other code: which one a command takes.
 
-After an upgrade nothing is made anew unasked, and nothing half-done is forgotten: who has both gives
+After an upgrade nothing is made anew unasked, and nothing half-done is forgotten: a command asks for
 `--code keep` or `--code new`. What is kept says so in its manifest, and is not asked about again.
 """
 
@@ -41,7 +41,7 @@ def choose(
       target: where an artefact of this code lies or will lie.
       kind: of the artefact.
       code: hash of the sources.
-      choice: what to do where there is one of other code only; None: ask.
+      choice: what to do where there is one of other code only; None: ask, once.
       others: directories of the same config and inputs; None: those beside `target`.
       begun: whether an unfinished one in a directory is worth going on with.
       manifest: name of the manifest.
@@ -49,7 +49,7 @@ def choose(
 
     Raises CodeChanged, which names both versions, where it must be asked.
     """
-    if artifact.exists(target, manifest) or begun(target):
+    if choice == "new" or artifact.exists(target, manifest) or (target / CODE).exists():
         return target
     found = [path for path in (siblings(target) if others is None else others) if path != target]
     finished = [path for path in found if artifact.exists(path, manifest)]
@@ -59,7 +59,7 @@ def choose(
     for path in reversed(candidates):
         if code in codes(path, kind, manifest=manifest):
             return path
-    if not candidates or choice == "new":
+    if not candidates:
         return target
     other = candidates[-1]
     if not look and choice is None:
