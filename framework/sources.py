@@ -141,13 +141,10 @@ SOURCES: dict[Kind, Sources] = {
         ),
         neutral={
             "framework.next_item": "how it is judged",
-            "export.history": "what served before",
             "export.layout": "where models lie",
             "export.model": "the model's version",
-            "export.model_status": "asks a server",
             "export.publish": "how a model is published",
             "export.quiet": "what a terminal shows",
-            "export.tf_serving": "the server's configuration",
             "export.versions": "which version serves",
         },
         parts=("model",),

@@ -1,6 +1,6 @@
 """Artefacts of the same config and inputs, but of other code: which one a command takes.
 
-After an upgrade nothing is made anew unasked, and nothing half-done is forgotten: a command asks for
+After an upgrade nothing is made anew unasked, and nothing half-done is forgotten: a command wants
 `--code keep` or `--code new`. What is kept says so in its manifest, and is not asked about again.
 """
 
