@@ -50,7 +50,7 @@ def compare(
     Returns the artefact's directory, with table.json, table.txt and RANKS. Raises ArtifactError,
     and CodeChanged (see `directory`).
     """
-    _, manifest, parameters = run.load(trained)
+    _, manifest, parameters = run.load(trained, experiment)
     target = directory(experiment, manifest, workdir, choice)
     if artifact.exists(target):
         return target

@@ -128,20 +128,30 @@ def difference_to_latest(experiment: config.Experiment, directory: epath.Path) -
     return codec.difference(codec.to_json(experiment), theirs)
 
 
-def load(directory: epath.PathLike) -> tuple[config.Experiment, artifact.Manifest, Arrays]:
-    """The experiment, manifest and selected parameters (NumPy) of a committed run."""
+def load(
+    directory: epath.PathLike, known: config.Experiment | None = None
+) -> tuple[config.Experiment, artifact.Manifest, Arrays]:
+    """The experiment, manifest and selected parameters (NumPy) of a committed run.
+
+    An experiment that is `known` to be the run's is not read: a user's file may have moved since.
+    """
     manifest = artifact.read(directory, "run")
-    experiment, _, arrays = read(directory, manifest.details["selected_step"])
+    experiment, _, arrays = read(directory, manifest.details["selected_step"], known)
     return experiment, manifest, arrays
 
 
-def read(directory: epath.PathLike, step: int) -> tuple[config.Experiment, Schema, Arrays]:
+def read(
+    directory: epath.PathLike, step: int, known: config.Experiment | None = None
+) -> tuple[config.Experiment, Schema, Arrays]:
     """The experiment, the schema that it was trained on, and the parameters (NumPy) of a step.
 
     Sparse tables are in the order of ids, as an ordinary parameter would be. All is in the host's
     memory alone. Raises CheckpointError.
     """
-    experiment, schema = described(directory)
+    if known is None:
+        experiment, schema = described(directory)
+    else:
+        experiment, schema = known, Schema.read(epath.Path(directory) / "schema.json")
     arrays = checkpoint.load_parameters(epath.Path(directory) / "checkpoints", step)
     for path, each in experiment.model.tables(schema).items():
         arrays[path] = table.to_dense(each, arrays[path])

@@ -256,7 +256,7 @@ def _export(
     _say("export", True, epath.Path(workdir) / "models" / experiment.name)
     with quiet.quiet():  # TensorFlow's native code greets
         from export import stage
-    _, _, parameters = run.load(trained)
+    _, _, parameters = run.load(trained, experiment)
     return stage.export_kind(
         experiment,
         dataset=dataset,
