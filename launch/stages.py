@@ -54,16 +54,18 @@ def dataset(
     *,
     since: str | None = None,
     code: Choice | None = None,
+    look: bool = False,
 ) -> epath.Path:
     """Raw events → dataset; with `since`, that version (or "latest") and the files new since.
 
     Without an engine it runs in this process. Needs no JAX. Here and below, `code` says what
-    becomes of artefacts that other code made; CodeChanged is raised without it.
+    becomes of artefacts that other code made; CodeChanged is raised without it, unless they are
+    only to `look` at.
     """
     from beam import dataset as beam_dataset
 
     if since is None:
-        directory = beam_dataset.directory(experiment.data, workdir, code)
+        directory = beam_dataset.directory(experiment.data, workdir, code, look=look)
         fresh = not artifact.exists(directory)
         _say("data", fresh, directory)
         if fresh:
@@ -77,9 +79,15 @@ def dataset(
     return directory
 
 
-def data(experiment: Experiment, workdir: epath.PathLike, *, code: Choice | None = None) -> Dataset:
+def data(
+    experiment: Experiment,
+    workdir: epath.PathLike,
+    *,
+    code: Choice | None = None,
+    look: bool = False,
+) -> Dataset:
     """Raw events → dataset, opened."""
-    directory = dataset(experiment, workdir, code=code)
+    directory = dataset(experiment, workdir, code=code, look=look)
 
     from framework.input import Dataset
 
