@@ -249,7 +249,9 @@ def explained(path: pathlib.Path) -> Iterator[None]:
             raise
         lines = [each for each in frames if pathlib.Path(each.filename).is_relative_to(path.parent)]
         at = f"{lines[-1].filename}:{lines[-1].lineno}" if lines else str(path)
-        text = str(error) if isinstance(error, PodwayError) else f"{type(error).__name__}: {error}"
+        text = str(error)
+        if not isinstance(error, PodwayError):
+            text = ": ".join([type(error).__name__, *text.splitlines()[:1]])
         if text.startswith(str(path.parent)):  # it says where already
             raise
         raise ConfigError(f"{at}: {text}") from error

@@ -1,6 +1,7 @@
 """What a version hashes: the lists are complete, and nothing else is in them."""
 
 import dataclasses
+import importlib
 import pathlib
 import shutil
 import sys
@@ -127,6 +128,26 @@ def test_a_users_file_and_those_beside_it_count(tmp_path, monkeypatch):
     (here / "user_deep_of_test.py").write_text("X = 23\n")
     assert all(sources.code(kind, experiment) != before[kind] for kind in before)
     assert sources.code("dataset", experiment.data) == sources.code("dataset", walks().data)
+
+
+def test_of_an_installed_package_its_own_modules_count(tmp_path, monkeypatch):
+    """What else is installed beside it is not the user's code."""
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    monkeypatch.setattr(classes, "_installed", lambda: {tmp_path})
+    package = tmp_path / "installed_of_test_sources"
+    package.mkdir()
+    text = USER.replace("user_layers_of_test_sources", "another_of_test_sources")
+    (package / "__init__.py").write_text("VERSION = 1\n")
+    (package / "model.py").write_text(f"from . import layers\n{text}")
+    (package / "layers.py").write_text("X = 1\n")
+    (tmp_path / "another_of_test_sources.py").write_text("X = 1\n")
+    mine = importlib.import_module("installed_of_test_sources.model").Mine
+    found = sources.files("run", dataclasses.replace(walks(), model=mine(width=16)))
+    assert {name for name in found if name.startswith("user:")} == {
+        "user:installed_of_test_sources",
+        "user:installed_of_test_sources.model",
+        "user:installed_of_test_sources.layers",
+    }
 
 
 def test_every_config_has_its_sources():

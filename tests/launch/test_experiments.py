@@ -187,6 +187,7 @@ SET = "@dataclasses.dataclass(frozen=True)\nclass Mine(Model):\n    a: set = fro
     [
         ("def experiment()\n", r"config.py:1: expected ':'"),
         ("\nx = undefined\n", r"config.py:2: NameError: name 'undefined' is not defined"),
+        ("assert False\n", r"config.py:1: AssertionError$"),
         ("import no_such_module\n", r"config.py:1: ModuleNotFoundError: No module named 'no_such"),
         ("from framework.config import Nothing\n", r"config.py:1: ImportError: cannot import name"),
         (f"{HEAD}\ndef experiment():\n    return Data('', 'y')\n", r"py:5: data.name is empty"),
