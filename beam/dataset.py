@@ -13,20 +13,38 @@ from beam import extension, plan, source, stored
 from beam import rejected as rejected_rows
 from beam.engine import Engine, Local
 from beam.error import DataError
-from framework import artifact, codec, config, provenance
+from framework import artifact, codec, config, provenance, sources, upgrade
 from framework.error import ConfigError
 
 
-def directory(data: config.Data, workdir: epath.PathLike) -> epath.Path:
+def directory(
+    data: config.Data,
+    workdir: epath.PathLike,
+    choice: upgrade.Choice | None = None,
+    *,
+    look: bool = False,
+) -> epath.Path:
     """Where the dataset of this config, of the raw data as they are now, lies or will lie.
 
-    Where it was not built as a whole but as an extension (see `extend`), it is that.
+    Where it was not built as a whole but as an extension (see `extend`), it is that. `choice` and
+    `look` say what becomes of one that other code built.
 
     Raises:
       DataError: no raw file.
+      CodeChanged: other code built it, and there is no choice.
     """
     whole = place_of_whole(data, workdir)
-    return whole if artifact.exists(whole) else extension.instead_of(whole) or whole
+    if found := extension.standing_for(whole):
+        return found
+    others = [extension.standing_for(each) for each in extension.of_other_code(whole)]
+    return upgrade.choose(
+        whole,
+        "dataset",
+        sources.code("dataset", data),
+        choice,
+        others=[each for each in others if each is not None],
+        look=look,
+    )
 
 
 def place_of_whole(data: config.Data, workdir: epath.PathLike) -> epath.Path:
@@ -41,19 +59,23 @@ def _identity(data: config.Data) -> dict[str, Any]:
         "kind": "dataset",
         "config": codec.to_json(data, versioned=True),
         "inputs": {"raw": codec.content_hash(raw)},
-        "code": artifact.code_hash(
-            "beam", *(f"framework/{name}.py" for name in ("features", "schema", "transform"))
-        ),
+        "code": sources.code("dataset", data),
     }
 
 
-def build(data: config.Data, workdir: epath.PathLike, engine: Engine | None = None) -> epath.Path:
+def build(
+    data: config.Data,
+    workdir: epath.PathLike,
+    engine: Engine | None = None,
+    choice: upgrade.Choice | None = None,
+) -> epath.Path:
     """Builds the dataset unless it is there.
 
     Args:
       data: what to build.
       workdir: where datasets lie; the engine's workers must reach it.
       engine: where the pipeline runs; None: in this process.
+      choice: what becomes of a dataset that other code built.
 
     Returns:
       The dataset's directory.
@@ -62,17 +84,22 @@ def build(data: config.Data, workdir: epath.PathLike, engine: Engine | None = No
       DataError: no raw file, a column missing, too many rows rejected, or nothing left of them.
       ConfigError: a field that does not fit the data, or an option that does not fit the engine.
       ArtifactError: another process committed the same dataset meanwhile.
+      CodeChanged: other code built it, and there is no choice.
       OSError: a file cannot be read or written. In each case nothing is left behind, except for
         too many rejected rows: these (see rejected.py).
     """
-    target = directory(data, workdir)
+    target = directory(data, workdir, choice)
     if artifact.exists(target):
         return target
     return _run(prepare(data, workdir), engine)
 
 
 def extend(
-    data: config.Data, workdir: epath.PathLike, since: str, engine: Engine | None = None
+    data: config.Data,
+    workdir: epath.PathLike,
+    since: str,
+    engine: Engine | None = None,
+    choice: upgrade.Choice | None = None,
 ) -> tuple[epath.Path, bool]:
     """Adds the raw files that are new since a dataset was built; see docs/incremental.md.
 
@@ -81,6 +108,7 @@ def extend(
       workdir: where datasets lie; the engine's workers must reach it.
       since: the dataset's version, or "latest".
       engine: where the pipeline runs; None: in this process.
+      choice: what becomes of an extension by the same files that other code built.
 
     Returns:
       The extension's directory, and whether it was built now; where nothing is new, the older
@@ -90,6 +118,7 @@ def extend(
       ConfigError: the older dataset has another config, or cannot be extended.
       DataError: there is none, or a file that it was built of has changed or is gone.
       ArtifactError: the older dataset, or one that it refers to, is not whole.
+      CodeChanged: other code built the extension, and there is no choice.
       And what `build` raises. In each case nothing is left behind.
     """
     stamps = plan.stamps(data)  # before the files are hashed
@@ -101,11 +130,15 @@ def extend(
     if nothing_new:  # it may have been killed before it pointed to what it had committed
         target = whole.parent / base.version
     else:
-        chosen = _prepare_extension(data, stamps, whole, identity, base)
-        target = epath.Path(chosen.target)
+        new = extension.new_files(base, plan.raw_files(data))
+        identity = {**identity, "inputs": {**identity["inputs"], "base": base.version}}
+        target = whole.parent / artifact.version(**identity)
+        target = upgrade.choose(target, "dataset", identity["code"], choice)
         if not artifact.exists(target):
+            raw = (*base.details["raw"], *new)
+            chosen = _plan(data, stamps, target, identity, new, raw)
+            chosen = dataclasses.replace(chosen, base=extension.describe(base, whole))
             return _run(chosen, engine), True
-        artifact.discard(chosen.stage)
     extension.point(whole, target.name)
     return target, False
 
@@ -131,21 +164,6 @@ def prepare(data: config.Data, workdir: epath.PathLike) -> plan.Plan:
     stamps = plan.stamps(data)  # before the files are hashed
     raw = plan.raw_files(data)
     return _plan(data, stamps, place_of_whole(data, workdir), _identity(data), raw, raw)
-
-
-def _prepare_extension(
-    data: config.Data,
-    stamps: tuple[plan.Stamp, ...],
-    whole: epath.Path,
-    identity: dict[str, Any],
-    base: artifact.Manifest,
-) -> plan.Plan:
-    """Likewise, for a dataset that extends another one."""
-    new = extension.new_files(base, plan.raw_files(data))
-    identity = {**identity, "inputs": {**identity["inputs"], "base": base.version}}
-    target = whole.parent / artifact.version(**identity)
-    chosen = _plan(data, stamps, target, identity, new, (*base.details["raw"], *new))
-    return dataclasses.replace(chosen, base=extension.describe(base, whole))
 
 
 def _plan(

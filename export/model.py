@@ -1,13 +1,12 @@
 """A model: what identifies it, and whether it is served already. No JAX, no TensorFlow."""
 
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 from etils import epath
 
 from export import layout, publish
-from framework import artifact, codec, config
+from framework import artifact, codec, config, sources, upgrade
 
 
 def identity(experiment: config.Experiment) -> dict[str, Any]:
@@ -17,26 +16,38 @@ def identity(experiment: config.Experiment) -> dict[str, Any]:
     return shaping | {"exclude_seen": parts["evaluation"]["exclude_seen"]}
 
 
-def code() -> str:
-    """Hash of the sources that make a model; the server's are not among them."""
-    own = (f"export/{path.name}" for path in pathlib.Path(__file__).parent.glob("*.py"))
-    return artifact.code_hash("framework", *own)
-
-
 def version(experiment: config.Experiment, inputs: Mapping[str, str]) -> str:
     """The content version of the model that would be made from the artefacts `inputs`."""
-    return artifact.version(kind="model", config=identity(experiment), inputs=inputs, code=code())
+    code = sources.code("model", experiment)
+    return artifact.version(kind="model", config=identity(experiment), inputs=inputs, code=code)
 
 
 def current(
-    experiment: config.Experiment, *, inputs: Mapping[str, str], workdir: epath.PathLike
+    experiment: config.Experiment,
+    *,
+    inputs: Mapping[str, str],
+    workdir: epath.PathLike,
+    choice: upgrade.Choice | None = None,
 ) -> epath.Path | None:
     """The served version that was made from just this, if there is one.
 
-    Raises ArtifactError where a served version is missing or altered.
+    Raises:
+      ArtifactError: a served version is missing or altered.
+      CodeChanged: one was made from just this by other code, and there is no choice.
     """
     wanted = version(experiment, inputs)
+    others, home = [], layout.models(workdir) / experiment.name
     for number, manifest in publish.served(experiment.name, workdir).items():
         if manifest.version == wanted:
-            return layout.models(workdir) / experiment.name / str(number)
-    return None
+            return home / str(number)
+        if artifact.identity_of(manifest.version) == artifact.identity_of(wanted):
+            others.append(home / str(number))
+    found = upgrade.choose(
+        home / wanted,
+        "model",
+        sources.code("model", experiment),
+        choice,
+        others=others,
+        manifest=layout.MANIFEST,
+    )
+    return found if found in others else None

@@ -33,7 +33,7 @@ from export import (
 from export.error import ExportError
 from export.predictor import Predictor
 from export.predictor_signatures import EXAMPLES, SIGNATURE
-from framework import config, task
+from framework import config, sources, task
 from framework.dataset import Dataset
 from framework.schema import Schema, Vocabulary
 
@@ -190,6 +190,6 @@ def _publish(
             version=model.version(experiment, inputs),
             config=model.identity(experiment),
             inputs=inputs,
-            code=model.code(),
+            code=sources.code("model", experiment),
             details=details | {versions.VERIFIED: report},
         )

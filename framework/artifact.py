@@ -1,14 +1,14 @@
 """Artefacts: directories whose manifest.json, written last, says that they are whole.
 
-A version is a hash of what an artefact was made from (config part, inputs' versions, code), so a
-stage whose artefact exists need not run. Readers refuse what is incomplete, altered or of a format
-that they don't know. All paths go through etils.epath.
+A version is two hashes, IDENTITY-CODE: of what an artefact was made from (kind, config part,
+inputs' versions), and of the sources that made it (sources.py). So a stage whose artefact exists
+need not run, and what other code made of the same is found beside it (upgrade.py). Readers refuse
+what is incomplete, altered or of a format that they don't know. All paths go through etils.epath.
 """
 
 import contextlib
 import dataclasses
 import datetime
-import hashlib
 import json
 import logging
 import os
@@ -49,10 +49,11 @@ class Manifest:
     Attributes:
       kind: "dataset", "run", "evaluation" or "model".
       name: name of the dataset or experiment.
-      version: hash of config, inputs and code.
+      version: hash of kind, config and inputs, and hash of code.
       inputs: the versions of the artefacts it was made from, by kind.
       config: the part of the experiment it was made by, as JSON.
-      code: hash of the source files it was made by.
+      code: hash of the source files it was made by; where others were accepted for it, too, all of
+        them stand in details["code"].
       files: all files but the manifest itself; those that it shares with an artefact beside it
         have paths as `reference` makes them.
       created: UTC, ISO 8601.
@@ -78,23 +79,15 @@ class Manifest:
     directory: str = ""
 
 
-def code_hash(*places: str) -> str:
-    """Hash of the project's Python sources below `places` (folders or files, e.g. "beam")."""
-    digest = hashlib.sha256()
-    for place in sorted(places):
-        path = provenance.ROOT / place
-        for source in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            digest.update(
-                str(source.relative_to(provenance.ROOT)).encode() + b"\0" + source.read_bytes()
-            )
-    return digest.hexdigest()[:16]
-
-
 def version(*, kind: str, config: Any, inputs: Mapping[str, str], code: str) -> str:
-    """The version of the artefact that would be made from this."""
-    return codec.content_hash(
-        {"kind": kind, "config": config, "inputs": dict(inputs), "code": code}
-    )
+    """The version of the artefact that would be made from this: IDENTITY-CODE."""
+    identity = codec.content_hash({"kind": kind, "config": config, "inputs": dict(inputs)})
+    return f"{identity[:12]}-{code[:8]}"
+
+
+def identity_of(version: str) -> str:
+    """The part of a version that says from what an artefact is, whatever code made it."""
+    return version.partition("-")[0]
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ annotated with an empty base class; the dataclass that stands in the tree is the
 
 import dataclasses
 import re
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from framework import codec
 from framework.error import ConfigError, check
@@ -269,6 +269,9 @@ class Data:
 class Model:
     """What is trained: a Task (framework/task.py). One file each in framework/models/."""
 
+    subclasses_in: ClassVar[str] = "models"
+    """Where classes.py looks for a model by its name."""
+
     def tables(self, schema: Any) -> dict[str, Any]:
         """No parameter is a sparse table, unless a model says so."""
         return {}
@@ -304,6 +307,9 @@ class Model:
 @dataclasses.dataclass(frozen=True)
 class Optimizer:
     """How parameters follow their gradients (framework/optimizer.py)."""
+
+    subclasses_in: ClassVar[str] = "optimizer"
+    """Where classes.py looks for an optimizer by its name."""
 
     def build(self, steps: int) -> Any:
         """The optax transformation for a run of `steps`."""

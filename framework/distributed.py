@@ -14,7 +14,7 @@ import jax
 from etils import epath
 from jax.experimental import multihost_utils
 
-from framework import artifact, codec, config
+from framework import codec, config, sources
 from framework.error import ConfigError, PodwayError, check
 from framework.goodput import Clock
 from framework.telemetry import StepFailed
@@ -208,7 +208,7 @@ def facts(experiment: config.Experiment, inputs: dict[str, str]) -> dict[str, An
     return {
         "experiment": codec.to_json(experiment),
         "inputs": inputs,
-        "code": artifact.code_hash("framework"),
+        "code": sources.code("run", experiment),
         "jax": jax.__version__,
     }
 

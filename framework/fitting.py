@@ -10,14 +10,17 @@ import jax
 import numpy as np
 from etils import epath
 
-from framework import artifact, config, input, mesh, run, task, telemetry
+from framework import artifact, config, input, mesh, run, task, telemetry, upgrade
 from framework.error import check
 from framework.goodput import Clock
 from framework.validation import validator
 
 
 def fit(
-    experiment: config.Experiment, dataset: input.Dataset, workdir: epath.PathLike
+    experiment: config.Experiment,
+    dataset: input.Dataset,
+    workdir: epath.PathLike,
+    choice: upgrade.Choice | None = None,
 ) -> epath.Path:
     """Fits the experiment's model, a task.Fitted, and commits the run; or finds it.
 
@@ -27,12 +30,13 @@ def fit(
       experiment: what to fit.
       dataset: to fit to, and to judge by.
       workdir: runs/ lies in it.
+      choice: what becomes of a run that other code made.
 
     Returns the run's directory. Raises ConfigError where the experiment mixes datasets, or the
-    dataset does not fit the model.
+    dataset does not fit the model; CodeChanged where other code made the run and `choice` is None.
     """
     inputs = run.inputs(dataset)
-    target = run.directory(experiment, inputs, workdir)
+    target = run.directory(experiment, inputs, workdir, choice)
     if artifact.exists(target):
         return target
     model = cast(task.Fitted, experiment.model)

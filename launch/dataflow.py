@@ -15,6 +15,7 @@ from beam.plan import Plan
 from framework import artifact
 from framework.config import Data, Rdatasets
 from framework.error import PodwayError
+from framework.upgrade import Choice
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -29,18 +30,25 @@ GIGABYTES_PER_CPU = {"highcpu": 1, "standard": 4, "highmem": 8}
 """Memory of Google's general machine types; Dataflow runs one Python process per CPU."""
 
 
-def submit(data: Data, workdir: epath.PathLike, engine: Dataflow, template: str = "") -> str:
+def submit(
+    data: Data,
+    workdir: epath.PathLike,
+    engine: Dataflow,
+    template: str = "",
+    code: Choice | None = None,
+) -> str:
     """Submits the job, or writes a classic template to `template`; says what was done.
 
     Raises:
       ConfigError: an option is missing, or the data cannot be reached from there.
       PodwayError: the jobs API refused.
+      CodeChanged: other code built the dataset, and `code` does not say what becomes of it.
     """
     from apache_beam.options.pipeline_options import GoogleCloudOptions
 
     from beam import dataflow, run
 
-    target = dataset.directory(data, workdir)
+    target = dataset.directory(data, workdir, code)
     if artifact.exists(target):
         return f"up to date: {target}"
     plan = dataset.prepare(data, workdir)

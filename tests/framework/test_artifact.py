@@ -155,7 +155,11 @@ def test_version_follows_each_of_its_parts():
         parts | {"inputs": {"dataset": "e"}},
         parts | {"code": "d"},
     ]
-    assert len({artifact.version(**each) for each in [parts, *changed]}) == 4
+    versions = [artifact.version(**each) for each in [parts, *changed]]
+    assert len(set(versions)) == 4
+    identities = [artifact.identity_of(version) for version in versions]
+    assert len(set(identities)) == 3
+    assert identities[0] == identities[3], "the code is a part of its own"
 
 
 def test_write_atomically_keeps_the_old_text_when_the_disk_is_full(tmp_path, monkeypatch):
