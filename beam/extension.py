@@ -17,6 +17,7 @@ from podway.beam import plan
 from podway.beam.error import DataError
 from podway.beam.steps import stored
 from podway.framework import artifact, codec
+from podway.framework.artifact import upgrade
 from podway.framework.error import ConfigError
 from podway.framework.schema.schema import SPLITS
 
@@ -185,6 +186,19 @@ def instead_of(whole: epath.Path) -> epath.Path | None:
         return None
     directory = whole.parent / json.loads(pointer.read_text())["version"]
     return directory if artifact.exists(directory) else None
+
+
+def standing_for(whole: epath.Path) -> epath.Path | None:
+    """The committed dataset of the config and raw files of `whole`: it, or an extension."""
+    return whole if artifact.exists(whole) else instead_of(whole)
+
+
+def of_other_code(whole: epath.Path) -> list[epath.Path]:
+    """What stands for `whole` in the versions of other code, whether built at once or extended."""
+    pointers = upgrade.siblings(whole.parent / "extensions" / whole.name)
+    names = {path.name.removesuffix(".json") for path in pointers} - {whole.name}
+    names |= {path.name for path in upgrade.siblings(whole)}
+    return [whole.parent / name for name in sorted(names)]
 
 
 def point(whole: epath.Path, version: str) -> None:

@@ -94,6 +94,11 @@ def _find(target: epath.Path) -> tuple[dict[str, Any], list[epath.Path]]:
     return json.loads((directory / _REPORT).read_text()), parts
 
 
+def kept(target: epath.Path) -> bool:
+    """Whether a job that should have written `target` rejected too many rows, and kept some."""
+    return (_without_dataset(target) / _REPORT).exists()
+
+
 def _without_dataset(target: epath.Path) -> epath.Path:
     return target.parent / f"_rejected-{target.name}"
 

@@ -1,6 +1,5 @@
 """A model: what identifies it, and whether it is served already. No JAX, no TensorFlow."""
 
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +8,8 @@ from etils import epath
 from podway.export import layout
 from podway.export.versions import publish
 from podway.framework import artifact, codec, config
+from podway.framework.artifact import upgrade
+from podway.framework.code import sources
 
 
 def identity(experiment: config.Experiment) -> dict[str, Any]:
@@ -18,29 +19,38 @@ def identity(experiment: config.Experiment) -> dict[str, Any]:
     return shaping | {"exclude_seen": parts["evaluation"]["exclude_seen"]}
 
 
-def code() -> str:
-    """Hash of the sources that make a model; the server's are not among them."""
-    room = pathlib.Path(__file__).parent
-    own = (path.relative_to(room) for path in room.rglob("*.py"))
-    return artifact.code_hash(
-        "framework", *(f"export/{path}" for path in own if path.parts[0] != "server")
-    )
-
-
 def version(experiment: config.Experiment, inputs: Mapping[str, str]) -> str:
     """The content version of the model that would be made from the artefacts `inputs`."""
-    return artifact.version(kind="model", config=identity(experiment), inputs=inputs, code=code())
+    code = sources.code("model", experiment)
+    return artifact.version(kind="model", config=identity(experiment), inputs=inputs, code=code)
 
 
 def current(
-    experiment: config.Experiment, *, inputs: Mapping[str, str], workdir: epath.PathLike
+    experiment: config.Experiment,
+    *,
+    inputs: Mapping[str, str],
+    workdir: epath.PathLike,
+    choice: upgrade.Choice | None = None,
 ) -> epath.Path | None:
     """The served version that was made from just this, if there is one.
 
-    Raises ArtifactError where a served version is missing or altered.
+    Raises:
+      ArtifactError: a served version is missing or altered.
+      CodeChanged: one was made from just this by other code, and there is no choice.
     """
     wanted = version(experiment, inputs)
+    others, home = [], layout.models(workdir) / experiment.name
     for number, manifest in publish.served(experiment.name, workdir).items():
         if manifest.version == wanted:
-            return layout.models(workdir) / experiment.name / str(number)
-    return None
+            return home / str(number)
+        if artifact.identity_of(manifest.version) == artifact.identity_of(wanted):
+            others.append(home / str(number))
+    found = upgrade.choose(
+        home / wanted,
+        "model",
+        sources.code("model", experiment),
+        choice,
+        others=others,
+        manifest=layout.MANIFEST,
+    )
+    return found if found in others else None

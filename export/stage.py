@@ -29,6 +29,7 @@ from podway.export.verification import verify, warmup
 from podway.export.versions import promote as versions
 from podway.export.versions import publish
 from podway.framework import config, task
+from podway.framework.code import sources
 from podway.framework.input.dataset import Dataset
 from podway.framework.schema.schema import Schema, Vocabulary
 
@@ -185,6 +186,6 @@ def _publish(
             version=model.version(experiment, inputs),
             config=model.identity(experiment),
             inputs=inputs,
-            code=model.code(),
+            code=sources.code("model", experiment),
             details=details | {versions.VERIFIED: report},
         )

@@ -2,12 +2,12 @@
 
 import dataclasses
 import hashlib
-import importlib
 import json
 import types
 import typing
 from typing import Any, Literal, TypeVar
 
+from podway.framework.code import classes
 from podway.framework.error import ConfigError, check
 
 T = TypeVar("T")
@@ -18,7 +18,8 @@ NEUTRAL = "neutral"
 def to_json(value: Any, *, versioned: bool = False) -> Any:
     """A config part as plain JSON values. A swappable part carries its class as `type`.
 
-    `versioned` leaves out the fields that do not change the result: the content of the version.
+    `versioned` leaves out the fields that do not change the result, and where files lie: the
+    content of the version. Raises ConfigError: a class that no other process would find.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         hints = typing.get_type_hints(type(value))
@@ -42,7 +43,15 @@ def _part(part: Any, hint: Any, versioned: bool) -> Any:
         return [_part(item, arguments[0], versioned) for item in part]
     encoded = to_json(part, versioned=versioned)
     if dataclasses.is_dataclass(part) and type(part) is not hint and type(part) not in arguments:
-        return {"type": f"{type(part).__module__}.{type(part).__qualname__}", **encoded}
+        name = classes.describe(type(part))
+        check(
+            encoded.keys().isdisjoint(name),
+            f"a field of {type(part).__name__} is called {classes.TYPE!r}, which stands for the"
+            " class where it is stored: rename the field",
+        )
+        if versioned:
+            name.pop(classes.FROM, None)
+        return name | encoded
     return encoded
 
 
@@ -51,9 +60,8 @@ def from_json(cls: type[T], value: Any, where: str = "") -> T:
     if not isinstance(value, dict):
         raise ConfigError(f"{where or cls.__name__}: expected an object, found {value!r}")
     fields = dict(value)
-    if name := fields.pop("type", None):
-        module, _, attribute = name.rpartition(".")
-        cls = getattr(importlib.import_module(module), attribute)
+    if name := fields.pop(classes.TYPE, None):
+        cls = classes.find(cls, name, fields.pop(classes.FROM, None), where or cls.__name__)
     hints = typing.get_type_hints(cls)
     unknown = sorted(set(fields) - {field.name for field in dataclasses.fields(cls)})  # type: ignore[arg-type]
     check(not unknown, f"{where or cls.__name__}: unknown fields {unknown}")
@@ -94,9 +102,12 @@ def content_hash(value: Any) -> str:
 
 
 def difference(ours: Any, theirs: Any, where: str = "") -> str | None:
-    """The first place where two JSON values differ, as a sentence; None where they are equal."""
+    """The first place where two JSON values differ, as a sentence; None where they are equal.
+
+    The same class in another folder is no difference.
+    """
     if isinstance(ours, dict) and isinstance(theirs, dict):
-        for key in sorted(set(ours) | set(theirs)):
+        for key in sorted({*ours, *theirs} - {classes.FROM}):
             if found := difference(ours.get(key), theirs.get(key), f"{where}.{key}".lstrip(".")):
                 return found
         return None

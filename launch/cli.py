@@ -17,6 +17,7 @@ import tyro
 
 from podway.beam.engines.options import ENGINES, Dataflow, Engine, Local
 from podway.framework import codec, config
+from podway.framework.artifact.upgrade import Choice, CodeChanged
 from podway.framework.devices import libtpu
 from podway.framework.error import PodwayError
 from podway.framework.error import check as check_that
@@ -35,7 +36,16 @@ class Stage:
 
 
 @dataclasses.dataclass(frozen=True)
-class Build(Stage):
+class Chain(Stage):
+    """An experiment, where its artefacts lie, and what becomes of those that other code made."""
+
+    code: Choice | None = None
+    """Where an artefact of this config and these inputs is there, but was made or begun by other
+    code: keep it and go on, or make it new. Without this the command stops and names both."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Build(Chain):
     """An experiment, where its artefacts lie, and how its dataset is built."""
 
     since: str | None = None
@@ -48,7 +58,7 @@ class Build(Stage):
 
 
 @dataclasses.dataclass(frozen=True)
-class LaunchDataflow(Stage):
+class LaunchDataflow(Chain):
     """An experiment, where its dataset will lie, and how the job runs."""
 
     dry_run: bool = False
@@ -73,7 +83,7 @@ class Rejected(Stage):
 
 
 @dataclasses.dataclass(frozen=True)
-class Train(Stage):
+class Train(Chain):
     """An experiment, where its artefacts lie, and the processes that train it."""
 
     num_processes: int | None = None
@@ -145,6 +155,8 @@ class Compare:
     runs: Annotated[tuple[str, ...], tyro.conf.Suppress]
     workdir: str = "workdir"
     """Folder of datasets/, runs/ and evaluations/."""
+    code: Choice | None = None
+    """Where an evaluation is there, but was made by other code: keep it, or make it new."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,17 +183,32 @@ def show(options: Show) -> None:
     print(json.dumps(codec.to_json(options.experiment), indent=2, ensure_ascii=False))
 
 
-def _stage(name: str) -> Callable[[Stage], None]:
-    def act(options: Stage) -> None:
-        getattr(stages, name)(options.experiment, options.workdir)
+def _stage(name: str) -> Callable[[Chain], None]:
+    def act(options: Chain) -> None:
+        getattr(stages, name)(options.experiment, options.workdir, options.code)
 
     return act
+
+
+def run(options: Chain) -> None:
+    """Runs all stages; in a terminal, asks what becomes of artefacts that other code made."""
+    try:
+        stages.run(options.experiment, options.workdir, options.code)
+    except CodeChanged as error:
+        if not (sys.stdin.isatty() and sys.stdout.isatty()):
+            raise
+        print(f"podway: {error}")
+        answer = input("keep or new, for all stages of this command? ").strip()
+        choice: Choice | None = {"keep": "keep", "new": "new"}.get(answer)  # type: ignore[assignment]
+        if choice is None:
+            raise
+        stages.run(options.experiment, options.workdir, choice)
 
 
 def data(options: Build) -> None:
     """Builds a dataset, or extends one; then checks it if asked to."""
     directory = stages.dataset(
-        options.experiment, options.workdir, options.engine, since=options.since
+        options.experiment, options.workdir, options.engine, since=options.since, code=options.code
     )
     check.run(directory, options.checks)
 
@@ -217,12 +244,14 @@ def train(options: Train) -> None:
         " --num-processes",
     )
     if not here and (local or cluster.several or options.restart_on_failure):
-        stages.datasets(options.experiment, options.workdir, build=not cluster.several)
+        stages.datasets(
+            options.experiment, options.workdir, build=not cluster.several, code=options.code
+        )
         supervise.run(
             supervise.local(options.num_processes or 1)
             if local
             else supervise.single(options.process_id or 0),
-            progress=lambda: stages.saved_step(options.experiment, options.workdir),
+            progress=lambda: stages.saved_step(options.experiment, options.workdir, options.code),
             restarts=options.max_restarts if options.restart_on_failure else 0,
             pause=2 * options.heartbeat if cluster.several else 1.0,
         )
@@ -231,7 +260,9 @@ def train(options: Train) -> None:
         stages.train(
             options.experiment,
             options.workdir,
-            stages.TrainOptions(cluster, span, options.deterministic, options.compile_cache),
+            stages.TrainOptions(
+                cluster, span, options.deterministic, options.compile_cache, options.code
+            ),
         )
 
 
@@ -254,7 +285,9 @@ def launch_dataflow(options: LaunchDataflow) -> None:
         folder = flex_template.write(data, options.flex_template, options.engine)
         print(f"{folder}: build and push its Dockerfile, and copy template.json to gs://")
     else:
-        print(dataflow.submit(data, options.workdir, options.engine, options.template))
+        print(
+            dataflow.submit(data, options.workdir, options.engine, options.template, options.code)
+        )
 
 
 def rejected(options: Rejected) -> None:
@@ -277,7 +310,7 @@ def checkpoints(options: Checkpoints) -> None:
 
 def compare(options: Compare) -> None:
     """Compares runs."""
-    stages.compare(options.runs, options.workdir)
+    stages.compare(options.runs, options.workdir, options.code)
 
 
 def run_preflight(options: Preflight) -> None:
@@ -315,11 +348,11 @@ VERBS = {
     "preflight": Verb("compile for a pod: fits? how fast? what cost?", Preflight, run_preflight),
     "train": Verb("dataset → run; resumes, and stops at SIGTERM", Train, train),
     "checkpoints": Verb("checkpoints of a run", Checkpoints, checkpoints, of="RUN"),
-    "evaluate": Verb("run → table beside the baselines", Stage, _stage("evaluate")),
+    "evaluate": Verb("run → table beside the baselines", Chain, _stage("evaluate")),
     "compare": Verb(
         "runs, user by user: which is better?", Compare, compare, of="RUN RUN …", more=PAIRED
     ),
-    "export": Verb("run → verified, published SavedModel", Stage, _stage("export")),
+    "export": Verb("run → verified, published SavedModel", Chain, _stage("export")),
     "export --check": Verb(
         "verify a published model again",
         versions.Check,
@@ -349,7 +382,7 @@ VERBS = {
     ),
     "serve": Verb("published SavedModels → gRPC and REST", Serve, serve),
     "launch dataflow": Verb("the data stage as a Dataflow job", LaunchDataflow, launch_dataflow),
-    "run": Verb("data, train, evaluate, export: what is missing", Stage, _stage("run")),
+    "run": Verb("data, train, evaluate, export: what is missing", Chain, run),
 }
 
 EXTRAS = {

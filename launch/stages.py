@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from etils import epath
 
 from podway.framework import artifact
+from podway.framework.artifact.upgrade import Choice
 from podway.framework.config import Experiment, Model
 from podway.framework.error import PodwayError, check
 
@@ -36,12 +37,14 @@ class TrainOptions:
       profile: steps to trace.
       deterministic: same bits each time, on a GPU too.
       compile_cache: folder of compiled programs (compilation.folder).
+      code: what becomes of artefacts that other code made (framework/artifact/upgrade.py).
     """
 
     cluster: Cluster | None = None
     profile: Span | None = None
     deterministic: bool = False
     compile_cache: str = ""
+    code: Choice | None = None
 
 
 def dataset(
@@ -50,31 +53,42 @@ def dataset(
     engine: Engine | None = None,
     *,
     since: str | None = None,
+    code: Choice | None = None,
+    look: bool = False,
 ) -> epath.Path:
     """Raw events → dataset; with `since`, that version (or "latest") and the files new since.
 
-    Without an engine it runs in this process. Needs no JAX.
+    Without an engine it runs in this process. Needs no JAX. Here and below, `code` says what
+    becomes of artefacts that other code made; CodeChanged is raised without it, unless they are
+    only to `look` at.
     """
     from podway.beam import dataset as beam_dataset
+    from podway.beam import overview
 
     if since is None:
-        directory = beam_dataset.directory(experiment.data, workdir)
+        directory = beam_dataset.directory(experiment.data, workdir, code, look=look)
         fresh = not artifact.exists(directory)
         _say("data", fresh, directory)
         if fresh:
-            beam_dataset.build(experiment.data, workdir, engine)
+            beam_dataset.build(experiment.data, workdir, engine, code)
     else:
         print(f"data: looking for raw files that are new since {since}", flush=True)
-        directory, fresh = beam_dataset.extend(experiment.data, workdir, since, engine)
+        directory, fresh = beam_dataset.extend(experiment.data, workdir, since, engine, code)
         print(f"data: {'extended:' if fresh else 'nothing new:'} {directory}", flush=True)
     if fresh:
-        print(beam_dataset.report(artifact.read_manifest(directory, "dataset")))
+        print(overview.report(artifact.read_manifest(directory, "dataset")))
     return directory
 
 
-def data(experiment: Experiment, workdir: epath.PathLike) -> Dataset:
+def data(
+    experiment: Experiment,
+    workdir: epath.PathLike,
+    *,
+    code: Choice | None = None,
+    look: bool = False,
+) -> Dataset:
     """Raw events → dataset, opened."""
-    directory = dataset(experiment, workdir)
+    directory = dataset(experiment, workdir, code=code, look=look)
 
     from podway.framework.input.batches import Dataset
 
@@ -94,7 +108,9 @@ def rejected(
     from podway.beam import rejected as beam_rejected
 
     if version is None:
-        directory = beam_dataset.directory(experiment.data, workdir)
+        directory = beam_dataset.place_of_whole(experiment.data, workdir)
+        if not beam_rejected.kept(directory):
+            directory = beam_dataset.directory(experiment.data, workdir, look=True)
     else:
         directory = epath.Path(workdir) / "datasets" / experiment.data.name / version
     print(beam_rejected.show(directory, samples=samples, reason=reason))
@@ -127,25 +143,34 @@ def train(
     if options.deterministic:
         compilation.make_deterministic()
     with distributed.join(cluster) as peers:
-        dataset, others = datasets(experiment, workdir, build=not cluster.several)
-        directory = run.directory(experiment, run.inputs(dataset, others), workdir)
-        fresh = not artifact.exists(directory)
+        dataset, others = datasets(
+            experiment, workdir, build=not cluster.several, code=options.code
+        )
         if peers.first:
+            inputs = run.inputs(dataset, others)
+            directory = run.directory(experiment, inputs, workdir, options.code)
+            fresh = not artifact.exists(directory)
             _say("train", fresh, directory)
             if fresh and (other := run.difference_to_latest(experiment, directory)):
                 print(f"  (not the latest run, but a new one: {other}. Same overrides, same run.)")
         if is_fitted(experiment):
-            return dataset, fitting.fit(experiment, dataset, workdir)
+            return dataset, fitting.fit(experiment, dataset, workdir, options.code)
         outcome = trainer.train(
-            experiment, dataset, workdir, others, peers=peers, profile=options.profile
+            experiment,
+            dataset,
+            workdir,
+            others,
+            peers=peers,
+            profile=options.profile,
+            choice=options.code,
         )
     if not outcome.finished:
         raise Stopped(f"saved at step {outcome.step}; the same command resumes there")
-    return dataset, directory
+    return dataset, outcome.directory
 
 
 def datasets(
-    experiment: Experiment, workdir: epath.PathLike, *, build: bool
+    experiment: Experiment, workdir: epath.PathLike, *, build: bool, code: Choice | None = None
 ) -> tuple[Dataset, list[Dataset]]:
     """The experiment's dataset and those of its mixture; built if missing, where `build` says so.
 
@@ -154,7 +179,8 @@ def datasets(
     """
     parts = (experiment.data, *(component.data for component in experiment.mixture))
     if build:
-        found = [data(dataclasses.replace(experiment, data=part), workdir) for part in parts]
+        each = [dataclasses.replace(experiment, data=part) for part in parts]
+        found = [data(one, workdir, code=code) for one in each]
         return found[0], found[1:]
 
     from podway.beam import dataset as beam_dataset
@@ -162,7 +188,7 @@ def datasets(
 
     found = []
     for part in parts:
-        directory = beam_dataset.directory(part, workdir)
+        directory = beam_dataset.directory(part, workdir, code)
         check(
             artifact.exists(directory),
             f"the dataset {directory} does not exist; build it before several processes train:"
@@ -172,55 +198,63 @@ def datasets(
     return found[0], found[1:]
 
 
-def saved_step(experiment: Experiment, workdir: epath.PathLike) -> int:
+def saved_step(experiment: Experiment, workdir: epath.PathLike, code: Choice | None = None) -> int:
     """The last step of the experiment's run of which there is a checkpoint; 0 without one."""
     from podway.framework.runs import run
 
-    dataset, others = datasets(experiment, workdir, build=False)
-    directory = run.directory(experiment, run.inputs(dataset, others), workdir) / "checkpoints"
-    names = [child.name for child in directory.iterdir()] if directory.exists() else []
-    return max((int(name) for name in names if name.isdigit()), default=0)
+    dataset, others = datasets(experiment, workdir, build=False, code=code)
+    inputs = run.inputs(dataset, others)
+    directory = run.directory(experiment, inputs, workdir, code, look=True)
+    return max(run.steps(directory), default=0)
 
 
-def evaluate(experiment: Experiment, workdir: epath.PathLike) -> tuple[Dataset, epath.Path]:
+def evaluate(
+    experiment: Experiment, workdir: epath.PathLike, code: Choice | None = None
+) -> tuple[Dataset, epath.Path]:
     """Run → evaluation; prints the table. Returns dataset and run."""
-    dataset, trained = train(experiment, workdir)
+    dataset, trained = train(experiment, workdir, TrainOptions(code=code))
 
     from podway.framework.comparison import evaluation as comparison
 
     manifest = artifact.read(trained, "run")
-    directory = comparison.directory(experiment, manifest, workdir)
+    directory = comparison.directory(experiment, manifest, workdir, code)
     fresh = not artifact.exists(directory)
     _say("evaluate", fresh, directory)
     if fresh:
-        comparison.compare(experiment, trained, dataset, workdir)
+        comparison.compare(experiment, trained, dataset, workdir, code)
     artifact.read(directory, "evaluation")
     print((directory / "table.txt").read_text(), end="")
     return dataset, trained
 
 
-def compare(runs: Sequence[str], workdir: epath.PathLike) -> None:
+def compare(runs: Sequence[str], workdir: epath.PathLike, code: Choice | None = None) -> None:
     """Prints how runs compare, user by user; evaluates those that are not yet."""
     from podway.framework.comparison import runs as contrast
 
-    judged = contrast.judge([contrast.find(each, workdir) for each in runs], workdir)
+    judged = contrast.judge([contrast.find(each, workdir) for each in runs], workdir, code)
     print(contrast.report(contrast.grouped(judged)))
 
 
-def export(experiment: Experiment, workdir: epath.PathLike) -> epath.Path:
+def export(
+    experiment: Experiment, workdir: epath.PathLike, code: Choice | None = None
+) -> epath.Path:
     """Run → published model. Returns its directory."""
-    dataset, trained = train(experiment, workdir)
-    return _export(experiment, dataset, trained, workdir)
+    dataset, trained = train(experiment, workdir, TrainOptions(code=code))
+    return _export(experiment, dataset, trained, workdir, code)
 
 
-def run(experiment: Experiment, workdir: epath.PathLike) -> epath.Path:
+def run(experiment: Experiment, workdir: epath.PathLike, code: Choice | None = None) -> epath.Path:
     """All stages. Returns the published model's directory."""
-    dataset, trained = evaluate(experiment, workdir)
-    return _export(experiment, dataset, trained, workdir)
+    dataset, trained = evaluate(experiment, workdir, code)
+    return _export(experiment, dataset, trained, workdir, code)
 
 
 def _export(
-    experiment: Experiment, dataset: Dataset, trained: epath.Path, workdir: epath.PathLike
+    experiment: Experiment,
+    dataset: Dataset,
+    trained: epath.Path,
+    workdir: epath.PathLike,
+    code: Choice | None,
 ) -> epath.Path:
     from podway.export import identity as model
     from podway.export import quiet
@@ -228,14 +262,14 @@ def _export(
 
     manifest = artifact.read(trained, "run")
     inputs = {"run": manifest.version, **manifest.inputs}
-    published = model.current(experiment, inputs=inputs, workdir=workdir)
+    published = model.current(experiment, inputs=inputs, workdir=workdir, choice=code)
     if published is not None:
         _say("export", False, published)
         return published
     _say("export", True, epath.Path(workdir) / "models" / experiment.name)
     with quiet.quiet():  # TensorFlow's native code greets
         from podway.export import stage
-    _, _, parameters = run.load(trained)
+    _, _, parameters = run.load(trained, experiment)
     return stage.export_kind(
         experiment,
         dataset=dataset,

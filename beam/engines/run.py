@@ -14,7 +14,7 @@ from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from apache_beam.runners.portability.portable_runner import PortableRunner
 from apache_beam.runners.runner import PipelineRunner
 
-from podway.beam import dataset
+from podway.beam import commit
 from podway.beam.engines import allocator, estimate, flink
 from podway.beam.engines.options import Dataflow, Engine, Flink, Local, Portable
 from podway.beam.error import portable, restored
@@ -72,7 +72,7 @@ class _Publish(apache_beam.DoFn):
 
     def process(self, element: dict[str, Any]) -> None:
         with portable():
-            dataset.publish(self._plan, element)
+            commit.publish(self._plan, element)
 
 
 class _Options(PipelineOptions):

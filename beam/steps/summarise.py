@@ -181,7 +181,7 @@ def report(
     duplicates: Sequence[int],
     totals: Sequence[VocabularyTotals],
 ) -> dict[str, Any]:
-    """The numbers of the report (dataset.report says what they are).
+    """The numbers of the report (overview.report says what they are).
 
     Checks that each row of the input is kept, filtered or rejected, and, of a global split, that
     no target is earlier than a train event.

@@ -9,7 +9,7 @@ from google.api_core import exceptions
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import storage
 
-from podway.framework import artifact
+from podway.framework.artifact import manifest as manifests
 
 _ABSENT = 0
 """The generation that an object must have so as to be created, never replaced."""
@@ -23,7 +23,7 @@ def check(target: str) -> None:
         try:
             list(client.list_blobs(bucket, prefix=prefix, max_results=1))
         except exceptions.NotFound:
-            raise artifact.ArtifactError(
+            raise manifests.ArtifactError(
                 f"{target}: there is no bucket gs://{bucket.name}"
             ) from None
 
@@ -41,7 +41,7 @@ def publish(stage: str, target: str, manifest: str) -> None:
     with _as_os_errors():
         client = storage.Client()
         source, home = _split(client, stage), _split(client, target)
-        if artifact.published(stage, target, manifest=manifest):
+        if manifests.published(stage, target, manifest=manifest):
             return
         blobs = {
             blob.name.removeprefix(f"{source[1]}/"): blob
@@ -62,7 +62,7 @@ def publish(stage: str, target: str, manifest: str) -> None:
                 last.download_as_bytes(), "application/json", if_generation_match=_ABSENT
             )
         except exceptions.PreconditionFailed:  # also when our own request arrived twice
-            artifact.published(stage, target, manifest=manifest)
+            manifests.published(stage, target, manifest=manifest)
 
 
 def _copy(blob: storage.Blob, bucket: storage.Bucket, name: str) -> None:
@@ -79,7 +79,7 @@ def _copy(blob: storage.Blob, bucket: storage.Bucket, name: str) -> None:
         except exceptions.PreconditionFailed:  # somebody else was quicker
             found = bucket.get_blob(name)
     if found is None or not _equal(found, blob):
-        raise artifact.ArtifactError(
+        raise manifests.ArtifactError(
             f"gs://{bucket.name}/{name} is there, uncommitted and not what this run made: another"
             " run is at work or was killed; repeat when it is over, or delete that folder"
         )
@@ -91,7 +91,7 @@ def _equal(one: storage.Blob, other: storage.Blob) -> bool:
 
 def _is_old(blob: storage.Blob) -> bool:
     now = datetime.datetime.now(datetime.UTC)
-    return now - (blob.updated or now) > datetime.timedelta(days=artifact.LEFTOVER_DAYS)
+    return now - (blob.updated or now) > datetime.timedelta(days=manifests.LEFTOVER_DAYS)
 
 
 def _split(client: storage.Client, path: str) -> tuple[storage.Bucket, str]:

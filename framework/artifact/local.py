@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from etils import epath
 
-from podway.framework import artifact
+from podway.framework.artifact import manifest as manifests
 
 
 def publish(stage: epath.Path, target: epath.Path, manifest: str) -> None:
@@ -19,7 +19,7 @@ def publish(stage: epath.Path, target: epath.Path, manifest: str) -> None:
       OSError: the directory cannot be renamed.
     """
     with _locked(target.parent):  # or of two processes one would remove what the other committed
-        if artifact.published(stage, target, manifest=manifest):
+        if manifests.published(stage, target, manifest=manifest):
             return
         if target.exists():
             target.rmtree()
@@ -28,7 +28,7 @@ def publish(stage: epath.Path, target: epath.Path, manifest: str) -> None:
         except OSError as error:  # where the lock does not hold, this decides
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
-            raise artifact.ArtifactError(
+            raise manifests.ArtifactError(
                 f"{target} was written by somebody else meanwhile"
             ) from None
 

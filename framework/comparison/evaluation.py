@@ -7,6 +7,8 @@ import numpy as np
 from etils import epath
 
 from podway.framework import artifact, codec, config
+from podway.framework.artifact import upgrade
+from podway.framework.code import sources
 from podway.framework.evaluation import slices
 from podway.framework.evaluation.judge import answers
 from podway.framework.evaluation.judges import judge_of
@@ -21,27 +23,40 @@ RANKS = "ranks.npz"
 
 
 def directory(
-    experiment: config.Experiment, trained: artifact.Manifest, workdir: epath.PathLike
+    experiment: config.Experiment,
+    trained: artifact.Manifest,
+    workdir: epath.PathLike,
+    choice: upgrade.Choice | None = None,
 ) -> epath.Path:
-    """evaluations/NAME/VERSION for this run."""
+    """evaluations/NAME/VERSION for this run.
+
+    `choice` says what becomes of an evaluation by other code; raises upgrade.CodeChanged.
+    """
+    code = sources.code("evaluation", experiment)
     version = artifact.version(
         kind="evaluation",
         config=codec.to_json(experiment.evaluation, versioned=True),
         inputs={"run": trained.version, **trained.inputs},
-        code=artifact.code_hash("framework"),
+        code=code,
     )
-    return epath.Path(workdir) / "evaluations" / experiment.name / version
+    target = epath.Path(workdir) / "evaluations" / experiment.name / version
+    return upgrade.choose(target, "evaluation", code, choice)
 
 
 def compare(
-    experiment: config.Experiment, trained: epath.Path, dataset: Dataset, workdir: epath.PathLike
+    experiment: config.Experiment,
+    trained: epath.Path,
+    dataset: Dataset,
+    workdir: epath.PathLike,
+    choice: upgrade.Choice | None = None,
 ) -> epath.Path:
     """Judges the run's selected checkpoint and each baseline on the test split.
 
-    Returns the artefact's directory, with table.json, table.txt and RANKS. Raises ArtifactError.
+    Returns the artefact's directory, with table.json, table.txt and RANKS. Raises ArtifactError,
+    and CodeChanged (see `directory`).
     """
-    _, manifest, parameters = run.load(trained)
-    target = directory(experiment, manifest, workdir)
+    _, manifest, parameters = run.load(trained, experiment)
+    target = directory(experiment, manifest, workdir, choice)
     if artifact.exists(target):
         return target
     judge, judged = judge_of(experiment.model, experiment.evaluation), {}
@@ -69,7 +84,7 @@ def compare(
             version=target.name,
             config=codec.to_json(experiment.evaluation, versioned=True),
             inputs={"run": manifest.version, **manifest.inputs},
-            code=artifact.code_hash("framework"),
+            code=sources.code("evaluation", experiment),
             details={"examples": dataset.examples("test"), "split": "test"},
         )
     return target

@@ -9,6 +9,7 @@ import numpy as np
 from etils import epath
 
 from podway.framework import artifact, config
+from podway.framework.artifact import upgrade
 from podway.framework.comparison import evaluation as comparison
 from podway.framework.comparison import significance
 from podway.framework.error import check
@@ -22,10 +23,11 @@ SEEDS = 3
 
 @dataclasses.dataclass(frozen=True)
 class Judged:
-    """A run, and the ranks of the test split's targets, [users]."""
+    """A run, the code that made it, and the ranks of the test split's targets, [users]."""
 
     directory: epath.Path
     experiment: config.Experiment
+    code: str
     ranks: np.ndarray
 
 
@@ -63,11 +65,15 @@ def find(chosen: str, workdir: epath.PathLike) -> epath.Path:
     return directory
 
 
-def judge(directories: Sequence[epath.Path], workdir: epath.PathLike) -> list[Judged]:
+def judge(
+    directories: Sequence[epath.Path],
+    workdir: epath.PathLike,
+    choice: upgrade.Choice | None = None,
+) -> list[Judged]:
     """The runs' ranks, from their evaluations, which are made where they are missing.
 
     All are judged as the first run's `evaluation` says. Raises ConfigError for runs on different
-    datasets, and for fewer than two.
+    datasets, and for fewer than two; CodeChanged for an evaluation by other code, without a choice.
     """
     check(
         len(set(map(str, directories))) == len(directories) > 1, "give two or more different runs"
@@ -84,24 +90,31 @@ def judge(directories: Sequence[epath.Path], workdir: epath.PathLike) -> list[Ju
     experiments = [run.described(directory)[0] for directory in directories]
     folder = epath.Path(workdir) / "datasets" / experiments[0].data.name / first
     dataset, found = Dataset.open(folder), []
-    for directory, experiment in zip(directories, experiments, strict=True):
+    for directory, manifest, experiment in zip(directories, manifests, experiments, strict=True):
         alike = dataclasses.replace(experiment, evaluation=experiments[0].evaluation)
-        evaluation = comparison.compare(alike, directory, dataset, workdir)
+        evaluation = comparison.compare(alike, directory, dataset, workdir, choice)
         ranks, name = comparison.read_ranks(evaluation), comparison.own_name(alike)
         check(name in ranks, f"{directory} is of {name}, which ranks nothing; compare recommenders")
-        found.append(Judged(directory, alike, ranks[name]))
+        found.append(Judged(directory, alike, manifest.code, ranks[name]))
     return found
 
 
 def grouped(judged: Sequence[Judged]) -> list[Group]:
-    """Runs that differ in the seed alone together, in the order in which they were given."""
+    """Runs that differ in the seed alone together, in the order in which they were given.
+
+    Those of one config but different code are no seeds of one model.
+    """
     groups: dict[str, list[Judged]] = {}
     for each in judged:
-        groups.setdefault(json.dumps(_without_seed(each.experiment)), []).append(each)
+        key = json.dumps([_without_seed(each.experiment), each.code])
+        groups.setdefault(key, []).append(each)
     names = [runs[0].experiment.name for runs in groups.values()]
+    versions = [runs[0].directory.name for runs in groups.values()]
+    short = [version[:6] for version in versions]
+    labels = short if len(set(short)) == len(short) else versions
     return [
-        Group(name if names.count(name) == 1 else f"{name} {runs[0].directory.name[:6]}", runs)
-        for name, runs in zip(names, groups.values(), strict=True)
+        Group(name if names.count(name) == 1 else f"{name} {label}", runs)
+        for name, label, runs in zip(names, labels, groups.values(), strict=True)
     ]
 
 

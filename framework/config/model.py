@@ -1,12 +1,15 @@
 """What is trained, and how its parameters follow their gradients: empty bases of both."""
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 
 @dataclasses.dataclass(frozen=True)
 class Model:
     """What is trained: a Task (framework/task.py). One file each in framework/models/."""
+
+    subclasses_in: ClassVar[str] = "models"
+    """Where code/classes.py looks for a model by its name."""
 
     def tables(self, schema: Any) -> dict[str, Any]:
         """No parameter is a sparse table, unless a model says so."""
@@ -36,6 +39,9 @@ class Model:
 @dataclasses.dataclass(frozen=True)
 class Optimizer:
     """How parameters follow their gradients (framework/training/optimizer.py)."""
+
+    subclasses_in: ClassVar[str] = "training.optimizer"
+    """Where code/classes.py looks for an optimizer by its name."""
 
     def build(self, steps: int) -> Any:
         """The optax transformation for a run of `steps`."""

@@ -8,7 +8,10 @@ from typing import Any
 from etils import epath
 
 from podway.framework import artifact, codec, config
+from podway.framework.artifact import upgrade
+from podway.framework.code import sources
 from podway.framework.embedding import table
+from podway.framework.error import ConfigError
 from podway.framework.evaluation.judges import judge_of
 from podway.framework.input.batches import Arrays, Dataset
 from podway.framework.runs import checkpoint, report
@@ -33,16 +36,30 @@ def inputs(dataset: Dataset, others: Sequence[Dataset] = ()) -> dict[str, str]:
 
 
 def directory(
-    experiment: config.Experiment, inputs: Mapping[str, str], workdir: epath.PathLike
+    experiment: config.Experiment,
+    inputs: Mapping[str, str],
+    workdir: epath.PathLike,
+    choice: upgrade.Choice | None = None,
+    *,
+    look: bool = False,
 ) -> epath.Path:
-    """runs/NAME/RUN for this experiment on these datasets (see `inputs`)."""
-    version = artifact.version(
-        kind="run",
-        config=identity(experiment),
-        inputs=inputs,
-        code=artifact.code_hash("framework"),
+    """runs/NAME/RUN for this experiment on these datasets (see `inputs`).
+
+    `choice` and `look` say what becomes of a run of other code; raises upgrade.CodeChanged.
+    """
+    code = sources.code("run", experiment)
+    version = artifact.version(kind="run", config=identity(experiment), inputs=inputs, code=code)
+    target = epath.Path(workdir) / "runs" / experiment.name / version
+    return upgrade.choose(
+        target, "run", code, choice, begun=lambda run: bool(steps(run)), look=look
     )
-    return epath.Path(workdir) / "runs" / experiment.name / version
+
+
+def steps(directory: epath.Path) -> list[int]:
+    """The steps of a run, finished or not, of which there are checkpoints."""
+    folder = directory / "checkpoints"
+    names = [child.name for child in folder.iterdir()] if folder.exists() else []
+    return sorted(int(name) for name in names if name.isdigit())
 
 
 def open_checkpoints(
@@ -83,6 +100,7 @@ def commit(
 ) -> None:
     """Writes the report and commits the run, with the step that was selected."""
     report.write(directory / "report.html", f"{experiment.name} {directory.name}", directory)
+    codes = upgrade.codes(directory, "run")
     artifact.commit(
         directory,
         kind="run",
@@ -90,8 +108,12 @@ def commit(
         version=directory.name,
         config=identity(experiment),
         inputs=inputs,
-        code=artifact.code_hash("framework"),
-        details={"selected_step": selection.step, "validation": selection.metrics},
+        code=codes[0],
+        details={
+            "selected_step": selection.step,
+            "validation": selection.metrics,
+            **({"code": codes} if len(codes) > 1 else {}),
+        },
     )
     artifact.write_atomically(directory.parent / _LATEST, f"{directory.name}\n")
 
@@ -111,20 +133,30 @@ def difference_to_latest(experiment: config.Experiment, directory: epath.Path) -
     return codec.difference(codec.to_json(experiment), theirs)
 
 
-def load(directory: epath.PathLike) -> tuple[config.Experiment, artifact.Manifest, Arrays]:
-    """The experiment, manifest and selected parameters (NumPy) of a committed run."""
+def load(
+    directory: epath.PathLike, known: config.Experiment | None = None
+) -> tuple[config.Experiment, artifact.Manifest, Arrays]:
+    """The experiment, manifest and selected parameters (NumPy) of a committed run.
+
+    An experiment that is `known` to be the run's is not read: a user's file may have moved since.
+    """
     manifest = artifact.read(directory, "run")
-    experiment, _, arrays = read(directory, manifest.details["selected_step"])
+    experiment, _, arrays = read(directory, manifest.details["selected_step"], known)
     return experiment, manifest, arrays
 
 
-def read(directory: epath.PathLike, step: int) -> tuple[config.Experiment, Schema, Arrays]:
+def read(
+    directory: epath.PathLike, step: int, known: config.Experiment | None = None
+) -> tuple[config.Experiment, Schema, Arrays]:
     """The experiment, the schema that it was trained on, and the parameters (NumPy) of a step.
 
     Sparse tables are in the order of ids, as an ordinary parameter would be. All is in the host's
     memory alone. Raises CheckpointError.
     """
-    experiment, schema = described(directory)
+    if known is None:
+        experiment, schema = described(directory)
+    else:
+        experiment, schema = known, Schema.read(epath.Path(directory) / "schema.json")
     arrays = checkpoint.load_parameters(epath.Path(directory) / "checkpoints", step)
     for path, each in experiment.model.tables(schema).items():
         arrays[path] = table.to_dense(each, arrays[path])
@@ -136,14 +168,22 @@ def describe(experiment: config.Experiment, schema: Schema, directory: epath.Pat
     text = json.dumps(codec.to_json(experiment))
     artifact.write_atomically(directory / "experiment.json", text)
     schema.write(directory / "schema.json")
+    upgrade.accept(directory, "run", sources.code("run", experiment))
 
 
 def described(directory: epath.PathLike) -> tuple[config.Experiment, Schema]:
-    """The experiment and the schema of a run. Raises ArtifactError where it is none."""
+    """The experiment and the schema of a run.
+
+    Raises:
+      ArtifactError: it is none.
+      ConfigError: the file of a user's class is gone, or the class in it.
+    """
     directory = epath.Path(directory)
     if not (directory / "experiment.json").exists():
         raise artifact.ArtifactError(f"{directory} is no run: it has no experiment.json")
-    experiment = codec.from_json(
-        config.Experiment, json.loads((directory / "experiment.json").read_text())
-    )
+    text = (directory / "experiment.json").read_text()
+    try:
+        experiment = codec.from_json(config.Experiment, json.loads(text))
+    except ConfigError as error:
+        raise ConfigError(f"{directory} cannot be read back: {error}") from error
     return experiment, Schema.read(directory / "schema.json")

@@ -14,7 +14,8 @@ import jax
 from etils import epath
 from jax.experimental import multihost_utils
 
-from podway.framework import artifact, codec, config
+from podway.framework import codec, config
+from podway.framework.code import sources
 from podway.framework.error import ConfigError, PodwayError, check
 from podway.framework.runs.goodput import Clock
 from podway.framework.runs.telemetry import StepFailed
@@ -209,7 +210,7 @@ def facts(experiment: config.Experiment, inputs: dict[str, str]) -> dict[str, An
     return {
         "experiment": codec.to_json(experiment),
         "inputs": inputs,
-        "code": artifact.code_hash("framework"),
+        "code": sources.code("run", experiment),
         "jax": jax.__version__,
     }
 

@@ -11,6 +11,7 @@ import numpy as np
 from etils import epath
 
 from podway.framework import artifact, config, task
+from podway.framework.artifact import upgrade
 from podway.framework.devices import mesh
 from podway.framework.error import check
 from podway.framework.input import batches as input
@@ -20,7 +21,10 @@ from podway.framework.training.validation import validator
 
 
 def fit(
-    experiment: config.Experiment, dataset: input.Dataset, workdir: epath.PathLike
+    experiment: config.Experiment,
+    dataset: input.Dataset,
+    workdir: epath.PathLike,
+    choice: upgrade.Choice | None = None,
 ) -> epath.Path:
     """Fits the experiment's model, a task.Fitted, and commits the run; or finds it.
 
@@ -30,12 +34,13 @@ def fit(
       experiment: what to fit.
       dataset: to fit to, and to judge by.
       workdir: runs/ lies in it.
+      choice: what becomes of a run that other code made.
 
     Returns the run's directory. Raises ConfigError where the experiment mixes datasets, or the
-    dataset does not fit the model.
+    dataset does not fit the model; CodeChanged where other code made the run and `choice` is None.
     """
     inputs = run.inputs(dataset)
-    target = run.directory(experiment, inputs, workdir)
+    target = run.directory(experiment, inputs, workdir, choice)
     if artifact.exists(target):
         return target
     model = cast(task.Fitted, experiment.model)

@@ -7,6 +7,7 @@ import jax
 from etils import epath
 
 from podway.framework import artifact, config
+from podway.framework.artifact import upgrade
 from podway.framework.devices import hardware, mesh
 from podway.framework.error import PodwayError
 from podway.framework.input import batches as input
@@ -41,6 +42,7 @@ def train(
     *,
     peers: distributed.Peers | None = None,
     profile: Span | None = None,
+    choice: upgrade.Choice | None = None,
 ) -> Outcome:
     """Trains to the last step, or until SIGTERM; resumes where an earlier call stopped.
 
@@ -52,18 +54,21 @@ def train(
       peers: the processes that train together, each of which calls this
         (framework/training/distributed.py); None: this one alone.
       profile: steps to write a profiler trace of, into profile/ of the run's directory.
+      choice: what becomes of a run that other code made or began; process 0 looks.
 
     Raises:
       ConfigError: the devices, the dataset or the steps to profile don't fit the experiment.
       CheckpointError: the checkpoint in the run's directory is of another experiment.
       PeerError: the processes don't run the same.
+      CodeChanged: there is a run that other code made or began, and no choice.
       TrainingError: the loss is not finite, or an exchange of rows overflowed.
     """
     options, batch_size = experiment.trainer, experiment.trainer.batch_size
     peers = peers or distributed.Peers()
     clock, inputs = peers.clock, run.inputs(dataset, others)
     peers.agree(distributed.facts(experiment, inputs))
-    target = run.directory(experiment, inputs, workdir)
+    found = run.directory(experiment, inputs, workdir, choice).name if peers.first else None
+    target = epath.Path(workdir) / "runs" / experiment.name / peers.tell(found)
     if peers.tell(artifact.exists(target)):
         return Outcome(target, options.steps, finished=True)
 

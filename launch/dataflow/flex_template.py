@@ -16,7 +16,7 @@ from etils import epath
 
 from podway.beam.engines.options import Dataflow
 from podway.framework import artifact, codec
-from podway.framework.artifact import provenance
+from podway.framework.code import provenance
 from podway.framework.config import Data
 from podway.framework.error import ConfigError
 

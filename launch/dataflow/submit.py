@@ -15,6 +15,7 @@ from podway.beam.engines.options import Dataflow
 from podway.beam.formats import source
 from podway.beam.plan import Plan
 from podway.framework import artifact
+from podway.framework.artifact.upgrade import Choice
 from podway.framework.config import Data, Rdatasets
 from podway.framework.error import PodwayError
 
@@ -31,18 +32,25 @@ GIGABYTES_PER_CPU = {"highcpu": 1, "standard": 4, "highmem": 8}
 """Memory of Google's general machine types; Dataflow runs one Python process per CPU."""
 
 
-def submit(data: Data, workdir: epath.PathLike, engine: Dataflow, template: str = "") -> str:
+def submit(
+    data: Data,
+    workdir: epath.PathLike,
+    engine: Dataflow,
+    template: str = "",
+    code: Choice | None = None,
+) -> str:
     """Submits the job, or writes a classic template to `template`; says what was done.
 
     Raises:
       ConfigError: an option is missing, or the data cannot be reached from there.
       PodwayError: the jobs API refused.
+      CodeChanged: other code built the dataset, and `code` does not say what becomes of it.
     """
     from apache_beam.options.pipeline_options import GoogleCloudOptions
 
     from podway.beam.engines import dataflow, run
 
-    target = dataset.directory(data, workdir)
+    target = dataset.directory(data, workdir, code)
     if artifact.exists(target):
         return f"up to date: {target}"
     plan = dataset.prepare(data, workdir)

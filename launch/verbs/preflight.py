@@ -135,7 +135,7 @@ def schema(experiment: Experiment, workdir: str, options: Pod) -> Schema:
         )
         tables = experiment.data.tables
         return preflight.declared(options.items, options.users, options.history, tables)
-    return stages.data(experiment, workdir).schema
+    return stages.data(experiment, workdir, look=True).schema
 
 
 # ------------------------------------------------------------------------------------------ text

@@ -6,7 +6,7 @@ import threading
 import polars as pl
 import pytest
 
-from podway.beam import dataset
+from podway.beam import dataset, overview
 from podway.beam.engines.options import Local
 from podway.beam.error import DataError
 from podway.beam.formats import csv as delimited
@@ -59,7 +59,7 @@ def test_leave_one_out_and_ties_by_hand(tmp_path, build):
     assert found["early_test_targets"] == 1
     assert (found["rows"], found["kept"], found["users"], found["items"]) == (11, 11, 4, 4)
     assert found["density"] == 11 / 16
-    assert "test targets before the latest train event" in dataset.report(
+    assert "test targets before the latest train event" in overview.report(
         artifact.read(directory, "dataset")
     )
 
@@ -137,7 +137,7 @@ def test_row_order_as_time_keeps_repeats_in_order(tmp_path, build):
     assert by_user(directory, "test") == {"u": ("baba", "c"), "v": ("aca", "a")}
     found = report_of(directory)
     assert (found["tied_events"], found["early_test_targets"]) == (0, None)
-    assert "no clock" in dataset.report(artifact.read(directory, "dataset"))
+    assert "no clock" in overview.report(artifact.read(directory, "dataset"))
 
 
 def _formats(folder: pathlib.Path) -> dict[str, tuple[pathlib.Path, dict]]:
@@ -180,7 +180,7 @@ def test_the_same_rows_give_the_same_bytes_in_every_format(tmp_path, build, monk
         for name, (path, format) in _formats(tmp_path / str(blocks)).items():
             directory = build(path, format=format, **fields)
             found[blocks, name] = _bytes(directory)
-            fingerprint = dataset.fingerprint(artifact.read(directory, "dataset"))
+            fingerprint = overview.fingerprint(artifact.read(directory, "dataset"))
             assert fingerprint == found.setdefault("fingerprint", fingerprint)
     expected = found[False, "a.csv"]
     assert len(expected) == 3 + 2 + 6

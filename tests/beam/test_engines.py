@@ -15,7 +15,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from apache_beam.testing import test_stream
 
-from podway.beam import dataset
+from podway.beam import commit, dataset, overview
 from podway.beam.engines import run
 from podway.beam.engines.options import Dataflow, Engine, Flink, Local, Portable
 from podway.beam.error import DataError
@@ -100,7 +100,7 @@ def same_dataset(data: Data, folder: pathlib.Path, engine: Engine) -> None:
         manifests.append(artifact.read(directory, "dataset"))
         assert [path.name for path in directory.parent.iterdir()] == [directory.name]
     here, there = manifests
-    assert dataset.fingerprint(there) == dataset.fingerprint(here)
+    assert overview.fingerprint(there) == overview.fingerprint(here)
     assert there.details == here.details
     assert (there.version, there.config, there.inputs) == (here.version, here.config, here.inputs)
     assert there.git == here.git
@@ -142,7 +142,7 @@ def test_publishing_twice_and_too_late_changes_nothing(tmp_path):
     manifest = artifact.read(first.target, "dataset")
     before = (pathlib.Path(first.target) / artifact.MANIFEST).read_bytes()
     for plan in (first, second):
-        dataset.publish(plan, manifest.details)
+        commit.publish(plan, manifest.details)
     assert (pathlib.Path(first.target) / artifact.MANIFEST).read_bytes() == before
     assert len(list((tmp_path / "w/datasets/small").iterdir())) == 1
 

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from podway.beam import dataset, rejected
+from podway.beam import overview, rejected
 from podway.beam.statistics import statistics
 from podway.beam.steps import extend as extending
 from podway.beam.steps import number as numbering
@@ -174,7 +174,7 @@ def test_dropped_duplicates_and_rejected_rows_add_up(tmp_path):
     shown = rejected.show(extended, samples=5, reason="user")
     assert f"{place.raw}/1.csv, row 204, " in shown
     assert f"{place.raw}/2.csv, row 6, " in shown
-    text = dataset.report(artifact.read(extended, "dataset"))
+    text = overview.report(artifact.read(extended, "dataset"))
     assert f"since                      1  new raw files, beside those of {base.name}" in text
 
 

@@ -70,7 +70,7 @@ def test_what_cannot_be_extended_is_one_sentence_and_leaves_nothing(tmp_path):
     first.write_text(text)
     (place.raw / "2.csv").write_text("user,item,time\n,,\n")
     before = place.left()
-    with pytest.raises(DataError, match=r"^1 of 1 rows .*missing.*--dataset [0-9a-f]{16}` shows"):
+    with pytest.raises(DataError, match=r"^1 of 1 rows .*missing.*--dataset [0-9a-f-]{21}` shows"):
         place.extend()
     assert {name for name in place.left() if not name.startswith("_rejected")} == before
     (base / "test" / "part-00001-of-00002.array_record").unlink()

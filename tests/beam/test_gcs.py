@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from podway.beam import dataset
+from podway.beam import dataset, overview
 from podway.framework import artifact
 from podway.framework.config import Data
 from podway.framework.input.batches import Dataset, TrainBatches
@@ -85,7 +85,7 @@ def test_from_a_bucket_to_a_bucket(beam_store, raw, tmp_path):
     done = beam_store.run("-c", COMMANDS, config, f"{bucket}/w")
     assert done.returncode == 0, done.stderr
     words = " ".join(done.stdout.split())
-    assert f"fingerprint {dataset.fingerprint(expected)}" in words
+    assert f"fingerprint {overview.fingerprint(expected)}" in words
     assert f"missing user: 1 {bucket}/raw/2.csv, row 201, missing user: " in words
     assert words.endswith(f"batch {batch_hash(Dataset.open(built))}")
     ((_, files),) = _datasets(beam_store, bucket).items()

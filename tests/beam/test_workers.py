@@ -53,10 +53,10 @@ def test_a_dataset_is_built_with_the_data_extra_alone(tmp_path, template, worker
     """The whole stage, from the data part as JSON."""
     code = (
         "import json, sys\n"
-        "from podway.beam import dataset\n"
+        "from podway.beam import dataset, overview\n"
         "from podway.framework import artifact, codec, config\n"
         "data = codec.from_json(config.Data, json.load(open(sys.argv[1])))\n"
-        "print(dataset.fingerprint(artifact.read(dataset.build(data, sys.argv[2]), 'dataset')))\n"
+        "print(overview.fingerprint(artifact.read(dataset.build(data, sys.argv[2]), 'dataset')))\n"
     )
     file = str(template / "data.json")
     here, there = (

@@ -13,6 +13,8 @@ from podway.export.graph import saved_model
 from podway.export.verification import reference, warmup
 from podway.framework import artifact
 from podway.framework import task as tasks
+from podway.framework.artifact.upgrade import CodeChanged
+from podway.framework.code import sources
 from podway.framework.config import Evaluation
 from podway.framework.error import ConfigError
 from podway.framework.models.bert4rec import Bert4Rec
@@ -58,6 +60,21 @@ def test_a_model_is_current_as_long_as_nothing_it_is_made_of_changes(trained, wo
     changed = dataclasses.replace(experiment, export=options)
     assert model.current(changed, inputs=INPUTS, workdir=workdir) is None
     assert model.current(experiment, inputs=INPUTS, workdir=workdir / "new") is None
+
+
+def test_a_model_of_other_code_is_asked_about(trained, workdir, published, monkeypatch):
+    given = {"inputs": INPUTS, "workdir": workdir}
+    manifest = published / "assets.extra" / "export.json"
+    before = manifest.read_text()
+    monkeypatch.setattr(sources, "code", lambda kind, part: "b" * 16)
+    with pytest.raises(CodeChanged, match=f"the model {published} .*--code keep to use it"):
+        model.current(trained.experiment, **given)
+    assert model.current(trained.experiment, **given, choice="new") is None
+    assert model.current(trained.experiment, **given, choice="keep") == published
+    assert model.current(trained.experiment, **given) == published
+    kept = artifact.read(published, "model", manifest="assets.extra/export.json")
+    assert kept.details["code"] == [kept.code, "b" * 16]
+    manifest.write_text(before)
 
 
 def test_a_language_model_may_answer_with_what_was_seen(trained, tmp_path):

@@ -14,7 +14,8 @@ import pytest
 from etils import epath
 
 from podway.framework import artifact
-from podway.framework.artifact import ArtifactError, provenance
+from podway.framework.artifact import ArtifactError
+from podway.framework.code import provenance
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 
@@ -155,7 +156,11 @@ def test_version_follows_each_of_its_parts():
         parts | {"inputs": {"dataset": "e"}},
         parts | {"code": "d"},
     ]
-    assert len({artifact.version(**each) for each in [parts, *changed]}) == 4
+    versions = [artifact.version(**each) for each in [parts, *changed]]
+    assert len(set(versions)) == 4
+    identities = [artifact.identity_of(version) for version in versions]
+    assert len(set(identities)) == 3
+    assert identities[0] == identities[3], "the code is a part of its own"
 
 
 def test_write_atomically_keeps_the_old_text_when_the_disk_is_full(tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ def test_json_both_ways_keeps_swappable_parts():
         data=Data(name="x", path="y", format=Csv(delimiter="|"), split=GlobalTime(0.5, 0.6)),
     )
     text = codec.to_json(experiment)
-    assert text["data"]["split"]["type"] == "podway.framework.config.data.GlobalTime"
+    assert text["data"]["split"]["type"] == "GlobalTime"
     assert codec.from_json(Experiment, text) == experiment
 
 

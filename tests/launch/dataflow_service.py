@@ -105,7 +105,7 @@ def _execute(path: str, datasets: str) -> None:
     from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
     from etils import epath
 
-    from podway.beam import dataset
+    from podway.beam import overview
     from podway.framework import artifact
 
     proto = beam_runner_api_pb2.Pipeline.FromString(epath.Path(path).read_bytes())
@@ -116,7 +116,7 @@ def _execute(path: str, datasets: str) -> None:
     found = {}
     for folder in epath.Path(datasets).iterdir():
         manifest = artifact.read(folder, "dataset")
-        found[folder.name] = [dataset.fingerprint(manifest), manifest.details, manifest.git]
+        found[folder.name] = [overview.fingerprint(manifest), manifest.details, manifest.git]
     print(json.dumps(found))
 
 

@@ -1,4 +1,5 @@
 import contextlib
+import dataclasses
 import io
 import json
 import os
@@ -9,6 +10,7 @@ import sys
 import pytest
 
 from podway.framework import codec, config
+from podway.framework.artifact.upgrade import CodeChanged
 from podway.launch import cli, experiments
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
@@ -157,3 +159,35 @@ def test_shardings_of_a_pod_that_is_not_here():
     )
     assert done.returncode == 1
     assert "v5e has no slice of 3x3; the nearest are" in done.stderr
+
+
+@pytest.mark.parametrize("verb", ["data", "train", "evaluate", "export", "run", "launch dataflow"])
+def test_each_verb_that_builds_says_what_becomes_of_other_code(verb):
+    """One process for all would not do: each verb has options of its own."""
+    fields = {field.name for field in dataclasses.fields(cli.VERBS[verb].options)}
+    assert "code" in fields
+
+
+@pytest.mark.parametrize("answer", ["keep", "new", ""])
+def test_run_asks_in_a_terminal_and_nowhere_else(answer, monkeypatch, capsys):
+    given = []
+
+    def run(experiment, workdir, code):
+        given.append(code)
+        if code is None:
+            raise CodeChanged("both versions")
+
+    monkeypatch.setattr(cli.stages, "run", run)
+    options = cli.Chain(experiments.load("movielens_popularity"))
+    with pytest.raises(CodeChanged):
+        cli.run(options)
+    for stream in (sys.stdin, sys.stdout):
+        monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", lambda _: answer)
+    if answer:
+        cli.run(options)
+    else:
+        with pytest.raises(CodeChanged):
+            cli.run(options)
+    assert given == [None, None, *([answer] if answer else [])]
+    assert "both versions" in capsys.readouterr().out

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from podway.beam import dataset
+from podway.beam import dataset, overview
 from podway.beam.engines.options import Dataflow
 from podway.framework import artifact, codec
 from podway.framework.error import ConfigError
@@ -74,7 +74,7 @@ def test_a_submitted_job_makes_the_same_dataset_and_nobody_waits(
     assert pool["autoscalingSettings"]["maxNumWorkers"] == 16
     made = dataflow_service.execute(beam_store, service.pipeline(), f"{bucket}/w/datasets/small")
     fingerprint, details, git = made
-    assert fingerprint == dataset.fingerprint(local)
+    assert fingerprint == overview.fingerprint(local)
     assert details.pop("raw") != local.details.pop("raw")  # other paths, same content
     assert details == local.details
     assert git == local.git
@@ -97,7 +97,7 @@ def test_the_flex_launcher_submits_a_job_that_makes_the_same_dataset_and_ends(
     assert done.returncode == 0, done.stderr
     assert (service.jobs[0]["name"], service.polls) == ("from-template", 0)
     made = dataflow_service.execute(beam_store, service.pipeline(), f"{bucket}/w/datasets/small")
-    assert made[0] == dataset.fingerprint(local)
+    assert made[0] == overview.fingerprint(local)
 
 
 @pytest.mark.slow
@@ -113,7 +113,7 @@ def test_a_classic_template_is_a_file_and_no_job(tmp_path, beam_store, service, 
     job = json.loads(blob.download_as_bytes())
     service.jobs.append(job)
     made = dataflow_service.execute(beam_store, service.pipeline(), f"{bucket}/w/datasets/small")
-    assert made[0] == dataset.fingerprint(local)
+    assert made[0] == overview.fingerprint(local)
 
 
 @pytest.mark.slow
@@ -132,7 +132,7 @@ def test_podway_data_waits_for_the_job(tmp_path, beam_store, service, raw):
     account = service.credentials(tmp_path)
     done = beam_store.run("-m", *arguments, *_options(service, bucket), **account)
     assert done.returncode == 0, done.stderr
-    assert dataset.fingerprint(local) in done.stdout
+    assert overview.fingerprint(local) in done.stdout
 
 
 @pytest.fixture

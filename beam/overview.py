@@ -1,0 +1,65 @@
+"""A dataset's numbers as lines of text, and the fingerprint of what it holds."""
+
+from typing import Any
+
+from podway.beam import extension
+from podway.framework import artifact, codec
+
+
+def fingerprint(manifest: artifact.Manifest) -> str:
+    """A hash of shards and vocabularies: equal data, equal fingerprint, whatever the raw format."""
+    kept = ("train/", "validation/", "test/", "vocabulary/")
+    return codec.content_hash(
+        sorted(
+            [path, file.sha256]
+            for file in manifest.files
+            if (path := artifact.place(file.path)).startswith(kept)
+        )
+    )
+
+
+def report(manifest: artifact.Manifest) -> str:
+    """The dataset's numbers, for people."""
+    found, splits = manifest.details["report"], manifest.details["splits"]
+    rejected = found["rejected"]
+    lines = [
+        ("rows", found["rows"], "in the raw data"),
+        ("kept", found["kept"], "events"),
+        *(("filtered", count, f"by {rule}") for rule, count in found["filtered"].items()),
+        ("rejected", sum(rejected.values()), "see rejected/" if rejected else ""),
+        *(("", count, reason) for reason, count in rejected.items()),
+        ("users", found["users"], ""),
+        ("items", found["items"], ""),
+        ("density", found["density"], "events per pair of user and item"),
+        ("tied events", found["tied_events"], "of the events share user and time with another"),
+        ("tied users", found["tied_users"], "of the users have their last two events at one time"),
+        ("repeats", found["repeated_events"], "events equal an earlier one in user, item and time"),
+        *((split, part["examples"], "examples") for split, part in splits.items()),
+        ("leakage", found["early_test_targets"], "test targets before the latest train event"),
+        *(line for table in manifest.details["tables"] for line in _of_table(table)),
+        *extension.lines(manifest),
+        ("fingerprint", fingerprint(manifest), ""),
+    ]
+    head = f"dataset {manifest.name} {manifest.version}"
+    return "\n".join([head, *(_line(*line) for line in lines)])
+
+
+def _of_table(table: dict[str, Any]) -> list[tuple[str, int, str]]:
+    """Lines of the report on a side table."""
+    return [
+        (f"{table['of']} table", table["rows"], f"rows of {table['path']}"),
+        *(("  rejected", count, reason) for reason, count in table["rejected"].items()),
+        ("  repeated", table["repeated"], "of them have the key of an earlier one"),
+        ("  unused", table["unused"], f"of them are of no {table['of']} of the train split"),
+        ("  without", table["without"], f"{table['of']}s of the train split have no row"),
+    ]
+
+
+def _line(name: str, value: int | float | str | None, remark: str) -> str:
+    if value is None:
+        value, remark = "–", "no clock: the order of the rows is the order of time"
+    elif isinstance(value, float):
+        value = f"{value:.2%}"
+    elif isinstance(value, int):
+        value = f"{value:,}"
+    return f"  {name:<12}{value:>16}  {remark}".rstrip()
