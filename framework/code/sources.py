@@ -119,7 +119,6 @@ SOURCES: dict[Kind, Sources] = {
         ),
         neutral={
             "framework.evaluation": "how it is judged",
-            "framework.models": "the model's own module counts, with what it imports",
             "export.layout": "where models lie",
             "export.identity": "the model's version",
             "export.quiet": "what a terminal shows",
