@@ -16,7 +16,7 @@ from podway.framework.artifact.manifest import (
     resolve,
     version,
 )
-from podway.framework.artifact.publish import (
+from podway.framework.artifact.stage import (
     commit,
     discard,
     publish,

@@ -259,6 +259,6 @@ def explained(path: pathlib.Path) -> Iterator[None]:
 
 def _is_of_project(frames: traceback.StackSummary) -> bool:
     """Whether the last file with a name, frozen parts of Python's left out, is of this project."""
-    files = [pathlib.Path(each.filename) for each in frames if not each.filename.startswith("<")]
+    files = [pathlib.Path(each.filename).resolve() for each in frames if each.filename[0] != "<"]
     rooms = [provenance.ROOT / room for room in imports.ROOMS]
     return any(files and files[-1].is_relative_to(room) for room in rooms)

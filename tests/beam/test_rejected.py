@@ -80,9 +80,9 @@ def test_rows_without_a_dataset_are_kept_until_the_next_ones(target):
 def test_rows_are_kept_on_gs(beam_store):
     script = """
 import sys
-from podway.framework import artifact
+from etils import epath
 from tests.beam import test_rejected
-test_rejected.test_rows_without_a_dataset_are_kept_until_the_next_ones(artifact.epath.Path(sys.argv[1]))
+test_rejected.test_rows_without_a_dataset_are_kept_until_the_next_ones(epath.Path(sys.argv[1]))
 """
     bucket = beam_store.bucket()
     done = beam_store.run("-c", script, f"{bucket}/n/v")

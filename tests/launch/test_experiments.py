@@ -129,11 +129,11 @@ def test_every_later_process_finds_the_users_classes(place):
 def _identity_in_a_fresh_process(run: pathlib.Path, away: pathlib.Path) -> None:
     """What `export` knows a model by, from the run alone."""
     code = f"""
-from podway.export import model
-from podway.framework import run
+from podway.export import identity
+from podway.framework.runs import run
 experiment, _ = run.described({str(run)!r})
-assert model.identity(experiment)["model"]["type"] == "config.py:Mine"
-print(model.version(experiment, {{"run": "r"}}))
+assert identity.identity(experiment)["model"]["type"] == "config.py:Mine"
+print(identity.version(experiment, {{"run": "r"}}))
 """
     done = subprocess.run(
         [sys.executable, "-c", code],

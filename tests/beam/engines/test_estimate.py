@@ -42,7 +42,7 @@ def test_too_little_memory_is_said_before_it_starts_with_the_remedy(tmp_path, mo
         tmp_path / "a.csv"
     )
     data = make_data(tmp_path / "a.csv")
-    caplog.set_level(logging.INFO, "beam")
+    caplog.set_level(logging.INFO, "podway.beam")
     dataset.build(data, tmp_path / "enough")
     assert [record.levelname for record in caplog.records] == ["INFO"]
     assert caplog.messages[0].startswith("about 400 rows in ")

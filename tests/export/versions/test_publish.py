@@ -102,7 +102,8 @@ def fail_on(monkeypatch, name: str) -> None:
         write(path, text)
 
     monkeypatch.setattr(type(epath.Path("/")), "copy", copy_or_fail)
-    monkeypatch.setattr(artifact, "write_atomically", write_or_fail)
+    for module in (artifact, artifact.stage):
+        monkeypatch.setattr(module, "write_atomically", write_or_fail)
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def test_what_a_killed_run_left_must_be_equal(strict_store, target):
     found = _commit(strict_store, target)
     assert found.startswith(f"{target}/{left} is there, uncommitted and not what this run made")
     # Older than LEFTOVER_DAYS it is replaced.
-    old = "from podway.framework import artifact; artifact.LEFTOVER_DAYS = -1; "
+    old = "from podway.framework.artifact import manifest; manifest.LEFTOVER_DAYS = -1; "
     script = (
         f"{old}import sys; from tests.framework import committer; committer.main(*sys.argv[1:])"
     )

@@ -13,8 +13,9 @@ from typing import Any
 from etils import epath
 
 from podway.framework.artifact import checksum
+from podway.framework.artifact import manifest as manifests
 from podway.framework.artifact.checksum import File
-from podway.framework.artifact.manifest import LEFTOVER_DAYS, MANIFEST, ArtifactError, Manifest
+from podway.framework.artifact.manifest import MANIFEST, ArtifactError, Manifest
 from podway.framework.code import provenance
 
 _LOG = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ def stage_for(target: epath.PathLike) -> epath.Path:
     """A new directory beside `target`, to build it in.
 
     Another process may publish it. What killed processes left of the same target is removed once
-    it is older than LEFTOVER_DAYS. Raises ArtifactError: nothing can be committed there.
+    it is older than manifests.LEFTOVER_DAYS. Raises ArtifactError: nothing can be committed there.
     """
     target = epath.Path(target)
     if "://" in str(target) and not str(target).startswith("gs://"):
@@ -97,11 +98,11 @@ def discard(stage: epath.PathLike) -> None:
 
 
 def _remove_leftover(stage: epath.Path) -> None:
-    """Removes another process's stage if nothing in it changed for LEFTOVER_DAYS."""
+    """Removes another process's stage if nothing in it changed for manifests.LEFTOVER_DAYS."""
     with contextlib.suppress(FileNotFoundError):  # it has just been published
         times = [(stage / path).stat().mtime for path in walk(stage)] or [stage.stat().mtime]
         days = (time.time() - max(times)) / 86_400
-        if days > LEFTOVER_DAYS:
+        if days > manifests.LEFTOVER_DAYS:
             _LOG.info("removing %s, which a killed process left %.0f days ago", stage, days)
             stage.rmtree(missing_ok=True)
         else:
