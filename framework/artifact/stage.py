@@ -40,7 +40,7 @@ def stage_for(target: epath.PathLike) -> epath.Path:
     """A new directory beside `target`, to build it in.
 
     Another process may publish it. What killed processes left of the same target is removed once
-    it is older than manifests.LEFTOVER_DAYS. Raises ArtifactError: nothing can be committed there.
+    it is older than LEFTOVER_DAYS. Raises ArtifactError: nothing can be committed there.
     """
     target = epath.Path(target)
     if "://" in str(target) and not str(target).startswith("gs://"):
@@ -98,7 +98,7 @@ def discard(stage: epath.PathLike) -> None:
 
 
 def _remove_leftover(stage: epath.Path) -> None:
-    """Removes another process's stage if nothing in it changed for manifests.LEFTOVER_DAYS."""
+    """Removes another process's stage if nothing in it changed for LEFTOVER_DAYS."""
     with contextlib.suppress(FileNotFoundError):  # it has just been published
         times = [(stage / path).stat().mtime for path in walk(stage)] or [stage.stat().mtime]
         days = (time.time() - max(times)) / 86_400
