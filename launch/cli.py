@@ -12,7 +12,7 @@ import tyro
 
 from podway.framework.devices import libtpu
 from podway.framework.error import PodwayError
-from podway.launch import experiments, stages
+from podway.launch import console, experiments, stages
 from podway.launch.verbs import (
     checkpoints,
     compare,
@@ -85,7 +85,11 @@ def usage() -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs one command; exits with 0, 1 (it could not be done) or 2 (it was not understood)."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    with console.gentle():
+        _main(sys.argv[1:] if arguments is None else arguments)
+
+
+def _main(arguments: list[str]) -> None:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(usage())
         sys.exit(0 if arguments else 2)
@@ -141,6 +145,8 @@ def _run(name: str, chosen: list[str], overrides: list[str]) -> None:
             raise
         _fail(f"{missing.name} is not installed; pip install 'podway[{extra}]' brings it", 1)
     except OSError as error:
+        if isinstance(error, BrokenPipeError) and console.unread():
+            raise
         where = f": {error.filename}" if error.filename else ""
         _fail(f"{error.strerror or error}{where}", 1)
     except stages.Stopped as stop:

@@ -107,13 +107,14 @@ ARROWS = {
         "__main__": "command",
     },
     "launch": {
+        "console": "",
         "experiments": "",
         "stages": "",
         "supervise": "stages",
-        "verbs": "dataflow experiments stages supervise",
+        "verbs": "console dataflow experiments stages supervise",
         "dataflow": "",
-        "demo": "",
-        "cli": "experiments stages verbs",
+        "demo": "console",
+        "cli": "console experiments stages verbs",
     },
     "configs": {
         "": "framework/config framework/embedding framework/heads framework/models"

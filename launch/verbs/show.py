@@ -9,6 +9,7 @@ import tyro
 
 from podway.framework import codec
 from podway.framework.config import Experiment
+from podway.launch import console
 from podway.launch.verbs import preflight
 from podway.launch.verbs.verb import Stage, Verb
 
@@ -27,7 +28,8 @@ def show(options: Show) -> None:
     if options.shardings:
         print(shardings(options.experiment, options.workdir, options.pod))
         return
-    print(json.dumps(codec.to_json(options.experiment), indent=2, ensure_ascii=False))
+    escaped = not console.knows_all_characters()
+    print(json.dumps(codec.to_json(options.experiment), indent=2, ensure_ascii=escaped))
 
 
 def shardings(experiment: Experiment, workdir: str, pod: preflight.Pod) -> str:
