@@ -31,10 +31,17 @@ KNOWN = {
 }
 """The rooms that a room knows: nobody imports launch, and no stage another one."""
 
-SHARED = {"framework/error", "framework/codec", "beam/error", "export/error", "export/server/error"}
+SHARED = {
+    "framework/error",
+    "framework/codec",
+    "framework/progress",
+    "beam/error",
+    "export/error",
+    "export/server/error",
+}
 """What all may import, as far as the walls let them."""
 
-PURE = ("error", "codec", "code", "config", "artifact", "schema")
+PURE = ("error", "codec", "progress", "code", "config", "artifact", "schema")
 """Of framework/: pure Python, and all that beam/ sees of it."""
 
 ARROWS = {
