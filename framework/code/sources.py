@@ -1,9 +1,9 @@
 """Which sources an artefact's version hashes: the code that takes part in its computation.
 
 A list per kind, by dotted names that begin with the room; a package stands for all its modules.
-tests/framework/test_sources.py proves them complete: what the entries import, directly or not, is
-either in the list or NEUTRAL. To these come the modules of the config parts themselves: of a run,
-those of its model and what they import, and a user's file with those beside it.
+tests/framework/code/test_sources.py proves them complete: what the entries import, directly or not,
+is either in the list or NEUTRAL. To these come the modules of the config parts themselves: of a
+run, those of its model and what they import, and a user's file with those beside it.
 """
 
 import dataclasses

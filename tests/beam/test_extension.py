@@ -175,6 +175,6 @@ def test_on_a_bucket_by_the_command(beam_store, tmp_path):
     # Later verbs find it, and read what it refers to.
     extended = podway().removeprefix("data: up to date: ").strip()
     assert f"data: extended: {extended}\n" in printed
-    script = "import sys; from tests.beam.test_gcs import batch_hash, Dataset;"
+    script = "import sys; from tests.beam.engines.test_gcs import batch_hash, Dataset;"
     read = beam_store.run("-c", f"{script} batch_hash(Dataset.open(sys.argv[1]))", extended)
     assert read.returncode == 0, read.stderr

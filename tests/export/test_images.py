@@ -16,7 +16,7 @@ from podway.framework.input.batches import row_batches
 from podway.framework.input.dataset import Dataset
 from podway.framework.models.convnet import ConvNet
 from tests.beam.conftest import make_data
-from tests.beam.test_idx import HEIGHT, WIDTH, images, write
+from tests.beam.formats.test_idx import HEIGHT, WIDTH, images, write
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from podway.framework import artifact
 from podway.framework.error import ConfigError
 from podway.launch import cli
 from podway.launch.verbs import check
-from tests.beam.test_check import columns, make
+from tests.beam.check.test_check import columns, make
 
 
 def created(directory: epath.Path, when: str) -> epath.Path:

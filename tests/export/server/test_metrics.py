@@ -13,7 +13,7 @@ from podway.export.server.metrics import Metrics
 from podway.export.server.net.monitoring import PATH
 from tests.export.server.conftest import Site, predict_request, running
 from tests.export.server.example_model import CLASSIFY, REGRESS, example, given, served
-from tests.export.server.test_examples import ask, multi
+from tests.export.server.runtime.test_classify_regress import ask, multi
 
 
 def samples(text):

@@ -25,7 +25,7 @@ from podway.export.server.net import ports
 from podway.export.server.options import ServerOptions
 from podway.export.server.siblings import METRICS, SERVICE, State, tells_more
 from tests.export.server.conftest import ROOT, Client, Site, free_port, predict_request
-from tests.export.server.test_reload import fails, model, models
+from tests.export.server.models.test_reload import fails, model, models
 
 REQUESTS = 'request_count{model_name="m",status="OK"} '
 
