@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from podway.export import quiet
+from podway.launch import console
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read when TensorFlow is imported
 
@@ -109,4 +110,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with console.gentle():
+        main()

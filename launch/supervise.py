@@ -18,6 +18,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 
 from podway.framework.error import PodwayError
+from podway.framework.progress import BARS
 from podway.launch import stages
 
 WORKER = "PODWAY_WORKER"
@@ -146,6 +147,8 @@ def _run_once(workers: Sequence[Worker], asked: threading.Event) -> End | None:
 
 def _start(worker: Worker) -> subprocess.Popen[bytes]:
     environment = os.environ | {WORKER: str(worker.number)}
+    if sys.stderr.isatty():
+        environment[BARS] = "1"  # what it writes goes on to this terminal
     return subprocess.Popen(worker.command, env=environment, stderr=subprocess.PIPE)
 
 

@@ -7,7 +7,7 @@ import contextlib
 import threading
 from collections.abc import Iterator, Sequence
 
-from tqdm import tqdm
+from podway.framework import progress
 
 _lock = threading.Lock()
 _shown: "_Bars | None" = None
@@ -25,11 +25,11 @@ class _Bars:
         self.shares = shares
         self.fractions = [0.0] * len(shares)
         self.passed: dict[str, int] = {}
-        self.bars: dict[str, tqdm] = {}
+        self.bars: dict[str, progress.Progress] = {}
 
     def advance(self, stage: str, rows: int, total: int | None, passed: int) -> None:
         if stage not in self.bars:
-            self.bars[stage] = tqdm(desc=stage, unit=" rows", unit_scale=True, mininterval=0.2)
+            self.bars[stage] = progress.shown(stage, unit="row", scaled=True)
         self.passed[stage] = self.passed.get(stage, 0) + passed
         self.bars[stage].total = total
         self.bars[stage].update(rows)

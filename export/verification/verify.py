@@ -20,7 +20,6 @@ import numpy as np
 import tensorflow as tf
 from etils import epath
 from tensorflow.core.protobuf import saved_model_pb2
-from tqdm import tqdm
 
 from podway.export.error import ExportError
 from podway.export.graph.classify_regress import EXAMPLES
@@ -29,6 +28,7 @@ from podway.export.lowering.target import TARGETS
 from podway.export.verification import requests as example_requests
 from podway.export.verification import sessions, warmup
 from podway.export.verification import verify_labels as verify_rows
+from podway.framework import progress
 
 TOLERANCE = 1e-5
 BEFORE_EXAMPLES = ("serving_default", "ids")
@@ -48,6 +48,7 @@ def in_fresh_process(directory: epath.PathLike) -> str:
         "PYTHONPATH": os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
         "CUDA_VISIBLE_DEVICES": "-1",
         "TF_CPP_MIN_LOG_LEVEL": "3",
+        "PYTHONIOENCODING": "utf-8",
     }
     command = [
         sys.executable,
@@ -60,14 +61,14 @@ def in_fresh_process(directory: epath.PathLike) -> str:
     with (
         tempfile.TemporaryFile("w+", errors="replace") as log,
         subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, stderr=log, text=True
+            command, env=environment, stdout=subprocess.PIPE, stderr=log, encoding="utf-8"
         ) as process,
-        tqdm(desc="verify", unit="case") as bar,
+        progress.shown("verify", unit="case") as bar,
     ):
         for line in process.stdout or ():
-            if progress := _PROGRESS.match(line):
-                bar.total = int(progress[2])
-                bar.update(int(progress[1]) - bar.n)
+            if found := _PROGRESS.match(line):
+                bar.total = int(found[2])
+                bar.update(int(found[1]) - bar.n)
         code = process.wait()
         log.seek(0)
         last = "; ".join(log.read().strip().split("\n")[-3:])

@@ -44,6 +44,7 @@ NEUTRAL = {
     "framework.code": "finds classes and sources; those that it finds count",
     "framework.codec": "what it writes of a config stands in the version",
     "framework.error": "sentences",
+    "framework.progress": "what a terminal shows",
     "beam.error": "sentences",
     "export.error": "sentences",
 }

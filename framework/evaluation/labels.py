@@ -6,9 +6,8 @@ from typing import Any
 
 import jax
 import numpy as np
-from tqdm import tqdm
 
-from podway.framework import config
+from podway.framework import config, progress
 from podway.framework.devices import mesh
 from podway.framework.error import check
 from podway.framework.evaluation.judge import Compute, Examine, Judged, Metrics
@@ -84,12 +83,12 @@ class LabelPrediction:
 
         def predict(compute: Compute, label: str) -> dict[str, np.ndarray]:
             parts = []
-            with tqdm(
-                total=rows,
-                desc=label or split,
+            with progress.shown(
+                label or split,
                 unit="row",
-                leave=bool(label),
-                disable=devices is not None and jax.process_index() != 0,
+                total=rows,
+                stays=bool(label),
+                silent=devices is not None and jax.process_index() != 0,
             ) as bar:
                 for batch in row_batches(dataset, split, lengths, batch_size):
                     said = compute({name: place(each) for name, each in batch.columns.items()})

@@ -8,9 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from tqdm import tqdm
 
-from podway.framework import config, task
+from podway.framework import config, progress, task
 from podway.framework.devices import mesh
 from podway.framework.error import check
 from podway.framework.input.batches import Dataset, evaluation_batches
@@ -83,12 +82,12 @@ def rank_split(
     )
     place = examples_placer(devices)
     judge = _judge(item.size, k, options.exclude_seen, options.block, devices)
-    with tqdm(
-        total=dataset.examples(split),
-        desc=label or split,
+    with progress.shown(
+        label or split,
         unit="user",
-        leave=bool(label),
-        disable=devices is not None and jax.process_index() != 0,
+        total=dataset.examples(split),
+        stays=bool(label),
+        silent=devices is not None and jax.process_index() != 0,
     ) as bar:
         for batch in batches:
             valid, history = batch["valid"], place(batch["history"])

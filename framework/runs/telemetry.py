@@ -10,8 +10,8 @@ from typing import Any
 import jax
 from etils import epath
 from tensorboardX import SummaryWriter
-from tqdm import tqdm
 
+from podway.framework import progress
 from podway.framework.error import PodwayError
 from podway.framework.runs.goodput import Clock, Ledger
 
@@ -100,8 +100,8 @@ class Telemetry:
         else:
             self._ledger = Ledger(None, clock)
         self._next_ledger = 0.0
-        self._bar = tqdm(
-            total=steps, initial=start, desc="train", unit="step", disable=directory is None
+        self._bar = progress.shown(
+            "train", unit="step", total=steps, done=start, silent=directory is None
         )
         self._pending: list[tuple[int, Mapping[str, jax.Array]]] = []
         self.restart_clock()
@@ -127,8 +127,8 @@ class Telemetry:
             return
         seconds = time.perf_counter() - self._since
         step, metrics = pending[-1]
-        self._bar.update(len(pending))
         self._bar.set_postfix(loss=f"{metrics['loss']:.4f}")
+        self._bar.update(len(pending))
         if step % self._every == 0:
             waited = self._clock.seconds()["input"] - self._waited
             rates = {

@@ -6,13 +6,15 @@ import dataclasses
 import json
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import tyro
 from etils import epath
 
 from podway.framework.config import Experiment, Model, Rows
 from podway.framework.error import check
 from podway.launch import stages
+from podway.launch.verbs.verb import Stage, Verb
 
 if TYPE_CHECKING:
     from podway.framework.preflight.report import Program, Report
@@ -60,8 +62,16 @@ class Options(Pod):
     """Print JSON, for CI."""
 
 
-def run(experiment: Experiment, workdir: str, options: Options) -> None:
+@dataclasses.dataclass(frozen=True)
+class Preflight(Stage):
+    """An experiment, where its dataset lies, and the pod to compile for."""
+
+    pod: Annotated[Options, tyro.conf.arg(name="")] = Options()
+
+
+def run(given: Preflight) -> None:
     """Prints the report; exits with 1 where the experiment does not fit."""
+    experiment, options = given.experiment, given.pod
     check_trained(experiment)
     names = _names(options)
     _choose_platform(names)
@@ -71,7 +81,7 @@ def run(experiment: Experiment, workdir: str, options: Options) -> None:
     from podway.framework.preflight.report import to_json
 
     pods = [topology.parse(name, options.slices) for name in names]
-    sizes = schema(experiment, workdir, options)
+    sizes = schema(experiment, given.workdir, options)
     if options.scan:
         reports = preflight.scan(experiment, sizes, pods)
         _print_scan(reports, options)
@@ -308,3 +318,6 @@ def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+VERB = Verb("compile for a pod: fits? how fast? what cost?", Preflight, run)

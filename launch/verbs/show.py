@@ -1,12 +1,38 @@
-"""`podway show --shardings`: where each array of the training state lies on a pod."""
+"""`podway show`: an experiment as JSON, or where its training state lies on a pod."""
 
+import dataclasses
+import json
 import math
+from typing import Annotated
 
+import tyro
+
+from podway.framework import codec
 from podway.framework.config import Experiment
+from podway.launch import console
 from podway.launch.verbs import preflight
+from podway.launch.verbs.verb import Stage, Verb
 
 
-def table(experiment: Experiment, workdir: str, pod: preflight.Pod) -> str:
+@dataclasses.dataclass(frozen=True)
+class Show(Stage):
+    """An experiment to print, or where its training state lies on devices."""
+
+    shardings: bool = False
+    """Print each array of the training state, how it is split, and its bytes on a device."""
+    pod: Annotated[preflight.Pod, tyro.conf.arg(name="")] = preflight.Pod()
+
+
+def show(options: Show) -> None:
+    """Prints the resolved tree as JSON, or the table of shardings."""
+    if options.shardings:
+        print(shardings(options.experiment, options.workdir, options.pod))
+        return
+    escaped = not console.knows_all_characters()
+    print(json.dumps(codec.to_json(options.experiment), indent=2, ensure_ascii=escaped))
+
+
+def shardings(experiment: Experiment, workdir: str, pod: preflight.Pod) -> str:
     """Path, shape, split and bytes per device of each array, and their sum. Compiles nothing."""
     preflight.check_trained(experiment)
     from podway.framework.devices import mesh, topology
@@ -25,3 +51,6 @@ def table(experiment: Experiment, workdir: str, pod: preflight.Pod) -> str:
         text = "  ".join(each.ljust(width) for each, width in zip(texts, widths, strict=False))
         lines.append(f"{text}  {number:>{widths[3]}}")
     return "\n".join(lines)
+
+
+VERB = Verb("print the resolved experiment", Show, show)

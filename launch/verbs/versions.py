@@ -5,18 +5,15 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated
-
-import tyro
+from typing import TYPE_CHECKING
 
 from podway.framework import artifact
 from podway.framework.error import PodwayError
 from podway.framework.error import check as check_that
+from podway.launch.verbs.verb import Subject, Verb
 
 if TYPE_CHECKING:
     from podway.export.versions.promote import Server
-
-Subject = Annotated[str, tyro.conf.Suppress]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +53,7 @@ class Check:
     directory: Subject
 
 
-PROMOTE = """
+_PROMOTE = """
 
 MODEL VERSION is a published version, WORKDIR/models/MODEL/VERSION; it must be whole and verified.
 Servers that watch WORKDIR/models/models.config follow by themselves, without losing a request.
@@ -65,14 +62,14 @@ loaded, then the label moves. With --server one run does both.
 
 Example:  podway promote movielens_sasrec 2 --label canary --server localhost:8500 --workdir w"""
 
-ROLLBACK = """
+_ROLLBACK = """
 
 What moves goes back to where it was before; run again, it goes back further. A label that was not
 there before is taken away.
 
 Example:  podway rollback movielens_sasrec --workdir w"""
 
-CHECK = """
+_CHECK = """
 
 MODEL_DIR is WORKDIR/models/MODEL/VERSION, or a copy of it anywhere. Its files are held against the
 hashes in its manifest, and its graph, in a fresh process and offline, against its golden requests.
@@ -166,3 +163,15 @@ def _table(rows: Iterable[tuple[str, ...]]) -> str:
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     )
+
+
+PROMOTE = Verb(
+    "have a published version serve, or a label name it",
+    Promote,
+    promote,
+    of="MODEL VERSION",
+    more=_PROMOTE,
+)
+ROLLBACK = Verb("undo the last promotion or export", Move, rollback, of="MODEL", more=_ROLLBACK)
+VERSIONS = Verb("published versions, what serves, and what took place", Versions, show, of="MODEL")
+CHECK = Verb("verify a published model again", Check, check, of="MODEL_DIR", more=_CHECK)

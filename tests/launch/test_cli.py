@@ -12,6 +12,8 @@ import pytest
 from podway.framework import codec, config
 from podway.framework.artifact.upgrade import CodeChanged
 from podway.launch import cli, experiments
+from podway.launch.verbs import run as run_verb
+from podway.launch.verbs.verb import Chain
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 
@@ -178,16 +180,16 @@ def test_run_asks_in_a_terminal_and_nowhere_else(answer, monkeypatch, capsys):
             raise CodeChanged("both versions")
 
     monkeypatch.setattr(cli.stages, "run", run)
-    options = cli.Chain(experiments.load("movielens_popularity"))
+    options = Chain(experiments.load("movielens_popularity"))
     with pytest.raises(CodeChanged):
-        cli.run(options)
+        run_verb.run(options)
     for stream in (sys.stdin, sys.stdout):
         monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
     monkeypatch.setattr("builtins.input", lambda _: answer)
     if answer:
-        cli.run(options)
+        run_verb.run(options)
     else:
         with pytest.raises(CodeChanged):
-            cli.run(options)
+            run_verb.run(options)
     assert given == [None, None, *([answer] if answer else [])]
     assert "both versions" in capsys.readouterr().out

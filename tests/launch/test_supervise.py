@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from podway.framework.progress import BARS
 from podway.launch import supervise
 from podway.launch.supervise import SupervisorError, Worker
 from tests import xla
@@ -46,6 +47,15 @@ def test_it_gives_up_without_progress_and_says_the_last_error(tmp_path):
         run(lambda: [python(program, 3)], progress=lambda: 5)
     assert "process 3 ended with exit code 91: OSError: full" in str(e.value)
     assert len(path.read_text()) == 3
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_bars_are_drawn_where_they_reach_a_terminal(terminal, monkeypatch, tmp_path):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    monkeypatch.delenv(BARS, raising=False)
+    program = f"import os; open({str(tmp_path / 'bars')!r}, 'w').write(str({BARS!r} in os.environ))"
+    run(lambda: [python(program)])
+    assert (tmp_path / "bars").read_text() == str(terminal)
 
 
 def test_progress_gives_new_restarts(tmp_path):

@@ -1,0 +1,92 @@
+"""What the command prints, where not all of it can be shown, and where nobody reads it any more."""
+
+import codecs
+import contextlib
+import os
+import select
+import sys
+import unicodedata
+from collections.abc import Iterator
+from typing import TextIO
+
+UNREAD = 128 + 13
+"""Exit code where the reader went away: what a shell says of a command that SIGPIPE ended."""
+
+_READABLE = {
+    **dict.fromkeys("–−─━┄", "-"),
+    **dict.fromkeys("│┃", "|"),
+    **dict.fromkeys("┌┐└┘├┤┬┴┼╭╮╰╯", "+"),
+    **dict.fromkeys("★·⊙", "*"),
+    **{"×": "x", "→": "->", "←": "<-", "↔": "<->", "↑": "^", "▶": ">", "■": "#"},
+    **{"≥": ">=", "≤": "<=", "≈": "~", "±": "+-", "√": "sqrt", "‖": "||", "⌊": "[", "⌋": "]"},
+    **{"—": "--", "‘": "'", "’": "'", "“": '"', "”": '"', "„": '"', "°": " deg", "λ": "lambda"},
+}
+"""Character → what is read in its place where the stream's encoding has none of it."""
+_NAME = "podway.readable"
+
+
+def readable(text: str) -> str:
+    """ASCII that reads alike: "–" is "-", "é" is "e", "β" is "beta"; what is like none, "?"."""
+    return "".join(map(_ascii, text))
+
+
+def _ascii(character: str) -> str:
+    if character in _READABLE or character.isascii():
+        return _READABLE.get(character, character)
+    parts = unicodedata.normalize("NFKD", character)
+    if parts != character:
+        return readable(parts)
+    name = unicodedata.name(character, "")
+    if name.startswith("GREEK"):
+        return name.rpartition(" ")[2].lower()
+    return "" if unicodedata.combining(character) else "?"
+
+
+def _replace(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    return readable(error.object[error.start : error.end]), error.end
+
+
+codecs.register_error(_NAME, _replace)
+
+
+def knows_all_characters() -> bool:
+    """Whether stdout shows every character as it is."""
+    return codecs.lookup(sys.stdout.encoding or "utf-8").name.startswith("utf")
+
+
+@contextlib.contextmanager
+def gentle() -> Iterator[None]:
+    """Around a command: what it prints is never an error, and it ends quietly when unread."""
+    for stream in (sys.stdout, sys.stderr):
+        if getattr(stream, "errors", None) in ("strict", "backslashreplace"):
+            getattr(stream, "reconfigure", lambda **_: None)(errors=_NAME)
+    try:
+        try:
+            yield
+        except SystemExit:
+            sys.stdout.flush()
+            raise
+        sys.stdout.flush()
+    except BrokenPipeError:
+        streams = unread()
+        if not streams:
+            raise
+        for stream in streams:  # the interpreter flushes both at its end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        sys.exit(UNREAD)
+
+
+def unread() -> list[TextIO]:
+    """Of stdout and stderr what is a pipe that nobody reads any more."""
+    return [stream for stream in (sys.stdout, sys.stderr) if _is_unread(stream)]
+
+
+def _is_unread(stream: TextIO) -> bool:
+    try:
+        number = stream.fileno()
+    except (OSError, ValueError):  # no file of the system's
+        return False
+    poll = select.poll()
+    poll.register(number, select.POLLOUT)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))

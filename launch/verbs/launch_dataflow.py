@@ -1,0 +1,39 @@
+"""`podway launch dataflow`: the data stage as a Dataflow job, or a template of it."""
+
+import dataclasses
+from typing import Annotated
+
+import tyro
+
+from podway.beam.engines.options import Dataflow
+from podway.launch.verbs.verb import Chain, Verb
+
+
+@dataclasses.dataclass(frozen=True)
+class LaunchDataflow(Chain):
+    """An experiment, where its dataset will lie, and how the job runs."""
+
+    dry_run: bool = False
+    """Print the job, and submit nothing."""
+    template: str = ""
+    """gs://BUCKET/FILE: write a classic template there instead of running a job."""
+    flex_template: str = ""
+    """New folder: write a Flex Template there (Dockerfile of its image, spec) and run nothing."""
+    engine: Annotated[Dataflow, tyro.conf.arg(name="")] = Dataflow()
+
+
+def launch_dataflow(options: LaunchDataflow) -> None:
+    """Prints the job, submits it, or writes a template of it."""
+    from podway.launch.dataflow import flex_template, submit
+
+    data = options.experiment.data
+    if options.dry_run:
+        print(submit.describe(data, options.workdir, options.engine))
+    elif options.flex_template:
+        folder = flex_template.write(data, options.flex_template, options.engine)
+        print(f"{folder}: build and push its Dockerfile, and copy template.json to gs://")
+    else:
+        print(submit.submit(data, options.workdir, options.engine, options.template, options.code))
+
+
+VERB = Verb("the data stage as a Dataflow job", LaunchDataflow, launch_dataflow)

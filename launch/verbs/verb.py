@@ -1,0 +1,69 @@
+"""What a verb is, and the options that several share."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from podway.framework import config
+from podway.framework.artifact.upgrade import Choice
+from podway.launch import experiments
+
+Subject = Annotated[str, tyro.conf.Suppress]
+"""What stands after the verb: not an option."""
+Of = Literal["CONFIG", "RUN", "RUN RUN …", "MODEL", "MODEL VERSION", "MODEL_DIR"]
+"""What a verb acts on: an experiment, the folder of a run, several runs, a published model, a
+version of it, or the folder of one."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """An experiment and where its artefacts lie."""
+
+    experiment: Annotated[config.Experiment, tyro.conf.arg(name="")]
+    workdir: str = "workdir"
+    """Folder of datasets/, runs/, evaluations/ and models/."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Chain(Stage):
+    """An experiment, where its artefacts lie, and what becomes of those that other code made."""
+
+    code: Choice | None = None
+    """Where an artefact of this config and these inputs is there, but was made or begun by other
+    code: keep it and go on, or make it new. Without this the command stops and names both."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Verb:
+    """One verb.
+
+    Attributes:
+      help: what it does.
+      options: its options.
+      act: does it.
+      choose: defaults that depend on the other options, as they were given.
+      of: what stands after it.
+      more: what `--help` says beside `help`.
+    """
+
+    help: str
+    options: type
+    act: Callable[[Any], None]
+    choose: Callable[[list[str]], dict[str, Any]] = lambda _: {}
+    of: Of = "CONFIG"
+    more: str = ""
+
+    def subject(self, chosen: list[str]) -> dict[str, Any]:
+        """The fields of its options that what stands after it fills. Raises ConfigError."""
+        match self.of:
+            case "RUN":
+                return {"run": chosen[0]}
+            case "RUN RUN …":
+                return {"runs": tuple(chosen)}
+            case "MODEL" | "MODEL VERSION":
+                return dict(zip(("model", "version"), chosen, strict=False))
+            case "MODEL_DIR":
+                return {"directory": chosen[0]}
+        return {"experiment": experiments.load(chosen[0])}

@@ -1,0 +1,128 @@
+"""What the command prints where not all of it can be shown, or nobody reads it."""
+
+import ast
+import contextlib
+import io
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from podway.launch import cli, console
+from tests.test_walls import ROOMS, sources
+
+
+def in_ascii(*arguments: str) -> str:
+    """What a command prints where there is nothing but ASCII."""
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    with contextlib.redirect_stdout(out):
+        with contextlib.suppress(SystemExit):
+            cli.main([*arguments])
+        out.flush()
+        return out.buffer.getvalue().decode("ascii")  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2 × 3 → 6 – five … ≥ 4", "2 x 3 -> 6 - five ... >= 4"),
+        ("95 % ± 0.2, −1, ★", "95 % +- 0.2, -1, *"),
+        ("Amélie, λ‖W‖², β 10⁻⁶", "Amelie, lambda||W||2, beta 10-6"),
+        ("│ a │\n─┼─", "| a |\n-+-"),
+        ("東, \ud800", "?, ?"),
+        ("plain\ttext?\n", "plain\ttext?\n"),
+    ],
+)
+def test_what_ascii_has_not_reads_alike(text, expected):
+    assert console.readable(text) == expected
+
+
+def test_every_character_of_ours_has_a_likeness():
+    for path in sources(*ROOMS):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                lost = {each for each in node.value if each != "?" == console.readable(each)}
+                assert not lost, path
+
+
+def test_commands_print_where_there_is_only_ascii():
+    assert "raw events -> dataset" in in_ascii("--help")
+    assert "dataset -> run; resumes" in in_ascii("train", "movielens_popularity", "--help")
+    assert "RUN RUN ..." in in_ascii("compare")
+    assert len(in_ascii("configs").splitlines()) > 9
+    sizes = ("--shardings", "--topology", "v5e:4x4", "--items", "1000")
+    shown = in_ascii("show", "completejourney_sasrec", *sizes)
+    assert "mesh slice 1 x data 16 x fsdp 1 x tensor 1" in shown
+
+
+def test_json_keeps_its_meaning_in_ascii():
+    shown = in_ascii("show", "movielens_popularity", "--data.path", "für/東")
+    assert json.loads(shown)["data"]["path"] == "für/東"
+
+
+def run(
+    *arguments: str, close: str, code: int, **environment: str
+) -> subprocess.CompletedProcess[bytes]:
+    """A process of its own, whose `close` is a pipe that nobody reads."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    streams: dict = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    streams |= dict.fromkeys(close.split(), writer)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "podway.launch.cli", *arguments],
+            env=os.environ | environment,
+            timeout=300,
+            **streams,
+        )
+    finally:
+        os.close(writer)
+    assert done.returncode == code, done.stderr
+    return done
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["at its end", "at its first line"])
+@pytest.mark.parametrize(
+    "arguments", [("--help",), ("configs",), ("compare",), ("show", "movielens_popularity")]
+)
+def test_a_command_ends_quietly_where_nobody_reads(arguments, unbuffered):
+    environment = {"PYTHONUNBUFFERED": unbuffered}
+    done = run(*arguments, close="stdout", code=console.UNREAD, **environment)
+    assert done.stderr == b""
+
+
+def test_a_command_ends_quietly_where_nobody_reads_its_errors():
+    assert run("trian", close="stderr", code=console.UNREAD).stdout == b""
+    run("trian", close="stdout stderr", code=console.UNREAD)
+
+
+def test_the_first_line_is_read_and_no_more():
+    command = f"{sys.executable} -u -m podway.launch.cli configs | head -n 1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=300)
+    assert (done.stdout.count("\n"), done.stderr) == (1, "")
+
+
+def test_another_pipe_that_breaks_is_an_error(monkeypatch, capsys):
+    def act(_: object) -> None:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setitem(cli.VERBS, "show", cli.VERBS["show"].__class__("", cli.show.Show, act))
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["show", "movielens_popularity"])
+    assert ended.value.code == 1
+    assert "podway: error: Broken pipe" in capsys.readouterr().err
+
+
+def test_ascii_in_a_process_of_its_own():
+    done = subprocess.run(
+        [sys.executable, "-m", "podway.launch.cli", "show", "nö–where.py"],
+        env=os.environ | {"PYTHONIOENCODING": "ascii", "LC_ALL": "C.UTF-8"},
+        cwd=pathlib.Path(__file__).parent,
+        capture_output=True,
+        timeout=300,
+    )
+    assert done.returncode == 1
+    assert done.stderr == b"podway: error: there is no config file no-where.py\n"
