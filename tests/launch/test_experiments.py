@@ -61,7 +61,7 @@ def podway(*arguments: str, cwd: pathlib.Path, code: int = 0) -> str:
         [sys.executable, "-m", "podway.launch.cli", *arguments],
         cwd=cwd,
         env=os.environ
-        | {"PYTHONPATH": str(ROOT), "XLA_FLAGS": xla.flags(), "JAX_PLATFORMS": "cpu"},
+        | {"PYTHONPATH": str(ROOT / "src"), "XLA_FLAGS": xla.flags(), "JAX_PLATFORMS": "cpu"},
         capture_output=True,
         text=True,
         timeout=300,
@@ -138,7 +138,7 @@ print(identity.version(experiment, {{"run": "r"}}))
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=away,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
         capture_output=True,
         text=True,
     )
