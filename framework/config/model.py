@@ -3,6 +3,13 @@
 import dataclasses
 from typing import Any, ClassVar
 
+Axes = str | tuple[str, ...] | None
+"""The mesh axes along which one dimension is split."""
+
+ShardingRules = tuple[tuple[str, tuple[Axes, ...] | None], ...]
+"""Pattern of the whole path of a parameter → mesh axes of each of its dimensions; None where each
+device holds all of it, whatever its dimensions. The first match counts."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Model:
@@ -10,6 +17,10 @@ class Model:
 
     subclasses_in: ClassVar[str] = "models"
     """Where code/classes.py looks for a model by its name."""
+
+    sharding_rules: ClassVar[ShardingRules] = ()
+    """Where this model's parameters lie, tried before the general rules
+    (framework/devices/sharding.py). What neither names is whole on each device."""
 
     def tables(self, schema: Any) -> dict[str, Any]:
         """No parameter is a sparse table, unless a model says so."""

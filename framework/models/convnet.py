@@ -6,13 +6,14 @@ Blocks of a 3 × 3 convolution, ReLU and 2 × 2 max pooling, then a hidden layer
 import dataclasses
 import itertools
 from collections.abc import Mapping
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, UInt8
 
-from podway.framework.config import Model
+from podway.framework.config.model import Model, ShardingRules
 from podway.framework.embedding.lookup import Rows
 from podway.framework.error import check
 from podway.framework.heads import Classes, Objective
@@ -25,6 +26,10 @@ from podway.framework.task import SERVING, Batch, Pass
 @dataclasses.dataclass(frozen=True)
 class ConvNet(Model):
     """Convolutions, one hidden layer, logits of the labels."""
+
+    sharding_rules: ClassVar[ShardingRules] = (
+        (r"convolutions/\d+/kernel", (None, None, None, "fsdp")),
+    )
 
     objectives: tuple[Objective, ...] = (Classes("class", classes=10),)
     """The labels to predict; the loss of the first one selects the best checkpoint."""

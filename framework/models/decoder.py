@@ -11,13 +11,14 @@ at eighty layers as at two, and with `mesh.fsdp` only one layer is gathered at a
 import dataclasses
 import functools
 from collections.abc import Mapping
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from podway.framework.config import Model
+from podway.framework.config.model import Model, ShardingRules
 from podway.framework.embedding.lookup import Lookup, Rows
 from podway.framework.error import check
 from podway.framework.losses import softmax
@@ -36,6 +37,14 @@ from podway.framework.task import SERVING, Batch, Pass
 @dataclasses.dataclass(frozen=True)
 class Decoder(Model):
     """Causal language model: rotary positions, grouped-query attention, SwiGLU, RMSNorm."""
+
+    sharding_rules: ClassVar[ShardingRules] = (
+        (r"layers/(query|key|value|out)/kernel", (None, "tensor", None, "fsdp")),
+        (r"layers/(gate|up)/kernel", (None, "fsdp", "tensor")),
+        (r"layers/down/kernel", (None, "tensor", "fsdp")),
+        (r"layers/.*norm/scale", (None, None)),
+    )
+    """A stacked layer's first dimension is never split, as a scan takes one after the other."""
 
     width: int = 256
     """Width of the embeddings and of the layers."""

@@ -10,7 +10,7 @@ have given it; no gradient of its own reaches the retrieval.
 
 import dataclasses
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from podway.framework.config import Model
+from podway.framework.config.model import Model, ShardingRules
 from podway.framework.embedding.lookup import Lookup, Rows
 from podway.framework.error import check
 from podway.framework.input.dataset import Dataset
@@ -37,6 +37,11 @@ PREFIX = "retrieval/"
 @dataclasses.dataclass(frozen=True)
 class RetrieveRank(Model):
     """Two towers, and a ranker of the items that they retrieve."""
+
+    sharding_rules: ClassVar[ShardingRules] = (
+        *TwoTower.sharding_rules,
+        (r"ranker/up/kernel", (None, "tensor")),
+    )
 
     retrieval: TwoTower = TwoTower()
     """Chooses the candidates."""

@@ -10,7 +10,7 @@ prepares for that by leaving out some embeddings (DropoutNet, Volkovs et al. 201
 
 import dataclasses
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from podway.framework.config import Model
+from podway.framework.config.model import Model, ShardingRules
 from podway.framework.embedding.lookup import Lookup, Rows
 from podway.framework.embedding.table import Embedding, Table
 from podway.framework.error import check
@@ -35,6 +35,8 @@ from podway.framework.task import CONSTANTS, SERVING, Batch, Constants, Pass
 @dataclasses.dataclass(frozen=True)
 class TwoTower(Model):
     """Retrieval by dot products of a user's vector and the items'."""
+
+    sharding_rules: ClassVar[ShardingRules] = ((r"(.*/)?content/[^/]+/embedding", (None, None)),)
 
     width: int = 64
     """Width of the embeddings and of the vectors."""

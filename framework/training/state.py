@@ -28,7 +28,10 @@ def placed(experiment: config.Experiment, schema: Schema, devices: Any) -> State
     shapes = jax.eval_shape(initializer(experiment, schema))
     tables = Plan(cast(task.Task, experiment.model).tables(schema), devices)
     specs = sharding.specs(
-        shapes, devices.shape, {path: tables.spec(path) for path in tables.tables}
+        shapes,
+        devices.shape,
+        {path: tables.spec(path) for path in tables.tables},
+        experiment.model.sharding_rules,
     )
     return jax.tree.map(
         lambda leaf, spec: jax.ShapeDtypeStruct(
@@ -45,7 +48,7 @@ def describe_state(
     """Where the State lies on a mesh {axis: devices}, of which there need be none here."""
     state = placed(experiment, schema, AbstractMesh(tuple(sizes.values()), tuple(sizes)))
     specs = jax.tree.map(lambda leaf: leaf.sharding.spec, state)
-    return list(sharding.describe(state, specs, sizes))
+    return list(sharding.describe(state, specs, sizes, experiment.model.sharding_rules))
 
 
 def initializer(experiment: config.Experiment, schema: Schema) -> Any:

@@ -7,14 +7,14 @@ each row's embeddings and numbers one vector of logits, which are dealt out to t
 import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from podway.framework.config import Model
+from podway.framework.config.model import Model, ShardingRules
 from podway.framework.embedding.lookup import Lookup, Rows
 from podway.framework.embedding.table import Embedding, Table
 from podway.framework.error import check
@@ -64,6 +64,13 @@ class RowModule(nnx.Module):
 @dataclasses.dataclass(frozen=True)
 class RowModel(Model):
     """A model that predicts labels of rows."""
+
+    sharding_rules: ClassVar[ShardingRules] = (
+        (r"embeddings/.*/embedding", (("fsdp", "tensor"), None)),
+        (r".*", None),
+    )
+    """Tables are split by rows; layers, which are small and of uneven widths, are whole on every
+    device (Naumov et al. 2019, arXiv:1906.00091)."""
 
     objectives: tuple[Objective, ...] = ()
     """The labels to predict; the loss of the first one selects the best checkpoint."""
