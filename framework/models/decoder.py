@@ -87,7 +87,7 @@ class Decoder(Model):
         return Transformer(self, schema["item"].size, rngs)
 
     def packs(self) -> bool:
-        """Yes."""
+        """Yes: its layers see what `attend` lets them see."""
         return True
 
     def lengths(self, schema: Schema) -> dict[str, int]:

@@ -75,6 +75,8 @@ class Layer(nnx.Module):
       time_buckets: of the time between two positions, that have a bias; 0: there is none.
     """
 
+    keeps_apart = True
+
     def __init__(
         self,
         width: int,

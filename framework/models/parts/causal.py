@@ -18,7 +18,7 @@ from podway.framework.embedding.lookup import Lookup, Rows
 from podway.framework.embedding.table import Embedding, Table
 from podway.framework.error import check
 from podway.framework.metrics import top_k as ranking
-from podway.framework.models.parts.attention import CAUSAL, Sight
+from podway.framework.models.parts.attention import CAUSAL, Sight, keeps_apart
 from podway.framework.models.parts.history import (
     continues,
     item_logits,
@@ -69,7 +69,9 @@ class NextItem(Model):
         )
 
     def block_module(self, rngs: nnx.Rngs) -> nnx.Module:
-        """One block, (x, sight, how, at) → x."""
+        """One block, (x, sight, how, at) → x. If no position of its answer depends on those of
+        other segments in `sight`, its class may promise that by KEEPS_APART (parts/attention.py):
+        else `trainer.pack` is refused."""
         raise NotImplementedError
 
     def build(self, schema: Schema, rngs: nnx.Rngs) -> Encoder:
@@ -81,8 +83,8 @@ class NextItem(Model):
         )
 
     def packs(self) -> bool:
-        """Yes."""
-        return True
+        """If the block says that it keeps the histories of a row apart (attention.keeps_apart)."""
+        return keeps_apart(nnx.eval_shape(lambda: self.block_module(nnx.Rngs(0))))
 
     def lengths(self, schema: Schema) -> dict[str, int]:
         """One item more than is read, as each is the target of the one before it."""
