@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from podway.framework import models, task
-from podway.framework.config import Mesh, Model
+from podway.framework.config import Mesh
 from podway.framework.devices import mesh
 from podway.framework.embedding.lookup import Rows
 from podway.framework.error import ConfigError
@@ -225,7 +225,7 @@ def test_every_model_that_says_it_packs_is_put_through_this():
     found = set()
     for module in pkgutil.iter_modules(models.__path__, f"{models.__name__}."):
         for each in vars(importlib.import_module(module.name)).values():
-            if isinstance(each, type) and issubclass(each, Model) and each is not Model:
+            if isinstance(each, type) and issubclass(each, task.TrainedModel):
                 with contextlib.suppress(NotImplementedError, ConfigError):  # bases, or no defaults
                     found |= {each} if each().packs() else set()
     assert found == {type(model) for model in MODELS.values()}
