@@ -95,8 +95,8 @@ def load(function: Any, parameters: Any, size: int) -> Callable[[np.ndarray], li
 
 def exact(parameters: Any, schema: Schema, ids: np.ndarray) -> np.ndarray:
     """The ids of the best unseen items, [batch, k]."""
-    module = task.merge(task.structure(MODEL, schema), parameters)
-    factors = MODEL.factors(module, ids.astype(np.int32))
+    infer = task.inference(MODEL, schema, MODEL.factors)
+    factors = infer(parameters, {"item": ids.astype(np.int32)}, task.SERVING)
     query, table = (np.asarray(part, np.float64) for part in factors)
     scores = query @ table[: schema["item"].size].T
     scores[:, :FIRST_VALUE] = -np.inf

@@ -10,7 +10,7 @@ order would give; with 95 % intervals over users.
 """
 
 import argparse
-from typing import Any, cast
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -37,9 +37,9 @@ def main() -> None:
     experiment, manifest, parameters = run.load(folder)
     place = epath.Path(options.workdir) / "datasets" / experiment.data.name
     dataset = Dataset.open(place / manifest.inputs["dataset"])
-    model, items = cast(task.Task, experiment.model), dataset.schema["item"].size
+    model, items = task.of_kind(experiment.model, task.Recommender), dataset.schema["item"].size
     arrays = {path: jnp.asarray(each) for path, each in parameters.items()}
-    module = task.merge(task.structure(model, dataset.schema), arrays)
+    infer = task.inference(model, dataset.schema, model.scores)
     counts = jnp.array(dataset.vocabulary("item").counts, jnp.float32)[None]
     found: dict[tuple[str, int], list[float]] = {}
     pairs = 0
@@ -47,7 +47,8 @@ def main() -> None:
         padded = np.zeros((1, dataset.schema["item"].max_length), np.int32)
         padded[0, : len(history)] = history
         seen = jnp.asarray(padded)
-        scores = ranking.exclude(model.scores(module, seen), seen, items)  # pyright: ignore[reportAttributeAccessIssue]
+        scores = infer(arrays, {"item": seen}, task.SERVING)
+        scores = ranking.exclude(scores, seen, items)
         popular = ranking.exclude(counts, seen, items)
         pairs += len(targets)
         for name, row in (("run", scores), ("popularity", popular)):

@@ -5,9 +5,8 @@
     assets.extra/weights/         the parameters, path → array, as an Orbax checkpoint
 
 Servers look at neither. The function takes what the lowered one takes, as a dataset has it, not
-what a client sends: a recommender's history of ids, oldest first, padded at the end, and the times
-that a model reads as podway.framework.task.Timed has them; the columns that the manifest of a model
-of rows names in `columns`.
+what a client sends: a recommender's history of ids, oldest first, padded at the end, and the times,
+where the model reads them; the columns that the manifest of a model of rows names in `columns`.
 """
 
 from collections.abc import Callable, Sequence

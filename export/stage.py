@@ -44,7 +44,7 @@ def export_kind(
 ) -> epath.Path:
     """Exports a model as what it is: a predictor of labels, or a recommender; see these."""
     given: Any = {"parameters": parameters, "inputs": inputs, "workdir": workdir}
-    if isinstance(experiment.model, task.Predictor):
+    if isinstance(experiment.model, task.LabelModel):
         return export_predictor(experiment, dataset=dataset, **given)
     vocabulary = dataset.vocabulary("item")
     return export(experiment, schema=dataset.schema, vocabulary=vocabulary, **given)
@@ -114,7 +114,7 @@ def export_predictor(
     inputs: Mapping[str, str],
     workdir: epath.PathLike,
 ) -> epath.Path:
-    """The same for a model of labels of rows (podway.framework.task.Predictor).
+    """The same for a model of labels of rows (podway.framework.task.LabelModel).
 
     Args:
       experiment: its `model` and `export` say what to export, `name` what to call it, and

@@ -1,4 +1,9 @@
-"""The protocols: what the trainer, the evaluation and the export ask of a model's dataclass.
+"""The model contract: what the trainer, the evaluation and the export ask of a model's dataclass.
+
+A model is a config part (config.Model) that derives from what it is: TrainedModel, FittedModel or
+LabelModel, and Recommender. It says which embeddings it reads (`embeddings`), the framework reads
+them (`rows`), and its heads, `loss`, `scores` or `predict`, go on from there: one way through the
+model, whether it trains, is judged or serves.
 
 Parameters travel as one flat dict, path → array ("blocks/0/attention/query/kernel"): sharding
 rules match on the path, checkpoints survive changes of the module API, and the export stores them
@@ -11,7 +16,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import (
     Any,
     Literal,
-    NamedTuple,
     Protocol,
     TypeVar,
     cast,
@@ -22,11 +26,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
+from podway.framework import config
 from podway.framework.devices import mesh
 from podway.framework.embedding.lookup import Lookup, Rows
-from podway.framework.embedding.table import Table
+from podway.framework.embedding.table import Embedding, Table
+from podway.framework.error import ConfigError, check
 from podway.framework.heads import Objective
 from podway.framework.input.dataset import Dataset
 from podway.framework.metrics import top_k as ranking
@@ -36,18 +42,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 Parameters = dict[str, Array]
 Batch = Mapping[str, Array]
-
-
-class Timed(NamedTuple):
-    """Histories with their times: what a model that `reads_times` scores.
-
-    Attributes:
-      item: the histories, as Recommender.scores has them.
-      time: of each item, whole seconds since its row's first (columns.elapsed); 0 where padded.
-    """
-
-    item: Int[Array, "batch length"]
-    time: Int[Array, "batch length"]
+Loss = tuple[Float[Array, ""], Float[Array, ""], dict[str, Float[Array, ""]]]
+"""Mean loss (nats), its weight, and metrics to log. The weight is what the mean was divided by, say
+the number of positions: batches are joined in proportion to it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,114 +124,209 @@ def is_constant(path: str) -> bool:
     return CONSTANTS in path.split("/")[:-1]
 
 
-class Buildable(Protocol):
-    """A model of which there are parameters: what a dataclass of config.Model offers.
-
-    How it is judged, and so what else it offers, `config.Model.judge` says.
-    """
+@dataclasses.dataclass(frozen=True)
+class ParametricModel(config.Model):
+    """A model of which there are parameters, however they are found: the base of all others."""
 
     def build(self, schema: Schema, rngs: nnx.Rngs) -> nnx.Module:
         """The module with initialised parameters, sized by the schema."""
-        ...
+        raise NotImplementedError
+
+    def embeddings(self, schema: Schema) -> Mapping[str, str]:
+        """Columns of ids whose embeddings are read → paths of these tables, [rows, width].
+
+        The framework reads them: `rows` of these names has what the ids of a batch found, while the
+        model trains, is judged and serves.
+        """
+        return {}
+
+    def sparse(self, schema: Schema) -> Mapping[str, Embedding]:
+        """Paths of tables that are kept as sparse ones (framework/embedding/update.py).
+
+        While it trains, the module's own parameter of that path is empty, [0, width].
+        """
+        return {}
+
+    def tables(self, schema: Schema) -> dict[str, Table]:
+        """The sparse tables by path."""
+        if not (chosen := self.sparse(schema)):
+            return {}
+        shapes = jax.eval_shape(lambda: initialize(self, schema, jax.random.key(0)))
+        for path in chosen:
+            check(path in shapes, f"the sparse table {path} is no parameter of the model's module")
+        return {
+            path: Table(shapes[path].shape[0], shapes[path].shape[1], options)
+            for path, options in chosen.items()
+        }
+
+    def reads(self, schema: Schema, batch: Batch) -> Batch:
+        """What the model reads of a batch that is to be answered: all of it."""
+        return batch
 
 
-class Task(Buildable, Protocol):
+@dataclasses.dataclass(frozen=True)
+class TrainedModel(ParametricModel):
     """A model that is trained by gradients, step by step."""
 
     def lengths(self, schema: Schema) -> dict[str, int]:
         """Columns of a training batch; for ragged ones the number of latest values to read."""
-        ...
+        raise NotImplementedError
 
-    def tables(self, schema: Schema) -> dict[str, Table]:
-        """Parameters, by path, that are kept as sparse tables (framework/embedding/update.py).
-
-        While it trains, the module's own parameter of that path is empty, [0, width].
-        """
-        ...
+    def packs(self) -> bool:
+        """Whether `loss` tells apart several histories in a row (trainer.pack)."""
+        return False
 
     def lookups(self, schema: Schema, batch: Batch, key: Array) -> dict[str, Lookup]:
-        """The rows that `loss` wants of a batch, by name; `key` is for drawing some."""
-        ...
+        """The rows that `loss` wants of a batch, by name; `key` is for drawing some.
+
+        Those of `embeddings`; only who draws items adds others.
+        """
+        return {name: Lookup(path, batch[name]) for name, path in self.embeddings(schema).items()}
 
     def constants(self, dataset: Dataset) -> dict[str, np.ndarray]:
         """Of each parameter that is a constant (see `is_constant`), what the dataset says it is.
 
         Shapes and types are those that `build` gave it, by the schema alone.
         """
-        ...
+        return {}
 
-    def loss(
-        self, module: Any, batch: Batch, rows: Mapping[str, Rows], how: Pass
-    ) -> tuple[Float[Array, ""], Float[Array, ""], dict[str, Float[Array, ""]]]:
-        """Mean loss (nats) of a training batch, its weight, and metrics to log.
+    def loss(self, module: Any, batch: Batch, rows: Mapping[str, Rows], how: Pass) -> Loss:
+        """The mean loss of a training batch; `rows` holds what `lookups` asked for.
 
-        The weight is what the mean was divided by, say the number of positions: batches are joined
-        in proportion to it. `rows` holds what `lookups` asked for. Blocks go through `how.block`.
+        Blocks go through `how.block`.
         """
-        ...
+        raise NotImplementedError
 
 
-@runtime_checkable
-class Recommender(Buildable, Protocol):
+@dataclasses.dataclass(frozen=True)
+class Recommender(ParametricModel):
     """A model of a user's next item, trained or fitted."""
 
     def scores(
-        self, module: Any, history: Int[Array, "batch length"], how: Pass = SERVING
+        self, module: Any, batch: Batch, rows: Mapping[str, Rows], how: Pass = SERVING
     ) -> Float[Array, "batch rows"]:
         """Scores (f32) of each row of the item vocabulary as the next item.
 
-        History is padded with PADDING at the end, oldest item first, of any length; a model that
-        `reads_times` (config.Model) is given it as Timed.
+        The batch is what `reads` made of "item", i32 [batch, length], histories padded with PADDING
+        at the end, oldest item first, of any length. A model that `reads_times` is given "time"
+        too: of each item, whole seconds since its row's first (columns.elapsed); 0 where padded.
         """
-        ...
+        raise NotImplementedError
 
 
 @runtime_checkable
-class Fitted(Recommender, Protocol):
-    """A model whose parameters are computed from the train split, without gradients or steps."""
-
-    def fit(self, dataset: Dataset, seed: int) -> dict[str, np.ndarray]:
-        """The parameters by path, as the module of `build` has them; `seed` is for drawing some."""
-        ...
-
-
-@runtime_checkable
-class Factored(Recommender, Protocol):
-    """A model whose scores are dot products of a vector of the history with one of each item."""
+class Factored(Protocol):
+    """A recommender whose scores are dot products of a vector of the history with the items'."""
 
     def factors(
-        self, module: Any, history: Int[Array, "batch length"], how: Pass = SERVING
+        self, module: Any, batch: Batch, rows: Mapping[str, Rows], how: Pass = SERVING
     ) -> ranking.Factors:
         """What `scores` multiplies; both in f32 or bf16."""
         ...
 
 
-@runtime_checkable
-class Predictor(Task, Protocol):
-    """A model of labels of rows."""
+@dataclasses.dataclass(frozen=True)
+class FittedModel(Recommender):
+    """A model whose parameters are computed from the train split, without gradients or steps."""
+
+    def fit(self, dataset: Dataset, seed: int) -> dict[str, np.ndarray]:
+        """The parameters by path, as the module of `build` has them; `seed` is for drawing some."""
+        raise NotImplementedError
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelModel(TrainedModel):
+    """A model of labels of rows: `predict` says all, and the loss follows from it."""
+
+    objectives: tuple[Objective, ...] = ()
+    """The labels to predict; the loss of the first one selects the best checkpoint."""
+
+    def __post_init__(self):
+        check(bool(self.objectives), "model.objectives is empty; name a label to predict")
+        labels = [each.label for each in self.objectives]
+        check(len(set(labels)) == len(labels), f"model.objectives names a label twice: {labels}")
 
     @property
-    def objectives(self) -> Sequence[Objective]:
-        """The labels that are predicted, and what each of them is."""
-        ...
+    def outputs(self) -> int:
+        """Logits per row, of all labels."""
+        return sum(each.outputs for each in self.objectives)
 
-    def predict(self, module: Any, batch: Batch, how: Pass = SERVING) -> dict[str, Array]:
+    def label_lengths(self, schema: Schema) -> dict[str, int]:
+        """The labels' part of `lengths`. Raises ConfigError where the dataset lacks one."""
+        labels = [feature.name for feature in schema.features if feature.role == "label"]
+        for each in self.objectives:
+            check(
+                each.label in labels,
+                f"model.objectives names {each.label!r}, which is no label of the dataset; it has"
+                f" {labels or 'none: add a Label to data.features'}",
+            )
+        return {each.label: 1 for each in self.objectives}
+
+    def predict(
+        self, module: Any, batch: Batch, rows: Mapping[str, Rows], how: Pass = SERVING
+    ) -> dict[str, Array]:
         """Logits by label: f32 [batch], or [batch, classes].
 
         The batch has the columns of `lengths`, of which the labels are not read.
         """
-        ...
+        raise NotImplementedError
+
+    def loss(self, module: Any, batch: Batch, rows: Mapping[str, Rows], how: Pass) -> Loss:
+        """The labels' mean losses, weighted and added up."""
+        logits = self.predict(module, batch, rows, how)
+        losses = {
+            each.label: each.loss(logits[each.label], batch[each.label]).mean()
+            for each in self.objectives
+        }
+        total = sum((each.weight * losses[each.label] for each in self.objectives), jnp.zeros(()))
+        count = jnp.float32(batch[self.objectives[0].label].shape[0])
+        return total, count, {f"{label}_loss": loss for label, loss in losses.items()}
 
 
-def initialize(task: Buildable, schema: Schema, key: Array) -> Parameters:
+M = TypeVar("M")
+
+
+def of_kind(model: config.Model, kind: type[M]) -> M:
+    """The model, which is of this kind. Raises ConfigError where it is not."""
+    if not isinstance(model, kind):
+        raise ConfigError(
+            f"{type(model).__name__} is no {kind.__name__}: a model derives from what it is"
+            " (framework/task.py)"
+        )
+    return model
+
+
+Head = Callable[[Any, Batch, Mapping[str, Rows], Pass], Any]
+"""(module, batch, rows, how) → what a model says of a batch: its `scores`, `factors`, `predict`."""
+
+Inference = Callable[[Parameters, Batch, Pass], Any]
+"""(parameters, batch, how) → what a model says of a batch; pure, for use inside traced functions.
+"""
+
+
+def inference(model: ParametricModel, schema: Schema, head: Head) -> Inference:
+    """What evaluation and serving compute: the embeddings are read as in training, then `head`."""
+    graph, paths = structure(model, schema), model.embeddings(schema)
+
+    def answer(parameters: Parameters, batch: Batch, how: Pass = SERVING) -> Any:
+        read = model.reads(schema, batch)
+        rows = {
+            name: Rows(parameters[path][read[name]], read[name]) for name, path in paths.items()
+        }
+        return head(merge(graph, parameters), read, rows, how)
+
+    return answer
+
+
+def initialize(model: ParametricModel, schema: Schema, key: Array) -> Parameters:
     """Fresh parameters by path. Pure: jit it, with the shardings that they shall have."""
-    _, state = nnx.split(task.build(schema, nnx.Rngs(key)))
+    _, state = nnx.split(model.build(schema, nnx.Rngs(key)))
     return {"/".join(map(str, path)): leaf.get_value() for path, leaf in nnx.to_flat_state(state)}
 
 
-def structure(task: Buildable, schema: Schema) -> nnx.GraphDef:
+def structure(model: ParametricModel, schema: Schema) -> nnx.GraphDef:
     """The module without its parameters, for `merge`. Computes nothing."""
-    return nnx.split(nnx.eval_shape(lambda: task.build(schema, nnx.Rngs(0))))[0]
+    return nnx.split(nnx.eval_shape(lambda: model.build(schema, nnx.Rngs(0))))[0]
 
 
 def merge(graph: nnx.GraphDef, parameters: Parameters) -> Any:

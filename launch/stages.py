@@ -120,7 +120,7 @@ def is_fitted(experiment: Experiment) -> bool:
     """Whether the parameters are computed at once, not in steps (framework/training/fitting.py)."""
     from podway.framework import task
 
-    return isinstance(experiment.model, task.Fitted)
+    return isinstance(experiment.model, task.FittedModel)
 
 
 def train(

@@ -10,7 +10,7 @@ training read, so it cannot differ.
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import jax
 import numpy as np
@@ -56,7 +56,7 @@ def reading(experiment: config.Experiment, dataset: Dataset) -> Reading:
     Raises ExportError for a feature that one row alone does not tell.
     """
     schema = dataset.schema
-    model = cast(tasks.Predictor, experiment.model)
+    model = tasks.of_kind(experiment.model, tasks.LabelModel)
     lengths = LabelPrediction(model, experiment.evaluation).lengths(schema)
     shapes = batch_shapes(schema, lengths, 1)
     raw = experiment.data.columns
@@ -91,12 +91,12 @@ def reading(experiment: config.Experiment, dataset: Dataset) -> Reading:
 
 def function(model: config.Model, schema: Schema, columns: tuple[str, ...]) -> Callable[..., Any]:
     """The function (parameters, *columns) → the answer to each objective, in order; pure."""
-    task = cast(tasks.Predictor, model)
-    graph = tasks.structure(task, schema)
+    task = tasks.of_kind(model, tasks.LabelModel)
+    infer = tasks.inference(task, schema, task.predict)
 
     def answer(parameters: tasks.Parameters, *values: jax.Array) -> tuple[jax.Array, ...]:
         batch = dict(zip(columns, values, strict=True))
-        logits = task.predict(tasks.merge(graph, parameters), batch)
+        logits = infer(parameters, batch, tasks.SERVING)
         return tuple(each.answer(logits[each.label]) for each in task.objectives)
 
     return answer
@@ -105,7 +105,7 @@ def function(model: config.Model, schema: Schema, columns: tuple[str, ...]) -> C
 def labels(model: config.Model) -> dict[str, Kind]:
     """What kind of label is answered, in the order of the answers."""
     kinds: dict[type, Kind] = {Binary: "binary", Classes: "classes", Regression: "number"}
-    objectives = cast(tasks.Predictor, model).objectives
+    objectives = tasks.of_kind(model, tasks.LabelModel).objectives
     return {each.label: kinds[type(each)] for each in objectives}
 
 

@@ -5,7 +5,7 @@ served.
 """
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -36,16 +36,16 @@ def recommend(
     left out of the answer where `exclude_seen` says so; those for which a last argument, bool
     [batch, ids], is false always are. Where fewer than k items are left, the score is LOWEST and
     the id PADDING. `k` may not exceed the number of items. For a model that reads times, these
-    follow the history, as task.Timed has them.
+    follow the history.
     """
-    task = cast(tasks.Recommender, model)
-    graph, catalogue = tasks.structure(task, schema), schema["item"].size
-    timed = model.reads_times()
+    task = tasks.of_kind(model, tasks.Recommender)
+    infer, catalogue = tasks.inference(task, schema, task.scores), schema["item"].size
+    timed = task.reads_times()
 
     def function(parameters: tasks.Parameters, history: Any, *others: Any) -> Any:
         def unseen(history: Array, *times: Array) -> Float[Array, "batch rows"]:
-            read: Any = tasks.Timed(history, *times) if timed else history
-            scores = task.scores(tasks.merge(graph, parameters), read)
+            batch = {"item": history} | ({"time": times[0]} if timed else {})
+            scores = infer(parameters, batch, tasks.SERVING)
             return ranking.exclude(scores, history if exclude_seen else None, catalogue)
 
         times, allowed = others[:timed], others[timed:]
@@ -84,7 +84,7 @@ def check_parameters(
     model: config.Model, schema: Schema, parameters: dict[str, np.ndarray]
 ) -> None:
     """Raises ExportError where the parameters are not those of this model on this dataset."""
-    task = cast(tasks.Task, model)
+    task = tasks.of_kind(model, tasks.ParametricModel)
     key = jax.random.key(0)
     expected = jax.eval_shape(lambda key: tasks.initialize(task, schema, key), key)
     for path in sorted({*expected, *parameters}):

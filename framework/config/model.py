@@ -3,36 +3,32 @@
 import dataclasses
 from typing import Any, ClassVar
 
+Axes = str | tuple[str, ...] | None
+"""The mesh axes along which one dimension is split."""
+
+ShardingRules = tuple[tuple[str, tuple[Axes, ...] | None], ...]
+"""Pattern of the whole path of a parameter → mesh axes of each of its dimensions; None where each
+device holds all of it, whatever its dimensions. The first match counts."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """What is trained: a Task (framework/task.py). One file each in framework/models/."""
+    """What is trained or fitted. What it computes, framework/task.py's bases say, from which all
+    models derive that have parameters; one file each in framework/models/."""
 
     subclasses_in: ClassVar[str] = "models"
     """Where code/classes.py looks for a model by its name."""
 
-    def tables(self, schema: Any) -> dict[str, Any]:
-        """No parameter is a sparse table, unless a model says so."""
-        return {}
-
-    def lookups(self, schema: Any, batch: Any, key: Any) -> dict[str, Any]:
-        """No rows are asked for, unless a model does."""
-        return {}
-
-    def packs(self) -> bool:
-        """Whether `loss` tells apart several histories in a row (trainer.pack)."""
-        return False
+    sharding_rules: ClassVar[ShardingRules] = ()
+    """Where this model's parameters lie, tried before the general rules
+    (framework/devices/sharding.py). What neither names is whole on each device."""
 
     def reads_times(self) -> bool:
-        """Whether `scores` reads the times of the history's events too (task.Timed)."""
+        """Whether it reads the times of the history's events too, while it trains and serves."""
         return False
 
     def beside(self) -> dict[str, "Model"]:
         """Models of the same parameters, by name, that the evaluation judges beside this one."""
-        return {}
-
-    def constants(self, dataset: Any) -> dict[str, Any]:
-        """No parameter is a constant of the dataset, unless a model has some."""
         return {}
 
 

@@ -1,9 +1,10 @@
-"""Where each array of a training state lies: one table of rules.
+"""Where each array of a training state lies: the model's own rules, then general ones.
 
-Models know nothing of the mesh. A pattern of a parameter's path says along which axes its
-dimensions are split; a path that no pattern matches, or a dimension that does not divide, is an
-error that shows the table. The optimizer's moments and the moving average lie as their parameter
-does. Where sparse embedding tables lie is their own plan's to say (framework/embedding/plan.py).
+A pattern of a parameter's path says along which mesh axes its dimensions are split. A model brings
+rules of its own (config.Model.sharding_rules), which are tried first; what no rule names lies whole
+on each device. A dimension that does not divide is an error that shows the rules. The optimizer's
+moments and the moving average lie as their parameter does. Where sparse embedding tables lie is
+their own plan's to say (framework/embedding/plan.py).
 """
 
 import dataclasses
@@ -15,79 +16,77 @@ from typing import Any
 import jax
 from jax.sharding import PartitionSpec
 
+from podway.framework.config.model import Axes, ShardingRules
 from podway.framework.error import ConfigError
 
-Axes = str | tuple[str, ...] | None
-"""The mesh axes along which one dimension is split."""
-
-RULES: tuple[tuple[str, tuple[Axes, ...] | None], ...] = (
+GENERAL: ShardingRules = (
     (r"(.*/)?constants/.*", None),
-    (r"embeddings/.*/embedding", (("fsdp", "tensor"), None)),
-    (r"experts/layers/\d+/kernel", (None, None, None)),
-    (r"experts/layers/\d+/bias", (None, None)),
-    (r"(bottom|top|deep|cross|gates|towers|answers?)/.*kernel", (None, None)),
-    (r"(bottom|top|deep|cross|gates|towers|answers?)/.*bias", (None,)),
-    (r"convolutions/\d+/kernel", (None, None, None, "fsdp")),
-    (r"layers/(query|key|value|out)/kernel", (None, "tensor", None, "fsdp")),
-    (r"layers/(gate|up)/kernel", (None, "fsdp", "tensor")),
-    (r"layers/down/kernel", (None, "tensor", "fsdp")),
-    (r"layers/.*norm/scale", (None, None)),
-    (r"(.*/)?content/[^/]+/embedding", (None, None)),
     (r"(.*/)?position/embedding", (None, "fsdp")),
     (r"(.*/)?embedding", ("tensor", "fsdp")),
-    (r"ranker/up/kernel", (None, "tensor")),
-    (r"(.*/)?(qkv|uvqk|up)/kernel", ("fsdp", "tensor")),
+    (r"(.*/)?(qkv|up)/kernel", ("fsdp", "tensor")),
     (r"(.*/)?(out|down)/kernel", ("tensor", "fsdp")),
     (r"(.*/)?kernel", ("fsdp", None)),
     (r"(.*/)?(qkv|up)/bias", ("tensor",)),
     (r"(.*/)?(bias|scale)", (None,)),
-    (r"(ids|weights|similarity|gram)", ("fsdp", None)),
-    (r"counts", (None,)),
 )
-"""Pattern of the whole parameter path → mesh axes of each dimension, None where each device holds
-all of it, whatever its dimensions; the first match counts.
-Tensor parallelism is that of Megatron-LM (Shoeybi et al. 2019, arXiv:1909.08053): a layer's first
-product is split by its columns, its second by its rows. `layers` are stacked: their first dimension
-is never split, as a scan takes one after the other. Models of rows (the next five rules) split
-their tables by rows and keep their layers, which are small and of uneven widths, on every device
-(Naumov et al. 2019, arXiv:1906.00091)."""
+"""Rules for names that many modules give their parameters; each is of arrays of as many dimensions
+as it has axes. Tensor parallelism is that of Megatron-LM (Shoeybi et al. 2019, arXiv:1909.08053): a
+layer's first product is split by its columns, its second by its rows."""
+
+UNNAMED = "no rule"
+"""Remark on a parameter that no rule names."""
 
 
 class ShardingError(ConfigError):
-    """A parameter that the rules cannot place; the message ends with the table of rules."""
+    """A parameter that its rule cannot place; the message ends with the rules."""
 
-    def __init__(self, message: str):
-        table = "\n".join(f"  {pattern:30} → {axes}" for pattern, axes in RULES)
+    def __init__(self, message: str, own: ShardingRules):
+        table = "\n".join(f"  {pattern:36} → {axes}" for pattern, axes in (*own, *GENERAL))
         super().__init__(f"{message}; the rules are\n{table}")
 
 
-def spec(path: str, shape: tuple[int, ...], mesh: Mapping[str, int]) -> PartitionSpec:
-    """The PartitionSpec of one parameter, by RULES, on a mesh {axis: devices}.
+def rule(path: str, dimensions: int, own: ShardingRules) -> PartitionSpec | None:
+    """What the first rule that names a parameter says of its dimensions; None: no rule does."""
+    for pattern, axes in own:
+        if re.fullmatch(pattern, path):
+            return PartitionSpec(*axes or ())
+    for pattern, axes in GENERAL:
+        if re.fullmatch(pattern, path) and (axes is None or len(axes) == dimensions):
+            return PartitionSpec(*axes or ())
+    return None
 
-    Raises ShardingError.
+
+def spec(
+    path: str, shape: tuple[int, ...], mesh: Mapping[str, int], own: ShardingRules = ()
+) -> PartitionSpec:
+    """The PartitionSpec of one parameter of a model on a mesh {axis: devices}.
+
+    Raises ShardingError: a dimension does not divide, or the model's own rule has other dimensions.
     """
-    for pattern, axes in RULES:
-        if not re.fullmatch(pattern, path):
-            continue
-        if axes is None:
-            return PartitionSpec()
-        if len(axes) != len(shape):
-            raise ShardingError(f"{path} {shape} has not the dimensions of its rule {axes}")
-        for size, axis in zip(shape, axes, strict=True):
-            parts = _parts(axis, mesh)
-            if size % parts:
-                raise ShardingError(f"{path} {shape}: mesh.{axis} = {parts} does not divide {size}")
-        return PartitionSpec(*axes)
-    raise ShardingError(f"no sharding rule matches the parameter {path} {shape}")
+    axes = rule(path, len(shape), own) or PartitionSpec()
+    if axes and len(axes) != len(shape):
+        raise ShardingError(f"{path} {shape} has not the dimensions of its rule {axes}", own)
+    for size, axis in zip(shape, axes, strict=False):
+        parts = _parts(axis, mesh)
+        if size % parts:
+            message = f"{path} {shape}: mesh.{axis} = {parts} does not divide {size}"
+            raise ShardingError(message, own)
+    return axes
 
 
-def specs(tree: Any, mesh: Mapping[str, int], tables: Mapping[str, PartitionSpec]) -> Any:
+def specs(
+    tree: Any,
+    mesh: Mapping[str, int],
+    tables: Mapping[str, PartitionSpec],
+    own: ShardingRules = (),
+) -> Any:
     """A PartitionSpec for each array (or shape) of a training state.
 
     Args:
       tree: the state.
       mesh: {axis: devices}.
       tables: of the sparse tables, by path; their slots lie likewise.
+      own: rules that the model brings.
 
     Raises ShardingError.
     """
@@ -97,7 +96,7 @@ def specs(tree: Any, mesh: Mapping[str, int], tables: Mapping[str, PartitionSpec
             return PartitionSpec()
         if path[0].key in ("tables", "slots"):
             return tables[path[1].key]
-        return spec(str(path[-1].key), leaf.shape, mesh)
+        return spec(str(path[-1].key), leaf.shape, mesh, own)
 
     return jax.tree_util.tree_map_with_path(place, tree)
 
@@ -111,15 +110,19 @@ class Placed:
       kind: dtype and shape.
       split: the mesh axes of each dimension.
       bytes: on one device.
+      remark: UNNAMED where no rule names it; else "".
     """
 
     path: str
     kind: str
     split: str
     bytes: int
+    remark: str = ""
 
 
-def describe(tree: Any, specs: Any, mesh: Mapping[str, int]) -> Iterator[Placed]:
+def describe(
+    tree: Any, specs: Any, mesh: Mapping[str, int], own: ShardingRules = ()
+) -> Iterator[Placed]:
     """Each array (or shape) of a training state, placed by `specs` on a mesh {axis: devices}."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     places = jax.tree.leaves(specs, is_leaf=lambda each: isinstance(each, PartitionSpec))
@@ -132,7 +135,14 @@ def describe(tree: Any, specs: Any, mesh: Mapping[str, int]) -> Iterator[Placed]
             math.prod(leaf.shape)
             * leaf.dtype.itemsize
             // math.prod(_parts(axis, mesh) for axis in place),
+            _remark(path, leaf, own),
         )
+
+
+def _remark(path: tuple[Any, ...], leaf: Any, own: ShardingRules) -> str:
+    if leaf.ndim == 0 or path[0].key in ("tables", "slots"):
+        return ""
+    return UNNAMED if rule(str(path[-1].key), leaf.ndim, own) is None else ""
 
 
 def _names(axis: Axes) -> tuple[str, ...]:

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import jax
 import numpy as np
 
-from podway.framework import config, task
+from podway.framework import config
 from podway.framework.input.dataset import Dataset
 from podway.framework.schema.schema import Schema
-from podway.framework.task import Buildable, Pass
+from podway.framework.task import SERVING, Inference, ParametricModel
 
 Metrics = dict[str, dict[str, float]]
 """{metric: {"value"}}, and "low" and "high" where it has a 95 % interval."""
@@ -57,7 +57,7 @@ class Judge(Protocol):
     """How a kind of models is judged."""
 
     @property
-    def model(self) -> Buildable:
+    def model(self) -> ParametricModel:
         """The model that is judged."""
         ...
 
@@ -80,8 +80,8 @@ class Judge(Protocol):
         """The batch that `compute` takes, as a pytree of jax.ShapeDtypeStruct."""
         ...
 
-    def compute(self, module: Any, batch: Any, how: Pass) -> Any:
-        """What the model says of a batch; pure, for use inside traced functions."""
+    def inference(self, schema: Schema) -> Inference:
+        """What the model says of a batch, as a function of its parameters."""
         ...
 
     def examiner(
@@ -121,8 +121,6 @@ class OwnJudge(Protocol):
 
 def answers(judge: Judge, schema: Schema, parameters: Mapping[str, np.ndarray]) -> Compute:
     """What the judge's model, with these parameters, says of batches."""
-    graph, on_device = task.structure(judge.model, schema), jax.device_put(dict(parameters))
-    compute = jax.jit(
-        lambda values, batch: judge.compute(task.merge(graph, values), batch, task.SERVING)
-    )
+    infer, on_device = judge.inference(schema), jax.device_put(dict(parameters))
+    compute = jax.jit(lambda values, batch: infer(values, batch, SERVING))
     return lambda batch: compute(on_device, batch)

@@ -1,7 +1,5 @@
 """Which judge a model has: the one place that knows all kinds."""
 
-from typing import cast
-
 from podway.framework import config, task
 from podway.framework.evaluation.judge import Judge, OwnJudge
 from podway.framework.evaluation.labels import LabelPrediction
@@ -12,6 +10,6 @@ def judge_of(model: config.Model, options: config.Evaluation) -> Judge:
     """The model's own judge, if it brings one; else that of what it is: of labels, or of items."""
     if isinstance(model, OwnJudge):
         return model.judge(options)
-    if isinstance(model, task.Predictor):
+    if isinstance(model, task.LabelModel):
         return LabelPrediction(model, options)
-    return NextItem(cast(task.Recommender, model), options)
+    return NextItem(task.of_kind(model, task.Recommender), options)

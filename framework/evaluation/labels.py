@@ -19,7 +19,7 @@ from podway.framework.input.placement import examples_placer
 from podway.framework.metrics import labels as label_metrics
 from podway.framework.metrics.labels import Estimate
 from podway.framework.schema.schema import Schema
-from podway.framework.task import Pass, Predictor
+from podway.framework.task import Inference, LabelModel, inference
 
 PRIOR = 20
 """Rows of the mean of all items that the mean of one item is joined with, as a baseline."""
@@ -35,7 +35,7 @@ class LabelPrediction:
       options: rows at once, and the resamples of the users.
     """
 
-    model: Predictor
+    model: LabelModel
     options: config.Evaluation
 
     largest_is_best = False
@@ -61,9 +61,9 @@ class LabelPrediction:
         shapes = batch_shapes(schema, self.lengths(schema), self.options.batch_size)
         return {name: jax.ShapeDtypeStruct(*each) for name, each in shapes.items()}
 
-    def compute(self, module: Any, batch: Any, how: Pass) -> Any:
+    def inference(self, schema: Schema) -> Inference:
         """Logits by label."""
-        return self.model.predict(module, batch, how)
+        return inference(self.model, schema, self.model.predict)
 
     def examiner(
         self,

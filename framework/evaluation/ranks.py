@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from podway.framework import config, progress, task
+from podway.framework import config, progress
 from podway.framework.devices import mesh
 from podway.framework.error import check
 from podway.framework.input.batches import Dataset, evaluation_batches
@@ -20,8 +20,8 @@ from podway.framework.metrics import top_k as ranking
 from podway.framework.schema.schema import FIRST_VALUE, PADDING
 
 Scorer = Callable[[Any], Any]
-"""History i32 [batch, length], or task.Timed, → scores f32 [batch, rows], NumPy or JAX; or
-ranking.Factors, whose products these are."""
+"""{"item": histories i32 [batch, length], "time": if asked for} → scores f32 [batch, rows],
+NumPy or JAX; or ranking.Factors, whose products these are."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +66,7 @@ def rank_split(
       label: for the progress bar.
       devices: to lay the histories on, split over all where the batch divides; with several
         processes all must call, and all get all ranks. None: histories stay NumPy arrays.
-      times: whether the scorer takes task.Timed.
+      times: whether the scorer takes times too.
 
     Raises:
       ConfigError: the split has no examples.
@@ -91,7 +91,7 @@ def rank_split(
     ) as bar:
         for batch in batches:
             valid, history = batch["valid"], place(batch["history"])
-            read = task.Timed(history, place(batch["time"])) if times else history
+            read = {"item": history} | ({"time": place(batch["time"])} if times else {})
             judged = jax.device_get(judge(scorer(read), history, place(batch["target"])))
             seen = _distinct(batch["history"]) if options.exclude_seen else np.zeros(len(valid))
             known = {

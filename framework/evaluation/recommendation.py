@@ -1,7 +1,6 @@
 """The judge of models that recommend: the whole catalogue is ranked for each user."""
 
 import dataclasses
-from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +16,7 @@ from podway.framework.models.popularity import Popularity
 from podway.framework.models.sequence_knn import SequenceKnn
 from podway.framework.schema.schema import Schema
 
-BASELINES: dict[str, task.Fitted] = {"popularity": Popularity(), "seq-KNN": SequenceKnn()}
+BASELINES: dict[str, task.FittedModel] = {"popularity": Popularity(), "seq-KNN": SequenceKnn()}
 """Beside which each model is shown."""
 
 
@@ -50,21 +49,18 @@ class NextItem:
             " with the other rows nor with other papers' (Krichene & Rendle 2020)."
         )
 
-    def shapes(self, schema: Schema) -> jax.ShapeDtypeStruct | task.Timed:
+    def shapes(self, schema: Schema) -> dict[str, jax.ShapeDtypeStruct]:
         """Histories i32 [users, length], with their times where the model reads them."""
         users = self.options.batch_size
-        history: Any = jax.ShapeDtypeStruct((users, schema["item"].max_length), jnp.int32)
-        return task.Timed(history, history) if self._timed else history
+        history = jax.ShapeDtypeStruct((users, schema["item"].max_length), jnp.int32)
+        return dict.fromkeys(["item", "time"] if self.model.reads_times() else ["item"], history)
 
-    @property
-    def _timed(self) -> bool:
-        return cast(config.Model, self.model).reads_times()
-
-    def compute(self, module: Any, batch: Any, how: task.Pass) -> Any:
-        """Scores f32 [users, rows] for histories; their factors, where blocks are asked for."""
+    def inference(self, schema: Schema) -> task.Inference:
+        """Scores f32 [users, rows] of histories; their factors, where blocks are asked for."""
+        head = self.model.scores
         if self.options.block is not None and isinstance(self.model, task.Factored):
-            return self.model.factors(module, batch, how)
-        return self.model.scores(module, batch, how)
+            head = self.model.factors
+        return task.inference(self.model, schema, head)
 
     def examiner(
         self,
@@ -78,10 +74,10 @@ class NextItem:
         options = dataclasses.replace(
             self.options, bootstrap=self.options.bootstrap if intervals else 1
         )
-        counts, fitted = train_counts(dataset), isinstance(self.model, task.Fitted)
+        counts, fitted = train_counts(dataset), isinstance(self.model, task.FittedModel)
 
         def examine(compute: Compute, label: str = "", *, baseline: bool = False) -> Judged:
-            times = self._timed and not baseline
+            times = self.model.reads_times() and not baseline
             ranks = evaluate.rank_split(
                 compute, dataset, split, options, label, devices=devices, times=times
             )

@@ -15,22 +15,21 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from podway.framework.config import Model
 from podway.framework.embedding.lookup import Lookup, Rows
 from podway.framework.error import check
 from podway.framework.losses import softmax
 from podway.framework.models.parts.attention import Sight
-from podway.framework.models.parts.history import item_logits, item_rows, latest
+from podway.framework.models.parts.history import item_logits, item_rows, last, latest_of
 from podway.framework.models.parts.transformer import Block, Encoder, Kind, check_shape
 from podway.framework.schema.schema import FIRST_VALUE, PADDING, Schema
-from podway.framework.task import SERVING, Batch, Pass
+from podway.framework.task import SERVING, Batch, Loss, Pass, Recommender, TrainedModel
 
 ITEM = "item/embedding"
 """Path of the item table."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Bert4Rec(Model):
+class Bert4Rec(TrainedModel, Recommender):
     """Bidirectional transformer over the user's items, some of them masked."""
 
     width: int = 64
@@ -82,14 +81,23 @@ class Bert4Rec(Model):
         """The items that are read."""
         return {"item": min(self.max_length, schema["item"].max_length)}
 
+    def embeddings(self, schema: Schema) -> dict[str, str]:
+        """The items', in whose table the mask's stands too."""
+        return {"item": ITEM}
+
     def lookups(self, schema: Schema, batch: Batch, key: Array) -> dict[str, Lookup]:
         """The embeddings of the items, and of the mask."""
         mask = jnp.array([schema["item"].size], jnp.int32)
-        return {"item": Lookup(ITEM, batch["item"]), "mask": Lookup(ITEM, mask, shared=True)}
+        return super().lookups(schema, batch, key) | {"mask": Lookup(ITEM, mask, shared=True)}
 
-    def loss(
-        self, module: Encoder, batch: Batch, rows: Mapping[str, Rows], how: Pass
-    ) -> tuple[Float[Array, ""], Float[Array, ""], dict[str, Float[Array, ""]]]:
+    def reads(self, schema: Schema, batch: Batch) -> Batch:
+        """The latest items of each history, and behind them the mask."""
+        item = latest_of(batch["item"], batch["item"], self.max_length - 1)
+        end = (item != PADDING).sum(1, keepdims=True)
+        item = jnp.pad(item, ((0, 0), (0, 1)))
+        return {"item": jnp.where(jnp.arange(item.shape[1]) == end, schema["item"].size, item)}
+
+    def loss(self, module: Encoder, batch: Batch, rows: Mapping[str, Rows], how: Pass) -> Loss:
         """Cross-entropy of the masked items. Needs how.key, which says where they are."""
         assert how.key is not None
         key, drawing = jax.random.split(how.key)
@@ -111,14 +119,11 @@ class Bert4Rec(Model):
         return jnp.asarray(loss), weight, {"filled_positions": (item != PADDING).mean()}
 
     def scores(
-        self, module: Encoder, history: Int[Array, "batch length"], how: Pass = SERVING
+        self, module: Encoder, batch: Batch, rows: Mapping[str, Rows], how: Pass = SERVING
     ) -> Float[Array, "batch rows"]:
-        """Logits at a mask behind each history, of which the latest items are read."""
-        item, _ = latest(history, self.max_length - 1)
-        end = (item != PADDING).sum(1, keepdims=True)
-        item = jnp.pad(item, ((0, 0), (0, 1)))
-        item = jnp.where(jnp.arange(item.shape[1]) == end, module.items, item)
-        hidden = module(module.item.embedding[item], how, both_ways(item), at=end[:, 0])[:, 0]
+        """Logits at the mask behind each history."""
+        item = batch["item"]
+        hidden = module(rows["item"].values, how, both_ways(item), at=last(item))[:, 0]
         return item_logits(hidden, module.item.embedding[...], module.items)
 
 

@@ -6,25 +6,29 @@ Blocks of a 3 × 3 convolution, ReLU and 2 × 2 max pooling, then a hidden layer
 import dataclasses
 import itertools
 from collections.abc import Mapping
+from typing import ClassVar
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, UInt8
 
-from podway.framework.config import Model
+from podway.framework.config.model import ShardingRules
 from podway.framework.embedding.lookup import Rows
 from podway.framework.error import check
 from podway.framework.heads import Classes, Objective
 from podway.framework.models.parts.row_model import deal_out
 from podway.framework.models.parts.transformer import drop
 from podway.framework.schema.schema import Schema
-from podway.framework.task import SERVING, Batch, Pass
+from podway.framework.task import SERVING, Batch, LabelModel, Pass
 
 
 @dataclasses.dataclass(frozen=True)
-class ConvNet(Model):
+class ConvNet(LabelModel):
     """Convolutions, one hidden layer, logits of the labels."""
+
+    sharding_rules: ClassVar[ShardingRules] = (
+        (r"convolutions/\d+/kernel", (None, None, None, "fsdp")),
+    )
 
     objectives: tuple[Objective, ...] = (Classes("class", classes=10),)
     """The labels to predict; the loss of the first one selects the best checkpoint."""
@@ -44,6 +48,7 @@ class ConvNet(Model):
     """Dropout rate before and after the hidden layer."""
 
     def __post_init__(self):
+        super().__post_init__()
         sizes = (self.height, self.width, self.channels, self.hidden, *self.filters)
         check(min(sizes) >= 1, "model: height, width, channels, filters and hidden are 1 or more")
         check(
@@ -67,20 +72,14 @@ class ConvNet(Model):
 
     def lengths(self, schema: Schema) -> dict[str, int]:
         """The image and the labels."""
-        return {self.image: 1} | {each.label: 1 for each in self.objectives}
-
-    def loss(
-        self, module: "Convolutions", batch: Batch, rows: Mapping[str, Rows], how: Pass
-    ) -> tuple[Float[Array, ""], Float[Array, ""], dict[str, Float[Array, ""]]]:
-        """The labels' mean losses, weighted and added up."""
-        logits = self.predict(module, batch, how)
-        total = jnp.zeros(())
-        for each in self.objectives:
-            total += each.weight * each.loss(logits[each.label], batch[each.label]).mean()
-        return total, jnp.float32(len(batch[self.image])), {}
+        return {self.image: 1} | self.label_lengths(schema)
 
     def predict(
-        self, module: "Convolutions", batch: Batch, how: Pass = SERVING
+        self,
+        module: "Convolutions",
+        batch: Batch,
+        rows: Mapping[str, Rows],
+        how: Pass = SERVING,
     ) -> dict[str, Array]:
         """Logits by label: f32 [batch, classes]."""
         return deal_out(self.objectives, module(batch[self.image], how))
@@ -103,8 +102,7 @@ class Convolutions(nnx.Module):
         halvings = len(config.filters)
         flat = (config.height >> halvings) * (config.width >> halvings) * sizes[-1]
         self.hidden = nnx.Linear(flat, config.hidden, kernel_init=init, rngs=rngs)
-        outputs = sum(each.outputs for each in config.objectives)
-        self.head = nnx.Linear(config.hidden, outputs, rngs=rngs)
+        self.head = nnx.Linear(config.hidden, config.outputs, rngs=rngs)
 
     def __call__(
         self, pixels: UInt8[Array, "batch size"], how: Pass = SERVING

@@ -11,31 +11,41 @@ at eighty layers as at two, and with `mesh.fsdp` only one layer is gathered at a
 import dataclasses
 import functools
 from collections.abc import Mapping
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
-from podway.framework.config import Model
-from podway.framework.embedding.lookup import Lookup, Rows
+from podway.framework.config.model import ShardingRules
+from podway.framework.embedding.lookup import Rows
 from podway.framework.error import check
+from podway.framework.input.packing import SEGMENT
 from podway.framework.losses import softmax
 from podway.framework.models.parts.attention import CAUSAL, Sight, attend
 from podway.framework.models.parts.history import (
     continues,
     item_logits,
     item_rows,
-    latest,
-    segments,
+    last,
+    latest_of,
 )
 from podway.framework.schema.schema import FIRST_VALUE, PADDING, Schema
-from podway.framework.task import SERVING, Batch, Pass
+from podway.framework.task import SERVING, Batch, Loss, Pass, Recommender, TrainedModel
 
 
 @dataclasses.dataclass(frozen=True)
-class Decoder(Model):
+class Decoder(TrainedModel, Recommender):
     """Causal language model: rotary positions, grouped-query attention, SwiGLU, RMSNorm."""
+
+    sharding_rules: ClassVar[ShardingRules] = (
+        (r"layers/(query|key|value|out)/kernel", (None, "tensor", None, "fsdp")),
+        (r"layers/(gate|up)/kernel", (None, "fsdp", "tensor")),
+        (r"layers/down/kernel", (None, "tensor", "fsdp")),
+        (r"layers/.*norm/scale", (None, None)),
+    )
+    """A stacked layer's first dimension is never split, as a scan takes one after the other."""
 
     width: int = 256
     """Width of the embeddings and of the layers."""
@@ -78,37 +88,41 @@ class Decoder(Model):
         return Transformer(self, schema["item"].size, rngs)
 
     def packs(self) -> bool:
-        """Yes."""
+        """Yes: its layers see what `attend` lets them see."""
         return True
 
     def lengths(self, schema: Schema) -> dict[str, int]:
         """One token more than is read, as each is the target of the one before it."""
         return {"item": min(self.max_length, schema["item"].max_length - 1) + 1}
 
-    def lookups(self, schema: Schema, batch: Batch, key: Array) -> dict[str, Lookup]:
-        """The embeddings of the tokens that are read."""
-        return {"read": Lookup("item/embedding", batch["item"][:, :-1])}
+    def embeddings(self, schema: Schema) -> dict[str, str]:
+        """The tokens'."""
+        return {"item": "item/embedding"}
+
+    def reads(self, schema: Schema, batch: Batch) -> Batch:
+        """The latest tokens of each text."""
+        return {"item": latest_of(batch["item"], batch["item"], self.max_length)}
 
     def loss(
         self, module: "Transformer", batch: Batch, rows: Mapping[str, Rows], how: Pass
-    ) -> tuple[Float[Array, ""], Float[Array, ""], dict[str, Float[Array, ""]]]:
+    ) -> Loss:
         """Cross-entropy of the next token at each position that has one and knows it."""
-        targets = batch["item"][:, 1:]
+        read, targets = batch["item"][:, :-1], batch["item"][:, 1:]
         valid = (targets >= FIRST_VALUE) & continues(batch)
-        hidden = module(rows["read"].values, how, Sight(segment=segments(batch)))
+        segment = batch[SEGMENT][:, :-1] if SEGMENT in batch else None
+        hidden = module(rows["item"].values[:, :-1], how, Sight(segment=segment))
         loss = softmax.linear_softmax_cross_entropy(
             hidden, module.head, targets, valid, FIRST_VALUE, module.items, how.devices
         )
-        filled = (rows["read"].ids != PADDING).mean()
-        return jnp.asarray(loss), valid.sum().astype(jnp.float32), {"filled_positions": filled}
+        weight = valid.sum().astype(jnp.float32)
+        return jnp.asarray(loss), weight, {"filled_positions": (read != PADDING).mean()}
 
     def scores(
-        self, module: "Transformer", history: Int[Array, "batch length"], how: Pass = SERVING
+        self, module: "Transformer", batch: Batch, rows: Mapping[str, Rows], how: Pass = SERVING
     ) -> Float[Array, "batch rows"]:
-        """Logits of the token after each history, of which the latest tokens are read."""
-        item, last = latest(history, self.max_length)
-        hidden = module(module.item.embedding[item], how)
-        hidden = jnp.take_along_axis(hidden, last[:, None, None], axis=1)[:, 0]
+        """Logits of the token after each text."""
+        hidden, at = module(rows["item"].values, how), last(batch["item"])
+        hidden = jnp.take_along_axis(hidden, at[:, None, None], axis=1)[:, 0]
         return item_logits(hidden, module.head, module.items)
 
 

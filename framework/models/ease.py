@@ -6,23 +6,24 @@ the sums of the rows of B of the user's items.
 """
 
 import dataclasses
+from collections.abc import Mapping
 
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
-from podway.framework.config import Model
+from podway.framework.embedding.lookup import Rows
 from podway.framework.error import check
 from podway.framework.input.dataset import Dataset
 from podway.framework.input.interactions import train_matrix
 from podway.framework.models.parts.history import item_rows, occurrences
 from podway.framework.schema.schema import FIRST_VALUE, Schema
-from podway.framework.task import SERVING, Pass
+from podway.framework.task import SERVING, Batch, FittedModel, Pass
 
 
 @dataclasses.dataclass(frozen=True)
-class Ease(Model):
+class Ease(FittedModel):
     """Linear autoencoder without self-similarity, in closed form; for up to some 20,000 items."""
 
     regularization: float = 300.0
@@ -61,11 +62,11 @@ class Ease(Model):
         return Similarity(item_rows(schema["item"].size))
 
     def scores(
-        self, module: "Similarity", history: Int[Array, "batch length"], how: Pass = SERVING
+        self, module: "Similarity", batch: Batch, rows: Mapping[str, Rows], how: Pass = SERVING
     ) -> Float[Array, "batch rows"]:
         """The rows of the user's items, each of which counts once, summed."""
         similarity = module.similarity[...]
-        return jnp.matmul(occurrences(history, similarity.shape[0])[0], similarity)
+        return jnp.matmul(occurrences(batch["item"], similarity.shape[0])[0], similarity)
 
 
 class Similarity(nnx.Module):

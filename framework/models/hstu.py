@@ -17,6 +17,7 @@ to the event after that one: to the one that is to be predicted, whose time no r
 """
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +25,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
+from podway.framework.config.model import ShardingRules
 from podway.framework.error import check
 from podway.framework.models.parts.attention import Sight
 from podway.framework.models.parts.causal import NextItem
@@ -37,6 +39,8 @@ MOST_BUCKETS = 72
 @dataclasses.dataclass(frozen=True)
 class Hstu(NextItem):
     """Causal HSTU layers over the user's items."""
+
+    sharding_rules: ClassVar[ShardingRules] = ((r"(.*/)?uvqk/kernel", ("fsdp", "tensor")),)
 
     time_buckets: int = 0
     """Buckets of the time between two events, each of which has a bias; 0: no time is read. The
@@ -70,6 +74,8 @@ class Layer(nnx.Module):
       rngs: of the initial values.
       time_buckets: of the time between two positions, that have a bias; 0: there is none.
     """
+
+    keeps_apart = True
 
     def __init__(
         self,

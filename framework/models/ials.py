@@ -13,29 +13,30 @@ any other is.
 """
 
 import dataclasses
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 from scipy import sparse
 
-from podway.framework.config import Model
+from podway.framework.embedding.lookup import Rows
 from podway.framework.error import check
 from podway.framework.input.dataset import Dataset
 from podway.framework.input.interactions import train_matrix
 from podway.framework.metrics import top_k as ranking
 from podway.framework.models.parts.history import item_logits, item_rows, occurrences
 from podway.framework.schema.schema import FIRST_VALUE, Schema
-from podway.framework.task import SERVING, Pass
+from podway.framework.task import SERVING, Batch, FittedModel, Pass
 
 SOLVED_AT_ONCE = 1024
 """Systems that lie in memory at once while the model is fitted."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Ials(Model):
+class Ials(FittedModel):
     """Matrix factorisation by alternating least squares."""
 
     width: int = 64
@@ -93,19 +94,22 @@ class Ials(Model):
         """The module, with a vector for each item id."""
         return Vectors(schema["item"].size, self.width, rngs)
 
+    def embeddings(self, schema: Schema) -> dict[str, str]:
+        """The items' vectors."""
+        return {"item": "item/embedding"}
+
     def scores(
-        self, module: "Vectors", history: Int[Array, "batch length"], how: Pass = SERVING
+        self, module: "Vectors", batch: Batch, rows: Mapping[str, Rows], how: Pass = SERVING
     ) -> Float[Array, "batch rows"]:
         """Dot products with the vector that fits the history best."""
-        return item_logits(*self.factors(module, history, how), module.items)
+        return item_logits(*self.factors(module, batch, rows, how), module.items)
 
     def factors(
-        self, module: "Vectors", history: Int[Array, "batch length"], how: Pass = SERVING
+        self, module: "Vectors", batch: Batch, rows: Mapping[str, Rows], how: Pass = SERVING
     ) -> ranking.Factors:
         """The user's vector, from the user's items, each of which counts once; the items'."""
-        table = module.item.embedding[...]
-        _, weight = occurrences(history, table.shape[0])
-        own = table[history]
+        table, own = module.item.embedding[...], rows["item"].values
+        _, weight = occurrences(batch["item"], table.shape[0])
         system = jnp.einsum("bl,blv,blw->bvw", weight, own, own)
         ridge = self._ridge(weight.sum(1), module.items - FIRST_VALUE)
         system += self.unobserved * module.gram[...]

@@ -6,24 +6,25 @@ item is its sum over the user's items of which it is among the most similar ones
 """
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 from scipy import sparse
 
-from podway.framework.config import Model
+from podway.framework.embedding.lookup import Rows
 from podway.framework.error import check
 from podway.framework.input.dataset import Dataset
 from podway.framework.input.interactions import train_matrix
 from podway.framework.models.parts.history import occurrences
 from podway.framework.models.parts.neighbours import Neighbours, strongest
 from podway.framework.schema.schema import Schema
-from podway.framework.task import SERVING, Pass
+from podway.framework.task import SERVING, Batch, FittedModel, Pass
 
 
 @dataclasses.dataclass(frozen=True)
-class ItemKnn(Model):
+class ItemKnn(FittedModel):
     """The most similar items to those of the user, by shrunk cosine."""
 
     neighbours: int = 100
@@ -44,9 +45,10 @@ class ItemKnn(Model):
         return Neighbours(schema, self.neighbours)
 
     def scores(
-        self, module: Neighbours, history: Int[Array, "batch length"], how: Pass = SERVING
+        self, module: Neighbours, batch: Batch, rows: Mapping[str, Rows], how: Pass = SERVING
     ) -> Float[Array, "batch rows"]:
         """Similarities to the user's items, each of which counts once."""
+        history = batch["item"]
         return module.sum(history, occurrences(history, module.ids.shape[0])[1])
 
 

@@ -1,22 +1,23 @@
 """Popularity: everybody gets the items with most training events. What any model must beat."""
 
 import dataclasses
+from collections.abc import Mapping
 
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
-from podway.framework.config import Model
+from podway.framework.embedding.lookup import Rows
 from podway.framework.input.dataset import Dataset
 from podway.framework.input.interactions import train_counts
 from podway.framework.models.parts.history import item_rows
 from podway.framework.schema.schema import Schema
-from podway.framework.task import SERVING, Pass
+from podway.framework.task import SERVING, Batch, FittedModel, Pass
 
 
 @dataclasses.dataclass(frozen=True)
-class Popularity(Model):
+class Popularity(FittedModel):
     """Scores an item by its training events."""
 
     def fit(self, dataset: Dataset, seed: int) -> dict[str, np.ndarray]:
@@ -31,11 +32,11 @@ class Popularity(Model):
         return Counts(item_rows(schema["item"].size))
 
     def scores(
-        self, module: "Counts", history: Int[Array, "batch length"], how: Pass = SERVING
+        self, module: "Counts", batch: Batch, rows: Mapping[str, Rows], how: Pass = SERVING
     ) -> Float[Array, "batch rows"]:
         """The counts, whatever the history."""
         counts = module.counts[...]
-        return jnp.broadcast_to(counts, (history.shape[0], counts.shape[0]))
+        return jnp.broadcast_to(counts, (batch["item"].shape[0], counts.shape[0]))
 
 
 class Counts(nnx.Module):

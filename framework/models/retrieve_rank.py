@@ -10,7 +10,7 @@ have given it; no gradient of its own reaches the retrieval.
 
 import dataclasses
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,25 +18,33 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from podway.framework.config import Model
+from podway.framework.config.model import Model, ShardingRules
 from podway.framework.embedding.lookup import Lookup, Rows
 from podway.framework.error import check
 from podway.framework.input.dataset import Dataset
 from podway.framework.metrics import top_k as ranking
 from podway.framework.models.parts import content
-from podway.framework.models.parts.history import item_logits, latest
+from podway.framework.models.parts.history import item_logits
 from podway.framework.models.parts.transformer import drop
 from podway.framework.models.two_tower import Towers, TwoTower, targets_of
 from podway.framework.schema.schema import FIRST_VALUE, PADDING, Schema
-from podway.framework.task import SERVING, Batch, Pass
+from podway.framework.task import SERVING, Batch, Loss, Pass, Recommender, TrainedModel
 
 PREFIX = "retrieval/"
 """Of the paths of the retrieval's parameters."""
 
+HISTORY = "history"
+"""Column of what is answered: the items that are no candidates."""
+
 
 @dataclasses.dataclass(frozen=True)
-class RetrieveRank(Model):
+class RetrieveRank(TrainedModel, Recommender):
     """Two towers, and a ranker of the items that they retrieve."""
+
+    sharding_rules: ClassVar[ShardingRules] = (
+        *TwoTower.sharding_rules,
+        (r"ranker/up/kernel", (None, "tensor")),
+    )
 
     retrieval: TwoTower = TwoTower()
     """Chooses the candidates."""
@@ -74,6 +82,15 @@ class RetrieveRank(Model):
         """The retrieval's."""
         return self.retrieval.lengths(schema)
 
+    def embeddings(self, schema: Schema) -> dict[str, str]:
+        """The retrieval's."""
+        found = self.retrieval.embeddings(schema)
+        return {name: PREFIX + path for name, path in found.items()}
+
+    def reads(self, schema: Schema, batch: Batch) -> Batch:
+        """What the retrieval reads; and the whole history, none of which is a candidate."""
+        return {**self.retrieval.reads(schema, batch), HISTORY: batch["item"]}
+
     def lookups(self, schema: Schema, batch: Batch, key: Array) -> dict[str, Lookup]:
         """The retrieval's."""
         wanted = self.retrieval.lookups(schema, batch, key)
@@ -91,9 +108,7 @@ class RetrieveRank(Model):
         """The retrieval alone, with the same parameters."""
         return {"retrieval": dataclasses.replace(self, candidates=0)} if self.candidates else {}
 
-    def loss(
-        self, module: "Chain", batch: Batch, rows: Mapping[str, Rows], how: Pass
-    ) -> tuple[Float[Array, ""], Float[Array, ""], dict[str, Float[Array, ""]]]:
+    def loss(self, module: "Chain", batch: Batch, rows: Mapping[str, Rows], how: Pass) -> Loss:
         """The retrieval's loss plus the ranker's, of as many targets as there are in the batch."""
         first, second = how.keys(2)
         retrieval, weight, metrics = self.retrieval.loss(
@@ -145,7 +160,7 @@ class RetrieveRank(Model):
         return terms.sum() / jnp.maximum(weights.sum(), 1)
 
     def scores(
-        self, module: "Chain", history: Int[Array, "batch length"], how: Pass = SERVING
+        self, module: "Chain", batch: Batch, rows: Mapping[str, Rows], how: Pass = SERVING
     ) -> Float[Array, "batch rows"]:
         """Scores (f32) of each row of the item table as the next item; −inf for no item.
 
@@ -153,10 +168,9 @@ class RetrieveRank(Model):
         them, in the retrieval's order. Without a known item in the history, the more events an item
         has, the higher.
         """
-        read, _ = latest(history, self.retrieval.max_length)
+        read, history = batch["item"], batch[HISTORY]
         end = (read != PADDING).sum(1)[:, None]
-        table = module.retrieval.item.embedding.get_value()
-        seen = module.read(read, end, jnp.take(table, read, axis=0))
+        seen = module.read(read, end, rows["item"].values)
         logits = module.retrieve(seen, how)[:, 0]
         scores = logits
         if self.candidates:

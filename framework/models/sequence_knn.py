@@ -7,26 +7,27 @@ over the latest items, each weighted by decay^age.
 """
 
 import dataclasses
+from collections.abc import Mapping
 
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 from scipy import sparse
 
-from podway.framework.config import Model
+from podway.framework.embedding.lookup import Rows
 from podway.framework.error import check
 from podway.framework.input.batches import Ragged
 from podway.framework.input.dataset import Dataset
 from podway.framework.input.interactions import train_histories
-from podway.framework.models.parts.history import latest
+from podway.framework.models.parts.history import last, latest_of
 from podway.framework.models.parts.neighbours import Neighbours, strongest
 from podway.framework.schema.schema import FIRST_VALUE, Schema
-from podway.framework.task import SERVING, Pass
+from podway.framework.task import SERVING, Batch, FittedModel, Pass
 
 
 @dataclasses.dataclass(frozen=True)
-class SequenceKnn(Model):
+class SequenceKnn(FittedModel):
     """Items that followed the user's latest items within a few steps, in other histories."""
 
     window: int = 10
@@ -57,12 +58,16 @@ class SequenceKnn(Model):
         """The module, with the followers of each item id."""
         return Neighbours(schema, self.neighbours)
 
+    def reads(self, schema: Schema, batch: Batch) -> Batch:
+        """The latest items of each history."""
+        return {"item": latest_of(batch["item"], batch["item"], self.latest)}
+
     def scores(
-        self, module: Neighbours, history: Int[Array, "batch length"], how: Pass = SERVING
+        self, module: Neighbours, batch: Batch, rows: Mapping[str, Rows], how: Pass = SERVING
     ) -> Float[Array, "batch rows"]:
         """Similarities to the latest items, weighted by age."""
-        item, last = latest(history, self.latest)
-        age = last[:, None] - jnp.arange(item.shape[1])
+        item = batch["item"]
+        age = last(item)[:, None] - jnp.arange(item.shape[1])
         return module.sum(item, jnp.where(age >= 0, self.decay**age, 0.0))
 
 

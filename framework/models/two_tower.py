@@ -10,7 +10,7 @@ prepares for that by leaving out some embeddings (DropoutNet, Volkovs et al. 201
 
 import dataclasses
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,23 +18,34 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from podway.framework.config import Model
+from podway.framework.config.model import ShardingRules
 from podway.framework.embedding.lookup import Lookup, Rows
-from podway.framework.embedding.table import Embedding, Table
+from podway.framework.embedding.table import Embedding
 from podway.framework.error import check
 from podway.framework.input.dataset import Dataset
 from podway.framework.losses import in_batch as losses_in_batch
 from podway.framework.models.parts import content
 from podway.framework.models.parts.causal import ITEM
-from podway.framework.models.parts.history import item_logits, item_rows, latest
+from podway.framework.models.parts.history import item_logits, item_rows, latest_of
 from podway.framework.models.parts.transformer import drop
 from podway.framework.schema.schema import FIRST_VALUE, PADDING, Schema
-from podway.framework.task import CONSTANTS, SERVING, Batch, Constants, Pass
+from podway.framework.task import (
+    CONSTANTS,
+    SERVING,
+    Batch,
+    Constants,
+    Loss,
+    Pass,
+    Recommender,
+    TrainedModel,
+)
 
 
 @dataclasses.dataclass(frozen=True)
-class TwoTower(Model):
+class TwoTower(TrainedModel, Recommender):
     """Retrieval by dot products of a user's vector and the items'."""
+
+    sharding_rules: ClassVar[ShardingRules] = ((r"(.*/)?content/[^/]+/embedding", (None, None)),)
 
     width: int = 64
     """Width of the embeddings and of the vectors."""
@@ -92,20 +103,26 @@ class TwoTower(Model):
         """One item more than is read: the last one is only a target."""
         return {"item": min(self.max_length + 1, schema["item"].max_length)}
 
-    def tables(self, schema: Schema) -> dict[str, Table]:
-        """The items' embeddings, where they are sparse."""
-        if self.embedding is None:
-            return {}
-        return {ITEM: Table(item_rows(schema["item"].size), self.width, self.embedding)}
+    def embeddings(self, schema: Schema) -> dict[str, str]:
+        """The items' own."""
+        return {"item": ITEM}
+
+    def sparse(self, schema: Schema) -> dict[str, Embedding]:
+        """The items', where `embedding` asks for it."""
+        return {} if self.embedding is None else {ITEM: self.embedding}
 
     def lookups(self, schema: Schema, batch: Batch, key: Array) -> dict[str, Lookup]:
         """The embeddings of the items, and of those that are drawn."""
-        wanted = {"item": Lookup(ITEM, batch["item"])}
+        wanted = super().lookups(schema, batch, key)
         if self.negatives:
             shape = (self.negatives,)
             drawn = jax.random.randint(key, shape, FIRST_VALUE, schema["item"].size)
             wanted["negatives"] = Lookup(ITEM, drawn, shared=True)
         return wanted
+
+    def reads(self, schema: Schema, batch: Batch) -> Batch:
+        """The latest items of each history."""
+        return {"item": latest_of(batch["item"], batch["item"], self.max_length)}
 
     def constants(self, dataset: Dataset) -> dict[str, np.ndarray]:
         """Events, shares and attributes of the items."""
@@ -116,9 +133,7 @@ class TwoTower(Model):
         found = content.constants(dataset, features, rows, self.targets)
         return {f"{CONSTANTS}/{name}": values for name, values in found.items()}
 
-    def loss(
-        self, module: "Towers", batch: Batch, rows: Mapping[str, Rows], how: Pass
-    ) -> tuple[Float[Array, ""], Float[Array, ""], dict[str, Float[Array, ""]]]:
+    def loss(self, module: "Towers", batch: Batch, rows: Mapping[str, Rows], how: Pass) -> Loss:
         """Cross-entropy of `targets` items of each history, among the items of the batch.
 
         With trainer.accumulate, the negatives are those of a part of the batch.
@@ -159,12 +174,13 @@ class TwoTower(Model):
         return loss, weights.sum().astype(jnp.float32), {"filled_targets": weights.mean()}
 
     def scores(
-        self, module: "Towers", history: Int[Array, "batch length"], how: Pass = SERVING
+        self, module: "Towers", batch: Batch, rows: Mapping[str, Rows], how: Pass = SERVING
     ) -> Float[Array, "batch rows"]:
         """Logits (f32) of each row of the item table as the next item; −inf for no item."""
-        return item_logits(
-            module.of_history(history, self.max_length), module.catalogue(), module.items
-        )
+        item = batch["item"]
+        embedded, end = module.embed(item, rows["item"].values), (item != PADDING).sum(1)[:, None]
+        users = module.user(embedded, item >= FIRST_VALUE, end)[:, 0]
+        return item_logits(users, module.catalogue(), module.items)
 
 
 class Candidates(NamedTuple):
@@ -233,15 +249,6 @@ class Towers(nnx.Module):
     ) -> Float[Array, "*ids width"]:
         """The vectors of items from what `embed` returned."""
         return self._normal(self.item_tower(embedded, key))
-
-    def of_history(
-        self, history: Int[Array, "batch length"], window: int
-    ) -> Float[Array, "batch width"]:
-        """The user's vector after the latest items of a history."""
-        read, _ = latest(history, window)
-        end = (read != PADDING).sum(1)[:, None]
-        embedded = self.embed(read, jnp.take(self.item.embedding.get_value(), read, axis=0))
-        return self.user(embedded, read >= FIRST_VALUE, end)[:, 0]
 
     def catalogue(self) -> Float[Array, "rows width"]:
         """The vector of each row of the item table."""

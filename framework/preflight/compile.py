@@ -6,7 +6,7 @@ Nothing runs: arrays are shapes, devices may be stand-ins (framework/devices/top
 import dataclasses
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any, cast
+from typing import Any
 
 import jax
 
@@ -200,10 +200,9 @@ def _evaluation(
     limit: int,
 ) -> Program:
     """What the trainer computes to judge by, while the training state stays in memory."""
-    model = cast(task.Task, experiment.model)
-    graph = task.structure(model, schema)
     parameters = judged_shapes(experiment, schema, devices)
     how, judge = judging(experiment, devices), judge_of(experiment.model, experiment.evaluation)
+    infer = judge.inference(schema)
     place = mesh.examples_sharding(devices, experiment.evaluation.batch_size)
     batch = jax.tree.map(
         lambda each: jax.ShapeDtypeStruct(each.shape, each.dtype, sharding=place),
@@ -211,11 +210,11 @@ def _evaluation(
     )
 
     def compute(parameters: task.Parameters, batch: Any) -> Any:
-        return judge.compute(task.merge(graph, parameters), batch, how)
+        return infer(parameters, batch, how)
 
     sizes = {path: _shard_bytes(each) for path, each in parameters.items()}
     # Those that are no part of the state: sparse tables, copied in the order of ids.
-    copies = sum(sizes[path] for path in model.tables(schema))
+    copies = sum(sizes[path] for path in judge.model.tables(schema))
     parts = parts | {"sparse tables in the order of ids": copies}
     try:
         compiled = jax.jit(compute).lower(parameters, batch).compile()

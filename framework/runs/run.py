@@ -7,7 +7,7 @@ from typing import Any
 
 from etils import epath
 
-from podway.framework import artifact, codec, config
+from podway.framework import artifact, codec, config, task
 from podway.framework.artifact import upgrade
 from podway.framework.code import sources
 from podway.framework.embedding import table
@@ -158,7 +158,8 @@ def read(
     else:
         experiment, schema = known, Schema.read(epath.Path(directory) / "schema.json")
     arrays = checkpoint.load_parameters(epath.Path(directory) / "checkpoints", step)
-    for path, each in experiment.model.tables(schema).items():
+    model = task.of_kind(experiment.model, task.ParametricModel)
+    for path, each in model.tables(schema).items():
         arrays[path] = table.to_dense(each, arrays[path])
     return experiment, schema, arrays
 

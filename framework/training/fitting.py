@@ -4,7 +4,6 @@ The run is as any other: judged on the validation split, with one checkpoint, th
 """
 
 import time
-from typing import cast
 
 import jax
 import numpy as np
@@ -26,7 +25,7 @@ def fit(
     workdir: epath.PathLike,
     choice: upgrade.Choice | None = None,
 ) -> epath.Path:
-    """Fits the experiment's model, a task.Fitted, and commits the run; or finds it.
+    """Fits the experiment's model, a task.FittedModel, and commits the run; or finds it.
 
     Of `trainer` only the seed counts, and of `optimizer` nothing.
 
@@ -43,7 +42,7 @@ def fit(
     target = run.directory(experiment, inputs, workdir, choice)
     if artifact.exists(target):
         return target
-    model = cast(task.Fitted, experiment.model)
+    model = task.of_kind(experiment.model, task.FittedModel)
     check(
         not experiment.mixture,
         f"mixture: {type(model).__name__} is fitted to one dataset; leave the mixture empty",

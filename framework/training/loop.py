@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import jax
 from etils import epath
 
-from podway.framework import artifact, config
+from podway.framework import artifact, config, task
 from podway.framework.artifact import upgrade
 from podway.framework.devices import hardware, mesh
 from podway.framework.error import PodwayError
@@ -73,9 +73,10 @@ def train(
         return Outcome(target, options.steps, finished=True)
 
     devices = mesh.build(experiment.mesh)
+    model = task.of_kind(experiment.model, task.TrainedModel)
     distributed.check_mesh(devices)
     with clock.on("compile"):
-        counts, constants = table_counts(experiment, dataset), experiment.model.constants(dataset)
+        counts, constants = table_counts(experiment, dataset), model.constants(dataset)
         program = build_program(experiment, dataset.schema, devices, counts, constants)
     batches = train_batches(experiment, dataset, others, program)
     validate = validator(experiment, dataset, devices, clock)
@@ -158,7 +159,7 @@ def train_batches(
 
 def table_counts(experiment: config.Experiment, dataset: input.Dataset) -> Counts:
     """How often the train split has each id of the model's sparse tables, which are of items."""
-    tables = experiment.model.tables(dataset.schema)
+    tables = task.of_kind(experiment.model, task.ParametricModel).tables(dataset.schema)
     return dict.fromkeys(tables, interactions.train_counts(dataset)) if tables else {}
 
 

@@ -7,7 +7,7 @@ state is plain data.
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import jax
 import numpy as np
@@ -45,7 +45,7 @@ class Program:
       place: puts a batch on the devices.
     """
 
-    task: task.Task
+    task: task.TrainedModel
     graph: nnx.GraphDef
     lengths: dict[str, int]
     state: State
@@ -76,10 +76,10 @@ def build_program(
     """
     options = experiment.trainer
     mesh.check_batch(devices, options.batch_size, options.accumulate)
-    model = cast(task.Task, experiment.model)
+    model = task.of_kind(experiment.model, task.TrainedModel)
     graph, lengths = task.structure(model, schema), model.lengths(schema)
     check(
-        not options.pack or experiment.model.packs(),
+        not options.pack or model.packs(),
         f"trainer.pack: {type(model).__name__} cannot tell apart several histories in a row",
     )
     rows = mesh.batch_sharding(devices)
@@ -128,7 +128,7 @@ def plan(
     counts: Counts | None = None,
 ) -> Plan:
     """The model's sparse tables on a mesh; with a batch's shapes and counts, its exchanges too."""
-    model = cast(task.Task, experiment.model)
+    model = task.of_kind(experiment.model, task.TrainedModel)
     tables = model.tables(schema)
     if not tables or batch is None or not counts:
         return Plan(tables, devices)

@@ -3,7 +3,7 @@
 import functools
 import re
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -26,9 +26,12 @@ those that are trained, "ema": {path: f32} of these, where there is a moving ave
 def placed(experiment: config.Experiment, schema: Schema, devices: Any) -> State:
     """Shapes and shardings of the State on a mesh, real or abstract. Raises ConfigError."""
     shapes = jax.eval_shape(initializer(experiment, schema))
-    tables = Plan(cast(task.Task, experiment.model).tables(schema), devices)
+    tables = Plan(task.of_kind(experiment.model, task.TrainedModel).tables(schema), devices)
     specs = sharding.specs(
-        shapes, devices.shape, {path: tables.spec(path) for path in tables.tables}
+        shapes,
+        devices.shape,
+        {path: tables.spec(path) for path in tables.tables},
+        experiment.model.sharding_rules,
     )
     return jax.tree.map(
         lambda leaf, spec: jax.ShapeDtypeStruct(
@@ -45,12 +48,12 @@ def describe_state(
     """Where the State lies on a mesh {axis: devices}, of which there need be none here."""
     state = placed(experiment, schema, AbstractMesh(tuple(sizes.values()), tuple(sizes)))
     specs = jax.tree.map(lambda leaf: leaf.sharding.spec, state)
-    return list(sharding.describe(state, specs, sizes))
+    return list(sharding.describe(state, specs, sizes, experiment.model.sharding_rules))
 
 
 def initializer(experiment: config.Experiment, schema: Schema) -> Any:
     """A pure function () → State, to be jitted with the state's shardings."""
-    model, options = cast(task.Task, experiment.model), experiment.trainer
+    model, options = task.of_kind(experiment.model, task.TrainedModel), experiment.trainer
     optimizer = experiment.optimizer.build(options.steps)
     tables = model.tables(schema)
 
@@ -105,7 +108,7 @@ def judged(experiment: config.Experiment, schema: Schema, devices: jax.sharding.
     Their moving average where there is one; of each sparse table a copy in the order of ids, its
     rows split among the devices.
     """
-    tables = cast(task.Task, experiment.model).tables(schema)
+    tables = task.of_kind(experiment.model, task.TrainedModel).tables(schema)
     in_order = {
         path: jax.jit(
             functools.partial(table.in_order, each), out_shardings=_in_order_place(each, devices)
@@ -129,7 +132,7 @@ def judged_shapes(
         path: jax.ShapeDtypeStruct(
             (each.rows, each.width), jnp.float32, sharding=_in_order_place(each, devices)
         )
-        for path, each in cast(task.Task, experiment.model).tables(schema).items()
+        for path, each in task.of_kind(experiment.model, task.TrainedModel).tables(schema).items()
     }
     return state["parameters"] | state.get("ema", {}) | in_full
 

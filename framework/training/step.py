@@ -21,7 +21,7 @@ def make_step(
     experiment: config.Experiment, schema: Schema, graph: nnx.GraphDef, sparse: Plan
 ) -> Any:
     """A pure function (State, batch) → (State, metrics)."""
-    model, options = cast(task.Task, experiment.model), experiment.trainer
+    model, options = task.of_kind(experiment.model, task.TrainedModel), experiment.trainer
     optimizer = experiment.optimizer.build(options.steps)
     compute = jnp.bfloat16 if options.precision == "bf16" else jnp.float32
     empty = {path: jnp.zeros((0, each.width), compute) for path, each in sparse.tables.items()}

@@ -1,7 +1,7 @@
 """Judging the parameters on the validation split while they train."""
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import jax
 
@@ -25,10 +25,8 @@ def validator(
 ) -> Callable[[task.Parameters], dict[str, float]]:
     """A function parameters → {metric: value} on the validation split; all processes take part."""
     how, judge = judging(experiment, devices), judge_of(experiment.model, experiment.evaluation)
-    graph = task.structure(cast(task.Buildable, experiment.model), dataset.schema)
-    compute = jax.jit(
-        lambda parameters, batch: judge.compute(task.merge(graph, parameters), batch, how)
-    )
+    infer = judge.inference(dataset.schema)
+    compute = jax.jit(lambda parameters, batch: infer(parameters, batch, how))
     examine = judge.examiner(dataset, "validation", devices=devices, intervals=False)
 
     def validate(parameters: task.Parameters) -> dict[str, float]:

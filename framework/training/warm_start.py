@@ -40,7 +40,7 @@ def initializer(
     def from_run() -> Any:
         theirs = read(options)
         found = fit(_learnt(state["parameters"]), _learnt(theirs.parameters), options)
-        tables = experiment.model.tables(schema)
+        tables = task.of_kind(experiment.model, task.ParametricModel).tables(schema)
         grown = fit_tables(tables, theirs.tables, options)
         new = initialize()
         for part in ("parameters", "ema"):
@@ -121,7 +121,7 @@ def read(options: config.Start) -> Theirs:
     manifest = artifact.read(options.run, "run")
     step = manifest.details["selected_step"] if options.step is None else options.step
     experiment, schema = run.described(options.run)
-    tables = experiment.model.tables(schema)
+    tables = task.of_kind(experiment.model, task.ParametricModel).tables(schema)
     folder = f"{options.run}/checkpoints"
     parameters = checkpoint.load(folder, step, ("parameters.", "ema."))
     judged = checkpoint.averaged(parameters)

@@ -17,6 +17,7 @@ from podway.framework.input.dataset import Dataset
 from podway.framework.models.convnet import ConvNet
 from tests.beam.conftest import make_data
 from tests.beam.formats.test_idx import HEIGHT, WIDTH, images, write
+from tests.framework.experiments import said
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def test_images_are_served_as_they_are_judged(experiment, tmp_path):
     served = tf.saved_model.load(str(published)).signatures["serving_default"]
     (batch,) = row_batches(dataset, "train", {"image": 1}, 24)
     found = served(image=tf.constant(batch.columns["image"]))["class"].numpy()
-    module = task.merge(task.structure(experiment.model, dataset.schema), parameters)
-    logits = experiment.model.predict(module, batch.columns)["class"]
+    model = experiment.model
+    logits = said(model, model.predict, dataset.schema, parameters, **batch.columns)["class"]
     np.testing.assert_allclose(found, jax.nn.softmax(logits), rtol=1e-4, atol=1e-6)
     assert np.ptp(found, axis=0).max() > 1e-3, "images are told apart"

@@ -25,6 +25,7 @@ from podway.framework.models.retrieve_rank import RetrieveRank
 from podway.framework.models.sasrec import SasRec
 from podway.framework.models.two_tower import TwoTower
 from podway.framework.schema.schema import Feature, Schema, Vocabulary
+from tests.framework import experiments
 
 INPUTS = {"run": "r1", "dataset": "d1"}
 
@@ -117,10 +118,9 @@ def test_every_family_is_served_as_it_scores(family, trained, tmp_path):
         trained, tmp_path, experiment=experiment, parameters=jax.device_get(parameters)
     )
     written = json.loads((published / "assets.extra" / "golden.json").read_text())
-    module = tasks.merge(tasks.structure(family, trained.schema), parameters)
     ids = [reference.prepare(row["values"], trained.vocabulary, 64) for row in written["rows"]]
     histories = np.array([each + [0] * (64 - len(each)) for each in ids], np.int32)
-    every = np.array(jax.jit(lambda history: family.scores(module, history))(histories))
+    every = experiments.scores(family, trained.schema, parameters, histories).copy()
     for row, seen, scores in zip(written["rows"], ids, every, strict=True):
         scores[seen] = -np.inf
         best = np.argsort(-scores, kind="stable")[: min(10, np.isfinite(scores).sum())]

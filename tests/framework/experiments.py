@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from podway.framework import task
@@ -24,6 +25,17 @@ def noisy(model, schema):
         for path, array in sorted(parameters.items())
     }
     return task.structure(model, schema), parameters
+
+
+def said(model, head, schema, parameters, **columns):
+    """What one of a model's heads (`model.scores`, `model.predict`) says of a batch."""
+    return task.inference(model, schema, head)(parameters, columns, task.SERVING)
+
+
+def scores(model, schema, parameters, history, **columns):
+    """The scores of histories, padded at the end."""
+    history = jnp.asarray(history)
+    return np.asarray(said(model, model.scores, schema, parameters, item=history, **columns))
 
 
 def walks(**trainer) -> Experiment:

@@ -12,6 +12,7 @@ import pathlib
 import subprocess
 import sys
 
+from podway.framework import task
 from podway.framework.devices import mesh
 from podway.framework.embedding.table import Embedding
 from podway.framework.input.batches import Dataset, TrainBatches, read_ahead
@@ -55,8 +56,9 @@ def losses(dataset: Dataset, options: dict) -> list[float]:
     if "family" in options:
         experiment = dataclasses.replace(experiment, model=FAMILIES[options["family"]])
     devices = mesh.build(experiment.mesh)
-    counts = dict.fromkeys(experiment.model.tables(dataset.schema), train_counts(dataset))
-    constants = experiment.model.constants(dataset)
+    model = task.of_kind(experiment.model, task.TrainedModel)
+    counts = dict.fromkeys(model.tables(dataset.schema), train_counts(dataset))
+    constants = model.constants(dataset)
     program = build_program(experiment, dataset.schema, devices, counts, constants)
     batches = TrainBatches(
         dataset,

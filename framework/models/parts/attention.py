@@ -33,6 +33,18 @@ SHORTEST = 48
 """Queries in a stretch at least."""
 
 
+KEEPS_APART = "keeps_apart"
+"""Name of the class attribute by which a block promises that no position of its answer depends on
+what stands at positions of another segment: each history of a row is as if alone."""
+
+
+def keeps_apart(block: object) -> bool:
+    """Whether the class that defines how a block computes promises it; a base's word is not enough:
+    who overrides `__call__` promises anew."""
+    defines = next((each for each in type(block).__mro__ if "__call__" in vars(each)), object)
+    return bool(vars(defines).get(KEEPS_APART, False))
+
+
 @dataclasses.dataclass(frozen=True)
 class Sight:
     """What each position of a batch sees: always itself.

@@ -13,33 +13,31 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from podway.framework.config import Model
 from podway.framework.embedding.lookup import Lookup, Rows
-from podway.framework.embedding.table import Embedding, Table
+from podway.framework.embedding.table import Embedding
 from podway.framework.error import check
+from podway.framework.input.packing import SEGMENT
 from podway.framework.metrics import top_k as ranking
-from podway.framework.models.parts.attention import CAUSAL, Sight
+from podway.framework.models.parts.attention import Sight, keeps_apart
 from podway.framework.models.parts.history import (
     continues,
     item_logits,
     item_rows,
-    latest,
+    last,
     latest_of,
     places,
-    segments,
-    times,
 )
 from podway.framework.models.parts.item_losses import FullSoftmax, Objective, Predictions
 from podway.framework.models.parts.transformer import Encoder, check_shape
 from podway.framework.schema.schema import FIRST_VALUE, PADDING, Schema
-from podway.framework.task import SERVING, Batch, Pass, Timed
+from podway.framework.task import SERVING, Batch, Loss, Pass, Recommender, TrainedModel
 
 ITEM = "item/embedding"
 """Path of the item table."""
 
 
 @dataclasses.dataclass(frozen=True)
-class NextItem(Model):
+class NextItem(TrainedModel, Recommender):
     """Causal blocks over the user's items. Choose SasRec or Hstu."""
 
     width: int = 64
@@ -69,7 +67,9 @@ class NextItem(Model):
         )
 
     def block_module(self, rngs: nnx.Rngs) -> nnx.Module:
-        """One block, (x, sight, how, at) → x."""
+        """One block, (x, sight, how, at) → x. If no position of its answer depends on those of
+        other segments in `sight`, its class may promise that by KEEPS_APART (parts/attention.py):
+        else `trainer.pack` is refused."""
         raise NotImplementedError
 
     def build(self, schema: Schema, rngs: nnx.Rngs) -> Encoder:
@@ -81,56 +81,68 @@ class NextItem(Model):
         )
 
     def packs(self) -> bool:
-        """Yes."""
-        return True
+        """If the block says that it keeps the histories of a row apart (attention.keeps_apart)."""
+        return keeps_apart(nnx.eval_shape(lambda: self.block_module(nnx.Rngs(0))))
 
     def lengths(self, schema: Schema) -> dict[str, int]:
         """One item more than is read, as each is the target of the one before it."""
         length = min(self.max_length, schema["item"].max_length - 1) + 1
         return dict.fromkeys(["item", "time"] if self.reads_times() else ["item"], length)
 
-    def tables(self, schema: Schema) -> dict[str, Table]:
-        """The items' embeddings, where they are sparse."""
-        if self.embedding is None:
-            return {}
-        return {ITEM: Table(item_rows(schema["item"].size), self.width, self.embedding)}
+    def embeddings(self, schema: Schema) -> dict[str, str]:
+        """The items'."""
+        return {"item": ITEM}
+
+    def sparse(self, schema: Schema) -> dict[str, Embedding]:
+        """The items', where `embedding` asks for it."""
+        return {} if self.embedding is None else {ITEM: self.embedding}
 
     def lookups(self, schema: Schema, batch: Batch, key: Array) -> dict[str, Lookup]:
         """The embeddings of the items, and of those that are drawn."""
         drawn = self.objective.lookups(ITEM, batch["item"][:, 1:], schema["item"].size, key)
-        return {"item": Lookup(ITEM, batch["item"]), **drawn}
+        return super().lookups(schema, batch, key) | drawn
 
-    def loss(
-        self, module: Encoder, batch: Batch, rows: Mapping[str, Rows], how: Pass
-    ) -> tuple[Float[Array, ""], Float[Array, ""], dict[str, Float[Array, ""]]]:
+    def reads(self, schema: Schema, batch: Batch) -> Batch:
+        """The latest items of each history."""
+        item = batch["item"]
+        return {name: latest_of(each, item, self.max_length) for name, each in batch.items()}
+
+    def loss(self, module: Encoder, batch: Batch, rows: Mapping[str, Rows], how: Pass) -> Loss:
         """The objective at each position that has a next item and knows it."""
-        read, targets = batch["item"][:, :-1], batch["item"][:, 1:]
-        embedded, segment = rows["item"].values, segments(batch)
+        targets, embedded = batch["item"][:, 1:], rows["item"].values
+        read = {name: each[:, :-1] for name, each in batch.items()}
+        hidden = self.states(module, read, embedded[:, :-1], how)
         valid = (targets >= FIRST_VALUE) & continues(batch)
-        sight = Sight(segment=segment, time=times(batch))
-        hidden = module(embedded[:, :-1], how, sight, places(segment))
         table = module.item.embedding[...]
         predictions = Predictions(
             hidden, targets, embedded[:, 1:], valid, table, module.items, how.devices
         )
         loss = self.objective.loss(predictions, rows)
         weight = valid.sum().astype(jnp.float32)
-        return jnp.asarray(loss), weight, {"filled_positions": (read != PADDING).mean()}
+        return jnp.asarray(loss), weight, {"filled_positions": (read["item"] != PADDING).mean()}
 
     def scores(
-        self, module: Encoder, history: Int[Array, "batch length"] | Timed, how: Pass = SERVING
+        self, module: Encoder, batch: Batch, rows: Mapping[str, Rows], how: Pass = SERVING
     ) -> Float[Array, "batch rows"]:
-        """Logits at the last item of each history, of which the latest items are read."""
-        return item_logits(*self.factors(module, history, how), module.items)
+        """Logits at the last item of each history."""
+        return item_logits(*self.factors(module, batch, rows, how), module.items)
 
     def factors(
-        self, module: Encoder, history: Int[Array, "batch length"] | Timed, how: Pass = SERVING
+        self, module: Encoder, batch: Batch, rows: Mapping[str, Rows], how: Pass = SERVING
     ) -> ranking.Factors:
         """The hidden state at the last item of each history; the items' embeddings."""
-        sight = CAUSAL
-        if isinstance(history, Timed):
-            history, time = history
-            sight = Sight(time=latest_of(time, history, self.max_length))
-        item, last = latest(history, self.max_length)
-        hidden = module(module.item.embedding[item], how, sight, at=last)[:, 0]
-        return ranking.Factors(hidden, module.item.embedding[...])
+        hidden = self.states(module, batch, rows["item"].values, how, at=last(batch["item"]))
+        return ranking.Factors(hidden[:, 0], module.item.embedding[...])
+
+    def states(
+        self,
+        module: Encoder,
+        read: Batch,
+        embedded: Float[Array, "batch length width"],
+        how: Pass,
+        at: Int[Array, " batch"] | None = None,
+    ) -> Float[Array, "batch positions width"]:
+        """The hidden states of what is read, at all positions or at one of each row."""
+        segment = read.get(SEGMENT)
+        sight = Sight(segment=segment, time=read.get("time"))
+        return module(embedded, how, sight, places(segment), at)

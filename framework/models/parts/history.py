@@ -17,13 +17,9 @@ def item_rows(items: int) -> int:
     return -(-items // ROW_MULTIPLE) * ROW_MULTIPLE
 
 
-def latest(
-    history: Int[Array, "batch length"], window: int
-) -> tuple[Int[Array, "batch window"], Int[Array, " batch"]]:
-    """The latest items of histories padded at the end, and where in them the last one stands."""
-    window = min(window, history.shape[1])
-    last = jnp.maximum(jnp.minimum((history != PADDING).sum(1), window) - 1, 0)
-    return latest_of(history, history, window), last
+def last(history: Int[Array, "batch length"]) -> Int[Array, " batch"]:
+    """Where in each history, padded at the end, the last item stands; 0 in an empty one."""
+    return jnp.maximum((history != PADDING).sum(1) - 1, 0)
 
 
 def latest_of(
@@ -33,19 +29,6 @@ def latest_of(
     window = min(window, history.shape[1])
     start = jnp.maximum((history != PADDING).sum(1) - window, 0)
     return jnp.take_along_axis(values, start[:, None] + jnp.arange(window), axis=1)
-
-
-def times(batch: Batch) -> Int[Array, "batch read"] | None:
-    """When each position that is read was, whole seconds; None: the model does not ask.
-
-    The last column is left out: it is the time of what is to be predicted.
-    """
-    return batch["time"][:, :-1] if "time" in batch else None
-
-
-def segments(batch: Batch) -> Int[Array, "batch read"] | None:
-    """Which of the row's histories each position that is read belongs to; None: each row is one."""
-    return batch[SEGMENT][:, :-1] if SEGMENT in batch else None
 
 
 def places(segment: Int[Array, "batch read"] | None) -> Int[Array, "batch read"] | None:

@@ -7,21 +7,21 @@ each row's embeddings and numbers one vector of logits, which are dealt out to t
 import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from podway.framework.config import Model
-from podway.framework.embedding.lookup import Lookup, Rows
-from podway.framework.embedding.table import Embedding, Table
+from podway.framework.config.model import ShardingRules
+from podway.framework.embedding.lookup import Rows
+from podway.framework.embedding.table import Embedding
 from podway.framework.error import check
 from podway.framework.heads import Objective
 from podway.framework.models.parts.columns import Inputs, choose, table_rows
 from podway.framework.schema.schema import PADDING, Schema
-from podway.framework.task import SERVING, Batch, Pass
+from podway.framework.task import SERVING, Batch, LabelModel, Pass
 
 INITIAL = 0.01
 """Standard deviation of the first embeddings: small, so that values which training hardly sees add
@@ -62,11 +62,16 @@ class RowModule(nnx.Module):
 
 
 @dataclasses.dataclass(frozen=True)
-class RowModel(Model):
+class RowModel(LabelModel):
     """A model that predicts labels of rows."""
 
-    objectives: tuple[Objective, ...] = ()
-    """The labels to predict; the loss of the first one selects the best checkpoint."""
+    sharding_rules: ClassVar[ShardingRules] = (
+        (r"embeddings/.*/embedding", (("fsdp", "tensor"), None)),
+        (r".*", None),
+    )
+    """Tables are split by rows; layers, which are small and of uneven widths, are whole on every
+    device (Naumov et al. 2019, arXiv:1906.00091)."""
+
     features: tuple[str, ...] = ()
     """Columns to read, "item.brand" for an attribute; (): all but labels."""
     without: tuple[str, ...] = ()
@@ -78,15 +83,8 @@ class RowModel(Model):
     that it needs; None: as an ordinary parameter."""
 
     def __post_init__(self):
+        super().__post_init__()
         check(self.width >= 1, f"model.width is {self.width}; give 1 or more")
-        check(bool(self.objectives), "model.objectives is empty; name a label to predict")
-        labels = [each.label for each in self.objectives]
-        check(len(set(labels)) == len(labels), f"model.objectives names a label twice: {labels}")
-
-    @property
-    def outputs(self) -> int:
-        """Logits per row, of all labels."""
-        return sum(each.outputs for each in self.objectives)
 
     def inputs(self, schema: Schema) -> Inputs:
         """The columns that are read."""
@@ -94,46 +92,24 @@ class RowModel(Model):
 
     def lengths(self, schema: Schema) -> dict[str, int]:
         """The inputs and the labels."""
-        labels = [feature.name for feature in schema.features if feature.role == "label"]
-        for each in self.objectives:
-            check(
-                each.label in labels,
-                f"model.objectives names {each.label!r}, which is no label of the dataset; it has"
-                f" {labels or 'none: add a Label to data.features'}",
-            )
-        return self.inputs(schema).lengths | {each.label: 1 for each in self.objectives}
+        return self.inputs(schema).lengths | self.label_lengths(schema)
 
-    def tables(self, schema: Schema) -> dict[str, Table]:
-        """The items' embeddings, where they are sparse."""
+    def embeddings(self, schema: Schema) -> dict[str, str]:
+        """Those of all ids."""
+        return {name: _path(name) for name in self.inputs(schema).ids}
+
+    def sparse(self, schema: Schema) -> dict[str, Embedding]:
+        """The items', where `items` asks for it."""
         if self.items is None:
             return {}
-        ids = self.inputs(schema).ids
-        check("item" in ids, "model.items is set, but the model does not read the column item")
-        return {_path("item"): Table(table_rows(ids["item"]), self.width, self.items)}
+        reads = "item" in self.inputs(schema).ids
+        check(reads, "model.items is set, but the model does not read the column item")
+        return {_path("item"): self.items}
 
-    def lookups(self, schema: Schema, batch: Batch, key: Array) -> dict[str, Lookup]:
-        """The embeddings of all ids."""
-        return {name: Lookup(_path(name), batch[name]) for name in self.inputs(schema).ids}
-
-    def loss(
-        self, module: Any, batch: Batch, rows: Mapping[str, Rows], how: Pass
-    ) -> tuple[Float[Array, ""], Float[Array, ""], dict[str, Float[Array, ""]]]:
-        """The labels' mean losses, weighted and added up."""
-        logits = deal_out(self.objectives, module(*module.read(batch, rows)))
-        losses = {
-            each.label: each.loss(logits[each.label], batch[each.label]).mean()
-            for each in self.objectives
-        }
-        total = sum((each.weight * losses[each.label] for each in self.objectives), jnp.zeros(()))
-        count = jnp.float32(batch[self.objectives[0].label].shape[0])
-        return total, count, {f"{label}_loss": loss for label, loss in losses.items()}
-
-    def predict(self, module: Any, batch: Batch, how: Pass = SERVING) -> dict[str, Array]:
-        """Logits by label: f32 [batch], or [batch, classes]."""
-        rows = {
-            name: Rows(module.embeddings[name].embedding[batch[name]], batch[name])
-            for name in module.ids
-        }
+    def predict(
+        self, module: Any, batch: Batch, rows: Mapping[str, Rows], how: Pass = SERVING
+    ) -> dict[str, Array]:
+        """What the module says of the rows' fields and numbers."""
         return deal_out(self.objectives, module(*module.read(batch, rows)))
 
 

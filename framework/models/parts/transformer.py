@@ -99,6 +99,8 @@ class Block(nnx.Module):
       rngs: of the initial values.
     """
 
+    keeps_apart = True
+
     def __init__(
         self,
         width: int,

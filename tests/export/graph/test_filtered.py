@@ -11,8 +11,8 @@ from podway.export.error import ExportError
 from podway.export.layout import GOLDEN, MANIFEST
 from podway.export.verification import cases_filtered as golden_filtered
 from podway.export.verification import sessions, verify
-from podway.framework import task as tasks
 from tests.export.conftest import SIZE, VALUES
+from tests.framework import experiments
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +39,9 @@ def ask(filtered):
 def best(trained, history, allowed) -> list[str]:
     """The ten best of the allowed items by sorting in NumPy."""
     family, schema = trained.experiment.model, trained.schema
-    module = tasks.merge(tasks.structure(family, schema), trained.parameters)
     ids = [VALUES.index(value) + 2 for value in history]
-    scores = np.asarray(family.scores(module, np.array([ids + [0] * (64 - len(ids))])))[0]
+    padded = np.array([ids + [0] * (64 - len(ids))])
+    scores = experiments.scores(family, schema, trained.parameters, padded)[0]
     left = [VALUES.index(value) + 2 for value in allowed if value not in history]
     return [VALUES[item - 2] for item in sorted(left, key=lambda item: (-scores[item], item))[:10]]
 

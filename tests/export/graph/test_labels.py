@@ -177,10 +177,9 @@ def shop(tmp_path_factory) -> Shop:
 def test_the_raw_rows_are_answered_as_the_evaluation_predicts_them(shop):
     """From the CSV through the served graph, and from the dataset through JAX."""
     judge = LabelPrediction(shop.experiment.model, shop.experiment.evaluation)
-    module = task.merge(task.structure(shop.experiment.model, shop.dataset.schema), shop.parameters)
     lengths = judge.lengths(shop.dataset.schema)
     (batch,) = row_batches(shop.dataset, "test", lengths, shop.dataset.examples("test"))
-    logits = judge.compute(module, batch.columns, task.SERVING)
+    logits = judge.inference(shop.dataset.schema)(shop.parameters, batch.columns, task.SERVING)
     blocks = shop.dataset.blocks("test")
     times = blocks.read(np.arange(len(blocks.rows)), ["time"])["time"] // 1_000_000
     with (shop.workdir / "events.csv").open() as file:

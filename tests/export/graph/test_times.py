@@ -20,6 +20,7 @@ from podway.framework import task as tasks
 from podway.framework.models.hstu import Hstu
 from tests.export.conftest import VALUES, Trained
 from tests.export.server.conftest import Site, predict_request, running
+from tests.framework import experiments
 
 MODEL = Hstu(width=8, blocks=1, max_length=8, dropout=0.0, time_buckets=64)
 HISTORY = ["item 1", "item 7", "never seen", "item 3"]
@@ -78,12 +79,11 @@ def ask(signatures, history, times, name="serving_default", **others):
 
 def best(timed, history, times):
     """The ten best scores, by sorting in NumPy those of the model itself."""
-    module = tasks.merge(tasks.structure(MODEL, timed.schema), timed.parameters)
     known = [at for at, value in enumerate(history) if value in VALUES]
     ids = [VALUES.index(history[at]) + 2 for at in known]
     since = [times[at] - times[known[0]] for at in known]
-    given = tasks.Timed(*(np.array([each + [0] * (9 - len(each))]) for each in (ids, since)))
-    scores = np.asarray(MODEL.scores(module, given))[0]
+    given = [np.array([each + [0] * (9 - len(each))]) for each in (ids, since)]
+    scores = experiments.scores(MODEL, timed.schema, timed.parameters, given[0], time=given[1])[0]
     left = [item for item in range(2, len(VALUES) + 2) if item not in ids]
     order = sorted(left, key=lambda item: (-scores[item], item))[:10]
     return [VALUES[item - 2].encode() for item in order], scores[order]

@@ -11,13 +11,14 @@ from podway.framework.error import ConfigError
 from podway.framework.models.sasrec import SasRec
 from podway.framework.schema.schema import Feature, Schema
 from tests.export.conftest import SIZE
+from tests.framework import experiments
 
 
 def expected(trained, history: list[int], k: int) -> tuple[list[int], np.ndarray]:
     """Ids and scores by sorting in NumPy."""
     model, schema = trained.experiment.model, trained.schema
-    module = tasks.merge(tasks.structure(model, schema), trained.parameters)
-    scores = np.asarray(model.scores(module, np.array([history + [0] * (64 - len(history))])))[0]
+    padded = np.array([history + [0] * (64 - len(history))])
+    scores = experiments.scores(model, schema, trained.parameters, padded)[0]
     left = [item for item in range(2, SIZE) if item not in history]
     best = sorted(left, key=lambda item: (-scores[item], item))[:k]
     return best, scores[best]
@@ -38,8 +39,7 @@ def test_seen_items_may_be_recommended(trained):
     function = jax.jit(recommend.recommend(model, schema, 10, exclude_seen=False))
     history = np.array([[*range(2, SIZE), *[0] * (64 - SIZE + 2)]], np.int32)
     scores, ids = function(trained.parameters, history)
-    module = tasks.merge(tasks.structure(model, schema), trained.parameters)
-    every = np.asarray(model.scores(module, history))[0]
+    every = experiments.scores(model, schema, trained.parameters, history)[0]
     best = sorted(range(2, SIZE), key=lambda item: (-every[item], item))[:10]
     assert ids[0].tolist() == best
     np.testing.assert_allclose(scores[0], every[best], rtol=1e-5, atol=1e-6)

@@ -12,6 +12,7 @@ from podway.export.error import ExportError
 from podway.export.versions import models_config as tf_serving
 from podway.export.versions import publish
 from podway.framework import artifact
+from podway.framework.artifact import stage
 
 MANIFEST = {
     "version": "v",
@@ -102,7 +103,7 @@ def fail_on(monkeypatch, name: str) -> None:
         write(path, text)
 
     monkeypatch.setattr(type(epath.Path("/")), "copy", copy_or_fail)
-    for module in (artifact, artifact.stage):
+    for module in (artifact, stage):
         monkeypatch.setattr(module, "write_atomically", write_or_fail)
 
 

@@ -8,11 +8,13 @@ from jax.sharding import PartitionSpec
 
 from podway.framework.devices import sharding
 from podway.framework.error import ConfigError
+from podway.framework.models.decoder import Decoder
+from podway.framework.models.mmoe import Mmoe
 
 EIGHT = {"slice": 1, "data": 1, "fsdp": 4, "tensor": 2}
 
 
-def test_rules_place_each_kind_of_parameter():
+def test_general_rules_place_each_kind_of_parameter():
     place = {
         "item/embedding": (128, 16),
         "position/embedding": (50, 16),
@@ -22,12 +24,6 @@ def test_rules_place_each_kind_of_parameter():
         "blocks/0/down/bias": (16,),
         "head/kernel": (16, 3),
         "norm/scale": (16,),
-        "embeddings/item.brand/embedding": (128, 6),
-        "experts/layers/0/kernel": (3, 7, 5),
-        "experts/layers/0/bias": (3, 5),
-        "cross/0/outer/kernel": (7, 7),
-        "towers/1/layers/0/bias": (5,),
-        "answer/kernel": (7, 1),
     }
     specs = {path: tuple(sharding.spec(path, shape, EIGHT)) for path, shape in place.items()}
     assert specs == {
@@ -39,28 +35,47 @@ def test_rules_place_each_kind_of_parameter():
         "blocks/0/down/bias": (None,),
         "head/kernel": ("fsdp", None),
         "norm/scale": (None,),
-        "embeddings/item.brand/embedding": (("fsdp", "tensor"), None),
-        "experts/layers/0/kernel": (None, None, None),
-        "experts/layers/0/bias": (None, None),
-        "cross/0/outer/kernel": (None, None),
-        "towers/1/layers/0/bias": (None,),
-        "answer/kernel": (None, None),
     }
+
+
+def test_a_models_own_rules_come_first():
+    own = Mmoe.sharding_rules
+    table = sharding.spec("embeddings/item.brand/embedding", (128, 6), EIGHT, own)
+    assert table == PartitionSpec(("fsdp", "tensor"), None)
+    for path, shape in {"experts/layers/0/kernel": (3, 7, 5), "answer/kernel": (7, 1)}.items():
+        assert sharding.spec(path, shape, EIGHT, own) == PartitionSpec()
+    kernel = ("layers/query/kernel", (2, 4, 4, 16))
+    placed = sharding.spec(*kernel, EIGHT, Decoder.sharding_rules)
+    assert placed == PartitionSpec(None, "tensor", None, "fsdp")
+
+
+@pytest.mark.parametrize(("path", "shape"), [("item/gate", (5,)), ("a/kernel", (3, 5, 7))])
+def test_what_no_rule_names_is_whole_on_each_device_and_that_is_said(path, shape):
+    assert sharding.spec(path, shape, EIGHT) == PartitionSpec()
+    named = {"blocks/0/up/kernel": jax.ShapeDtypeStruct((16, 48), jnp.float32)}
+    state = {"parameters": named | {path: jax.ShapeDtypeStruct(shape, jnp.float32)}}
+    rows = {
+        row.path: row for row in sharding.describe(state, sharding.specs(state, EIGHT, {}), EIGHT)
+    }
+    unnamed = rows[f"parameters.{path}"]
+    assert (unnamed.split, unnamed.remark) == ("replicated", "no rule")
+    assert unnamed.bytes == 4 * np.prod(shape)
+    assert rows["parameters.blocks/0/up/kernel"].remark == ""
 
 
 @pytest.mark.parametrize(
     ("path", "shape", "message"),
     [
-        ("item/gate", (4,), "no sharding rule matches the parameter item/gate"),
         ("item/embedding", (128, 18), "mesh.fsdp = 4 does not divide 18"),
         ("item/embedding", (129, 16), "mesh.tensor = 2 does not divide 129"),
-        ("a/kernel", (4, 4, 4), "has not the dimensions of its rule"),
+        ("a/gate", (4, 4, 4), "has not the dimensions of its rule"),
     ],
 )
-def test_what_the_table_does_not_cover_is_an_error_that_shows_it(path, shape, message):
+def test_a_rule_that_does_not_fit_is_an_error_that_shows_all_rules(path, shape, message):
+    own = ((r"a/gate", ("fsdp",)),)
     with pytest.raises(ConfigError, match=re.escape(message)) as caught:
-        sharding.spec(path, shape, EIGHT)
-    assert all(pattern in str(caught.value) for pattern, _ in sharding.RULES)
+        sharding.spec(path, shape, EIGHT, own)
+    assert all(pattern in str(caught.value) for pattern, _ in (*own, *sharding.GENERAL))
 
 
 def some_state():

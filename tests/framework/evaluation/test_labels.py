@@ -12,6 +12,7 @@ from podway.framework.comparison import evaluation as comparison
 from podway.framework.config import Evaluation, Mesh, Model
 from podway.framework.devices import mesh
 from podway.framework.error import ConfigError
+from podway.framework.evaluation.judge import answers
 from podway.framework.evaluation.judges import judge_of
 from podway.framework.evaluation.labels import LabelPrediction
 from podway.framework.evaluation.recommendation import NextItem
@@ -82,13 +83,11 @@ def test_metrics_are_those_of_all_rows_whatever_the_batch(dataset):
 def test_predictions_on_devices_are_judged_like_those_on_the_host(dataset):
     model = rows.MODELS["dcn"]
     parameters = task.initialize(model, dataset.schema, jax.random.key(0))
-    module = task.merge(task.structure(model, dataset.schema), parameters)
     judge = LabelPrediction(model, Evaluation(batch_size=64))
+    said = answers(judge, dataset.schema, parameters)
     devices = mesh.build(Mesh(data=1), jax.devices()[:1])
     tables = [
-        judge.examiner(dataset, "validation", devices=each, intervals=False)(
-            lambda batch: judge.compute(module, batch, task.SERVING)
-        )
+        judge.examiner(dataset, "validation", devices=each, intervals=False)(said)
         for each in (None, devices)
     ]
     assert tables[0] == tables[1]
@@ -155,11 +154,8 @@ def test_a_model_of_rows_is_trained_selected_and_compared(dataset, tmp_path):
     assert table["Dcn"]["click/auc"]["value"] > 0.75
     assert table["Dcn"]["amount/rmse"]["value"] < table["mean"]["amount/rmse"]["value"]
     _, _, parameters = run.load(outcome.directory)
-    module = task.merge(task.structure(experiment.model, dataset.schema), parameters)
     judge = judge_of(experiment.model, experiment.evaluation)
-    again = judge.examiner(dataset, "test")(
-        lambda batch: judge.compute(module, batch, task.SERVING)
-    ).metrics
+    again = judge.examiner(dataset, "test")(answers(judge, dataset.schema, parameters)).metrics
     np.testing.assert_allclose(
         again["click/logloss"]["value"], table["Dcn"]["click/logloss"]["value"], rtol=1e-5
     )

@@ -25,7 +25,8 @@ def test_ranks_of_a_scorer_that_knows_the_walk(dataset, histories):
     """A scorer that prefers the item after the last one; its hits can be counted by hand."""
     items = dataset.schema["item"].size
 
-    def after_the_last(history):
+    def after_the_last(batch):
+        history = batch["item"]
         scores = np.zeros((len(history), items), np.float32)
         for row, values in enumerate(history):
             last = values[values > 0][-1] if values.any() else 2  # a row that fills up
@@ -77,7 +78,8 @@ def test_table_has_a_column_per_model():
 def test_what_was_seen_may_come_again(dataset, histories):
     """A scorer that always names the last item: never right by the rules, until it may."""
 
-    def the_last(history):
+    def the_last(batch):
+        history = batch["item"]
         scores = np.zeros((len(history), dataset.schema["item"].size), np.float32)
         for row, values in enumerate(history):
             if values.any():  # not a row that fills up the batch
@@ -100,8 +102,8 @@ def test_the_likelihood_is_of_all_items_seen_or_not(dataset, histories):
     items = dataset.schema["item"].size
     logits = np.random.default_rng(0).normal(size=items).astype(np.float32)
 
-    def scorer(history):
-        return np.tile(logits, (len(history), 1))
+    def scorer(batch):
+        return np.tile(logits, (len(batch["item"]), 1))
 
     options = Evaluation(cutoffs=(1,), batch_size=32, bootstrap=10)
     ranks = evaluate.rank_split(scorer, dataset, "test", options)

@@ -1,14 +1,17 @@
 """Packed rows: of the reader, then of the models."""
 
+import contextlib
 import dataclasses
+import importlib
 import pickle
+import pkgutil
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from podway.framework import task
+from podway.framework import models, task
 from podway.framework.config import Mesh
 from podway.framework.devices import mesh
 from podway.framework.embedding.lookup import Rows
@@ -18,7 +21,10 @@ from podway.framework.input import packing
 from podway.framework.models.bert4rec import Bert4Rec
 from podway.framework.models.decoder import Decoder
 from podway.framework.models.hstu import Hstu
+from podway.framework.models.parts.attention import Sight
+from podway.framework.models.parts.causal import NextItem
 from podway.framework.models.parts.item_losses import GBce
+from podway.framework.models.parts.transformer import Block
 from podway.framework.models.sasrec import SasRec
 from podway.framework.schema.schema import PADDING
 from podway.framework.training.program import build_program
@@ -195,10 +201,10 @@ def test_the_loss_of_packed_histories_is_that_of_each_alone(name, dataset):
     np.testing.assert_allclose(loss, total / count, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_nothing_crosses_the_border_of_a_history(name, dataset):
-    """All items of one history change: no bit of what is said of the others does."""
-    judge = judging(MODELS[name], noisy(MODELS[name], dataset.schema), dataset)
+def check_borders(model, dataset):
+    """Changes all items of one history. Raises AssertionError if any bit of what is said of the
+    others changes."""
+    judge = judging(model, noisy(model, dataset.schema), dataset)
     before, after = (
         np.asarray(judge(packed_batch([HISTORIES[0], changed, *HISTORIES[2:]]))[2])
         for changed in (HISTORIES[1], [12, 13, 14])
@@ -207,6 +213,63 @@ def test_nothing_crosses_the_border_of_a_history(name, dataset):
     theirs[1] = False
     np.testing.assert_array_equal(before[~theirs], after[~theirs])
     assert (before[theirs] != after[theirs]).any(-1).all()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_nothing_crosses_the_border_of_a_history(name, dataset):
+    assert MODELS[name].packs()
+    check_borders(MODELS[name], dataset)
+
+
+def test_every_model_that_says_it_packs_is_put_through_this():
+    found = set()
+    for module in pkgutil.iter_modules(models.__path__, f"{models.__name__}."):
+        for each in vars(importlib.import_module(module.name)).values():
+            if isinstance(each, type) and issubclass(each, task.TrainedModel):
+                with contextlib.suppress(NotImplementedError, ConfigError):  # bases, or no defaults
+                    found |= {each} if each().packs() else set()
+    assert found == {type(model) for model in MODELS.values()}
+
+
+class Blind(Block):
+    """A block that lets each position see all before it, whosesoever they are."""
+
+    def __call__(self, x, sight, how, at=None):
+        return super().__call__(x, Sight(), how, at)
+
+
+class Liar(Blind):
+    """The same, and it says otherwise."""
+
+    keeps_apart = True
+
+    def __call__(self, x, sight, how, at=None):
+        return super().__call__(x, sight, how, at)
+
+
+@dataclasses.dataclass(frozen=True)
+class Own(SasRec):
+    """With a block of the test's."""
+
+    kind: type[Block] = Blind
+
+    def block_module(self, rngs):
+        return self.kind(self.width, self.heads, 2 * self.width, self.dropout, self.block, rngs)
+
+
+def test_a_block_that_promises_nothing_is_not_packed(dataset):
+    assert not Own().packs()
+    assert not NextItem.packs(Own())
+    experiment = dataclasses.replace(walks(pack=True), model=Own(width=16, max_length=8))
+    with pytest.raises(ConfigError, match=r"trainer\.pack: Own cannot tell apart"):
+        build_program(experiment, dataset.schema, mesh.build(Mesh(data=1)))
+
+
+def test_a_block_that_does_not_keep_its_promise_is_caught(dataset):
+    liar = Own(width=8, blocks=2, heads=2, max_length=9, dropout=0.0, kind=Liar)
+    assert liar.packs()
+    with pytest.raises(AssertionError):
+        check_borders(liar, dataset)
 
 
 def test_a_model_trains_on_packed_rows(dataset):

@@ -38,7 +38,7 @@ def ragged(*rows):
 def asked(model, dataset, parameters=None, history=ASKED):
     parameters = model.fit(dataset, seed=0) if parameters is None else parameters
     judge = NextItem(model, Evaluation())
-    scores = answers(judge, dataset.schema, parameters)(history)
+    scores = answers(judge, dataset.schema, parameters)({"item": history})
     return np.asarray(scores)[:, : dataset.schema["item"].size]
 
 
@@ -66,7 +66,7 @@ def test_parameters_are_those_of_the_module(dataset, model):
     assert {path: (each.shape, each.dtype) for path, each in found.items()} == {
         path: (each.shape, each.dtype) for path, each in expected.items()
     }
-    assert isinstance(model, task.Fitted)
+    assert isinstance(model, task.FittedModel)
     assert np.isfinite(asked(model, dataset, found)[:, 2:]).all()
 
 

@@ -11,6 +11,7 @@ from podway.framework.error import ConfigError
 from podway.framework.models import bert4rec
 from podway.framework.models.bert4rec import Bert4Rec
 from podway.framework.schema.schema import Feature, Schema
+from tests.framework import experiments
 from tests.framework.experiments import noisy
 
 MODEL = Bert4Rec(width=8, blocks=2, heads=2, feed_forward=2, max_length=6, dropout=0.0)
@@ -45,13 +46,13 @@ def numpy_logits(parameters, item):
 
 
 def test_serving_reads_a_mask_behind_the_latest_items(dataset):
-    graph, parameters = noisy(MODEL, dataset.schema)
+    _, parameters = noisy(MODEL, dataset.schema)
     items = dataset.schema["item"].size
     histories = [[5, 9, 3], [], [7], list(range(2, 12)), [4, 4, 4, 4, 4, 4]]
     padded = np.zeros((len(histories), 12), np.int32)
     for row, history in enumerate(histories):
         padded[row, : len(history)] = history
-    scores = np.asarray(MODEL.scores(task.merge(graph, parameters), jnp.asarray(padded)))
+    scores = experiments.scores(MODEL, dataset.schema, parameters, padded)
     for row, history in enumerate(histories):
         expected = numpy_logits(parameters, [*history[-MODEL.max_length + 1 :], items])[-1]
         np.testing.assert_allclose(scores[row, 2:items], expected[2:items], atol=2e-5)

@@ -62,7 +62,7 @@ def plainly(parameters, image):
 
 def test_logits_are_those_of_the_same_sums_in_numpy(parameters, batch):
     module = task.merge(task.structure(MODEL, SCHEMA), parameters)
-    found = MODEL.predict(module, batch)["class"]
+    found = MODEL.predict(module, batch, {})["class"]
     expected = [plainly(parameters, image) for image in batch["image"]]
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
@@ -79,9 +79,9 @@ def test_the_loss_is_the_cross_entropy_of_the_logits(parameters, batch):
 
 def test_dropout_needs_a_key(parameters, batch):
     module = task.merge(task.structure(MODEL, SCHEMA), parameters)
-    plain = MODEL.predict(module, batch)["class"]
-    assert np.array_equal(plain, MODEL.predict(module, batch)["class"])
-    dropped = MODEL.predict(module, batch, task.Pass(jax.random.key(0)))["class"]
+    plain = MODEL.predict(module, batch, {})["class"]
+    assert np.array_equal(plain, MODEL.predict(module, batch, {})["class"])
+    dropped = MODEL.predict(module, batch, {}, task.Pass(jax.random.key(0)))["class"]
     assert not np.allclose(plain, dropped)
 
 

@@ -14,6 +14,7 @@ from podway.framework.models import decoder
 from podway.framework.models.decoder import Decoder
 from podway.framework.preflight import compile as preflight
 from podway.framework.training.state import describe_state
+from tests.framework import experiments
 from tests.framework.experiments import walks
 from tests.framework.meshes import on_eight_devices
 
@@ -73,12 +74,12 @@ def numpy_logits(parameters, item):
 
 
 def test_scores_match_an_independent_computation(built, dataset):
-    graph, parameters = built
+    _, parameters = built
     texts = [[5, 9, 3], [7], list(range(2, 12)), [4, 4, 4, 4, 4, 4]]
     padded = np.zeros((len(texts), 12), np.int32)
     for row, text in enumerate(texts):
         padded[row, : len(text)] = text
-    scores = MODEL.scores(task.merge(graph, parameters), jnp.asarray(padded))
+    scores = experiments.scores(MODEL, dataset.schema, parameters, padded)
     items = dataset.schema["item"].size
     for row, text in enumerate(texts):
         expected = numpy_logits(parameters, text[-MODEL.max_length :])[-1]
@@ -91,8 +92,8 @@ def test_scores_match_an_independent_computation(built, dataset):
 def test_loss_matches_an_independent_computation(built, dataset, remat):
     graph, parameters = built
     batch = np.array([[5, 9, 3, 8, 0, 0, 0], [6, 1, 7, 2, 9, 4, 3]], np.int32)
-    found = MODEL.lookups(dataset.schema, {"item": batch}, jax.random.key(0))["read"]
-    rows = {"read": Rows(parameters[found.path][found.ids], found.ids)}
+    found = MODEL.lookups(dataset.schema, {"item": batch}, jax.random.key(0))["item"]
+    rows = {"item": Rows(parameters[found.path][found.ids], found.ids)}
     loss, weight, metrics = MODEL.loss(
         task.merge(graph, parameters), {"item": batch}, rows, task.Pass(remat=remat)
     )

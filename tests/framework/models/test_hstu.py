@@ -16,6 +16,7 @@ from podway.framework.models import hstu
 from podway.framework.models.hstu import Hstu
 from podway.framework.models.parts.attention import CAUSAL
 from podway.framework.schema.schema import OUT_OF_VOCABULARY
+from tests.framework import experiments
 from tests.framework.conftest import times_of
 from tests.framework.experiments import noisy, walks
 
@@ -62,12 +63,12 @@ def numpy_logits(parameters, item, times=None):
 
 
 def test_scores_match_an_independent_computation(dataset):
-    graph, parameters = noisy(MODEL, dataset.schema)
+    _, parameters = noisy(MODEL, dataset.schema)
     histories = [[5, 9, 3], [7], list(range(2, 12)), [4, 4, 4, 4, 4, 4]]
     padded = np.zeros((len(histories), 12), np.int32)
     for row, history in enumerate(histories):
         padded[row, : len(history)] = history
-    scores = np.asarray(MODEL.scores(task.merge(graph, parameters), jnp.asarray(padded)))
+    scores = experiments.scores(MODEL, dataset.schema, parameters, padded)
     items = dataset.schema["item"].size
     for row, history in enumerate(histories):
         expected = numpy_logits(parameters, history[-MODEL.max_length :])
@@ -116,14 +117,14 @@ def drawn_times(rows, length, longest=6, seed=0):
 
 
 def test_timed_scores_match_an_independent_computation(dataset):
-    graph, parameters = noisy(TIMED, dataset.schema)
+    _, parameters = noisy(TIMED, dataset.schema)
     histories = [[5, 9, 3], [7], list(range(2, 12)), [4, 4, 4, 4, 4, 4]]
     time = drawn_times(len(histories), 12, longest=15)
     padded = np.zeros((len(histories), 12), np.int32)
     for row, history in enumerate(histories):
         padded[row, : len(history)] = history
-    given = task.Timed(jnp.asarray(padded), jnp.asarray(np.where(padded, time, 0)))
-    scores = np.asarray(TIMED.scores(task.merge(graph, parameters), given))
+    given = jnp.asarray(np.where(padded, time, 0))
+    scores = experiments.scores(TIMED, dataset.schema, parameters, padded, time=given)
     items, most = dataset.schema["item"].size, TIMED.max_length
     for row, history in enumerate(histories):
         own = time[row, : len(history)].tolist()

@@ -13,6 +13,7 @@ from podway.framework.embedding.table import Embedding
 from podway.framework.error import ConfigError
 from podway.framework.models.retrieve_rank import RetrieveRank
 from podway.framework.models.two_tower import TwoTower
+from tests.framework import experiments
 from tests.framework.meshes import on_eight_devices
 
 TOWERS = TwoTower(
@@ -38,8 +39,8 @@ def scored(model, parameters, dataset, histories):
     padded = np.zeros((len(histories), 8), np.int32)
     for row, history in enumerate(histories):
         padded[row, : len(history)] = history
-    module = task.merge(task.structure(model, dataset.schema), parameters)
-    return np.asarray(model.scores(module, jnp.asarray(padded)))
+    arrays = {path: jnp.asarray(each) for path, each in parameters.items()}
+    return experiments.scores(model, dataset.schema, arrays, padded)
 
 
 def ranked_by_hand(parameters, dataset, history, item, logit):
@@ -49,7 +50,10 @@ def ranked_by_hand(parameters, dataset, history, item, logit):
     embed = module.retrieval.embed
     table = jnp.asarray(parameters["retrieval/item/embedding"])
     every = np.asarray(embed(jnp.arange(len(table)), table), np.float64)
-    user = np.asarray(module.retrieval.of_history(jnp.array([history]), 6), np.float64)[0]
+    ids = jnp.array([history[-6:]])
+    embedded = module.retrieval.embed(ids, module.retrieval.item.embedding[...][ids])
+    end = jnp.array([[ids.shape[1]]])
+    user = np.asarray(module.retrieval.user(embedded, ids >= 2, end), np.float64)[0, 0]
 
     def linear(x, name):
         return x @ p[f"ranker/{name}/kernel"] + p[f"ranker/{name}/bias"]

@@ -17,7 +17,7 @@ from podway.framework.models.dlrm import Dlrm
 from podway.framework.models.mmoe import Mmoe
 from podway.framework.models.parts import columns as inputs
 from podway.framework.schema.schema import PADDING
-from tests.framework import rows
+from tests.framework import experiments, rows
 from tests.framework.meshes import on_eight_devices
 from tests.framework.models.test_sasrec import MODEL as RECOMMENDER
 
@@ -137,7 +137,7 @@ def test_logits_and_loss_match_an_independent_computation(dataset, batch, name, 
     model = rows.MODELS[name]
     graph, parameters = built(model, dataset)
     features = {column: each for column, each in batch.items() if column not in ("click", "level")}
-    found = model.predict(task.merge(graph, parameters), features)
+    found = experiments.said(model, model.predict, dataset.schema, parameters, **features)
     plain = Plain(parameters)
     wanted = np.stack([expected(plain, batch, at) for at in range(7)])
     np.testing.assert_allclose(found["click"], wanted[:, 0], rtol=2e-4, atol=2e-4)
@@ -206,10 +206,10 @@ def test_a_dataset_of_sequences_is_refused(tmp_path):
 
 
 def test_what_a_model_offers_says_of_which_kind_it_is():
-    assert isinstance(rows.MODELS["dcn"], task.Predictor)
+    assert isinstance(rows.MODELS["dcn"], task.LabelModel)
     assert not isinstance(rows.MODELS["dcn"], task.Recommender)
     assert isinstance(RECOMMENDER, task.Recommender)
-    assert not isinstance(RECOMMENDER, task.Predictor)
+    assert not isinstance(RECOMMENDER, task.LabelModel)
 
 
 def test_objectives_answer_in_the_labels_own_terms():

@@ -12,6 +12,7 @@ from podway.framework.error import ConfigError
 from podway.framework.models.hstu import Hstu
 from podway.framework.models.parts.item_losses import GBce, SampledSoftmax
 from podway.framework.models.sasrec import SasRec
+from tests.framework import experiments
 from tests.framework.experiments import noisy
 
 MODEL = SasRec(width=8, blocks=2, heads=2, feed_forward=2, max_length=6, dropout=0.5)
@@ -70,12 +71,13 @@ def numpy_hidden(parameters, item, kind="pre"):
 
 @pytest.mark.parametrize("kind", ["pre", "post", "ligr"])
 def test_scores_match_an_independent_computation(kind, dataset):
-    graph, parameters = noisy(dataclasses.replace(MODEL, block=kind), dataset.schema)
+    model = dataclasses.replace(MODEL, block=kind)
+    _, parameters = noisy(model, dataset.schema)
     histories = [[5, 9, 3], [7], list(range(2, 12)), [4, 4, 4, 4, 4, 4]]
     padded = np.zeros((len(histories), 12), np.int32)
     for row, history in enumerate(histories):
         padded[row, : len(history)] = history
-    scores = MODEL.scores(task.merge(graph, parameters), jnp.asarray(padded))
+    scores = experiments.scores(model, dataset.schema, parameters, padded)
     items = dataset.schema["item"].size
     for row, history in enumerate(histories):
         expected = numpy_hidden(parameters, history[-MODEL.max_length :], kind)[-1]
@@ -147,8 +149,8 @@ def test_later_items_and_padding_do_not_reach_earlier_positions(model, dataset):
 
 
 def test_an_empty_history_has_finite_scores(built, dataset):
-    graph, parameters = built
-    scores = MODEL.scores(task.merge(graph, parameters), jnp.zeros((2, 6), jnp.int32))
+    _, parameters = built
+    scores = experiments.scores(MODEL, dataset.schema, parameters, np.zeros((2, 6), np.int32))
     assert np.isfinite(np.asarray(scores[:, 2 : dataset.schema["item"].size])).all()
 
 

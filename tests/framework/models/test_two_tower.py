@@ -17,6 +17,7 @@ from podway.framework.runs import run
 from podway.framework.training import loop as trainer
 from podway.framework.training import warm_start as start
 from podway.framework.training.program import build_program
+from tests.framework import experiments
 from tests.framework.conftest import COLD
 from tests.framework.experiments import walks
 from tests.framework.meshes import on_eight_devices
@@ -93,8 +94,7 @@ def test_scores_match_an_independent_computation(built, described):
     padded = np.zeros((len(histories), 12), np.int32)
     for row, history in enumerate(histories):
         padded[row, : len(history)] = history
-    graph = task.structure(MODEL, described.schema)
-    scores = np.asarray(MODEL.scores(task.merge(graph, built), jnp.asarray(padded)))
+    scores = experiments.scores(MODEL, described.schema, built, padded)
     by_hand = ByHand(built, described)
     for row, history in enumerate(histories):
         expected = [by_hand.score(history[-6:], item) for item in range(2, 42)]
@@ -148,7 +148,9 @@ def test_the_age_of_an_item_counts_unknown_ones_too(built, described):
     """The item before the last is known; one decay of 0 reads nothing where the last is not."""
     module = task.merge(task.structure(MODEL, described.schema), built)
     history = jnp.array([[5, 9, 1], [5, 9, 0]])
-    unknown, known = np.asarray(module.of_history(history, 6))
+    embedded = module.embed(history, jnp.asarray(built["item/embedding"])[history])
+    end = (history != 0).sum(1)[:, None]
+    unknown, known = np.asarray(module.user(embedded, history >= 2, end))[:, 0]
     assert np.isfinite(unknown).all()
     assert not np.allclose(unknown, known)
 
@@ -234,20 +236,20 @@ def test_values_that_no_item_with_events_has_are_left_out(described):
 
 
 def test_an_item_without_events_follows_its_attributes_alone(built, described):
-    graph = task.structure(MODEL, described.schema)
-    history = jnp.array([[5, 9, 3]])
+    history = np.array([[5, 9, 3]])
 
-    def scores(path, row):
-        altered = built | {path: jnp.asarray(built[path]).at[row].add(1.0)}
-        return np.asarray(MODEL.scores(task.merge(graph, altered), history))[0]
+    def altered(path, row):
+        changed = built | {path: jnp.asarray(built[path]).at[row].add(1.0)}
+        return experiments.scores(MODEL, described.schema, changed, history)[0]
 
-    before = np.asarray(MODEL.scores(task.merge(graph, built), history))[0]
+    arrays = {path: jnp.asarray(each) for path, each in built.items()}
+    before = experiments.scores(MODEL, described.schema, arrays, history)[0]
     cold, warm = COLD[0], 20
     assert np.isfinite(before[2:42]).all()
-    assert scores("item/embedding", cold)[cold] == before[cold]
-    assert scores("item/embedding", warm)[warm] != before[warm]
+    assert altered("item/embedding", cold)[cold] == before[cold]
+    assert altered("item/embedding", warm)[warm] != before[warm]
     year = int(described.table("item")["year"][cold])
-    assert scores("content/year/embedding", year)[cold] != before[cold]
+    assert altered("content/year/embedding", year)[cold] != before[cold]
 
 
 @pytest.fixture(scope="module")
