@@ -1,7 +1,7 @@
 """tf.Example → the raw columns that a serving graph reads: the parsing, inside the graph.
 
 Every column is a feature of the Example, of the type that its values have: text in a bytes_list,
-numbers in a float_list, times (microseconds since 1970) in an int64_list, pixels as one string of
+numbers in a float_list, times (seconds since 1970) in an int64_list, pixels as one string of
 bytes in a bytes_list. A feature that is not there, or has no values, is missing. A column of lists
 takes its parts as values, or one text of them with the separator; the others take one value.
 """

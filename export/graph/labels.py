@@ -6,7 +6,7 @@
                       and Regress answer with; see export/graph/classify_regress.py
 
 Inputs are what export/graph/features.py says: text as string, numbers as f32, times as int64
-microseconds since 1970; missing are "", NaN and −2⁶³. User and item are text; of one that training
+seconds since 1970; missing are "", NaN and −2⁶³. User and item are text; of one that training
 never saw, the model knows that it is unknown, and no attributes.
 """
 
@@ -18,11 +18,12 @@ import tensorflow as tf
 
 from podway.export.contract import Kind
 from podway.export.graph import classify_regress as predictor_signatures
-from podway.export.graph import examples
+from podway.export.graph import examples, times
 from podway.export.graph.features import Tensors, Transforms
 from podway.export.graph.lowered import Lowered, weights
 from podway.export.lowering.labels import Reading
 from podway.export.lowering.stablehlo import Program
+from podway.framework.config.features import kind
 
 
 class Predictor(tf.Module):
@@ -50,6 +51,14 @@ class Predictor(tf.Module):
         self._lowered = Lowered(program, weights([program], parameters), buckets)
         self._transforms = Transforms(
             reading.fitted, reading.vocabularies, reading.lengths, directory
+        )
+        inputs = self._transforms.inputs
+        self._times = sorted(
+            {
+                inputs[one.transform.name]
+                for one in self._transforms.fitted
+                if kind(one.transform) == "time"
+            }
         )
         self._columns, self._labels = tuple(reading.columns), labels
         self._keys = {name: lookup.key for name, lookup in reading.tables.items()}
@@ -79,7 +88,8 @@ class Predictor(tf.Module):
         """Signature name → concrete function."""
 
         def predict(**raw: tf.Tensor) -> Tensors:
-            columns = self._transforms(raw)
+            sent = {name: times.microseconds(raw[name]) for name in self._times}
+            columns = self._transforms(raw | sent)
             for (name, key), table in zip(self._keys.items(), self._tables, strict=True):
                 columns[name] = tf.gather(table, columns[key])
             answers = self._lowered(*(columns[name] for name in self._columns))

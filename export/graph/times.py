@@ -1,9 +1,9 @@
-"""The times of a history's events in the graph of a served model: what a client sends → what the
-lowered function takes.
+"""Times in the graph of a served model: what a client sends → what the lowered function takes.
 
-A client sends whole seconds since 1970, int64 [batch, length], beside its histories; the function
-takes, as training did (podway.framework.input.columns.elapsed), seconds since the first of the
-events that are read, int32. Only differences matter to a model, so no clock and no zone does.
+Every client sends whole seconds since 1970, int64. What lies beyond the year 5000 is surely in
+another unit, and refused. A model of rows is given microseconds, as its dataset has them. A
+recommender is given, as in training (podway.framework.input.columns.elapsed), seconds since the
+first of the events that are read, int32 [batch, length]: only differences matter to it.
 """
 
 from collections.abc import Callable
@@ -13,6 +13,30 @@ import tensorflow as tf
 
 from podway.export.graph.features import MISSING_TIME
 from podway.framework.schema.schema import PADDING
+
+LATEST = 3030 * 31_556_952
+"""Seconds from 1970 to the year 5000; milliseconds of any day after January 1973 are more."""
+
+
+def check_unit(times: tf.Tensor) -> tf.Tensor:
+    """The times. Fails, when it runs, where one that is there cannot be in seconds."""
+    beyond = (times != MISSING_TIME) & ((times > LATEST) | (times < -LATEST))
+    check = tf.debugging.Assert(
+        tf.logical_not(tf.reduce_any(beyond)),
+        [
+            "times are whole seconds since 1970, and this one lies beyond the year 5000; is it in"
+            " milliseconds or microseconds?",
+            tf.boolean_mask(times, beyond)[:1],
+        ],
+    )
+    with tf.control_dependencies([check]):
+        return tf.identity(times)
+
+
+def microseconds(seconds: tf.Tensor) -> tf.Tensor:
+    """What the features of rows are made of; MISSING_TIME stays."""
+    seconds = check_unit(seconds)
+    return tf.where(seconds == MISSING_TIME, seconds, seconds * 1_000_000)
 
 
 def check_shape(times: tf.Tensor, history: tf.Tensor) -> tf.Tensor:
@@ -42,6 +66,6 @@ def elapsed(
         tf.logical_not(without), ["times has no value for an event of history"]
     )
     with tf.control_dependencies([check]):
-        read = latest(times)
+        read = latest(check_unit(times))
     since = tf.clip_by_value(read - read[:, :1], np.int64(0), np.int64(tf.int32.max))
     return tf.cast(tf.where(latest(ids) == PADDING, np.int64(0), since), tf.int32)

@@ -33,10 +33,10 @@ from podway.framework.schema.fitted import Fitted
 from podway.framework.schema.schema import FIRST_VALUE, OUT_OF_VOCABULARY, PADDING, Vocabulary
 
 Raw = str | float | int | list[int] | None
-"""As JSON has it: a text, a number or null, microseconds, pixels."""
+"""As JSON has it: a text, a number or null, seconds since 1970, pixels."""
 
 _LONGEST = 5
-_LATEST = 60 * 365 * 86_400 * 1_000_000
+_LATEST = 60 * 365 * 86_400
 
 
 def missing(transform: Transform) -> Raw:
@@ -95,7 +95,7 @@ def value(fitted: Fitted, vocabulary: Vocabulary | None, raw: Any, length: int) 
         case Cyclical():
             if raw == MISSING_TIME:
                 return np.zeros(2, np.float32)
-            part = (raw + transform.place) % transform.length / transform.length
+            part = (raw * 1_000_000 + transform.place) % transform.length / transform.length
             return np.array(
                 [math.sin(2 * math.pi * part), math.cos(2 * math.pi * part)], np.float32
             )

@@ -81,7 +81,7 @@ SOURCES: dict[Kind, Sources] = {
             *_of("framework", "devices.sharding embedding"),
             *_of(
                 "framework.training",
-                "fitting gradient loop program state step validation warm_start",
+                "fitting gradient loop program sparse state step validation warm_start",
             ),
         ),
         neutral={

@@ -1,5 +1,6 @@
 """The training step: a pure function of plain arrays."""
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 import jax
@@ -9,46 +10,27 @@ from flax import nnx
 
 from podway.framework import config, task
 from podway.framework.devices import mesh
-from podway.framework.embedding import update as embedding
-from podway.framework.embedding.lookup import Rows
+from podway.framework.embedding.lookup import Lookup, Rows
 from podway.framework.embedding.plan import Plan
 from podway.framework.schema.schema import Schema
 from podway.framework.training import gradient
+from podway.framework.training.sparse import sparse_rows
 from podway.framework.training.state import State, frozen_apart
 
 
 def make_step(
-    experiment: config.Experiment, schema: Schema, graph: nnx.GraphDef, sparse: Plan
+    experiment: config.Experiment, schema: Schema, graph: nnx.GraphDef, plan: Plan
 ) -> Any:
     """A pure function (State, batch) → (State, metrics)."""
     model, options = task.of_kind(experiment.model, task.TrainedModel), experiment.trainer
-    optimizer = experiment.optimizer.build(options.steps)
-    compute = jnp.bfloat16 if options.precision == "bf16" else jnp.float32
-    empty = {path: jnp.zeros((0, each.width), compute) for path, each in sparse.tables.items()}
+    optimizer, tables = experiment.optimizer.build(options.steps), sparse_rows(plan, experiment)
 
     def step(state: State, batch: task.Batch) -> tuple[State, dict[str, jax.Array]]:
         key = jax.random.fold_in(jax.random.key(options.seed + 1), state["step"])
         lookups = model.lookups(schema, batch, jax.random.fold_in(key, 0))
-        remote = {name: each for name, each in lookups.items() if each.path in sparse.tables}
-        fetched = embedding.fetch(sparse, state.get("tables", {}), remote)
+        fetched = tables.fetch(state, lookups)
         trained, frozen = frozen_apart(state["parameters"], options.freeze)
-
-        def loss(trained: task.Parameters, part: gradient.Part, key: jax.Array) -> Any:
-            parameters = {
-                path: array if task.is_constant(path) else array.astype(compute)
-                for path, array in (trained | frozen).items()
-            }
-            values = {name: each.astype(compute) for name, each in part.values.items()}
-            values |= {
-                name: take(parameters[lookups[name].path], ids, sparse.mesh)
-                for name, ids in part.ids.items()
-                if name not in values
-            }
-            rows = {name: Rows(values[name], ids) for name, ids in part.ids.items()}
-            module = task.merge(graph, parameters | empty)
-            how = task.Pass(key, options.remat, sparse.mesh, options.attention)
-            return model.loss(module, part.batch, rows, how)
-
+        loss = loss_of(model, options, graph, plan, lookups, frozen)
         value, metrics, gradients, of_rows = gradient.accumulate(
             loss,
             trained,
@@ -56,35 +38,52 @@ def make_step(
             key,
             parts=options.accumulate,
             shared=frozenset(name for name, each in lookups.items() if each.shared),
-            devices=sparse.mesh,
+            devices=plan.mesh,
         )
-        collected = embedding.collect(sparse, remote, of_rows, fetched.residual)
+        collected = tables.collect(fetched, of_rows)
         norm = jnp.sqrt(optax.tree.norm(gradients, squared=True) + collected.squared_norm)
         scale = jnp.minimum(1.0, options.clip_norm / norm) if options.clip_norm else 1.0
         gradients = jax.tree.map(lambda each: each * scale, gradients)
         updates, moments = optimizer.update(gradients, state["optimizer"], trained)
         trained = cast(task.Parameters, optax.apply_updates(trained, updates))
-        new = {
-            "step": state["step"] + 1,
-            "parameters": {path: (trained | frozen)[path] for path in state["parameters"]},
-            "optimizer": moments,
-        }
+        parameters = {path: (trained | frozen)[path] for path in state["parameters"]}
+        new = {"step": state["step"] + 1, "parameters": parameters, "optimizer": moments}
         if options.ema:
             new["ema"] = moving_average(state["ema"], trained, options.ema, state["step"])
-        if sparse.tables:
-            new["tables"], new["slots"] = embedding.update(
-                sparse,
-                state["tables"],
-                state["slots"],
-                collected,
-                step=state["step"],
-                scale=scale,
-                factor=experiment.optimizer.decay(state["step"], options.steps),
-            )
-            metrics |= fetched.metrics
-        return new, {"loss": value, "gradient_norm": norm, **metrics}
+        new |= tables.update(state, collected, scale)
+        return new, {"loss": value, "gradient_norm": norm, **metrics, **fetched.metrics}
 
     return step
+
+
+def loss_of(
+    model: task.TrainedModel,
+    options: config.Trainer,
+    graph: nnx.GraphDef,
+    plan: Plan,
+    lookups: Mapping[str, Lookup],
+    frozen: task.Parameters,
+) -> gradient.Loss:
+    """The loss of some of a batch's examples, in the type that is computed in."""
+    compute = jnp.bfloat16 if options.precision == "bf16" else jnp.float32
+    empty = {path: jnp.zeros((0, each.width), compute) for path, each in plan.tables.items()}
+
+    def loss(trained: task.Parameters, part: gradient.Part, key: jax.Array) -> task.Loss:
+        parameters = {
+            path: array if task.is_constant(path) else array.astype(compute)
+            for path, array in (trained | frozen).items()
+        }
+        values = {name: each.astype(compute) for name, each in part.values.items()}
+        values |= {
+            name: take(parameters[lookups[name].path], ids, plan.mesh)
+            for name, ids in part.ids.items()
+            if name not in values
+        }
+        rows = {name: Rows(values[name], ids) for name, ids in part.ids.items()}
+        how = task.Pass(key, options.remat, plan.mesh, options.attention)
+        return model.loss(task.merge(graph, parameters | empty), part.batch, rows, how)
+
+    return loss
 
 
 def take(table: jax.Array, ids: jax.Array, devices: jax.sharding.Mesh) -> jax.Array:

@@ -190,7 +190,7 @@ def test_the_raw_rows_are_answered_as_the_evaluation_predicts_them(shop):
     raw |= {
         "note": [row["note"] for row in rows],
         "price": [float(row["price"]) if row["price"] else np.nan for row in rows],
-        "at": [int(row["at"]) * 1_000_000 for row in rows],
+        "at": [int(row["at"]) for row in rows],
     }
     signature = tf.saved_model.load(str(shop.published)).signatures["serving_default"]
     kinds = {
@@ -213,6 +213,21 @@ def test_the_raw_rows_are_answered_as_the_evaluation_predicts_them(shop):
     for label, each in wanted.items():
         assert np.ptp(each, axis=0).min() > 0.05, "the answers differ by row"
         np.testing.assert_allclose(found[label], each, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("unit", [1_000, 1_000_000])
+def test_times_in_another_unit_than_seconds_are_refused(shop, unit):
+    signature = tf.saved_model.load(str(shop.published)).signatures["serving_default"]
+    specs = signature.structured_input_signature[1]
+    sent = {
+        name: tf.zeros([1, *each.shape[1:]], each.dtype)
+        for name, each in specs.items()
+        if each.dtype != tf.string
+    }
+    sent |= {name: tf.constant([""]) for name, each in specs.items() if each.dtype == tf.string}
+    signature(**sent | {"at": tf.constant([1_700_000_000], tf.int64)})
+    with pytest.raises(tf.errors.InvalidArgumentError, match="whole seconds since 1970, and this"):
+        signature(**sent | {"at": tf.constant([1_700_000_000 * unit], tf.int64)})
 
 
 def test_it_is_verified_published_and_says_what_it_takes(shop):
@@ -279,12 +294,12 @@ def test_examples_leave_out_what_is_missing_and_have_lists(shop):
         "code": [b"c1", b"", b""],
         "note": [b"Red x1", b"", b""],
         "price": np.array([21.5, np.nan, np.nan], np.float32),
-        "at": np.array([1_500_000_000_000_000, -(2**63), -(2**63)]),
+        "at": np.array([1_500_000_000, -(2**63), -(2**63)]),
     }
     plain = {name: np.array(values, None) for name, values in columns.items()}
     wanted = sessions.run(signatures["serving_default"], plain, "")
     some = {"who": [b"u1"], "what": [b"i2"]}
-    rest = {"code": [b"c1"], "note": [b"Red x1"], "price": [21.5], "at": [1_500_000_000_000_000]}
+    rest = {"code": [b"c1"], "note": [b"Red x1"], "price": [21.5], "at": [1_500_000_000]}
     empty = example(who=[b"u1"], what=[b"i2"], shop=[b"shop 1"], another=[7])
     requests = [example(**some, **rest, tags=[b"a", b"b", b"zz"]), empty, example()]
     found = sessions.run(signatures["examples"], {"examples": np.array(requests, object)}, "")

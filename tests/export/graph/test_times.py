@@ -90,7 +90,7 @@ def best(timed, history, times):
 
 
 def test_times_reach_the_scores(timed, signatures):
-    for times in (TIMES, [5, 6, 7, 8], [0, 0, 0, 2**40]):
+    for times in (TIMES, [5, 6, 7, 8], [0, 0, 0, 2**36]):
         items, scores = ask(signatures, words(HISTORY), [times])
         wanted, theirs = best(timed, HISTORY, np.minimum(times, 2**31 - 1).tolist())
         assert items == [wanted]
@@ -122,6 +122,9 @@ def test_times_of_another_shape_are_an_error(signatures):
         ask(signatures, words(HISTORY), [TIMES[:3]])
     with pytest.raises(ExportError, match="times has no value for an event of history"):
         ask(signatures, words(HISTORY), [[*TIMES[:3], MISSING_TIME]])
+    for unit in (1_000, 1_000_000):
+        with pytest.raises(ExportError, match="whole seconds since 1970, and this one lies beyond"):
+            ask(signatures, words(HISTORY), [[1_700_000_000 * unit + at for at in range(4)]])
     example = tf.train.Example()
     example.features.feature["history"].bytes_list.value.extend(words(HISTORY)[0])
     example.features.feature["times"].int64_list.value.extend(TIMES[:3])
