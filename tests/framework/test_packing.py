@@ -181,7 +181,7 @@ def judging(model, built, dataset):
             name: Rows(parameters[each.path][each.ids], each.ids) for name, each in lookups.items()
         }
         module = Recorded(task.merge(graph, parameters))
-        return *model.loss(module, batch, rows, task.Pass())[:2], states[0]
+        return *model.loss(module, batch, rows, task.ForwardContext())[:2], states[0]
 
     return judge
 
@@ -234,8 +234,8 @@ def test_every_model_that_says_it_packs_is_put_through_this():
 class Blind(Block):
     """A block that lets each position see all before it, whosesoever they are."""
 
-    def __call__(self, x, sight, how, at=None):
-        return super().__call__(x, Sight(), how, at)
+    def __call__(self, x, sight, context, at=None):
+        return super().__call__(x, Sight(), context, at)
 
 
 class Liar(Blind):
@@ -243,8 +243,8 @@ class Liar(Blind):
 
     keeps_apart = True
 
-    def __call__(self, x, sight, how, at=None):
-        return super().__call__(x, sight, how, at)
+    def __call__(self, x, sight, context, at=None):
+        return super().__call__(x, sight, context, at)
 
 
 @dataclasses.dataclass(frozen=True)
