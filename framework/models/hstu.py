@@ -28,7 +28,7 @@ from jaxtyping import Array, Float, Int
 from podway.framework.config.model import ShardingRules
 from podway.framework.error import check
 from podway.framework.models.parts.attention import Sight
-from podway.framework.models.parts.causal import NextItem
+from podway.framework.models.parts.causal import CausalModel
 from podway.framework.models.parts.transformer import drop
 from podway.framework.task import ForwardContext
 
@@ -37,7 +37,7 @@ MOST_BUCKETS = 72
 
 
 @dataclasses.dataclass(frozen=True)
-class Hstu(NextItem):
+class Hstu(CausalModel):
     """Causal HSTU layers over the user's items."""
 
     sharding_rules: ClassVar[ShardingRules] = ((r"(.*/)?uvqk/kernel", ("fsdp", "tensor")),)

@@ -22,7 +22,7 @@ from podway.framework.models.bert4rec import Bert4Rec
 from podway.framework.models.decoder import Decoder
 from podway.framework.models.hstu import Hstu
 from podway.framework.models.parts.attention import Sight
-from podway.framework.models.parts.causal import NextItem
+from podway.framework.models.parts.causal import CausalModel
 from podway.framework.models.parts.item_losses import GBce
 from podway.framework.models.parts.transformer import Block
 from podway.framework.models.sasrec import SasRec
@@ -259,7 +259,7 @@ class Own(SasRec):
 
 def test_a_block_that_promises_nothing_is_not_packed(dataset):
     assert not Own().packs()
-    assert not NextItem.packs(Own())
+    assert not CausalModel.packs(Own())
     experiment = dataclasses.replace(walks(pack=True), model=Own(width=16, max_length=8))
     with pytest.raises(ConfigError, match=r"trainer\.pack: Own cannot tell apart"):
         build_program(experiment, dataset.schema, mesh.build(Mesh(data=1)))

@@ -37,7 +37,7 @@ ITEM = "item/embedding"
 
 
 @dataclasses.dataclass(frozen=True)
-class NextItem(TrainedModel, Recommender):
+class CausalModel(TrainedModel, Recommender):
     """Causal blocks over the user's items. Choose SasRec or Hstu."""
 
     width: int = 64
