@@ -48,7 +48,7 @@ the number of positions: batches are joined in proportion to it."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Pass:
+class ForwardContext:
     """How a pass through a model runs.
 
     Attributes:
@@ -98,7 +98,7 @@ class Pass:
         return cast(F, jax.checkpoint(function, policy=keep[self.remat]))
 
 
-SERVING = Pass()
+SERVING = ForwardContext()
 
 CONSTANTS = "constants"
 """Part of the path of what a dataset says and training never changes (see `is_constant`)."""
@@ -190,10 +190,12 @@ class TrainedModel(ParametricModel):
         """
         return {}
 
-    def loss(self, module: Any, batch: Batch, rows: Mapping[str, Rows], how: Pass) -> Loss:
+    def loss(
+        self, module: Any, batch: Batch, rows: Mapping[str, Rows], context: ForwardContext
+    ) -> Loss:
         """The mean loss of a training batch; `rows` holds what `lookups` asked for.
 
-        Blocks go through `how.block`.
+        Blocks go through `context.block`.
         """
         raise NotImplementedError
 
@@ -203,7 +205,7 @@ class Recommender(ParametricModel):
     """A model of a user's next item, trained or fitted."""
 
     def scores(
-        self, module: Any, batch: Batch, rows: Mapping[str, Rows], how: Pass = SERVING
+        self, module: Any, batch: Batch, rows: Mapping[str, Rows], context: ForwardContext = SERVING
     ) -> Float[Array, "batch rows"]:
         """Scores (f32) of each row of the item vocabulary as the next item.
 
@@ -219,7 +221,7 @@ class Factored(Protocol):
     """A recommender whose scores are dot products of a vector of the history with the items'."""
 
     def factors(
-        self, module: Any, batch: Batch, rows: Mapping[str, Rows], how: Pass = SERVING
+        self, module: Any, batch: Batch, rows: Mapping[str, Rows], context: ForwardContext = SERVING
     ) -> ranking.Factors:
         """What `scores` multiplies; both in f32 or bf16."""
         ...
@@ -263,7 +265,7 @@ class LabelModel(TrainedModel):
         return {each.label: 1 for each in self.objectives}
 
     def predict(
-        self, module: Any, batch: Batch, rows: Mapping[str, Rows], how: Pass = SERVING
+        self, module: Any, batch: Batch, rows: Mapping[str, Rows], context: ForwardContext = SERVING
     ) -> dict[str, Array]:
         """Logits by label: f32 [batch], or [batch, classes].
 
@@ -271,9 +273,11 @@ class LabelModel(TrainedModel):
         """
         raise NotImplementedError
 
-    def loss(self, module: Any, batch: Batch, rows: Mapping[str, Rows], how: Pass) -> Loss:
+    def loss(
+        self, module: Any, batch: Batch, rows: Mapping[str, Rows], context: ForwardContext
+    ) -> Loss:
         """The labels' mean losses, weighted and added up."""
-        logits = self.predict(module, batch, rows, how)
+        logits = self.predict(module, batch, rows, context)
         losses = {
             each.label: each.loss(logits[each.label], batch[each.label]).mean()
             for each in self.objectives
@@ -296,24 +300,23 @@ def of_kind(model: config.Model, kind: type[M]) -> M:
     return model
 
 
-Head = Callable[[Any, Batch, Mapping[str, Rows], Pass], Any]
-"""(module, batch, rows, how) → what a model says of a batch: its `scores`, `factors`, `predict`."""
+Head = Callable[[Any, Batch, Mapping[str, Rows], ForwardContext], Any]
+"""(module, batch, rows, context) → what a model says: its `scores`, `factors` or `predict`."""
 
-Inference = Callable[[Parameters, Batch, Pass], Any]
-"""(parameters, batch, how) → what a model says of a batch; pure, for use inside traced functions.
-"""
+Inference = Callable[[Parameters, Batch, ForwardContext], Any]
+"""(parameters, batch, context) → what a model says; pure, for use inside traced functions."""
 
 
 def inference(model: ParametricModel, schema: Schema, head: Head) -> Inference:
     """What evaluation and serving compute: the embeddings are read as in training, then `head`."""
     graph, paths = structure(model, schema), model.embeddings(schema)
 
-    def answer(parameters: Parameters, batch: Batch, how: Pass = SERVING) -> Any:
+    def answer(parameters: Parameters, batch: Batch, context: ForwardContext = SERVING) -> Any:
         read = model.reads(schema, batch)
         rows = {
             name: Rows(parameters[path][read[name]], read[name]) for name, path in paths.items()
         }
-        return head(merge(graph, parameters), read, rows, how)
+        return head(merge(graph, parameters), read, rows, context)
 
     return answer
 

@@ -20,7 +20,7 @@ from podway.export.error import ExportError
 from podway.framework import config
 from podway.framework import task as tasks
 from podway.framework.config.features import Categorical, Gap
-from podway.framework.evaluation.labels import LabelPrediction
+from podway.framework.evaluation.labels import LabelJudge
 from podway.framework.heads import Binary, Classes, Regression
 from podway.framework.input import join
 from podway.framework.input.batches import batch_shapes
@@ -57,7 +57,7 @@ def reading(experiment: config.Experiment, dataset: Dataset) -> Reading:
     """
     schema = dataset.schema
     model = tasks.of_kind(experiment.model, tasks.LabelModel)
-    lengths = LabelPrediction(model, experiment.evaluation).lengths(schema)
+    lengths = LabelJudge(model, experiment.evaluation).lengths(schema)
     shapes = batch_shapes(schema, lengths, 1)
     raw = experiment.data.columns
     ids = {"user": raw.user, "item": raw.item}

@@ -2,8 +2,8 @@
 
 from podway.framework import config, task
 from podway.framework.evaluation.judge import Judge, OwnJudge
-from podway.framework.evaluation.labels import LabelPrediction
-from podway.framework.evaluation.recommendation import NextItem
+from podway.framework.evaluation.labels import LabelJudge
+from podway.framework.evaluation.recommendation import RankingJudge
 
 
 def judge_of(model: config.Model, options: config.Evaluation) -> Judge:
@@ -11,5 +11,5 @@ def judge_of(model: config.Model, options: config.Evaluation) -> Judge:
     if isinstance(model, OwnJudge):
         return model.judge(options)
     if isinstance(model, task.LabelModel):
-        return LabelPrediction(model, options)
-    return NextItem(task.of_kind(model, task.Recommender), options)
+        return LabelJudge(model, options)
+    return RankingJudge(task.of_kind(model, task.Recommender), options)

@@ -26,7 +26,7 @@ PRIOR = 20
 
 
 @dataclasses.dataclass(frozen=True)
-class LabelPrediction:
+class LabelJudge:
     """Judges each label by its own metrics, "LABEL/METRIC" (a Judge,
     framework/evaluation/judge.py).
 

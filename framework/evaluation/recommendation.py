@@ -21,7 +21,7 @@ BASELINES: dict[str, task.FittedModel] = {"popularity": Popularity(), "seq-KNN":
 
 
 @dataclasses.dataclass(frozen=True)
-class NextItem:
+class RankingJudge:
     """Ranks each user's target among all items (a Judge, framework/evaluation/judge.py).
 
     Attributes:
@@ -93,7 +93,7 @@ class NextItem:
         """Popularity, and items that followed the latest ones; not what the model itself is."""
         return {
             name: answers(
-                NextItem(baseline, self.options), dataset.schema, baseline.fit(dataset, seed)
+                RankingJudge(baseline, self.options), dataset.schema, baseline.fit(dataset, seed)
             )
             for name, baseline in BASELINES.items()
             if baseline != self.model

@@ -22,7 +22,7 @@ from podway.framework.models.parts.attention import Sight
 from podway.framework.models.parts.history import item_logits, item_rows, last, latest_of
 from podway.framework.models.parts.transformer import Block, Encoder, Kind, check_shape
 from podway.framework.schema.schema import FIRST_VALUE, PADDING, Schema
-from podway.framework.task import SERVING, Batch, Loss, Pass, Recommender, TrainedModel
+from podway.framework.task import SERVING, Batch, ForwardContext, Loss, Recommender, TrainedModel
 
 ITEM = "item/embedding"
 """Path of the item table."""
@@ -97,15 +97,17 @@ class Bert4Rec(TrainedModel, Recommender):
         item = jnp.pad(item, ((0, 0), (0, 1)))
         return {"item": jnp.where(jnp.arange(item.shape[1]) == end, schema["item"].size, item)}
 
-    def loss(self, module: Encoder, batch: Batch, rows: Mapping[str, Rows], how: Pass) -> Loss:
-        """Cross-entropy of the masked items. Needs how.key, which says where they are."""
-        assert how.key is not None
-        key, drawing = jax.random.split(how.key)
+    def loss(
+        self, module: Encoder, batch: Batch, rows: Mapping[str, Rows], context: ForwardContext
+    ) -> Loss:
+        """Cross-entropy of the masked items. Needs context.key, which says where they are."""
+        assert context.key is not None
+        key, drawing = jax.random.split(context.key)
         item = batch["item"]
         at, valid = gaps(item, self.masked, self.masked_last, drawing)
         hide = (valid[..., None] & (at[..., None] == jnp.arange(item.shape[1]))).any(1)
         embedded = jnp.where(hide[..., None], rows["mask"].values, rows["item"].values)
-        hidden = module(embedded, dataclasses.replace(how, key=key), both_ways(item))
+        hidden = module(embedded, dataclasses.replace(context, key=key), both_ways(item))
         loss = softmax.linear_softmax_cross_entropy(
             jnp.take_along_axis(hidden, at[..., None], axis=1),
             module.item.embedding[...],
@@ -113,17 +115,21 @@ class Bert4Rec(TrainedModel, Recommender):
             valid,
             FIRST_VALUE,
             module.items,
-            how.devices,
+            context.devices,
         )
         weight = valid.sum().astype(jnp.float32)
         return jnp.asarray(loss), weight, {"filled_positions": (item != PADDING).mean()}
 
     def scores(
-        self, module: Encoder, batch: Batch, rows: Mapping[str, Rows], how: Pass = SERVING
+        self,
+        module: Encoder,
+        batch: Batch,
+        rows: Mapping[str, Rows],
+        context: ForwardContext = SERVING,
     ) -> Float[Array, "batch rows"]:
         """Logits at the mask behind each history."""
         item = batch["item"]
-        hidden = module(rows["item"].values, how, both_ways(item), at=last(item))[:, 0]
+        hidden = module(rows["item"].values, context, both_ways(item), at=last(item))[:, 0]
         return item_logits(hidden, module.item.embedding[...], module.items)
 
 

@@ -19,7 +19,7 @@ from podway.framework.heads import Classes, Objective
 from podway.framework.models.parts.row_model import deal_out
 from podway.framework.models.parts.transformer import drop
 from podway.framework.schema.schema import Schema
-from podway.framework.task import SERVING, Batch, LabelModel, Pass
+from podway.framework.task import SERVING, Batch, ForwardContext, LabelModel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,10 +79,10 @@ class ConvNet(LabelModel):
         module: "Convolutions",
         batch: Batch,
         rows: Mapping[str, Rows],
-        how: Pass = SERVING,
+        context: ForwardContext = SERVING,
     ) -> dict[str, Array]:
         """Logits by label: f32 [batch, classes]."""
-        return deal_out(self.objectives, module(batch[self.image], how))
+        return deal_out(self.objectives, module(batch[self.image], context))
 
 
 class Convolutions(nnx.Module):
@@ -105,10 +105,10 @@ class Convolutions(nnx.Module):
         self.head = nnx.Linear(config.hidden, config.outputs, rngs=rngs)
 
     def __call__(
-        self, pixels: UInt8[Array, "batch size"], how: Pass = SERVING
+        self, pixels: UInt8[Array, "batch size"], context: ForwardContext = SERVING
     ) -> Float[Array, "batch outputs"]:
         """Logits of all labels; dropout is off without a key."""
-        first, second = how.keys(2)
+        first, second = context.keys(2)
         x = pixels.reshape(-1, *self.shape).astype(self.head.kernel.dtype) / 255
         for convolution in self.convolutions:
             x = halve(jax.nn.relu(convolution(x)))

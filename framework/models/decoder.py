@@ -32,7 +32,7 @@ from podway.framework.models.parts.history import (
     latest_of,
 )
 from podway.framework.schema.schema import FIRST_VALUE, PADDING, Schema
-from podway.framework.task import SERVING, Batch, Loss, Pass, Recommender, TrainedModel
+from podway.framework.task import SERVING, Batch, ForwardContext, Loss, Recommender, TrainedModel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,24 +104,28 @@ class Decoder(TrainedModel, Recommender):
         return {"item": latest_of(batch["item"], batch["item"], self.max_length)}
 
     def loss(
-        self, module: "Transformer", batch: Batch, rows: Mapping[str, Rows], how: Pass
+        self, module: "Transformer", batch: Batch, rows: Mapping[str, Rows], context: ForwardContext
     ) -> Loss:
         """Cross-entropy of the next token at each position that has one and knows it."""
         read, targets = batch["item"][:, :-1], batch["item"][:, 1:]
         valid = (targets >= FIRST_VALUE) & continues(batch)
         segment = batch[SEGMENT][:, :-1] if SEGMENT in batch else None
-        hidden = module(rows["item"].values[:, :-1], how, Sight(segment=segment))
+        hidden = module(rows["item"].values[:, :-1], context, Sight(segment=segment))
         loss = softmax.linear_softmax_cross_entropy(
-            hidden, module.head, targets, valid, FIRST_VALUE, module.items, how.devices
+            hidden, module.head, targets, valid, FIRST_VALUE, module.items, context.devices
         )
         weight = valid.sum().astype(jnp.float32)
         return jnp.asarray(loss), weight, {"filled_positions": (read != PADDING).mean()}
 
     def scores(
-        self, module: "Transformer", batch: Batch, rows: Mapping[str, Rows], how: Pass = SERVING
+        self,
+        module: "Transformer",
+        batch: Batch,
+        rows: Mapping[str, Rows],
+        context: ForwardContext = SERVING,
     ) -> Float[Array, "batch rows"]:
         """Logits of the token after each text."""
-        hidden, at = module(rows["item"].values, how), last(batch["item"])
+        hidden, at = module(rows["item"].values, context), last(batch["item"])
         hidden = jnp.take_along_axis(hidden, at[:, None, None], axis=1)[:, 0]
         return item_logits(hidden, module.head, module.items)
 
@@ -146,14 +150,14 @@ class Transformer(nnx.Module):
     def __call__(
         self,
         item: Float[Array, "batch length width"],
-        how: Pass = SERVING,
+        context: ForwardContext = SERVING,
         sight: Sight = CAUSAL,
     ) -> Float[Array, "batch length width"]:
         """Hidden states from the tokens' embeddings."""
         graph, parameters = nnx.split(self.layers)
-        layer = how.block(lambda x, parameters: nnx.merge(graph, parameters)(x, sight, how))
-        x, _ = jax.lax.scan(lambda x, each: (layer(x, each), None), how.split(item), parameters)
-        return how.split(self.norm(x))
+        layer = context.block(lambda x, parameters: nnx.merge(graph, parameters)(x, sight, context))
+        x, _ = jax.lax.scan(lambda x, each: (layer(x, each), None), context.split(item), parameters)
+        return context.split(self.norm(x))
 
     @property
     def head(self) -> Float[Array, "rows width"]:
@@ -198,17 +202,17 @@ class Layer(nnx.Module):
         self.rope_base = config.rope_base
 
     def __call__(
-        self, x: Float[Array, "batch length width"], sight: Sight, how: Pass
+        self, x: Float[Array, "batch length width"], sight: Sight, context: ForwardContext
     ) -> Float[Array, "batch length width"]:
         """One layer. Of texts in one row it is the distances of positions that count."""
         normed = self.attention_norm(x)
         query = rotate(self.query.split(normed), self.rope_base)
         key = rotate(self.key.split(normed), self.rope_base)
         value = self.value.split(normed)
-        attended = attend(query, key, value, sight, how.attention, how.devices)
-        x = how.split(x + self.out.join(attended))
+        attended = attend(query, key, value, sight, context.attention, context.devices)
+        x = context.split(x + self.out.join(attended))
         normed = self.feed_forward_norm(x)
-        return how.split(x + self.down(jax.nn.silu(self.gate(normed)) * self.up(normed)))
+        return context.split(x + self.down(jax.nn.silu(self.gate(normed)) * self.up(normed)))
 
 
 class Heads(nnx.Module):

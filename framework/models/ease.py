@@ -19,7 +19,7 @@ from podway.framework.input.dataset import Dataset
 from podway.framework.input.interactions import train_matrix
 from podway.framework.models.parts.history import item_rows, occurrences
 from podway.framework.schema.schema import FIRST_VALUE, Schema
-from podway.framework.task import SERVING, Batch, FittedModel, Pass
+from podway.framework.task import SERVING, Batch, FittedModel, ForwardContext
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +62,11 @@ class Ease(FittedModel):
         return Similarity(item_rows(schema["item"].size))
 
     def scores(
-        self, module: "Similarity", batch: Batch, rows: Mapping[str, Rows], how: Pass = SERVING
+        self,
+        module: "Similarity",
+        batch: Batch,
+        rows: Mapping[str, Rows],
+        context: ForwardContext = SERVING,
     ) -> Float[Array, "batch rows"]:
         """The rows of the user's items, each of which counts once, summed."""
         similarity = module.similarity[...]

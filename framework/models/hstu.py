@@ -28,16 +28,16 @@ from jaxtyping import Array, Float, Int
 from podway.framework.config.model import ShardingRules
 from podway.framework.error import check
 from podway.framework.models.parts.attention import Sight
-from podway.framework.models.parts.causal import NextItem
+from podway.framework.models.parts.causal import CausalModel
 from podway.framework.models.parts.transformer import drop
-from podway.framework.task import Pass
+from podway.framework.task import ForwardContext
 
 MOST_BUCKETS = 72
 """Of seconds that i32 can hold."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Hstu(NextItem):
+class Hstu(CausalModel):
     """Causal HSTU layers over the user's items."""
 
     sharding_rules: ClassVar[ShardingRules] = ((r"(.*/)?uvqk/kernel", ("fsdp", "tensor")),)
@@ -98,7 +98,7 @@ class Layer(nnx.Module):
         self,
         x: Float[Array, "batch length width"],
         sight: Sight,
-        how: Pass,
+        context: ForwardContext,
         at: Int[Array, " batch"] | None = None,
     ) -> Float[Array, "batch positions width"]:
         """One layer, of all positions or of the one `at` which each row is asked for.
@@ -117,7 +117,7 @@ class Layer(nnx.Module):
             bias = bias + self.elapsed(sight.time)[:, None]
         attended = attend(query, key, value, bias, sight)
         gated = self.attention_norm(attended.reshape(flat.shape)) * gate.reshape(flat.shape)
-        x = (flat + self.out(drop(self.dropout, gated, how.key))).reshape(x.shape)
+        x = (flat + self.out(drop(self.dropout, gated, context.key))).reshape(x.shape)
         return x if at is None else jnp.take_along_axis(x, at[:, None, None], axis=1)
 
 

@@ -29,7 +29,7 @@ from podway.framework.input.interactions import train_matrix
 from podway.framework.metrics import top_k as ranking
 from podway.framework.models.parts.history import item_logits, item_rows, occurrences
 from podway.framework.schema.schema import FIRST_VALUE, Schema
-from podway.framework.task import SERVING, Batch, FittedModel, Pass
+from podway.framework.task import SERVING, Batch, FittedModel, ForwardContext
 
 SOLVED_AT_ONCE = 1024
 """Systems that lie in memory at once while the model is fitted."""
@@ -99,13 +99,21 @@ class Ials(FittedModel):
         return {"item": "item/embedding"}
 
     def scores(
-        self, module: "Vectors", batch: Batch, rows: Mapping[str, Rows], how: Pass = SERVING
+        self,
+        module: "Vectors",
+        batch: Batch,
+        rows: Mapping[str, Rows],
+        context: ForwardContext = SERVING,
     ) -> Float[Array, "batch rows"]:
         """Dot products with the vector that fits the history best."""
-        return item_logits(*self.factors(module, batch, rows, how), module.items)
+        return item_logits(*self.factors(module, batch, rows, context), module.items)
 
     def factors(
-        self, module: "Vectors", batch: Batch, rows: Mapping[str, Rows], how: Pass = SERVING
+        self,
+        module: "Vectors",
+        batch: Batch,
+        rows: Mapping[str, Rows],
+        context: ForwardContext = SERVING,
     ) -> ranking.Factors:
         """The user's vector, from the user's items, each of which counts once; the items'."""
         table, own = module.item.embedding[...], rows["item"].values

@@ -20,7 +20,7 @@ from podway.framework.input.interactions import train_matrix
 from podway.framework.models.parts.history import occurrences
 from podway.framework.models.parts.neighbours import Neighbours, strongest
 from podway.framework.schema.schema import Schema
-from podway.framework.task import SERVING, Batch, FittedModel, Pass
+from podway.framework.task import SERVING, Batch, FittedModel, ForwardContext
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +45,11 @@ class ItemKnn(FittedModel):
         return Neighbours(schema, self.neighbours)
 
     def scores(
-        self, module: Neighbours, batch: Batch, rows: Mapping[str, Rows], how: Pass = SERVING
+        self,
+        module: Neighbours,
+        batch: Batch,
+        rows: Mapping[str, Rows],
+        context: ForwardContext = SERVING,
     ) -> Float[Array, "batch rows"]:
         """Similarities to the user's items, each of which counts once."""
         history = batch["item"]

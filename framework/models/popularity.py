@@ -13,7 +13,7 @@ from podway.framework.input.dataset import Dataset
 from podway.framework.input.interactions import train_counts
 from podway.framework.models.parts.history import item_rows
 from podway.framework.schema.schema import Schema
-from podway.framework.task import SERVING, Batch, FittedModel, Pass
+from podway.framework.task import SERVING, Batch, FittedModel, ForwardContext
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +32,11 @@ class Popularity(FittedModel):
         return Counts(item_rows(schema["item"].size))
 
     def scores(
-        self, module: "Counts", batch: Batch, rows: Mapping[str, Rows], how: Pass = SERVING
+        self,
+        module: "Counts",
+        batch: Batch,
+        rows: Mapping[str, Rows],
+        context: ForwardContext = SERVING,
     ) -> Float[Array, "batch rows"]:
         """The counts, whatever the history."""
         counts = module.counts[...]

@@ -28,7 +28,7 @@ from podway.framework.models.parts.history import item_logits
 from podway.framework.models.parts.transformer import drop
 from podway.framework.models.two_tower import Towers, TwoTower, targets_of
 from podway.framework.schema.schema import FIRST_VALUE, PADDING, Schema
-from podway.framework.task import SERVING, Batch, Loss, Pass, Recommender, TrainedModel
+from podway.framework.task import SERVING, Batch, ForwardContext, Loss, Recommender, TrainedModel
 
 PREFIX = "retrieval/"
 """Of the paths of the retrieval's parameters."""
@@ -108,29 +108,33 @@ class RetrieveRank(TrainedModel, Recommender):
         """The retrieval alone, with the same parameters."""
         return {"retrieval": dataclasses.replace(self, candidates=0)} if self.candidates else {}
 
-    def loss(self, module: "Chain", batch: Batch, rows: Mapping[str, Rows], how: Pass) -> Loss:
+    def loss(
+        self, module: "Chain", batch: Batch, rows: Mapping[str, Rows], context: ForwardContext
+    ) -> Loss:
         """The retrieval's loss plus the ranker's, of as many targets as there are in the batch."""
-        first, second = how.keys(2)
+        first, second = context.keys(2)
         retrieval, weight, metrics = self.retrieval.loss(
-            module.retrieval, batch, rows, dataclasses.replace(how, key=first)
+            module.retrieval, batch, rows, dataclasses.replace(context, key=first)
         )
-        ranker = self.ranking_loss(module, rows["item"], dataclasses.replace(how, key=second))
+        ranker = self.ranking_loss(module, rows["item"], dataclasses.replace(context, key=second))
         metrics |= {"retrieval_loss": retrieval, "ranking_loss": ranker}
         return retrieval + ranker, weight, metrics
 
-    def ranking_loss(self, module: "Chain", rows: Rows, how: Pass) -> Float[Array, ""]:
+    def ranking_loss(
+        self, module: "Chain", rows: Rows, context: ForwardContext
+    ) -> Float[Array, ""]:
         """Mean of −log softmax(target) (nats, f32) among some of the candidates.
 
         Of those targets that the retrieval would have found: the others are nothing to rank.
         Without a key, the candidates are the best ones.
         """
         items = rows.ids
-        draw, choose, drop_key = how.keys(3)
+        draw, choose, drop_key = context.keys(3)
         at, weights = targets_of(items, self.targets, draw)
         ids = jnp.take_along_axis(items, at, axis=1)
         before = jnp.arange(items.shape[1]) < at[..., None]
         read = Read(*map(jax.lax.stop_gradient, module.read(items, at, rows.values)))
-        logits = module.retrieve(read, how)
+        logits = module.retrieve(read, context)
         seen = jnp.where(before, items[:, None, :], PADDING)
         seen = jnp.concatenate([seen, ids[..., None]], axis=-1)
         flat = (-1, logits.shape[-1])
@@ -152,7 +156,7 @@ class RetrieveRank(TrainedModel, Recommender):
             read,
             listed,
             jnp.take_along_axis(logits, listed, axis=-1),
-            dataclasses.replace(how, key=drop_key),
+            dataclasses.replace(context, key=drop_key),
         )
         there = jnp.concatenate([jnp.ones_like(ids, bool)[..., None], there], axis=-1)
         scores = jnp.where(there, scores, -jnp.inf)
@@ -160,7 +164,11 @@ class RetrieveRank(TrainedModel, Recommender):
         return terms.sum() / jnp.maximum(weights.sum(), 1)
 
     def scores(
-        self, module: "Chain", batch: Batch, rows: Mapping[str, Rows], how: Pass = SERVING
+        self,
+        module: "Chain",
+        batch: Batch,
+        rows: Mapping[str, Rows],
+        context: ForwardContext = SERVING,
     ) -> Float[Array, "batch rows"]:
         """Scores (f32) of each row of the item table as the next item; −inf for no item.
 
@@ -171,13 +179,13 @@ class RetrieveRank(TrainedModel, Recommender):
         read, history = batch["item"], batch[HISTORY]
         end = (read != PADDING).sum(1)[:, None]
         seen = module.read(read, end, rows["item"].values)
-        logits = module.retrieve(seen, how)[:, 0]
+        logits = module.retrieve(seen, context)[:, 0]
         scores = logits
         if self.candidates:
             allowed = ranking.exclude(logits, history, module.retrieval.items)
             best, ids = ranking.top_k(allowed, module.limit(self.candidates))
             there = best != ranking.EXCLUDED
-            ranked = module.rank(seen, ids[:, None], best[:, None], how)[:, 0]
+            ranked = module.rank(seen, ids[:, None], best[:, None], context)[:, 0]
             lowest = jnp.where(there, ranked, jnp.inf).min(1, keepdims=True)
             # The retrieval's best that is no candidate comes right after the last candidate. What
             # is in the history may have a higher logit than that: it is held down.
@@ -218,9 +226,9 @@ class Chain(nnx.Module):
         embedded, valid = self.retrieval.embed(items, own), items >= FIRST_VALUE
         return Read(embedded, valid, at, self.retrieval.user(embedded, valid, at))
 
-    def retrieve(self, read: "Read", how: Pass) -> Float[Array, "batch places rows"]:
+    def retrieve(self, read: "Read", context: ForwardContext) -> Float[Array, "batch places rows"]:
         """The retrieval's logits of all items, f32, without a gradient; −inf for no item."""
-        vectors = how.whole(jax.lax.stop_gradient(self.retrieval.catalogue()))
+        vectors = context.whole(jax.lax.stop_gradient(self.retrieval.catalogue()))
         return item_logits(read.users, vectors, self.retrieval.items)
 
     def rank(
@@ -228,12 +236,12 @@ class Chain(nnx.Module):
         read: "Read",
         ids: Int[Array, "batch places candidates"],
         logits: Float[Array, "batch places candidates"],
-        how: Pass,
+        context: ForwardContext,
     ) -> Float[Array, "batch places candidates"]:
         """The ranker's scores (f32) of candidates, which the retrieval gave these logits."""
-        table = how.whole(self.retrieval.item.embedding.get_value())
+        table = context.whole(self.retrieval.item.embedding.get_value())
         embedded = jax.lax.stop_gradient(self.retrieval.embed(ids, jnp.take(table, ids, axis=0)))
-        return self.ranker(read, embedded, logits, self.popularity()[ids], how)
+        return self.ranker(read, embedded, logits, self.popularity()[ids], context)
 
 
 class Read(NamedTuple):
@@ -266,13 +274,13 @@ class Ranker(nnx.Module):
         candidates: Float[Array, "batch places candidates width"],
         logits: Float[Array, "batch places candidates"],
         popularity: Float[Array, " batch places candidates"],
-        how: Pass,
+        context: ForwardContext,
     ) -> Float[Array, "batch places candidates"]:
         """Scores, f32. How long ago an item was is the number of items since then."""
         length, dtype = read.embedded.shape[1], read.embedded.dtype
         age = read.at[..., None] - 1 - jnp.arange(length)
         before = (age >= 0) & read.valid[:, None, :]
-        table = how.whole(self.position.embedding.get_value())
+        table = context.whole(self.position.embedding.get_value())
         ago = jnp.take(table, jnp.clip(age, 0, len(table) - 1), axis=0)
         history = read.embedded[:, None] + ago
         weights = jnp.einsum(
@@ -288,4 +296,4 @@ class Ranker(nnx.Module):
         numbers = jnp.stack([logits, popularity], axis=-1).astype(dtype)
         together = [users, candidates, attended, attended * candidates, numbers]
         up = jax.nn.gelu(self.up(jnp.concatenate(together, axis=-1)))
-        return logits + self.score(drop(self.dropout, up, how.key))[..., 0].astype(jnp.float32)
+        return logits + self.score(drop(self.dropout, up, context.key))[..., 0].astype(jnp.float32)

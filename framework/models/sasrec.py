@@ -13,12 +13,12 @@ import dataclasses
 
 from flax import nnx
 
-from podway.framework.models.parts.causal import NextItem
+from podway.framework.models.parts.causal import CausalModel
 from podway.framework.models.parts.transformer import Block, Kind
 
 
 @dataclasses.dataclass(frozen=True)
-class SasRec(NextItem):
+class SasRec(CausalModel):
     """Causal transformer over the user's items."""
 
     feed_forward: int = 4

@@ -23,7 +23,7 @@ from podway.framework.input.interactions import train_histories
 from podway.framework.models.parts.history import last, latest_of
 from podway.framework.models.parts.neighbours import Neighbours, strongest
 from podway.framework.schema.schema import FIRST_VALUE, Schema
-from podway.framework.task import SERVING, Batch, FittedModel, Pass
+from podway.framework.task import SERVING, Batch, FittedModel, ForwardContext
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +63,11 @@ class SequenceKnn(FittedModel):
         return {"item": latest_of(batch["item"], batch["item"], self.latest)}
 
     def scores(
-        self, module: Neighbours, batch: Batch, rows: Mapping[str, Rows], how: Pass = SERVING
+        self,
+        module: Neighbours,
+        batch: Batch,
+        rows: Mapping[str, Rows],
+        context: ForwardContext = SERVING,
     ) -> Float[Array, "batch rows"]:
         """Similarities to the latest items, weighted by age."""
         item = batch["item"]

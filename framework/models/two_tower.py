@@ -34,8 +34,8 @@ from podway.framework.task import (
     SERVING,
     Batch,
     Constants,
+    ForwardContext,
     Loss,
-    Pass,
     Recommender,
     TrainedModel,
 )
@@ -133,19 +133,21 @@ class TwoTower(TrainedModel, Recommender):
         found = content.constants(dataset, features, rows, self.targets)
         return {f"{CONSTANTS}/{name}": values for name, values in found.items()}
 
-    def loss(self, module: "Towers", batch: Batch, rows: Mapping[str, Rows], how: Pass) -> Loss:
+    def loss(
+        self, module: "Towers", batch: Batch, rows: Mapping[str, Rows], context: ForwardContext
+    ) -> Loss:
         """Cross-entropy of `targets` items of each history, among the items of the batch.
 
         With trainer.accumulate, the negatives are those of a part of the batch.
         """
         items = batch["item"]
-        draw, forget, user_key, item_key, forget_drawn, drawn_key = how.keys(6)
+        draw, forget, user_key, item_key, forget_drawn, drawn_key = context.keys(6)
         at, weights = targets_of(items, self.targets, draw)
         embedded = module.embed(items, drop_ids(self.id_dropout, rows["item"].values, forget))
         users = module.user(embedded, items >= FIRST_VALUE, at, user_key)
         chosen = jnp.take_along_axis(embedded, at[..., None], axis=1)
         ids = jnp.take_along_axis(items, at, axis=1).reshape(-1)
-        users, chosen = (how.split(x.reshape(len(ids), -1)) for x in (users, chosen))
+        users, chosen = (context.split(x.reshape(len(ids), -1)) for x in (users, chosen))
         chosen = module.item_vectors(chosen, item_key)
         own = jnp.einsum("nw,nw->n", users, chosen, preferred_element_type=jnp.float32)
         weights, owners = weights.reshape(-1), jnp.repeat(jnp.arange(len(items)), at.shape[1])
@@ -153,7 +155,7 @@ class TwoTower(TrainedModel, Recommender):
         if self.negatives:
             drawn = rows["negatives"]
             kept = drop_ids(self.id_dropout, drawn.values, forget_drawn)
-            vectors = module.item_vectors(how.whole(module.embed(drawn.ids, kept)), drawn_key)
+            vectors = module.item_vectors(context.whole(module.embed(drawn.ids, kept)), drawn_key)
             nobody = jnp.full_like(drawn.ids, -1)
             pool.append(Candidates(vectors, drawn.ids, nobody, module.trained(drawn.ids)))
         # Not one product of all candidates: the batch's are split among devices, the drawn are not.
@@ -174,7 +176,11 @@ class TwoTower(TrainedModel, Recommender):
         return loss, weights.sum().astype(jnp.float32), {"filled_targets": weights.mean()}
 
     def scores(
-        self, module: "Towers", batch: Batch, rows: Mapping[str, Rows], how: Pass = SERVING
+        self,
+        module: "Towers",
+        batch: Batch,
+        rows: Mapping[str, Rows],
+        context: ForwardContext = SERVING,
     ) -> Float[Array, "batch rows"]:
         """Logits (f32) of each row of the item table as the next item; −inf for no item."""
         item = batch["item"]

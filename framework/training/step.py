@@ -80,8 +80,8 @@ def loss_of(
             if name not in values
         }
         rows = {name: Rows(values[name], ids) for name, ids in part.ids.items()}
-        how = task.Pass(key, options.remat, plan.mesh, options.attention)
-        return model.loss(task.merge(graph, parameters | empty), part.batch, rows, how)
+        context = task.ForwardContext(key, options.remat, plan.mesh, options.attention)
+        return model.loss(task.merge(graph, parameters | empty), part.batch, rows, context)
 
     return loss
 

@@ -11,10 +11,10 @@ from podway.framework.input import batches as input
 from podway.framework.runs.goodput import Clock
 
 
-def judging(experiment: config.Experiment, devices: jax.sharding.Mesh) -> task.Pass:
+def judging(experiment: config.Experiment, devices: jax.sharding.Mesh) -> task.ForwardContext:
     """How evaluation.batch_size examples are computed, on the devices that train."""
     divides = experiment.evaluation.batch_size % devices.size == 0
-    return task.Pass(devices=devices if divides else None)
+    return task.ForwardContext(devices=devices if divides else None)
 
 
 def validator(
@@ -24,9 +24,9 @@ def validator(
     clock: Clock,
 ) -> Callable[[task.Parameters], dict[str, float]]:
     """A function parameters → {metric: value} on the validation split; all processes take part."""
-    how, judge = judging(experiment, devices), judge_of(experiment.model, experiment.evaluation)
+    context, judge = judging(experiment, devices), judge_of(experiment.model, experiment.evaluation)
     infer = judge.inference(dataset.schema)
-    compute = jax.jit(lambda parameters, batch: infer(parameters, batch, how))
+    compute = jax.jit(lambda parameters, batch: infer(parameters, batch, context))
     examine = judge.examiner(dataset, "validation", devices=devices, intervals=False)
 
     def validate(parameters: task.Parameters) -> dict[str, float]:

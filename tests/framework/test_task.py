@@ -59,9 +59,9 @@ def test_scores_are_made_of_the_rows_that_the_framework_read(model, dataset):
         parameters["constants/counts"] = np.ones_like(parameters["constants/counts"])
     history = np.array([[5, 9, 3, 8]], np.int32)
 
-    def doubled(module, batch, rows, how):
+    def doubled(module, batch, rows, context):
         twice = {name: each._replace(values=2 * each.values) for name, each in rows.items()}
-        return model.scores(module, batch, twice, how)
+        return model.scores(module, batch, twice, context)
 
     batch = {"item": history}
     other = task.inference(model, schema, doubled)(parameters, batch, task.SERVING)

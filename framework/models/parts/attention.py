@@ -1,6 +1,6 @@
 """Which positions see which, and softmax attention among them: one place for all models.
 
-Two programs compute it, with equal results; `trainer.attention` chooses (task.Pass.attention):
+Two programs compute it, with equal results; `trainer.attention` chooses:
 
   xla    matrix products, on every device. Queries are cut into stretches, each of which meets the
          keys up to its end alone: exact, and without most of what a causal mask would hide.
@@ -101,8 +101,8 @@ def attend(
 ) -> Float[Array, "batch length heads head_width"]:
     """Softmax attention; heads/kv_heads query heads in a row share a key and a value.
 
-    Scores and softmax in f32. `kernel` and `devices` are those of task.Pass. Raises ConfigError
-    where cuDNN is asked for and cannot compute it.
+    Scores and softmax in f32. `kernel` and `devices` are those of task.ForwardContext. Raises
+    ConfigError where cuDNN is asked for and cannot compute it.
     """
     if kernel != "xla":
         reason = against_cudnn(query, sight, devices)

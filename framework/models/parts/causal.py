@@ -30,14 +30,14 @@ from podway.framework.models.parts.history import (
 from podway.framework.models.parts.item_losses import FullSoftmax, Objective, Predictions
 from podway.framework.models.parts.transformer import Encoder, check_shape
 from podway.framework.schema.schema import FIRST_VALUE, PADDING, Schema
-from podway.framework.task import SERVING, Batch, Loss, Pass, Recommender, TrainedModel
+from podway.framework.task import SERVING, Batch, ForwardContext, Loss, Recommender, TrainedModel
 
 ITEM = "item/embedding"
 """Path of the item table."""
 
 
 @dataclasses.dataclass(frozen=True)
-class NextItem(TrainedModel, Recommender):
+class CausalModel(TrainedModel, Recommender):
     """Causal blocks over the user's items. Choose SasRec or Hstu."""
 
     width: int = 64
@@ -67,7 +67,7 @@ class NextItem(TrainedModel, Recommender):
         )
 
     def block_module(self, rngs: nnx.Rngs) -> nnx.Module:
-        """One block, (x, sight, how, at) → x. If no position of its answer depends on those of
+        """One block, (x, sight, context, at) → x. If no position of its answer depends on those of
         other segments in `sight`, its class may promise that by KEEPS_APART (parts/attention.py):
         else `trainer.pack` is refused."""
         raise NotImplementedError
@@ -107,31 +107,41 @@ class NextItem(TrainedModel, Recommender):
         item = batch["item"]
         return {name: latest_of(each, item, self.max_length) for name, each in batch.items()}
 
-    def loss(self, module: Encoder, batch: Batch, rows: Mapping[str, Rows], how: Pass) -> Loss:
+    def loss(
+        self, module: Encoder, batch: Batch, rows: Mapping[str, Rows], context: ForwardContext
+    ) -> Loss:
         """The objective at each position that has a next item and knows it."""
         targets, embedded = batch["item"][:, 1:], rows["item"].values
         read = {name: each[:, :-1] for name, each in batch.items()}
-        hidden = self.states(module, read, embedded[:, :-1], how)
+        hidden = self.states(module, read, embedded[:, :-1], context)
         valid = (targets >= FIRST_VALUE) & continues(batch)
         table = module.item.embedding[...]
         predictions = Predictions(
-            hidden, targets, embedded[:, 1:], valid, table, module.items, how.devices
+            hidden, targets, embedded[:, 1:], valid, table, module.items, context.devices
         )
         loss = self.objective.loss(predictions, rows)
         weight = valid.sum().astype(jnp.float32)
         return jnp.asarray(loss), weight, {"filled_positions": (read["item"] != PADDING).mean()}
 
     def scores(
-        self, module: Encoder, batch: Batch, rows: Mapping[str, Rows], how: Pass = SERVING
+        self,
+        module: Encoder,
+        batch: Batch,
+        rows: Mapping[str, Rows],
+        context: ForwardContext = SERVING,
     ) -> Float[Array, "batch rows"]:
         """Logits at the last item of each history."""
-        return item_logits(*self.factors(module, batch, rows, how), module.items)
+        return item_logits(*self.factors(module, batch, rows, context), module.items)
 
     def factors(
-        self, module: Encoder, batch: Batch, rows: Mapping[str, Rows], how: Pass = SERVING
+        self,
+        module: Encoder,
+        batch: Batch,
+        rows: Mapping[str, Rows],
+        context: ForwardContext = SERVING,
     ) -> ranking.Factors:
         """The hidden state at the last item of each history; the items' embeddings."""
-        hidden = self.states(module, batch, rows["item"].values, how, at=last(batch["item"]))
+        hidden = self.states(module, batch, rows["item"].values, context, at=last(batch["item"]))
         return ranking.Factors(hidden[:, 0], module.item.embedding[...])
 
     def states(
@@ -139,10 +149,10 @@ class NextItem(TrainedModel, Recommender):
         module: Encoder,
         read: Batch,
         embedded: Float[Array, "batch length width"],
-        how: Pass,
+        context: ForwardContext,
         at: Int[Array, " batch"] | None = None,
     ) -> Float[Array, "batch positions width"]:
         """The hidden states of what is read, at all positions or at one of each row."""
         segment = read.get(SEGMENT)
         sight = Sight(segment=segment, time=read.get("time"))
-        return module(embedded, how, sight, places(segment), at)
+        return module(embedded, context, sight, places(segment), at)

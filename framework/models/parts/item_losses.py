@@ -32,7 +32,7 @@ class Predictions:
       weights: which positions count; their targets are items.
       table: the items' embeddings; empty while it is a sparse table.
       items: ids FIRST_VALUE … items − 1 are items.
-      devices: see task.Pass.
+      devices: see task.ForwardContext.
     """
 
     hidden: Float[Array, "batch length width"]

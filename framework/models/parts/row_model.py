@@ -21,7 +21,7 @@ from podway.framework.error import check
 from podway.framework.heads import Objective
 from podway.framework.models.parts.columns import Inputs, choose, table_rows
 from podway.framework.schema.schema import PADDING, Schema
-from podway.framework.task import SERVING, Batch, LabelModel, Pass
+from podway.framework.task import SERVING, Batch, ForwardContext, LabelModel
 
 INITIAL = 0.01
 """Standard deviation of the first embeddings: small, so that values which training hardly sees add
@@ -107,7 +107,7 @@ class RowModel(LabelModel):
         return {_path("item"): self.items}
 
     def predict(
-        self, module: Any, batch: Batch, rows: Mapping[str, Rows], how: Pass = SERVING
+        self, module: Any, batch: Batch, rows: Mapping[str, Rows], context: ForwardContext = SERVING
     ) -> dict[str, Array]:
         """What the module says of the rows' fields and numbers."""
         return deal_out(self.objectives, module(*module.read(batch, rows)))

@@ -22,7 +22,7 @@ from jaxtyping import Array, Float, Int
 
 from podway.framework.error import check
 from podway.framework.models.parts.attention import CAUSAL, Sight, attend, attend_at
-from podway.framework.task import SERVING, Pass
+from podway.framework.task import SERVING, ForwardContext
 
 Kind = Literal["post", "pre", "ligr"]
 
@@ -36,7 +36,7 @@ class Encoder(nnx.Module):
       width: of the embeddings.
       max_length: positions.
       dropout: rate after the embedding.
-      blocks: (x, sight, how) → x.
+      blocks: (x, sight, context) → x.
       rngs: of the initial values.
     """
 
@@ -61,7 +61,7 @@ class Encoder(nnx.Module):
     def __call__(
         self,
         item: Float[Array, "batch length width"],
-        how: Pass = SERVING,
+        context: ForwardContext = SERVING,
         sight: Sight = CAUSAL,
         place: Int[Array, "batch length"] | None = None,
         at: Int[Array, " batch"] | None = None,
@@ -71,19 +71,19 @@ class Encoder(nnx.Module):
         `place` is that of each item in its history, None: in its row. `at` is the one position of
         each row whose state is wanted: the last block computes no other. None: all are.
         """
-        first, *keys = how.keys(1 + len(self.blocks))
+        first, *keys = context.keys(1 + len(self.blocks))
         position = self.position.embedding[: item.shape[1]]
         if place is not None:
-            position = jnp.take(how.whole(position), place, axis=0)
+            position = jnp.take(context.whole(position), place, axis=0)
         x = drop(self.dropout, item + position, first)
 
         def run(block: Any, x: Array, key: Array | None, at: Array | None = None) -> Array:
-            return block(x, sight, dataclasses.replace(how, key=key), at)
+            return block(x, sight, dataclasses.replace(context, key=key), at)
 
         *before, (last, key) = zip(self.blocks, keys, strict=True)
         for block, each in before:
-            x = how.block(functools.partial(run, block))(x, each)
-        return self.norm(how.block(functools.partial(run, last))(x, key, at))
+            x = context.block(functools.partial(run, block))(x, each)
+        return self.norm(context.block(functools.partial(run, last))(x, key, at))
 
 
 class Block(nnx.Module):
@@ -125,7 +125,7 @@ class Block(nnx.Module):
         self,
         x: Float[Array, "batch length width"],
         sight: Sight,
-        how: Pass,
+        context: ForwardContext,
         at: Int[Array, " batch"] | None = None,
     ) -> Float[Array, "batch positions width"]:
         """One block, of all positions or of the one `at` which each row is asked for.
@@ -133,14 +133,14 @@ class Block(nnx.Module):
         Linear layers see (batch·length, width), which XLA multiplies fastest.
         """
         batch, length, width = x.shape
-        first, second = how.keys(2)
+        first, second = context.keys(2)
 
         def attention(flat: Array) -> Array:
             # A head's query, key and value lie beside each other: heads split along mesh.tensor.
             parts = self.qkv(flat).reshape(batch, length, self.heads, 3, -1)
             query, key, value = (part.squeeze(3) for part in jnp.split(parts, 3, axis=3))
             if at is None:
-                attended = attend(query, key, value, sight, how.attention, how.devices)
+                attended = attend(query, key, value, sight, context.attention, context.devices)
             else:
                 attended = attend_at(at, query, key, value, sight)
             return drop(self.dropout, self.out(attended.reshape(-1, width)), first)

@@ -46,7 +46,7 @@ from podway.framework.config.features import (
     Text,
     Words,
 )
-from podway.framework.evaluation.labels import LabelPrediction
+from podway.framework.evaluation.labels import LabelJudge
 from podway.framework.heads import Binary, Classes, Regression
 from podway.framework.input.batches import row_batches
 from podway.framework.input.dataset import Dataset
@@ -176,7 +176,7 @@ def shop(tmp_path_factory) -> Shop:
 
 def test_the_raw_rows_are_answered_as_the_evaluation_predicts_them(shop):
     """From the CSV through the served graph, and from the dataset through JAX."""
-    judge = LabelPrediction(shop.experiment.model, shop.experiment.evaluation)
+    judge = LabelJudge(shop.experiment.model, shop.experiment.evaluation)
     lengths = judge.lengths(shop.dataset.schema)
     (batch,) = row_batches(shop.dataset, "test", lengths, shop.dataset.examples("test"))
     logits = judge.inference(shop.dataset.schema)(shop.parameters, batch.columns, task.SERVING)
@@ -248,7 +248,7 @@ def test_it_is_verified_published_and_says_what_it_takes(shop):
 
 def test_jax_takes_the_function_and_the_weights_from_beside_the_model(shop):
     manifest = artifact.read(shop.published, "model", manifest="assets.extra/export.json")
-    lengths = LabelPrediction(shop.experiment.model, shop.experiment.evaluation).lengths(
+    lengths = LabelJudge(shop.experiment.model, shop.experiment.evaluation).lengths(
         shop.dataset.schema
     )
     (batch,) = row_batches(shop.dataset, "test", lengths, shop.dataset.examples("test"))

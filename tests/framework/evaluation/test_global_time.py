@@ -11,7 +11,7 @@ from podway.framework.config import Columns, Data, Evaluation, Experiment, Globa
 from podway.framework.evaluation import ranks as evaluate
 from podway.framework.evaluation import slices
 from podway.framework.evaluation.judge import answers
-from podway.framework.evaluation.recommendation import NextItem
+from podway.framework.evaluation.recommendation import RankingJudge
 from podway.framework.input.batches import Dataset
 from podway.framework.input.interactions import train_counts
 from podway.framework.models.popularity import Popularity
@@ -73,7 +73,7 @@ def test_popularity_until_then_is_judged_on_what_came_next(events, experiment, d
         if day >= second and any(d < second and u == user for d, u, _ in events):
             targets.setdefault(user, item)
     assert dataset.examples("test") == len(targets) > 10
-    judge = NextItem(Popularity(), experiment.evaluation)
+    judge = RankingJudge(Popularity(), experiment.evaluation)
     scores = answers(judge, dataset.schema, Popularity().fit(dataset, 0))
     ranks = evaluate.rank_split(scores, dataset, "test", experiment.evaluation)
     ahead = {

@@ -14,8 +14,8 @@ from podway.framework.devices import mesh
 from podway.framework.error import ConfigError
 from podway.framework.evaluation.judge import answers
 from podway.framework.evaluation.judges import judge_of
-from podway.framework.evaluation.labels import LabelPrediction
-from podway.framework.evaluation.recommendation import NextItem
+from podway.framework.evaluation.labels import LabelJudge
+from podway.framework.evaluation.recommendation import RankingJudge
 from podway.framework.heads import Binary
 from podway.framework.input.batches import row_batches
 from podway.framework.metrics import labels as label_metrics
@@ -61,7 +61,7 @@ def test_metrics_are_those_of_all_rows_whatever_the_batch(dataset):
         return {"click": price, "amount": 1 + price, "level": np.eye(3)[batch["item"] % 3]}
 
     one, other = (
-        LabelPrediction(model, Evaluation(batch_size=size, bootstrap=50))
+        LabelJudge(model, Evaluation(batch_size=size, bootstrap=50))
         .examiner(dataset, "test")(compute)
         .metrics
         for size in (130, 48)
@@ -76,14 +76,14 @@ def test_metrics_are_those_of_all_rows_whatever_the_batch(dataset):
     assert one["click/auc"]["value"] == label_metrics.auc(price, click).value
     assert one["click/auc"]["low"] < one["click/auc"]["value"] < one["click/auc"]["high"]
     assert "low" not in one["click/ece"]
-    quick = LabelPrediction(model, Evaluation()).examiner(dataset, "test", intervals=False)
+    quick = LabelJudge(model, Evaluation()).examiner(dataset, "test", intervals=False)
     assert quick(compute).metrics["click/auc"] == {"value": one["click/auc"]["value"]}
 
 
 def test_predictions_on_devices_are_judged_like_those_on_the_host(dataset):
     model = rows.MODELS["dcn"]
     parameters = task.initialize(model, dataset.schema, jax.random.key(0))
-    judge = LabelPrediction(model, Evaluation(batch_size=64))
+    judge = LabelJudge(model, Evaluation(batch_size=64))
     said = answers(judge, dataset.schema, parameters)
     devices = mesh.build(Mesh(data=1), jax.devices()[:1])
     tables = [
@@ -94,7 +94,7 @@ def test_predictions_on_devices_are_judged_like_those_on_the_host(dataset):
 
 
 def test_the_baselines_say_the_train_splits_mean_and_that_of_the_item(dataset):
-    judge = LabelPrediction(rows.MODELS["mmoe"], Evaluation(batch_size=64, bootstrap=10))
+    judge = LabelJudge(rows.MODELS["mmoe"], Evaluation(batch_size=64, bootstrap=10))
     constant = judge.baselines(dataset, seed=0)["mean"]
     table = judge.examiner(dataset, "test")(constant).metrics
     train, test = (np.array(rows.table(n, seed)["amount"]) for n, seed in ((1200, 0), (130, 2)))
@@ -117,7 +117,7 @@ def test_the_baselines_say_the_train_splits_mean_and_that_of_the_item(dataset):
 def test_labels_of_another_kind_are_refused_before_training(dataset):
     model = dataclasses.replace(rows.MODELS["dcn"], objectives=(Binary("amount"),))
     with pytest.raises(ConfigError, match=r"the label 'amount' holds .* Binary"):
-        LabelPrediction(model, Evaluation()).examiner(dataset, "validation")
+        LabelJudge(model, Evaluation()).examiner(dataset, "validation")
 
 
 @pytest.mark.parametrize(("largest", "best"), [(True, 3), (False, 2)])
@@ -162,7 +162,7 @@ def test_a_model_of_rows_is_trained_selected_and_compared(dataset, tmp_path):
 
 
 def test_a_model_may_bring_its_own_judge():
-    mine = LabelPrediction(rows.MODELS["mmoe"], Evaluation())
+    mine = LabelJudge(rows.MODELS["mmoe"], Evaluation())
 
     class Own(Model):
         def judge(self, options):
@@ -170,5 +170,5 @@ def test_a_model_may_bring_its_own_judge():
             return mine
 
     assert judge_of(Own(), Evaluation(batch_size=7)) is mine
-    assert isinstance(judge_of(rows.MODELS["mmoe"], Evaluation()), LabelPrediction)
-    assert isinstance(judge_of(walks().model, Evaluation()), NextItem)
+    assert isinstance(judge_of(rows.MODELS["mmoe"], Evaluation()), LabelJudge)
+    assert isinstance(judge_of(walks().model, Evaluation()), RankingJudge)

@@ -7,7 +7,7 @@ from podway.framework.comparison import evaluation as comparison
 from podway.framework.config import Evaluation
 from podway.framework.evaluation import ranks as evaluate
 from podway.framework.evaluation.judge import answers
-from podway.framework.evaluation.recommendation import NextItem
+from podway.framework.evaluation.recommendation import RankingJudge
 from podway.framework.input.interactions import train_counts
 from podway.framework.metrics import ranking as metrics
 from podway.framework.models.ials import Ials
@@ -18,7 +18,7 @@ EVALUATION = Evaluation()
 
 
 def fitted(model, dataset, options=EVALUATION):
-    return answers(NextItem(model, options), dataset.schema, model.fit(dataset, 0))
+    return answers(RankingJudge(model, options), dataset.schema, model.fit(dataset, 0))
 
 
 def test_ranks_of_a_scorer_that_knows_the_walk(dataset, histories):

@@ -22,7 +22,7 @@ from podway.framework.models.bert4rec import Bert4Rec
 from podway.framework.models.decoder import Decoder
 from podway.framework.models.hstu import Hstu
 from podway.framework.models.parts.attention import Sight
-from podway.framework.models.parts.causal import NextItem
+from podway.framework.models.parts.causal import CausalModel
 from podway.framework.models.parts.item_losses import GBce
 from podway.framework.models.parts.transformer import Block
 from podway.framework.models.sasrec import SasRec
@@ -181,7 +181,7 @@ def judging(model, built, dataset):
             name: Rows(parameters[each.path][each.ids], each.ids) for name, each in lookups.items()
         }
         module = Recorded(task.merge(graph, parameters))
-        return *model.loss(module, batch, rows, task.Pass())[:2], states[0]
+        return *model.loss(module, batch, rows, task.ForwardContext())[:2], states[0]
 
     return judge
 
@@ -234,8 +234,8 @@ def test_every_model_that_says_it_packs_is_put_through_this():
 class Blind(Block):
     """A block that lets each position see all before it, whosesoever they are."""
 
-    def __call__(self, x, sight, how, at=None):
-        return super().__call__(x, Sight(), how, at)
+    def __call__(self, x, sight, context, at=None):
+        return super().__call__(x, Sight(), context, at)
 
 
 class Liar(Blind):
@@ -243,8 +243,8 @@ class Liar(Blind):
 
     keeps_apart = True
 
-    def __call__(self, x, sight, how, at=None):
-        return super().__call__(x, sight, how, at)
+    def __call__(self, x, sight, context, at=None):
+        return super().__call__(x, sight, context, at)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -259,7 +259,7 @@ class Own(SasRec):
 
 def test_a_block_that_promises_nothing_is_not_packed(dataset):
     assert not Own().packs()
-    assert not NextItem.packs(Own())
+    assert not CausalModel.packs(Own())
     experiment = dataclasses.replace(walks(pack=True), model=Own(width=16, max_length=8))
     with pytest.raises(ConfigError, match=r"trainer\.pack: Own cannot tell apart"):
         build_program(experiment, dataset.schema, mesh.build(Mesh(data=1)))

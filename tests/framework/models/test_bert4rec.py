@@ -79,7 +79,7 @@ def test_loss_is_of_the_masked_items_alone(share, dataset, monkeypatch):
     wanted = model.lookups(dataset.schema, batch, jax.random.key(1))
     rows = {name: Rows(parameters[each.path][each.ids], each.ids) for name, each in wanted.items()}
     module = task.merge(graph, parameters)
-    loss, weight, metrics = model.loss(module, batch, rows, task.Pass(jax.random.key(0)))
+    loss, weight, metrics = model.loss(module, batch, rows, task.ForwardContext(jax.random.key(0)))
     at, valid = map(np.asarray, where)
     terms = []
     for row, history in enumerate(BATCH):

@@ -81,7 +81,7 @@ def test_dropout_needs_a_key(parameters, batch):
     module = task.merge(task.structure(MODEL, SCHEMA), parameters)
     plain = MODEL.predict(module, batch, {})["class"]
     assert np.array_equal(plain, MODEL.predict(module, batch, {})["class"])
-    dropped = MODEL.predict(module, batch, {}, task.Pass(jax.random.key(0)))["class"]
+    dropped = MODEL.predict(module, batch, {}, task.ForwardContext(jax.random.key(0)))["class"]
     assert not np.allclose(plain, dropped)
 
 

@@ -95,7 +95,7 @@ def test_loss_matches_an_independent_computation(built, dataset, remat):
     found = MODEL.lookups(dataset.schema, {"item": batch}, jax.random.key(0))["item"]
     rows = {"item": Rows(parameters[found.path][found.ids], found.ids)}
     loss, weight, metrics = MODEL.loss(
-        task.merge(graph, parameters), {"item": batch}, rows, task.Pass(remat=remat)
+        task.merge(graph, parameters), {"item": batch}, rows, task.ForwardContext(remat=remat)
     )
     items, terms = dataset.schema["item"].size, []
     for row in batch:

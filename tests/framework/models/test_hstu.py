@@ -162,7 +162,7 @@ def states_and_losses(model, dataset):
             # The loss of this position alone: no other has a target that is known.
             item = np.where(np.arange(ITEMS.shape[1]) == position + 1, ITEMS, OUT_OF_VOCABULARY)
             batch = {"item": jnp.asarray(item), "time": time}
-            losses.append(model.loss(Recorded(), batch, rows, task.Pass())[0])
+            losses.append(model.loss(Recorded(), batch, rows, task.ForwardContext())[0])
         return states[0], jnp.stack(losses)
 
     return judge

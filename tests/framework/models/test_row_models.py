@@ -150,7 +150,7 @@ def test_logits_and_loss_match_an_independent_computation(dataset, batch, name, 
         column: Rows(parameters[each.path][each.ids], each.ids) for column, each in lookups.items()
     }
     loss, weight, metrics = model.loss(
-        task.merge(graph, parameters), arrays, taken, task.Pass(jax.random.key(0))
+        task.merge(graph, parameters), arrays, taken, task.ForwardContext(jax.random.key(0))
     )
     z, y = wanted[:, 0], batch["click"]
     parts = [np.mean(np.log1p(np.exp(z)) - y * z), np.mean((wanted[:, 1] - batch["amount"]) ** 2)]

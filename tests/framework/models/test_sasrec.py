@@ -96,7 +96,7 @@ def judged(model, built, dataset):
     rows = {name: Rows(built[1][each.path][each.ids], each.ids) for name, each in lookups.items()}
     module = task.merge(task.structure(model, dataset.schema), built[1])
     drawn = lookups["negatives"].ids if "negatives" in lookups else None
-    return *model.loss(module, batch, rows, task.Pass(jax.random.key(0))), drawn
+    return *model.loss(module, batch, rows, task.ForwardContext(jax.random.key(0))), drawn
 
 
 def test_loss_matches_an_independent_computation(built, dataset):

@@ -113,7 +113,7 @@ def loss_of(model, parameters, schema):
     rows = {name: Rows(parameters[each.path][each.ids], each.ids) for name, each in lookups.items()}
     module = task.merge(task.structure(model, schema), parameters)
     drawn = np.asarray(lookups["negatives"].ids) if model.negatives else np.array([], int)
-    return *model.loss(module, batch, rows, task.Pass())[:2], drawn
+    return *model.loss(module, batch, rows, task.ForwardContext())[:2], drawn
 
 
 @pytest.mark.parametrize("negatives", [0, 5])
