@@ -27,7 +27,7 @@ from benchmarks import timing
 from podway.framework import config, task
 from podway.framework.devices import allocator, hardware, mesh
 from podway.framework.embedding.lookup import Rows
-from podway.framework.models.parts.item_losses import FullSoftmax, GBce, Objective
+from podway.framework.models.parts.item_losses import FullSoftmax, GBce, ItemLoss
 from podway.framework.models.sasrec import SasRec
 from podway.framework.schema.schema import FIRST_VALUE, Feature, Schema
 from podway.framework.training.optimizer import AdamW
@@ -36,7 +36,7 @@ from podway.framework.training.program import build_program
 Step = Callable[..., Any]
 """Takes a step on what `inputs` made for it; `float` waits for the loss that it returns."""
 
-OBJECTIVES: dict[str, Objective] = {"ce": FullSoftmax(), "gbce": GBce()}
+OBJECTIVES: dict[str, ItemLoss] = {"ce": FullSoftmax(), "gbce": GBce()}
 
 
 class Peer(torch.nn.Module):

@@ -21,7 +21,7 @@ _RARE = 1e-6
 
 
 @dataclasses.dataclass(frozen=True)
-class Objective:
+class Head:
     """What a label is, and how much it counts. Choose Binary, Regression or Classes."""
 
     label: str
@@ -71,7 +71,7 @@ class Objective:
 
 
 @dataclasses.dataclass(frozen=True)
-class Binary(Objective):
+class Binary(Head):
     """A label of 0 or 1, whose probability is predicted: logistic loss (nats)."""
 
     def check_labels(self, labels: np.ndarray) -> None:
@@ -117,7 +117,7 @@ class Binary(Objective):
 
 
 @dataclasses.dataclass(frozen=True)
-class Regression(Objective):
+class Regression(Head):
     """A number, whose mean is predicted: squared error.
 
     With `log`, what is learnt and judged is sign(y)·log(1 + |y|), for amounts that spread over
@@ -160,7 +160,7 @@ class Regression(Objective):
 
 
 @dataclasses.dataclass(frozen=True)
-class Classes(Objective):
+class Classes(Head):
     """One of a few classes, labelled 0 … classes − 1: softmax cross-entropy (nats)."""
 
     classes: int = 2

@@ -33,7 +33,7 @@ from podway.framework.devices import mesh
 from podway.framework.embedding.lookup import Lookup, Rows
 from podway.framework.embedding.table import Embedding, Table
 from podway.framework.error import ConfigError, check
-from podway.framework.heads import Objective
+from podway.framework.heads import Head
 from podway.framework.input.dataset import Dataset
 from podway.framework.metrics import top_k as ranking
 from podway.framework.schema.schema import Schema
@@ -240,7 +240,7 @@ class FittedModel(Recommender):
 class LabelModel(TrainedModel):
     """A model of labels of rows: `predict` says all, and the loss follows from it."""
 
-    objectives: tuple[Objective, ...] = ()
+    objectives: tuple[Head, ...] = ()
     """The labels to predict; the loss of the first one selects the best checkpoint."""
 
     def __post_init__(self):
@@ -300,14 +300,14 @@ def of_kind(model: config.Model, kind: type[M]) -> M:
     return model
 
 
-Head = Callable[[Any, Batch, Mapping[str, Rows], ForwardContext], Any]
+HeadFunction = Callable[[Any, Batch, Mapping[str, Rows], ForwardContext], Any]
 """(module, batch, rows, context) → what a model says: its `scores`, `factors` or `predict`."""
 
 Inference = Callable[[Parameters, Batch, ForwardContext], Any]
 """(parameters, batch, context) → what a model says; pure, for use inside traced functions."""
 
 
-def inference(model: ParametricModel, schema: Schema, head: Head) -> Inference:
+def inference(model: ParametricModel, schema: Schema, head: HeadFunction) -> Inference:
     """What evaluation and serving compute: the embeddings are read as in training, then `head`."""
     graph, paths = structure(model, schema), model.embeddings(schema)
 

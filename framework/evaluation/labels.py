@@ -11,7 +11,7 @@ from podway.framework import config, progress
 from podway.framework.devices import mesh
 from podway.framework.error import check
 from podway.framework.evaluation.judge import Compute, Examine, Judged, Metrics
-from podway.framework.heads import Objective
+from podway.framework.heads import Head
 from podway.framework.input import join
 from podway.framework.input.batches import batch_shapes, row_batches
 from podway.framework.input.dataset import Dataset
@@ -141,7 +141,7 @@ class LabelJudge:
         return found
 
 
-def _constant(objectives: Sequence[Objective], truth: Mapping[str, np.ndarray]) -> Compute:
+def _constant(objectives: Sequence[Head], truth: Mapping[str, np.ndarray]) -> Compute:
     logits = {
         each.label: each.logits(each.targets(truth[each.label]).mean(0)) for each in objectives
     }
@@ -153,9 +153,7 @@ def _constant(objectives: Sequence[Objective], truth: Mapping[str, np.ndarray]) 
     return mean
 
 
-def _of_items(
-    objectives: Sequence[Objective], truth: Mapping[str, np.ndarray], items: int
-) -> Compute:
+def _of_items(objectives: Sequence[Head], truth: Mapping[str, np.ndarray], items: int) -> Compute:
     """Means by item, each joined with PRIOR rows of the mean of all."""
     logits = {}
     for each in objectives:

@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Int
 from podway.framework.embedding.lookup import Lookup, Rows
 from podway.framework.error import check
 from podway.framework.losses import softmax
-from podway.framework.models.parts.attention import Sight
+from podway.framework.models.parts.attention import AttentionMask
 from podway.framework.models.parts.history import item_logits, item_rows, last, latest_of
 from podway.framework.models.parts.transformer import Block, Encoder, Kind, check_shape
 from podway.framework.schema.schema import FIRST_VALUE, PADDING, Schema
@@ -157,6 +157,6 @@ def gaps(
     return at, taken & jnp.take_along_axis(known, at, axis=1)
 
 
-def both_ways(item: Int[Array, "batch length"]) -> Sight:
+def both_ways(item: Int[Array, "batch length"]) -> AttentionMask:
     """Each position sees all that are filled; padding, which nobody reads, sees padding."""
-    return Sight(causal=False, segment=(item != PADDING).astype(jnp.int32))
+    return AttentionMask(causal=False, segment=(item != PADDING).astype(jnp.int32))

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, UInt8
 from podway.framework.config.model import ShardingRules
 from podway.framework.embedding.lookup import Rows
 from podway.framework.error import check
-from podway.framework.heads import Classes, Objective
+from podway.framework.heads import Classes, Head
 from podway.framework.models.parts.row_model import deal_out
 from podway.framework.models.parts.transformer import drop
 from podway.framework.schema.schema import Schema
@@ -30,7 +30,7 @@ class ConvNet(LabelModel):
         (r"convolutions/\d+/kernel", (None, None, None, "fsdp")),
     )
 
-    objectives: tuple[Objective, ...] = (Classes("class", classes=10),)
+    objectives: tuple[Head, ...] = (Classes("class", classes=10),)
     """The labels to predict; the loss of the first one selects the best checkpoint."""
     image: str = "image"
     """The feature of pixels (features.Pixels), row by row, channels last."""

@@ -23,7 +23,7 @@ from podway.framework.embedding.lookup import Rows
 from podway.framework.error import check
 from podway.framework.input.packing import SEGMENT
 from podway.framework.losses import softmax
-from podway.framework.models.parts.attention import CAUSAL, Sight, attend
+from podway.framework.models.parts.attention import CAUSAL, AttentionMask, attend
 from podway.framework.models.parts.history import (
     continues,
     item_logits,
@@ -110,7 +110,7 @@ class Decoder(TrainedModel, Recommender):
         read, targets = batch["item"][:, :-1], batch["item"][:, 1:]
         valid = (targets >= FIRST_VALUE) & continues(batch)
         segment = batch[SEGMENT][:, :-1] if SEGMENT in batch else None
-        hidden = module(rows["item"].values[:, :-1], context, Sight(segment=segment))
+        hidden = module(rows["item"].values[:, :-1], context, AttentionMask(segment=segment))
         loss = softmax.linear_softmax_cross_entropy(
             hidden, module.head, targets, valid, FIRST_VALUE, module.items, context.devices
         )
@@ -151,11 +151,13 @@ class Transformer(nnx.Module):
         self,
         item: Float[Array, "batch length width"],
         context: ForwardContext = SERVING,
-        sight: Sight = CAUSAL,
+        attention_mask: AttentionMask = CAUSAL,
     ) -> Float[Array, "batch length width"]:
         """Hidden states from the tokens' embeddings."""
         graph, parameters = nnx.split(self.layers)
-        layer = context.block(lambda x, parameters: nnx.merge(graph, parameters)(x, sight, context))
+        layer = context.block(
+            lambda x, parameters: nnx.merge(graph, parameters)(x, attention_mask, context)
+        )
         x, _ = jax.lax.scan(lambda x, each: (layer(x, each), None), context.split(item), parameters)
         return context.split(self.norm(x))
 
@@ -202,14 +204,17 @@ class Layer(nnx.Module):
         self.rope_base = config.rope_base
 
     def __call__(
-        self, x: Float[Array, "batch length width"], sight: Sight, context: ForwardContext
+        self,
+        x: Float[Array, "batch length width"],
+        attention_mask: AttentionMask,
+        context: ForwardContext,
     ) -> Float[Array, "batch length width"]:
         """One layer. Of texts in one row it is the distances of positions that count."""
         normed = self.attention_norm(x)
         query = rotate(self.query.split(normed), self.rope_base)
         key = rotate(self.key.split(normed), self.rope_base)
         value = self.value.split(normed)
-        attended = attend(query, key, value, sight, context.attention, context.devices)
+        attended = attend(query, key, value, attention_mask, context.attention, context.devices)
         x = context.split(x + self.out.join(attended))
         normed = self.feed_forward_norm(x)
         return context.split(x + self.down(jax.nn.silu(self.gate(normed)) * self.up(normed)))

@@ -27,7 +27,7 @@ from jaxtyping import Array, Float, Int
 
 from podway.framework.config.model import ShardingRules
 from podway.framework.error import check
-from podway.framework.models.parts.attention import Sight
+from podway.framework.models.parts.attention import AttentionMask
 from podway.framework.models.parts.causal import CausalModel
 from podway.framework.models.parts.transformer import drop
 from podway.framework.task import ForwardContext
@@ -97,7 +97,7 @@ class Layer(nnx.Module):
     def __call__(
         self,
         x: Float[Array, "batch length width"],
-        sight: Sight,
+        attention_mask: AttentionMask,
         context: ForwardContext,
         at: Int[Array, " batch"] | None = None,
     ) -> Float[Array, "batch positions width"]:
@@ -113,9 +113,9 @@ class Layer(nnx.Module):
         gate, (value, query, key) = parts[0], parts[1:].swapaxes(2, 3)
         bias = self.distance(length)
         if self.elapsed is not None:
-            assert sight.time is not None, "a model that reads times was given none"
-            bias = bias + self.elapsed(sight.time)[:, None]
-        attended = attend(query, key, value, bias, sight)
+            assert attention_mask.time is not None, "a model that reads times was given none"
+            bias = bias + self.elapsed(attention_mask.time)[:, None]
+        attended = attend(query, key, value, bias, attention_mask)
         gated = self.attention_norm(attended.reshape(flat.shape)) * gate.reshape(flat.shape)
         x = (flat + self.out(drop(self.dropout, gated, context.key))).reshape(x.shape)
         return x if at is None else jnp.take_along_axis(x, at[:, None, None], axis=1)
@@ -159,7 +159,7 @@ def attend(
     key: Float[Array, "batch heads length head_width"],
     value: Float[Array, "batch heads length head_width"],
     bias: Float[Array, "*#batch length length"],
-    sight: Sight,
+    attention_mask: AttentionMask,
 ) -> Float[Array, "batch length heads head_width"]:
     """Σ_k silu(q · k + bias) v / positions that are seen; scores in f32."""
 
@@ -170,10 +170,10 @@ def attend(
             key[:, :, :keys],
             preferred_element_type=jnp.float32,
         )
-        mask = sight.mask(start, end, keys)[:, None]
+        mask = attention_mask.mask(start, end, keys)[:, None]
         weights = jnp.where(mask, jax.nn.silu(scores + bias[..., start:end, :keys]), 0.0)
         weights = (weights / mask.sum(-1, keepdims=True)).astype(value.dtype)
         return jnp.einsum("bhqk,bhkd->bqhd", weights, value[:, :, :keys])
 
-    parts = [stretch(*each) for each in sight.stretches(query.shape[2])]
+    parts = [stretch(*each) for each in attention_mask.stretches(query.shape[2])]
     return parts[0] if len(parts) == 1 else jnp.concatenate(parts, axis=1)

@@ -46,7 +46,7 @@ def keeps_apart(block: object) -> bool:
 
 
 @dataclasses.dataclass(frozen=True)
-class Sight:
+class AttentionMask:
     """What each position of a batch sees: always itself.
 
     Attributes:
@@ -88,14 +88,14 @@ class Sight:
         return seen
 
 
-CAUSAL = Sight()
+CAUSAL = AttentionMask()
 
 
 def attend(
     query: Float[Array, "batch length heads head_width"],
     key: Float[Array, "batch length kv_heads head_width"],
     value: Float[Array, "batch length kv_heads head_width"],
-    sight: Sight = CAUSAL,
+    attention_mask: AttentionMask = CAUSAL,
     kernel: Kernel = "xla",
     devices: jax.sharding.Mesh | None = None,
 ) -> Float[Array, "batch length heads head_width"]:
@@ -105,11 +105,11 @@ def attend(
     ConfigError where cuDNN is asked for and cannot compute it.
     """
     if kernel != "xla":
-        reason = against_cudnn(query, sight, devices)
+        reason = against_cudnn(query, attention_mask, devices)
         if not reason:
-            return cudnn(query, key, value, sight)
+            return cudnn(query, key, value, attention_mask)
         check(kernel == "auto", f'trainer.attention is "cudnn", which {reason}')
-    return xla(query, key, value, sight)
+    return xla(query, key, value, attention_mask)
 
 
 def attend_at(
@@ -117,20 +117,20 @@ def attend_at(
     query: Float[Array, "batch length heads head_width"],
     key: Float[Array, "batch length kv_heads head_width"],
     value: Float[Array, "batch length kv_heads head_width"],
-    sight: Sight = CAUSAL,
+    attention_mask: AttentionMask = CAUSAL,
 ) -> Float[Array, "batch 1 heads head_width"]:
     """What `attend` has at one position of each row."""
     batch, _, heads, width = query.shape
     own = jnp.take_along_axis(query, at[:, None, None, None], axis=1)
     own = own.reshape(batch, key.shape[2], -1, width)
     scores = jnp.einsum("bkgd,bmkd->bkgm", own, key, preferred_element_type=jnp.float32)
-    mask = sight.mask_at(at, key.shape[1])[:, None, None]
+    mask = attention_mask.mask_at(at, key.shape[1])[:, None, None]
     weights = jax.nn.softmax(jnp.where(mask, scores * width**-0.5, -jnp.inf), axis=-1)
     attended = jnp.einsum("bkgm,bmkd->bkgd", weights.astype(value.dtype), value)
     return attended.reshape(batch, 1, heads, width)
 
 
-def xla(query: Array, key: Array, value: Array, sight: Sight) -> Array:
+def xla(query: Array, key: Array, value: Array, attention_mask: AttentionMask) -> Array:
     """`attend` by plain products, a stretch of queries at a time."""
     batch, length, heads, width = query.shape
     # Heads before positions: the products' order, which XLA multiplies fastest.
@@ -155,26 +155,28 @@ def xla(query: Array, key: Array, value: Array, sight: Sight) -> Array:
             query[..., start:end, :],
             key[:, :, :keys],
             value[:, :, :keys],
-            sight.mask(start, end, keys),
+            attention_mask.mask(start, end, keys),
         )
-        for start, end, keys in sight.stretches(length)
+        for start, end, keys in attention_mask.stretches(length)
     ]
     joined = attended[0] if len(attended) == 1 else jnp.concatenate(attended, axis=3)
     return joined.reshape(batch, heads, length, width).swapaxes(1, 2)
 
 
-def cudnn(query: Array, key: Array, value: Array, sight: Sight) -> Array:
+def cudnn(query: Array, key: Array, value: Array, attention_mask: AttentionMask) -> Array:
     """`attend` by cuDNN's kernel."""
     mask = None
-    if sight.segment is not None:
-        mask = (sight.segment[:, :, None] == sight.segment[:, None])[:, None]
+    if attention_mask.segment is not None:
+        mask = (attention_mask.segment[:, :, None] == attention_mask.segment[:, None])[:, None]
     return jax.nn.dot_product_attention(
-        query, key, value, mask=mask, is_causal=sight.causal, implementation="cudnn"
+        query, key, value, mask=mask, is_causal=attention_mask.causal, implementation="cudnn"
     )
 
 
 def against_cudnn(
-    query: jax.ShapeDtypeStruct | Array, sight: Sight, devices: jax.sharding.Mesh | None
+    query: jax.ShapeDtypeStruct | Array,
+    attention_mask: AttentionMask,
+    devices: jax.sharding.Mesh | None,
 ) -> str:
     """Why cuDNN cannot compute attention on these devices (None: JAX's own); "": it can."""
     device = jax.devices()[0] if devices is None else devices.devices.flat[0]
@@ -187,6 +189,6 @@ def against_cudnn(
         return f'computes in 16 bits, not in {query.dtype}: set trainer.precision to "bf16"'
     if width % 8 or width > 128:
         return f"has heads as wide as a multiple of 8 up to 128; this model's have {width}"
-    if sight.segment is not None and length % 2:
+    if attention_mask.segment is not None and length % 2:
         return f"masks an even number of positions; there are {length}"
     return ""

@@ -18,7 +18,7 @@ from podway.framework.embedding.table import Embedding
 from podway.framework.error import check
 from podway.framework.input.packing import SEGMENT
 from podway.framework.metrics import top_k as ranking
-from podway.framework.models.parts.attention import Sight, keeps_apart
+from podway.framework.models.parts.attention import AttentionMask, keeps_apart
 from podway.framework.models.parts.history import (
     continues,
     item_logits,
@@ -27,7 +27,7 @@ from podway.framework.models.parts.history import (
     latest_of,
     places,
 )
-from podway.framework.models.parts.item_losses import FullSoftmax, Objective, Predictions
+from podway.framework.models.parts.item_losses import FullSoftmax, ItemLoss, Predictions
 from podway.framework.models.parts.transformer import Encoder, check_shape
 from podway.framework.schema.schema import FIRST_VALUE, PADDING, Schema
 from podway.framework.task import SERVING, Batch, ForwardContext, Loss, Recommender, TrainedModel
@@ -50,7 +50,7 @@ class CausalModel(TrainedModel, Recommender):
     """Latest items that are read."""
     dropout: float = 0.1
     """Dropout rate after the embedding and after each layer."""
-    objective: Objective = FullSoftmax()
+    objective: ItemLoss = FullSoftmax()
     """What a position's state says of the next item: FullSoftmax, SampledSoftmax, Bce or GBce."""
     embedding: Embedding | None = None
     """Keep the items' embeddings as a sparse table, of which a step reads and writes only the rows
@@ -67,9 +67,11 @@ class CausalModel(TrainedModel, Recommender):
         )
 
     def block_module(self, rngs: nnx.Rngs) -> nnx.Module:
-        """One block, (x, sight, context, at) → x. If no position of its answer depends on those of
-        other segments in `sight`, its class may promise that by KEEPS_APART (parts/attention.py):
-        else `trainer.pack` is refused."""
+        """One block, (x, attention_mask, context, at) → x.
+
+        If no position of its answer depends on those of other segments in the attention mask, its
+        class may promise that by KEEPS_APART (parts/attention.py): else `trainer.pack` is refused.
+        """
         raise NotImplementedError
 
     def build(self, schema: Schema, rngs: nnx.Rngs) -> Encoder:
@@ -154,5 +156,5 @@ class CausalModel(TrainedModel, Recommender):
     ) -> Float[Array, "batch positions width"]:
         """The hidden states of what is read, at all positions or at one of each row."""
         segment = read.get(SEGMENT)
-        sight = Sight(segment=segment, time=read.get("time"))
-        return module(embedded, context, sight, places(segment), at)
+        attention_mask = AttentionMask(segment=segment, time=read.get("time"))
+        return module(embedded, context, attention_mask, places(segment), at)

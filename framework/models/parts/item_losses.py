@@ -1,4 +1,4 @@
-"""Objectives: what the hidden state of a position is made to say of its target.
+"""Item losses: what the hidden state of a position is made to say of its target.
 
 All compare the dot products of a state with items' embeddings; they differ in which other items the
 target is compared with, and how. Drawn items are uniform over the catalogue; where the target is
@@ -45,7 +45,7 @@ class Predictions:
 
 
 @dataclasses.dataclass(frozen=True)
-class Objective:
+class ItemLoss:
     """What a state says of its target. Choose FullSoftmax, SampledSoftmax, Bce or GBce."""
 
     def lookups(
@@ -65,7 +65,7 @@ class Objective:
 
 
 @dataclasses.dataclass(frozen=True)
-class FullSoftmax(Objective):
+class FullSoftmax(ItemLoss):
     """Softmax cross-entropy over the whole catalogue, exactly."""
 
     def loss(self, each: Predictions, rows: Mapping[str, Rows]) -> Float[Array, ""]:
@@ -82,7 +82,7 @@ class FullSoftmax(Objective):
 
 
 @dataclasses.dataclass(frozen=True)
-class Drawn(Objective):
+class Drawn(ItemLoss):
     """What compares a target with items that are drawn. Choose SampledSoftmax, Bce or GBce."""
 
     negatives: int = 1

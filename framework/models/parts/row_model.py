@@ -18,7 +18,7 @@ from podway.framework.config.model import ShardingRules
 from podway.framework.embedding.lookup import Rows
 from podway.framework.embedding.table import Embedding
 from podway.framework.error import check
-from podway.framework.heads import Objective
+from podway.framework.heads import Head
 from podway.framework.models.parts.columns import Inputs, choose, table_rows
 from podway.framework.schema.schema import PADDING, Schema
 from podway.framework.task import SERVING, Batch, ForwardContext, LabelModel
@@ -129,9 +129,7 @@ def pool(
     return values.sum(1) / jnp.maximum(there.sum(1), 1).astype(values.dtype)
 
 
-def deal_out(
-    objectives: Sequence[Objective], logits: Float[Array, "batch outputs"]
-) -> dict[str, Array]:
+def deal_out(objectives: Sequence[Head], logits: Float[Array, "batch outputs"]) -> dict[str, Array]:
     """The logits of each label, f32."""
     found, start = {}, 0
     logits = logits.astype(jnp.float32)

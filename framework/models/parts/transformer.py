@@ -21,7 +21,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from podway.framework.error import check
-from podway.framework.models.parts.attention import CAUSAL, Sight, attend, attend_at
+from podway.framework.models.parts.attention import CAUSAL, AttentionMask, attend, attend_at
 from podway.framework.task import SERVING, ForwardContext
 
 Kind = Literal["post", "pre", "ligr"]
@@ -36,7 +36,7 @@ class Encoder(nnx.Module):
       width: of the embeddings.
       max_length: positions.
       dropout: rate after the embedding.
-      blocks: (x, sight, context) → x.
+      blocks: (x, attention_mask, context) → x.
       rngs: of the initial values.
     """
 
@@ -62,7 +62,7 @@ class Encoder(nnx.Module):
         self,
         item: Float[Array, "batch length width"],
         context: ForwardContext = SERVING,
-        sight: Sight = CAUSAL,
+        attention_mask: AttentionMask = CAUSAL,
         place: Int[Array, "batch length"] | None = None,
         at: Int[Array, " batch"] | None = None,
     ) -> Float[Array, "batch positions width"]:
@@ -78,7 +78,7 @@ class Encoder(nnx.Module):
         x = drop(self.dropout, item + position, first)
 
         def run(block: Any, x: Array, key: Array | None, at: Array | None = None) -> Array:
-            return block(x, sight, dataclasses.replace(context, key=key), at)
+            return block(x, attention_mask, dataclasses.replace(context, key=key), at)
 
         *before, (last, key) = zip(self.blocks, keys, strict=True)
         for block, each in before:
@@ -124,7 +124,7 @@ class Block(nnx.Module):
     def __call__(
         self,
         x: Float[Array, "batch length width"],
-        sight: Sight,
+        attention_mask: AttentionMask,
         context: ForwardContext,
         at: Int[Array, " batch"] | None = None,
     ) -> Float[Array, "batch positions width"]:
@@ -140,9 +140,11 @@ class Block(nnx.Module):
             parts = self.qkv(flat).reshape(batch, length, self.heads, 3, -1)
             query, key, value = (part.squeeze(3) for part in jnp.split(parts, 3, axis=3))
             if at is None:
-                attended = attend(query, key, value, sight, context.attention, context.devices)
+                attended = attend(
+                    query, key, value, attention_mask, context.attention, context.devices
+                )
             else:
-                attended = attend_at(at, query, key, value, sight)
+                attended = attend_at(at, query, key, value, attention_mask)
             return drop(self.dropout, self.out(attended.reshape(-1, width)), first)
 
         def feed_forward(flat: Array) -> Array:

@@ -21,7 +21,7 @@ from podway.framework.input import packing
 from podway.framework.models.bert4rec import Bert4Rec
 from podway.framework.models.decoder import Decoder
 from podway.framework.models.hstu import Hstu
-from podway.framework.models.parts.attention import Sight
+from podway.framework.models.parts.attention import AttentionMask
 from podway.framework.models.parts.causal import CausalModel
 from podway.framework.models.parts.item_losses import GBce
 from podway.framework.models.parts.transformer import Block
@@ -234,8 +234,8 @@ def test_every_model_that_says_it_packs_is_put_through_this():
 class Blind(Block):
     """A block that lets each position see all before it, whosesoever they are."""
 
-    def __call__(self, x, sight, context, at=None):
-        return super().__call__(x, Sight(), context, at)
+    def __call__(self, x, attention_mask, context, at=None):
+        return super().__call__(x, AttentionMask(), context, at)
 
 
 class Liar(Blind):
@@ -243,8 +243,8 @@ class Liar(Blind):
 
     keeps_apart = True
 
-    def __call__(self, x, sight, context, at=None):
-        return super().__call__(x, sight, context, at)
+    def __call__(self, x, attention_mask, context, at=None):
+        return super().__call__(x, attention_mask, context, at)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,7 @@ import pytest
 from flax import nnx
 
 from podway.framework.models.hstu import Layer
-from podway.framework.models.parts.attention import Sight
+from podway.framework.models.parts.attention import AttentionMask
 from podway.framework.models.parts.transformer import Block, Encoder, drop
 
 KEY = jax.random.key(5)
@@ -54,9 +54,9 @@ def test_one_position_is_as_among_all(kind, causal):
     encoder = Encoder(20, 20, 8, 12, 0.1, blocks, rngs)
     item = jax.random.normal(KEY, (3, 12, 8))
     at = jnp.array([0, 5, 11])
-    sight = Sight(causal, jnp.array([[1] * 12, [1] * 7 + [0] * 5, [1] * 12]))
-    every = encoder(item, sight=sight)
-    alone = encoder(item, sight=sight, at=at)
+    attention_mask = AttentionMask(causal, jnp.array([[1] * 12, [1] * 7 + [0] * 5, [1] * 12]))
+    every = encoder(item, attention_mask=attention_mask)
+    alone = encoder(item, attention_mask=attention_mask, at=at)
     assert alone.shape == (3, 1, 8)
     np.testing.assert_allclose(alone[:, 0], every[jnp.arange(3), at], atol=2e-6)
     assert np.abs(every[0, 0] - every[0, 1]).max() > 0.1
