@@ -270,13 +270,8 @@ def _export(
     with quiet.quiet():  # TensorFlow's native code greets
         from podway.export import stage
     _, _, parameters = run.load(trained, experiment)
-    return stage.export_kind(
-        experiment,
-        dataset=dataset,
-        parameters=parameters,
-        inputs=inputs,
-        workdir=workdir,
-    )
+    served = stage.served(experiment, dataset)
+    return stage.export(served, parameters=parameters, inputs=inputs, workdir=workdir)
 
 
 def serve(

@@ -93,8 +93,10 @@ ARROWS = {
         "versions": "layout framework/artifact",
         "identity": "layout versions framework/artifact framework/code framework/config",
         "jax_extras": "",
-        "stage": "contract graph identity jax_extras lowering quiet verification versions"
-        " framework/code framework/config framework/input framework/schema framework/task",
+        "served": "contract graph jax_extras lowering quiet verification"
+        " framework/config framework/input framework/schema",
+        "stage": "identity served verification versions"
+        " framework/code framework/config framework/input framework/task",
     },
     "export/server": {
         "options": "",

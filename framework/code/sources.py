@@ -116,7 +116,7 @@ SOURCES: dict[Kind, Sources] = {
                 metrics schema task
                 """,
             ),
-            *_of("export", "contract graph jax_extras lowering stage verification"),
+            *_of("export", "contract graph jax_extras lowering served stage verification"),
         ),
         neutral={
             "framework.evaluation": "how it is judged",

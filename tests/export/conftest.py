@@ -9,6 +9,7 @@ import pytest
 from etils import epath
 
 from podway.export import stage
+from podway.export.served.recommender import ServedRecommender
 from podway.export.verification import verify
 from podway.framework import task as tasks
 from podway.framework.config import Data, Experiment, Export
@@ -71,9 +72,7 @@ def trained() -> Trained:
 def workdir(trained, tmp_path_factory) -> epath.Path:
     path = epath.Path(tmp_path_factory.mktemp("export"))
     stage.export(
-        trained.experiment,
-        schema=trained.schema,
-        vocabulary=trained.vocabulary,
+        ServedRecommender(trained.experiment, trained.schema, trained.vocabulary),
         parameters=trained.parameters,
         inputs={"run": "r1", "dataset": "d1"},
         workdir=path,
@@ -87,10 +86,9 @@ def complete(trained, tmp_path_factory) -> epath.Path:
     options = dataclasses.replace(
         trained.experiment.export, candidate_filter=True, beside=("jax-export", "weights")
     )
+    experiment = dataclasses.replace(trained.experiment, export=options)
     return stage.export(
-        dataclasses.replace(trained.experiment, export=options),
-        schema=trained.schema,
-        vocabulary=trained.vocabulary,
+        ServedRecommender(experiment, trained.schema, trained.vocabulary),
         parameters=trained.parameters,
         inputs={"run": "r1", "dataset": "d1"},
         workdir=tmp_path_factory.mktemp("complete"),

@@ -49,8 +49,11 @@ def test_images_are_served_as_they_are_judged(experiment, tmp_path):
         task.initialize(experiment.model, dataset.schema, jax.random.key(0))
     )
     inputs = {"run": "r", "dataset": "d"}
-    published = stage.export_kind(
-        experiment, dataset=dataset, parameters=parameters, inputs=inputs, workdir=tmp_path / "w"
+    published = stage.export(
+        stage.served(experiment, dataset),
+        parameters=parameters,
+        inputs=inputs,
+        workdir=tmp_path / "w",
     )
     served = tf.saved_model.load(str(published)).signatures["serving_default"]
     (batch,) = row_batches(dataset, "train", {"image": 1}, 24)

@@ -10,6 +10,7 @@ from podway.export import identity as model
 from podway.export import stage
 from podway.export.error import ExportError
 from podway.export.graph import saved_model
+from podway.export.served.recommender import ServedRecommender
 from podway.export.verification import reference, warmup
 from podway.framework import artifact
 from podway.framework import task as tasks
@@ -31,14 +32,10 @@ INPUTS = {"run": "r1", "dataset": "d1"}
 
 
 def export(trained, workdir, **changes) -> epath.Path:
-    given = {
-        "schema": trained.schema,
-        "vocabulary": trained.vocabulary,
-        "parameters": trained.parameters,
-        "inputs": INPUTS,
-        "workdir": workdir,
-    }
-    return stage.export(changes.pop("experiment", trained.experiment), **(given | changes))
+    parameters = changes.pop("parameters", trained.parameters)
+    of = (trained.experiment, trained.schema, trained.vocabulary)
+    served = dataclasses.replace(ServedRecommender(*of), **changes)
+    return stage.export(served, parameters=parameters, inputs=INPUTS, workdir=workdir)
 
 
 def test_the_manifest_says_where_the_model_comes_from(trained, published):

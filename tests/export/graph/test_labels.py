@@ -147,9 +147,8 @@ class Shop:
 
 
 def export(experiment, dataset, parameters, workdir) -> epath.Path:
-    return stage.export_kind(
-        experiment,
-        dataset=dataset,
+    return stage.export(
+        stage.served(experiment, dataset),
         parameters=parameters,
         inputs={"run": "r1", "dataset": "d1"},
         workdir=workdir,

@@ -15,6 +15,7 @@ from podway.export import stage
 from podway.export.error import ExportError
 from podway.export.graph.features import MISSING_TIME
 from podway.export.layout import GOLDEN, MANIFEST
+from podway.export.served.recommender import ServedRecommender
 from podway.export.verification import sessions, verify
 from podway.framework import task as tasks
 from podway.framework.models.hstu import Hstu
@@ -53,9 +54,7 @@ def timed(trained) -> Trained:
 @pytest.fixture(scope="module")
 def model(timed, tmp_path_factory):
     return stage.export(
-        timed.experiment,
-        schema=timed.schema,
-        vocabulary=timed.vocabulary,
+        ServedRecommender(timed.experiment, timed.schema, timed.vocabulary),
         parameters=timed.parameters,
         inputs={"run": "r1", "dataset": "d1"},
         workdir=tmp_path_factory.mktemp("timed"),

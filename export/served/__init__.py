@@ -1,0 +1,1 @@
+"""What is served of a model: one file for each kind of model."""

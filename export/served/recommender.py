@@ -1,0 +1,63 @@
+"""A recommender, served: histories → the best items."""
+
+import dataclasses
+import pathlib
+from typing import Any
+
+import jax
+import numpy as np
+import tensorflow as tf
+
+from podway.export import contract, jax_extras, quiet
+from podway.export.error import ExportError
+from podway.export.graph import recommender as graph
+from podway.export.graph import saved_model
+from podway.export.lowering import recommender as lowering
+from podway.export.lowering import stablehlo
+from podway.export.verification import cases_recommender, warmup
+from podway.framework import config
+from podway.framework.schema.schema import Schema, Vocabulary
+
+
+@dataclasses.dataclass(frozen=True)
+class ServedRecommender:
+    """A model of a user's next item (a Served, export/served/served.py).
+
+    Attributes:
+      experiment: evaluation.exclude_seen says whether seen items may be in the answer.
+      schema: of the dataset that the model was trained on.
+      vocabulary: of its items.
+    """
+
+    experiment: config.Experiment
+    schema: Schema
+    vocabulary: Vocabulary
+
+    def write(self, built: pathlib.Path, parameters: dict[str, np.ndarray]) -> dict[str, Any]:
+        """See Served."""
+        model, schema, vocabulary = self.experiment.model, self.schema, self.vocabulary
+        items, options = schema["item"].size, self.experiment.export
+        if len(vocabulary) != items:
+            raise ExportError(
+                f"the item vocabulary has {len(vocabulary)} rows, the schema says {items}"
+            )
+        lowering.check_parameters(model, schema, parameters)
+        seen, times = self.experiment.evaluation.exclude_seen, model.reads_times()
+        agreed = contract.resolve(options, schema, exclude_seen=seen, times=times)
+        function = lowering.recommend(model, schema, agreed.top_k, exclude_seen=seen)
+        common = parameters, agreed.max_history, agreed.target
+        program, filtered = stablehlo.lower(function, *common, times=times), None
+        if agreed.candidate_filter:
+            filtered = stablehlo.lower(function, *common, items, times=times)
+        names, buckets = graph.names(agreed), agreed.batch_buckets
+        with quiet.quiet():
+            tf.config.set_visible_devices([], "GPU")  # they are JAX's
+            saved_model.write(built, program, filtered, parameters, vocabulary, agreed)
+            warmup.write(built, self.experiment.name, vocabulary, buckets, names, times=times)
+        cases_recommender.write(built, model, schema, vocabulary, parameters, agreed)
+        columns = [jax.ShapeDtypeStruct((agreed.max_history,), np.int32)] * (1 + times)
+        jax_extras.write(built, options.beside, function, parameters, columns)
+        return dataclasses.asdict(agreed) | {
+            "signatures": list(names),
+            "padding": graph.padding(agreed),
+        }
