@@ -41,7 +41,7 @@ SHARED = {
 }
 """What all may import, as far as the walls let them."""
 
-PURE = ("error", "codec", "progress", "code", "config", "artifact", "schema")
+PURE = ("error", "codec", "progress", "code", "config", "artifact", "schema", "page")
 """Of framework/: pure Python, and all that beam/ sees of it."""
 
 ARROWS = {
@@ -50,6 +50,7 @@ ARROWS = {
         "artifact": "code",
         "config": "",
         "schema": "config",
+        "page": "",
         "devices": "config",
         "embedding": "devices schema",
         "input": "artifact devices schema",
