@@ -61,7 +61,7 @@ ARROWS = {
         "models/parts": "config embedding heads input losses metrics schema task",
         "models": "config embedding heads input losses metrics models/parts schema task",
         "evaluation": "config devices heads input metrics models schema task",
-        "runs": "artifact code config embedding evaluation input schema task",
+        "runs": "artifact code config embedding evaluation input page schema task",
         "training": "artifact code config devices embedding evaluation input runs schema task",
         "comparison": "artifact code config evaluation input metrics runs",
         "preflight": "config devices evaluation schema task training",
@@ -71,7 +71,7 @@ ARROWS = {
         "plan": "formats framework/config",
         "statistics": "framework/schema",
         "features": "formats statistics framework/config framework/schema",
-        "report": "statistics framework/schema",
+        "report": "statistics framework/page framework/schema",
         "steps": "features formats plan report statistics"
         " framework/artifact framework/config framework/schema",
         "extension": "plan steps framework/artifact framework/schema",

@@ -280,19 +280,19 @@ def _print_scan(reports: list[Report], options: Options) -> None:
 
 
 def _plot(reports: list[Report], path: epath.Path) -> None:
+    from podway.framework.page import chart, templates
     from podway.framework.preflight.report import ASSUMPTIONS, scan_rows
-    from podway.framework.runs import report as reports_page
 
     rows = scan_rows(reports)
-    figures = []
+    charts = []
     for name in ("efficiency_percent", "step_ms", "ici_ms", "wire_mb", "memory_gb"):
         points = [(row["chips"], row[name]) for row in rows if row[name] is not None]
         if points:
-            figures.append(reports_page.line_plot(f"{name} (predicted)", points, "chips"))
-    text = "".join(f"<p>{line}</p>" for line in [ASSUMPTIONS])
-    reports_page.page(
-        path, f"{reports[0].experiment.name}: predicted weak scaling", [*figures, text]
-    )
+            series = [chart.Series(name, points)]
+            charts.append(chart.lines(f"{name} (predicted)", series, x="chips", log_x=True))
+    title = f"{reports[0].experiment.name}: predicted weak scaling"
+    page = templates.render("charts.html.j2", title=title, charts=charts, notes=[ASSUMPTIONS])
+    path.write_text(page)
 
 
 def _per_device(report: Report) -> str:
