@@ -101,7 +101,7 @@ def extend(
     engine: Engine | None = None,
     choice: upgrade.Choice | None = None,
 ) -> tuple[epath.Path, bool]:
-    """Adds the raw files that are new since a dataset was built; see docs/incremental.md.
+    """Adds the raw files that are new since a dataset was built; see docs/datasets.md.
 
     Args:
       data: what that dataset was built of.

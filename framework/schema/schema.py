@@ -18,7 +18,7 @@ Ids are rows of the feature's vocabulary. The first two are kept: PADDING, and O
 values that the frequency cap dropped or that the train split does not have. Values follow by
 falling count in the train split, equal counts by fingerprint; last those with a count of 0, which
 only a side table has (SideTable.catalogue). In an extension of a dataset, those that are new follow
-the others (docs/incremental.md).
+the others (docs/datasets.md).
 """
 
 import dataclasses

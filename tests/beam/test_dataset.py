@@ -16,7 +16,7 @@ from podway.beam.statistics import statistics
 from podway.beam.steps import pipeline, shards, vocabulary
 from podway.beam.steps import summarise as summary
 from podway.framework import artifact
-from podway.framework.config import Columns, Csv, GlobalTime, JsonLines, Parquet, Rdatasets
+from podway.framework.config import Columns, Csv, Format, GlobalTime, JsonLines, Parquet, Rdatasets
 from podway.framework.error import ConfigError
 from podway.framework.schema.schema import SPLITS, Schema, Vocabulary
 from tests.beam.conftest import (
@@ -140,7 +140,7 @@ def test_row_order_as_time_keeps_repeats_in_order(tmp_path, build):
     assert "no clock" in overview.report(artifact.read(directory, "dataset"))
 
 
-def _formats(folder: pathlib.Path) -> dict[str, tuple[pathlib.Path, dict]]:
+def _formats(folder: pathlib.Path) -> dict[str, tuple[pathlib.Path, Format]]:
     """The same rows in every format; users of integer type where a format has types."""
     events = [(user[1:], item, time) for user, item, time in some_events()]
     frame = pl.DataFrame(events, schema=["user", "item", "time"], orient="row").with_columns(

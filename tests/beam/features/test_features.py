@@ -87,12 +87,14 @@ def _examples(directory: epath.Path, split: str) -> list[dict[str, Any]]:
     blocks = dataset.blocks(split)
     rows = []
     for index in range(len(blocks.rows)):
-        columns = blocks.read([index], [name for name in names if name not in nested])
+        columns: dict[str, Any] = blocks.read(
+            [index], [name for name in names if name not in nested]
+        )
         for row in range(int(blocks.rows[index])):
             example = {}
             for name, column in columns.items():
                 if hasattr(column, "offsets"):
-                    example[name] = column.values[column.offsets[row] : column.offsets[row + 1]]  # pyright: ignore[reportAttributeAccessIssue]
+                    example[name] = column.values[column.offsets[row] : column.offsets[row + 1]]
                 else:
                     example[name] = column[row]
             rows.append(example)

@@ -49,6 +49,12 @@ def fit(one: Transform, values: pa.Array, counts: Any = None) -> tuple[Fitted, V
     return transform.fit(one, transform.observe(one, values, counts), "events")
 
 
+def fit_words(one: Transform, values: pa.Array, counts: Any = None) -> tuple[Fitted, Vocabulary]:
+    fitted, words = fit(one, values, counts)
+    assert words is not None
+    return fitted, words
+
+
 def numbers(*values: float | None) -> pa.Array:
     return pa.array(values, pa.float32())
 
@@ -104,24 +110,31 @@ def test_nothing_seen_is_no_error(one):
 def test_a_vocabulary_is_by_falling_count_then_fingerprint():
     values = [f"value {number}" for number in range(40)]
     counts = [3 if number % 4 == 0 else 1 for number in range(40)]
-    fitted, words = fit(Categorical("x"), pa.array([*values, None, ""]), np.array([*counts, 9, 9]))
+    fitted, words = fit_words(
+        Categorical("x"), pa.array([*values, None, ""]), np.array([*counts, 9, 9])
+    )
     hashes = dict(zip(values, fingerprints(pa.array(values)).tolist(), strict=True))
     often, seldom = values[::4], [value for value in values if value not in values[::4]]
-    assert words.values == ("", "", *sorted(often, key=hashes.get), *sorted(seldom, key=hashes.get))
+    assert words.values == (
+        "",
+        "",
+        *sorted(often, key=hashes.__getitem__),
+        *sorted(seldom, key=hashes.__getitem__),
+    )
     assert words.counts == (0, 0, *[3] * 10, *[1] * 30)
     assert (fitted.vocabulary, fitted.size) == ("x", 42)
 
 
 def test_min_count_max_values_and_buckets():
     values = pa.array(["a"] * 5 + ["b"] * 4 + ["c"] * 3 + ["d"] * 2 + ["e"])
-    fitted, words = fit(Categorical("x", min_count=2), values)
+    fitted, words = fit_words(Categorical("x", min_count=2), values)
     assert words.values == ("", "", "a", "b", "c", "d")
     assert words.counts == (0, 1, 5, 4, 3, 2)
     asked = pa.array(["d", "e", None, "a", "?", ""])
     assert transform.apply(fitted, words, asked).to_pylist() == [5, 1, 0, 2, 1, 0]
 
     one = Categorical("x", min_count=2, max_values=3, oov_buckets=3)
-    fitted, words = fit(one, values)
+    fitted, words = fit_words(one, values)
     assert words.values == ("", "", "a", "b", "c")
     assert words.counts == (0, 3, 5, 4, 3)
     assert fitted.size == 5 + 2
@@ -134,7 +147,7 @@ def test_min_count_max_values_and_buckets():
 
 def test_many_values():
     texts = pa.array(["a|b", "b||c|b", None, "|||", ""])
-    fitted, words = fit(Categorical("x", many=True), texts, np.array([1, 10, 5, 5, 5]))
+    fitted, words = fit_words(Categorical("x", many=True), texts, np.array([1, 10, 5, 5, 5]))
     assert words.values == ("", "", "b", "c", "a")
     assert words.counts == (0, 0, 21, 10, 1)
     found = transform.apply(fitted, words, pa.array(["a|?|b|b", None, "", "|", "c"]))
@@ -149,14 +162,14 @@ def test_many_values():
 def test_text():
     texts = pa.array(["to be or not to be", "To see, to be", None])
     one = Text("x", max_tokens=4, min_count=2)
-    fitted, words = fit(one, texts)
+    fitted, words = fit_words(one, texts)
     # Only the first four tokens of a text are looked at: to be or not, to see to be.
     assert dict(zip(words.values[2:], words.counts[2:], strict=True)) == {"to": 3, "be": 2}
     assert words.counts[1] == 3
     found = transform.apply(fitted, words, pa.array(["BE to, or to be", None, "…"]))
     assert found.to_pylist() == [[3, 2, 1, 2], [], []]
     assert fitted.size == 4
-    fitted, words = fit(Text("x", tokenizer=Words(lowercase=False)), texts)
+    fitted, words = fit_words(Text("x", tokenizer=Words(lowercase=False)), texts)
     assert "To" in words.values
     fitted, words = fit(Text("x", tokenizer=Bytes(), max_tokens=3), texts)
     assert (fitted.size, fitted.vocabulary, words) == (258, None, None)
@@ -191,7 +204,7 @@ def test_numeric():
     fitted, _ = fit(Numeric("x"), values)
     assert fitted.mean == 4
     assert fitted.deviation == np.float32(math.sqrt(5))
-    expected = np.float32([(9 - 4) / math.sqrt(5), 0, 0, (-3 - 4) / math.sqrt(5)])
+    expected = np.array([(9 - 4) / math.sqrt(5), 0, 0, (-3 - 4) / math.sqrt(5)], np.float32)
     expected[2] = (float(largest) - 4) / math.sqrt(5)
     np.testing.assert_allclose(transform.apply(fitted, None, x), expected, rtol=1e-6)
     fitted, _ = fit(Numeric("x", scale="none", missing=-1), values)

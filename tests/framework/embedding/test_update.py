@@ -59,7 +59,7 @@ def whole_gradient(given: dict, tables: dict, ids: dict) -> tuple[float, dict]:
     """Loss, and its gradient with respect to whole tables; an id at a time."""
     loss, gradients = 0.0, {name: np.zeros_like(array) for name, array in tables.items()}
     for name, (path, combiner) in worker.COLUMNS.items():
-        weights = np.float64(given["weights"][name]) / worker.EXAMPLES
+        weights = np.asarray(given["weights"][name], np.float64) / worker.EXAMPLES
         for place in np.ndindex(weights.shape[:-1]):
             named = np.atleast_1d(ids[name][place])
             named = named[named != 0]
@@ -248,6 +248,7 @@ def test_the_compiled_step_copies_no_table(optimizer):
         .compile()
         .memory_analysis()
     )
+    assert memory is not None
     assert memory.alias_size_in_bytes >= each.bytes
     assert memory.temp_size_in_bytes < 1 << 20 < each.bytes // 8
 

@@ -16,6 +16,11 @@ def rows(count: int = 400, users: int = 20, seed: int = 0):
     return logits, labels, user
 
 
+def value(estimate: label_metrics.Estimate | None) -> float:
+    assert estimate is not None
+    return estimate.value
+
+
 def pairwise_auc(scores, labels) -> float:
     pairs = [
         1.0 if high > low else 0.5 if high == low else 0.0
@@ -29,9 +34,9 @@ def test_auc_counts_every_pair_and_half_of_the_ties():
     logits, labels, _ = rows()
     assert len(np.unique(logits)) < 80
     found = label_metrics.auc(logits, labels)
-    np.testing.assert_allclose(found.value, pairwise_auc(logits, labels), rtol=1e-12)
-    assert label_metrics.auc(np.array([3.0, 1.0]), np.array([1.0, 0.0])).value == 1.0
-    assert label_metrics.auc(np.zeros(5), np.array([1, 0, 0, 1, 0])).value == 0.5
+    np.testing.assert_allclose(value(found), pairwise_auc(logits, labels), rtol=1e-12)
+    assert value(label_metrics.auc(np.array([3.0, 1.0]), np.array([1.0, 0.0]))) == 1.0
+    assert value(label_metrics.auc(np.zeros(5), np.array([1, 0, 0, 1, 0]))) == 0.5
     assert label_metrics.auc(logits, np.ones_like(labels)) is None
 
 
@@ -45,7 +50,7 @@ def test_gauc_is_the_mean_of_users_who_have_both_labels_weighted_by_rows():
             total += own.sum() * pairwise_auc(logits[own], labels[own])
             weight += own.sum()
     found = label_metrics.grouped_auc(logits, labels, user)
-    np.testing.assert_allclose(found.value, total / weight, rtol=1e-12)
+    np.testing.assert_allclose(value(found), total / weight, rtol=1e-12)
     assert label_metrics.grouped_auc(logits, labels, np.ones_like(user)) is None
 
 
@@ -60,10 +65,10 @@ def test_losses_match_their_formulas_and_stay_finite():
     share = labels.mean(dtype=np.float64)
     entropy = -share * np.log(share) - (1 - share) * np.log(1 - share)
     found = label_metrics.normalized_entropy(wanted, labels)
-    np.testing.assert_allclose(found.value, wanted.mean() / entropy, rtol=1e-9)
+    np.testing.assert_allclose(value(found), wanted.mean() / entropy, rtol=1e-9)
     constant = np.full(len(labels), np.log(share / (1 - share)))
     losses = label_metrics.logistic_loss(constant, labels)
-    np.testing.assert_allclose(label_metrics.normalized_entropy(losses, labels).value, 1.0)
+    np.testing.assert_allclose(value(label_metrics.normalized_entropy(losses, labels)), 1.0)
     assert label_metrics.normalized_entropy(wanted, np.zeros_like(labels)) is None
     scores = np.random.default_rng(1).normal(size=(50, 4)).astype(np.float32)
     chosen = np.random.default_rng(2).integers(0, 4, 50)
@@ -79,14 +84,14 @@ def test_losses_match_their_formulas_and_stay_finite():
 def test_calibration_compares_promised_with_actual_positives():
     logits, labels, _ = rows()
     p = label_metrics.sigmoid(logits)
-    np.testing.assert_allclose(label_metrics.calibration(p, labels).value, p.sum() / labels.sum())
+    np.testing.assert_allclose(value(label_metrics.calibration(p, labels)), p.sum() / labels.sum())
     assert label_metrics.calibration(p, np.zeros_like(labels)) is None
     error = 0.0
     for low in np.arange(10) / 10:
         inside = (p >= low) & (p < low + 0.1)
         if inside.any():
             error += inside.mean() * abs(p[inside].mean() - labels[inside].mean())
-    np.testing.assert_allclose(label_metrics.expected_calibration_error(p, labels).value, error)
+    np.testing.assert_allclose(value(label_metrics.expected_calibration_error(p, labels)), error)
     certain = label_metrics.expected_calibration_error(np.ones(3), np.array([1.0, 1.0, 0.0]))
     np.testing.assert_allclose(certain.value, 1 / 3)
 

@@ -219,6 +219,7 @@ def test_it_is_judged_by_the_times_of_the_history(dataset, histories):
     _, parameters = noisy(TIMED, dataset.schema)
     judge = judge_of(TIMED, Evaluation(cutoffs=(5,), batch_size=32, bootstrap=10))
     found = judge.examiner(dataset, "test")(answers(judge, dataset.schema, parameters))
+    assert found.ranks is not None
     most = TIMED.max_length
     for user in range(12):
         items, times = histories[user], times_of(histories[user]) // 10**6

@@ -121,6 +121,7 @@ def test_the_sampled_loss_matches_an_independent_computation(built, dataset):
     _, parameters = built
     sampled = dataclasses.replace(MODEL, dropout=0.0, objective=SampledSoftmax(7))
     loss, weight, _, drawn = judged(sampled, built, dataset)
+    assert drawn is not None
     assert len(drawn) == 7
     assert drawn.min() >= 2
     assert drawn.max() < dataset.schema["item"].size

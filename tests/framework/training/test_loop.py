@@ -265,6 +265,7 @@ def test_a_second_start_finds_its_programs_compiled(dataset, tmp_path):
 def test_the_time_of_a_run_is_accounted_for(straight):
     directory = epath.Path(straight[1]["directory"])
     record = goodput.read(directory / "goodput.json")
+    assert record is not None
     assert record["sessions"] == 1
     assert record["steps_redone"] == 0
     assert record["step"] == 20

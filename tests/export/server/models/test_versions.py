@@ -133,7 +133,7 @@ def test_a_models_own_batching_parameters(site, tmp_path):
         client.wait_for(lambda: client.states() == {1: "AVAILABLE", 2: "AVAILABLE"})
         with pytest.raises(grpc.RpcError) as raised:
             client.prediction.Predict(request, timeout=20)
-        assert "3 rows are more than max_batch_size, 2" in raised.value.details()
+        assert "3 rows are more than max_batch_size, 2" in (raised.value.details() or "")
         client.prediction.Predict(predict_request(version=2, history=[["a"]] * 3), timeout=20)
     with running(site, **options) as client:
         client.wait_for(lambda: client.states() == {1: "AVAILABLE", 2: "AVAILABLE"})
