@@ -20,8 +20,7 @@ from etils import epath
 
 from podway.export import layout
 from podway.export.error import ExportError
-from podway.export.versions import history
-from podway.export.versions import models_config as tf_serving
+from podway.export.versions import history, models_config
 from podway.export.versions.history import Action, Entry
 from podway.export.versions.models_config import Served
 from podway.framework import artifact
@@ -139,7 +138,7 @@ def read(name: str, workdir: epath.PathLike) -> tuple[Served, int | None, tuple[
 
 def _model(name: str, workdir: epath.PathLike) -> _Model:
     home, config = layout.models(workdir) / name, layout.server_config(workdir)
-    current = tf_serving.served(config, name)
+    current = models_config.served(config, name)
     return _Model(name, home, config, current, history.read(home, current))
 
 
@@ -170,7 +169,7 @@ def _move(
     wanted = Served(tuple(sorted(asked)), labels)
     if origin == version:
         if wanted != current:
-            tf_serving.write(model.config, model.name, model.home, wanted)
+            models_config.write(model.config, model.name, model.home, wanted)
         return f"{_subject(model.name, label)} already at version {version}"
     entries = model.entries
     if label and version is not None:
@@ -210,7 +209,7 @@ def _apply(model: _Model, entries: tuple[Entry, ...], step: Entry) -> tuple[Entr
     """Writes down what will be done, and does it."""
     entries = (*entries, step)
     history.write(model.home, entries)
-    tf_serving.write(model.config, model.name, model.home, step.after)
+    models_config.write(model.config, model.name, model.home, step.after)
     return entries
 
 
@@ -223,7 +222,7 @@ def _wait(model: _Model, version: int, server: Server) -> None:
     try:
         model_status.wait(server.address, model.name, version, timeout=server.timeout)
     except BaseException:
-        tf_serving.write(model.config, model.name, model.home, model.current)
+        models_config.write(model.config, model.name, model.home, model.current)
         raise
 
 

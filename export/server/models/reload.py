@@ -13,7 +13,7 @@ from tensorflow_serving.apis import get_model_status_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
 from podway.export.server.error import INVALID_ARGUMENT, UNKNOWN, RequestError, ServerError
-from podway.export.server.models import config as model_config
+from podway.export.server.models.config import parse
 from podway.export.server.models.manager import Models, Version
 from podway.export.server.models.watch import Watch
 
@@ -41,7 +41,7 @@ async def reload(
             " ModelConfigList is currently supported",
         )
     try:
-        wanted = await watch.apply(model_config.parse(config, "the config"))
+        wanted = await watch.apply(parse(config, "the config"))
     except (ServerError, OSError) as error:
         raise RequestError(INVALID_ARGUMENT, str(error)) from error
     await asyncio.sleep(0)  # the loads begin
