@@ -15,8 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from podway.export.error import ExportError
-from podway.export.graph import lookup
-from podway.export.graph import text as transform_text
+from podway.export.graph import lookup, text
 from podway.framework.config.features import (
     LARGEST,
     SMALLEST,
@@ -191,11 +190,11 @@ def _padded(
         length = min(length, transform.max_tokens)
     match transform:
         case Text(tokenizer=Bytes()):
-            return transform_text.byte_ids(texts, length)
+            return text.byte_ids(texts, length)
         case Text(tokenizer=(Words() | CharacterNgrams()) as tokenizer):
-            parts = transform_text.tokens(texts, tokenizer, length)
+            parts = text.tokens(texts, tokenizer, length)
         case Categorical() | Hashed():
-            parts = transform_text.divide(texts, transform.separator)
+            parts = text.divide(texts, transform.separator)
         case _:
             raise ExportError(f"the feature {transform.name!r} has an unknown tokenizer")
     ids = parts.with_flat_values(_ids(fitted, transform, table, parts.flat_values))

@@ -29,8 +29,8 @@ from podway.export.contract import Contract
 from podway.export.graph import examples, lookup, times
 from podway.export.graph.classify_regress import EXAMPLES
 from podway.export.graph.features import MISSING_TIME
-from podway.export.graph.lowered import Lowered, weights
-from podway.export.lowering.stablehlo import Program
+from podway.export.graph.lowered import LoweredModule, weights
+from podway.export.lowering.stablehlo import LoweredFunction
 from podway.framework.schema.schema import FIRST_VALUE, OUT_OF_VOCABULARY, PADDING, Vocabulary
 
 _PADDING_VALUES = {
@@ -59,11 +59,11 @@ def padding(contract: Contract) -> dict[str, dict[str, str | int]]:
     return {name: each | timed for name, each in _PADDING_VALUES.items() if name in offered}
 
 
-class Recommender(tf.Module):
+class RecommenderModule(tf.Module):
     """The signatures over one lowered function (recommend.recommend).
 
     Args:
-      program: the lowered function, of histories, with times where contract.times says so.
+      function: the lowered function, of histories, with times where contract.times says so.
       filtered: the same, with which items are allowed; None: no such signature.
       parameters: by path.
       vocabulary: of the items.
@@ -73,8 +73,8 @@ class Recommender(tf.Module):
 
     def __init__(
         self,
-        program: Program,
-        filtered: Program | None,
+        function: LoweredFunction,
+        filtered: LoweredFunction | None,
         parameters: dict[str, np.ndarray],
         vocabulary: Vocabulary,
         values: os.PathLike,
@@ -84,10 +84,10 @@ class Recommender(tf.Module):
         self._length, self._timed = contract.max_history, contract.times
         self._items = len(vocabulary)
         self._unknown = OUT_OF_VOCABULARY if vocabulary.counts[OUT_OF_VOCABULARY] else PADDING
-        shared = weights(filter(None, (program, filtered)), parameters)
-        self._lowered = Lowered(program, shared, contract.batch_buckets)
+        shared = weights(filter(None, (function, filtered)), parameters)
+        self._lowered = LoweredModule(function, shared, contract.batch_buckets)
         if filtered:
-            self._filtered = Lowered(filtered, shared, contract.batch_buckets)
+            self._filtered = LoweredModule(filtered, shared, contract.batch_buckets)
         self._filters = bool(filtered)
         file = tf.saved_model.Asset(os.fspath(values))
         self._id = tf.lookup.StaticHashTable(

@@ -142,9 +142,9 @@ def _tokens(text: str, tokenizer: Any) -> list[str]:
     assert isinstance(tokenizer, CharacterNgrams)
     framed = [f"<{word}>" for word in words]
     return [
-        word[at : at + tokenizer.size]
+        word[start : start + tokenizer.size]
         for word in framed
-        for at in range(max(len(word) - tokenizer.size + 1, 1))
+        for start in range(max(len(word) - tokenizer.size + 1, 1))
     ]
 
 
