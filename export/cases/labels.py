@@ -8,7 +8,7 @@ import numpy as np
 from podway.export.cases import raw_values, reference
 from podway.export.contract import Kind
 from podway.export.error import ExportError
-from podway.export.lowering.labels import Reading, looked_up
+from podway.export.lowering.labels import Reading, look_up
 from podway.framework import config
 from podway.framework.schema.fitted import Fitted
 
@@ -46,7 +46,7 @@ def golden(
         fitted.transform.name: _values(fitted, reading, raw[inputs[fitted.transform.name]])
         for fitted in reading.fitted
     }
-    columns = looked_up(reading, values)
+    columns = look_up(reading, values)
     answers = reference.on_cpu(function, parameters, list(columns.values()))
     if not all(np.isfinite(answer).all() for answer in answers):
         raise ExportError(

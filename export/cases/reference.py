@@ -46,17 +46,17 @@ def columns(
 ) -> list[np.ndarray]:
     """What the lowered function must be given of rows of values, and of their times if it reads
     them: i32 [rows, length]."""
-    found = [padded([prepare(history, vocabulary, length) for history in histories], length)]
+    found = [pad([prepare(history, vocabulary, length) for history in histories], length)]
     if times is not None:
         since = []
         for history, row in zip(histories, times, strict=True):
             read = [row[index] for index in read_indices(history, vocabulary, length)]
             since.append([min(max(time - read[0], 0), 2**31 - 1) for time in read])
-        found.append(padded(since, length))
+        found.append(pad(since, length))
     return found
 
 
-def padded(rows: Sequence[Sequence[int]], length: int) -> np.ndarray:
+def pad(rows: Sequence[Sequence[int]], length: int) -> np.ndarray:
     """i32 [rows, length], with PADDING at the end."""
     array = np.full((len(rows), length), PADDING, np.int32)
     for row, values in zip(array, rows, strict=True):

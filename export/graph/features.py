@@ -158,7 +158,7 @@ def apply(
     match transform := fitted.transform:
         case Categorical() | Hashed() | Text():
             if is_ragged(transform):
-                return _padded(fitted, transform, table, values, length)
+                return _pad(fitted, transform, table, values, length)
             return _ids(fitted, transform, table, values)
         case Numeric():
             return _scale(fitted, transform, values)
@@ -179,7 +179,7 @@ def _class(transform: Transform) -> str:
     return type(transform).__name__
 
 
-def _padded(
+def _pad(
     fitted: Fitted,
     transform: Categorical | Hashed | Text,
     table: tf.lookup.StaticHashTable | None,
@@ -252,8 +252,8 @@ def _bucket(fitted: Fitted, numbers: tf.Tensor) -> tf.Tensor:
 def _cyclical(transform: Cyclical, times: tf.Tensor) -> tf.Tensor:
     length = transform.length
     # The modulus first: what is added then cannot overflow.
-    place = tf.math.floormod(tf.math.floormod(times, length) + transform.place, length)
-    angle = tf.cast(place, tf.float64) * (2 * math.pi / length)
+    phase = tf.math.floormod(tf.math.floormod(times, length) + transform.place, length)
+    angle = tf.cast(phase, tf.float64) * (2 * math.pi / length)
     parts = tf.cast(tf.stack([tf.sin(angle), tf.cos(angle)], axis=1), tf.float32)
     return tf.where((times == MISSING_TIME)[:, tf.newaxis], 0.0, parts)
 

@@ -26,7 +26,7 @@ from podway.framework.config.features import kind
 
 
 class LabelsModule(tf.Module):
-    """The signature over one lowered function (predict.function).
+    """The signature over one lowered function (export/lowering/labels.py).
 
     Args:
       function: the lowered function.

@@ -111,7 +111,7 @@ def _export(
     (batch,) = jax_export.symbolic_shape("batch")
     arguments = (
         [jax.ShapeDtypeStruct(weight.shape, weight.dtype) for weight in weights],
-        [jax.ShapeDtypeStruct((batch, *each.shape), each.dtype) for each in columns],
+        [jax.ShapeDtypeStruct((batch, *column.shape), column.dtype) for column in columns],
     )
     # JAX would refuse unknown custom calls with its own text; unsupported.py refuses more.
     unchecked = [jax_export.DisabledSafetyCheck.custom_call("ALL")]
@@ -123,7 +123,7 @@ def _export(
         )
         return export(*arguments)
     except _REFUSED as error:
-        rows = [jax.ShapeDtypeStruct((2, *each.shape), each.dtype) for each in columns]
+        rows = [jax.ShapeDtypeStruct((2, *column.shape), column.dtype) for column in columns]
         unsupported.refuse_primitives(flat, [weights, rows])
         reason = str(error).strip().split("\n")[0]
         raise ExportError(

@@ -37,7 +37,7 @@ class ServedLabels:
         model, options = self.experiment.model, self.experiment.export
         schema = self.dataset.schema
         check_parameters(model, schema, parameters)
-        reading = lowering.reading(self.experiment, self.dataset)
+        reading = lowering.resolve_reading(self.experiment, self.dataset)
         labels, methods = lowering.labels(model), classify_regress.methods(lowering.labels(model))
         function = lowering.function(model, schema, tuple(reading.columns))
         columns = list(reading.columns.values())

@@ -70,8 +70,8 @@ async def serve(
             listen_grpc(options, models, watch, siblings, checks)
         )
         rest_address = await stack.enter_async_context(listen_rest(options, models, siblings))
-        at = f"gRPC {grpc_address}, REST {rest_address}"
-        log.info("listening on %s", at)
+        addresses = f"gRPC {grpc_address}, REST {rest_address}"
+        log.info("listening on %s", addresses)
         stack.push_async_callback(checks.enter_graceful_shutdown)
         health_reports = _report_health(checks, own, models, siblings, changed)
         await stack.enter_async_context(_background(health_reports))
@@ -79,7 +79,7 @@ async def serve(
         await _first(models.settle(), stop.wait())
         await _first(siblings.connected(), stop.wait())
         if not stop.is_set():
-            announce(at)
+            announce(addresses)
         await stack.enter_async_context(_background(watch.run()))
         await stop.wait()
         log.info("stopping: answering what is in flight")

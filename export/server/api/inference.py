@@ -29,9 +29,9 @@ async def classify(models: Models, request: classification_pb2.ClassificationReq
     with models.lease(*target(request)) as version:
         assert version.servable is not None
         signature = classify_regress.classifier(version.servable, request.model_spec.signature_name)
-        given = classify_regress.serialized(request.input)
+        given = classify_regress.serialize(request.input)
         outputs = await run(models, version, signature, [given], "Classify")
-        result = classify_regress.classifications(len(given), named(signature, outputs))
+        result = classify_regress.classifications(len(given), name_outputs(signature, outputs))
         response = classification_pb2.ClassificationResponse(result=result)
         describe(response.model_spec, version, signature.name)
         return response
@@ -42,9 +42,9 @@ async def regress(models: Models, request: regression_pb2.RegressionRequest):
     with models.lease(*target(request)) as version:
         assert version.servable is not None
         signature = classify_regress.regressor(version.servable, request.model_spec.signature_name)
-        given = classify_regress.serialized(request.input)
+        given = classify_regress.serialize(request.input)
         outputs = await run(models, version, signature, [given], "Regress")
-        result = classify_regress.regressions(len(given), named(signature, outputs))
+        result = classify_regress.regressions(len(given), name_outputs(signature, outputs))
         response = regression_pb2.RegressionResponse(result=result)
         describe(response.model_spec, version, signature.name)
         return response
@@ -60,12 +60,12 @@ async def multi_inference(models: Models, request: inference_pb2.MultiInferenceR
     with models.lease(*_model(spec)) as version:
         assert version.servable is not None
         tasks = classify_regress.tasks(version.servable, request)
-        given = classify_regress.serialized(request.input)
+        given = classify_regress.serialize(request.input)
         runs = [run(models, version, signature, [given]) for _, signature in tasks]
         response = inference_pb2.MultiInferenceResponse()
         for (task, signature), outputs in zip(tasks, await asyncio.gather(*runs), strict=True):
             result = response.results.add()
-            values = named(signature, outputs)
+            values = name_outputs(signature, outputs)
             if task.method_name == classify_regress.CLASSIFY:
                 answer = classify_regress.classifications(len(given), values)
                 result.classification_result.CopyFrom(answer)
@@ -87,7 +87,7 @@ async def run(
     return outputs
 
 
-def named(signature: Signature, outputs: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+def name_outputs(signature: Signature, outputs: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
     """Outputs in the signature's order → by name."""
     return dict(zip(signature.outputs, outputs, strict=True))
 

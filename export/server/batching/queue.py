@@ -172,7 +172,7 @@ class Batcher:
             due = 0.0 if full or not timeout else group[0].since + timeout - now
             if due <= 0:
                 return key, 0.0
-            soonest = min(soonest, (key, due), key=lambda each: each[1])
+            soonest = min(soonest, (key, due), key=lambda group: group[1])
         return soonest
 
     def _take(self, key: object) -> list[_Call]:

@@ -45,12 +45,12 @@ async def reload(
     except (ServerError, OSError) as error:
         raise RequestError(INVALID_ARGUMENT, str(error)) from error
     await asyncio.sleep(0)  # the loads begin
-    while any(_state(models, *each) in _UNDER_WAY for each in _each(wanted)):
+    while any(_state(models, *version) in _UNDER_WAY for version in _versions(wanted)):
         await asyncio.sleep(0.01)
     failed = [
-        _failure(models, *each)
-        for each in _each(wanted)
-        if _state(models, *each) != State.AVAILABLE
+        _failure(models, *version)
+        for version in _versions(wanted)
+        if _state(models, *version) != State.AVAILABLE
     ]
     for name, numbers in wanted.items():
         if not numbers:
@@ -62,7 +62,7 @@ async def reload(
         )
 
 
-def _each(wanted: Numbers) -> list[tuple[str, int]]:
+def _versions(wanted: Numbers) -> list[tuple[str, int]]:
     return [(name, number) for name, numbers in wanted.items() for number in numbers]
 
 

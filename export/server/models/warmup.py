@@ -69,13 +69,13 @@ def _run(servable: Servable, record: prediction_log_pb2.PredictionLog) -> None:
 
 def _classify(servable: Servable, name: str, given: input_pb2.Input) -> None:
     signature = classify_regress.classifier(servable, name)
-    rows = classify_regress.serialized(given)
+    rows = classify_regress.serialize(given)
     outputs = zip(signature.outputs, signature.run([rows]), strict=True)
     classify_regress.classifications(len(rows), dict(outputs))
 
 
 def _regress(servable: Servable, name: str, given: input_pb2.Input) -> None:
     signature = classify_regress.regressor(servable, name)
-    rows = classify_regress.serialized(given)
+    rows = classify_regress.serialize(given)
     outputs = zip(signature.outputs, signature.run([rows]), strict=True)
     classify_regress.regressions(len(rows), dict(outputs))
