@@ -256,18 +256,18 @@ def _export(
     workdir: epath.PathLike,
     code: Choice | None,
 ) -> epath.Path:
-    from podway.export import identity as model
-    from podway.export import quiet
+    from podway.export import identity
+    from podway.export.silence import silence_tensorflow
     from podway.framework.runs import run
 
     manifest = artifact.read(trained, "run")
     inputs = {"run": manifest.version, **manifest.inputs}
-    published = model.current(experiment, inputs=inputs, workdir=workdir, choice=code)
+    published = identity.current(experiment, inputs=inputs, workdir=workdir, choice=code)
     if published is not None:
         _say("export", False, published)
         return published
     _say("export", True, epath.Path(workdir) / "models" / experiment.name)
-    with quiet.quiet():  # TensorFlow's native code greets
+    with silence_tensorflow():  # TensorFlow's native code greets
         from podway.export import stage
     _, _, parameters = run.load(trained, experiment)
     served = stage.served(experiment, dataset)
@@ -285,9 +285,9 @@ def serve(
             f" --workdir {workdir}` makes it"
         )
 
-    from podway.export import quiet
+    from podway.export.silence import silence_tensorflow
 
-    with quiet.quiet():  # TensorFlow's native code greets
+    with silence_tensorflow():  # TensorFlow's native code greets
         from podway.export.server import serve as server
     server.main(
         server.ServerOptions(

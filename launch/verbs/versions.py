@@ -137,13 +137,14 @@ def show(options: Versions) -> None:
 
 def check(options: Check) -> None:
     """Verifies a published model again. Raises ArtifactError, ExportError."""
-    from podway.export import layout, quiet
+    from podway.export import layout
+    from podway.export.silence import silence_tensorflow
 
     directory = pathlib.Path(options.directory)
     if not directory.is_dir():
         raise PodwayError(f"MODEL_DIR {directory} is no folder; give WORKDIR/models/MODEL/VERSION")
     manifest = artifact.read(directory, "model", manifest=layout.MANIFEST)
-    with quiet.quiet():  # TensorFlow's native code greets
+    with silence_tensorflow():  # TensorFlow's native code greets
         from podway.export.verification import verify
     report = verify.in_fresh_process(directory.absolute())
     print(f"{directory}: {len(manifest.files)} files are as published; {report}")

@@ -12,8 +12,7 @@ import tensorflow as tf
 
 from podway.beam.features import fit as columns
 from podway.export.error import ExportError
-from podway.export.graph import features as transform
-from podway.export.graph import text as transform_text
+from podway.export.graph import features, text
 from podway.framework.config.features import (
     Bytes,
     Categorical,
@@ -141,8 +140,8 @@ def canonical(of_kind: str, values: Sequence[Any]) -> pa.Array:
 
 
 def served(values: pa.Array, of_kind: str) -> tf.Tensor:
-    missing = {"text": "", "number": math.nan, "time": transform.MISSING_TIME}[of_kind]
-    return tf.constant(values.fill_null(missing).to_pylist(), transform.DTYPES[of_kind])
+    missing = {"text": "", "number": math.nan, "time": features.MISSING_TIME}[of_kind]
+    return tf.constant(values.fill_null(missing).to_pylist(), features.DTYPES[of_kind])
 
 
 def train_values(name: str, of_kind: str) -> pa.Array:
@@ -173,7 +172,7 @@ def save(directory, made: list[tuple[Fitted, Any]]) -> Any:
     }
     assets = directory / "assets"
     assets.mkdir()
-    module = transform.Transforms([one for one, _ in made], vocabularies, lengths, assets)
+    module = features.Transforms([one for one, _ in made], vocabularies, lengths, assets)
     tf.saved_model.save(module, str(directory / "model"), signatures=module.signatures())
     for file in assets.iterdir():
         file.unlink()  # the model has its own
@@ -194,7 +193,7 @@ def graph(made, tmp_path_factory):
 @pytest.fixture(scope="module")
 def answers(made, graph):
     """Everything through the graph at once: all columns brought to one length by repetition."""
-    rows = max(len(raw_values(of_kind)) for of_kind in transform.DTYPES)
+    rows = max(len(raw_values(of_kind)) for of_kind in features.DTYPES)
     raw = {}
     for one in TRANSFORMS:
         values = raw_values(kind(one))
@@ -286,7 +285,7 @@ def test_what_is_no_utf8_divides_words_as_the_replacement_character_does():
     broken = [b"ab\xffcd", b"\xc3", b"x\xed\xa0\x80y", b"\xf0\x9f\x91", b"a\xc3 b", b"\xfe\xffa"]
     for tokenizer in (Words(), CharacterNgrams(2)):
         found = [
-            transform_text.tokens(tf.constant(values), tokenizer, 50).to_list()
+            text.tokens(tf.constant(values), tokenizer, 50).to_list()
             for values in (broken, [value.decode("utf-8", "replace") for value in broken])
         ]
         assert found[0] == found[1]
@@ -301,9 +300,9 @@ def test_gaps(graph, made):
     offsets = np.append(0, np.cumsum([len(row) for row in rows]))
     ours = columns.gaps(time, offsets)
     assert ours.dtype == np.float32
-    missing = transform.MISSING_TIME
+    missing = features.MISSING_TIME
     table = tf.constant([row + [missing] * (4 - len(row)) for row in rows], tf.int64)
-    found = transform.apply(made["gap"][0], None, table).numpy()
+    found = features.apply(made["gap"][0], None, table).numpy()
     assert found.shape == (len(rows), 4)
     flat = [value for row, gaps in zip(rows, found, strict=True) for value in gaps[: len(row)]]
     np.testing.assert_allclose(flat, ours, rtol=1e-6)
@@ -332,7 +331,7 @@ def test_the_inputs_are_the_columns_unless_that_is_ambiguous(tmp_path):
         *("price", "price_bucket", "code", "region", "user_age", "item_age", "title")
     }
     with pytest.raises(ExportError, match="'bought' cannot be served: it is a Label"):
-        transform.apply(made[-1][0], None, tf.constant([1.0]))
+        features.apply(made[-1][0], None, tf.constant([1.0]))
 
 
 def test_the_graph_has_only_operations_of_tensorflow_itself(tmp_path, graph):
