@@ -13,8 +13,7 @@ from etils import epath
 
 from podway.beam.error import portable
 from podway.beam.features.fingerprint import fingerprints
-from podway.beam.steps import arrange as arranging
-from podway.beam.steps import codes, facts, split, stored
+from podway.beam.steps import arrange, codes, facts, split, stored
 from podway.beam.steps.chunk import Chunk
 from podway.beam.steps.number import Key
 from podway.beam.steps.write import numbers_of, path_of
@@ -24,13 +23,13 @@ from podway.framework.schema.schema import FIRST_VALUE, SPLITS, VOCABULARY_ROWS,
 
 
 class Arrange(apache_beam.DoFn):
-    """(bucket, {"new": Chunks, "stored": files}) → as arranging.Arrange.
+    """(bucket, {"new": Chunks, "stored": files}) → as arrange.Arrange.
 
     A bucket without new events remains as it is stored.
     """
 
     def __init__(self, data: Data):
-        self._together = arranging.Arrange(data)
+        self._together = arrange.Arrange(data)
 
     def process(self, element: tuple[int, dict[str, Iterable[Any]]]) -> Iterator[Any]:
         """One bucket."""

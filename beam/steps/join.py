@@ -10,9 +10,8 @@ import pyarrow as pa
 from etils import epath
 
 from podway.beam.error import portable
-from podway.beam.features import fit as transform
-from podway.beam.steps import codes, facts
-from podway.beam.steps import number as numbering
+from podway.beam.features import fit
+from podway.beam.steps import codes, facts, number
 from podway.beam.steps.chunk import Chunk
 from podway.framework.config import Data
 from podway.framework.schema.schema import FIRST_VALUE, PADDING
@@ -57,14 +56,14 @@ class Join(apache_beam.DoFn):
         row[row_ids[used]] = np.flatnonzero(used)
         learnt, raw, own = [], {}, {}
         for feature in table.features:
-            values = numbering.plain(once[feature.name]).take(pa.array(row, mask=row < 0))
+            values = number.plain(once[feature.name]).take(pa.array(row, mask=row < 0))
             seen = values.filter(pa.array(row >= 0))
-            state = transform.merge(feature, [transform.observe(feature, seen)])
-            learnt.append(numbering.learn(feature, state, table.of, self._stage, self._base))
-            words = numbering.words_of(learnt[-1][0], self._stage)
-            columns[feature.name] = transform.apply(learnt[-1][0], words, values)
+            state = fit.merge(feature, [fit.observe(feature, seen)])
+            learnt.append(number.learn(feature, state, table.of, self._stage, self._base))
+            words = number.words_of(learnt[-1][0], self._stage)
+            columns[feature.name] = fit.apply(learnt[-1][0], words, values)
             own[feature.name] = columns[feature.name][FIRST_VALUE:]
-            if transform.kind(feature) in ("number", "time"):
+            if fit.kind(feature) in ("number", "time"):
                 raw[feature.name] = values[FIRST_VALUE:]
         return facts.TableFacts(
             table=at,

@@ -17,7 +17,7 @@ from apache_beam.pvalue import TaggedOutput
 from etils import epath
 
 from podway.beam.error import portable
-from podway.beam.features import fit as transform
+from podway.beam.features import fit
 from podway.beam.formats.parse import Checks, Columns, accept, parse, text
 from podway.beam.formats.reader import read
 from podway.beam.formats.rows import Rejected, Rows, reads
@@ -183,13 +183,11 @@ def _listed(of: str, values: pa.Table) -> Iterator[TaggedOutput]:
 
 
 def canonical(rows: Rows, features: Sequence[Transform], file: str) -> Columns:
-    """The features' values by name (see transform.canonical), and the checks that some fail."""
+    """The features' values by name (see fit.canonical), and the checks that some fail."""
     values: dict[str, pa.Array] = {}
     checks: Checks = []
     for feature in filter(reads, features):
-        values[feature.name], failed = transform.canonical(
-            rows.columns[feature.name], feature, file
-        )
+        values[feature.name], failed = fit.canonical(rows.columns[feature.name], feature, file)
         checks += failed
         if isinstance(feature, Label):
             missing = values[feature.name].is_null().to_numpy(zero_copy_only=False)
