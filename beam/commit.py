@@ -12,7 +12,7 @@ from podway.framework import artifact
 from podway.framework.error import ConfigError
 
 
-def publish(chosen: plan.Plan, details: dict[str, Any]) -> None:
+def publish(chosen: plan.BuildPlan, details: dict[str, Any]) -> None:
     """Checks what the pipeline wrote to the plan's stage, and makes it the dataset.
 
     The last step of every pipeline, wherever it runs. Repeated by a runner after it succeeded, or
@@ -51,7 +51,7 @@ def publish(chosen: plan.Plan, details: dict[str, Any]) -> None:
     artifact.discard(chosen.stage)
 
 
-def _check(chosen: plan.Plan, details: dict[str, Any]) -> None:
+def _check(chosen: plan.BuildPlan, details: dict[str, Any]) -> None:
     """Raises DataError or ConfigError where the dataset is not fit for use."""
     data, found = chosen.data, details["report"]
     if not found["rows"]:

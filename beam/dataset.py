@@ -143,7 +143,7 @@ def extend(
     return target, False
 
 
-def _run(chosen: plan.Plan, engine: Engine | None) -> epath.Path:
+def _run(chosen: plan.BuildPlan, engine: Engine | None) -> epath.Path:
     from podway.beam.engines import run  # takes seconds: not needed for a dataset that is there
 
     try:
@@ -156,7 +156,7 @@ def _run(chosen: plan.Plan, engine: Engine | None) -> epath.Path:
     return target
 
 
-def prepare(data: config.Data, workdir: epath.PathLike) -> plan.Plan:
+def prepare(data: config.Data, workdir: epath.PathLike) -> plan.BuildPlan:
     """Decides what the dataset will be, and makes the folder that the pipeline writes to.
 
     Raises DataError: no raw file.
@@ -173,8 +173,8 @@ def _plan(
     identity: dict[str, Any],
     read: Sequence[plan.Raw],
     raw: Sequence[plan.Raw],
-) -> plan.Plan:
-    return plan.Plan(
+) -> plan.BuildPlan:
+    return plan.BuildPlan(
         data=data,
         files=tuple(record["path"] for record in read),
         raw=tuple(raw),

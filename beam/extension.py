@@ -113,7 +113,7 @@ def describe(base: artifact.Manifest, whole: epath.Path) -> plan.Base:
     )
 
 
-def references(chosen: plan.Plan) -> tuple[Any, ...]:
+def references(chosen: plan.BuildPlan) -> tuple[Any, ...]:
     """Entries of an extension's manifest: the base's files that belong to it unchanged.
 
     These are those of the buckets of which the stage has no events, and the rejected rows.
@@ -150,7 +150,7 @@ def fresh(report: dict[str, Any], base: plan.Base | None) -> dict[str, Any]:
     }
 
 
-def since(chosen: plan.Plan, report: dict[str, Any]) -> dict[str, Any] | None:
+def since(chosen: plan.BuildPlan, report: dict[str, Any]) -> dict[str, Any] | None:
     """For the manifest's details: the base, and what is new."""
     if chosen.base is None:
         return None

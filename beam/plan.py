@@ -35,7 +35,7 @@ class Base:
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class BuildPlan:
     """A dataset to build, decided before the pipeline runs.
 
     Attributes:

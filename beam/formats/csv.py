@@ -12,7 +12,7 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from podway.beam.error import DataError
-from podway.beam.formats.rows import Rejected, Roles, Rows, locate
+from podway.beam.formats.rows import RawBatch, Rejected, Roles, locate
 from podway.beam.formats.source import Stream
 from podway.framework.config import Csv
 from podway.framework.error import ConfigError
@@ -23,7 +23,7 @@ BLOCK_BYTES = 16 << 20
 RAGGED = "wrong number of fields"
 
 
-def read(file: str, format: Csv, roles: Roles) -> Iterator[Rows]:
+def read(file: str, format: Csv, roles: Roles) -> Iterator[RawBatch]:
     """The rows of a file; values are bytes, not decoded yet. An empty file has none.
 
     Raises:
@@ -76,7 +76,7 @@ def _header(file: str, delimiter: str) -> list[str]:
 
 def _parse(
     file: str, format: Csv, names: list[str], places: dict[str, int], encoding: str
-) -> Iterator[Rows]:
+) -> Iterator[RawBatch]:
     """Batches of rows. A header is parsed as row 0, so that every column is read as bytes."""
     next_row = 0 if format.header else 1
     ragged: list[Rejected] = []
@@ -111,7 +111,7 @@ def _parse(
             next_row = int(numbers[-1]) + 1 if len(numbers) else next_row
             header = 1 if len(numbers) and numbers[0] == 0 else 0
             arrays = [_original(array[header:], encoding) for array in batch.columns]
-            yield Rows(
+            yield RawBatch(
                 columns={role: arrays[at] for role, at in places.items()},
                 numbers=numbers[header:],
                 raw=functools.partial(_raw, names, arrays),
@@ -124,7 +124,7 @@ def _parse(
         raise DataError(f"{file}: a quote that opens in row {opened} is never closed")
     if ragged:
         nothing = {role: pa.array([], pa.binary()) for role in places}
-        yield Rows(nothing, np.array([], np.int64), str, ragged, 1.0)
+        yield RawBatch(nothing, np.array([], np.int64), str, ragged, 1.0)
 
 
 class _Extended:
@@ -152,7 +152,7 @@ def _number(first: int, count: int, left_out: Sequence[int]) -> np.ndarray:
     return numbers + np.searchsorted(gaps, numbers, side="right")
 
 
-def _after(rows: Rows, done: int) -> Rows:
+def _after(rows: RawBatch, done: int) -> RawBatch:
     """Without the rows up to number `done`."""
     skip = int(np.searchsorted(rows.numbers, done, side="right"))
     return dataclasses.replace(

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from podway.beam.error import DataError
-from podway.beam.formats.rows import Rejected, Rows
+from podway.beam.formats.rows import RawBatch, Rejected
 
 EARLIEST, LATEST = -62_135_596_800, 253_402_300_799
 """Seconds since 1970 of the first and the last second of the years 1 to 9999."""
@@ -31,7 +31,7 @@ _NONE: Columns = ({}, [])
 
 
 def parse(
-    rows: Rows,
+    rows: RawBatch,
     file: str,
     position: int,
     latest: int = END_OF_TIME,
@@ -66,7 +66,7 @@ def parse(
 
 
 def accept(
-    rows: Rows, columns: dict[str, pa.Array], checks: Checks
+    rows: RawBatch, columns: dict[str, pa.Array], checks: Checks
 ) -> tuple[pa.Table, list[Rejected]]:
     """The rows that fail no check, and the others with the first one that they fail."""
     rejected, good = list(rows.rejected), np.ones(len(rows.numbers), bool)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from podway.beam.formats import csv, idx, json_lines, parquet, text
-from podway.beam.formats.rows import Rows, roles_of
+from podway.beam.formats.rows import RawBatch, roles_of
 from podway.framework.config import (
     Characters,
     Csv,
@@ -17,7 +17,7 @@ from podway.framework.config import (
 from podway.framework.error import ConfigError
 
 
-def read(file: str, raw: Data | SideTable) -> Iterator[Rows]:
+def read(file: str, raw: Data | SideTable) -> Iterator[RawBatch]:
     """The rows of one of the files of `raw.path`, in order.
 
     Raises:

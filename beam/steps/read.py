@@ -20,7 +20,7 @@ from podway.beam.error import portable
 from podway.beam.features import fit
 from podway.beam.formats.parse import Checks, Columns, accept, parse, text
 from podway.beam.formats.reader import read
-from podway.beam.formats.rows import Rejected, Rows, reads
+from podway.beam.formats.rows import RawBatch, Rejected, reads
 from podway.beam.steps import codes, facts, progress
 from podway.beam.steps.chunk import Chunk
 from podway.framework.config import Data, SideTable
@@ -62,7 +62,7 @@ class ReadEvents(apache_beam.DoFn):
         yield TaggedOutput("counts", facts.ReadCounts(rows, dict(counts)))
 
     def _prepare(
-        self, number: int, file: str, batch: Rows
+        self, number: int, file: str, batch: RawBatch
     ) -> tuple[float, int, list[Rejected], list[Any]]:
         """The part of the file that is read, the events of a batch, and what becomes of its rows:
         those that are rejected, and what the step yields."""
@@ -84,7 +84,7 @@ class ReadEvents(apache_beam.DoFn):
             yield bucket, Chunk(part)
 
 
-def _beside(function: Callable[[Rows], Any], batches: Iterator[Rows]) -> Iterator[Any]:
+def _beside(function: Callable[[RawBatch], Any], batches: Iterator[RawBatch]) -> Iterator[Any]:
     """The function of each batch, in order; it works in a thread beside what its result is for.
 
     A batch is done with before the next one is asked for: its rows may need the open file.
@@ -182,7 +182,7 @@ def _listed(of: str, values: pa.Table) -> Iterator[TaggedOutput]:
             yield TaggedOutput(tag, ((of, part), chunk))
 
 
-def canonical(rows: Rows, features: Sequence[Transform], file: str) -> Columns:
+def canonical(rows: RawBatch, features: Sequence[Transform], file: str) -> Columns:
     """The features' values by name (see fit.canonical), and the checks that some fail."""
     values: dict[str, pa.Array] = {}
     checks: Checks = []

@@ -224,7 +224,9 @@ def test_what_a_job_needs_is_named(tmp_path, path, fields, message):
     from podway.beam.engines import dataflow
 
     data = make_data(write_csv(tmp_path / "a.csv", some_events()))
-    job = plan.Plan(data, (data.path,), (), plan.stamps(data), {}, "", "gs://bucket/w/a/b/c", {})
+    job = plan.BuildPlan(
+        data, (data.path,), (), plan.stamps(data), {}, "", "gs://bucket/w/a/b/c", {}
+    )
     engine = Dataflow(**{"project": "p", "image": "i", **fields})
     with pytest.raises(ConfigError, match=message):
         dataflow.check_reachable(job, engine)
