@@ -33,7 +33,7 @@ def directory(
       DataError: no raw file.
       CodeChanged: other code built it, and there is no choice.
     """
-    whole = place_of_whole(data, workdir)
+    whole = directory_of_whole(data, workdir)
     if found := extension.standing_for(whole):
         return found
     others = [extension.standing_for(each) for each in extension.of_other_code(whole)]
@@ -47,7 +47,7 @@ def directory(
     )
 
 
-def place_of_whole(data: config.Data, workdir: epath.PathLike) -> epath.Path:
+def directory_of_whole(data: config.Data, workdir: epath.PathLike) -> epath.Path:
     """Where `build` puts it, whatever is there already. Raises DataError: no raw file."""
     return epath.Path(workdir) / "datasets" / data.name / artifact.version(**_identity(data))
 
@@ -122,7 +122,7 @@ def extend(
       And what `build` raises. In each case nothing is left behind.
     """
     stamps = plan.stamps(data)  # before the files are hashed
-    whole, identity = place_of_whole(data, workdir), _identity(data)
+    whole, identity = directory_of_whole(data, workdir), _identity(data)
     base = extension.choose(whole.parent, since, identity["config"])
     nothing_new = base.inputs["raw"] == identity["inputs"]["raw"]
     if nothing_new and ("base" not in base.inputs or base.code != identity["code"]):
@@ -163,7 +163,7 @@ def prepare(data: config.Data, workdir: epath.PathLike) -> plan.BuildPlan:
     """
     stamps = plan.stamps(data)  # before the files are hashed
     raw = plan.raw_files(data)
-    return _plan(data, stamps, place_of_whole(data, workdir), _identity(data), raw, raw)
+    return _plan(data, stamps, directory_of_whole(data, workdir), _identity(data), raw, raw)
 
 
 def _plan(

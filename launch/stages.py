@@ -108,7 +108,7 @@ def rejected(
     from podway.beam import rejected as beam_rejected
 
     if version is None:
-        directory = beam_dataset.place_of_whole(experiment.data, workdir)
+        directory = beam_dataset.directory_of_whole(experiment.data, workdir)
         if not beam_rejected.kept(directory):
             directory = beam_dataset.directory(experiment.data, workdir, look=True)
     else:

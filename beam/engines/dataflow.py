@@ -71,7 +71,7 @@ def runner() -> DataflowRunner:
     return DataflowRunner()
 
 
-def monitoring(engine: Dataflow, job: str) -> str:
+def console_url(engine: Dataflow, job: str) -> str:
     """The page where a job can be watched."""
     return (
         f"https://console.cloud.google.com/dataflow/jobs/{engine.region}/{job}"

@@ -17,7 +17,7 @@ from apache_beam.runners.runner import PipelineRunner
 from podway.beam import commit
 from podway.beam.engines import allocator, estimate, flink
 from podway.beam.engines.options import Dataflow, Engine, Flink, Local, Portable
-from podway.beam.error import portable, restored
+from podway.beam.error import portable, restore
 from podway.beam.formats import source
 from podway.beam.plan import BuildPlan
 from podway.beam.steps import chunk, pipeline, progress
@@ -37,7 +37,7 @@ def run(plan: BuildPlan, engine: Engine) -> None:
     """
     runner, options = _runner(plan, engine)
     if not isinstance(engine, Local):
-        with restored():
+        with restore():
             _run_there(assemble(plan, runner, options))
         return
     _announce_memory(plan)
@@ -46,7 +46,7 @@ def run(plan: BuildPlan, engine: Engine) -> None:
     with tempfile.TemporaryDirectory(prefix="podway-data-") as folder, chunk.scratch(folder):
         graph = assemble(plan, runner, options)
         _refuse_unbounded(graph)
-        with restored():
+        with restore():
             _run_here(graph, progress.shown(_shares(plan)))
 
 

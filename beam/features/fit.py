@@ -148,7 +148,7 @@ def _boundaries(seen: Sketch, buckets: int) -> tuple[float, ...]:
     if not count:
         return ()
     ranks = [place * count // buckets + 1 for place in range(1, buckets)]
-    found = np.unique(to_float32(quantiles.ranked(seen, np.array(ranks))))
+    found = np.unique(to_float32(quantiles.of_rank(seen, np.array(ranks))))
     return tuple(found[found > seen.low[0]].tolist())
 
 

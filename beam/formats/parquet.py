@@ -48,7 +48,7 @@ def read_parquet(file: str, roles: Roles) -> Iterator[RawBatch]:
 def _row_groups(source: pq.ParquetFile, file: str, roles: Roles) -> Iterator[RawBatch]:
     roles = locate(roles, source.schema_arrow.names, file)
     wanted, total, done = sorted(set(roles.values())), source.metadata.num_rows, 0
-    parts = list(_together(source.metadata))
+    parts = list(_batches(source.metadata))
     # One thread, as files must not be read by two; it is one batch ahead.
     with concurrent.futures.ThreadPoolExecutor(1) as reader:
         coming = [reader.submit(source.read_row_groups, groups, wanted) for groups in parts[:1]]
@@ -67,7 +67,7 @@ def _row_groups(source: pq.ParquetFile, file: str, roles: Roles) -> Iterator[Raw
             done += len(batch)
 
 
-def _together(metadata: pq.FileMetaData) -> Iterator[list[int]]:
+def _batches(metadata: pq.FileMetaData) -> Iterator[list[int]]:
     """Row groups to read as one batch: up to BATCH_ROWS rows, or one larger group."""
     groups, rows = [], 0
     for group in range(metadata.num_row_groups):

@@ -107,7 +107,7 @@ def text(values: pa.Array, role: str, file: str) -> tuple[pa.Array, Checks]:
     checks.append((f"null byte in {role}", _with_null_byte(values)))
     missing = (pl.Series(values).str.len_bytes().fill_null(0) == 0).to_numpy()
     checks.append((f"missing {role}", missing))
-    return values, _failed(checks)
+    return values, _drop_passed(checks)
 
 
 def _text_of_dictionary(
@@ -120,7 +120,9 @@ def _text_of_dictionary(
     checks = dict([(f"missing {role}", np.zeros(len(distinct), bool)), *found])
     checks = {reason: np.append(mask, False)[at] for reason, mask in checks.items()}
     checks[f"missing {role}"] |= null
-    return pa.DictionaryArray.from_arrays(values.indices, distinct), _failed(list(checks.items()))
+    return pa.DictionaryArray.from_arrays(values.indices, distinct), _drop_passed(
+        list(checks.items())
+    )
 
 
 def microseconds(values: pa.Array, file: str) -> tuple[np.ndarray, Checks]:
@@ -132,7 +134,9 @@ def microseconds(values: pa.Array, file: str) -> tuple[np.ndarray, Checks]:
         stamps = pc.cast(
             values, options=pc.CastOptions(pa.timestamp("us"), allow_time_truncate=True)
         )
-        return stamps.cast(pa.int64()).fill_null(0).to_numpy(), _failed([("missing time", missing)])
+        return stamps.cast(pa.int64()).fill_null(0).to_numpy(), _drop_passed(
+            [("missing time", missing)]
+        )
     checks: Checks = []
     if pa.types.is_binary(values.type):
         values, bad = _decode(values)
@@ -160,8 +164,8 @@ def microseconds(values: pa.Array, file: str) -> tuple[np.ndarray, Checks]:
     if seconds.dtype.kind == "f":
         # Exact for whole seconds, whatever stands beside them: 10**6 is a multiple of 64, so up
         # to 2**59 the product needs no more than float64's 53 bits.
-        return np.rint(seconds * _MICRO).astype(np.int64), _failed(checks)
-    return seconds.astype(np.int64) * _MICRO, _failed(checks)
+        return np.rint(seconds * _MICRO).astype(np.int64), _drop_passed(checks)
+    return seconds.astype(np.int64) * _MICRO, _drop_passed(checks)
 
 
 def _numbers(values: pa.Array) -> tuple[np.ndarray, np.ndarray]:
@@ -207,5 +211,5 @@ def _to_mask(array: pa.Array) -> np.ndarray:
     return array.to_numpy(zero_copy_only=False)
 
 
-def _failed(checks: Checks) -> Checks:
+def _drop_passed(checks: Checks) -> Checks:
     return [(reason, mask) for reason, mask in checks if mask.any()]

@@ -121,12 +121,12 @@ def to_json(part: Ids, vocabulary: Vocabulary | None) -> dict[str, Any]:
         "rest": {
             "count": int(counts[others].sum()) + part.rest,
             "distinct": len(others) + part.rest_distinct,
-            "occurrences": _trimmed(occurrences),
+            "occurrences": _trim(occurrences),
             "buckets": (
                 _in_buckets(found[others], counts[others], words) + part.rest_buckets
             ).tolist(),
         },
-        "occurrences": _trimmed(occurrences + _occurrences(counts[top])),
+        "occurrences": _trim(occurrences + _occurrences(counts[top])),
     }
     if part.lengths is not None:
         described["lengths"] = numbers.to_json(part.lengths, "length")
@@ -172,5 +172,5 @@ def _occurrences(counts: np.ndarray) -> np.ndarray:
     return np.bincount(places, minlength=len(_NONE)).astype(np.int64)
 
 
-def _trimmed(array: np.ndarray) -> list[int]:
+def _trim(array: np.ndarray) -> list[int]:
     return np.trim_zeros(array, "b").tolist()

@@ -133,11 +133,11 @@ def _highest_bit(words: np.ndarray) -> np.ndarray:
 
 
 def quantile(sketch: Sketch, shares: Any) -> np.ndarray:
-    """float64 of the shape of `shares`: the number of rank ceil(share · count); see `ranked`."""
-    return ranked(sketch, np.ceil(np.asarray(shares, np.float64) * sketch.count).astype(np.int64))
+    """float64 of the shape of `shares`: the number of rank ceil(share · count); see `of_rank`."""
+    return of_rank(sketch, np.ceil(np.asarray(shares, np.float64) * sketch.count).astype(np.int64))
 
 
-def ranked(sketch: Sketch, ranks: np.ndarray) -> np.ndarray:
+def of_rank(sketch: Sketch, ranks: np.ndarray) -> np.ndarray:
     """float64 of the shape of `ranks`: the number of each rank, from 1 (the lowest) to the count.
 
     Within a bin numbers are taken to lie evenly from its lowest to its highest: off by no more than

@@ -18,7 +18,7 @@ from podway.beam.steps.kcore import k_core
 from podway.beam.steps.read import NO_TIME
 from podway.framework.config import Data
 
-Alive = Mapping[str, Chunk] | None
+KeptIds = Mapping[str, Chunk] | None
 """Fingerprints of the users and items that stay, rising; None: all of them."""
 
 _NOTHING = pa.array([], pa.int64())
@@ -63,23 +63,23 @@ class KCore(apache_beam.DoFn):
         yield "item", Chunk(pa.table({"fingerprint": items}))
 
 
-def staying(table: pa.Table, alive: Alive) -> pa.Array | None:
+def mask_of_kept(table: pa.Table, kept_ids: KeptIds) -> pa.Array | None:
     """Mask of the events that stay; None: all of them. Events as they are stored say it."""
     if stored.KEPT in table.column_names:
         return table[stored.KEPT].combine_chunks()
-    if alive is None:
+    if kept_ids is None:
         return None
-    users, items = (alive[name].table()["fingerprint"].to_numpy() for name in ("user", "item"))
+    users, items = (kept_ids[name].table()["fingerprint"].to_numpy() for name in ("user", "item"))
     return split.of_these(table, users, items)
 
 
 class Times(apache_beam.DoFn):
     """(bucket, events) → quantiles.Sketch of the kept events' times."""
 
-    def process(self, element: tuple[int, Chunk], alive: Alive) -> Iterator[quantiles.Sketch]:
+    def process(self, element: tuple[int, Chunk], kept_ids: KeptIds) -> Iterator[quantiles.Sketch]:
         """One bucket."""
         table = element[1].table()
-        mask = staying(table, alive)
+        mask = mask_of_kept(table, kept_ids)
         times = (table if mask is None else table.filter(mask))["time"].to_numpy()
         if len(times):
             yield quantiles.of(times, limit=TIMES)
@@ -107,12 +107,12 @@ class Count(apache_beam.DoFn):
         self._data, self._stage = data, stage
 
     def process(
-        self, element: tuple[int, Chunk], alive: Alive, cuts: list[int] | None
+        self, element: tuple[int, Chunk], kept_ids: KeptIds, cuts: list[int] | None
     ) -> Iterator[Any]:
         """One bucket."""
         bucket, chunk = element
         everything = chunk.table()
-        kept = staying(everything, alive)
+        kept = mask_of_kept(everything, kept_ids)
         table = everything if kept is None else everything.filter(kept)
         if stored.KEPT in everything.column_names:
             table = table.drop_columns([stored.KEPT])

@@ -29,7 +29,7 @@ class Arrange(apache_beam.DoFn):
     """
 
     def __init__(self, data: Data):
-        self._together = arrange.Arrange(data)
+        self._arrange = arrange.Arrange(data)
 
     def process(self, element: tuple[int, dict[str, Iterable[Any]]]) -> Iterator[Any]:
         """One bucket."""
@@ -41,7 +41,7 @@ class Arrange(apache_beam.DoFn):
             yield bucket, Chunk(before[0])
             return
         events = [Chunk(table.drop_columns([stored.KEPT])) for table in before]
-        yield from self._together.process((bucket, [*events, *new]))
+        yield from self._arrange.process((bucket, [*events, *new]))
 
 
 def values(key: Key, file: str) -> tuple[Key, Chunk]:

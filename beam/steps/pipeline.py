@@ -68,10 +68,10 @@ def assemble(
         | "distinct" >> apache_beam.ParDo(number.Distinct(data, stage)).with_output_types(Keyed)
     )
     arranged = _arrange(read["events"], pipeline, data, base)
-    alive = _alive(arranged["events"], data)
-    cuts = _cuts(arranged["events"], alive, pipeline, data, base)
+    kept_ids = _kept_ids(arranged["events"], data)
+    cuts = _cuts(arranged["events"], kept_ids, pipeline, data, base)
     counted = arranged["events"] | "count" >> apache_beam.ParDo(
-        arrange.Count(data, stage), alive, cuts
+        arrange.Count(data, stage), kept_ids, cuts
     ).with_output_types(
         Bucketed, counts=Keyed, states=Any, filtered=Any, untouched=Bucketed
     ).with_outputs("counts", "states", "filtered", "untouched", main="events")
@@ -115,10 +115,10 @@ def _all_values(read: Node, listed: Any, pipeline: Any, base: Base | None) -> No
             | "spread values" >> apache_beam.Reshuffle()
             | "stored values" >> apache_beam.MapTuple(extend.values).with_output_types(Keyed)
         )
-    return _together("values", parts)
+    return _flatten("values", parts)
 
 
-def _together(name: str, parts: list[Node]) -> Node:
+def _flatten(name: str, parts: list[Node]) -> Node:
     """One collection of all parts."""
     return parts[0] if len(parts) == 1 else parts | f"all {name}" >> apache_beam.Flatten()
 
@@ -138,7 +138,7 @@ def _arrange(read: Node, pipeline: Any, data: Data, base: Base | None) -> Any:
     ).with_outputs("duplicates", main="events")
 
 
-def _alive(arranged: Node, data: Data) -> AsDict | None:
+def _kept_ids(arranged: Node, data: Data) -> AsDict | None:
     """The users and items that the k-core keeps: {"user": Chunk, "item": Chunk}; None: all."""
     if data.min_user_events == 1 and data.min_item_events == 1:
         return None
@@ -154,7 +154,7 @@ def _alive(arranged: Node, data: Data) -> AsDict | None:
 
 
 def _cuts(
-    arranged: Node, alive: AsDict | None, pipeline: Any, data: Data, base: Base | None
+    arranged: Node, kept_ids: AsDict | None, pipeline: Any, data: Data, base: Base | None
 ) -> AsSingleton | None:
     """The two points in time of a global split: the base's, or over the kept events."""
     split = data.split
@@ -165,7 +165,7 @@ def _cuts(
         return AsSingleton(pipeline | "the base's cuts" >> apache_beam.Create([list(base.cuts)]))
     return AsSingleton(
         arranged
-        | "kept times" >> apache_beam.ParDo(arrange.Times(), alive)
+        | "kept times" >> apache_beam.ParDo(arrange.Times(), kept_ids)
         | "all times" >> apache_beam.combiners.ToList()
         | "cut" >> apache_beam.Map(arrange.cut, (split.validation, split.test))
     )
@@ -185,7 +185,7 @@ def _number(
     Returns what number.Known makes; of users and items (feature, Chunk of fingerprint and id);
     and summarise.VocabularyTotals.
     """
-    counts = _together("counts", [counted["counts"], *([listed["none"]] if listed else [])])
+    counts = _flatten("counts", [counted["counts"], *([listed["none"]] if listed else [])])
     directory = base.directory if base else None
     parts = {"values": values, "counts": counts}
     if base:
@@ -208,12 +208,12 @@ def _number(
         number.Number(data, directory), AsList(known["histograms"])
     ).with_output_types(Named, rows=Keyed).with_outputs("rows", main="index")
     index = (
-        _together("index", [numbered["index"], *([known["index"]] if base else [])])
+        _flatten("index", [numbered["index"], *([known["index"]] if base else [])])
         | "group index" >> apache_beam.GroupByKey()
         | "index" >> apache_beam.MapTuple(number.gather).with_output_types(Named)
     )
     totals = (
-        _together("rows", [numbered["rows"], *([known["rows"]] if base else [])])
+        _flatten("rows", [numbered["rows"], *([known["rows"]] if base else [])])
         | "group rows" >> apache_beam.GroupByKey()
         | "write vocabularies" >> apache_beam.ParDo(number.WriteVocabulary(stage))
     )

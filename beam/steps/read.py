@@ -49,11 +49,13 @@ class ReadEvents(apache_beam.DoFn):
         """One file."""
         number, file = element
         name = f"part-{number:05}-of-{self._files:05}.jsonl"
-        with portable(), letters(epath.Path(self._stage) / "rejected" / name, file) as reject:
+        with portable(), rejects_to(epath.Path(self._stage) / "rejected" / name, file) as reject:
             counts = collections.Counter()
             rows = 0
             prepare = functools.partial(self._prepare, number, file)
-            for fraction, accepted, rejected, found in _beside(prepare, read(file, self._data)):
+            for fraction, accepted, rejected, found in _map_in_thread(
+                prepare, read(file, self._data)
+            ):
                 reject(rejected)
                 counts.update(row.reason for row in rejected)
                 rows += accepted + len(rejected)
@@ -84,7 +86,9 @@ class ReadEvents(apache_beam.DoFn):
             yield bucket, Chunk(part)
 
 
-def _beside(function: Callable[[RawBatch], Any], batches: Iterator[RawBatch]) -> Iterator[Any]:
+def _map_in_thread(
+    function: Callable[[RawBatch], Any], batches: Iterator[RawBatch]
+) -> Iterator[Any]:
     """The function of each batch, in order; it works in a thread beside what its result is for.
 
     A batch is done with before the next one is asked for: its rows may need the open file.
@@ -148,7 +152,7 @@ class ReadTable(apache_beam.DoFn):
         at, number, file = element
         table = self._tables[at]
         path = epath.Path(self._stage) / "rejected" / f"table-{at}-{number:05}.jsonl"
-        with portable(), letters(path, file) as reject:
+        with portable(), rejects_to(path, file) as reject:
             counts = collections.Counter()
             rows = 0
             for batch in read(file, table):
@@ -160,20 +164,20 @@ class ReadTable(apache_beam.DoFn):
                 counts.update(row.reason for row in rejected)
                 rows += len(accepted) + len(rejected)
                 keys, values = codes.code(accepted["key"].combine_chunks())
-                yield table.of, (at, Chunk(_keyed(accepted, keys, number)))
+                yield table.of, (at, Chunk(_without_key(accepted, keys, number)))
                 if table.catalogue:
-                    yield from _listed(table.of, values)
+                    yield from _list_keys(table.of, values)
         yield TaggedOutput("counts", (at, facts.ReadCounts(rows, dict(counts))))
 
 
-def _keyed(table: pa.Table, keys: pa.DictionaryArray, file: int) -> pa.Table:
+def _without_key(table: pa.Table, keys: pa.DictionaryArray, file: int) -> pa.Table:
     fingerprint = keys.dictionary.to_numpy()[keys.indices.to_numpy()]
     position = table["row"].to_numpy() + (file << POSITION_BITS)
     columns = {name: table[name] for name in table.column_names if name not in ("key", "row")}
     return pa.table({"fingerprint": fingerprint, "position": position, **columns})
 
 
-def _listed(of: str, values: pa.Table) -> Iterator[TaggedOutput]:
+def _list_keys(of: str, values: pa.Table) -> Iterator[TaggedOutput]:
     """Keys as values that the train split has not once."""
     counts = np.zeros(len(values), np.int64)
     none = pa.table({"fingerprint": values["fingerprint"], "count": counts})
@@ -196,7 +200,7 @@ def canonical(rows: RawBatch, features: Sequence[Transform], file: str) -> Colum
 
 
 @contextlib.contextmanager
-def letters(path: epath.Path, file: str) -> Iterator[Any]:
+def rejects_to(path: epath.Path, file: str) -> Iterator[Any]:
     """A function that writes rejected rows of `file` to `path`, made when there are any."""
     with contextlib.ExitStack() as stack:
         opened: list[Any] = []
@@ -206,7 +210,7 @@ def letters(path: epath.Path, file: str) -> Iterator[Any]:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 opened.append(stack.enter_context(path.open("w")))
             for row in rejected:
-                letter = {"file": file, **dataclasses.asdict(row)}
-                print(json.dumps(letter, ensure_ascii=False), file=opened[0])
+                record = {"file": file, **dataclasses.asdict(row)}
+                print(json.dumps(record, ensure_ascii=False), file=opened[0])
 
         yield reject

@@ -65,7 +65,7 @@ def submit(
         raise
     if template:
         return f"template: {template}\nits jobs write {plan.target}"
-    return f"job: {result.job_id()}\n{dataflow.monitoring(engine, result.job_id())}\n{plan.target}"
+    return f"job: {result.job_id()}\n{dataflow.console_url(engine, result.job_id())}\n{plan.target}"
 
 
 def _run(graph: Any) -> Any:
@@ -114,7 +114,7 @@ def _offline_plan(data: Data, workdir: epath.PathLike) -> BuildPlan:
     else:
         from podway.beam import plan
 
-        target = dataset.place_of_whole(data, workdir)
+        target = dataset.directory_of_whole(data, workdir)
         files, stamps = tuple(source.find(data)), plan.stamps(data)
     stage = target.parent / f"_staging-{target.name}"
     return BuildPlan(
