@@ -36,13 +36,13 @@ def directory(
     whole = directory_of_whole(data, workdir)
     if found := extension.standing_for(whole):
         return found
-    others = [extension.standing_for(each) for each in extension.of_other_code(whole)]
+    others = [extension.standing_for(other) for other in extension.of_other_code(whole)]
     return upgrade.choose(
         whole,
         "dataset",
         sources.code("dataset", data),
         choice,
-        others=[each for each in others if each is not None],
+        others=[other for other in others if other is not None],
         look=look,
     )
 

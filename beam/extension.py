@@ -78,21 +78,21 @@ def new_files(base: artifact.Manifest, raw: Sequence[plan.Raw]) -> tuple[plan.Ra
 
     Raises DataError: one that they have read is not there as it was.
     """
-    there = collections.Counter(_key(record) for record in raw)
+    unread = collections.Counter(_key(record) for record in raw)
     names = {record["identity"][0] for record in raw} | {record["path"] for record in raw}
     for record in base.details["raw"]:
-        if not there[_key(record)]:
+        if not unread[_key(record)]:
             same_name = not names.isdisjoint((record["identity"][0], record["path"]))
             what = "was changed" if same_name else "is no longer there"
             raise DataError(
                 f"{record['path']} {what} since dataset {base.version} was built of it; build the"
                 " dataset anew, without --since"
             )
-        there[_key(record)] -= 1
+        unread[_key(record)] -= 1
     new = []
     for record in reversed(raw):  # of equal ones the last is new
-        if there[_key(record)] > 0:
-            there[_key(record)] -= 1
+        if unread[_key(record)] > 0:
+            unread[_key(record)] -= 1
             new.append(record)
     return tuple(reversed(new))
 
@@ -134,8 +134,8 @@ def references(chosen: plan.BuildPlan) -> tuple[Any, ...]:
 
 def _buckets(paths: Any) -> list[str]:
     """The names, without endings, of the buckets' files of events."""
-    places = [path for path in paths if artifact.place(path).startswith("events/")]
-    return [artifact.place(path).removeprefix("events/").partition(".")[0] for path in places]
+    events = [path for path in paths if artifact.place(path).startswith("events/")]
+    return [artifact.place(path).removeprefix("events/").partition(".")[0] for path in events]
 
 
 def fresh(report: dict[str, Any], base: plan.Base | None) -> dict[str, Any]:

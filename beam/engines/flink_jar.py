@@ -70,7 +70,7 @@ def write_starter(target: pathlib.Path, jars: Iterable[pathlib.Path]) -> None:
     lines = ["Manifest-Version: 1.0", f"Main-Class: {_DRIVER}", f"Class-Path: {uris}"]
     # A line of a manifest has at most 72 bytes, and goes on after a space (JAR File Specification).
     folded = (
-        "\r\n ".join([line[:72], *(line[at : at + 71] for at in range(72, len(line), 71))])
+        "\r\n ".join([line[:72], *(line[start : start + 71] for start in range(72, len(line), 71))])
         for line in lines
     )
     partial = target.with_suffix(".partial")

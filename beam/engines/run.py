@@ -138,7 +138,8 @@ def _refuse_unbounded(graph: apache_beam.Pipeline) -> None:
     class Sources(PipelineVisitor):
         def visit_transform(self, transform_node: Any) -> None:
             made, taken = transform_node.outputs.values(), transform_node.main_inputs.values()
-            if any(not each.is_bounded for each in made) and all(each.is_bounded for each in taken):
+            endless_output = any(not collection.is_bounded for collection in made)
+            if endless_output and all(collection.is_bounded for collection in taken):
                 endless.append(transform_node.full_label)
 
     graph.visit(Sources())

@@ -160,8 +160,8 @@ def _list(values: pa.Array, transform: Categorical | Hashed, where: str) -> tupl
     rows = np.repeat(np.arange(count), lengths)
     parts, part_checks = _text(values.flatten(), name, where)
     checks = [(reason, np.isin(np.arange(count), rows[mask])) for reason, mask in part_checks]
-    there = parts.is_valid().to_numpy(zero_copy_only=False)
-    parts, lengths = parts.drop_null(), np.bincount(rows[there], minlength=count)
+    present = parts.is_valid().to_numpy(zero_copy_only=False)
+    parts, lengths = parts.drop_null(), np.bincount(rows[present], minlength=count)
     offsets = np.append(0, np.cumsum(lengths)).astype(np.int64)
     lists = pa.LargeListArray.from_arrays(offsets, parts)
     joined = pc.binary_join(lists, separator).cast(pa.string())

@@ -85,11 +85,11 @@ def merge(transform: Transform, states: Sequence[State]) -> State:
 
 
 def _add_up(counts: list[pl.DataFrame]) -> pa.Table:
-    there = pl.concat(
+    nonempty = pl.concat(
         frame.select(pl.col("value").cast(pl.String), pl.col("count").cast(pl.Int64))
         for frame in counts
     ).filter((pl.col("value") != "") & (pl.col("count") > 0))
-    return there.group_by("value").agg(pl.col("count").sum()).sort("value").to_arrow()
+    return nonempty.group_by("value").agg(pl.col("count").sum()).sort("value").to_arrow()
 
 
 def fit(transform: Transform, state: State, table: Table) -> tuple[Fitted, Vocabulary | None]:
@@ -147,7 +147,7 @@ def _boundaries(seen: Sketch, buckets: int) -> tuple[float, ...]:
     count = seen.count
     if not count:
         return ()
-    ranks = [place * count // buckets + 1 for place in range(1, buckets)]
+    ranks = [bucket * count // buckets + 1 for bucket in range(1, buckets)]
     found = np.unique(to_float32(quantiles.of_rank(seen, np.array(ranks))))
     return tuple(found[found > seen.low[0]].tolist())
 
@@ -274,7 +274,7 @@ def _look_up(
             bucket = (hashes % np.uint64(transform.oov_buckets)).astype(np.int64)
             further = len(cast(Vocabulary, vocabulary)) + bucket - 1
             ids[unknown] = np.where(bucket == 0, OUT_OF_VOCABULARY, further)
-    ids[[place for place, value in enumerate(texts) if not value]] = PADDING
+    ids[[position for position, value in enumerate(texts) if not value]] = PADDING
     return ids.astype(np.int32)
 
 
@@ -290,8 +290,8 @@ def _scale(fitted: Fitted, transform: Numeric, numbers: np.ndarray) -> np.ndarra
 def _cyclical(transform: Cyclical, values: pa.Array) -> pa.Array:
     missing = values.is_null().to_numpy(zero_copy_only=False)
     # The modulus first: what is added then cannot overflow.
-    place = values.fill_null(0).to_numpy() % transform.length + transform.place
-    angle = place % transform.length * (2 * np.pi / transform.length)
+    position = values.fill_null(0).to_numpy() % transform.length + transform.place
+    angle = position % transform.length * (2 * np.pi / transform.length)
     parts = np.stack([np.sin(angle), np.cos(angle)], axis=1).astype(np.float32)
     parts[missing] = 0
     return pa.FixedSizeListArray.from_arrays(pa.array(parts.reshape(-1)), 2)

@@ -38,10 +38,10 @@ def read(file: str, format: Csv, roles: Roles) -> Iterator[RawBatch]:
         if _is_empty(file):
             return
         names = _header(file, format.delimiter) if format.header else list(format.names)
-        places = {role: names.index(name) for role, name in locate(roles, names, file).items()}
+        positions = {role: names.index(name) for role, name in locate(roles, names, file).items()}
         done = 0
         try:
-            for rows in _parse(file, format, names, places, "utf8"):
+            for rows in _parse(file, format, names, positions, "utf8"):
                 done = int(rows.numbers[-1]) if len(rows.numbers) else done
                 yield rows
         except pa.ArrowInvalid as error:
@@ -49,7 +49,7 @@ def read(file: str, format: Csv, roles: Roles) -> Iterator[RawBatch]:
                 raise
             # A ragged row that is no UTF-8 stops the parser. Latin-1 knows every byte, and what
             # it made of them is turned back.
-            for rows in _parse(file, format, names, places, "latin1"):
+            for rows in _parse(file, format, names, positions, "latin1"):
                 yield _after(rows, done)
     except (pa.ArrowInvalid, OSError, UnicodeError, csv.Error) as error:
         raise DataError(
@@ -75,7 +75,7 @@ def _header(file: str, delimiter: str) -> list[str]:
 
 
 def _parse(
-    file: str, format: Csv, names: list[str], places: dict[str, int], encoding: str
+    file: str, format: Csv, names: list[str], positions: dict[str, int], encoding: str
 ) -> Iterator[RawBatch]:
     """Batches of rows. A header is parsed as row 0, so that every column is read as bytes."""
     next_row = 0 if format.header else 1
@@ -112,7 +112,7 @@ def _parse(
             header = 1 if len(numbers) and numbers[0] == 0 else 0
             arrays = [_original(array[header:], encoding) for array in batch.columns]
             yield RawBatch(
-                columns={role: arrays[at] for role, at in places.items()},
+                columns={role: arrays[position] for role, position in positions.items()},
                 numbers=numbers[header:],
                 raw=functools.partial(_raw, names, arrays),
                 rejected=[row for row in ragged if row.row < next_row],
@@ -123,7 +123,7 @@ def _parse(
         opened = max([next_row - 1, *(row.row for row in ragged)])
         raise DataError(f"{file}: a quote that opens in row {opened} is never closed")
     if ragged:
-        nothing = {role: pa.array([], pa.binary()) for role in places}
+        nothing = {role: pa.array([], pa.binary()) for role in positions}
         yield RawBatch(nothing, np.array([], np.int64), str, ragged, 1.0)
 
 

@@ -54,7 +54,7 @@ def _parse(lines: list[bytes], first: int, file: str, roles: Roles, fraction: fl
             numbers.append(number)
         except _BadLine as bad:
             rejected.append(Rejected(number, str(bad), _raw(line)))
-    arrays = {role: _array([row[at] for row in values]) for at, role in enumerate(roles)}
+    arrays = {role: _array([row[index] for row in values]) for index, role in enumerate(roles)}
     if first == 1 and any(
         len(array) and array.null_count == len(array) for array in arrays.values()
     ):

@@ -56,7 +56,9 @@ def _row_groups(source: pq.ParquetFile, file: str, roles: Roles) -> Iterator[Raw
             batch = coming.pop().result()
             if following:
                 coming.append(reader.submit(source.read_row_groups, following, wanted))
-            whole = functools.cache(lambda at=groups: reader.submit(source.read_row_groups, at))
+            whole = functools.cache(
+                functools.partial(reader.submit, source.read_row_groups, groups)
+            )
             yield RawBatch(
                 columns={role: batch[name].combine_chunks() for role, name in roles.items()},
                 numbers=np.arange(done + 1, done + len(batch) + 1),

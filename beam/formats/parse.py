@@ -71,8 +71,8 @@ def accept(
     """The rows that fail no check, and the others with the first one that they fail."""
     rejected, good = list(rows.rejected), np.ones(len(rows.numbers), bool)
     for reason, mask in checks:
-        for at in np.flatnonzero(mask & good):
-            rejected.append(Rejected(int(rows.numbers[at]), reason, rows.raw(int(at))))
+        for index in np.flatnonzero(mask & good):
+            rejected.append(Rejected(int(rows.numbers[index]), reason, rows.raw(int(index))))
         good &= ~mask
     table = pa.table(columns)
     if not good.all():
@@ -116,9 +116,9 @@ def _text_of_dictionary(
     """Likewise, by looking at each distinct value once."""
     distinct, found = text(values.dictionary, role, file)
     null = _to_mask(values.indices.is_null())
-    at = values.indices.fill_null(len(distinct)).to_numpy()
+    index = values.indices.fill_null(len(distinct)).to_numpy()
     checks = dict([(f"missing {role}", np.zeros(len(distinct), bool)), *found])
-    checks = {reason: np.append(mask, False)[at] for reason, mask in checks.items()}
+    checks = {reason: np.append(mask, False)[index] for reason, mask in checks.items()}
     checks[f"missing {role}"] |= null
     return pa.DictionaryArray.from_arrays(values.indices, distinct), _drop_passed(
         list(checks.items())

@@ -65,12 +65,12 @@ def _rows(
     document = (numbers - 1) // format.document
     first = done // format.document
     last = int(document[-1]) if len(document) else first
-    distinct, place = np.unique(points, return_inverse=True)
+    distinct, index = np.unique(points, return_inverse=True)
     columns = {
         "document": _dictionary(
             document - first, [f"{name}:{number}" for number in range(first, last + 1)]
         ),
-        "character": _dictionary(place, [chr(point) for point in distinct]),
+        "character": _dictionary(index, [chr(point) for point in distinct]),
     }
     return RawBatch(
         columns={role: columns[column] for role, column in roles.items()},
@@ -81,9 +81,9 @@ def _rows(
     )
 
 
-def _dictionary(places: np.ndarray, values: list[str]) -> pa.DictionaryArray:
+def _dictionary(indices: np.ndarray, values: list[str]) -> pa.DictionaryArray:
     return pa.DictionaryArray.from_arrays(
-        pa.array(places, pa.int32()), pa.array(values, pa.string())
+        pa.array(indices, pa.int32()), pa.array(values, pa.string())
     )
 
 

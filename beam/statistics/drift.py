@@ -125,9 +125,9 @@ def _number_bins(reference: Mapping[str, Any], other: Mapping[str, Any]) -> Bins
     ] or ["all numbers"]
     sides = []
     for side in (old, new):
-        place = np.searchsorted(cuts, side.sketch.middle)
+        bin_of = np.searchsorted(cuts, side.sketch.middle)
         counts = np.zeros(len(labels), np.int64)
-        np.add.at(counts, place, side.sketch.counts)
+        np.add.at(counts, bin_of, side.sketch.counts)
         sides.append(np.append(counts, side.missing))
     return _drop_empty([*labels, "missing"], *sides)
 
@@ -162,9 +162,9 @@ def _groups(counts: np.ndarray, bins: int) -> np.ndarray:
     """
     share = int(counts.sum()) / bins
     starts, held = [], math.inf
-    for place, count in enumerate(counts.tolist()):
+    for index, count in enumerate(counts.tolist()):
         if held >= share or count >= share:
-            starts.append(place)
+            starts.append(index)
             held = 0
         held += count
     return np.array(starts, np.int64)

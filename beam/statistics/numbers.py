@@ -54,13 +54,13 @@ def of(values: Any, counts: Any = None) -> Numbers:
     """
     found = np.asarray(values, np.float64)
     often = None if counts is None else np.asarray(counts, np.int64)
-    gone = np.isnan(found)
-    missing = int(gone.sum() if often is None else often[gone].sum())
+    is_missing = np.isnan(found)
+    missing = int(is_missing.sum() if often is None else often[is_missing].sum())
     if often is not None:
-        kept = ~gone & (often > 0)
+        kept = ~is_missing & (often > 0)
         found, often = found[kept], often[kept]
     elif missing:
-        found = found[~gone]
+        found = found[~is_missing]
     found = np.clip(found, -quantiles.LARGEST, quantiles.LARGEST) + 0.0  # −0.0 + 0.0 is 0.0
     if often is None:
         found = np.sort(found)

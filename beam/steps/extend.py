@@ -52,10 +52,10 @@ def values(key: Key, file: str) -> tuple[Key, Chunk]:
 
 def vocabulary_files(base: str) -> Iterator[tuple[str, int, str]]:
     """(feature, number, file) of the vocabularies of users and items of a committed dataset."""
-    there = {file.path for file in artifact.read_manifest(base, "dataset").files}
+    paths = {file.path for file in artifact.read_manifest(base, "dataset").files}
     for name in ("user", "item"):
         number = 0
-        while (path := str(vocabulary_file(f"vocabulary/{name}.jsonl", number))) in there:
+        while (path := str(vocabulary_file(f"vocabulary/{name}.jsonl", number))) in paths:
             yield name, number, str(artifact.resolve(base, path))
             number += 1
 

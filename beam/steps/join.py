@@ -35,19 +35,21 @@ class Join(apache_beam.DoFn):
         of, chunks = element
         known = index[of].table() if of in index else _NOBODY
         parts: dict[int, list[pl.DataFrame]] = {}
-        for at, chunk in chunks:
-            parts.setdefault(at, []).append(pl.DataFrame(chunk.table()))
+        for table_number, chunk in chunks:
+            parts.setdefault(table_number, []).append(pl.DataFrame(chunk.table()))
         columns: dict[str, pa.Array] = {}
         with portable():
-            for at in sorted(parts):
-                yield self._join(at, pl.concat(parts[at]).sort("position"), known, columns)
+            for table_number in sorted(parts):
+                yield self._join(
+                    table_number, pl.concat(parts[table_number]).sort("position"), known, columns
+                )
             self._write(of, columns)
 
     def _join(
-        self, at: int, rows: pl.DataFrame, known: pa.Table, columns: dict[str, pa.Array]
+        self, table_number: int, rows: pl.DataFrame, known: pa.Table, columns: dict[str, pa.Array]
     ) -> facts.TableFacts:
         """Fits and applies one table's transforms; adds the results, by id, to `columns`."""
-        table, ids = self._data.tables[at], known["id"].to_numpy()
+        table, ids = self._data.tables[table_number], known["id"].to_numpy()
         once = rows.unique("fingerprint", keep="first", maintain_order=True)
         fingerprints = once["fingerprint"].to_numpy()
         row_ids = codes.look_up(fingerprints, known["fingerprint"].to_numpy(), ids, PADDING)
@@ -66,7 +68,7 @@ class Join(apache_beam.DoFn):
             if fit.kind(feature) in ("number", "time"):
                 raw[feature.name] = values[FIRST_VALUE:]
         return facts.TableFacts(
-            table=at,
+            table=table_number,
             of=table.of,
             repeated=len(rows) - len(once),
             unused=int((~used).sum()),

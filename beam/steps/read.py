@@ -149,9 +149,9 @@ class ReadTable(apache_beam.DoFn):
 
     def process(self, element: tuple[int, int, str]) -> Iterator[Any]:
         """One file."""
-        at, number, file = element
-        table = self._tables[at]
-        path = epath.Path(self._stage) / "rejected" / f"table-{at}-{number:05}.jsonl"
+        table_number, file_number, file = element
+        table = self._tables[table_number]
+        path = epath.Path(self._stage) / "rejected" / f"table-{table_number}-{file_number:05}.jsonl"
         with portable(), rejects_to(path, file) as reject:
             counts = collections.Counter()
             rows = 0
@@ -164,10 +164,10 @@ class ReadTable(apache_beam.DoFn):
                 counts.update(row.reason for row in rejected)
                 rows += len(accepted) + len(rejected)
                 keys, values = codes.code(accepted["key"].combine_chunks())
-                yield table.of, (at, Chunk(_without_key(accepted, keys, number)))
+                yield table.of, (table_number, Chunk(_without_key(accepted, keys, file_number)))
                 if table.catalogue:
                     yield from _list_keys(table.of, values)
-        yield TaggedOutput("counts", (at, facts.ReadCounts(rows, dict(counts))))
+        yield TaggedOutput("counts", (table_number, facts.ReadCounts(rows, dict(counts))))
 
 
 def _without_key(table: pa.Table, keys: pa.DictionaryArray, file: int) -> pa.Table:

@@ -80,9 +80,9 @@ def arrange(chunks: Iterable[Chunk], seed: int, duplicates: str) -> tuple[pa.Tab
     del tables
     users = unions["user"]
     order = np.argsort(codes.scatter(users, seed), kind="stable")
-    place = np.empty(len(order), np.int32)
-    place[order] = np.arange(len(order), dtype=np.int32)
-    columns["user"], unions["user"] = place[columns["user"]], users[order]
+    position = np.empty(len(order), np.int32)
+    position[order] = np.arange(len(order), dtype=np.int32)
+    columns["user"], unions["user"] = position[columns["user"]], users[order]
     columns = _sort(columns, names)
     rows = len(columns["time"])
     if duplicates == "drop":
@@ -253,12 +253,12 @@ def rows(split: Split, events: Events, cuts: Sequence[int] | None) -> dict[str, 
         assert cuts is not None
         validation = (events.time >= cuts[0]) & (events.time < cuts[1])
         return {"train": train, "validation": validation, "test": events.time >= cuts[1]}
-    place, count = _within(events), np.repeat(np.diff(events.offsets), np.diff(events.offsets))
+    position, count = _within(events), np.repeat(np.diff(events.offsets), np.diff(events.offsets))
     held_out = count >= 3
     return {
         "train": train,
-        "validation": held_out & (place == count - 2),
-        "test": held_out & (place == count - 1),
+        "validation": held_out & (position == count - 2),
+        "test": held_out & (position == count - 1),
     }
 
 

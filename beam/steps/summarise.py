@@ -89,7 +89,7 @@ class Summarise(apache_beam.DoFn):
         return {
             "path": self._data.tables[table.table].path,
             "of": table.of,
-            **_count_rejected([read for at, read in reads if at == table.table]),
+            **_count_rejected([read for number, read in reads if number == table.table]),
             "repeated": table.repeated,
             "unused": table.unused,
             "without": table.without,

@@ -142,6 +142,6 @@ def _ids(fingerprints: np.ndarray, index: Mapping[str, Chunk], name: str) -> np.
 
 def _results(column: pa.DictionaryArray, table: pa.Table) -> pa.Array:
     """The result for each row's fingerprint; the table knows all of them, sorted."""
-    at = np.searchsorted(table["fingerprint"].to_numpy(), column.dictionary.to_numpy())
-    results = table["result"].combine_chunks().take(pa.array(at))
+    index = np.searchsorted(table["fingerprint"].to_numpy(), column.dictionary.to_numpy())
+    results = table["result"].combine_chunks().take(pa.array(index))
     return results.take(column.indices)
