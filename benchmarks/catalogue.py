@@ -39,7 +39,7 @@ MODEL = SasRec(width=64, blocks=2, max_length=LENGTH, dropout=0.0)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--items", type=int, nargs="+", default=[1_000_000])
     parser.add_argument("--repeats", type=int, default=15, help="timed calls; the median counts")
     options = parser.parse_args()
@@ -95,7 +95,7 @@ def load(function: Any, parameters: Any, size: int) -> Callable[[np.ndarray], li
 def exact(parameters: Any, schema: Schema, ids: np.ndarray) -> np.ndarray:
     """The ids of the best unseen items, [batch, k]."""
     infer = task.inference(MODEL, schema, MODEL.factors)
-    factors = infer(parameters, {"item": ids.astype(np.int32)}, task.SERVING)
+    factors = infer(parameters, {"item": jax.numpy.asarray(ids, np.int32)}, task.SERVING)
     query, table = (np.asarray(part, np.float64) for part in factors)
     scores = query @ table[: schema["item"].size].T
     scores[:, :FIRST_VALUE] = -np.inf

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 import tensorflow as tf
 
-from podway.beam.features import fit as columns
+from podway.beam.features import fit
 from podway.export.error import ExportError
 from podway.export.graph import features, text
 from podway.framework.config.features import (
@@ -158,9 +158,9 @@ def train_values(name: str, of_kind: str) -> pa.Array:
 def fitted_all() -> list[tuple[Fitted, Any]]:
     made = []
     for one in TRANSFORMS:
-        state = columns.observe(one, train_values(one.name, kind(one)))
-        made.append(columns.fit(one, columns.merge(one, [state]), "events"))
-    return [*made, columns.fit(Gap("gap"), None, "events")]
+        state = fit.observe(one, train_values(one.name, kind(one)))
+        made.append(fit.fit(one, fit.merge(one, [state]), "events"))
+    return [*made, fit.fit(Gap("gap"), None, "events")]
 
 
 def save(directory, made: list[tuple[Fitted, Any]]) -> Any:
@@ -213,9 +213,9 @@ def padded(lists: pa.Array, length: int) -> np.ndarray:
 def test_both_executions_agree(name, made, answers):
     raw, found = answers[0][name], answers[1][name]
     fitted, words = made[name]
-    ours = columns.apply(fitted, words, raw)
+    ours = fit.apply(fitted, words, raw)
     assert ours.null_count == 0
-    feature = columns.features(fitted, words)
+    feature = fit.features(fitted, words)
     assert found.dtype == feature.dtype
     if is_ragged(fitted.transform):
         assert ours.type == pa.list_(pa.int32())
@@ -239,12 +239,12 @@ def test_both_executions_agree(name, made, answers):
 
 
 def test_pixels_agree(tmp_path):
-    fitted = columns.fit(Pixels("image", size=4), None, "events")
+    fitted = fit.fit(Pixels("image", size=4), None, "events")
     images = np.random.default_rng(0).integers(0, 256, (9, 4), np.uint8)
     raw = pa.array(images.tolist(), pa.list_(pa.uint8(), 4))
-    ours = columns.apply(*fitted, columns.canonical(raw, fitted[0].transform, "here")[0])
+    ours = fit.apply(*fitted, fit.canonical(raw, fitted[0].transform, "here")[0])
     served = save(tmp_path, [fitted])(image=tf.constant(images))["image"].numpy()
-    assert served.dtype == columns.features(*fitted).dtype
+    assert served.dtype == fit.features(*fitted).dtype
     assert np.array_equal(served, np.array(ours.to_pylist()))
     assert np.array_equal(served, images)
 
@@ -275,7 +275,7 @@ def test_small_batches(rows, made, graph):
         if rows and made[name][0].transform.name != "gap":
             fitted, words = made[name]
             values = canonical(kind(fitted.transform), raw_values(kind(fitted.transform))[13:14])
-            ours = columns.apply(fitted, words, values)
+            ours = fit.apply(fitted, words, values)
             if is_ragged(fitted.transform):
                 ours = padded(ours, found.shape[1])
             np.testing.assert_allclose(found.numpy(), np.array(ours.tolist()), rtol=1e-6)
@@ -298,7 +298,7 @@ def test_gaps(graph, made):
     rows.append([-62_135_596_800_000_000, 253_402_300_799_999_999])
     time = np.array([moment for row in rows for moment in row], np.int64)
     offsets = np.append(0, np.cumsum([len(row) for row in rows]))
-    ours = columns.gaps(time, offsets)
+    ours = fit.gaps(time, offsets)
     assert ours.dtype == np.float32
     missing = features.MISSING_TIME
     table = tf.constant([row + [missing] * (4 - len(row)) for row in rows], tf.int64)
@@ -312,7 +312,7 @@ def test_gaps(graph, made):
 
 def test_the_inputs_are_the_columns_unless_that_is_ambiguous(tmp_path):
     made = [
-        columns.fit(one, columns.observe(one, values), table)
+        fit.fit(one, fit.observe(one, values), table)
         for one, values, table in [
             (Numeric("price"), canonical("number", [1.0, 3.0]), "events"),
             (Quantiles("price_bucket", "price"), canonical("number", [1.0, 3.0]), "events"),

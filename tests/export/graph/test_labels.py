@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from etils import epath
 
-from podway.beam import dataset as beam_dataset
+from podway.beam.dataset import build
 from podway.export import jax_extras, stage
 from podway.export.cases import raw_values
 from podway.export.error import ExportError
@@ -159,7 +159,7 @@ def shop(tmp_path_factory) -> Shop:
     write_events(folder / "events.csv")
     write_items(folder / "items.csv")
     chosen = experiment(folder)
-    dataset = Dataset.open(beam_dataset.build(chosen.data, folder, None))
+    dataset = Dataset.open(build(chosen.data, folder, None))
     draw = np.random.default_rng(2)
     parameters = task.initialize(chosen.model, dataset.schema, jax.random.key(0))
     # Large, so that every input shows in the answers.
