@@ -18,7 +18,7 @@ from podway.export.lowering.labels import Reading, looked_up
 from podway.export.verification import raw_values as golden_raw
 from podway.export.verification import reference
 from podway.framework import config
-from podway.framework.schema.fitted import Fitted
+from podway.framework.schema.fitted import FittedTransform
 
 ROWS = 64
 SOMETIMES = 0.1
@@ -112,7 +112,7 @@ def _requests(reading: Reading, inputs: dict[str, str]) -> dict[str, list[Any]]:
     return found
 
 
-def _values(fitted: Fitted, reading: Reading, raw: list[Any]) -> np.ndarray:
+def _values(fitted: FittedTransform, reading: Reading, raw: list[Any]) -> np.ndarray:
     vocabulary = reading.vocabularies.get(fitted.vocabulary or "")
     length = reading.lengths[fitted.transform.name]
     return np.stack([golden_raw.value(fitted, vocabulary, each, length) for each in raw])

@@ -30,7 +30,7 @@ class Experiment:
     mesh: Mesh = neutral(Mesh())
     """How the devices are laid out."""
     evaluation: Evaluation = Evaluation()
-    """How the model is judged."""
+    """How the model is evaluated."""
     export: Export = Export()
     """How the model is served."""
 

@@ -23,7 +23,7 @@ from jaxtyping import Array, Float, Int
 
 from podway.framework.embedding import exchange
 from podway.framework.embedding.lookup import Lookup
-from podway.framework.embedding.plan import Plan, exchanges, number
+from podway.framework.embedding.plan import TablePlan, exchanges, number
 from podway.framework.error import check
 from podway.framework.schema.schema import PADDING
 
@@ -62,7 +62,7 @@ class Collected(NamedTuple):
     squared_norm: Float[Array, ""]
 
 
-def fetch(plan: Plan, tables: Tables, lookups: Mapping[str, Lookup]) -> Fetched:
+def fetch(plan: TablePlan, tables: Tables, lookups: Mapping[str, Lookup]) -> Fetched:
     """The rows that ids name. Not to be differentiated.
 
     Raises ConfigError where the devices cannot share the examples evenly.
@@ -129,7 +129,7 @@ def fetch(plan: Plan, tables: Tables, lookups: Mapping[str, Lookup]) -> Fetched:
 
 
 def collect(
-    plan: Plan,
+    plan: TablePlan,
     lookups: Mapping[str, Lookup],
     gradients: Mapping[str, Float[Array, "*shape width"]],
     residual: Any,
@@ -170,7 +170,7 @@ def collect(
 
 
 def update(
-    plan: Plan,
+    plan: TablePlan,
     tables: Tables,
     slots: Slots,
     collected: Collected,
@@ -242,7 +242,7 @@ class _Specs(NamedTuple):
     residual: tuple[PartitionSpec, PartitionSpec]
 
 
-def _specs(plan: Plan, lookups: Mapping[str, Lookup]) -> _Specs:
+def _specs(plan: TablePlan, lookups: Mapping[str, Lookup]) -> _Specs:
     batch, whole = PartitionSpec(plan.batch_axes), PartitionSpec(plan.mesh.axis_names)
     return _Specs(
         {name: PartitionSpec() if each.shared else batch for name, each in lookups.items()},
@@ -250,7 +250,7 @@ def _specs(plan: Plan, lookups: Mapping[str, Lookup]) -> _Specs:
     )
 
 
-def _shard_map(plan: Plan, body: Any, in_specs: Any, out_specs: Any) -> Any:
+def _shard_map(plan: TablePlan, body: Any, in_specs: Any, out_specs: Any) -> Any:
     # What is replicated comes out so by construction; JAX cannot tell after an all_gather.
     return jax.shard_map(
         body, mesh=plan.mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False
@@ -263,7 +263,7 @@ def _of(lookups: Mapping[str, Lookup], path: str) -> list[str]:
 
 
 def _by_table(
-    plan: Plan, lookups: Mapping[str, Lookup], arrays: Mapping[str, Array]
+    plan: TablePlan, lookups: Mapping[str, Lookup], arrays: Mapping[str, Array]
 ) -> dict[str, Array]:
     """What this device does of each lookup's ids (or gradients), joined by table."""
     found = {}
@@ -283,7 +283,7 @@ def _by_table(
 
 
 def _by_lookup(
-    plan: Plan, lookups: Mapping[str, Lookup], rows: Array, sizes: Mapping[str, int]
+    plan: TablePlan, lookups: Mapping[str, Lookup], rows: Array, sizes: Mapping[str, int]
 ) -> dict[str, Array]:
     """The inverse of `_by_table`, of one table's rows."""
     found, at = {}, 0
@@ -297,7 +297,9 @@ def _by_lookup(
     return found
 
 
-def _sum_over_batch(plan: Plan, name: str, numbers: Array, gradients: Array) -> tuple[Any, Any]:
+def _sum_over_batch(
+    plan: TablePlan, name: str, numbers: Array, gradients: Array
+) -> tuple[Any, Any]:
     """Gradients of a table that every device has: whichever moves less, gathered or added up."""
     places = plan.tables[name].places
     if plan.batch_devices > 1:

@@ -1,4 +1,4 @@
-"""The judge of models that predict labels: all rows of a split, by the metrics of each label."""
+"""The evaluator of models that predict labels: all rows of a split, by each label's metrics."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -10,13 +10,13 @@ import numpy as np
 from podway.framework import config, progress
 from podway.framework.devices import mesh
 from podway.framework.error import check
-from podway.framework.evaluation.judge import Compute, Examine, Judged, Metrics
+from podway.framework.evaluation.evaluator import Compute, Evaluate, EvaluationResult, Metrics
 from podway.framework.heads import Head
 from podway.framework.input import join
 from podway.framework.input.batches import batch_shapes, row_batches
 from podway.framework.input.dataset import Dataset
 from podway.framework.input.placement import examples_placer
-from podway.framework.metrics import labels as label_metrics
+from podway.framework.metrics import labels
 from podway.framework.metrics.labels import Estimate
 from podway.framework.schema.schema import Schema
 from podway.framework.task import Inference, LabelModel, inference
@@ -26,12 +26,12 @@ PRIOR = 20
 
 
 @dataclasses.dataclass(frozen=True)
-class LabelJudge:
-    """Judges each label by its own metrics, "LABEL/METRIC" (a Judge,
-    framework/evaluation/judge.py).
+class LabelEvaluator:
+    """Evaluates each label by its own metrics, "LABEL/METRIC" (an Evaluator,
+    framework/evaluation/evaluator.py).
 
     Attributes:
-      model: whose predictions are judged.
+      model: whose predictions are evaluated.
       options: rows at once, and the resamples of the users.
     """
 
@@ -65,15 +65,15 @@ class LabelJudge:
         """Logits by label."""
         return inference(self.model, schema, self.model.predict)
 
-    def examiner(
+    def for_split(
         self,
         dataset: Dataset,
         split: str,
         *,
         devices: jax.sharding.Mesh | None = None,
         intervals: bool = True,
-    ) -> Examine:
-        """Judges on the rows of a split; see Judge. Labels of another kind are a ConfigError."""
+    ) -> Evaluate:
+        """Evaluates on a split's rows; see Evaluator. Labels of another kind are a ConfigError."""
         rows = dataset.examples(split)
         check(rows > 0, f"{dataset.directory} has no {split} examples to evaluate on")
         truth = self._truth(dataset, split)
@@ -97,7 +97,9 @@ class LabelJudge:
                     bar.update(int(batch.valid.sum()))
             return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
-        def examine(compute: Compute, label: str = "", *, baseline: bool = False) -> Judged:
+        def evaluate(
+            compute: Compute, label: str = "", *, baseline: bool = False
+        ) -> EvaluationResult:
             logits = predict(compute, label)
             table: Metrics = {}
             for each in self.model.objectives:
@@ -106,15 +108,15 @@ class LabelJudge:
                     if estimate is not None:
                         cell = self._cell(estimate, truth["user"], intervals)
                         table[f"{each.label}/{metric}"] = cell
-            return Judged(table)
+            return EvaluationResult(table)
 
-        return examine
+        return evaluate
 
     def _cell(self, estimate: Estimate, users: np.ndarray, intervals: bool) -> dict[str, float]:
         cell = {"value": estimate.value}
         if intervals:
             options = self.options
-            found = label_metrics.interval(estimate, users, options.bootstrap, options.seed)
+            found = labels.interval(estimate, users, options.bootstrap, options.seed)
             cell |= dict(zip(("low", "high"), found, strict=True)) if found else {}
         return cell
 

@@ -88,7 +88,7 @@ class TrainBatches:
                 translations = mixture.translations(other, dataset, own)
                 mixed.append(Epochs(other, own, translations=translations, **options))
             self._examples = mixture.Mixture(mixed, [1.0, *(weight for _, weight in others)])
-        self._lookups = join.lookups(dataset, lengths)
+        self._attribute_tables = join.attribute_tables(dataset, lengths)
 
     def __reduce__(self):
         return functools.partial(TrainBatches, **self._arguments), ()
@@ -101,7 +101,7 @@ class TrainBatches:
         start = index * self._batch_size
         parts = [self._examples.read(start + first, start + last) for first, last in self._rows]
         batch = concatenate(parts)
-        return batch | {name: lookup(batch) for name, lookup in self._lookups.items()}
+        return batch | {name: table(batch) for name, table in self._attribute_tables.items()}
 
 
 def batch_shapes(
@@ -232,9 +232,9 @@ def row_batches(
 
     Raises SchemaError: a column that the dataset does not have.
     """
-    lookups = join.lookups(dataset, lengths)
+    tables = join.attribute_tables(dataset, lengths)
     for rows, valid in _own(dataset, split, lengths, batch_size):
-        joined = {name: lookup(rows) for name, lookup in lookups.items()}
+        joined = {name: table(rows) for name, table in tables.items()}
         yield RowBatch(rows | joined, valid)
 
 

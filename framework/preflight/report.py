@@ -20,7 +20,7 @@ models, and no vector units. A real step is slower; compare predictions with eac
 
 
 @dataclasses.dataclass(frozen=True)
-class Program:
+class CompiledProgram:
     """One compiled program on one device.
 
     Attributes:
@@ -49,7 +49,7 @@ class Report:
       sizes: feature → ids, of the schema.
       state: the largest arrays of the training state.
       train: the training step.
-      evaluate: what is judged, of one batch of examples; None where it was left out.
+      evaluate: what is evaluated, of one batch of examples; None where it was left out.
       model_flops: of one training step, over all devices (framework/training/flops.py).
     """
 
@@ -58,8 +58,8 @@ class Report:
     mesh: dict[str, int]
     sizes: dict[str, int]
     state: tuple[memory.Held, ...]
-    train: Program
-    evaluate: Program | None
+    train: CompiledProgram
+    evaluate: CompiledProgram | None
     model_flops: float
 
     @property
@@ -158,7 +158,7 @@ def to_json(report: Report, tried: list[Report], price: float | None = None) -> 
     }
 
 
-def _program_json(program: Program) -> dict[str, Any]:
+def _program_json(program: CompiledProgram) -> dict[str, Any]:
     return {
         "memory": {**dataclasses.asdict(program.usage), "missing": program.usage.missing},
         "largest": [dataclasses.asdict(each) for each in program.largest],

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from podway.framework.config import Model, Rows
+from podway.framework.config import Model, RowExamples
 from podway.framework.preflight.report import collective_rows
 from podway.launch import experiments, stages
 from tests.launch.test_cli import in_process_of_its_own as podway
@@ -27,7 +27,7 @@ def trained() -> list[str]:
         name
         for name, each in found.items()
         if type(each.model) is not Model
-        and not isinstance(each.data.examples, Rows)
+        and not isinstance(each.data.examples, RowExamples)
         and not stages.is_fitted(each)
     ]
 
@@ -41,12 +41,12 @@ def lines(name: str, pod: str) -> list[str]:
     """The collectives of a config's training step, sharded both ways, on declared sizes."""
     from podway.framework import config
     from podway.framework.devices import topology
-    from podway.framework.preflight import compile as compiled
+    from podway.framework.preflight.compile import declared, examine
 
     experiment = experiments.load(name)
     tables = experiment.data.tables
-    schema = compiled.declared(items=100_000, users=10_000, history=200, tables=tables)
-    report = compiled.examine(
+    schema = declared(items=100_000, users=10_000, history=200, tables=tables)
+    report = examine(
         dataclasses.replace(experiment, mesh=config.Mesh(fsdp=4)),
         schema,
         topology.parse(pod),

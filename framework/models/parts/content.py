@@ -97,9 +97,9 @@ def constants(
     share = np.bincount(histories.values, weights, minlength=size) / max(weights.sum(), 1e-9)
     found = {COUNTS: counts.astype(np.int32), SHARES: share.astype(np.float32)}
     lists = {f"item.{feature.name}": feature.max_length for feature in features}
-    for name, lookup in join.lookups(dataset, {"item": 1, **lists}).items():
+    for name, table in join.attribute_tables(dataset, {"item": 1, **lists}).items():
         feature = dataset.schema[name.partition(".")[2]]
-        values = lookup.values[:size].reshape(size, feature.max_length)
+        values = table.values[:size].reshape(size, feature.max_length)
         learnt = np.zeros(feature.size, bool)
         learnt[values[counts > 0]] = True
         found[feature.name] = np.where(learnt[values], values, PADDING).astype(np.int32)

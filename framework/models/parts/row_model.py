@@ -1,4 +1,4 @@
-"""What models that predict labels of rows have in common: inputs, embeddings, losses, judge.
+"""What models that predict labels of rows have in common: inputs, embeddings, losses, evaluator.
 
 Such a model is a dataclass with the fields of RowModel and its own, and an NNX module that makes of
 each row's embeddings and numbers one vector of logits, which are dealt out to the labels here.
@@ -15,7 +15,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from podway.framework.config.model import ShardingRules
-from podway.framework.embedding.lookup import Rows
+from podway.framework.embedding.lookup import EmbeddedRows
 from podway.framework.embedding.table import Embedding
 from podway.framework.error import check
 from podway.framework.heads import Head
@@ -46,7 +46,7 @@ class RowModule(nnx.Module):
         )
 
     def read(
-        self, batch: Batch, rows: Mapping[str, Rows]
+        self, batch: Batch, rows: Mapping[str, EmbeddedRows]
     ) -> tuple[Float[Array, "batch fields width"], Float[Array, "batch numbers"]]:
         """The fields from the rows of their tables, and the numbers, in the order of the inputs."""
         fields = [pool(*rows[name]) for name in self.ids]
@@ -107,7 +107,11 @@ class RowModel(LabelModel):
         return {_path("item"): self.items}
 
     def predict(
-        self, module: Any, batch: Batch, rows: Mapping[str, Rows], context: ForwardContext = SERVING
+        self,
+        module: Any,
+        batch: Batch,
+        rows: Mapping[str, EmbeddedRows],
+        context: ForwardContext = SERVING,
     ) -> dict[str, Array]:
         """What the module says of the rows' fields and numbers."""
         return deal_out(self.objectives, module(*module.read(batch, rows)))

@@ -205,8 +205,8 @@ def check_shape(config: object) -> None:
         width % heads == 0, f"model.heads is {heads}, which does not divide model.width = {width}"
     )
     check(0 <= dropout < 1, f"model.dropout is {dropout}; give a rate from 0 to below 1")
-    block = getattr(config, "block", "pre")
+    block = getattr(config, "block_kind", "pre")
     check(
         block in get_args(Kind),
-        f"model.block is {block!r}; give one of {', '.join(get_args(Kind))}",
+        f"model.block_kind is {block!r}; give one of {', '.join(get_args(Kind))}",
     )

@@ -24,7 +24,7 @@ from podway.framework.config.features import (
     Transform,
     Words,
 )
-from podway.framework.schema.fitted import Fitted, read, write
+from podway.framework.schema.fitted import FittedTransform, read_transforms, write_transforms
 from podway.framework.schema.schema import Feature, Vocabulary
 
 FITTED_BY_TEXT = [
@@ -45,7 +45,9 @@ FITTED_BY_NUMBERS = [
 ]
 
 
-def fit(one: Transform, values: pa.Array, counts: Any = None) -> tuple[Fitted, Vocabulary | None]:
+def fit(
+    one: Transform, values: pa.Array, counts: Any = None
+) -> tuple[FittedTransform, Vocabulary | None]:
     return transform.fit(one, transform.observe(one, values, counts), "events")
 
 
@@ -258,7 +260,7 @@ def test_gaps():
     assert found[[0, 2, 3, 4]].tolist() == [0] * 4
     assert transform.gaps(np.zeros(0, np.int64), np.array([0, 0])).shape == (0,)
     with pytest.raises(TypeError, match="gaps"):
-        transform.apply(Fitted(Gap("x")), None, pa.array([1]))
+        transform.apply(FittedTransform(Gap("x")), None, pa.array([1]))
 
 
 def test_label():
@@ -298,5 +300,5 @@ def test_what_is_fitted_survives_its_file(tmp_path):
         for ones, kind in ((FITTED_BY_TEXT, pa.string()), (FITTED_BY_NUMBERS, pa.float32()))
         for one in ones
     )
-    write(tmp_path / "transform.json", made)
-    assert read(tmp_path / "transform.json") == made
+    write_transforms(tmp_path / "transform.json", made)
+    assert read_transforms(tmp_path / "transform.json") == made
