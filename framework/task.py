@@ -108,8 +108,8 @@ class Constants(nnx.Module):
     """A place in a module for constants, to be called `constants` there; zeros at first."""
 
     def __init__(self, shapes: Mapping[str, jax.ShapeDtypeStruct]):
-        for name, each in shapes.items():
-            setattr(self, name, nnx.Param(jnp.zeros(each.shape, each.dtype)))
+        for name, struct in shapes.items():
+            setattr(self, name, nnx.Param(jnp.zeros(struct.shape, struct.dtype)))
 
     def __getitem__(self, name: str) -> Array:
         return getattr(self, name).get_value()
@@ -253,24 +253,24 @@ class LabelModel(TrainedModel):
 
     def __post_init__(self):
         check(bool(self.objectives), "model.objectives is empty; name a label to predict")
-        labels = [each.label for each in self.objectives]
+        labels = [head.label for head in self.objectives]
         check(len(set(labels)) == len(labels), f"model.objectives names a label twice: {labels}")
 
     @property
     def outputs(self) -> int:
         """Logits per row, of all labels."""
-        return sum(each.outputs for each in self.objectives)
+        return sum(head.outputs for head in self.objectives)
 
     def label_lengths(self, schema: Schema) -> dict[str, int]:
         """The labels' part of `lengths`. Raises ConfigError where the dataset lacks one."""
         labels = [feature.name for feature in schema.features if feature.role == "label"]
-        for each in self.objectives:
+        for head in self.objectives:
             check(
-                each.label in labels,
-                f"model.objectives names {each.label!r}, which is no label of the dataset; it has"
+                head.label in labels,
+                f"model.objectives names {head.label!r}, which is no label of the dataset; it has"
                 f" {labels or 'none: add a Label to data.features'}",
             )
-        return {each.label: 1 for each in self.objectives}
+        return {head.label: 1 for head in self.objectives}
 
     def predict(
         self,
@@ -291,10 +291,10 @@ class LabelModel(TrainedModel):
         """The labels' mean losses, weighted and added up."""
         logits = self.predict(module, batch, rows, context)
         losses = {
-            each.label: each.loss(logits[each.label], batch[each.label]).mean()
-            for each in self.objectives
+            head.label: head.loss(logits[head.label], batch[head.label]).mean()
+            for head in self.objectives
         }
-        total = sum((each.weight * losses[each.label] for each in self.objectives), jnp.zeros(()))
+        total = sum((head.weight * losses[head.label] for head in self.objectives), jnp.zeros(()))
         count = jnp.float32(batch[self.objectives[0].label].shape[0])
         return total, count, {f"{label}_loss": loss for label, loss in losses.items()}
 

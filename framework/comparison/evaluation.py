@@ -69,8 +69,8 @@ def compare(
         results[name] = evaluate(said, f"test {name}")
     for name, baseline in evaluator.baselines(dataset, experiment.trainer.seed).items():
         results[name] = evaluate(baseline, f"test {name}", baseline=True)
-    table = {name: each.metrics for name, each in results.items()}
-    ranks = {name: each.ranks for name, each in results.items() if each.ranks is not None}
+    table = {name: result.metrics for name, result in results.items()}
+    ranks = {name: result.ranks for name, result in results.items() if result.ranks is not None}
     text = "\n".join(filter(None, [format_table(table), evaluator.remark]))
     with artifact.staging(target) as stage:
         (stage / "table.json").write_text(json.dumps(table, indent=1))

@@ -40,11 +40,11 @@ class Group:
 
     def users(self, metric: Callable[[np.ndarray, int], np.ndarray], k: int) -> np.ndarray:
         """A metric of each user, averaged over the seeds, [users]."""
-        return np.mean([metric(each.ranks, k) for each in self.runs], axis=0)
+        return np.mean([metric(run.ranks, k) for run in self.runs], axis=0)
 
     def seeds(self, metric: Callable[[np.ndarray, int], np.ndarray], k: int) -> np.ndarray:
         """A metric of each seed, averaged over the users, [runs]."""
-        return np.array([metric(each.ranks, k).mean() for each in self.runs])
+        return np.array([metric(run.ranks, k).mean() for run in self.runs])
 
 
 def find(chosen: str, workdir: epath.PathLike) -> epath.Path:

@@ -43,11 +43,11 @@ class TablePlan:
     counts: Mapping[str, Int[np.ndarray, " head"]] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
-        for name, each in self.tables.items():
+        for name, table in self.tables.items():
             check(
-                each.options.placement != "sharded" or each.shards % self.mesh.size == 0,
-                f"embedding.placement of {name} is sharded, but its {each.rows} rows have"
-                f" {each.shards} shards, which {self.mesh.size} devices cannot share evenly; say"
+                table.options.placement != "sharded" or table.shards % self.mesh.size == 0,
+                f"embedding.placement of {name} is sharded, but its {table.rows} rows have"
+                f" {table.shards} shards, which {self.mesh.size} devices cannot share evenly; say"
                 " replicated, or take a number of devices that is a power of two and not larger",
             )
 

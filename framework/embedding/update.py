@@ -75,15 +75,15 @@ def fetch(plan: TablePlan, tables: Tables, lookups: Mapping[str, Lookup]) -> Fet
         )
 
     def body(tables: Tables, ids: Mapping[str, Array]) -> Any:
-        flat = {name: each.reshape(-1) for name, each in ids.items()}
+        flat = {name: array.reshape(-1) for name, array in ids.items()}
         parts = _by_table(plan, lookups, flat)
         rows, local, remote, loads, invalid = {}, {}, [], [], jnp.zeros((), jnp.int32)
-        for path, each in parts.items():
-            strange = ((each < 0) | (each >= plan.tables[path].rows)).sum(dtype=jnp.int32)
+        for path, part in parts.items():
+            strange = ((part < 0) | (part >= plan.tables[path].rows)).sum(dtype=jnp.int32)
             axes = plan.mesh.axis_names if plan.sharded(path) else plan.batch_axes
             invalid += jax.lax.psum(strange, axes)
             if not plan.sharded(path):
-                local[path] = number(plan.tables[path], each, (1,))
+                local[path] = number(plan.tables[path], part, (1,))
                 for name in _of(lookups, path):
                     numbers = number(plan.tables[path], flat[name], (1,))
                     rows[name] = _read(tables[path], numbers)
@@ -93,7 +93,7 @@ def fetch(plan: TablePlan, tables: Tables, lookups: Mapping[str, Lookup]) -> Fet
             span = {path: plan.tables[path].places for path in paths}
             slots = []
             for hop in hops:
-                span = {path: each // hop.owners for path, each in span.items()}
+                span = {path: size // hop.owners for path, size in span.items()}
                 asked, slot, load = hop.ask(asked, span)
                 slots.append(slot)
                 loads.append(load)
@@ -110,7 +110,7 @@ def fetch(plan: TablePlan, tables: Tables, lookups: Mapping[str, Lookup]) -> Fet
             "embedding/invalid": invalid,
             "embedding/fill": jax.lax.pmax(load.fill, plan.mesh.axis_names),
         }
-        shaped = {name: each.reshape(*ids[name].shape, -1) for name, each in rows.items()}
+        shaped = {name: values.reshape(*ids[name].shape, -1) for name, values in rows.items()}
         return shaped, (local, remote), metrics
 
     place = _specs(plan, lookups)
@@ -140,8 +140,8 @@ def collect(
         local, remote = residual
         touched, sums, squared = {}, {}, jnp.zeros(())
         flat = {
-            name: each.reshape(-1, each.shape[-1]).astype(jnp.float32)
-            for name, each in gradients.items()
+            name: gradient.reshape(-1, gradient.shape[-1]).astype(jnp.float32)
+            for name, gradient in gradients.items()
         }
         parts = _by_table(plan, lookups, flat)
         for path, numbers in local.items():
@@ -217,7 +217,7 @@ def update(
         collected.gradients,
         (jnp.asarray(step), jnp.asarray(scale), jnp.asarray(factor)),
     )
-    rest = {name: dict(each) for name, each in slots.items()}
+    rest = {name: dict(arrays) for name, arrays in slots.items()}
     return {**tables, **new_tables}, {**rest, **new_slots}
 
 
@@ -245,7 +245,7 @@ class _Specs(NamedTuple):
 def _specs(plan: TablePlan, lookups: Mapping[str, Lookup]) -> _Specs:
     batch, whole = PartitionSpec(plan.batch_axes), PartitionSpec(plan.mesh.axis_names)
     return _Specs(
-        {name: PartitionSpec() if each.shared else batch for name, each in lookups.items()},
+        {name: PartitionSpec() if lookup.shared else batch for name, lookup in lookups.items()},
         (batch, whole),
     )
 

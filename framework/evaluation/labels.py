@@ -59,7 +59,7 @@ class LabelEvaluator:
     def shapes(self, schema: Schema) -> dict[str, jax.ShapeDtypeStruct]:
         """The columns of a batch of rows."""
         shapes = batch_shapes(schema, self.lengths(schema), self.options.batch_size)
-        return {name: jax.ShapeDtypeStruct(*each) for name, each in shapes.items()}
+        return {name: jax.ShapeDtypeStruct(*shape) for name, shape in shapes.items()}
 
     def inference(self, schema: Schema) -> Inference:
         """Logits by label."""
@@ -91,9 +91,9 @@ class LabelEvaluator:
                 silent=devices is not None and jax.process_index() != 0,
             ) as bar:
                 for batch in row_batches(dataset, split, lengths, batch_size):
-                    said = compute({name: place(each) for name, each in batch.columns.items()})
+                    said = compute({name: place(column) for name, column in batch.columns.items()})
                     said = jax.device_get(collect(said) if collect else said)
-                    parts.append({name: each[batch.valid] for name, each in said.items()})
+                    parts.append({name: answer[batch.valid] for name, answer in said.items()})
                     bar.update(int(batch.valid.sum()))
             return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
@@ -102,12 +102,12 @@ class LabelEvaluator:
         ) -> EvaluationResult:
             logits = predict(compute, label)
             table: Metrics = {}
-            for each in self.model.objectives:
-                found = each.measure(logits[each.label], truth[each.label], truth["user"])
+            for head in self.model.objectives:
+                found = head.measure(logits[head.label], truth[head.label], truth["user"])
                 for metric, estimate in found.items():
                     if estimate is not None:
                         cell = self._cell(estimate, truth["user"], intervals)
-                        table[f"{each.label}/{metric}"] = cell
+                        table[f"{head.label}/{metric}"] = cell
             return EvaluationResult(table)
 
         return evaluate
@@ -125,11 +125,11 @@ class LabelEvaluator:
     ) -> dict[str, np.ndarray]:
         """The labels of a split, its users, and `others`, in the order of the rows."""
         blocks = dataset.blocks(split)
-        names = [each.label for each in self.model.objectives]
+        names = [head.label for head in self.model.objectives]
         found = blocks.read(np.arange(len(blocks.rows)), [*names, "user", *others])
-        columns = {name: each for name, each in found.items() if isinstance(each, np.ndarray)}
-        for each in self.model.objectives:
-            each.check_labels(columns[each.label])
+        columns = {name: column for name, column in found.items() if isinstance(column, np.ndarray)}
+        for head in self.model.objectives:
+            head.check_labels(columns[head.label])
         return columns
 
     def baselines(self, dataset: Dataset, seed: int) -> dict[str, Compute]:
@@ -145,7 +145,7 @@ class LabelEvaluator:
 
 def _constant(objectives: Sequence[Head], truth: Mapping[str, np.ndarray]) -> Compute:
     logits = {
-        each.label: each.logits(each.targets(truth[each.label]).mean(0)) for each in objectives
+        head.label: head.logits(head.targets(truth[head.label]).mean(0)) for head in objectives
     }
 
     def mean(batch: Any) -> dict[str, np.ndarray]:
@@ -158,12 +158,12 @@ def _constant(objectives: Sequence[Head], truth: Mapping[str, np.ndarray]) -> Co
 def _of_items(objectives: Sequence[Head], truth: Mapping[str, np.ndarray], items: int) -> Compute:
     """Means by item, each joined with PRIOR rows of the mean of all."""
     logits = {}
-    for each in objectives:
-        targets = each.targets(truth[each.label])
+    for head in objectives:
+        targets = head.targets(truth[head.label])
         sums = np.zeros((items, *targets.shape[1:]))
         np.add.at(sums, truth["item"], targets)
         counts = np.bincount(truth["item"], minlength=items).reshape(-1, *[1] * (sums.ndim - 1))
-        logits[each.label] = each.logits((sums + PRIOR * targets.mean(0)) / (counts + PRIOR))
+        logits[head.label] = head.logits((sums + PRIOR * targets.mean(0)) / (counts + PRIOR))
 
     def mean_of_item(batch: Any) -> dict[str, np.ndarray]:
         return {name: each[batch["item"]] for name, each in logits.items()}

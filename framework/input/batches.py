@@ -194,8 +194,8 @@ def evaluation_batches(
             lists["time"] = elapsed(time)
         rows = np.arange(len(target))
         part = {"target": target, "valid": rows >= 0}
-        for name, each in lists.items():
-            part[name] = (each.where(stay) if unseen else each).latest(history, rows)[:]
+        for name, column in lists.items():
+            part[name] = (column.where(stay) if unseen else column).latest(history, rows)[:]
         waiting = concatenate([waiting, part] if waiting else [part])
         while waiting and len(waiting["valid"]) >= batch_size:
             yield {name: array[:batch_size] for name, array in waiting.items()}
@@ -253,18 +253,21 @@ def _own(
             continue
         joined = concatenate(waiting)
         for start in range(0, count - batch_size + 1, batch_size):
-            yield {name: each[start : start + batch_size] for name, each in joined.items()}, full
+            yield (
+                {name: column[start : start + batch_size] for name, column in joined.items()},
+                full,
+            )
         count %= batch_size
-        waiting = [{name: each[len(each) - count :] for name, each in joined.items()}]
+        waiting = [{name: column[len(column) - count :] for name, column in joined.items()}]
     if count:
         rows = concatenate(waiting)
         missing = batch_size - count
         yield (
             {
                 name: np.pad(
-                    each, [(0, missing)] + [(0, 0)] * (each.ndim - 1), constant_values=PADDING
+                    column, [(0, missing)] + [(0, 0)] * (column.ndim - 1), constant_values=PADDING
                 )
-                for name, each in rows.items()
+                for name, column in rows.items()
             },
             np.arange(batch_size) < count,
         )
@@ -272,8 +275,8 @@ def _own(
 
 def _fixed(columns: Mapping[str, np.ndarray | Ragged], lengths: Mapping[str, int]) -> Arrays:
     return {
-        name: each.latest(lengths[name], np.arange(len(each.offsets) - 1))[:]
-        if isinstance(each, Ragged)
-        else each
-        for name, each in columns.items()
+        name: column.latest(lengths[name], np.arange(len(column.offsets) - 1))[:]
+        if isinstance(column, Ragged)
+        else column
+        for name, column in columns.items()
     }

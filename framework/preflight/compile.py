@@ -97,8 +97,8 @@ def examine(
     """
     devices = mesh.build(experiment.mesh, topology.devices(pod))
     held = [
-        memory.Held(each.path, each.kind, each.split, each.bytes)
-        for each in describe_state(experiment, schema, devices.shape)
+        memory.Held(placed.path, placed.kind, placed.split, placed.bytes)
+        for placed in describe_state(experiment, schema, devices.shape)
     ]
     parts = _parts(held)
     limit = hardware.memory(devices.devices.flat[0])
@@ -117,7 +117,11 @@ def examine(
         experiment,
         pod,
         dict(devices.shape),
-        {each.name: each.size for each in schema.features if each.role in ("user", "item")},
+        {
+            feature.name: feature.size
+            for feature in schema.features
+            if feature.role in ("user", "item")
+        },
         tuple(sorted(held, key=lambda each: -each.bytes)[:LARGEST]),
         train,
         evaluated,
@@ -175,7 +179,7 @@ def attempts(report: Report, schema: Schema, *, wanted: int = 3) -> list[Report]
 def state_bytes(experiment: config.Experiment, schema: Schema, pod: Topology) -> int:
     """Bytes of the training state on one device. Raises ConfigError."""
     sizes = mesh.shape(experiment.mesh, pod.devices, pod.slices)
-    return sum(each.bytes for each in describe_state(experiment, schema, sizes))
+    return sum(placed.bytes for placed in describe_state(experiment, schema, sizes))
 
 
 def scan(experiment: config.Experiment, schema: Schema, pods: Sequence[Topology]) -> list[Report]:
@@ -215,7 +219,7 @@ def _evaluation(
     def compute(parameters: task.Parameters, batch: Any) -> Any:
         return infer(parameters, batch, context)
 
-    sizes = {path: _shard_bytes(each) for path, each in parameters.items()}
+    sizes = {path: _shard_bytes(array) for path, array in parameters.items()}
     # Those that are no part of the state: sparse tables, copied in the order of ids.
     copies = sum(sizes[path] for path in evaluator.model.tables(schema))
     parts = parts | {"sparse tables in the order of ids": copies}
@@ -260,7 +264,7 @@ def _shard_bytes(array: jax.ShapeDtypeStruct) -> int:
 
 def _parts(held: list[memory.Held]) -> dict[str, int]:
     parts: dict[str, int] = {}
-    for each in held:
-        name = each.name.partition(".")[0]
-        parts[name] = parts.get(name, 0) + each.bytes
+    for holding in held:
+        name = holding.name.partition(".")[0]
+        parts[name] = parts.get(name, 0) + holding.bytes
     return dict(sorted(parts.items(), key=lambda part: -part[1]))

@@ -143,9 +143,9 @@ def _draws(path: str, rows: int, lookups: Mapping[str, Any], counts: np.ndarray)
     """How often each id is looked up, relatively: by counts, but evenly where it is drawn."""
     own, drawn = (
         sum(
-            math.prod(each.ids.shape)
-            for each in lookups.values()
-            if each.path == path and each.shared == shared
+            math.prod(lookup.ids.shape)
+            for lookup in lookups.values()
+            if lookup.path == path and lookup.shared == shared
         )
         for shared in (False, True)
     )

@@ -44,7 +44,7 @@ class SparseRows(NoSparseRows):
 
     def fetch(self, state: State, lookups: Mapping[str, Lookup]) -> Fetched:
         """See NoSparseRows."""
-        own = {name: each for name, each in lookups.items() if each.path in self.plan.tables}
+        own = {name: lookup for name, lookup in lookups.items() if lookup.path in self.plan.tables}
         fetched = update.fetch(self.plan, state["tables"], own)
         return fetched._replace(residual=(own, fetched.residual))
 

@@ -60,7 +60,7 @@ def initializer(experiment: config.Experiment, schema: Schema) -> Any:
     def initialize() -> State:
         key = jax.random.key(options.seed)
         parameters = task.initialize(model, schema, key)
-        parameters = {path: each for path, each in parameters.items() if path not in tables}
+        parameters = {path: array for path, array in parameters.items() if path not in tables}
         trained, _ = frozen_apart(parameters, options.freeze)
         state: State = {
             "step": jnp.zeros((), jnp.int32),
@@ -89,9 +89,9 @@ def frozen_apart(
 
     Raises ConfigError for a pattern that matches none, and where all are matched.
     """
-    frozen = {path: each for path, each in parameters.items() if task.is_constant(path)}
+    frozen = {path: array for path, array in parameters.items() if task.is_constant(path)}
     for pattern in patterns:
-        found = {path: each for path, each in parameters.items() if re.fullmatch(pattern, path)}
+        found = {path: array for path, array in parameters.items() if re.fullmatch(pattern, path)}
         check(
             bool(found),
             f"trainer.freeze: no parameter's path matches {pattern!r}; there are"
@@ -99,7 +99,7 @@ def frozen_apart(
         )
         frozen |= found
     check(len(frozen) < len(parameters), "trainer.freeze leaves no parameter to train")
-    return {path: each for path, each in parameters.items() if path not in frozen}, frozen
+    return {path: array for path, array in parameters.items() if path not in frozen}, frozen
 
 
 def inference_parameters(

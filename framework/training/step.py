@@ -34,10 +34,12 @@ def make_step(
         value, metrics, gradients, of_rows = gradient.accumulate(
             loss,
             trained,
-            gradient.Part(batch, {name: each.ids for name, each in lookups.items()}, fetched.rows),
+            gradient.Part(
+                batch, {name: lookup.ids for name, lookup in lookups.items()}, fetched.rows
+            ),
             key,
             parts=options.accumulate,
-            shared=frozenset(name for name, each in lookups.items() if each.shared),
+            shared=frozenset(name for name, lookup in lookups.items() if lookup.shared),
             devices=plan.mesh,
         )
         collected = tables.collect(fetched, of_rows)
@@ -66,7 +68,7 @@ def loss_of(
 ) -> gradient.Loss:
     """The loss of some of a batch's examples, in the type that is computed in."""
     compute = jnp.bfloat16 if options.precision == "bf16" else jnp.float32
-    empty = {path: jnp.zeros((0, each.width), compute) for path, each in plan.tables.items()}
+    empty = {path: jnp.zeros((0, table.width), compute) for path, table in plan.tables.items()}
 
     def loss(trained: task.Parameters, part: gradient.Part, key: jax.Array) -> task.Loss:
         parameters = {

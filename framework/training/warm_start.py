@@ -71,7 +71,7 @@ def with_constants(
 
     Raises ConfigError, when it is called, where `constants` are not those of the state.
     """
-    places = {path: each for path, each in state["parameters"].items() if task.is_constant(path)}
+    places = {path: array for path, array in state["parameters"].items() if task.is_constant(path)}
     if not places and not constants:
         return initialize
 
@@ -96,7 +96,7 @@ def with_constants(
 
 
 def _learnt(parameters: Mapping[str, T]) -> dict[str, T]:
-    return {path: each for path, each in parameters.items() if not task.is_constant(path)}
+    return {path: array for path, array in parameters.items() if not task.is_constant(path)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +127,7 @@ def read(options: config.WarmStart) -> Theirs:
     averaged = checkpoint.averaged(parameters)
     return Theirs(
         _rename(averaged, options.rename),
-        _rename({path: (path, each) for path, each in tables.items()}, options.rename),
+        _rename({path: (path, table) for path, table in tables.items()}, options.rename),
         folder,
         step,
     )

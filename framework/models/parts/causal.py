@@ -107,7 +107,7 @@ class CausalModel(TrainedModel, Recommender):
     def reads(self, schema: Schema, batch: Batch) -> Batch:
         """The latest items of each history."""
         item = batch["item"]
-        return {name: latest_of(each, item, self.max_length) for name, each in batch.items()}
+        return {name: latest_of(column, item, self.max_length) for name, column in batch.items()}
 
     def loss(
         self,
@@ -118,7 +118,7 @@ class CausalModel(TrainedModel, Recommender):
     ) -> Loss:
         """The objective at each position that has a next item and knows it."""
         targets, embedded = batch["item"][:, 1:], rows["item"].values
-        read = {name: each[:, :-1] for name, each in batch.items()}
+        read = {name: column[:, :-1] for name, column in batch.items()}
         hidden = self.states(module, read, embedded[:, :-1], context)
         valid = (targets >= FIRST_VALUE) & continues(batch)
         table = module.item.embedding[...]

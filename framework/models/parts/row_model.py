@@ -51,13 +51,13 @@ class RowModule(nnx.Module):
         """The fields from the rows of their tables, and the numbers, in the order of the inputs."""
         fields = [pool(*rows[name]) for name in self.ids]
         numbers = [batch[name] for name in self.numbers]
-        numbers = [each[:, None] if each.ndim == 1 else each for each in numbers]
+        numbers = [column[:, None] if column.ndim == 1 else column for column in numbers]
         batch_size = (fields[0] if fields else numbers[0]).shape[0]
         kind = fields[0].dtype if fields else jnp.float32
         empty = jnp.zeros((batch_size, 0), kind)
         return (
             jnp.stack(fields, axis=1) if fields else empty[:, :, None].repeat(self.width, 2),
-            jnp.concatenate([empty, *(each.astype(kind) for each in numbers)], axis=1),
+            jnp.concatenate([empty, *(column.astype(kind) for column in numbers)], axis=1),
         )
 
 
@@ -137,10 +137,10 @@ def deal_out(objectives: Sequence[Head], logits: Float[Array, "batch outputs"]) 
     """The logits of each label, f32."""
     found, start = {}, 0
     logits = logits.astype(jnp.float32)
-    for each in objectives:
-        own = logits[:, start : start + each.outputs]
-        found[each.label] = own[:, 0] if each.outputs == 1 else own
-        start += each.outputs
+    for head in objectives:
+        own = logits[:, start : start + head.outputs]
+        found[head.label] = own[:, 0] if head.outputs == 1 else own
+        start += head.outputs
     return found
 
 

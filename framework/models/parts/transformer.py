@@ -81,8 +81,8 @@ class Encoder(nnx.Module):
             return block(x, attention_mask, dataclasses.replace(context, key=key), at)
 
         *before, (last, key) = zip(self.blocks, keys, strict=True)
-        for block, each in before:
-            x = context.block(functools.partial(run, block))(x, each)
+        for block, block_key in before:
+            x = context.block(functools.partial(run, block))(x, block_key)
         return self.norm(context.block(functools.partial(run, last))(x, key, at))
 
 
