@@ -58,6 +58,14 @@ def _check(chosen: plan.BuildPlan, details: dict[str, Any]) -> None:
         raise DataError(f"data.path is {data.path!r} and there is no row of data in it")
     fresh = extension.fresh(found, chosen.base)
     rows, rejected_count = fresh["rows"], sum(fresh["rejected"].values())
+    unwanted = sum(fresh["filtered"].values())
+    if unwanted == rows and chosen.base is None:
+        rules = ", ".join(f"{rule}: {count:,}" for rule, count in fresh["filtered"].items())
+        raise ConfigError(
+            f"none of the {rows:,} rows of {data.path} satisfies data.where ({rules}); compare it"
+            " with the raw values"
+        )
+    rows -= unwanted
     if rejected_count > data.max_rejected * rows:
         reasons = ", ".join(f"{reason}: {count:,}" for reason, count in fresh["rejected"].items())
         kept = rejected.keep(epath.Path(chosen.stage), {**found, **fresh})

@@ -48,6 +48,7 @@ def _of_table(table: dict[str, Any]) -> list[tuple[str, int, str]]:
     """Lines of the report on a side table."""
     return [
         (f"{table['of']} table", table["rows"], f"rows of {table['path']}"),
+        *(("  filtered", count, f"by {rule}") for rule, count in table.get("filtered", {}).items()),
         *(("  rejected", count, reason) for reason, count in table["rejected"].items()),
         ("  repeated", table["repeated"], "of them have the key of an earlier one"),
         ("  unused", table["unused"], f"of them are of no {table['of']} of the train split"),

@@ -67,7 +67,7 @@ def canonical(values: pa.Array, transform: Transform, where: str) -> tuple[pa.Ar
     if isinstance(transform, Pixels):
         return pixels.canonical(values, transform, where)
     if of_kind == "time":
-        return _time(values, transform.name, where)
+        return time(values, transform.name, where)
     if of_kind == "number":
         return _number(values, transform, where)
     if _is_list(values.type):
@@ -77,7 +77,7 @@ def canonical(values: pa.Array, transform: Transform, where: str) -> tuple[pa.Ar
             f"{where}: the column of {transform.name} holds lists; set many=True of a Categorical"
             " or Hashed feature"
         )
-    return _text(values, transform.name, where)
+    return text(values, transform.name, where)
 
 
 def to_float32(numbers: Any) -> np.ndarray:
@@ -88,7 +88,8 @@ def to_float32(numbers: Any) -> np.ndarray:
     return np.where(np.abs(rounded) < np.float32(SMALLEST), np.float32(0), rounded)
 
 
-def _text(values: pa.Array, name: str, where: str) -> tuple[pa.Array, Checks]:
+def text(values: pa.Array, name: str, where: str) -> tuple[pa.Array, Checks]:
+    """A column of any type but lists as text, null where missing. Raises DataError."""
     kind = values.type
     if pa.types.is_float16(kind):
         values, kind = values.cast(pa.float32()), pa.float32()
@@ -132,7 +133,8 @@ def _number(values: pa.Array, transform: Transform, where: str) -> tuple[pa.Arra
     return pa.array(to_float32(wide), pa.float32(), mask=missing), checks
 
 
-def _time(values: pa.Array, name: str, where: str) -> tuple[pa.Array, Checks]:
+def time(values: pa.Array, name: str, where: str) -> tuple[pa.Array, Checks]:
+    """A column of any type as int64 microseconds, null where missing. Raises DataError."""
     kind = values.type
     if pa.types.is_decimal(kind):
         values = values.cast(pa.float64())
@@ -158,7 +160,7 @@ def _list(values: pa.Array, transform: Categorical | Hashed, where: str) -> tupl
         values = values.cast(pa.list_(values.type.value_type))
     lengths = pc.list_value_length(values).fill_null(0).to_numpy()
     rows = np.repeat(np.arange(count), lengths)
-    parts, part_checks = _text(values.flatten(), name, where)
+    parts, part_checks = text(values.flatten(), name, where)
     checks = [(reason, np.isin(np.arange(count), rows[mask])) for reason, mask in part_checks]
     present = parts.is_valid().to_numpy(zero_copy_only=False)
     parts, lengths = parts.drop_null(), np.bincount(rows[present], minlength=count)

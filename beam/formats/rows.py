@@ -10,12 +10,14 @@ import pyarrow as pa
 from podway.beam.error import DataError
 from podway.framework.config import Data, SideTable
 from podway.framework.config.features import Gap, Transform
+from podway.framework.config.where import columns_of
 
 FIXED = ("user", "item", "time", "key")
 """Roles that are not features."""
 
 Roles = Mapping[str, str]
-"""Role of a column ("user", "item", "time", "key", or a feature's name) → its name in the file."""
+"""Role of a column ("user", "item", "time", "key", a feature's name, or what `role_of` says of a
+condition's column) → its name in the file."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +63,26 @@ def roles_of(raw: Data | SideTable) -> Roles:
     else:
         roles = {"user": raw.columns.user, "item": raw.columns.item}
         roles |= {"time": raw.columns.time} if raw.columns.time is not None else {}
-    return roles | {feature.name: feature.source for feature in raw.features if reads(feature)}
+    roles |= {feature.name: feature.source for feature in raw.features if reads(feature)}
+    return roles | {role_of(column): column for column in columns_of(raw.where)}
+
+
+def role_of(column: str) -> str:
+    """The role of a column that a condition reads. No feature's name has a space."""
+    return f"where {column}"
+
+
+def choose(rows: RawBatch, mask: np.ndarray) -> RawBatch:
+    """The rows of the mask; those that are rejected stay."""
+    if mask.all():
+        return rows
+    positions, chosen = np.flatnonzero(mask), pa.array(mask)
+    return dataclasses.replace(
+        rows,
+        columns={role: column.filter(chosen) for role, column in rows.columns.items()},
+        numbers=rows.numbers[mask],
+        raw=lambda position: rows.raw(int(positions[position])),
+    )
 
 
 def reads(feature: Transform) -> bool:
@@ -85,4 +106,6 @@ def _field(role: str) -> str:
     """Where the config says which column it is."""
     if role == "key":
         return "the table's key"
+    if role.startswith(role_of("")):
+        return "the column of a condition of where"
     return f"data.columns.{role}" if role in FIXED else f"the column of the feature {role!r}"

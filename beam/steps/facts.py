@@ -12,13 +12,23 @@ from podway.beam.steps.split import Events
 from podway.framework.schema.fitted import FittedTransform
 from podway.framework.schema.schema import Feature
 
+LATER = ("k-core", "duplicate")
+"""Rules that filter events after they are read; the others are conditions of data.where."""
+
 
 @dataclasses.dataclass(frozen=True)
 class ReadCounts:
-    """One raw file: its rows, and how many of them were rejected for which reason."""
+    """One raw file: its rows, and how many of them were left out.
+
+    Attributes:
+      rows: all of them.
+      rejected: by reason.
+      filtered: by rule, such as a condition of data.where.
+    """
 
     rows: int
     rejected: dict[str, int]
+    filtered: dict[str, int]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,14 +17,15 @@ from apache_beam.pvalue import TaggedOutput
 from etils import epath
 
 from podway.beam.error import portable
-from podway.beam.features import fit
+from podway.beam.features import conditions, fit
 from podway.beam.formats.parse import Checks, Columns, accept, parse, text
 from podway.beam.formats.reader import read
-from podway.beam.formats.rows import RawBatch, Rejected, reads
+from podway.beam.formats.rows import RawBatch, Rejected, choose, reads, role_of
 from podway.beam.steps import codes, facts, progress
 from podway.beam.steps.chunk import Chunk
 from podway.framework.config import Data, SideTable
 from podway.framework.config.features import Label, Transform
+from podway.framework.config.where import Condition, columns_of
 
 POSITION_BITS = 40
 """Without a time column, an event's time is its file's number, then its row in so many bits."""
@@ -50,29 +51,28 @@ class ReadEvents(apache_beam.DoFn):
         number, file = element
         name = f"part-{number:05}-of-{self._files:05}.jsonl"
         with portable(), rejects_to(epath.Path(self._stage) / "rejected" / name, file) as reject:
-            counts = collections.Counter()
+            counts, filtered = collections.Counter(), collections.Counter()
             rows = 0
             prepare = functools.partial(self._prepare, number, file)
-            for fraction, accepted, rejected, found in _map_in_thread(
-                prepare, read(file, self._data)
-            ):
-                reject(rejected)
-                counts.update(row.reason for row in rejected)
-                rows += accepted + len(rejected)
-                progress.read(number, fraction, accepted + len(rejected), accepted)
-                yield from found
-        yield TaggedOutput("counts", facts.ReadCounts(rows, dict(counts)))
+            for fraction, done in _map_in_thread(prepare, read(file, self._data)):
+                reject(done.rejected)
+                counts.update(row.reason for row in done.rejected)
+                filtered.update(done.filtered)
+                rows += done.rows
+                progress.read(number, fraction, done.rows, done.accepted)
+                yield from done.found
+        yield TaggedOutput("counts", facts.ReadCounts(rows, dict(counts), dict(filtered)))
 
-    def _prepare(
-        self, number: int, file: str, batch: RawBatch
-    ) -> tuple[float, int, list[Rejected], list[Any]]:
-        """The part of the file that is read, the events of a batch, and what becomes of its rows:
-        those that are rejected, and what the step yields."""
-        features = canonical(batch, self._data.features, file)
+    def _prepare(self, number: int, file: str, batch: RawBatch) -> tuple[float, "_Done"]:
+        """The part of the file that is read, and what becomes of the rows of a batch."""
+        rows = len(batch.numbers) + len(batch.rejected)
+        batch, filtered, unknown = select(batch, self._data.where, file)
+        values, checks = canonical(batch, self._data.features, file)
         position = number << POSITION_BITS
+        features = values, [*checks, *unknown]
         events, rejected = parse(batch, file, position, self._latest, features)
         found = list(self._encode(events)) if len(events) else []
-        return batch.fraction, len(events), rejected, found
+        return batch.fraction, _Done(rows, len(events), rejected, filtered, found)
 
     def _encode(self, events: pa.Table) -> Iterator[Any]:
         with futures.ThreadPoolExecutor() as threads:
@@ -84,6 +84,30 @@ class ReadEvents(apache_beam.DoFn):
         table = pa.table(columns, names=events.column_names)
         for bucket, part in _partition(table, self._data.shards):
             yield bucket, Chunk(part)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Done:
+    """What became of the rows of a batch: those that are rejected, how many are filtered by which
+    rule, and what the step yields of those that are accepted."""
+
+    rows: int
+    accepted: int
+    rejected: list[Rejected]
+    filtered: dict[str, int]
+    found: list[Any]
+
+
+def select(
+    rows: RawBatch, where: Sequence[Condition], file: str
+) -> tuple[RawBatch, dict[str, int], Checks]:
+    """The rows that satisfy all conditions, how many fail which, and the checks that some of them
+    fail, as a value cannot be compared."""
+    if not where:
+        return rows, {}, []
+    columns = {name: rows.columns[role_of(name)] for name in columns_of(where)}
+    decision = conditions.decide(where, columns, len(rows.numbers), file)
+    return choose(rows, decision.stay), decision.filtered, decision.checks
 
 
 def _map_in_thread(
@@ -153,21 +177,24 @@ class ReadTable(apache_beam.DoFn):
         table = self._tables[table_number]
         path = epath.Path(self._stage) / "rejected" / f"table-{table_number}-{file_number:05}.jsonl"
         with portable(), rejects_to(path, file) as reject:
-            counts = collections.Counter()
+            counts, filtered = collections.Counter(), collections.Counter()
             rows = 0
             for batch in read(file, table):
+                rows += len(batch.numbers) + len(batch.rejected)
+                batch, others, unknown = select(batch, table.where, file)
+                filtered.update(others)
                 key, checks = text(batch.columns["key"], "key", file)
                 columns, more = canonical(batch, table.features, file)
                 columns = {"key": key, "row": pa.array(batch.numbers), **columns}
-                accepted, rejected = accept(batch, columns, [*checks, *more])
+                accepted, rejected = accept(batch, columns, [*checks, *more, *unknown])
                 reject(rejected)
                 counts.update(row.reason for row in rejected)
-                rows += len(accepted) + len(rejected)
                 keys, values = codes.code(accepted["key"].combine_chunks())
                 yield table.of, (table_number, Chunk(_without_key(accepted, keys, file_number)))
                 if table.catalogue:
                     yield from _list_keys(table.of, values)
-        yield TaggedOutput("counts", (table_number, facts.ReadCounts(rows, dict(counts))))
+        told = facts.ReadCounts(rows, dict(counts), dict(filtered))
+        yield TaggedOutput("counts", (table_number, told))
 
 
 def _without_key(table: pa.Table, keys: pa.DictionaryArray, file: int) -> pa.Table:

@@ -1,5 +1,6 @@
 """The last step: the facts of all parts become schema.json, statistics.json and the report."""
 
+import collections
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -10,7 +11,7 @@ from etils import epath
 from podway.beam.error import portable
 from podway.beam.report import page
 from podway.beam.statistics import statistics
-from podway.beam.steps.facts import ReadCounts, ShardFacts, TableFacts, VocabularyTotals
+from podway.beam.steps.facts import LATER, ReadCounts, ShardFacts, TableFacts, VocabularyTotals
 from podway.beam.steps.number import Learnt
 from podway.framework.config import Data, GlobalTime, RowExamples
 from podway.framework.schema.fitted import write_transforms
@@ -49,7 +50,8 @@ class Summarise(apache_beam.DoFn):
     ) -> Iterator[dict[str, Any]]:
         """All of them; the element says nothing."""
         if before is not None:  # an extension does not read its base's rows again
-            reads = [*reads, ReadCounts(before["rows"], before["rejected"])]
+            rules = {rule: n for rule, n in before["filtered"].items() if rule not in LATER}
+            reads = [*reads, ReadCounts(before["rows"], before["rejected"], rules)]
             duplicates = [*duplicates, before["filtered"]["duplicate"]]
         shards = sorted(facts, key=lambda shard: shard.bucket)
         tables = sorted(tables, key=lambda table: table.table)
@@ -89,7 +91,7 @@ class Summarise(apache_beam.DoFn):
         return {
             "path": self._data.tables[table.table].path,
             "of": table.of,
-            **_count_rejected([read for number, read in reads if number == table.table]),
+            **_count([read for number, read in reads if number == table.table]),
             "repeated": table.repeated,
             "unused": table.unused,
             "without": table.without,
@@ -188,10 +190,11 @@ def report(
     Checks that each row of the input is kept, filtered or rejected, and, of a global split, that
     no target is earlier than a train event.
     """
-    found = _count_rejected(reads)
+    found = _count(reads)
     user, item = (_total(totals, name) for name in ("user", "item"))
     kept = sum(shard.events for shard in shards)
-    dropped = {"k-core": sum(filtered), "duplicate": sum(duplicates)}
+    dropped = found["filtered"]
+    dropped |= dict(zip(LATER, (sum(filtered), sum(duplicates)), strict=True))
     rejected = sum(found["rejected"].values())
     assert found["rows"] == kept + sum(dropped.values()) + rejected, "rows got lost"
     trained = sum(shard.trained for shard in shards)
@@ -223,12 +226,16 @@ def early_targets(shards: Sequence[ShardFacts]) -> int:
     return sum(int((shard.splits["test"].targets < end).sum()) for shard in shards)
 
 
-def _count_rejected(reads: Sequence[ReadCounts]) -> dict[str, Any]:
-    reasons: dict[str, int] = {}
+def _count(reads: Sequence[ReadCounts]) -> dict[str, Any]:
+    rejected, filtered = collections.Counter(), collections.Counter()
     for file in reads:
-        for reason, count in file.rejected.items():
-            reasons[reason] = reasons.get(reason, 0) + count
-    return {"rows": sum(file.rows for file in reads), "rejected": dict(sorted(reasons.items()))}
+        rejected.update(file.rejected)
+        filtered.update(file.filtered)
+    return {
+        "rows": sum(file.rows for file in reads),
+        "rejected": dict(sorted(rejected.items())),
+        "filtered": dict(sorted(filtered.items())),
+    }
 
 
 def _total(totals: Sequence[VocabularyTotals], feature: str) -> VocabularyTotals:

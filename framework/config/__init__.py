@@ -29,11 +29,33 @@ from podway.framework.config.experiment import Experiment
 from podway.framework.config.export import Export
 from podway.framework.config.model import Model, Optimizer
 from podway.framework.config.training import Mesh, Trainer, WarmStart
+from podway.framework.config.where import (
+    Above,
+    AllOf,
+    AnyOf,
+    AtLeast,
+    AtMost,
+    Below,
+    Between,
+    Condition,
+    Missing,
+    NoneOf,
+    NotMissing,
+    OneOf,
+)
 
 __all__ = [
+    "Above",
+    "AllOf",
+    "AnyOf",
+    "AtLeast",
+    "AtMost",
+    "Below",
+    "Between",
     "Characters",
     "Columns",
     "Component",
+    "Condition",
     "Csv",
     "Data",
     "Evaluation",
@@ -46,7 +68,11 @@ __all__ = [
     "JsonLines",
     "LeaveOneOut",
     "Mesh",
+    "Missing",
     "Model",
+    "NoneOf",
+    "NotMissing",
+    "OneOf",
     "Optimizer",
     "Parquet",
     "Rdatasets",

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Literal
 
 from podway.framework.config.features import Gap, Label, Transform
+from podway.framework.config.where import Condition, check_conditions
 from podway.framework.error import check
 
 
@@ -165,6 +166,11 @@ class SideTable:
     catalogue: bool = False
     """Whether the vocabulary has all users or items of the table, after those of the train split:
     those without events can be targets, and be recommended, by their attributes."""
+    where: tuple[Condition, ...] = ()
+    """Rows that are read: those that satisfy all of these (framework/config/where.py)."""
+
+    def __post_init__(self):
+        check_conditions("the where of a side table", self.where)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,6 +185,9 @@ class Data:
     """How the files are written."""
     columns: Columns = Columns()
     """Which raw column plays which role."""
+    where: tuple[Condition, ...] = ()
+    """Rows that are read: those that satisfy all of these (framework/config/where.py). The others
+    are counted as filtered."""
     features: tuple[Transform, ...] = ()
     """Features of the events, beside user, item and time."""
     tables: tuple[SideTable, ...] = ()
@@ -221,6 +230,7 @@ class Data:
             0 <= self.max_rejected <= 1,
             f"data.max_rejected is {self.max_rejected}; give a fraction from 0 to 1",
         )
+        check_conditions("data.where", self.where)
         self._check_features()
         check(
             self.columns.time is not None or not isinstance(self.split, GlobalTime),
