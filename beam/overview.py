@@ -34,6 +34,7 @@ def report(manifest: artifact.Manifest) -> str:
         ("tied events", found["tied_events"], "of the events share user and time with another"),
         ("tied users", found["tied_users"], "of the users have their last two events at one time"),
         ("repeats", found["repeated_events"], "events equal an earlier one in user, item and time"),
+        *_of_targets(found, splits),
         *((split, part["examples"], "examples") for split, part in splits.items()),
         ("leakage", found["early_test_targets"], "test targets before the latest train event"),
         *(line for table in manifest.details["tables"] for line in _of_table(table)),
@@ -42,6 +43,17 @@ def report(manifest: artifact.Manifest) -> str:
     ]
     head = f"dataset {manifest.name} {manifest.version}"
     return "\n".join([head, *(_line(*line) for line in lines)])
+
+
+def _of_targets(found: dict[str, Any], splits: dict[str, Any]) -> list[tuple[str, Any, str]]:
+    """Lines of the report where some events are no targets."""
+    if (context := found.get("context_events")) is None:
+        return []
+    lines = [("context", context, "events are history only (data.targets, or of weight 0)")]
+    if seen := found["seen_test_targets"]:
+        remark = "of the test targets are in their own history; evaluation.exclude_seen forbids"
+        lines.append(("seen before", seen / splits["test"]["examples"], f"{remark} them"))
+    return lines
 
 
 def _of_table(table: dict[str, Any]) -> list[tuple[str, int, str]]:

@@ -67,7 +67,7 @@ ARROWS = {
         "preflight": "config devices evaluation schema task training",
     },
     "beam": {
-        "formats": "framework/config",
+        "formats": "framework/config framework/schema",
         "plan": "formats framework/config",
         "statistics": "framework/schema",
         "features": "formats statistics framework/config framework/schema",

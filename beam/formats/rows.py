@@ -11,6 +11,7 @@ from podway.beam.error import DataError
 from podway.framework.config import Data, SideTable
 from podway.framework.config.features import Gap, Transform
 from podway.framework.config.where import columns_of
+from podway.framework.schema.schema import EVENT_WEIGHT
 
 FIXED = ("user", "item", "time", "key")
 """Roles that are not features."""
@@ -63,8 +64,10 @@ def roles_of(raw: Data | SideTable) -> Roles:
     else:
         roles = {"user": raw.columns.user, "item": raw.columns.item}
         roles |= {"time": raw.columns.time} if raw.columns.time is not None else {}
+        roles |= {EVENT_WEIGHT: raw.columns.weight} if raw.columns.weight is not None else {}
     roles |= {feature.name: feature.source for feature in raw.features if reads(feature)}
-    return roles | {role_of(column): column for column in columns_of(raw.where)}
+    conditions = (*raw.where, *(() if isinstance(raw, SideTable) else raw.targets))
+    return roles | {role_of(column): column for column in columns_of(conditions)}
 
 
 def role_of(column: str) -> str:
@@ -107,5 +110,7 @@ def _field(role: str) -> str:
     if role == "key":
         return "the table's key"
     if role.startswith(role_of("")):
-        return "the column of a condition of where"
+        return "the column of a condition"
+    if role == EVENT_WEIGHT:
+        return "data.columns.weight"
     return f"data.columns.{role}" if role in FIXED else f"the column of the feature {role!r}"

@@ -1,14 +1,16 @@
 """What the steps of the pipeline report: numbers per file, bucket, shard and side table."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from podway.beam.statistics import statistics
+from podway.beam.steps import split
 from podway.beam.steps.split import Events
+from podway.framework.config import Data, RowExamples
 from podway.framework.schema.fitted import FittedTransform
 from podway.framework.schema.schema import Feature
 
@@ -73,6 +75,8 @@ class ShardFacts:
       repeated_events: those that share user, time and item with an earlier one.
       users: that have an event.
       tied_users: users whose last two events share the time.
+      context_events: those that are history only; None where events have no weights.
+      seen_test_targets: test targets that their own history has; None likewise.
       splits: by name.
     """
 
@@ -83,6 +87,8 @@ class ShardFacts:
     repeated_events: int
     users: int
     tied_users: int
+    context_events: int | None
+    seen_test_targets: int | None
     splits: dict[str, SplitFacts]
 
 
@@ -171,9 +177,17 @@ def _flat(column: pa.Array) -> np.ndarray:
 
 
 def of_shard(
-    bucket: int, events: Events, trained: int, splits: dict[str, SplitFacts]
+    bucket: int,
+    data: Data,
+    events: Events,
+    cuts: Sequence[int] | None,
+    trained: int,
+    splits: dict[str, SplitFacts],
 ) -> ShardFacts:
     """The facts of a shard."""
+    weights, seen = events.weights, None
+    if weights is not None and not isinstance(data.examples, RowExamples):
+        seen = split.seen_targets(events, split.examples(data.split, events, cuts)["test"])
     same_user = np.ones(max(len(events.item) - 1, 0), bool)
     same_user[events.offsets[1:-1] - 1] = False
     tied = same_user & (events.time[1:] == events.time[:-1])
@@ -187,5 +201,7 @@ def of_shard(
         repeated_events=int(repeated.sum()),
         users=len(events.user),
         tied_users=int(tied[events.offsets[1:][several] - 2].sum()),
+        context_events=None if weights is None else int((weights == 0).sum()),
+        seen_test_targets=seen,
         splits=splits,
     )

@@ -24,8 +24,9 @@ from podway.beam.formats.rows import RawBatch, Rejected, choose, reads, role_of
 from podway.beam.steps import codes, facts, progress
 from podway.beam.steps.chunk import Chunk
 from podway.framework.config import Data, SideTable
-from podway.framework.config.features import Label, Transform
+from podway.framework.config.features import Label, Numeric, Transform
 from podway.framework.config.where import Condition, columns_of
+from podway.framework.schema.schema import EVENT_WEIGHT
 
 POSITION_BITS = 40
 """Without a time column, an event's time is its file's number, then its row in so many bits."""
@@ -68,8 +69,9 @@ class ReadEvents(apache_beam.DoFn):
         rows = len(batch.numbers) + len(batch.rejected)
         batch, filtered, unknown = select(batch, self._data.where, file)
         values, checks = canonical(batch, self._data.features, file)
+        weights, more = event_weights(batch, self._data, file)
         position = number << POSITION_BITS
-        features = values, [*checks, *unknown]
+        features = values | weights, [*checks, *unknown, *more]
         events, rejected = parse(batch, file, position, self._latest, features)
         found = list(self._encode(events)) if len(events) else []
         return batch.fraction, _Done(rows, len(events), rejected, filtered, found)
@@ -108,6 +110,28 @@ def select(
     columns = {name: rows.columns[role_of(name)] for name in columns_of(where)}
     decision = conditions.decide(where, columns, len(rows.numbers), file)
     return choose(rows, decision.stay), decision.filtered, decision.checks
+
+
+def event_weights(rows: RawBatch, data: Data, file: str) -> Columns:
+    """The events' weights, where they have some: 0 for what is no target; and the checks that some
+    of them fail."""
+    values, checks = np.ones(len(rows.numbers), np.float32), list[Any]()
+    if EVENT_WEIGHT in rows.columns:
+        raw = rows.columns[EVENT_WEIGHT]
+        numbers, checks = fit.canonical(raw, Numeric(EVENT_WEIGHT), file)
+        values = numbers.to_numpy(zero_copy_only=False)
+        checks = [*checks, (f"missing {EVENT_WEIGHT}", np.isnan(values))]
+        checks.append((f"{EVENT_WEIGHT} is below 0", values < 0))
+    elif not data.targets:
+        return {}, []
+    columns = {name: rows.columns[role_of(name)] for name in columns_of(data.targets)}
+    for condition in data.targets:
+        found, unknown = conditions.verdicts(condition, columns, file)
+        values = np.where(found == conditions.YES, values, np.float32(0))
+        checks += [(reason, mask & (found == conditions.UNKNOWN)) for reason, mask in unknown]
+    return {EVENT_WEIGHT: pa.array(values)}, [
+        (reason, mask) for reason, mask in checks if mask.any()
+    ]
 
 
 def _map_in_thread(

@@ -16,6 +16,7 @@ from podway.beam.steps.number import Learnt
 from podway.framework.config import Data, GlobalTime, RowExamples
 from podway.framework.schema.fitted import write_transforms
 from podway.framework.schema.schema import (
+    EVENT_WEIGHT,
     FIRST_VALUE,
     SPLITS,
     VOCABULARY_ROWS,
@@ -130,6 +131,8 @@ def schema(
         Feature("item", "item", "int32", lists, "item", sizes["item"], length),
         Feature("time", "time", "int64", lists, max_length=length),
     ]
+    if data.columns.weight is not None or data.targets:
+        features.append(Feature(EVENT_WEIGHT, "weight", "float32", lists, max_length=length))
     if lists:
         features += [
             Feature("target", "target", "int32", vocabulary="item", size=sizes["item"]),
@@ -214,7 +217,15 @@ def report(
         "tied_users": sum(shard.tied_users for shard in shards) / max(users, 1),
         "repeated_events": sum(shard.repeated_events for shard in shards),
         "early_test_targets": early,
+        "context_events": _sum([shard.context_events for shard in shards]),
+        "seen_test_targets": _sum([shard.seen_test_targets for shard in shards]),
     }
+
+
+def _sum(counts: Sequence[int | None]) -> int | None:
+    """None where any is None."""
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
 
 
 def early_targets(shards: Sequence[ShardFacts]) -> int:

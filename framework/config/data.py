@@ -97,6 +97,9 @@ class Columns:
     time: str | None = "time"
     """Column with the event's time, in integer or fractional seconds since 1970 (UTC); None: the
     order of the rows is the order of time (a global-time split is then refused)."""
+    weight: str | None = None
+    """Column with what the event counts in the training loss, a number from 0 up; None: each
+    counts 1. An event of weight 0 is history only, and no target."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,6 +191,9 @@ class Data:
     where: tuple[Condition, ...] = ()
     """Rows that are read: those that satisfy all of these (framework/config/where.py). The others
     are counted as filtered."""
+    targets: tuple[Condition, ...] = ()
+    """Events that are to be predicted, in training as in evaluation: those that satisfy all of
+    these. The others are history only: views before purchases, say, or what was disliked."""
     features: tuple[Transform, ...] = ()
     """Features of the events, beside user, item and time."""
     tables: tuple[SideTable, ...] = ()
@@ -231,6 +237,12 @@ class Data:
             f"data.max_rejected is {self.max_rejected}; give a fraction from 0 to 1",
         )
         check_conditions("data.where", self.where)
+        check_conditions("data.targets", self.targets)
+        check(
+            not self.targets or not isinstance(self.examples, RowExamples),
+            "data.targets says which events of a history are to be predicted, and data.examples is"
+            " RowExamples, whose rows have no history: name them in data.where",
+        )
         self._check_features()
         check(
             self.columns.time is not None or not isinstance(self.split, GlobalTime),
@@ -242,7 +254,7 @@ class Data:
         places = [("data.features", self.features)]
         places += [(f"data.tables[{at}]", table.features) for at, table in enumerate(self.tables)]
         names = [feature.name for _, features in places for feature in features]
-        reserved = {"user", "item", "time", "target", "target_time"}
+        reserved = {"user", "item", "time", "target", "target_time", "event_weight"}
         for name in names:
             check(
                 names.count(name) == 1 and name not in reserved,
