@@ -101,7 +101,17 @@ class LabelJudge:
             logits = predict(compute, label)
             table: Metrics = {}
             for each in self.model.objectives:
-                found = each.measure(logits[each.label], truth[each.label], truth["user"])
+                finite = np.isfinite(logits[each.label])
+                rows = finite.reshape(len(truth["user"]), -1).all(1)
+                numbers = np.where(finite, logits[each.label], 0)
+                found = each.measure(numbers, truth[each.label], truth["user"])
+                invalid = int((~rows).sum())
+                if invalid:  # a sort or an argmax would take it for the best
+                    found = dict.fromkeys(found, Estimate(float("nan")))
+                    table[f"{each.label}/invalid_predictions"] = {
+                        "value": invalid / len(rows),
+                        "rows": invalid,
+                    }
                 for metric, estimate in found.items():
                     if estimate is not None:
                         cell = self._cell(estimate, truth["user"], intervals)

@@ -15,13 +15,12 @@ from podway.framework.error import check
 from podway.framework.input.batches import Dataset, evaluation_batches
 from podway.framework.input.columns import concatenate
 from podway.framework.input.placement import examples_placer
-from podway.framework.metrics import ranking as metrics
-from podway.framework.metrics import top_k as ranking
+from podway.framework.metrics import ranking, top_k
 from podway.framework.schema.schema import FIRST_VALUE, PADDING
 
 Scorer = Callable[[Any], Any]
 """{"item": histories i32 [batch, length], "time": if asked for} → scores f32 [batch, rows],
-NumPy or JAX; or ranking.Factors, whose products these are."""
+NumPy or JAX; or top_k.Factors, whose products these are."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,13 +28,15 @@ class Ranks:
     """What a scorer did on a split.
 
     Attributes:
-      target: rank of each user's target, from 1, [users].
+      target: rank of each user's target, from 1, [users]; UNRANKED where no list has it.
       item: id of each user's target, [users].
       history: events that each user had before, [users].
       candidates: items that were ranked for each user, [users].
       lists: ids of each user's best items, [users, k]; PADDING where too few were left.
       nll: negative log-likelihood (nats) of each user's target by the softmax of all items' scores,
         [users]; infinite where the vocabulary lacks it. It means something where scores are logits.
+        Not a number where a score of the user is none, or +∞: such items are ranked nowhere.
+      seen: whether each user's target was in its history, and may therefore not be recommended.
     """
 
     target: np.ndarray
@@ -44,6 +45,7 @@ class Ranks:
     candidates: np.ndarray
     lists: np.ndarray
     nll: np.ndarray
+    seen: np.ndarray
 
 
 def rank_split(
@@ -98,10 +100,21 @@ def rank_split(
                 "item": batch["target"],
                 "history": (batch["history"] != PADDING).sum(1),
                 "candidates": (item.size - FIRST_VALUE - seen).astype(np.int64),
+                "seen": options.exclude_seen & _holds(batch["history"], batch["target"]),
             }
             parts.append({name: each[valid] for name, each in (known | judged).items()})
             bar.update(int(valid.sum()))
     return Ranks(**concatenate(parts))
+
+
+def _holds(history: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Which rows have their target, [rows]; the ids that are no items are none."""
+    return ((history == target[:, None]) & (history >= FIRST_VALUE)).any(1)
+
+
+def _holds(history: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Which rows have their target, [rows]; the ids that are no items are none."""
+    return ((history == target[:, None]) & (history >= FIRST_VALUE)).any(1)
 
 
 def _distinct(history: np.ndarray) -> np.ndarray:
@@ -123,18 +136,18 @@ def _judge(
 
     def judge(scores, history, target):
         seen = history if exclude_seen else None
-        if isinstance(scores, ranking.Factors):
+        if isinstance(scores, top_k.Factors):
             size = block or scores.table.shape[0]
-            rank = ranking.blocked_rank(scores, target, size, seen, catalogue)
-            best, ids = ranking.blocked_top_k(scores, k, size, seen, catalogue)
-            nll = ranking.blocked_negative_log_likelihood(scores, target, size, catalogue)
+            rank = top_k.blocked_rank(scores, target, size, seen, catalogue)
+            best, ids = top_k.blocked_top_k(scores, k, size, seen, catalogue)
+            nll = top_k.blocked_negative_log_likelihood(scores, target, size, catalogue)
         else:
-            allowed = ranking.exclude(scores, seen, catalogue)
-            rank, (best, ids) = ranking.rank(allowed, target), ranking.top_k(allowed, k)
-            nll = ranking.negative_log_likelihood(scores, target, catalogue)
+            allowed = top_k.exclude(scores, seen, catalogue)
+            rank, (best, ids) = top_k.rank(allowed, target), top_k.top_k(allowed, k)
+            nll = top_k.negative_log_likelihood(scores, target, catalogue)
         return {
             "target": rank,
-            "lists": jnp.where(best == ranking.EXCLUDED, PADDING, ids),
+            "lists": jnp.where(best == top_k.EXCLUDED, PADDING, ids),
             "nll": nll,
         }
 
@@ -151,31 +164,35 @@ def summarize(
     """{metric@k: {"value": …}}, with the 95 % interval "low", "high" of each mean over users.
 
     With `likelihood`, which is for scores that are logits, also "nll" (nats), its mean over the
-    users whose target the vocabulary has.
+    users whose target the vocabulary has. Where some scores are not finite, "invalid_scores" is the
+    share of the users who have such. A value that nothing is left for is not a number.
     """
     catalogue = len(train_counts) - FIRST_VALUE
     table: dict[str, dict[str, float]] = {}
 
     def mean(values: np.ndarray) -> dict[str, float]:
-        low, high = metrics.bootstrap_interval(values, options.bootstrap, options.seed)
+        low, high = ranking.bootstrap_interval(values, options.bootstrap, options.seed)
         return {"value": float(values.mean()), "low": low, "high": high}
 
     for k in options.cutoffs:
-        for name, metric in metrics.PER_USER.items():
+        for name, metric in ranking.PER_USER.items():
             table[f"{name}@{k}"] = mean(metric(ranks.target, k))
-        table[f"coverage@{k}"] = {"value": metrics.coverage(ranks.lists, k, catalogue)}
+        table[f"coverage@{k}"] = {"value": ranking.coverage(ranks.lists, k, catalogue)}
         table[f"popularity_bias@{k}"] = {
-            "value": metrics.popularity_bias(ranks.lists, k, train_counts)
+            "value": ranking.popularity_bias(ranks.lists, k, train_counts)
         }
-        table[f"novelty@{k}"] = {"value": metrics.novelty(ranks.lists, k, train_counts)}
+        table[f"novelty@{k}"] = {"value": ranking.novelty(ranks.lists, k, train_counts)}
     if options.sampled_negatives:
-        sampled = metrics.sampled_ranks(
+        sampled = ranking.sampled_ranks(
             ranks.target, ranks.candidates, options.sampled_negatives, options.seed
         )
         for k in options.cutoffs:
-            for name, metric in metrics.PER_USER.items():
+            for name, metric in ranking.PER_USER.items():
                 table[f"sampled_{name}@{k}"] = mean(metric(sampled, k))
-    known = ranks.nll[np.isfinite(ranks.nll)]
+    known = ranks.nll[(ranks.item >= FIRST_VALUE) & (ranks.item < len(train_counts))]
     if likelihood and len(known):
         table["nll"] = mean(known)
+    invalid = np.isnan(ranks.nll)
+    if invalid.any():
+        table["invalid_scores"] = {"value": float(invalid.mean()), "users": int(invalid.sum())}
     return table

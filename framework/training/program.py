@@ -22,7 +22,7 @@ from podway.framework.input.placement import Placement
 from podway.framework.schema.schema import Schema
 from podway.framework.training import flops
 from podway.framework.training import warm_start as start
-from podway.framework.training.state import State, initializer, judged, placed
+from podway.framework.training.state import State, initializer, invalid, judged, placed
 from podway.framework.training.step import make_step
 
 Counts = Mapping[str, np.ndarray]
@@ -41,6 +41,7 @@ class Program:
       initialize: () → State, sharded.
       step: (State, batch) → (State, metrics); takes the state's memory.
       judged: State → the parameters to judge and to export.
+      invalid: State → {path: how many numbers of a parameter, or of its average, are not finite}.
       flops: of one step, over all devices, recomputation left out (framework/training/flops.py).
       place: puts a batch on the devices.
     """
@@ -52,6 +53,7 @@ class Program:
     initialize: Any
     step: Any
     judged: Any
+    invalid: Any
     flops: float
     place: Placement
 
@@ -115,6 +117,7 @@ def build_program(
         initialize=start.initializer(experiment, schema, initialize, state),
         step=traced.lower().compile(),
         judged=judged(experiment, schema, devices),
+        invalid=jax.jit(invalid, out_shardings=mesh.replicated(devices)),
         flops=flops.count(counted.jaxpr.jaxpr),
         place=Placement(rows, options.batch_size),
     )

@@ -123,6 +123,18 @@ def judged(experiment: config.Experiment, schema: Schema, devices: jax.sharding.
     return parameters
 
 
+def invalid(state: State) -> dict[str, jax.Array]:
+    """How many numbers are not finite, by path: of parameters, sparse tables, moving averages."""
+    parts = {"": "parameters", "ema ": "ema", "table ": "tables"}
+    arrays = {
+        kind + path: each
+        for kind, part in parts.items()
+        for path, each in state.get(part, {}).items()
+        if jnp.issubdtype(each.dtype, jnp.floating)
+    }
+    return {path: (~jnp.isfinite(each)).sum() for path, each in arrays.items()}
+
+
 def judged_shapes(
     experiment: config.Experiment, schema: Schema, devices: jax.sharding.Mesh
 ) -> dict[str, jax.ShapeDtypeStruct]:
