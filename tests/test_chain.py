@@ -60,6 +60,7 @@ def server(workdir):
         stderr=subprocess.PIPE,
         text=True,
     )
+    assert process.stderr is not None
     said = []
     for line in process.stderr:
         said.append(line)

@@ -43,7 +43,9 @@ def test_one_name_is_installed_with_every_file(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert {name.split("/")[0] for name in names} == {"podway"}
-    sources = [path for room in ROOMS for path in (ROOT / room).rglob("*.py")]
+    kinds = ("*.py", "*.css", "*.html.j2", "*.js")
+    sources = [path for room in ROOMS for kind in kinds for path in (ROOT / room).rglob(kind)]
+    assert ROOT / "framework" / "page" / "page.html.j2" in sources
     expected = {f"podway/{path.relative_to(ROOT).as_posix()}" for path in sources}
     assert names == expected | {"podway/__init__.py"}
 

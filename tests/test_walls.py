@@ -41,7 +41,7 @@ SHARED = {
 }
 """What all may import, as far as the walls let them."""
 
-PURE = ("error", "codec", "progress", "code", "config", "artifact", "schema")
+PURE = ("error", "codec", "progress", "code", "config", "artifact", "schema", "page")
 """Of framework/: pure Python, and all that beam/ sees of it."""
 
 ARROWS = {
@@ -50,6 +50,7 @@ ARROWS = {
         "artifact": "code",
         "config": "",
         "schema": "config",
+        "page": "",
         "devices": "config",
         "embedding": "devices schema",
         "input": "artifact devices schema",
@@ -60,7 +61,7 @@ ARROWS = {
         "models/parts": "config embedding heads input losses metrics schema task",
         "models": "config embedding heads input losses metrics models/parts schema task",
         "evaluation": "config devices heads input metrics models schema task",
-        "runs": "artifact code config embedding evaluation input schema task",
+        "runs": "artifact code config embedding evaluation input page schema task",
         "training": "artifact code config devices embedding evaluation input runs schema task",
         "comparison": "artifact code config evaluation input metrics runs",
         "preflight": "config devices evaluation schema task training",
@@ -70,7 +71,7 @@ ARROWS = {
         "plan": "formats framework/config",
         "statistics": "framework/schema",
         "features": "formats statistics framework/config framework/schema",
-        "report": "statistics framework/schema",
+        "report": "statistics framework/page framework/schema",
         "steps": "features formats plan report statistics"
         " framework/artifact framework/config framework/schema",
         "extension": "plan steps framework/artifact framework/schema",
@@ -83,17 +84,18 @@ ARROWS = {
         "overview": "extension framework/artifact",
     },
     "export": {
-        "quiet": "",
+        "silence": "",
         "layout": "",
         "contract": "framework/config framework/schema",
         "lowering": "contract framework/config framework/evaluation framework/heads"
         " framework/input framework/metrics framework/schema framework/task",
         "graph": "contract lowering framework/config framework/schema",
-        "verification": "contract graph layout lowering framework/config framework/schema",
+        "cases": "contract graph lowering framework/config framework/schema",
+        "verification": "graph layout lowering framework/schema",
         "versions": "layout framework/artifact",
         "identity": "layout versions framework/artifact framework/code framework/config",
         "jax_extras": "",
-        "served": "contract graph jax_extras lowering quiet verification"
+        "served": "cases contract graph jax_extras lowering silence verification"
         " framework/config framework/input framework/schema",
         "stage": "identity served verification versions"
         " framework/code framework/config framework/input framework/task",

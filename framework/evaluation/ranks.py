@@ -83,7 +83,7 @@ def rank_split(
         dataset, split, history=item.max_length, batch_size=options.batch_size, times=times
     )
     place = examples_placer(devices)
-    judge = _judge(item.size, k, options.exclude_seen, options.block, devices)
+    rank_batch = _ranker(item.size, k, options.exclude_seen, options.score_block_items, devices)
     with progress.shown(
         label or split,
         unit="user",
@@ -94,7 +94,7 @@ def rank_split(
         for batch in batches:
             valid, history = batch["valid"], place(batch["history"])
             read = {"item": history} | ({"time": place(batch["time"])} if times else {})
-            judged = jax.device_get(judge(scorer(read), history, place(batch["target"])))
+            ranked = jax.device_get(rank_batch(scorer(read), history, place(batch["target"])))
             seen = _distinct(batch["history"]) if options.exclude_seen else np.zeros(len(valid))
             known = {
                 "item": batch["target"],
@@ -102,14 +102,9 @@ def rank_split(
                 "candidates": (item.size - FIRST_VALUE - seen).astype(np.int64),
                 "seen": options.exclude_seen & _holds(batch["history"], batch["target"]),
             }
-            parts.append({name: each[valid] for name, each in (known | judged).items()})
+            parts.append({name: each[valid] for name, each in (known | ranked).items()})
             bar.update(int(valid.sum()))
     return Ranks(**concatenate(parts))
-
-
-def _holds(history: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Which rows have their target, [rows]; the ids that are no items are none."""
-    return ((history == target[:, None]) & (history >= FIRST_VALUE)).any(1)
 
 
 def _holds(history: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -125,7 +120,7 @@ def _distinct(history: np.ndarray) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=16)
-def _judge(
+def _ranker(
     catalogue: int,
     k: int,
     exclude_seen: bool,
@@ -134,7 +129,7 @@ def _judge(
 ) -> Callable[..., Any]:
     """(scores or factors, history, target) → arrays of Ranks by name, the same in all processes."""
 
-    def judge(scores, history, target):
+    def rank_batch(scores, history, target):
         seen = history if exclude_seen else None
         if isinstance(scores, top_k.Factors):
             size = block or scores.table.shape[0]
@@ -151,7 +146,7 @@ def _judge(
             "nll": nll,
         }
 
-    return jax.jit(judge, out_shardings=mesh.replicated(devices) if devices else None)
+    return jax.jit(rank_batch, out_shardings=mesh.replicated(devices) if devices else None)
 
 
 def summarize(

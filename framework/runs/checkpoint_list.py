@@ -66,7 +66,8 @@ def _shown(name: str, value: float | None) -> str:
 
 def _size(path: epath.Path) -> int:
     return sum(
-        _size(each) if each.is_dir() else each.stat().length for each in epath.Path(path).iterdir()
+        _size(child) if child.is_dir() else child.stat().length
+        for child in epath.Path(path).iterdir()
     )
 
 

@@ -1,101 +1,85 @@
-"""Reports: one HTML file with plots, no script and nothing to download."""
+"""The page of a run: where its time went, and a chart of each metric."""
 
-import html
-from collections.abc import Iterable, Mapping, Sequence
+import dataclasses
+import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 from etils import epath
 
+from podway.framework.page import chart, templates
+from podway.framework.page.table import Cell, Table
 from podway.framework.runs import goodput, telemetry
 
-WIDTH, HEIGHT, MARGIN = 640, 220, 48
-
-
-COLOURS = {
-    "step": "#2a7",
-    "compile": "#06c",
-    "input": "#e90",
-    "evaluate": "#84c",
-    "checkpoint": "#c63",
-    "restart": "#c22",
-    "other": "#999",
+_HERE = pathlib.Path(__file__).parent
+_COLOURS = {
+    "step": 2,
+    "compile": 0,
+    "input": 1,
+    "evaluate": 3,
+    "checkpoint": 6,
+    "restart": 4,
+    "other": 7,
 }
-"""Of the phases of framework/runs/goodput.py."""
+"""Of the phases of goodput.py."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Goodput:
+    """What goodput.json says.
+
+    Attributes:
+      percent: of the time that went into steps that count.
+      told: the whole time, in words.
+      parts: of the bar: class of the colour, phase, share, seconds.
+      table: the same in numbers.
+    """
+
+    percent: float
+    told: str
+    parts: list[tuple[str, str, float, str]]
+    table: Table
 
 
 def write(path: epath.Path, title: str, directory: epath.Path) -> None:
-    """Plots where the time of a run went, and every metric of its metrics.jsonl by step."""
+    """Writes the page of a run that lies in a directory: of its goodput.json and metrics.jsonl."""
+    times = goodput.read(directory / "goodput.json")
+    text = templates.render(
+        "report.html.j2",
+        _HERE,
+        title=title,
+        goodput=_goodput(times) if times else None,
+        charts=[
+            chart.lines(name, [chart.Series(name, points)], x="step")
+            for name, points in _series(directory).items()
+        ],
+    )
+    path.write_text(text)
+
+
+def _series(directory: epath.Path) -> dict[str, list[tuple[float, float]]]:
+    """Metric → its (step, value)."""
     series: dict[str, list[tuple[float, float]]] = {}
     for record in telemetry.read(directory / "metrics.jsonl"):
         for name, value in record.items():
             if name != "step":
                 series.setdefault(name, []).append((record["step"], value))
-    times = goodput.read(directory / "goodput.json")
-    plots = [line_plot(name, points) for name, points in series.items()]
-    page(path, title, [*([time_table(times)] if times else []), *plots])
+    return series
 
 
-def page(path: epath.Path, title: str, parts: Iterable[str]) -> None:
-    """Writes a page of HTML."""
-    body = "\n".join(parts)
-    path.write_text(
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(title)}</title>\n"
-        "<style>body{font:15px sans-serif;margin:2em;max-width:1400px}"
-        "figure{display:inline-block;margin:0 1em 1em 0}figcaption{font-weight:bold}"
-        "td{padding:0 1em 0 0}</style>\n"
-        f"<h1>{html.escape(title)}</h1>\n{body}\n</html>\n"
-    )
-
-
-def time_table(record: Mapping[str, Any]) -> str:
-    """Where the time went: a bar and a table of what goodput.json says."""
-    seconds = {phase: record["seconds"][phase] for phase in COLOURS}
+def _goodput(record: Mapping[str, Any]) -> Goodput:
+    seconds = {phase: record["seconds"][phase] for phase in _COLOURS}
     total = sum(seconds.values()) or 1.0
-    bar, at = "", 0.0
-    for phase, spent in seconds.items():
-        width = 2 * WIDTH * spent / total
-        bar += f'<rect x="{at:.1f}" width="{width:.1f}" height="24" fill="{COLOURS[phase]}"/>'
-        at += width
-    rows = "".join(
-        f'<tr><td style="color:{COLOURS[phase]}">■ {phase}<td>{spent:.1f} s'
-        f"<td>{100 * spent / total:.1f} %"
+    parts = [
+        (chart.colour(_COLOURS[phase]), phase, spent / total, f"{spent:.1f} s")
         for phase, spent in seconds.items()
+    ]
+    rows = [
+        [Cell(phase, f"dot {colour}"), Cell(told), Cell(f"{100 * share:.1f} %")]
+        for colour, phase, share, told in parts
+    ]
+    told = (
+        f"{total:.1f} s in {record['sessions']} session(s);"
+        f" {record['steps_redone']} steps were done again after a crash."
     )
-    return (
-        f"<h2>Goodput {record['goodput_percent']:.1f} %</h2><p>{total:.1f} s in"
-        f" {record['sessions']} session(s); {record['steps_redone']} steps were done again after a"
-        f' crash.</p>\n<svg width="{2 * WIDTH}" height="24" role="img">{bar}</svg>'
-        f"<table>{rows}</table>\n"
-    )
-
-
-def line_plot(name: str, points: Sequence[tuple[float, float]], across: str = "step") -> str:
-    """An SVG figure of (step, value) points, its axes labelled with the extremes."""
-    steps, values = zip(*points, strict=True)
-    left, right, low, high = min(steps), max(steps), min(values), max(values)
-
-    def place(step: float, value: float) -> str:
-        x = MARGIN + (step - left) / ((right - left) or 1) * (WIDTH - 2 * MARGIN)
-        y = HEIGHT - MARGIN - (value - low) / ((high - low) or 1) * (HEIGHT - 2 * MARGIN)
-        return f"{x:.1f},{y:.1f}"
-
-    def text(x: float, y: float, anchor: str, content: str) -> str:
-        return f"<text x={x} y={y} text-anchor={anchor} font-size=12>{content}</text>"
-
-    line = " ".join(place(*point) for point in points)
-    dots = "".join(
-        '<circle cx="{}" cy="{}" r="2" fill="#06c"/>'.format(*place(*point).split(","))
-        for point in points
-    )
-    bottom = HEIGHT - MARGIN
-    return (
-        f"<figure><figcaption>{html.escape(name)}</figcaption>"
-        f'<svg width="{WIDTH}" height="{HEIGHT}" role="img">'
-        f'<path d="M{MARGIN} {MARGIN}V{bottom}H{WIDTH - MARGIN}" fill="none" stroke="#999"/>'
-        f'<polyline points="{line}" fill="none" stroke="#06c"/>{dots}'
-        + text(MARGIN - 4, MARGIN, "end", f"{high:.4g}")
-        + text(MARGIN - 4, bottom, "end", f"{low:.4g}")
-        + text(MARGIN, bottom + 16, "start", f"{across} {left:g}")
-        + text(WIDTH - MARGIN, bottom + 16, "end", f"{across} {right:g}")
-        + "</svg></figure>"
-    )
+    return Goodput(record["goodput_percent"], told, parts, Table(("", "seconds", "share"), rows))

@@ -9,14 +9,11 @@ import pytest
 from podway.beam import dataset, overview
 from podway.beam.engines.options import Local
 from podway.beam.error import DataError
-from podway.beam.formats import csv as delimited
-from podway.beam.formats import json_lines
-from podway.beam.formats import parquet as columnar
+from podway.beam.formats import csv, json_lines, parquet
 from podway.beam.statistics import statistics
-from podway.beam.steps import pipeline, shards, vocabulary
-from podway.beam.steps import summarise as summary
+from podway.beam.steps import pipeline, shards, summarise, vocabulary
 from podway.framework import artifact
-from podway.framework.config import Columns, Csv, GlobalTime, JsonLines, Parquet, Rdatasets
+from podway.framework.config import Columns, Csv, Format, GlobalTime, JsonLines, Parquet, Rdatasets
 from podway.framework.error import ConfigError
 from podway.framework.schema.schema import SPLITS, Schema, Vocabulary
 from tests.beam.conftest import (
@@ -140,7 +137,7 @@ def test_row_order_as_time_keeps_repeats_in_order(tmp_path, build):
     assert "no clock" in overview.report(artifact.read(directory, "dataset"))
 
 
-def _formats(folder: pathlib.Path) -> dict[str, tuple[pathlib.Path, dict]]:
+def _formats(folder: pathlib.Path) -> dict[str, tuple[pathlib.Path, Format]]:
     """The same rows in every format; users of integer type where a format has types."""
     events = [(user[1:], item, time) for user, item, time in some_events()]
     frame = pl.DataFrame(events, schema=["user", "item", "time"], orient="row").with_columns(
@@ -174,9 +171,9 @@ def test_the_same_rows_give_the_same_bytes_in_every_format(tmp_path, build, monk
     found = {}
     for blocks in (False, True):  # one batch a file, and many
         if blocks:
-            monkeypatch.setattr(delimited, "BLOCK_BYTES", 500)
+            monkeypatch.setattr(csv, "BLOCK_BYTES", 500)
             monkeypatch.setattr(json_lines, "BLOCK_BYTES", 500)
-            monkeypatch.setattr(columnar, "BATCH_ROWS", 50)
+            monkeypatch.setattr(parquet, "BATCH_ROWS", 50)
         for name, (path, format) in _formats(tmp_path / str(blocks)).items():
             directory = build(path, format=format, **fields)
             found[blocks, name] = _bytes(directory)
@@ -315,13 +312,13 @@ def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
 
 def test_raw_data_that_change_meanwhile(tmp_path, monkeypatch):
     path = write_csv(tmp_path / "a.csv", TABLE)
-    schema = summary.schema
+    schema = summarise.schema
 
     def change(*given):
         write_csv(path, [*TABLE, ("v", "c", 5)])
         return schema(*given)
 
-    monkeypatch.setattr(summary, "schema", change)
+    monkeypatch.setattr(summarise, "schema", change)
     _fails(tmp_path, DataError, "changed while they were read", path)
 
 

@@ -38,7 +38,7 @@ def annotated() -> set[type]:
     return found
 
 
-def _dataclasses(hint) -> list[type]:
+def _dataclasses(hint) -> list:
     if dataclasses.is_dataclass(hint):
         return [hint]
     return [each for part in typing.get_args(hint) for each in _dataclasses(part)]

@@ -3,12 +3,16 @@ import importlib.metadata
 import json
 import pathlib
 import sys
+from types import SimpleNamespace
 
 import pytest
+from etils import epath
 
-from podway.framework.config import Model, Rows
+from podway.framework.config import Model, RowExamples
+from podway.framework.preflight import report as reports
 from podway.framework.preflight.report import collective_rows
 from podway.launch import experiments, stages
+from podway.launch.verbs import preflight as verb
 from tests.launch.test_cli import in_process_of_its_own as podway
 
 GOLDEN = pathlib.Path(__file__).parent.parent / "golden" / "collectives"
@@ -27,7 +31,7 @@ def trained() -> list[str]:
         name
         for name, each in found.items()
         if type(each.model) is not Model
-        and not isinstance(each.data.examples, Rows)
+        and not isinstance(each.data.examples, RowExamples)
         and not stages.is_fitted(each)
     ]
 
@@ -41,12 +45,12 @@ def lines(name: str, pod: str) -> list[str]:
     """The collectives of a config's training step, sharded both ways, on declared sizes."""
     from podway.framework import config
     from podway.framework.devices import topology
-    from podway.framework.preflight import compile as compiled
+    from podway.framework.preflight.compile import declared, examine
 
     experiment = experiments.load(name)
     tables = experiment.data.tables
-    schema = compiled.declared(items=100_000, users=10_000, history=200, tables=tables)
-    report = compiled.examine(
+    schema = declared(items=100_000, users=10_000, history=200, tables=tables)
+    report = examine(
         dataclasses.replace(experiment, mesh=config.Mesh(fsdp=4)),
         schema,
         topology.parse(pod),
@@ -123,6 +127,23 @@ def test_what_a_user_can_mend_is_one_sentence():
     assert "has no model" in done.stderr
     done = podway("preflight", "completejourney_dcn", "--topology=v5e:2x2", "--items=500")
     assert "the examples of 'completejourney_dcn' are rows: leave it out" in done.stderr
+
+
+def test_the_page_of_a_scan_plots_what_is_known(monkeypatch, tmp_path):
+    names = ("efficiency_percent", "step_ms", "ici_ms", "wire_mb", "memory_gb")
+    rows = [{"chips": chips, **dict.fromkeys(names, 7.0 / chips)} for chips in (4, 16, 64)]
+    for row in rows:
+        row["ici_ms"] = None
+    monkeypatch.setattr(reports, "scan_rows", lambda _: rows)
+    scanned = [SimpleNamespace(experiment=SimpleNamespace(name="walks"))]
+    verb._plot(scanned, epath.Path(tmp_path / "scaling.html"))
+    text = (tmp_path / "scaling.html").read_text()
+    assert "<h1>walks: predicted weak scaling</h1>" in text
+    assert text.count("<svg") == 4
+    assert "step_ms (predicted)" in text
+    assert "ici_ms" not in text
+    assert "chips 4 to 64" in text
+    assert "Predictions, not measurements." in text
 
 
 if __name__ == "__main__":

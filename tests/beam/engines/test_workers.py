@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from etils import epath
 
 from podway.beam.engines.options import Dataflow, Portable
 from podway.launch.dataflow import flex_template
@@ -14,7 +15,7 @@ assert job_service  # a fixture
 
 
 @pytest.fixture(scope="module")
-def template(tmp_path_factory) -> pathlib.Path:
+def template(tmp_path_factory) -> epath.Path:
     """What goes into the workers' image, of `some_data`."""
     folder = tmp_path_factory.mktemp("template")
     engine = Dataflow(image="example/podway:1")

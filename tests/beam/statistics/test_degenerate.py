@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from podway.beam.features import fit
-from podway.beam.report import plot
+from podway.beam.report import histogram
 from podway.beam.statistics import drift, numbers, quantiles
 from podway.beam.statistics.limits import Limits
 from podway.framework.config.features import Numeric, Quantiles
@@ -48,7 +48,7 @@ def test_degenerate_numbers_are_described_compared_and_drawn(name):
         assert again.sketch.counts.tolist() == part.sketch.counts.tolist()
         found = drift.compare(described, described, Limits(rows=1))
         assert found.verdict in ("none", "unjudged")
-    bars = plot.histogram({"train": part.sketch}, str)
+    bars = histogram.binned({"train": part.sketch}, str)
     assert bars is None or sum(bars.counts["train"]) == part.sketch.count
 
 

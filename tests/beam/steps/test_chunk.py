@@ -10,7 +10,9 @@ TABLE = pa.table({"a": list(range(50_000)), "b": pa.array(["x", "y"] * 25_000).d
 
 
 def _coder() -> chunk.ChunkCoder:
-    return typecoders.registry.get_coder(Chunk)
+    coder = typecoders.registry.get_coder(Chunk)
+    assert isinstance(coder, chunk.ChunkCoder)
+    return coder
 
 
 def test_a_table_travels_itself_or_as_a_reference(tmp_path):

@@ -33,7 +33,7 @@ def write_model(directory: pathlib.Path) -> None:
     v1 = tf.compat.v1
     with tf.Graph().as_default(), v1.Session() as session:
         given = v1.placeholder(tf.string, [None], name="examples")
-        parsed = tf.io.parse_example(
+        parsed: dict[str, Any] = tf.io.parse_example(
             given,
             {
                 "x": tf.io.FixedLenFeature([2], tf.float32),

@@ -98,7 +98,8 @@ def test_an_edit_counts_where_it_takes_part_alone(tmp_path, monkeypatch):
         return {kind for kind, part in given.items() if sources.code(kind, part) != before[kind]}
 
     assert changed_by("framework.runs.report") == set()
-    assert changed_by("beam.report.style") == set()
+    assert changed_by("beam.report.tables") == set()
+    assert changed_by("framework.page.chart") == set()
     assert changed_by("framework.models.hstu") == set()
     assert changed_by("framework.training.loop") == {"run"}
     assert changed_by("framework.models.parts.transformer") == {"run", "evaluation", "model"}

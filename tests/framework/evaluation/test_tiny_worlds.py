@@ -90,8 +90,8 @@ def ranked(world, k):
     length = max(max(map(len, world.histories)), 1)
     history = np.array([h + [0] * (length - len(h)) for h in world.histories], np.int32)
     scores, target = jnp.array(world.scores, jnp.float32), jnp.array(world.targets)
-    judge = ranks._judge(world.catalogue, k, world.exclude_seen, None, None)
-    found = {name: np.asarray(each) for name, each in judge(scores, history, target).items()}
+    rank = ranks._ranker(world.catalogue, k, world.exclude_seen, None, None)
+    found = {name: np.asarray(each) for name, each in rank(scores, history, target).items()}
     seen = ranks._distinct(history) if world.exclude_seen else 0
     targets = np.array(world.targets)
     return ranks.Ranks(
@@ -146,8 +146,8 @@ def test_blocks_say_the_same(world, block):
     scores = jnp.matmul(query, factors.table.T)
     history = jnp.array([(h + [0] * 4)[:4] for h in world.histories], jnp.int32)
     target = jnp.array(world.targets)
-    whole = ranks._judge(world.catalogue, 3, world.exclude_seen, None, None)
-    parts = ranks._judge(world.catalogue, 3, world.exclude_seen, block, None)
+    whole = ranks._ranker(world.catalogue, 3, world.exclude_seen, None, None)
+    parts = ranks._ranker(world.catalogue, 3, world.exclude_seen, block, None)
     one, other = whole(scores, history, target), parts(factors, history, target)
     np.testing.assert_array_equal(one["target"], other["target"])
     np.testing.assert_array_equal(one["lists"], other["lists"])

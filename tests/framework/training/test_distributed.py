@@ -122,6 +122,7 @@ def test_all_end_when_one_is_killed_and_go_on_bit_by_bit(dataset, whole, tmp_pat
     assert_equal_runs(tmp_path, whole[0])
     (path,) = tmp_path.glob("runs/walks/*/goodput.json")
     record = goodput.read(path)
+    assert record is not None
     assert record["sessions"] == 2
     assert record["seconds"]["restart"] > 0
 
@@ -201,7 +202,9 @@ def test_sigterm_to_one_makes_all_save_the_same_step_and_another_mesh_goes_on(
     assert alone(dataset, tmp_path, devices=2, mesh={"fsdp": 2})["finished"]
     np.testing.assert_allclose(losses(tmp_path), losses(whole[0]), atol=1e-5, rtol=0)
     (path,) = tmp_path.glob("runs/walks/*/goodput.json")
-    assert goodput.read(path)["steps_redone"] == 0
+    record = goodput.read(path)
+    assert record is not None
+    assert record["steps_redone"] == 0
 
 
 FOUR = {"data": 4, "fsdp": 1}

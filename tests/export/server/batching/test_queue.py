@@ -5,6 +5,7 @@
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,7 +54,7 @@ def run(inputs, *, shape=(None, None), padding=None, **more):
             await asyncio.sleep(0.05)
             model.gate.set()
             await first
-            answers = await asyncio.gather(*rest, return_exceptions=True)
+            answers: list[Any] = await asyncio.gather(*rest, return_exceptions=True)
             await batcher.drain()
             return answers
 
