@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from podway.beam.formats import csv, idx, json_lines, parquet, text
-from podway.beam.formats.rows import RawBatch, roles_of
+from podway.beam.formats.paths import partitions
+from podway.beam.formats.rows import RawBatch, Roles, complete, roles_of
 from podway.framework.config import (
     Characters,
     Csv,
@@ -24,6 +25,12 @@ def read(file: str, raw: Data | SideTable) -> Iterator[RawBatch]:
       DataError: the file is not in the format that it should be in, or lacks a column.
     """
     roles = roles_of(raw)
+    held = {} if isinstance(raw.format, Rdatasets) else partitions(file)
+    for rows in _read(file, raw, roles):
+        yield complete(rows, roles, held) if held else rows
+
+
+def _read(file: str, raw: Data | SideTable, roles: Roles) -> Iterator[RawBatch]:
     match raw.format:
         case Csv() as format:
             return csv.read(file, format, roles)

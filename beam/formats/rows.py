@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from podway.beam.error import DataError
+from podway.beam.formats.paths import partitions
 from podway.framework.config import Data, SideTable
 from podway.framework.config.features import Gap, Transform
 from podway.framework.config.where import columns_of
@@ -94,15 +95,36 @@ def reads(feature: Transform) -> bool:
 
 
 def locate(roles: Roles, names: Sequence[str], file: str) -> Roles:
-    """The roles. Raises DataError where the file lacks a column or has it twice."""
+    """The roles whose columns the file has.
+
+    Raises DataError where it has one twice, or lacks one that no folder says (paths.partitions).
+    """
+    held = partitions(file)
     for role, name in roles.items():
-        if names.count(name) == 0:
+        if names.count(name) == 0 and name not in held:
             raise DataError(
-                f"{file} has no column {name!r}; set {_field(role)} to one of {list(names)}"
+                f"{file} has no column {name!r}; set {_field(role)} to one of {[*names, *held]}"
             )
         if names.count(name) > 1:
             raise DataError(f"{file} has more than one column {name!r} ({_field(role)})")
-    return roles
+    return {role: name for role, name in roles.items() if name in names}
+
+
+def complete(rows: RawBatch, roles: Roles, held: Mapping[str, str | None]) -> RawBatch:
+    """With the columns that folders hold, as text: those that the file has not, or only nulls."""
+    columns = dict(rows.columns)
+    for role, name in roles.items():
+        if name in held and (role not in columns or columns[role].null_count == len(rows.numbers)):
+            columns[role] = _constant(held[name], len(rows.numbers))
+    return dataclasses.replace(rows, columns={role: columns[role] for role in roles})
+
+
+def _constant(value: str | None, rows: int) -> pa.Array:
+    if value is None:
+        return pa.nulls(rows, pa.string())
+    return pa.DictionaryArray.from_arrays(
+        pa.array(np.zeros(rows, np.int32)), pa.array([value], pa.string())
+    )
 
 
 def _field(role: str) -> str:
