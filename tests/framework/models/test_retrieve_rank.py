@@ -158,7 +158,10 @@ def test_the_rankers_loss_matches_an_independent_computation(built, described):
 
     def of_the_second(targets):
         chosen = dataclasses.replace(EVERY, targets=targets)
-        return float(chosen.ranking_loss(module, {"item": rows.ids}, rows, task.ForwardContext())) * targets
+        return (
+            float(chosen.ranking_loss(module, {"item": rows.ids}, rows, task.ForwardContext()))
+            * targets
+        )
 
     np.testing.assert_allclose(float(loss) * 2 - of_the_second(1), np.mean(terms), rtol=1e-4)
 
