@@ -94,7 +94,7 @@ def train(rows: int, width: int, batch: int, length: int) -> tuple[Any, Any]:
 
 def main() -> None:
     """Prints a line per table: ms per step, and the ratio to the first."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--dense-rows", type=int, default=100_000)
     kinds = ("sparse", "dense", "train")

@@ -65,7 +65,7 @@ def measure(experiment: config.Experiment, options: argparse.Namespace) -> None:
 
 def main() -> None:
     """Prints a line per variant."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("config")
     parser.add_argument("--items", type=int, default=128256)
     parser.add_argument("--history", type=int, default=2049)

@@ -49,7 +49,7 @@ def bare(program: Program, batch: dict[str, jax.Array], steps: int, every: int) 
 
 def main() -> None:
     """Prints both, and their ratio."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batch", type=int, default=64)

@@ -50,7 +50,9 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
     found = [compiled(query[part], table, seen[part], target[part]) for part in parts]
     ranks = np.concatenate([np.asarray(each[2]) for each in found])
     seconds = time.perf_counter() - began
-    gigabytes = compiled.memory_analysis().temp_size_in_bytes / 1e9
+    memory = compiled.memory_analysis()
+    assert memory is not None
+    gigabytes = memory.temp_size_in_bytes / 1e9
     return {"seconds": seconds, "gigabytes": gigabytes, "mean_rank": float(ranks.mean())}
 
 

@@ -127,9 +127,10 @@ def main(options: Options) -> None:
         first = first or (results[0] if results else None)
     print("| model | config | HR@10 | NDCG@10 | published HR@10 | NDCG@10 | cost |")
     print("|---|---|---|---|---|---|---|")
-    for baseline in BASELINES if first else ():
-        cells = [f"{first.metrics[baseline][metric]:.4f}" for metric in METRICS]
-        print(f"| {baseline} | | {' | '.join(cells)} | | | |")
+    if first:
+        for baseline in BASELINES:
+            cells = [f"{first.metrics[baseline][metric]:.4f}" for metric in METRICS]
+            print(f"| {baseline} | | {' | '.join(cells)} | | | |")
     print(*rows, sep="\n")
 
 

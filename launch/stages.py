@@ -108,7 +108,7 @@ def rejected(
     from podway.beam import rejected as beam_rejected
 
     if version is None:
-        directory = beam_dataset.place_of_whole(experiment.data, workdir)
+        directory = beam_dataset.directory_of_whole(experiment.data, workdir)
         if not beam_rejected.kept(directory):
             directory = beam_dataset.directory(experiment.data, workdir, look=True)
     else:
@@ -179,8 +179,8 @@ def datasets(
     """
     parts = (experiment.data, *(component.data for component in experiment.mixture))
     if build:
-        each = [dataclasses.replace(experiment, data=part) for part in parts]
-        found = [data(one, workdir, code=code) for one in each]
+        experiments = [dataclasses.replace(experiment, data=part) for part in parts]
+        found = [data(one, workdir, code=code) for one in experiments]
         return found[0], found[1:]
 
     from podway.beam import dataset as beam_dataset
@@ -231,7 +231,7 @@ def compare(runs: Sequence[str], workdir: epath.PathLike, code: Choice | None = 
     """Prints how runs compare, user by user; evaluates those that are not yet."""
     from podway.framework.comparison import runs as contrast
 
-    judged = contrast.judge([contrast.find(each, workdir) for each in runs], workdir, code)
+    judged = contrast.judge([contrast.find(name, workdir) for name in runs], workdir, code)
     print(contrast.report(contrast.grouped(judged)))
 
 
@@ -256,18 +256,18 @@ def _export(
     workdir: epath.PathLike,
     code: Choice | None,
 ) -> epath.Path:
-    from podway.export import identity as model
-    from podway.export import quiet
+    from podway.export import identity
+    from podway.export.silence import silence_tensorflow
     from podway.framework.runs import run
 
     manifest = artifact.read(trained, "run")
     inputs = {"run": manifest.version, **manifest.inputs}
-    published = model.current(experiment, inputs=inputs, workdir=workdir, choice=code)
+    published = identity.current(experiment, inputs=inputs, workdir=workdir, choice=code)
     if published is not None:
         _say("export", False, published)
         return published
     _say("export", True, epath.Path(workdir) / "models" / experiment.name)
-    with quiet.quiet():  # TensorFlow's native code greets
+    with silence_tensorflow():  # TensorFlow's native code greets
         from podway.export import stage
     _, _, parameters = run.load(trained, experiment)
     served = stage.served(experiment, dataset)
@@ -285,9 +285,9 @@ def serve(
             f" --workdir {workdir}` makes it"
         )
 
-    from podway.export import quiet
+    from podway.export.silence import silence_tensorflow
 
-    with quiet.quiet():  # TensorFlow's native code greets
+    with silence_tensorflow():  # TensorFlow's native code greets
         from podway.export.server import serve as server
     server.main(
         server.ServerOptions(

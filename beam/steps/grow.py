@@ -21,7 +21,7 @@ def grow(feature: Any, state: Any, base: epath.Path) -> tuple[Fitted, Vocabulary
 
     Args:
       feature: the definition.
-      state: what transform.observe and merge say of the whole, the base's events included.
+      state: what fit.observe and merge say of the whole, the base's events included.
       base: directory of the dataset.
 
     Raises SchemaError: the base's files cannot be read.

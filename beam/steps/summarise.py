@@ -62,7 +62,7 @@ class Summarise(apache_beam.DoFn):
             "splits": layout(shards),
             "cuts": cuts,
             "report": report(self._data, shards, reads, filtered, duplicates, totals),
-            "tables": [self._joined(table, table_reads) for table in tables],
+            "tables": [self._describe(table, table_reads) for table in tables],
         }
         stage = epath.Path(self._stage)
         with portable():
@@ -82,12 +82,14 @@ class Summarise(apache_beam.DoFn):
                 page.write(stage / "statistics.html", self._data.name, details, described, found)
         yield details
 
-    def _joined(self, table: TableFacts, reads: Sequence[tuple[int, ReadCounts]]) -> dict[str, Any]:
+    def _describe(
+        self, table: TableFacts, reads: Sequence[tuple[int, ReadCounts]]
+    ) -> dict[str, Any]:
         """What the report says of a side table."""
         return {
             "path": self._data.tables[table.table].path,
             "of": table.of,
-            **_rejected([read for at, read in reads if at == table.table]),
+            **_count_rejected([read for number, read in reads if number == table.table]),
             "repeated": table.repeated,
             "unused": table.unused,
             "without": table.without,
@@ -186,7 +188,7 @@ def report(
     Checks that each row of the input is kept, filtered or rejected, and, of a global split, that
     no target is earlier than a train event.
     """
-    found = _rejected(reads)
+    found = _count_rejected(reads)
     user, item = (_total(totals, name) for name in ("user", "item"))
     kept = sum(shard.events for shard in shards)
     dropped = {"k-core": sum(filtered), "duplicate": sum(duplicates)}
@@ -221,7 +223,7 @@ def early_targets(shards: Sequence[ShardFacts]) -> int:
     return sum(int((shard.splits["test"].targets < end).sum()) for shard in shards)
 
 
-def _rejected(reads: Sequence[ReadCounts]) -> dict[str, Any]:
+def _count_rejected(reads: Sequence[ReadCounts]) -> dict[str, Any]:
     reasons: dict[str, int] = {}
     for file in reads:
         for reason, count in file.rejected.items():

@@ -15,8 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from podway.export.error import ExportError
-from podway.export.graph import lookup
-from podway.export.graph import text as transform_text
+from podway.export.graph import lookup, text
 from podway.framework.config.features import (
     LARGEST,
     SMALLEST,
@@ -159,7 +158,7 @@ def apply(
     match transform := fitted.transform:
         case Categorical() | Hashed() | Text():
             if is_ragged(transform):
-                return _padded(fitted, transform, table, values, length)
+                return _pad(fitted, transform, table, values, length)
             return _ids(fitted, transform, table, values)
         case Numeric():
             return _scale(fitted, transform, values)
@@ -180,7 +179,7 @@ def _class(transform: Transform) -> str:
     return type(transform).__name__
 
 
-def _padded(
+def _pad(
     fitted: Fitted,
     transform: Categorical | Hashed | Text,
     table: tf.lookup.StaticHashTable | None,
@@ -191,11 +190,11 @@ def _padded(
         length = min(length, transform.max_tokens)
     match transform:
         case Text(tokenizer=Bytes()):
-            return transform_text.byte_ids(texts, length)
+            return text.byte_ids(texts, length)
         case Text(tokenizer=(Words() | CharacterNgrams()) as tokenizer):
-            parts = transform_text.tokens(texts, tokenizer, length)
+            parts = text.tokens(texts, tokenizer, length)
         case Categorical() | Hashed():
-            parts = transform_text.divide(texts, transform.separator)
+            parts = text.divide(texts, transform.separator)
         case _:
             raise ExportError(f"the feature {transform.name!r} has an unknown tokenizer")
     ids = parts.with_flat_values(_ids(fitted, transform, table, parts.flat_values))
@@ -253,8 +252,8 @@ def _bucket(fitted: Fitted, numbers: tf.Tensor) -> tf.Tensor:
 def _cyclical(transform: Cyclical, times: tf.Tensor) -> tf.Tensor:
     length = transform.length
     # The modulus first: what is added then cannot overflow.
-    place = tf.math.floormod(tf.math.floormod(times, length) + transform.place, length)
-    angle = tf.cast(place, tf.float64) * (2 * math.pi / length)
+    phase = tf.math.floormod(tf.math.floormod(times, length) + transform.place, length)
+    angle = tf.cast(phase, tf.float64) * (2 * math.pi / length)
     parts = tf.cast(tf.stack([tf.sin(angle), tf.cos(angle)], axis=1), tf.float32)
     return tf.where((times == MISSING_TIME)[:, tf.newaxis], 0.0, parts)
 

@@ -50,7 +50,7 @@ class Reading:
     lengths: dict[str, int]
 
 
-def reading(experiment: config.Experiment, dataset: Dataset) -> Reading:
+def resolve_reading(experiment: config.Experiment, dataset: Dataset) -> Reading:
     """What the experiment's model reads of this dataset.
 
     Raises ExportError for a feature that one row alone does not tell.
@@ -66,18 +66,18 @@ def reading(experiment: config.Experiment, dataset: Dataset) -> Reading:
         for role, column in ids.items()
     }
     known |= {
-        each.transform.name: each
-        for each in transform.read(dataset.directory / "transform.json")
-        if each.table == "events"
+        feature.transform.name: feature
+        for feature in transform.read(dataset.directory / "transform.json")
+        if feature.table == "events"
     }
     fitted = tuple(known[name] for name in lengths if not join.is_joined(name))
-    for each in fitted:
-        if isinstance(each.transform, Gap):
+    for feature in fitted:
+        if isinstance(feature.transform, Gap):
             raise ExportError(
-                f"the model reads {each.transform.name!r}, a Gap, which one row alone does not"
+                f"the model reads {feature.transform.name!r}, a Gap, which one row alone does not"
                 " tell: train it with model.without naming it"
             )
-    names = {each.vocabulary for each in fitted if each.vocabulary is not None}
+    names = {feature.vocabulary for feature in fitted if feature.vocabulary is not None}
     return Reading(
         fitted=fitted,
         vocabularies={name: dataset.vocabulary(name) for name in sorted(names)},
@@ -97,7 +97,7 @@ def function(model: config.Model, schema: Schema, columns: tuple[str, ...]) -> C
     def answer(parameters: tasks.Parameters, *values: jax.Array) -> tuple[jax.Array, ...]:
         batch = dict(zip(columns, values, strict=True))
         logits = infer(parameters, batch, tasks.SERVING)
-        return tuple(each.answer(logits[each.label]) for each in task.objectives)
+        return tuple(head.answer(logits[head.label]) for head in task.objectives)
 
     return answer
 
@@ -106,10 +106,10 @@ def labels(model: config.Model) -> dict[str, Kind]:
     """What kind of label is answered, in the order of the answers."""
     kinds: dict[type, Kind] = {Binary: "binary", Classes: "classes", Regression: "number"}
     objectives = tasks.of_kind(model, tasks.LabelModel).objectives
-    return {each.label: kinds[type(each)] for each in objectives}
+    return {head.label: kinds[type(head)] for head in objectives}
 
 
-def looked_up(reading: Reading, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def look_up(reading: Reading, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The columns in the order of `reading.columns`, of those that clients send."""
     joined = {name: lookup(values) for name, lookup in reading.tables.items()}
     return {name: (values | joined)[name] for name in reading.columns}

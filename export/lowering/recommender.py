@@ -50,9 +50,9 @@ def recommend(
 
         times, allowed = others[:timed], others[timed:]
         scores = by_length(unseen, history, *times)
-        for each in allowed:
+        for mask in allowed:
             beyond = scores.shape[1] - catalogue
-            scores = jnp.where(jnp.pad(each, ((0, 0), (0, beyond))), scores, ranking.EXCLUDED)
+            scores = jnp.where(jnp.pad(mask, ((0, 0), (0, beyond))), scores, ranking.EXCLUDED)
         scores, ids = ranking.top_k(scores, k)
         left = scores != ranking.EXCLUDED
         return jnp.where(left, scores, LOWEST), jnp.where(left, ids, PADDING)

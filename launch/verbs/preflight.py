@@ -166,8 +166,8 @@ def describe(report: Report, price: float | None = None) -> str:
         "",
         "the largest arrays of the state, bytes on a device",
         *(
-            f"  {_size(each.bytes):>10}  {each.shape}  {each.name}  split by {each.split}"
-            for each in report.state
+            f"  {_size(array.bytes):>10}  {array.shape}  {array.name}  split by {array.split}"
+            for array in report.state
         ),
         "",
         *_program("train step", report.train),
@@ -192,14 +192,14 @@ def _program(name: str, program: Program) -> list[str]:
     if program.largest:
         lines.append("  the largest arrays that it computes, on a device")
         lines += [
-            f"  {_size(each.bytes):>10}  {each.shape}  {each.name}" for each in program.largest
+            f"  {_size(array.bytes):>10}  {array.shape}  {array.name}" for array in program.largest
         ]
     if program.times is None:
         return lines
     from podway.framework.preflight import collectives
 
     table = collectives.total(program.collectives)
-    runs = sum(each.times for each in program.collectives)
+    runs = sum(collective.times for collective in program.collectives)
     lines.append(f"  collectives, bytes that a device sends in one run ({runs:,.0f} of them)")
     for (network, kind, axes), size in table.items():
         lines.append(f"  {_size(size):>10}  {kind} along {axes}, {network.upper()}")
@@ -273,7 +273,7 @@ def _print_scan(reports: list[Report], options: Options) -> None:
     )
     names = list(rows[0])
     table = [names, *([_cell(row[name]) for name in names] for row in rows)]
-    widths = [max(len(row[at]) for row in table) for at in range(len(names))]
+    widths = [max(len(row[column]) for row in table) for column in range(len(names))]
     for row in table:
         print("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))
     print(f"\n{ASSUMPTIONS}")

@@ -10,7 +10,7 @@ import pytest
 from etils import epath
 
 from podway.beam import dataset
-from podway.beam.steps import grow as growing
+from podway.beam.steps import grow
 from podway.framework import artifact
 from podway.framework.config import GlobalTime, Rows, Sequences, SideTable
 from podway.framework.config.features import (
@@ -166,10 +166,10 @@ OLD = Vocabulary(("", "", "b", "a"), (0, 1, 5, 4))
 
 def test_a_vocabulary_grows_at_its_end():
     counts = _counts(a=9, c=2, d=7, e=1)
-    grown = growing.extend(OLD, counts, min_count=2, max_values=None)
+    grown = grow.extend(OLD, counts, min_count=2, max_values=None)
     assert grown == Vocabulary(("", "", "b", "a", "d", "c"), (0, 1, 0, 9, 7, 2))
-    assert growing.extend(OLD, counts, 1, max_values=1).values[4:] == ("d",)
-    assert growing.extend(OLD, counts, 1, max_values=0).counts == (0, 10, 0, 9)
+    assert grow.extend(OLD, counts, 1, max_values=1).values[4:] == ("d",)
+    assert grow.extend(OLD, counts, 1, max_values=0).counts == (0, 10, 0, 9)
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_caps_judge_new_values(tmp_path, feature, size, grown):
     OLD.write(base / "vocabulary" / "f.jsonl")
     fitted = transform.Fitted(feature, vocabulary="f", size=size)
     transform.write(base / "transform.json", (fitted,))
-    found, vocabulary = growing.grow(feature, _counts(d=7), base)
+    found, vocabulary = grow.grow(feature, _counts(d=7), base)
     assert vocabulary is not None
     assert vocabulary.values == (*OLD.values, *grown)
     assert found.size == size + len(grown)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from podway.beam import dataset as beam_dataset
+from podway.beam.dataset import build
 from podway.beam.formats import idx
 from podway.export import stage
 from podway.framework import task
@@ -44,7 +44,7 @@ def experiment(tmp_path, monkeypatch) -> Experiment:
 
 def test_images_are_served_as_they_are_judged(experiment, tmp_path):
     """The export verifies itself in a fresh process; here the dataset's own rows are asked for."""
-    dataset = Dataset.open(beam_dataset.build(experiment.data, tmp_path / "w"))
+    dataset = Dataset.open(build(experiment.data, tmp_path / "w"))
     parameters = jax.device_get(
         task.initialize(experiment.model, dataset.schema, jax.random.key(0))
     )

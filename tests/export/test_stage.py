@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from etils import epath
 
-from podway.export import identity as model
-from podway.export import stage
+from podway.export import identity, stage
+from podway.export.cases import reference
 from podway.export.error import ExportError
 from podway.export.graph import saved_model
 from podway.export.served.recommender import ServedRecommender
-from podway.export.verification import reference, warmup
+from podway.export.verification import warmup
 from podway.framework import artifact
 from podway.framework import task as tasks
 from podway.framework.artifact.upgrade import CodeChanged
@@ -51,13 +51,13 @@ def test_the_manifest_says_where_the_model_comes_from(trained, published):
 
 def test_a_model_is_current_as_long_as_nothing_it_is_made_of_changes(trained, workdir, published):
     experiment = trained.experiment
-    assert model.current(experiment, inputs=INPUTS, workdir=workdir) == published
+    assert identity.current(experiment, inputs=INPUTS, workdir=workdir) == published
     other = INPUTS | {"run": "r2"}
-    assert model.current(experiment, inputs=other, workdir=workdir) is None
+    assert identity.current(experiment, inputs=other, workdir=workdir) is None
     options = dataclasses.replace(experiment.export, top_k=9)
     changed = dataclasses.replace(experiment, export=options)
-    assert model.current(changed, inputs=INPUTS, workdir=workdir) is None
-    assert model.current(experiment, inputs=INPUTS, workdir=workdir / "new") is None
+    assert identity.current(changed, inputs=INPUTS, workdir=workdir) is None
+    assert identity.current(experiment, inputs=INPUTS, workdir=workdir / "new") is None
 
 
 def test_a_model_of_other_code_is_asked_about(trained, workdir, published, monkeypatch):
@@ -66,10 +66,10 @@ def test_a_model_of_other_code_is_asked_about(trained, workdir, published, monke
     before = manifest.read_text()
     monkeypatch.setattr(sources, "code", lambda kind, part: "b" * 16)
     with pytest.raises(CodeChanged, match=f"the model {published} .*--code keep to use it"):
-        model.current(trained.experiment, **given)
-    assert model.current(trained.experiment, **given, choice="new") is None
-    assert model.current(trained.experiment, **given, choice="keep") == published
-    assert model.current(trained.experiment, **given) == published
+        identity.current(trained.experiment, **given)
+    assert identity.current(trained.experiment, **given, choice="new") is None
+    assert identity.current(trained.experiment, **given, choice="keep") == published
+    assert identity.current(trained.experiment, **given) == published
     kept = artifact.read(published, "model", manifest="assets.extra/export.json")
     assert kept.details["code"] == [kept.code, "b" * 16]
     manifest.write_text(before)
@@ -91,9 +91,9 @@ def test_a_language_model_may_answer_with_what_was_seen(trained, tmp_path):
     assert manifest.details["exclude_seen"] is False
     written = json.loads((published / "assets.extra" / "golden.json").read_text())
     assert any(set(row["ids"]) & set(row["answer"]["ids"]) for row in written["rows"])
-    assert model.current(experiment, inputs=INPUTS, workdir=tmp_path) == published
+    assert identity.current(experiment, inputs=INPUTS, workdir=tmp_path) == published
     other = dataclasses.replace(experiment, evaluation=Evaluation())
-    assert model.current(other, inputs=INPUTS, workdir=tmp_path) is None
+    assert identity.current(other, inputs=INPUTS, workdir=tmp_path) is None
 
 
 SMALL = {"width": 8, "blocks": 1, "heads": 2, "max_length": 8}

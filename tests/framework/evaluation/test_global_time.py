@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from podway.beam import dataset as beam_dataset
+from podway.beam.dataset import build, directory
 from podway.framework.comparison import evaluation as comparison
 from podway.framework.config import Columns, Data, Evaluation, Experiment, GlobalTime
 from podway.framework.evaluation import ranks as evaluate
@@ -59,8 +59,8 @@ def experiment(events, tmp_path_factory) -> Experiment:
 @pytest.fixture(scope="module")
 def dataset(experiment, tmp_path_factory) -> Dataset:
     workdir = tmp_path_factory.mktemp("workdir")
-    beam_dataset.build(experiment.data, workdir)
-    return Dataset.open(beam_dataset.directory(experiment.data, workdir))
+    build(experiment.data, workdir)
+    return Dataset.open(directory(experiment.data, workdir))
 
 
 def test_popularity_until_then_is_judged_on_what_came_next(events, experiment, dataset):

@@ -75,19 +75,19 @@ def value(fitted: Fitted, vocabulary: Vocabulary | None, raw: Any, length: int) 
     match transform:
         case Text(tokenizer=Bytes()):
             ids = [FIRST_VALUE + byte for byte in raw.encode()]
-            return _padded(ids[: transform.max_tokens], length)
+            return _pad(ids[: transform.max_tokens], length)
         case Text():
             tokens = _tokens(raw, transform.tokenizer)[: transform.max_tokens]
-            return _padded([_id(fitted, vocabulary, token) for token in tokens], length)
+            return _pad([_id(fitted, vocabulary, token) for token in tokens], length)
         case Categorical(many=True) | Hashed(many=True):
             parts = [part for part in raw.split(transform.separator) if part]
-            return _padded([_id(fitted, vocabulary, part) for part in parts], length)
+            return _pad([_id(fitted, vocabulary, part) for part in parts], length)
         case Categorical() | Hashed():
             return np.array(_id(fitted, vocabulary, raw) if raw else PADDING, np.int32)
         case Pixels():
             return np.array(raw, np.uint8)
         case Numeric():
-            number = transform.missing if raw is None else _scaled(fitted, raw)
+            number = transform.missing if raw is None else _scale(fitted, raw)
             return np.array(number, np.float32)
         case Quantiles():
             below = sum(boundary <= raw for boundary in fitted.boundaries) if raw is not None else 0
@@ -102,7 +102,7 @@ def value(fitted: Fitted, vocabulary: Vocabulary | None, raw: Any, length: int) 
     raise TypeError(f"{transform.name}: a {type(transform).__name__} has no golden values")
 
 
-def _padded(ids: list[int], length: int) -> np.ndarray:
+def _pad(ids: list[int], length: int) -> np.ndarray:
     return np.array((ids + [PADDING] * length)[:length], np.int32)
 
 
@@ -121,7 +121,7 @@ def _hash(text: str, buckets: int) -> int:
     return int(tf.strings.to_hash_bucket_fast(text, buckets).numpy())
 
 
-def _scaled(fitted: Fitted, number: float) -> float:
+def _scale(fitted: Fitted, number: float) -> float:
     transform: Any = fitted.transform
     if transform.scale in ("log", "log_standard"):
         number = math.copysign(math.log1p(abs(number)), number)
@@ -142,9 +142,9 @@ def _tokens(text: str, tokenizer: Any) -> list[str]:
     assert isinstance(tokenizer, CharacterNgrams)
     framed = [f"<{word}>" for word in words]
     return [
-        word[at : at + tokenizer.size]
+        word[start : start + tokenizer.size]
         for word in framed
-        for at in range(max(len(word) - tokenizer.size + 1, 1))
+        for start in range(max(len(word) - tokenizer.size + 1, 1))
     ]
 
 
