@@ -8,6 +8,8 @@ WARMUP = "assets.extra/tf_serving_warmup_requests"
 """Requests that a server replays before it calls the version available."""
 GOLDEN = "assets.extra/golden.json"
 """Requests with the answers that JAX gives, for export/verification/."""
+VALUES = "item_values.tensor"
+"""In assets/: a recommender's items, row = id, as TensorFlow serialises a tensor of strings."""
 HISTORY = "history.jsonl"
 """In the folder of a model: what was served when (export/versions/history.py)."""
 

@@ -23,6 +23,9 @@ class Export:
     candidate_filter: bool = False
     """Whether a recommender also has the signature `filtered`, whose requests bring lists of items
     to choose from and to leave out; it is compiled beside the others when a server loads it."""
+    answers: tuple[str, ...] = ()
+    """Columns of items, of those that data.tables keep as text, to serve beside each recommended
+    item, as outputs of their names: ("title",)."""
     beside: tuple[Literal["jax-export", "weights"], ...] = ()
     """What to add to the SavedModel for JAX: the served function, serialised by jax.export; the
     parameters, as an Orbax checkpoint."""
@@ -35,6 +38,11 @@ class Export:
             and tuple(sorted(set(self.batch_buckets))) == self.batch_buckets,
             f"export.batch_buckets is {self.batch_buckets}; give rising sizes from 1",
         )
+        for name in self.answers:
+            check(
+                name not in ("item", "score") and self.answers.count(name) == 1,
+                f"export.answers names {name!r}, which an answer has already; leave it out",
+            )
         check(
             self.max_history is None or self.max_history >= 1,
             f"export.max_history is {self.max_history}; give 1 or more, or None",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import grain
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from etils import epath
 
 from podway.framework import artifact
@@ -58,6 +59,17 @@ class Dataset:
         with path.open("rb") as file:
             table = pa.ipc.open_file(file).read_all()
         return _columns(table.to_batches(), table.column_names)
+
+    def attributes(self, name: str) -> dict[str, np.ndarray]:
+        """What is kept as text of users or items, by column, object [ids]; {} where nothing is."""
+        path = self.directory / "attributes" / f"{name}.parquet"
+        if not path.exists():
+            return {}
+        with path.open("rb") as file:
+            table = pq.read_table(file)
+        return {
+            column: table[column].to_numpy(zero_copy_only=False) for column in table.column_names
+        }
 
 
 class Blocks:

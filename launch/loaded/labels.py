@@ -12,6 +12,8 @@ from etils import epath
 from podway.export.layout import GOLDEN
 from podway.launch.loaded.rows import MISSING_TIME, Input
 
+DTYPES = {"text": "string", "pixels": "uint8", "number": "float32", "time": "int64"}
+"""Of raw values, by kind."""
 _BATCH = 4096
 _MICRO = 1_000_000
 
@@ -49,14 +51,11 @@ class TrainedLabels:
         self._answer = jax.jit(labels.function(experiment.model, dataset.schema, columns))
         self._parameters = jax.device_put(parameters)
         self._names = inputs.names(self._reading.fitted)
+        sizes = inputs.sizes(self._reading.fitted)
         separators = inputs.separators(self._reading.fitted)
         self.inputs = {
-            name: Input(
-                {"text": "string", "number": "float32", "time": "int64", "pixels": "uint8"}[kind],
-                separators.get(name),
-                size,
-            )
-            for name, (kind, size) in inputs.kinds(self._reading.fitted).items()
+            name: Input(DTYPES[kind], separators.get(name), sizes.get(name, 0))
+            for name, kind in inputs.kinds(self._reading.fitted).items()
         }
 
     def predict(self, raw: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

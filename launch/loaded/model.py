@@ -116,14 +116,8 @@ class LoadedModel:
         Raises RequestError: an unknown user, a history that is empty or of unknown items alone, a
         k or a filter that the model cannot answer. Warns (UnknownValues) of some unknown items.
         """
-        chosen, texts = self._asked(histories, users, times, targets)
-        asked.check(chosen, texts)
-        filters = self._filters(filter, len(chosen))
-        strangers = [
-            item for each in dict.fromkeys(filters) for item in each.unknown(self._engine.items)
-        ]
-        _warn(chosen, strangers)
-        return self.answer(chosen, k, filters)
+        chosen = self._asked(histories, users, times, targets)
+        return self.answer(chosen, k, self._filters(filter, len(chosen)))
 
     def answer(self, chosen: Histories, k: int, filters: Sequence[Filter] = ()) -> Recommendations:
         """`recommend` for histories that are ids already; nothing is said of unknown items."""

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from etils import epath
 
-from podway.export import quiet
 from podway.export.layout import VALUES
+from podway.export.silence import silence_tensorflow
 from podway.framework.schema.schema import PADDING
 from podway.launch.loaded.engine import Answer, Filter
 from podway.launch.loaded.error import require
 from podway.launch.loaded.histories import Histories, Items
 
-with quiet.quiet():  # TensorFlow's native code greets
+with silence_tensorflow():  # TensorFlow's native code greets
     import tensorflow as tf
 
     from podway.export.graph.features import MISSING_TIME
@@ -102,7 +102,7 @@ class Published:
 
 def load(directory: epath.Path) -> dict[str, sessions.Signature]:
     """The signatures. TensorFlow computes on the CPU: accelerators are JAX's."""
-    with quiet.quiet():
+    with silence_tensorflow():
         with contextlib.suppress(RuntimeError):  # it was used before, and has its devices
             tf.config.set_visible_devices([], "GPU")
         return sessions.load(directory)
