@@ -5,12 +5,10 @@ Imports nothing heavy: a verb loads what it needs when it runs.
 
 import itertools
 import logging
-import os
 import sys
 
 import tyro
 
-from podway.framework.devices import libtpu
 from podway.framework.error import PodwayError
 from podway.launch import console, experiments, stages
 from podway.launch.verbs import (
@@ -20,7 +18,9 @@ from podway.launch.verbs import (
     evaluate,
     export,
     launch_dataflow,
+    predict,
     preflight,
+    recommend,
     rejected,
     run,
     serve,
@@ -39,6 +39,8 @@ VERBS = {
     "evaluate": evaluate.VERB,
     "compare": compare.VERB,
     "export": export.VERB,
+    "recommend": recommend.VERB,
+    "predict": predict.VERB,
     "export --check": versions.CHECK,
     "promote": versions.PROMOTE,
     "rollback": versions.ROLLBACK,
@@ -62,6 +64,7 @@ USAGE = """usage: podway VERB CONFIG [options]      podway VERB CONFIG --help ex
        podway checkpoints RUN [options]
        podway compare RUN RUN [RUN ...] [options]
        podway export --check MODEL_DIR
+       podway recommend|predict MODEL [options]
        podway promote MODEL VERSION [options]      podway rollback|versions MODEL [options]
 
 Raw events to a served, verified model from one typed config.
@@ -72,7 +75,8 @@ verbs:
 
 CONFIG is a name that `podway configs` lists, or a Python file with a function experiment().
 RUN is a run's folder, WORKDIR/runs/NAME/RUN; for `compare` NAME alone means its latest run.
-MODEL is the name of a published model, as in WORKDIR/models/MODEL/VERSION (the MODEL_DIR).
+MODEL is the name of a published model, as in WORKDIR/models/MODEL/VERSION (the MODEL_DIR); for
+`recommend` and `predict` a name whose latest version, or else run, is asked, or the folder of one.
 Example:  podway run movielens_sasrec --trainer.steps 200 --workdir w"""
 
 
@@ -124,8 +128,7 @@ def _run(name: str, chosen: list[str], overrides: list[str]) -> None:
     """Resolves the options of a verb and acts; turns what a user can mend into one sentence."""
     verb = VERBS[name]
     _log()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    libtpu.prepare()
+    console.prepare_libraries()
     try:
         options = tyro.cli(
             verb.options,

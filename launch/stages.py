@@ -240,22 +240,23 @@ def export(
 ) -> epath.Path:
     """Run → published model. Returns its directory."""
     dataset, trained = train(experiment, workdir, TrainOptions(code=code))
-    return _export(experiment, dataset, trained, workdir, code)
+    return publish(experiment, dataset, trained, workdir, code)
 
 
 def run(experiment: Experiment, workdir: epath.PathLike, code: Choice | None = None) -> epath.Path:
     """All stages. Returns the published model's directory."""
     dataset, trained = evaluate(experiment, workdir, code)
-    return _export(experiment, dataset, trained, workdir, code)
+    return publish(experiment, dataset, trained, workdir, code)
 
 
-def _export(
+def publish(
     experiment: Experiment,
     dataset: Dataset,
     trained: epath.Path,
     workdir: epath.PathLike,
-    code: Choice | None,
+    code: Choice | None = None,
 ) -> epath.Path:
+    """A run, which is there → published model. Returns its directory."""
     from podway.export import identity
     from podway.export.silence import silence_tensorflow
     from podway.framework.runs import run

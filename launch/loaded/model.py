@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from podway.framework.schema.schema import FIRST_VALUE
+from podway.launch import console
 from podway.launch.loaded import histories as asked
 from podway.launch.loaded import place as places
 from podway.launch.loaded import rows as raw_rows
@@ -52,6 +53,7 @@ def load(
       RequestError: there is no such model; the message says what there is.
       ArtifactError: it is there, but not whole.
     """
+    console.prepare_libraries()
     return LoadedModel(places.find(what, workdir, version=version, run=run))
 
 
@@ -83,7 +85,7 @@ class LoadedModel:
     def items(self) -> tuple[str, ...]:
         """The ids of its items, most frequent first; `scores` and `item_embeddings` have this
         order."""
-        return self._engine.items.values[FIRST_VALUE:]
+        return self.engine.items.values[FIRST_VALUE:]
 
     @property
     def users(self) -> tuple[str, ...]:
@@ -121,7 +123,7 @@ class LoadedModel:
 
     def answer(self, chosen: Histories, k: int, filters: Sequence[Filter] = ()) -> Recommendations:
         """`recommend` for histories that are ids already; nothing is said of unknown items."""
-        engine = self._engine
+        engine = self.engine
         engine.check(k, filtered=bool(filters))
         found = engine.recommend(chosen, k, filters)
         attributes = {name: texts[found.ids] for name, texts in self._attributes.items()}
@@ -132,6 +134,11 @@ class LoadedModel:
             chosen.names,
             chosen.unknown,
         )
+
+    def describe(self, item: int) -> tuple[str, ...]:
+        """An item, by its number in the vocabulary, and what is kept of it, as text."""
+        texts = [str(column[item]) for column in self._attributes.values()]
+        return (self.engine.items.values[item] or "an item that the model lacks", *texts)
 
     def scores(
         self,
@@ -192,7 +199,7 @@ class LoadedModel:
         """The users of its dataset, and their histories, for who asks about many."""
         from podway.launch.loaded.users import Users
 
-        engine = self._engine
+        engine = self.engine
         if self._dataset is None:
             raise RequestError(
                 f"the dataset of {self.place} is not in {self.place.workdir / 'datasets'}, so its"
@@ -204,7 +211,8 @@ class LoadedModel:
         return self._known_users[targets]
 
     @property
-    def _engine(self) -> Engine:
+    def engine(self) -> Engine:
+        """What answers, for who asks about many (launch/batch/)."""
         if self._recommender is None:
             raise RequestError(f"{self.place} predicts labels of rows, and no items; call predict")
         return self._recommender
@@ -214,7 +222,7 @@ class LoadedModel:
         """The run that it is, or was made of."""
         from podway.launch.loaded.trained import Trained
 
-        engine, directory = self._engine, self.place.run()
+        engine, directory = self.engine, self.place.run()
         if isinstance(engine, Trained):
             return engine
         if directory is None:
@@ -267,7 +275,7 @@ class LoadedModel:
         targets: bool,
     ) -> Histories:
         """The histories as ids; those that are given have an item that the model knows."""
-        engine = self._engine
+        engine = self.engine
         require((histories is None) != (users is None), "give either histories or users=[…]")
         if users is not None:
             require(times is None, "users have their times in the dataset; leave out `times`")
@@ -299,7 +307,7 @@ class LoadedModel:
             len(filters) == count,
             f"there are {len(filters)} filters for {count} histories; give one for each, or one",
         )
-        items = self._engine.items
+        items = self.engine.items
         strangers = [item for each in dict.fromkeys(filters) for item in each.unknown(items)]
         if strangers:
             warnings.warn(
