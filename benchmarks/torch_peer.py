@@ -26,7 +26,7 @@ import torch.nn.functional as F  # pyright: ignore[reportMissingImports]
 from benchmarks import timing
 from podway.framework import config, task
 from podway.framework.devices import allocator, hardware, mesh
-from podway.framework.embedding.lookup import Rows
+from podway.framework.embedding.lookup import EmbeddedRows
 from podway.framework.models.parts.item_losses import FullSoftmax, GBce, ItemLoss
 from podway.framework.models.sasrec import SasRec
 from podway.framework.schema.schema import FIRST_VALUE, Feature, Schema
@@ -189,7 +189,10 @@ def check_equal(
     key = jax.random.key(7)
     columns = {"item": jax.numpy.asarray(batch)}
     lookups = model.lookups(schema, columns, key)
-    rows = {name: Rows(parameters[each.path][each.ids], each.ids) for name, each in lookups.items()}
+    rows = {
+        name: EmbeddedRows(parameters[each.path][each.ids], each.ids)
+        for name, each in lookups.items()
+    }
     module = task.merge(task.structure(model, schema), parameters)
     ours, _, _ = model.loss(module, columns, rows, task.SERVING)
     drawn = np.asarray(lookups["negatives"].ids) if "negatives" in lookups else batch[:, :1]

@@ -133,8 +133,7 @@ def train(
     )
     from podway.framework.devices import allocator, compilation
     from podway.framework.runs import run
-    from podway.framework.training import distributed, fitting
-    from podway.framework.training import loop as trainer
+    from podway.framework.training import distributed, fitting, loop
 
     options = options or TrainOptions()
     cluster = options.cluster or distributed.Cluster()
@@ -155,7 +154,7 @@ def train(
                 print(f"  (not the latest run, but a new one: {other}. Same overrides, same run.)")
         if is_fitted(experiment):
             return dataset, fitting.fit(experiment, dataset, workdir, options.code)
-        outcome = trainer.train(
+        outcome = loop.train(
             experiment,
             dataset,
             workdir,
@@ -214,14 +213,14 @@ def evaluate(
     """Run → evaluation; prints the table. Returns dataset and run."""
     dataset, trained = train(experiment, workdir, TrainOptions(code=code))
 
-    from podway.framework.comparison import evaluation as comparison
+    from podway.framework.comparison import evaluation
 
     manifest = artifact.read(trained, "run")
-    directory = comparison.directory(experiment, manifest, workdir, code)
+    directory = evaluation.directory(experiment, manifest, workdir, code)
     fresh = not artifact.exists(directory)
     _say("evaluate", fresh, directory)
     if fresh:
-        comparison.compare(experiment, trained, dataset, workdir, code)
+        evaluation.compare(experiment, trained, dataset, workdir, code)
     artifact.read(directory, "evaluation")
     print((directory / "table.txt").read_text(), end="")
     return dataset, trained
@@ -229,10 +228,10 @@ def evaluate(
 
 def compare(runs: Sequence[str], workdir: epath.PathLike, code: Choice | None = None) -> None:
     """Prints how runs compare, user by user; evaluates those that are not yet."""
-    from podway.framework.comparison import runs as contrast
+    from podway.framework.comparison.runs import evaluate_runs, find, grouped, report
 
-    judged = contrast.judge([contrast.find(name, workdir) for name in runs], workdir, code)
-    print(contrast.report(contrast.grouped(judged)))
+    evaluated = evaluate_runs([find(run, workdir) for run in runs], workdir, code)
+    print(report(grouped(evaluated)))
 
 
 def export(

@@ -1,10 +1,10 @@
 """Transforms on Arrow columns: what the train split says of a feature, and its values for a model.
 
-    canonical values ── observe ──▶ state ── merge ──▶ state ── fit ──▶ Fitted, vocabulary
+    canonical values ── observe ──▶ state ── merge ──▶ state ── fit ──▶ FittedTransform, vocabulary
     canonical values ── apply with them ──▶ what the shards hold
 
 What they mean stands in framework/config/features.py. export/graph/features.py executes the same
-Fitted in the serving graph.
+FittedTransform in the serving graph.
 """
 
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ from podway.framework.config.features import (
     is_ragged,
     kind,
 )
-from podway.framework.schema.fitted import Fitted, Table
+from podway.framework.schema.fitted import FittedTransform, Table
 from podway.framework.schema.schema import (
     FIRST_VALUE,
     OUT_OF_VOCABULARY,
@@ -92,7 +92,9 @@ def _add_up(counts: list[pl.DataFrame]) -> pa.Table:
     return nonempty.group_by("value").agg(pl.col("count").sum()).sort("value").to_arrow()
 
 
-def fit(transform: Transform, state: State, table: Table) -> tuple[Fitted, Vocabulary | None]:
+def fit(
+    transform: Transform, state: State, table: Table
+) -> tuple[FittedTransform, Vocabulary | None]:
     """The fitted transform, and its vocabulary if it has one.
 
     Args:
@@ -104,18 +106,20 @@ def fit(transform: Transform, state: State, table: Table) -> tuple[Fitted, Vocab
         case Categorical() | Text() if has_vocabulary(transform):
             vocabulary = _vocabulary(transform, cast(pa.Table, state))
             size = len(vocabulary) + transform.oov_buckets - 1
-            return Fitted(transform, table, transform.name, size), vocabulary
+            return FittedTransform(transform, table, transform.name, size), vocabulary
         case Text():
-            return Fitted(transform, table, size=FIRST_VALUE + 256), None
+            return FittedTransform(transform, table, size=FIRST_VALUE + 256), None
         case Hashed():
-            return Fitted(transform, table, size=FIRST_VALUE + transform.buckets), None
+            return FittedTransform(transform, table, size=FIRST_VALUE + transform.buckets), None
         case Numeric() if _has_sketch(transform):
             mean, deviation = _moments(cast(Sketch, state), transform.scale == "log_standard")
-            return Fitted(transform, table, mean=mean, deviation=deviation), None
+            return FittedTransform(transform, table, mean=mean, deviation=deviation), None
         case Quantiles():
             boundaries = _boundaries(cast(Sketch, state), transform.buckets)
-            return Fitted(transform, table, size=len(boundaries) + 2, boundaries=boundaries), None
-    return Fitted(transform, table), None
+            return FittedTransform(
+                transform, table, size=len(boundaries) + 2, boundaries=boundaries
+            ), None
+    return FittedTransform(transform, table), None
 
 
 def _vocabulary(transform: Categorical | Text, counts: pa.Table) -> Vocabulary:
@@ -152,7 +156,7 @@ def _boundaries(seen: Sketch, buckets: int) -> tuple[float, ...]:
     return tuple(found[found > seen.low[0]].tolist())
 
 
-def apply(fitted: Fitted, vocabulary: Vocabulary | None, values: pa.Array) -> pa.Array:
+def apply(fitted: FittedTransform, vocabulary: Vocabulary | None, values: pa.Array) -> pa.Array:
     """Canonical values as the model's: int32, float32, a vector of one size, or a list of int32.
 
     Nothing in the result is null. Lists are as long as they are; see Text.max_tokens.
@@ -193,7 +197,7 @@ def gaps(time: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     return np.log1p(np.maximum(since, 0) / 1_000_000).astype(np.float32)
 
 
-def features(fitted: Fitted, vocabulary: Vocabulary | None) -> Feature:
+def features(fitted: FittedTransform, vocabulary: Vocabulary | None) -> Feature:
     """The feature in the dataset's schema, but for its max_length."""
     transform = fitted.transform
     ids = isinstance(transform, Categorical | Hashed | Text | Quantiles)
@@ -278,7 +282,7 @@ def _look_up(
     return ids.astype(np.int32)
 
 
-def _scale(fitted: Fitted, transform: Numeric, numbers: np.ndarray) -> np.ndarray:
+def _scale(fitted: FittedTransform, transform: Numeric, numbers: np.ndarray) -> np.ndarray:
     scaled = numbers.astype(np.float64)
     if transform.scale in ("log", "log_standard"):
         scaled = np.copysign(np.log1p(np.abs(scaled)), scaled)

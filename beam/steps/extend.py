@@ -18,7 +18,7 @@ from podway.beam.steps.chunk import Chunk
 from podway.beam.steps.number import Key
 from podway.beam.steps.write import numbers_of, path_of
 from podway.framework import artifact
-from podway.framework.config import Data, Rows
+from podway.framework.config import Data, RowExamples
 from podway.framework.schema.schema import FIRST_VALUE, SPLITS, VOCABULARY_ROWS, vocabulary_file
 
 
@@ -95,7 +95,7 @@ class Refer(apache_beam.DoFn):
         """One bucket."""
         bucket, chunk = element
         events = split.events(chunk.table())
-        if isinstance(self._data.examples, Rows):
+        if isinstance(self._data.examples, RowExamples):
             masks = split.rows(self._data.split, events, cuts)
         else:
             examples = split.examples(self._data.split, events, cuts)

@@ -15,7 +15,7 @@ from podway.beam.features import fit
 from podway.beam.steps import codes, facts, grow, stored, vocabulary
 from podway.beam.steps.chunk import Chunk
 from podway.framework.config import Data
-from podway.framework.schema.fitted import Fitted
+from podway.framework.schema.fitted import FittedTransform
 from podway.framework.schema.schema import (
     FIRST_VALUE,
     OUT_OF_VOCABULARY,
@@ -28,7 +28,7 @@ from podway.framework.schema.schema import Vocabulary as Words
 Key = tuple[str, int]
 """A feature, and a part of its values (see codes.py)."""
 
-Learnt = tuple[Fitted, Feature]
+Learnt = tuple[FittedTransform, Feature]
 
 
 class Distinct(apache_beam.DoFn):
@@ -152,7 +152,7 @@ class WriteVocabulary(apache_beam.DoFn):
 
 
 class Fit(apache_beam.DoFn):
-    """(feature, states) → (Fitted, schema.Feature); writes the vocabulary if there is one."""
+    """(feature, states) → (FittedTransform, schema.Feature); writes the vocabulary, if any."""
 
     def __init__(self, data: Data, stage: str, base: str | None):
         self._features = {feature.name: feature for feature in data.features}
@@ -179,7 +179,7 @@ def learn(feature: Any, state: Any, table: Any, stage: str, base: str | None) ->
     return fitted, fit.features(fitted, words)
 
 
-def words_of(fitted: Fitted, stage: str) -> Words | None:
+def words_of(fitted: FittedTransform, stage: str) -> Words | None:
     """The vocabulary that `learn` wrote."""
     if fitted.vocabulary is None:
         return None

@@ -225,7 +225,7 @@ def _fit(
 ) -> tuple[Any, Any]:
     """The features' transforms, from the states of their values in the train split.
 
-    Returns side inputs: (fitted.Fitted, schema.Feature) of the events' features; and (feature,
+    Returns side inputs: (FittedTransform, schema.Feature) of the events' features; and (feature,
     Chunk of fingerprint and result) of those that are text.
     """
     if not data.features:  # each step costs time, even without an element

@@ -12,8 +12,8 @@ from podway.beam.report import page
 from podway.beam.statistics import statistics
 from podway.beam.steps.facts import ReadCounts, ShardFacts, TableFacts, VocabularyTotals
 from podway.beam.steps.number import Learnt
-from podway.framework.config import Data, GlobalTime, Rows
-from podway.framework.schema import fitted as transform
+from podway.framework.config import Data, GlobalTime, RowExamples
+from podway.framework.schema.fitted import write_transforms
 from podway.framework.schema.schema import (
     FIRST_VALUE,
     SPLITS,
@@ -67,7 +67,7 @@ class Summarise(apache_beam.DoFn):
         stage = epath.Path(self._stage)
         with portable():
             described.write(stage / "schema.json")
-            transform.write(stage / "transform.json", tuple(one for one, _ in fitted))
+            write_transforms(stage / "transform.json", tuple(one for one, _ in fitted))
             if totals:  # else there is no vocabulary, and the dataset will be refused
                 sizes |= {
                     one.vocabulary: one.size - getattr(one.transform, "oov_buckets", 1) + 1
@@ -121,7 +121,7 @@ def schema(
     def long(name: str) -> int:
         return max((part.longest.get(name, 0) for part in parts), default=0)
 
-    lists = not isinstance(data.examples, Rows)
+    lists = not isinstance(data.examples, RowExamples)
     length = long("item") if lists else 1
     features = [
         Feature("user", "user", "int32", vocabulary="user", size=sizes["user"]),

@@ -17,7 +17,7 @@ from podway.beam.steps import codes, facts, progress, shards, split
 from podway.beam.steps.arrange import number
 from podway.beam.steps.chunk import Chunk
 from podway.beam.steps.number import Learnt
-from podway.framework.config import Data, Rows
+from podway.framework.config import Data, RowExamples
 from podway.framework.config.features import Gap
 from podway.framework.schema.schema import OUT_OF_VOCABULARY, SPLITS
 
@@ -75,7 +75,7 @@ class Write(apache_beam.DoFn):
         threads: concurrent.futures.Executor,
     ) -> tuple[dict[str, pa.RecordBatch], dict[str, np.ndarray]]:
         """The examples of each split, and the mask of the events that they show."""
-        if isinstance(self._data.examples, Rows):
+        if isinstance(self._data.examples, RowExamples):
             masks = split.rows(self._data.split, events, cuts)
             of_row = np.repeat(users, np.diff(events.offsets))
             generator = np.random.default_rng((self._data.seed, bucket))

@@ -10,7 +10,7 @@ from podway.export.contract import Kind
 from podway.export.error import ExportError
 from podway.export.lowering.labels import Reading, look_up
 from podway.framework import config
-from podway.framework.schema.fitted import Fitted
+from podway.framework.schema.fitted import FittedTransform
 
 ROWS = 64
 SOMETIMES = 0.1
@@ -96,7 +96,7 @@ def _requests(reading: Reading, inputs: dict[str, str]) -> dict[str, list[Any]]:
     return found
 
 
-def _values(fitted: Fitted, reading: Reading, raw: list[Any]) -> np.ndarray:
+def _values(fitted: FittedTransform, reading: Reading, raw: list[Any]) -> np.ndarray:
     vocabulary = reading.vocabularies.get(fitted.vocabulary or "")
     length = reading.lengths[fitted.transform.name]
     return np.stack([raw_values.value(fitted, vocabulary, sent, length) for sent in raw])

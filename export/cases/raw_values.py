@@ -29,7 +29,7 @@ from podway.framework.config.features import (
     kind,
 )
 from podway.framework.schema import code_points
-from podway.framework.schema.fitted import Fitted
+from podway.framework.schema.fitted import FittedTransform
 from podway.framework.schema.schema import FIRST_VALUE, OUT_OF_VOCABULARY, PADDING, Vocabulary
 
 Raw = str | float | int | list[int] | None
@@ -47,7 +47,11 @@ def missing(transform: Transform) -> Raw:
 
 
 def raw(
-    fitted: Fitted, vocabulary: Vocabulary | None, generator: np.random.Generator, *, unknown: bool
+    fitted: FittedTransform,
+    vocabulary: Vocabulary | None,
+    generator: np.random.Generator,
+    *,
+    unknown: bool,
 ) -> Raw:
     """A raw value: some of the vocabulary, a number, a time; or one that training never saw."""
     transform: Any = fitted.transform
@@ -69,7 +73,9 @@ def raw(
     return (" " if isinstance(transform, Text) else getattr(transform, "separator", "")).join(parts)
 
 
-def value(fitted: Fitted, vocabulary: Vocabulary | None, raw: Any, length: int) -> np.ndarray:
+def value(
+    fitted: FittedTransform, vocabulary: Vocabulary | None, raw: Any, length: int
+) -> np.ndarray:
     """What the feature is for a raw value; lists are cut and padded to `length`."""
     transform = fitted.transform
     match transform:
@@ -106,7 +112,7 @@ def _pad(ids: list[int], length: int) -> np.ndarray:
     return np.array((ids + [PADDING] * length)[:length], np.int32)
 
 
-def _id(fitted: Fitted, vocabulary: Vocabulary | None, text: str) -> int:
+def _id(fitted: FittedTransform, vocabulary: Vocabulary | None, text: str) -> int:
     transform: Any = fitted.transform
     if isinstance(transform, Hashed):
         return FIRST_VALUE + _hash(text, transform.buckets)
@@ -121,7 +127,7 @@ def _hash(text: str, buckets: int) -> int:
     return int(tf.strings.to_hash_bucket_fast(text, buckets).numpy())
 
 
-def _scale(fitted: Fitted, number: float) -> float:
+def _scale(fitted: FittedTransform, number: float) -> float:
     transform: Any = fitted.transform
     if transform.scale in ("log", "log_standard"):
         number = math.copysign(math.log1p(abs(number)), number)

@@ -1,9 +1,9 @@
 """Fitted transforms in a serving graph, of TensorFlow's own operations only.
 
-Does what beam/features/fit.py does with the same Fitted: ids are equal, numbers up to rounding. Raw
-values come as tensors, where missing is "" for text, NaN for a number, the smallest int64 for a
-time. Lists come as one text, with the transform's separator, and become rows of one length, padded
-with PADDING at the end; what exceeds the length is cut off.
+Does what beam/features/fit.py does with the same FittedTransform: ids are equal, numbers up to
+rounding. Raw values come as tensors, where missing is "" for text, NaN for a number, the smallest
+int64 for a time. Lists come as one text, with the transform's separator, and become rows of one
+length, padded with PADDING at the end; what exceeds the length is cut off.
 """
 
 import math
@@ -36,7 +36,7 @@ from podway.framework.config.features import (
     is_ragged,
     kind,
 )
-from podway.framework.schema.fitted import Fitted
+from podway.framework.schema.fitted import FittedTransform
 from podway.framework.schema.schema import FIRST_VALUE, OUT_OF_VOCABULARY, PADDING, Vocabulary
 
 MISSING_TIME = -(2**63)
@@ -69,7 +69,7 @@ class Transforms(tf.Module):
 
     def __init__(
         self,
-        fitted: Sequence[Fitted],
+        fitted: Sequence[FittedTransform],
         vocabularies: Mapping[str, Vocabulary],
         lengths: Mapping[str, int],
         directory: os.PathLike,
@@ -112,7 +112,7 @@ class Transforms(tf.Module):
         }
 
 
-def _spec(one: Fitted, names: Mapping[str, str]) -> tf.TensorSpec:
+def _spec(one: FittedTransform, names: Mapping[str, str]) -> tf.TensorSpec:
     transform = one.transform
     shape: list[int | None] = [None]
     if isinstance(transform, Gap):
@@ -123,7 +123,10 @@ def _spec(one: Fitted, names: Mapping[str, str]) -> tf.TensorSpec:
 
 
 def apply(
-    fitted: Fitted, table: tf.lookup.StaticHashTable | None, values: tf.Tensor, length: int = 1
+    fitted: FittedTransform,
+    table: tf.lookup.StaticHashTable | None,
+    values: tf.Tensor,
+    length: int = 1,
 ) -> tf.Tensor:
     """Raw values → int32 or float32 [batch], a vector [batch, size], or int32 [batch, length].
 
@@ -161,7 +164,7 @@ def _class(transform: Transform) -> str:
 
 
 def _pad(
-    fitted: Fitted,
+    fitted: FittedTransform,
     transform: Categorical | Hashed | Text,
     table: tf.lookup.StaticHashTable | None,
     texts: tf.Tensor,
@@ -183,7 +186,7 @@ def _pad(
 
 
 def _ids(
-    fitted: Fitted,
+    fitted: FittedTransform,
     transform: Categorical | Hashed | Text,
     table: tf.lookup.StaticHashTable | None,
     values: tf.Tensor,
@@ -192,7 +195,7 @@ def _ids(
         hashed = FIRST_VALUE + tf.strings.to_hash_bucket_fast(values, transform.buckets)
         ids = tf.where(values == "", np.int64(PADDING), hashed)
     else:
-        assert table is not None  # Fitted.vocabulary says so
+        assert table is not None  # FittedTransform.vocabulary says so
         ids, buckets = table.lookup(values), transform.oov_buckets
         bucket = tf.strings.to_hash_bucket_fast(values, buckets)
         further = fitted.size - buckets + bucket
@@ -213,7 +216,7 @@ def _without_subnormal(numbers: tf.Tensor) -> tf.Tensor:
     return tf.where(tf.abs(numbers) < SMALLEST, 0.0, numbers)
 
 
-def _scale(fitted: Fitted, transform: Numeric, numbers: tf.Tensor) -> tf.Tensor:
+def _scale(fitted: FittedTransform, transform: Numeric, numbers: tf.Tensor) -> tf.Tensor:
     numbers, missing = _finite(numbers)
     scaled = tf.cast(numbers, tf.float64)
     if transform.scale in ("log", "log_standard"):
@@ -224,7 +227,7 @@ def _scale(fitted: Fitted, transform: Numeric, numbers: tf.Tensor) -> tf.Tensor:
     return tf.where(missing, transform.missing, _without_subnormal(scaled))
 
 
-def _bucket(fitted: Fitted, numbers: tf.Tensor) -> tf.Tensor:
+def _bucket(fitted: FittedTransform, numbers: tf.Tensor) -> tf.Tensor:
     numbers, missing = _finite(numbers)
     boundaries = tf.constant(fitted.boundaries, tf.float32, [len(fitted.boundaries)])
     return tf.where(missing, 0, 1 + tf.searchsorted(boundaries, numbers, side="right"))

@@ -15,10 +15,10 @@ from podway.framework.config.features import (
     is_ragged,
     kind,
 )
-from podway.framework.schema.fitted import Fitted
+from podway.framework.schema.fitted import FittedTransform
 
 
-def names(fitted: Sequence[Fitted]) -> dict[str, str]:
+def names(fitted: Sequence[FittedTransform]) -> dict[str, str]:
     """Feature → the name of its input."""
     readers: dict[str, set[tuple[str, bool, str]]] = {}
     for one in fitted:
@@ -31,20 +31,20 @@ def names(fitted: Sequence[Fitted]) -> dict[str, str]:
     }
 
 
-def kinds(fitted: Sequence[Fitted]) -> dict[str, Kind]:
+def kinds(fitted: Sequence[FittedTransform]) -> dict[str, Kind]:
     """Input → what it holds."""
     own = names(fitted)
     return {own[one.transform.name]: kind(one.transform) for one in fitted}
 
 
-def sizes(fitted: Sequence[Fitted]) -> dict[str, int]:
+def sizes(fitted: Sequence[FittedTransform]) -> dict[str, int]:
     """Input → the size of a row, of those that are pixels."""
     own = names(fitted)
     made = [(own[one.transform.name], one.transform) for one in fitted]
     return {name: transform.size for name, transform in made if isinstance(transform, Pixels)}
 
 
-def separators(fitted: Sequence[Fitted]) -> dict[str, str]:
+def separators(fitted: Sequence[FittedTransform]) -> dict[str, str]:
     """Input → what divides the parts of its lists, of those that are lists."""
     own, found = names(fitted), dict[str, set[str]]()
     for one in fitted:
@@ -54,7 +54,7 @@ def separators(fitted: Sequence[Fitted]) -> dict[str, str]:
     return {name: each.pop() for name, each in found.items() if len(each) == 1}
 
 
-def _reading(one: Fitted) -> tuple[str, bool, str]:
+def _reading(one: FittedTransform) -> tuple[str, bool, str]:
     return kind(one.transform), isinstance(one.transform, Gap), one.table
 
 

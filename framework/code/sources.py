@@ -119,7 +119,7 @@ SOURCES: dict[Kind, Sources] = {
             *_of("export", "cases contract graph jax_extras lowering served stage verification"),
         ),
         neutral={
-            "framework.evaluation": "how it is judged",
+            "framework.evaluation": "how it is evaluated",
             "export.layout": "where models lie",
             "export.identity": "the model's version",
             "export.silence": "what a terminal shows",

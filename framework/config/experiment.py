@@ -30,7 +30,7 @@ class Experiment:
     mesh: Mesh = neutral(Mesh())
     """How the devices are laid out."""
     evaluation: Evaluation = Evaluation()
-    """How the model is judged."""
+    """How the model is evaluated."""
     export: Export = Export()
     """How the model is served."""
 
@@ -46,7 +46,7 @@ class Experiment:
                 f"export.answers names {name!r}, and data.tables keep {kept or 'nothing'} of items:"
                 " name it in `keep` of the side table of items that has this column",
             )
-        for data in (self.data, *(each.data for each in self.mixture)):
+        for data in (self.data, *(component.data for component in self.mixture)):
             check(
                 data.columns.time is not None or not self.model.reads_times(),
                 f"the model reads the times of events, but data.columns.time of {data.name!r} is"

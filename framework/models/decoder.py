@@ -19,10 +19,11 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from podway.framework.config.model import ShardingRules
-from podway.framework.embedding.lookup import Rows
+from podway.framework.embedding.lookup import EmbeddedRows
 from podway.framework.error import check
 from podway.framework.input.packing import SEGMENT
 from podway.framework.losses import softmax
+from podway.framework.metrics import top_k
 from podway.framework.models.parts.attention import CAUSAL, AttentionMask, attend
 from podway.framework.models.parts.history import (
     continues,
@@ -104,7 +105,11 @@ class Decoder(TrainedModel, Recommender):
         return {"item": latest_of(batch["item"], batch["item"], self.max_length)}
 
     def loss(
-        self, module: "Transformer", batch: Batch, rows: Mapping[str, Rows], context: ForwardContext
+        self,
+        module: "Transformer",
+        batch: Batch,
+        rows: Mapping[str, EmbeddedRows],
+        context: ForwardContext,
     ) -> Loss:
         """Cross-entropy of the next token at each position that has one and knows it."""
         read, targets = batch["item"][:, :-1], batch["item"][:, 1:]
@@ -121,13 +126,23 @@ class Decoder(TrainedModel, Recommender):
         self,
         module: "Transformer",
         batch: Batch,
-        rows: Mapping[str, Rows],
+        rows: Mapping[str, EmbeddedRows],
         context: ForwardContext = SERVING,
     ) -> Float[Array, "batch rows"]:
         """Logits of the token after each text."""
+        return item_logits(*self.factors(module, batch, rows, context), module.items)
+
+    def factors(
+        self,
+        module: "Transformer",
+        batch: Batch,
+        rows: Mapping[str, EmbeddedRows],
+        context: ForwardContext = SERVING,
+    ) -> top_k.Factors:
+        """The hidden state at the last token of each text; the tokens' vectors in the head."""
         hidden, at = module(rows["item"].values, context), last(batch["item"])
         hidden = jnp.take_along_axis(hidden, at[:, None, None], axis=1)[:, 0]
-        return item_logits(hidden, module.head, module.items)
+        return top_k.Factors(hidden, module.head)
 
 
 class Transformer(nnx.Module):

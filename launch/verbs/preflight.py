@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 from etils import epath
 
-from podway.framework.config import Experiment, Model, Rows
+from podway.framework.config import Experiment, Model, RowExamples
 from podway.framework.error import check
 from podway.launch import stages
 from podway.launch.verbs.verb import Stage, Verb
 
 if TYPE_CHECKING:
-    from podway.framework.preflight.report import Program, Report
+    from podway.framework.preflight.report import CompiledProgram, Report
     from podway.framework.schema.schema import Schema
 
 
@@ -77,19 +77,19 @@ def run(given: Preflight) -> None:
     _choose_platform(names)
 
     from podway.framework.devices import topology
-    from podway.framework.preflight import compile as preflight
+    from podway.framework.preflight.compile import attempts, examine, scan
     from podway.framework.preflight.report import to_json
 
     pods = [topology.parse(name, options.slices) for name in names]
     sizes = schema(experiment, given.workdir, options)
     if options.scan:
-        reports = preflight.scan(experiment, sizes, pods)
+        reports = scan(experiment, sizes, pods)
         _print_scan(reports, options)
         sys.exit(0 if all(report.fits for report in reports) else 1)
     pod = pods[0] if pods else topology.here()
-    report = preflight.examine(experiment, sizes, pod, evaluation=not options.skip_evaluation)
+    report = examine(experiment, sizes, pod, evaluation=not options.skip_evaluation)
     retry = not report.fits and not options.skip_suggestions
-    tried = preflight.attempts(report, sizes) if retry else []
+    tried = attempts(report, sizes) if retry else []
     if options.json:
         print(json.dumps(to_json(report, tried, options.price_per_chip_hour), indent=2))
     else:
@@ -135,16 +135,16 @@ def _choose_platform(names: list[str]) -> None:
 
 def schema(experiment: Experiment, workdir: str, options: Pod) -> Schema:
     """The declared sizes; without any, those of the dataset, which is built if need be."""
-    from podway.framework.preflight import compile as preflight
+    from podway.framework.preflight.compile import declared
 
     if options.items is not None:
         check(
-            not isinstance(experiment.data.examples, Rows),
+            not isinstance(experiment.data.examples, RowExamples),
             f"--items declares users with histories, and the examples of {experiment.name!r} are"
             " rows: leave it out, and the dataset says how large its tables are",
         )
         tables = experiment.data.tables
-        return preflight.declared(options.items, options.users, options.history, tables)
+        return declared(options.items, options.users, options.history, tables)
     return stages.data(experiment, workdir, look=True).schema
 
 
@@ -180,7 +180,7 @@ def describe(report: Report, price: float | None = None) -> str:
     return "\n".join([*lines, "", f"{verdict}: {report.experiment.name} on {report.topology}"])
 
 
-def _program(name: str, program: Program) -> list[str]:
+def _program(name: str, program: CompiledProgram) -> list[str]:
     usage = program.usage
     state = "" if usage.complete else " at least"
     verdict = "fits" if usage.fits else f"does not fit, {_size(usage.missing)} too many"

@@ -12,8 +12,7 @@ from podway.export.error import ExportError
 from podway.export.graph import saved_model
 from podway.export.served.recommender import ServedRecommender
 from podway.export.verification import warmup
-from podway.framework import artifact
-from podway.framework import task as tasks
+from podway.framework import artifact, task
 from podway.framework.artifact.upgrade import CodeChanged
 from podway.framework.code import sources
 from podway.framework.config import Evaluation
@@ -83,7 +82,7 @@ def test_a_language_model_may_answer_with_what_was_seen(trained, tmp_path):
     experiment = dataclasses.replace(
         trained.experiment, model=family, evaluation=Evaluation(exclude_seen=False)
     )
-    parameters = tasks.initialize(family, trained.schema, jax.random.key(1))
+    parameters = task.initialize(family, trained.schema, jax.random.key(1))
     published = export(
         trained, tmp_path, experiment=experiment, parameters=jax.device_get(parameters)
     )
@@ -98,8 +97,8 @@ def test_a_language_model_may_answer_with_what_was_seen(trained, tmp_path):
 
 SMALL = {"width": 8, "blocks": 1, "heads": 2, "max_length": 8}
 FAMILIES = [
-    SasRec(**SMALL, block="post", objective=Bce()),
-    SasRec(**SMALL, block="ligr", objective=GBce()),
+    SasRec(**SMALL, block_kind="post", objective=Bce()),
+    SasRec(**SMALL, block_kind="ligr", objective=GBce()),
     Hstu(**SMALL),
     Bert4Rec(**SMALL),
 ]
@@ -110,7 +109,7 @@ def test_every_family_is_served_as_it_scores(family, trained, tmp_path):
     """Verified by the export itself; its golden answers are those of the model."""
     options = dataclasses.replace(trained.experiment.export, batch_buckets=(1, 2))
     experiment = dataclasses.replace(trained.experiment, model=family, export=options)
-    parameters = tasks.initialize(family, trained.schema, jax.random.key(1))
+    parameters = task.initialize(family, trained.schema, jax.random.key(1))
     published = export(
         trained, tmp_path, experiment=experiment, parameters=jax.device_get(parameters)
     )
@@ -155,8 +154,8 @@ def test_constants_of_a_dataset_are_served_beside_what_was_learnt(
     generator = np.random.default_rng(1)
     learnt = {
         path: array + 0.1 * generator.normal(size=array.shape).astype(np.float32)
-        for path, array in tasks.initialize(family, schema, jax.random.key(1)).items()
-        if not tasks.is_constant(path)
+        for path, array in task.initialize(family, schema, jax.random.key(1)).items()
+        if not task.is_constant(path)
     }
     learnt = jax.device_get(learnt)
     published = export(

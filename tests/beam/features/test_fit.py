@@ -24,7 +24,7 @@ from podway.framework.config.features import (
     Transform,
     Words,
 )
-from podway.framework.schema.fitted import Fitted, read, write
+from podway.framework.schema.fitted import FittedTransform, read_transforms, write_transforms
 from podway.framework.schema.schema import Feature, Vocabulary
 
 FITTED_BY_TEXT = [
@@ -47,11 +47,13 @@ FITTED_BY_NUMBERS = [
 
 def fit_values(
     one: Transform, values: pa.Array, counts: Any = None
-) -> tuple[Fitted, Vocabulary | None]:
+) -> tuple[FittedTransform, Vocabulary | None]:
     return fit.fit(one, fit.observe(one, values, counts), "events")
 
 
-def fit_words(one: Transform, values: pa.Array, counts: Any = None) -> tuple[Fitted, Vocabulary]:
+def fit_words(
+    one: Transform, values: pa.Array, counts: Any = None
+) -> tuple[FittedTransform, Vocabulary]:
     fitted, words = fit_values(one, values, counts)
     assert words is not None
     return fitted, words
@@ -271,7 +273,7 @@ def test_gaps():
     assert found[[0, 2, 3, 4]].tolist() == [0] * 4
     assert fit.gaps(np.zeros(0, np.int64), np.array([0, 0])).shape == (0,)
     with pytest.raises(TypeError, match="gaps"):
-        fit.apply(Fitted(Gap("x")), None, pa.array([1]))
+        fit.apply(FittedTransform(Gap("x")), None, pa.array([1]))
 
 
 def test_label():
@@ -311,5 +313,5 @@ def test_what_is_fitted_survives_its_file(tmp_path):
         for ones, kind in ((FITTED_BY_TEXT, pa.string()), (FITTED_BY_NUMBERS, pa.float32()))
         for one in ones
     )
-    write(tmp_path / "transform.json", made)
-    assert read(tmp_path / "transform.json") == made
+    write_transforms(tmp_path / "transform.json", made)
+    assert read_transforms(tmp_path / "transform.json") == made

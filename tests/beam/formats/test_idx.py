@@ -11,7 +11,7 @@ from podway.beam import dataset
 from podway.beam.error import DataError
 from podway.beam.features import fit
 from podway.beam.formats import idx
-from podway.framework.config import Columns, GlobalTime, Idx, Rows
+from podway.framework.config import Columns, GlobalTime, Idx, RowExamples
 from podway.framework.config.features import Pixels
 from podway.framework.input.batches import Dataset
 from tests.beam.conftest import make_data, no_dataset
@@ -61,7 +61,7 @@ def test_a_dataset_of_images_is_split_by_its_parts(tmp_path, monkeypatch):
         format=Idx(),
         columns=COLUMNS,
         features=(Pixels("image", size=HEIGHT * WIDTH),),
-        examples=Rows(),
+        examples=RowExamples(),
         split=GlobalTime(validation=0.61, test=0.81),
     )
     opened = Dataset.open(dataset.build(data, tmp_path / "w"))
@@ -103,7 +103,7 @@ def test_what_is_wrong_with_a_file_is_said(tmp_path, spoil, message):
         format=Idx(classes=("a", "b")),
         columns=COLUMNS,
         features=(Pixels("image", size=HEIGHT * WIDTH),),
-        examples=Rows(),
+        examples=RowExamples(),
     )
     with pytest.raises(DataError, match=message):
         dataset.build(data, tmp_path / "w")

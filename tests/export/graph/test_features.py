@@ -31,7 +31,7 @@ from podway.framework.config.features import (
     is_ragged,
     kind,
 )
-from podway.framework.schema.fitted import Fitted
+from podway.framework.schema.fitted import FittedTransform
 
 LENGTH = 7
 """Of the rows of ids, where a feature is a list."""
@@ -155,7 +155,7 @@ def train_values(name: str, of_kind: str) -> pa.Array:
     return canonical(of_kind, [*half, *half[: len(half) // 2], *half[: len(half) // 3]])
 
 
-def fitted_all() -> list[tuple[Fitted, Any]]:
+def fitted_all() -> list[tuple[FittedTransform, Any]]:
     made = []
     for one in TRANSFORMS:
         state = fit.observe(one, train_values(one.name, kind(one)))
@@ -163,7 +163,7 @@ def fitted_all() -> list[tuple[Fitted, Any]]:
     return [*made, fit.fit(Gap("gap"), None, "events")]
 
 
-def save(directory, made: list[tuple[Fitted, Any]]) -> Any:
+def save(directory, made: list[tuple[FittedTransform, Any]]) -> Any:
     vocabularies = {one.vocabulary: words for one, words in made if words is not None}
     lengths = {
         one.transform.name: LENGTH if isinstance(one.transform, Categorical | Hashed) else 50
@@ -180,7 +180,7 @@ def save(directory, made: list[tuple[Fitted, Any]]) -> Any:
 
 
 @pytest.fixture(scope="module")
-def made() -> dict[str, tuple[Fitted, Any]]:
+def made() -> dict[str, tuple[FittedTransform, Any]]:
     return {one.transform.name: (one, words) for one, words in fitted_all()}
 
 

@@ -28,7 +28,7 @@ from podway.framework.config import (
     Experiment,
     Export,
     GlobalTime,
-    Rows,
+    RowExamples,
     SideTable,
 )
 from podway.framework.config.features import (
@@ -44,7 +44,7 @@ from podway.framework.config.features import (
     Text,
     Words,
 )
-from podway.framework.evaluation.labels import LabelJudge
+from podway.framework.evaluation.labels import LabelEvaluator
 from podway.framework.heads import Binary, Classes, Regression
 from podway.framework.input.batches import row_batches
 from podway.framework.input.dataset import Dataset
@@ -121,7 +121,7 @@ def experiment(folder: epath.Path) -> Experiment:
             columns=Columns(user="who", item="what", time="at"),
             features=features,
             tables=(table,),
-            examples=Rows(),
+            examples=RowExamples(),
             split=GlobalTime(validation=0.7, test=0.8),
             min_user_events=1,
             min_item_events=1,
@@ -173,10 +173,10 @@ def shop(tmp_path_factory) -> Shop:
 
 def test_the_raw_rows_are_answered_as_the_evaluation_predicts_them(shop):
     """From the CSV through the served graph, and from the dataset through JAX."""
-    judge = LabelJudge(shop.experiment.model, shop.experiment.evaluation)
-    lengths = judge.lengths(shop.dataset.schema)
+    evaluator = LabelEvaluator(shop.experiment.model, shop.experiment.evaluation)
+    lengths = evaluator.lengths(shop.dataset.schema)
     (batch,) = row_batches(shop.dataset, "test", lengths, shop.dataset.examples("test"))
-    logits = judge.inference(shop.dataset.schema)(shop.parameters, batch.columns, task.SERVING)
+    logits = evaluator.inference(shop.dataset.schema)(shop.parameters, batch.columns, task.SERVING)
     blocks = shop.dataset.blocks("test")
     times = blocks.read(np.arange(len(blocks.rows)), ["time"])["time"] // 1_000_000
     with (shop.workdir / "events.csv").open() as file:
@@ -242,7 +242,7 @@ def test_it_is_verified_published_and_says_what_it_takes(shop):
 
 def test_jax_takes_the_function_and_the_weights_from_beside_the_model(shop):
     manifest = artifact.read(shop.published, "model", manifest="assets.extra/export.json")
-    lengths = LabelJudge(shop.experiment.model, shop.experiment.evaluation).lengths(
+    lengths = LabelEvaluator(shop.experiment.model, shop.experiment.evaluation).lengths(
         shop.dataset.schema
     )
     (batch,) = row_batches(shop.dataset, "test", lengths, shop.dataset.examples("test"))

@@ -16,7 +16,7 @@ from podway.export.graph.features import MISSING_TIME
 from podway.export.layout import GOLDEN, MANIFEST
 from podway.export.served.recommender import ServedRecommender
 from podway.export.verification import sessions, verify
-from podway.framework import task as tasks
+from podway.framework import task
 from podway.framework.models.hstu import Hstu
 from tests.export.conftest import VALUES, Trained
 from tests.export.server.conftest import Site, predict_request, running
@@ -33,7 +33,7 @@ def timed(trained) -> Trained:
         trained.experiment.export, candidate_filter=True, beside=("jax-export",)
     )
     experiment = dataclasses.replace(trained.experiment, name="timed", model=MODEL, export=options)
-    parameters = tasks.initialize(MODEL, trained.schema, jax.random.key(0))
+    parameters = task.initialize(MODEL, trained.schema, jax.random.key(0))
     parameters = {
         path: each + 3 * jax.random.normal(jax.random.key(1), each.shape)
         if path.endswith("elapsed/bias")

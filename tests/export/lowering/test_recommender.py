@@ -5,7 +5,7 @@ import pytest
 from podway.export import contract
 from podway.export.error import ExportError
 from podway.export.lowering import recommender
-from podway.framework import task as tasks
+from podway.framework import task
 from podway.framework.config import Export
 from podway.framework.error import ConfigError
 from podway.framework.models.sasrec import SasRec
@@ -51,7 +51,7 @@ def test_short_and_long_histories_are_computed_alike(longest, monkeypatch):
     size = 200
     schema = Schema((Feature("item", "item", "int32", True, "item", size, 150),))
     model = SasRec(width=8, max_length=100)
-    parameters = tasks.initialize(model, schema, jax.random.key(0))
+    parameters = task.initialize(model, schema, jax.random.key(0))
     history = np.zeros((3, 128), np.int32)
     for row, length in enumerate((2, longest, 0)):
         history[row, :length] = np.random.default_rng(row).permutation(size - 2)[:length] + 2
@@ -71,7 +71,7 @@ def test_a_short_batch_is_not_computed_at_full_length():
     """The products of the branch that it takes are of SHORT positions."""
     schema = Schema((Feature("item", "item", "int32", True, "item", 200, 150),))
     model = SasRec(width=8, max_length=100)
-    parameters = tasks.initialize(model, schema, jax.random.key(0))
+    parameters = task.initialize(model, schema, jax.random.key(0))
     function = recommender.recommend(model, schema, 20)
     text = jax.jit(function).lower(parameters, np.zeros((2, 128), np.int32)).as_text()
     assert f"tensor<{2 * recommender.SHORT}x24xf32>" in text
