@@ -44,9 +44,10 @@ def predict(
     question.
     """
     engine = model.engine
-    require(source.total > 0, "there is nobody to predict for")
     engine.check(k, filtered=filter != NO_FILTER)
     filter.unknown(engine.items)
+    total = source.total
+    require(total > 0, "there is nobody to predict for")
     question = {
         "model": model.place.manifest.version,
         "kind": model.place.kind,
@@ -61,13 +62,14 @@ def predict(
         return None
     with (
         files.opened(output, question) as parts,
-        progress.shown("predict", unit="user", total=source.total) as bar,
+        progress.shown("predict", unit="user", total=total) as bar,
     ):
+        number = 0
         for number, read in enumerate(source.parts(part)):
             first = number * part
             if not parts.is_done(number):
                 parts.write(number, *_answer(model, read(), k, filter, first, source.given))
-            bar.update(min(part, source.total - first))
+            bar.update(min(part, total - first))
         return parts.publish(number + 1)
 
 

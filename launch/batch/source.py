@@ -117,13 +117,13 @@ class OfFile:
         )
         self._rows = kinds[self._path.suffix]
 
-    @functools.cached_property
+    @property
     def identity(self) -> Any:
         """Its content."""
         with self._path.open("rb") as file:
             return {"file": hashlib.file_digest(file, "sha256").hexdigest()}
 
-    @functools.cached_property
+    @property
     def total(self) -> int:
         """Its rows."""
         if self._path.suffix == ".parquet":

@@ -119,16 +119,16 @@ def join(parts: Sequence[Histories]) -> Histories:
 
 def lists(given: Any) -> Iterator[Sequence[Any]]:
     """The histories. Raises RequestError for what is no list of lists."""
-    require(
-        isinstance(given, Iterable) and not isinstance(given, str | bytes),
-        f"histories is {given!r}; give a list of histories, each a list of item ids",
-    )
-    for number, history in enumerate(given):
-        require(
-            isinstance(history, Iterable) and not isinstance(history, str | bytes),
-            f"history {number} is {history!r}, not a list of item ids; give histories as a list of"
-            " lists, [['a', 'b'], ['c']], or users=[…] where these are user ids",
+    if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+        raise RequestError(
+            f"histories is {given!r}; give a list of histories, each a list of item ids"
         )
+    for number, history in enumerate(given):
+        if isinstance(history, str | bytes) or not isinstance(history, Iterable):
+            raise RequestError(
+                f"history {number} is {history!r}, not a list of item ids; give histories as a list"
+                " of lists, [['a', 'b'], ['c']], or users=[…] where these are user ids"
+            )
         yield list(history)
 
 
@@ -193,7 +193,7 @@ def _times(times: Sequence[Sequence[Any]], lengths: Sequence[int]) -> np.ndarray
 
 def check(histories: Histories, given: Sequence[Sequence[Any]]) -> None:
     """Raises RequestError unless each history has an item that the model knows."""
-    for number in np.flatnonzero(~histories.answerable):
+    for number in np.flatnonzero(~histories.answerable).tolist():
         count = len(given[number])
         require(
             count > 0,

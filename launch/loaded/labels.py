@@ -45,7 +45,7 @@ class TrainedLabels:
 
         from podway.export.lowering import inputs, labels
 
-        self._reading = labels.reading(experiment, dataset)
+        self._reading = labels.resolve_reading(experiment, dataset)
         self._labels = tuple(labels.labels(experiment.model))
         columns = tuple(self._reading.columns)
         self._answer = jax.jit(labels.function(experiment.model, dataset.schema, columns))
@@ -68,7 +68,7 @@ class TrainedLabels:
             one.transform.name: self._feature(one, raw[self._names[one.transform.name]])
             for one in self._reading.fitted
         }
-        columns = labels.looked_up(self._reading, values)
+        columns = labels.look_up(self._reading, values)
         rows = len(next(iter(raw.values())))
         size, parts = min(1 << (max(rows, 1) - 1).bit_length(), _BATCH), []
         for start in range(0, max(rows, 1), size):

@@ -43,9 +43,9 @@ class Place:
 
     def dataset(self) -> epath.Path | None:
         """The dataset that it was made from, if it lies in the workdir."""
-        version, folder = self.manifest.inputs.get("dataset"), self.workdir / "datasets"
+        version, folder = self.manifest.inputs.get("dataset", ""), self.workdir / "datasets"
         names = folder.iterdir() if version and folder.exists() else ()
-        found = [each / version for each in names if artifact.exists(each / str(version))]
+        found = [each / version for each in names if artifact.exists(each / version)]
         return found[0] if found else None
 
     def run(self) -> epath.Path | None:

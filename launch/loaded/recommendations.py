@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -48,7 +48,13 @@ class Recommendations(Sequence[list[Recommended]]):
     def __len__(self) -> int:
         return len(self.items)
 
-    def __getitem__(self, row):  # the overloads of Sequence
+    @overload
+    def __getitem__(self, row: int) -> list[Recommended]: ...
+
+    @overload
+    def __getitem__(self, row: slice) -> list[list[Recommended]]: ...
+
+    def __getitem__(self, row: int | slice) -> list[Any]:
         if isinstance(row, slice):
             return [self[at] for at in range(*row.indices(len(self)))]
         return [

@@ -113,8 +113,8 @@ def _text(value: Any, given: Input) -> str:
     if isinstance(value, numbers.Integral):
         return str(int(value))
     if isinstance(value, numbers.Real):
-        whole = float(value).is_integer() and abs(value) <= _EXACT
-        return str(int(value)) if whole else repr(float(str(value)))
+        number = float(str(value))  # 0.1 of a float32, rather than 0.10000000149011612
+        return str(int(number)) if number.is_integer() and abs(number) <= _EXACT else repr(number)
     if isinstance(value, datetime.date) and not isinstance(value, datetime.datetime):
         return value.isoformat()
     if not isinstance(value, str):
@@ -139,7 +139,8 @@ def _time(value: Any, _: Input) -> int:
     if isinstance(value, datetime.datetime):
         zoned = value if value.tzinfo else value.replace(tzinfo=datetime.UTC)
         return math.floor(zoned.timestamp())
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or abs(value) > LATEST:
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not whole or abs(int(value)) > LATEST:
         raise TypeError("whole seconds since 1970, a datetime, or None")
     return int(value)
 
