@@ -114,7 +114,7 @@ class PublishedLabels:
         from podway.launch.loaded import published
 
         self._directory, self._labels = directory, details["labels"]
-        self._signature = published.load(directory)["serving_default"]
+        self._signatures = published.load(directory, self)
         golden = json.loads((directory / GOLDEN).read_text())
         self.inputs = {
             name: Input(
@@ -135,5 +135,5 @@ class PublishedLabels:
             else values
             for name, values in raw.items()
         }
-        found = sessions.run(self._signature, sent, str(self._directory))
+        found = sessions.run(self._signatures["serving_default"], sent, str(self._directory))
         return {label: found[label] for label in self._labels}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -36,7 +37,7 @@ class Published:
 
     def __init__(self, directory: epath.Path, details: dict[str, Any]):
         self._directory, self._details = directory, details
-        self._signatures = load(directory)
+        self._signatures = load(directory, self)
         values = tf.io.parse_tensor(tf.io.read_file(str(directory / "assets" / VALUES)), tf.string)
         self.items = Items(tuple(value.decode() for value in values.numpy()))
 
@@ -100,12 +101,18 @@ class Published:
         return text
 
 
-def load(directory: epath.Path) -> dict[str, sessions.Signature]:
-    """The signatures. TensorFlow computes on the CPU: accelerators are JAX's."""
+def load(directory: epath.Path, owner: object) -> dict[str, sessions.Signature]:
+    """The signatures, by name, for as long as the owner is there.
+
+    TensorFlow computes on the CPU: accelerators are JAX's.
+    """
     with silence_tensorflow():
         with contextlib.suppress(RuntimeError):  # it was used before, and has its devices
             tf.config.set_visible_devices([], "GPU")
-        return sessions.load(directory)
+        found = sessions.load(directory)
+    # At the end of the process, before TensorFlow's modules go away that release them.
+    weakref.finalize(owner, found.clear)
+    return found
 
 
 def _rectangle(values: np.ndarray, histories: Histories, padding: int) -> np.ndarray:
