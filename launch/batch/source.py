@@ -127,9 +127,13 @@ class OfFile:
     def total(self) -> int:
         """Its rows."""
         if self._path.suffix == ".parquet":
+            import pyarrow as pa
             import pyarrow.parquet as pq
 
-            return pq.read_metadata(self._path).num_rows
+            try:
+                return pq.read_metadata(self._path).num_rows
+            except pa.ArrowInvalid as error:
+                raise RequestError(f"{self._path} cannot be read as Parquet: {error}") from error
         with self._path.open("rb") as lines:
             return sum(1 for line in lines if line.strip())
 

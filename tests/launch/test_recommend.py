@@ -17,9 +17,8 @@ def workdir(shop, folder) -> str:
 def test_a_history_is_answered_with_titles(run, workdir):
     first, second = run.items[:2]
     typed = [("--history", f"{first},{second}"), ("--history", first, second)]
-    printed = [
-        podway("recommend", "shop", *each, "--k", "3", "--workdir", workdir) for each in typed
-    ]
+    options = ("--k", "3", "--workdir", workdir)
+    printed = [podway("recommend", "shop", *each, *options) for each in typed]
     assert printed[0].stdout == printed[1].stdout
     (found,) = run.recommend([[first, second]], k=3)
     lines = [line.split(maxsplit=3) for line in printed[0].stdout.splitlines()[1:]]

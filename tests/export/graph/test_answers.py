@@ -56,14 +56,11 @@ def test_each_signature_answers_with_them(answering, signature):
     answer = sessions.run(found, inputs, "")
     for row in range(2):
         items = answer["item"][row].tolist()
-        ids = (
-            items
-            if signature == "ids"
-            else [VALUES.index(i.decode()) + 2 if i else 0 for i in items]
-        )
-        assert [text.decode() for text in answer["title"][row]] == [TITLES[id] for id in ids]
-        assert [text.decode() for text in answer["made by"][row]] == [MAKERS[id] for id in ids]
-        assert (signature == "filtered") == (0 in ids)  # three are left; the rest is ""
+        if signature != "ids":
+            items = [VALUES.index(value.decode()) + 2 if value else 0 for value in items]
+        assert [text.decode() for text in answer["title"][row]] == [TITLES[id] for id in items]
+        assert [text.decode() for text in answer["made by"][row]] == [MAKERS[id] for id in items]
+        assert (signature == "filtered") == (0 in items)  # three are left; the rest is ""
 
 
 def test_the_manifest_names_them(answering):
@@ -80,7 +77,7 @@ def test_a_title_of_another_item_is_found_by_the_verification(answering, tmp_pat
     golden["attributes"]["title"][VALUES[7]] = "something else"
     (copy / GOLDEN).write_text(json.dumps(golden))
     with pytest.raises(
-        ExportError, match="is answered with 'Title of .*, and the dataset has 'some"
+        ExportError, match=r"is answered with 'Title of .*, and the dataset has 'some"
     ):
         verify.verify(copy)
 
@@ -93,10 +90,10 @@ def test_what_is_not_kept_cannot_be_served(trained):
             titled(trained).experiment,
             export=dataclasses.replace(trained.experiment.export, answers=("price",)),
         )
-    with pytest.raises(ConfigError, match="export.answers names 'item', which an answer has"):
+    with pytest.raises(ConfigError, match=r"export.answers names 'item', which an answer has"):
         config.Export(answers=("item",))
     with pytest.raises(ConfigError, match="names 'title', which an answer has already"):
         config.Export(answers=("title", "title"))
     older = dataclasses.replace(titled(trained), attributes={"made by": MAKERS})
-    with pytest.raises(ExportError, match="the dataset keeps made by of its items: .*build the"):
+    with pytest.raises(ExportError, match=r"the dataset keeps made by of its items: .*build the"):
         stage.export(older, parameters=trained.parameters, inputs={}, workdir="none")

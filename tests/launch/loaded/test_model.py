@@ -114,8 +114,8 @@ def test_times_are_read_and_asked_for(timed):
     times = [[time for time, _ in events[user][:3]] for user in some]
     with warnings.catch_warnings(action="ignore", category=podway.UnknownValues):
         same(run.recommend(lists, times=times, k=3), published.recommend(lists, times=times, k=3))
-        slow = [[row[0], row[0] + 1, row[0] + 10**7] for row in times]
-        assert (run.scores(lists, times=times) != run.scores(lists, times=slow)).any()
+        quick = [[row[0], row[0], row[0] + 1] for row in times]
+        assert (run.scores(lists, times=times) != run.scores(lists, times=quick)).any()
     with pytest.raises(podway.RequestError, match="the model reads times: give times="):
         run.recommend(lists)
     with pytest.raises(podway.RequestError, match="times of history 0 has 1 values for 3 events"):
