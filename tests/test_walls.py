@@ -89,7 +89,7 @@ ARROWS = {
         "contract": "framework/config framework/schema",
         "lowering": "contract framework/config framework/evaluation framework/heads"
         " framework/input framework/metrics framework/schema framework/task",
-        "graph": "contract lowering framework/config framework/schema",
+        "graph": "contract layout lowering framework/config framework/schema",
         "cases": "contract graph lowering framework/config framework/schema",
         "verification": "graph layout lowering framework/schema",
         "versions": "layout framework/artifact",
