@@ -88,6 +88,12 @@ class LoadedModel:
         return self.engine.items.values[FIRST_VALUE:]
 
     @property
+    def attributes(self) -> dict[str, np.ndarray]:
+        """What the dataset keeps of its items as text (`keep` of a side table), by column, object
+        [items], in the order of `items`; {} where it keeps nothing, or is not there."""
+        return {name: texts[FIRST_VALUE:] for name, texts in self._attributes.items()}
+
+    @property
     def users(self) -> tuple[str, ...]:
         """The ids of the users whose histories its dataset has."""
         return self.known_users().names

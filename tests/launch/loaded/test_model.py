@@ -142,6 +142,7 @@ def test_scores_rank_and_are_products_of_the_embeddings(run, published):
 
 
 def test_titles_come_with_the_items(run):
+    assert run.attributes["title"].tolist() == [world.title(item) for item in run.items]
     found = run.recommend(users=run.users[:4], k=20)
     for row in found:
         for each in row:
