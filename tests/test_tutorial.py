@@ -54,10 +54,8 @@ def free_ports() -> tuple[int, int]:
 
 def blocks() -> list[tuple[str, str]]:
     """The page's blocks, (kind, text), with ports that are free here."""
-    text = PAGE.read_text()
-    for said, free in zip(("8500", "8501"), free_ports(), strict=True):
-        assert said in text
-        text = text.replace(said, str(free))
+    ports = dict(zip(("8500", "8501"), map(str, free_ports()), strict=True))
+    text = re.sub(r"\b850[01]\b", lambda found: ports[found[0]], PAGE.read_text())
     return BLOCK.findall(text)
 
 
