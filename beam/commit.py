@@ -5,15 +5,14 @@ from typing import Any
 
 from etils import epath
 
-from podway.beam import extension, plan
-from podway.beam import rejected as rejected_rows
+from podway.beam import extension, plan, rejected
 from podway.beam.error import DataError
 from podway.beam.steps import stored
 from podway.framework import artifact
 from podway.framework.error import ConfigError
 
 
-def publish(chosen: plan.Plan, details: dict[str, Any]) -> None:
+def publish(chosen: plan.BuildPlan, details: dict[str, Any]) -> None:
     """Checks what the pipeline wrote to the plan's stage, and makes it the dataset.
 
     The last step of every pipeline, wherever it runs. Repeated by a runner after it succeeded, or
@@ -52,26 +51,26 @@ def publish(chosen: plan.Plan, details: dict[str, Any]) -> None:
     artifact.discard(chosen.stage)
 
 
-def _check(chosen: plan.Plan, details: dict[str, Any]) -> None:
+def _check(chosen: plan.BuildPlan, details: dict[str, Any]) -> None:
     """Raises DataError or ConfigError where the dataset is not fit for use."""
     data, found = chosen.data, details["report"]
     if not found["rows"]:
         raise DataError(f"data.path is {data.path!r} and there is no row of data in it")
     fresh = extension.fresh(found, chosen.base)
-    rows, rejected = fresh["rows"], sum(fresh["rejected"].values())
-    if rejected > data.max_rejected * rows:
+    rows, rejected_count = fresh["rows"], sum(fresh["rejected"].values())
+    if rejected_count > data.max_rejected * rows:
         reasons = ", ".join(f"{reason}: {count:,}" for reason, count in fresh["rejected"].items())
-        kept = rejected_rows.keep(epath.Path(chosen.stage), {**found, **fresh})
-        samples = [rejected_rows.line(row) for row in itertools.islice(rejected_rows.read(kept), 2)]
+        kept = rejected.keep(epath.Path(chosen.stage), {**found, **fresh})
+        samples = [rejected.line(row) for row in itertools.islice(rejected.read(kept), 2)]
         which = f" --dataset {epath.Path(chosen.target).name}" if chosen.base else ""
         raise DataError(
-            f"{rejected:,} of {rows:,} rows of {data.path} were rejected ({reasons}), more than"
-            f" data.max_rejected = {data.max_rejected} allows; `podway rejected{which}` shows what"
-            f" is kept of them in {kept}, for example {'; '.join(samples)}"
+            f"{rejected_count:,} of {rows:,} rows of {data.path} were rejected ({reasons}),"
+            f" more than data.max_rejected = {data.max_rejected} allows; `podway rejected{which}`"
+            f" shows what is kept of them in {kept}, for example {'; '.join(samples)}"
         )
     if not found["kept"]:
         raise ConfigError(
-            f"none of {rows - rejected:,} events is left with data.min_user_events ="
+            f"none of {rows - rejected_count:,} events is left with data.min_user_events ="
             f" {data.min_user_events} and data.min_item_events = {data.min_item_events};"
             " give smaller numbers"
         )

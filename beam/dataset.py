@@ -33,21 +33,21 @@ def directory(
       DataError: no raw file.
       CodeChanged: other code built it, and there is no choice.
     """
-    whole = place_of_whole(data, workdir)
+    whole = directory_of_whole(data, workdir)
     if found := extension.standing_for(whole):
         return found
-    others = [extension.standing_for(each) for each in extension.of_other_code(whole)]
+    others = [extension.standing_for(other) for other in extension.of_other_code(whole)]
     return upgrade.choose(
         whole,
         "dataset",
         sources.code("dataset", data),
         choice,
-        others=[each for each in others if each is not None],
+        others=[other for other in others if other is not None],
         look=look,
     )
 
 
-def place_of_whole(data: config.Data, workdir: epath.PathLike) -> epath.Path:
+def directory_of_whole(data: config.Data, workdir: epath.PathLike) -> epath.Path:
     """Where `build` puts it, whatever is there already. Raises DataError: no raw file."""
     return epath.Path(workdir) / "datasets" / data.name / artifact.version(**_identity(data))
 
@@ -123,7 +123,7 @@ def extend(
       CodeChanged: other code built the extension, and there is no choice.
     """
     stamps = plan.stamps(data)  # before the files are hashed
-    whole, identity = place_of_whole(data, workdir), _identity(data)
+    whole, identity = directory_of_whole(data, workdir), _identity(data)
     base = extension.choose(whole.parent, since, identity["config"])
     nothing_new = base.inputs["raw"] == identity["inputs"]["raw"]
     if nothing_new and ("base" not in base.inputs or base.code != identity["code"]):
@@ -144,7 +144,7 @@ def extend(
     return target, False
 
 
-def _run(chosen: plan.Plan, engine: Engine | None) -> epath.Path:
+def _run(chosen: plan.BuildPlan, engine: Engine | None) -> epath.Path:
     from podway.beam.engines import run  # takes seconds: not needed for a dataset that is there
 
     try:
@@ -157,14 +157,14 @@ def _run(chosen: plan.Plan, engine: Engine | None) -> epath.Path:
     return target
 
 
-def prepare(data: config.Data, workdir: epath.PathLike) -> plan.Plan:
+def prepare(data: config.Data, workdir: epath.PathLike) -> plan.BuildPlan:
     """Decides what the dataset will be, and makes the folder that the pipeline writes to.
 
     Raises DataError: no raw file.
     """
     stamps = plan.stamps(data)  # before the files are hashed
     raw = plan.raw_files(data)
-    return _plan(data, stamps, place_of_whole(data, workdir), _identity(data), raw, raw)
+    return _plan(data, stamps, directory_of_whole(data, workdir), _identity(data), raw, raw)
 
 
 def _plan(
@@ -174,8 +174,8 @@ def _plan(
     identity: dict[str, Any],
     read: Sequence[plan.Raw],
     raw: Sequence[plan.Raw],
-) -> plan.Plan:
-    return plan.Plan(
+) -> plan.BuildPlan:
+    return plan.BuildPlan(
         data=data,
         files=tuple(record["path"] for record in read),
         raw=tuple(raw),

@@ -45,10 +45,10 @@ def portable() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def restored() -> Iterator[None]:
+def restore() -> Iterator[None]:
     """In the caller: raises what a worker raised, as DataError, ConfigError or OSError."""
     for name in _LOGGERS:
-        logging.getLogger(name).addFilter(_unmarked)
+        logging.getLogger(name).addFilter(_is_unmarked)
     try:
         yield
     except Exception as error:
@@ -58,19 +58,19 @@ def restored() -> Iterator[None]:
         name, number, message = json.loads(base64.urlsafe_b64decode(found[1]))
         if name in _CLASSES:
             raise _CLASSES[name](message) from None
-        restored = OSError(message)
-        restored.errno = number
-        raise restored from None
+        original = OSError(message)
+        original.errno = number
+        raise original from None
     finally:
         for name in _LOGGERS:
-            logging.getLogger(name).removeFilter(_unmarked)
+            logging.getLogger(name).removeFilter(_is_unmarked)
 
 
 def _word(text: str) -> str:
     return base64.urlsafe_b64encode(text.encode()).decode()
 
 
-def _unmarked(record: logging.LogRecord) -> bool:
+def _is_unmarked(record: logging.LogRecord) -> bool:
     """Beam logs each exception with its traceback: not the ones that the caller knows of."""
     message = record.getMessage()
     return not _MARKED.search(message) and "podway.beam.steps.progress.Cancelled" not in message

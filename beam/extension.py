@@ -78,21 +78,21 @@ def new_files(base: artifact.Manifest, raw: Sequence[plan.Raw]) -> tuple[plan.Ra
 
     Raises DataError: one that they have read is not there as it was.
     """
-    there = collections.Counter(_key(record) for record in raw)
+    unread = collections.Counter(_key(record) for record in raw)
     names = {record["identity"][0] for record in raw} | {record["path"] for record in raw}
     for record in base.details["raw"]:
-        if not there[_key(record)]:
+        if not unread[_key(record)]:
             same_name = not names.isdisjoint((record["identity"][0], record["path"]))
             what = "was changed" if same_name else "is no longer there"
             raise DataError(
                 f"{record['path']} {what} since dataset {base.version} was built of it; build the"
                 " dataset anew, without --since"
             )
-        there[_key(record)] -= 1
+        unread[_key(record)] -= 1
     new = []
     for record in reversed(raw):  # of equal ones the last is new
-        if there[_key(record)] > 0:
-            there[_key(record)] -= 1
+        if unread[_key(record)] > 0:
+            unread[_key(record)] -= 1
             new.append(record)
     return tuple(reversed(new))
 
@@ -113,7 +113,7 @@ def describe(base: artifact.Manifest, whole: epath.Path) -> plan.Base:
     )
 
 
-def references(chosen: plan.Plan) -> tuple[Any, ...]:
+def references(chosen: plan.BuildPlan) -> tuple[Any, ...]:
     """Entries of an extension's manifest: the base's files that belong to it unchanged.
 
     These are those of the buckets of which the stage has no events, and the rejected rows.
@@ -134,8 +134,8 @@ def references(chosen: plan.Plan) -> tuple[Any, ...]:
 
 def _buckets(paths: Any) -> list[str]:
     """The names, without endings, of the buckets' files of events."""
-    places = [path for path in paths if artifact.place(path).startswith("events/")]
-    return [artifact.place(path).removeprefix("events/").partition(".")[0] for path in places]
+    events = [path for path in paths if artifact.place(path).startswith("events/")]
+    return [artifact.place(path).removeprefix("events/").partition(".")[0] for path in events]
 
 
 def fresh(report: dict[str, Any], base: plan.Base | None) -> dict[str, Any]:
@@ -150,7 +150,7 @@ def fresh(report: dict[str, Any], base: plan.Base | None) -> dict[str, Any]:
     }
 
 
-def since(chosen: plan.Plan, report: dict[str, Any]) -> dict[str, Any] | None:
+def since(chosen: plan.BuildPlan, report: dict[str, Any]) -> dict[str, Any] | None:
     """For the manifest's details: the base, and what is new."""
     if chosen.base is None:
         return None

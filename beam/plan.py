@@ -22,7 +22,7 @@ class Base:
       version: its name there.
       files: how many raw files it was made of; the new ones' numbers follow.
       cuts: its points in time, of a global split.
-      report: its report (see summary.report).
+      report: its report (see summarise.report).
       whole: the version that a dataset of all raw files would have without it.
     """
 
@@ -35,7 +35,7 @@ class Base:
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class BuildPlan:
     """A dataset to build, decided before the pipeline runs.
 
     Attributes:

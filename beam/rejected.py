@@ -23,14 +23,14 @@ _WIDTH = 200
 
 def keep(stage: epath.Path, report: dict[str, Any]) -> epath.Path:
     """Saves the rejected rows of a dataset that will not be; returns where they lie."""
-    place = _without_dataset(artifact.target_of(stage))
-    if place.exists():
-        place.rmtree()
-    place.mkdir(parents=True)
+    directory = _without_dataset(artifact.target_of(stage))
+    if directory.exists():
+        directory.rmtree()
+    directory.mkdir(parents=True)
     for part in (stage / "rejected").iterdir():
-        part.copy(place / part.name)
-    (place / _REPORT).write_text(json.dumps(report, indent=1) + "\n")
-    return place
+        part.copy(directory / part.name)
+    (directory / _REPORT).write_text(json.dumps(report, indent=1) + "\n")
+    return directory
 
 
 def read(directory: epath.Path) -> Iterator[dict[str, Any]]:
@@ -45,11 +45,11 @@ def _read(parts: Iterable[epath.Path]) -> Iterator[dict[str, Any]]:
             yield from map(json.loads, lines)
 
 
-def line(letter: dict[str, Any]) -> str:
+def line(row: dict[str, Any]) -> str:
     """One rejected row in one line."""
-    raw = json.dumps(letter["raw"], ensure_ascii=False)
+    raw = json.dumps(row["raw"], ensure_ascii=False)
     shown = raw if len(raw) <= _WIDTH else f"{raw[:_WIDTH]}…"
-    return f"{letter['file']}, row {letter['row']}, {letter['reason']}: {shown}"
+    return f"{row['file']}, row {row['row']}, {row['reason']}: {shown}"
 
 
 def show(target: epath.Path, *, samples: int, reason: str | None) -> str:
@@ -65,18 +65,18 @@ def show(target: epath.Path, *, samples: int, reason: str | None) -> str:
     """
     report, parts = _find(target)
     counts, first = collections.Counter(), collections.defaultdict(list)
-    for letter in _read(parts):
-        found = letter["reason"]
+    for row in _read(parts):
+        found = row["reason"]
         counts[found] += 1
         if len(first[found]) < samples:
-            first[found].append(letter)
+            first[found].append(row)
     chosen = [found for found in sorted(counts) if reason is None or reason in found]
     if counts and not chosen:
         raise DataError(f"no row was rejected with {reason!r}; the reasons are {sorted(counts)}")
     lines = [_head(target, report)]
     for found in chosen:
         lines += ["", f"{found}: {counts[found]:,}"]
-        lines += [f"  {line(letter)}" for letter in first[found]]
+        lines += [f"  {line(row)}" for row in first[found]]
     return "\n".join(lines)
 
 

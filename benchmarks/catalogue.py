@@ -25,12 +25,11 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 import jax
 import numpy as np
 
-from podway.export import quiet
 from podway.export.contract import Contract
 from podway.export.graph import saved_model
-from podway.export.lowering import recommender as recommend
-from podway.export.lowering import stablehlo
+from podway.export.lowering import recommender, stablehlo
 from podway.export.server.runtime import servable
+from podway.export.silence import silence_tensorflow
 from podway.framework import task
 from podway.framework.models.sasrec import SasRec
 from podway.framework.schema.schema import FIRST_VALUE, Feature, Schema, Vocabulary
@@ -40,7 +39,7 @@ MODEL = SasRec(width=64, blocks=2, max_length=LENGTH, dropout=0.0)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--items", type=int, nargs="+", default=[1_000_000])
     parser.add_argument("--repeats", type=int, default=15, help="timed calls; the median counts")
     options = parser.parse_args()
@@ -54,7 +53,7 @@ def measure(items: int, repeats: int) -> None:
     size = items + FIRST_VALUE
     schema = Schema((Feature("item", "item", "int32", True, "item", size, LENGTH),))
     parameters = task.initialize(MODEL, schema, jax.random.key(0))
-    function = recommend.recommend(MODEL, schema, TOP_K)
+    function = recommender.recommend(MODEL, schema, TOP_K)
     histories = np.random.default_rng(0).integers(FIRST_VALUE, size, (max(BATCHES), LENGTH))
     served = load(function, parameters, size)
     jitted = jax.jit(function)
@@ -82,7 +81,7 @@ def load(function: Any, parameters: Any, size: int) -> Callable[[np.ndarray], li
     vocabulary = Vocabulary(("", "", *values), (0,) * 2 + (1,) * len(values))
     host = {path: np.asarray(value) for path, value in parameters.items()}
     program = stablehlo.lower(function, host, LENGTH, contract.target)
-    with tempfile.TemporaryDirectory() as directory, quiet.quiet():
+    with tempfile.TemporaryDirectory() as directory, silence_tensorflow():
         saved_model.write(pathlib.Path(directory) / "1", program, None, host, vocabulary, contract)
         signature = servable.load(pathlib.Path(directory) / "1").signature("ids")
 
@@ -96,7 +95,7 @@ def load(function: Any, parameters: Any, size: int) -> Callable[[np.ndarray], li
 def exact(parameters: Any, schema: Schema, ids: np.ndarray) -> np.ndarray:
     """The ids of the best unseen items, [batch, k]."""
     infer = task.inference(MODEL, schema, MODEL.factors)
-    factors = infer(parameters, {"item": ids.astype(np.int32)}, task.SERVING)
+    factors = infer(parameters, {"item": jax.numpy.asarray(ids, np.int32)}, task.SERVING)
     query, table = (np.asarray(part, np.float64) for part in factors)
     scores = query @ table[: schema["item"].size].T
     scores[:, :FIRST_VALUE] = -np.inf

@@ -20,8 +20,7 @@ from etils import epath
 from podway.framework import task
 from podway.framework.input.batches import Ragged
 from podway.framework.input.dataset import Dataset
-from podway.framework.metrics import ranking as metrics
-from podway.framework.metrics import top_k as ranking
+from podway.framework.metrics import ranking, top_k
 from podway.framework.runs import run
 
 CUTOFFS = (50, 200)
@@ -48,11 +47,11 @@ def main() -> None:
         padded[0, : len(history)] = history
         seen = jnp.asarray(padded)
         scores = infer(arrays, {"item": seen}, task.SERVING)
-        scores = ranking.exclude(scores, seen, items)
-        popular = ranking.exclude(counts, seen, items)
+        scores = top_k.exclude(scores, seen, items)
+        popular = top_k.exclude(counts, seen, items)
         pairs += len(targets)
         for name, row in (("run", scores), ("popularity", popular)):
-            ranks = np.asarray(ranking.rank(jnp.repeat(row, len(targets), 0), jnp.array(targets)))
+            ranks = np.asarray(top_k.rank(jnp.repeat(row, len(targets), 0), jnp.array(targets)))
             for k in CUTOFFS:
                 found.setdefault((name, k), []).append(float((ranks <= k).mean()))
         for k in CUTOFFS:
@@ -60,7 +59,7 @@ def main() -> None:
     users = len(found["run", CUTOFFS[0]])
     print(f"{pairs:,} events of {users} users on films without training events")
     for (name, k), values in sorted(found.items(), key=lambda each: (each[0][1], each[0][0])):
-        low, high = metrics.bootstrap_interval(np.array(values), 1000, 0)
+        low, high = ranking.bootstrap_interval(np.array(values), 1000, 0)
         print(f"recall@{k:<4} {name:<11} {np.mean(values):.4f} [{low:.4f}, {high:.4f}]")
 
 

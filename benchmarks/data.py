@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from typing import Any
 
 import apache_beam
 import numpy as np
@@ -72,7 +73,7 @@ def write(folder: pathlib.Path, rows: int, items: int, csv: bool) -> list[pathli
                 {
                     "user": random.integers(0, users, count),
                     "item": item,
-                    "time": random.integers(1.5e9, 1.6e9, count),
+                    "time": random.integers(1_500_000_000, 1_600_000_000, count),
                 }
             ).with_columns(user=pl.format("u{}", "user"), item=pl.format("i{}", "item"))
             writer.write_table(frame.to_arrow().cast(SCHEMA), row_group_size=1 << 20)
@@ -106,7 +107,7 @@ def element_wise(path: pathlib.Path, folder: str) -> None:
         rows = pipeline | apache_beam.Create(list(frame.iter_rows()))
         ids = []
         for at, feature in enumerate(("user", "item")):
-            counted = (
+            counted: Any = (
                 rows
                 | f"{feature} of" >> apache_beam.Map(lambda row, at=at: row[at])
                 | f"count {feature}" >> apache_beam.combiners.Count.PerElement()

@@ -20,10 +20,9 @@ from jax.sharding import AxisType
 
 from podway.framework import config
 from podway.framework.devices import mesh
-from podway.framework.embedding import table
-from podway.framework.embedding import update as embedding
+from podway.framework.embedding import table, update
 from podway.framework.embedding.lookup import Lookup
-from podway.framework.embedding.plan import Plan
+from podway.framework.embedding.plan import TablePlan
 from podway.framework.embedding.table import Embedding, Table
 from podway.framework.models.parts.item_losses import SampledSoftmax
 from podway.framework.models.sasrec import SasRec
@@ -40,15 +39,15 @@ def sparse(rows: int, width: int) -> tuple[Any, Any]:
     """State and step (state, ids) → state, by fetch and update."""
     each = Table(rows, width)
     one = jax.make_mesh((1,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:1])
-    plan = Plan({"item": each}, one, ("data",))
+    plan = TablePlan({"item": each}, one, ("data",))
 
     def step(state: Any, ids: jax.Array) -> Any:
         tables, slots, count = state
         lookups = {"item": Lookup("item", ids)}
-        fetched = embedding.fetch(plan, tables, lookups)
+        fetched = update.fetch(plan, tables, lookups)
         gradients = jax.grad(lambda found: loss(found["item"]))(fetched.rows)
-        collected = embedding.collect(plan, lookups, gradients, fetched.residual)
-        return *embedding.update(plan, tables, slots, collected, step=count), count + 1
+        collected = update.collect(plan, lookups, gradients, fetched.residual)
+        return *update.update(plan, tables, slots, collected, step=count), count + 1
 
     tables = {"item": jax.jit(table.initialize, static_argnums=0)(each, jax.random.key(0))}
     state = (tables, {"item": table.initialize_slots(each)}, jnp.zeros((), jnp.int32))
@@ -94,7 +93,7 @@ def train(rows: int, width: int, batch: int, length: int) -> tuple[Any, Any]:
 
 def main() -> None:
     """Prints a line per table: ms per step, and the ratio to the first."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--dense-rows", type=int, default=100_000)
     kinds = ("sparse", "dense", "train")

@@ -20,8 +20,8 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks import synthetic
-from podway.framework.input import batches as input
 from podway.framework.input import columns
+from podway.framework.input.batches import Dataset, TrainBatches, read_ahead
 from podway.framework.schema.schema import Feature
 
 ITEMS = 50_000
@@ -64,7 +64,7 @@ def examples(kind: str, rows: int) -> pa.Table:
     )
 
 
-def write(folder: str, kind: str, rows: int, block_rows: int) -> input.Dataset:
+def write(folder: str, kind: str, rows: int, block_rows: int) -> Dataset:
     """A dataset of random examples in four shards, with a table of items."""
     generator = np.random.default_rng(1)
     attributes = {"genres": lists(generator, 0, 6, ITEMS), "weight": generator.random(ITEMS)}
@@ -83,20 +83,20 @@ def write(folder: str, kind: str, rows: int, block_rows: int) -> input.Dataset:
 
 
 def read_blocks(
-    dataset: input.Dataset, lengths: Mapping[str, int], batch_size: int, readers: int
+    dataset: Dataset, lengths: Mapping[str, int], batch_size: int, readers: int
 ) -> float:
     """Examples/s of podway.framework.input.batches, shuffled: one epoch."""
     steps = dataset.examples("train") // batch_size
-    batches = input.TrainBatches(
+    batches = TrainBatches(
         dataset, lengths, batch_size=batch_size, steps=steps, seed=0, window=16, readers=readers
     )
     start = time.perf_counter()
-    for batch in input.read_ahead(batches, 0):
+    for batch in read_ahead(batches, 0):
         assert len(batch["item"]) == batch_size
     return steps * batch_size / (time.perf_counter() - start)
 
 
-def read_records(dataset: input.Dataset, lengths: Mapping[str, int], batch_size: int) -> float:
+def read_records(dataset: Dataset, lengths: Mapping[str, int], batch_size: int) -> float:
     """Examples/s of Grain over one example a record, shuffled, decoded and padded one by one."""
     shards = dataset.manifest.details["splits"]["train"]["shards"]
     source: Any = grain.sources.ArrayRecordDataSource(

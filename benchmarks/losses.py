@@ -40,12 +40,14 @@ def temporary(loss: Any, batch: int, length: int, width: int, rows: int) -> int:
         jax.ShapeDtypeStruct((batch, length), jnp.bool_),
     )
     compiled = jax.jit(jax.value_and_grad(loss, (0, 1))).lower(*arrays).compile()
-    return compiled.memory_analysis().temp_size_in_bytes
+    memory = compiled.memory_analysis()
+    assert memory is not None
+    return memory.temp_size_in_bytes
 
 
 def main() -> None:
     """Prints a line per number of items."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--items", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--whole-items", type=int, default=100_000)
     parser.add_argument("--batch", type=int, default=128)

@@ -20,7 +20,7 @@ from benchmarks import timing
 from podway.framework import config
 from podway.framework.devices import hardware, mesh
 from podway.framework.input.batches import batch_shapes
-from podway.framework.preflight import compile as preflight
+from podway.framework.preflight.compile import declared
 from podway.framework.schema.schema import FIRST_VALUE
 from podway.framework.training.program import build_program
 from podway.launch import experiments
@@ -28,7 +28,7 @@ from podway.launch import experiments
 
 def measure(experiment: config.Experiment, options: argparse.Namespace) -> None:
     """Prints the line of one variant."""
-    schema = preflight.declared(options.items, 1000, options.history)
+    schema = declared(options.items, 1000, options.history)
     devices = mesh.build(config.Mesh())
     program = build_program(experiment, schema, devices)
     state = program.initialize()
@@ -65,7 +65,7 @@ def measure(experiment: config.Experiment, options: argparse.Namespace) -> None:
 
 def main() -> None:
     """Prints a line per variant."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("config")
     parser.add_argument("--items", type=int, default=128256)
     parser.add_argument("--history", type=int, default=2049)

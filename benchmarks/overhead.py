@@ -21,7 +21,7 @@ from podway.framework.devices import mesh
 from podway.framework.input.batches import TrainBatches
 from podway.framework.input.dataset import Dataset
 from podway.framework.runs import telemetry
-from podway.framework.training import loop as trainer
+from podway.framework.training.loop import train
 from podway.framework.training.program import Program, build_program
 from podway.launch import stages
 
@@ -29,7 +29,7 @@ from podway.launch import stages
 def in_the_loop(experiment: config.Experiment, dataset: Dataset) -> float:
     """Seconds per step, the median over the records of metrics.jsonl."""
     with tempfile.TemporaryDirectory() as workdir:
-        outcome = trainer.train(experiment, dataset, workdir)
+        outcome = train(experiment, dataset, workdir)
         records = telemetry.read(outcome.directory / "metrics.jsonl")
     rates = [each["examples_per_second"] for each in records if "examples_per_second" in each]
     return experiment.trainer.batch_size / float(np.median(rates[1:]))
@@ -49,7 +49,7 @@ def bare(program: Program, batch: dict[str, jax.Array], steps: int, every: int) 
 
 def main() -> None:
     """Prints both, and their ratio."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batch", type=int, default=64)

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from podway.framework.metrics import top_k as ranking
+from podway.framework.metrics import top_k
 from podway.framework.schema.schema import FIRST_VALUE
 
 
@@ -33,14 +33,14 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
 
     @jax.jit
     def blocked(query, table, seen, target):
-        factors = ranking.Factors(query, table)
-        best, ids = ranking.blocked_top_k(factors, options.k, options.block, seen, rows)
-        return best, ids, ranking.blocked_rank(factors, target, options.block, seen, rows)
+        factors = top_k.Factors(query, table)
+        best, ids = top_k.blocked_top_k(factors, options.k, options.block, seen, rows)
+        return best, ids, top_k.blocked_rank(factors, target, options.block, seen, rows)
 
     @jax.jit
     def whole(query, table, seen, target):
-        allowed = ranking.exclude(jnp.matmul(query, table.T), seen, rows)
-        return *ranking.top_k(allowed, options.k), ranking.rank(allowed, target)
+        allowed = top_k.exclude(jnp.matmul(query, table.T), seen, rows)
+        return *top_k.top_k(allowed, options.k), top_k.rank(allowed, target)
 
     rank = blocked if options.way == "blocked" else whole
     starts = range(0, options.users, options.batch)
@@ -50,7 +50,9 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
     found = [compiled(query[part], table, seen[part], target[part]) for part in parts]
     ranks = np.concatenate([np.asarray(each[2]) for each in found])
     seconds = time.perf_counter() - began
-    gigabytes = compiled.memory_analysis().temp_size_in_bytes / 1e9
+    memory = compiled.memory_analysis()
+    assert memory is not None
+    gigabytes = memory.temp_size_in_bytes / 1e9
     return {"seconds": seconds, "gigabytes": gigabytes, "mean_rank": float(ranks.mean())}
 
 

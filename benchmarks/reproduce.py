@@ -76,10 +76,10 @@ def experiment(name: str, path: str, seed: int) -> Experiment:
 def evaluated(each: Experiment, workdir: str) -> Result:
     """Trains and evaluates, or finds that it was done."""
     _, run = stages.evaluate(each, workdir)
-    from podway.framework.comparison import evaluation as comparison
+    from podway.framework.comparison import evaluation
 
     manifest = artifact.read(run, "run")
-    directory = comparison.directory(each, manifest, workdir)
+    directory = evaluation.directory(each, manifest, workdir)
     table = json.loads((epath.Path(directory) / "table.json").read_text())
     phases = json.loads((run / "goodput.json").read_text())
     return Result(
@@ -127,9 +127,10 @@ def main(options: Options) -> None:
         first = first or (results[0] if results else None)
     print("| model | config | HR@10 | NDCG@10 | published HR@10 | NDCG@10 | cost |")
     print("|---|---|---|---|---|---|---|")
-    for baseline in BASELINES if first else ():
-        cells = [f"{first.metrics[baseline][metric]:.4f}" for metric in METRICS]
-        print(f"| {baseline} | | {' | '.join(cells)} | | | |")
+    if first:
+        for baseline in BASELINES:
+            cells = [f"{first.metrics[baseline][metric]:.4f}" for metric in METRICS]
+            print(f"| {baseline} | | {' | '.join(cells)} | | | |")
     print(*rows, sep="\n")
 
 

@@ -51,7 +51,7 @@ Send = Callable[[int], Awaitable[None]]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model-config-file", type=pathlib.Path)
     parser.add_argument("--model-name", default="bag_of_items")
     parser.add_argument("--workers", type=int, nargs="+", default=[1], help="server processes")
@@ -278,8 +278,8 @@ def write_model(directory: pathlib.Path, items: int = ITEMS) -> pathlib.Path:
             ids = tf.range(2, items + 2, dtype=tf.int64)
             rows = tf.lookup.KeyValueTensorInitializer(tf.constant(names[2:]), ids)
             self.ids = tf.lookup.StaticHashTable(rows, 0)
-            self.names = tf.Variable(names, trainable=False)
-            self.table = tf.Variable(tf.random.stateless_normal([items + 2, WIDTH], [0, 0]))
+            self.names = tf.Variable(tf.constant(names), trainable=False)
+            self.table = tf.Variable(tf.random.stateless_normal([items + 2, WIDTH], (0, 0)))
 
         @tf.function(input_signature=[tf.TensorSpec([None, None], tf.string, name="history")])
         def recommend(self, history):

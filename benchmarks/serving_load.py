@@ -65,7 +65,7 @@ class Load:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seconds", type=float, default=10.0, help="of each load")
     parser.add_argument("--minutes", type=float, default=0.0, help="of the load above capacity")
     parser.add_argument("--shares", type=float, nargs="+", default=[0.25, 0.5, 0.75])

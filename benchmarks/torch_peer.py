@@ -26,7 +26,7 @@ import torch.nn.functional as F  # pyright: ignore[reportMissingImports]
 from benchmarks import timing
 from podway.framework import config, task
 from podway.framework.devices import allocator, hardware, mesh
-from podway.framework.embedding.lookup import Rows
+from podway.framework.embedding.lookup import EmbeddedRows
 from podway.framework.models.parts.item_losses import FullSoftmax, GBce, ItemLoss
 from podway.framework.models.sasrec import SasRec
 from podway.framework.schema.schema import FIRST_VALUE, Feature, Schema
@@ -187,10 +187,14 @@ def check_equal(
 ) -> None:
     """Raises AssertionError where the two losses of a batch differ, dropout left out."""
     key = jax.random.key(7)
-    lookups = model.lookups(schema, {"item": batch}, key)
-    rows = {name: Rows(parameters[each.path][each.ids], each.ids) for name, each in lookups.items()}
+    columns = {"item": jax.numpy.asarray(batch)}
+    lookups = model.lookups(schema, columns, key)
+    rows = {
+        name: EmbeddedRows(parameters[each.path][each.ids], each.ids)
+        for name, each in lookups.items()
+    }
     module = task.merge(task.structure(model, schema), parameters)
-    ours, _, _ = model.loss(module, {"item": jax.numpy.asarray(batch)}, rows, task.SERVING)
+    ours, _, _ = model.loss(module, columns, rows, task.SERVING)
     drawn = np.asarray(lookups["negatives"].ids) if "negatives" in lookups else batch[:, :1]
     theirs = ask(pipe, "loss", batch, drawn)
     print(f"  loss of one batch: {float(ours):.6f} here, {theirs:.6f} in PyTorch")
@@ -263,7 +267,7 @@ def device() -> str:
 
 def main() -> None:
     """Prints a paragraph per objective and width."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--width", type=int, nargs="+", default=[64])
     parser.add_argument("--objective", nargs="+", choices=OBJECTIVES, default=list(OBJECTIVES))
     parser.add_argument("--precision", choices=("f32", "bf16"), default="f32")

@@ -36,7 +36,7 @@ def program(options: argparse.Namespace, precision: str) -> Program:
 
 def main() -> None:
     """Prints a line per variant: ms per step, ratio, TFLOP/s, temporary memory."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--items", type=int, default=3500)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--length", type=int, default=200)

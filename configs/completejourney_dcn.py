@@ -24,7 +24,11 @@ def experiment() -> Experiment:
         model=Dcn(objectives=(Binary("discounted"),), layers=2),
         optimizer=AdamW(learning_rate=1e-3, warmup_steps=50),
         trainer=Trainer(
-            steps=300, batch_size=4096, evaluate_every=50, checkpoint_every=50, shuffle_blocks=64
+            steps=300,
+            batch_size=4096,
+            evaluate_every=50,
+            checkpoint_every=50,
+            shuffle_window_blocks=64,
         ),
         evaluation=Evaluation(batch_size=4096),
     )

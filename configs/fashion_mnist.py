@@ -12,7 +12,7 @@ from podway.framework.config import (
     Experiment,
     GlobalTime,
     Idx,
-    Rows,
+    RowExamples,
     Trainer,
 )
 from podway.framework.config.features import Label, Pixels
@@ -45,7 +45,7 @@ def experiment() -> Experiment:
             format=Idx(),
             columns=Columns(user="name", item="label", time="block"),
             features=(Pixels("image", size=28 * 28), Label("class", column="label")),
-            examples=Rows(),
+            examples=RowExamples(),
             min_user_events=1,
             min_item_events=1,
             # Of 70 blocks, and block 55 is the first that is validated on.

@@ -21,7 +21,7 @@ def experiment() -> Experiment:
         name="movielens1m_esasrec",
         model=SasRec(
             max_length=200,
-            block="ligr",
+            block_kind="ligr",
             objective=SampledSoftmax(256, drawn_for="sequence"),
         ),
     )

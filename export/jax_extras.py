@@ -45,7 +45,7 @@ def write(
     directory = epath.Path(directory)
     if "jax-export" in parts:
         (directory / FUNCTION).parent.mkdir(parents=True, exist_ok=True)
-        (directory / FUNCTION).write_bytes(_exported(function, parameters, columns))
+        (directory / FUNCTION).write_bytes(_export(function, parameters, columns))
     if "weights" in parts:
         with ocp.StandardCheckpointer() as checkpointer:
             checkpointer.save((directory / WEIGHTS).absolute(), parameters)
@@ -74,13 +74,13 @@ def load_weights(directory: epath.PathLike) -> dict[str, np.ndarray]:
         return jax.tree.map(np.asarray, checkpointer.restore(path))
 
 
-def _exported(
+def _export(
     function: Callable[..., Any],
     parameters: dict[str, np.ndarray],
     columns: Sequence[jax.ShapeDtypeStruct],
 ) -> bytes:
     (batch,) = jax_export.symbolic_shape("batch")
-    shapes = jax.tree.map(lambda each: jax.ShapeDtypeStruct(each.shape, each.dtype), parameters)
-    rows = [jax.ShapeDtypeStruct((batch, *each.shape), each.dtype) for each in columns]
+    shapes = jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype), parameters)
+    rows = [jax.ShapeDtypeStruct((batch, *column.shape), column.dtype) for column in columns]
     exported = jax_export.export(jax.jit(function), platforms=PLATFORMS)(shapes, *rows)
     return bytes(exported.serialize())

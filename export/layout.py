@@ -7,7 +7,7 @@ MANIFEST = "assets.extra/export.json"
 WARMUP = "assets.extra/tf_serving_warmup_requests"
 """Requests that a server replays before it calls the version available."""
 GOLDEN = "assets.extra/golden.json"
-"""Requests with the answers that JAX gives, for export/verification/verify.py."""
+"""Requests with the answers that JAX gives, for export/verification/."""
 HISTORY = "history.jsonl"
 """In the folder of a model: what was served when (export/versions/history.py)."""
 

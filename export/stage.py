@@ -10,7 +10,7 @@ from etils import epath
 from podway.export import identity
 from podway.export.served.labels import ServedLabels
 from podway.export.served.recommender import ServedRecommender
-from podway.export.served.served import Served
+from podway.export.served.served import Served, write
 from podway.export.verification import verify
 from podway.export.versions import promote, publish
 from podway.framework import config, task
@@ -46,7 +46,7 @@ def export(
     experiment = model.experiment
     with tempfile.TemporaryDirectory(prefix="podway-export-") as scratch:
         built = pathlib.Path(scratch) / experiment.name
-        details = model.write(built, parameters)
+        details = write(model, built, parameters)
         report = verify.in_fresh_process(built)
         print(report, flush=True)
         return publish.publish(

@@ -1,4 +1,4 @@
-"""What a label of rows is: how it is learnt, answered and judged.
+"""What a label of rows is: how it is learnt, answered and evaluated.
 
 A model gives one number per row and label, for Classes one per class: its logits. Labels are f32,
 as the dataset has them.
@@ -13,8 +13,19 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from podway.framework.error import check
-from podway.framework.metrics import labels as label_metrics
-from podway.framework.metrics.labels import Estimate
+from podway.framework.metrics.labels import (
+    Estimate,
+    auc,
+    calibration,
+    expected_calibration_error,
+    grouped_auc,
+    logistic_loss,
+    mean,
+    normalized_entropy,
+    root_mean_square,
+    sigmoid,
+    softmax_loss,
+)
 
 _RARE = 1e-6
 """Least probability of a baseline, so that no loss is infinite."""
@@ -104,15 +115,15 @@ class Binary(Head):
         self, logits: np.ndarray, labels: np.ndarray, users: np.ndarray
     ) -> dict[str, Estimate | None]:
         """Ranking (auc, gauc), likelihood (logloss, normalized_entropy), calibration (ece)."""
-        loss = label_metrics.logistic_loss(logits, labels)
-        probability = label_metrics.sigmoid(logits)
+        loss = logistic_loss(logits, labels)
+        probability = sigmoid(logits)
         return {
-            "auc": label_metrics.auc(logits, labels),
-            "gauc": label_metrics.grouped_auc(logits, labels, users),
-            "logloss": label_metrics.mean(loss),
-            "normalized_entropy": label_metrics.normalized_entropy(loss, labels),
-            "calibration": label_metrics.calibration(probability, labels),
-            "ece": label_metrics.expected_calibration_error(probability, labels),
+            "auc": auc(logits, labels),
+            "gauc": grouped_auc(logits, labels, users),
+            "logloss": mean(loss),
+            "normalized_entropy": normalized_entropy(loss, labels),
+            "calibration": calibration(probability, labels),
+            "ece": expected_calibration_error(probability, labels),
         }
 
 
@@ -120,12 +131,12 @@ class Binary(Head):
 class Regression(Head):
     """A number, whose mean is predicted: squared error.
 
-    With `log`, what is learnt and judged is sign(y)·log(1 + |y|), for amounts that spread over
+    With `log`, what is learnt and evaluated is sign(y)·log(1 + |y|), for amounts that spread over
     orders of magnitude; what is served is in the label's own unit again.
     """
 
     log: bool = False
-    """Learn and judge the logarithm."""
+    """Learn and evaluate the logarithm."""
 
     @property
     def selects(self) -> str:
@@ -153,7 +164,7 @@ class Regression(Head):
     ) -> dict[str, Estimate | None]:
         """The root mean squared error."""
         errors = logits - self.targets(labels)
-        return {self.selects: label_metrics.root_mean_square(errors)}
+        return {self.selects: root_mean_square(errors)}
 
     def _scaled(self, labels: Any, numpy: Any) -> Any:
         return numpy.sign(labels) * numpy.log1p(numpy.abs(labels)) if self.log else labels
@@ -208,6 +219,6 @@ class Classes(Head):
     ) -> dict[str, Estimate | None]:
         """Accuracy of the likeliest class, and likelihood."""
         return {
-            "accuracy": label_metrics.mean(logits.argmax(1) == labels),
-            "logloss": label_metrics.mean(label_metrics.softmax_loss(logits, labels)),
+            "accuracy": mean(logits.argmax(1) == labels),
+            "logloss": mean(softmax_loss(logits, labels)),
         }

@@ -3,7 +3,7 @@
 A model is a config part (config.Model) that derives from what it is: TrainedModel, FittedModel or
 LabelModel, and Recommender. It says which embeddings it reads (`embeddings`), the framework reads
 them (`rows`), and its heads, `loss`, `scores` or `predict`, go on from there: one way through the
-model, whether it trains, is judged or serves.
+model, whether it trains, is evaluated or serves.
 
 Parameters travel as one flat dict, path → array ("blocks/0/attention/query/kernel"): sharding
 rules match on the path, checkpoints survive changes of the module API, and the export stores them
@@ -30,12 +30,12 @@ from jaxtyping import Array, Float
 
 from podway.framework import config
 from podway.framework.devices import mesh
-from podway.framework.embedding.lookup import Lookup, Rows
+from podway.framework.embedding.lookup import EmbeddedRows, Lookup
 from podway.framework.embedding.table import Embedding, Table
 from podway.framework.error import ConfigError, check
 from podway.framework.heads import Head
 from podway.framework.input.dataset import Dataset
-from podway.framework.metrics import top_k as ranking
+from podway.framework.metrics import top_k
 from podway.framework.schema.schema import Schema
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -52,7 +52,7 @@ class ForwardContext:
     """How a pass through a model runs.
 
     Attributes:
-      key: for dropout; None: nothing is dropped, as the model is judged or served.
+      key: for dropout; None: nothing is dropped, as the model is evaluated or served.
       remat: see config.Trainer.
       devices: that compute it together; None: the compiler knows.
       attention: see config.Trainer; what is served has no kernels of a vendor.
@@ -108,8 +108,8 @@ class Constants(nnx.Module):
     """A place in a module for constants, to be called `constants` there; zeros at first."""
 
     def __init__(self, shapes: Mapping[str, jax.ShapeDtypeStruct]):
-        for name, each in shapes.items():
-            setattr(self, name, nnx.Param(jnp.zeros(each.shape, each.dtype)))
+        for name, struct in shapes.items():
+            setattr(self, name, nnx.Param(jnp.zeros(struct.shape, struct.dtype)))
 
     def __getitem__(self, name: str) -> Array:
         return getattr(self, name).get_value()
@@ -136,7 +136,7 @@ class ParametricModel(config.Model):
         """Columns of ids whose embeddings are read → paths of these tables, [rows, width].
 
         The framework reads them: `rows` of these names has what the ids of a batch found, while the
-        model trains, is judged and serves.
+        model trains, is evaluated and serves.
         """
         return {}
 
@@ -191,7 +191,7 @@ class TrainedModel(ParametricModel):
         return {}
 
     def loss(
-        self, module: Any, batch: Batch, rows: Mapping[str, Rows], context: ForwardContext
+        self, module: Any, batch: Batch, rows: Mapping[str, EmbeddedRows], context: ForwardContext
     ) -> Loss:
         """The mean loss of a training batch; `rows` holds what `lookups` asked for.
 
@@ -205,7 +205,11 @@ class Recommender(ParametricModel):
     """A model of a user's next item, trained or fitted."""
 
     def scores(
-        self, module: Any, batch: Batch, rows: Mapping[str, Rows], context: ForwardContext = SERVING
+        self,
+        module: Any,
+        batch: Batch,
+        rows: Mapping[str, EmbeddedRows],
+        context: ForwardContext = SERVING,
     ) -> Float[Array, "batch rows"]:
         """Scores (f32) of each row of the item vocabulary as the next item.
 
@@ -221,8 +225,12 @@ class Factored(Protocol):
     """A recommender whose scores are dot products of a vector of the history with the items'."""
 
     def factors(
-        self, module: Any, batch: Batch, rows: Mapping[str, Rows], context: ForwardContext = SERVING
-    ) -> ranking.Factors:
+        self,
+        module: Any,
+        batch: Batch,
+        rows: Mapping[str, EmbeddedRows],
+        context: ForwardContext = SERVING,
+    ) -> top_k.Factors:
         """What `scores` multiplies; both in f32 or bf16."""
         ...
 
@@ -245,27 +253,31 @@ class LabelModel(TrainedModel):
 
     def __post_init__(self):
         check(bool(self.objectives), "model.objectives is empty; name a label to predict")
-        labels = [each.label for each in self.objectives]
+        labels = [head.label for head in self.objectives]
         check(len(set(labels)) == len(labels), f"model.objectives names a label twice: {labels}")
 
     @property
     def outputs(self) -> int:
         """Logits per row, of all labels."""
-        return sum(each.outputs for each in self.objectives)
+        return sum(head.outputs for head in self.objectives)
 
     def label_lengths(self, schema: Schema) -> dict[str, int]:
         """The labels' part of `lengths`. Raises ConfigError where the dataset lacks one."""
         labels = [feature.name for feature in schema.features if feature.role == "label"]
-        for each in self.objectives:
+        for head in self.objectives:
             check(
-                each.label in labels,
-                f"model.objectives names {each.label!r}, which is no label of the dataset; it has"
+                head.label in labels,
+                f"model.objectives names {head.label!r}, which is no label of the dataset; it has"
                 f" {labels or 'none: add a Label to data.features'}",
             )
-        return {each.label: 1 for each in self.objectives}
+        return {head.label: 1 for head in self.objectives}
 
     def predict(
-        self, module: Any, batch: Batch, rows: Mapping[str, Rows], context: ForwardContext = SERVING
+        self,
+        module: Any,
+        batch: Batch,
+        rows: Mapping[str, EmbeddedRows],
+        context: ForwardContext = SERVING,
     ) -> dict[str, Array]:
         """Logits by label: f32 [batch], or [batch, classes].
 
@@ -274,15 +286,15 @@ class LabelModel(TrainedModel):
         raise NotImplementedError
 
     def loss(
-        self, module: Any, batch: Batch, rows: Mapping[str, Rows], context: ForwardContext
+        self, module: Any, batch: Batch, rows: Mapping[str, EmbeddedRows], context: ForwardContext
     ) -> Loss:
         """The labels' mean losses, weighted and added up."""
         logits = self.predict(module, batch, rows, context)
         losses = {
-            each.label: each.loss(logits[each.label], batch[each.label]).mean()
-            for each in self.objectives
+            head.label: head.loss(logits[head.label], batch[head.label]).mean()
+            for head in self.objectives
         }
-        total = sum((each.weight * losses[each.label] for each in self.objectives), jnp.zeros(()))
+        total = sum((head.weight * losses[head.label] for head in self.objectives), jnp.zeros(()))
         count = jnp.float32(batch[self.objectives[0].label].shape[0])
         return total, count, {f"{label}_loss": loss for label, loss in losses.items()}
 
@@ -300,7 +312,7 @@ def of_kind(model: config.Model, kind: type[M]) -> M:
     return model
 
 
-HeadFunction = Callable[[Any, Batch, Mapping[str, Rows], ForwardContext], Any]
+HeadFunction = Callable[[Any, Batch, Mapping[str, EmbeddedRows], ForwardContext], Any]
 """(module, batch, rows, context) → what a model says: its `scores`, `factors` or `predict`."""
 
 Inference = Callable[[Parameters, Batch, ForwardContext], Any]
@@ -314,7 +326,8 @@ def inference(model: ParametricModel, schema: Schema, head: HeadFunction) -> Inf
     def answer(parameters: Parameters, batch: Batch, context: ForwardContext = SERVING) -> Any:
         read = model.reads(schema, batch)
         rows = {
-            name: Rows(parameters[path][read[name]], read[name]) for name, path in paths.items()
+            name: EmbeddedRows(parameters[path][read[name]], read[name])
+            for name, path in paths.items()
         }
         return head(merge(graph, parameters), read, rows, context)
 

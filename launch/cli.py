@@ -110,7 +110,7 @@ def _main(arguments: list[str]) -> None:
         asked = rest[given : given + 1] in (["-h"], ["--help"])
         print(f"usage: podway {name} {of} [options]\n\n{VERBS[name].help}{VERBS[name].more}\n")
         if of == "CONFIG":
-            print("\n".join(["configs:", *(f"  {each}" for each in experiments.names()), ""]))
+            print("\n".join(["configs:", *(f"  {config}" for config in experiments.names()), ""]))
         print(f"`podway {name} {of} --help` explains every option.")
         sys.exit(0 if asked else 2)
     _run(name, rest[:count], rest[count:])

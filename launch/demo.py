@@ -17,7 +17,7 @@ import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
-from podway.export import quiet
+from podway.export.silence import silence_tensorflow
 from podway.launch import console
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read when TensorFlow is imported
@@ -65,7 +65,7 @@ def ask_grpc(address: str, history: list[str]) -> list[str]:
     """Items recommended by PredictionService.Predict."""
     import grpc
 
-    with quiet.quiet():  # TensorFlow's native code greets
+    with silence_tensorflow():  # TensorFlow's native code greets
         import tensorflow as tf
         from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 

@@ -108,7 +108,7 @@ def rejected(
     from podway.beam import rejected as beam_rejected
 
     if version is None:
-        directory = beam_dataset.place_of_whole(experiment.data, workdir)
+        directory = beam_dataset.directory_of_whole(experiment.data, workdir)
         if not beam_rejected.kept(directory):
             directory = beam_dataset.directory(experiment.data, workdir, look=True)
     else:
@@ -133,8 +133,7 @@ def train(
     )
     from podway.framework.devices import allocator, compilation
     from podway.framework.runs import run
-    from podway.framework.training import distributed, fitting
-    from podway.framework.training import loop as trainer
+    from podway.framework.training import distributed, fitting, loop
 
     options = options or TrainOptions()
     cluster = options.cluster or distributed.Cluster()
@@ -155,7 +154,7 @@ def train(
                 print(f"  (not the latest run, but a new one: {other}. Same overrides, same run.)")
         if is_fitted(experiment):
             return dataset, fitting.fit(experiment, dataset, workdir, options.code)
-        outcome = trainer.train(
+        outcome = loop.train(
             experiment,
             dataset,
             workdir,
@@ -179,8 +178,8 @@ def datasets(
     """
     parts = (experiment.data, *(component.data for component in experiment.mixture))
     if build:
-        each = [dataclasses.replace(experiment, data=part) for part in parts]
-        found = [data(one, workdir, code=code) for one in each]
+        experiments = [dataclasses.replace(experiment, data=part) for part in parts]
+        found = [data(one, workdir, code=code) for one in experiments]
         return found[0], found[1:]
 
     from podway.beam import dataset as beam_dataset
@@ -214,14 +213,14 @@ def evaluate(
     """Run → evaluation; prints the table. Returns dataset and run."""
     dataset, trained = train(experiment, workdir, TrainOptions(code=code))
 
-    from podway.framework.comparison import evaluation as comparison
+    from podway.framework.comparison import evaluation
 
     manifest = artifact.read(trained, "run")
-    directory = comparison.directory(experiment, manifest, workdir, code)
+    directory = evaluation.directory(experiment, manifest, workdir, code)
     fresh = not artifact.exists(directory)
     _say("evaluate", fresh, directory)
     if fresh:
-        comparison.compare(experiment, trained, dataset, workdir, code)
+        evaluation.compare(experiment, trained, dataset, workdir, code)
     artifact.read(directory, "evaluation")
     print((directory / "table.txt").read_text(), end="")
     return dataset, trained
@@ -229,10 +228,10 @@ def evaluate(
 
 def compare(runs: Sequence[str], workdir: epath.PathLike, code: Choice | None = None) -> None:
     """Prints how runs compare, user by user; evaluates those that are not yet."""
-    from podway.framework.comparison import runs as contrast
+    from podway.framework.comparison.runs import evaluate_runs, find, grouped, report
 
-    judged = contrast.judge([contrast.find(each, workdir) for each in runs], workdir, code)
-    print(contrast.report(contrast.grouped(judged)))
+    evaluated = evaluate_runs([find(run, workdir) for run in runs], workdir, code)
+    print(report(grouped(evaluated)))
 
 
 def export(
@@ -256,18 +255,18 @@ def _export(
     workdir: epath.PathLike,
     code: Choice | None,
 ) -> epath.Path:
-    from podway.export import identity as model
-    from podway.export import quiet
+    from podway.export import identity
+    from podway.export.silence import silence_tensorflow
     from podway.framework.runs import run
 
     manifest = artifact.read(trained, "run")
     inputs = {"run": manifest.version, **manifest.inputs}
-    published = model.current(experiment, inputs=inputs, workdir=workdir, choice=code)
+    published = identity.current(experiment, inputs=inputs, workdir=workdir, choice=code)
     if published is not None:
         _say("export", False, published)
         return published
     _say("export", True, epath.Path(workdir) / "models" / experiment.name)
-    with quiet.quiet():  # TensorFlow's native code greets
+    with silence_tensorflow():  # TensorFlow's native code greets
         from podway.export import stage
     _, _, parameters = run.load(trained, experiment)
     served = stage.served(experiment, dataset)
@@ -285,9 +284,9 @@ def serve(
             f" --workdir {workdir}` makes it"
         )
 
-    from podway.export import quiet
+    from podway.export.silence import silence_tensorflow
 
-    with quiet.quiet():  # TensorFlow's native code greets
+    with silence_tensorflow():  # TensorFlow's native code greets
         from podway.export.server import serve as server
     server.main(
         server.ServerOptions(

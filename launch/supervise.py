@@ -162,13 +162,13 @@ class _Tail:
         self._thread.start()
 
     def _pump(self) -> None:
-        line = b""
+        rest = b""
         while part := os.read(self._stream.fileno(), 65536):
             sys.stderr.buffer.write(part)
             sys.stderr.flush()
-            *whole, line = (line + part).replace(b"\r", b"\n").split(b"\n")
-            self._text.extend(each.decode(errors="replace") for each in whole if each.strip())
-        self._text.append(line.decode(errors="replace"))
+            *lines, rest = (rest + part).replace(b"\r", b"\n").split(b"\n")
+            self._text.extend(line.decode(errors="replace") for line in lines if line.strip())
+        self._text.append(rest.decode(errors="replace"))
         self._stream.close()
 
     def join(self) -> None:

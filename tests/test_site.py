@@ -38,7 +38,7 @@ def test_the_reference_has_every_module():
     texts = [path.read_text() for path in (DOCS / "reference").glob("*.md")]
     named = {name for text in texts for name in re.findall(r"^::: (\S+)$", text, re.MULTILINE)}
     assert named <= MODULES.keys()
-    parted = {"podway.framework", "podway.framework.config", "podway.export"}  # named part by part
+    parted = {"podway.framework", "podway.framework.config"}  # named part by part
     for name in MODULES.keys() - parted:
         parts = name.split(".")
         assert {".".join(parts[:end]) for end in range(2, len(parts) + 1)} & named, name

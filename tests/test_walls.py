@@ -84,17 +84,18 @@ ARROWS = {
         "overview": "extension framework/artifact",
     },
     "export": {
-        "quiet": "",
+        "silence": "",
         "layout": "",
         "contract": "framework/config framework/schema",
         "lowering": "contract framework/config framework/evaluation framework/heads"
         " framework/input framework/metrics framework/schema framework/task",
         "graph": "contract lowering framework/config framework/schema",
-        "verification": "contract graph layout lowering framework/config framework/schema",
+        "cases": "contract graph lowering framework/config framework/schema",
+        "verification": "graph layout lowering framework/schema",
         "versions": "layout framework/artifact",
         "identity": "layout versions framework/artifact framework/code framework/config",
         "jax_extras": "",
-        "served": "contract graph jax_extras lowering quiet verification"
+        "served": "cases contract graph jax_extras lowering silence verification"
         " framework/config framework/input framework/schema",
         "stage": "identity served verification versions"
         " framework/code framework/config framework/input framework/task",

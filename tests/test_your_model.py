@@ -56,7 +56,7 @@ def run(file, steps):
             batch_size=32,
             evaluate_every=steps,
             checkpoint_every=steps,
-            shuffle_blocks=1,
+            shuffle_window_blocks=1,
         ),
         evaluation=dataclasses.replace(found.evaluation, batch_size=64, bootstrap=10),
         export=Export(top_k=3, batch_buckets=(1,)),

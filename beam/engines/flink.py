@@ -51,7 +51,7 @@ def options(engine: Flink, environment: list[str]) -> PipelineOptions:
 
 def _jar(engine: Flink) -> pathlib.Path:
     path = pathlib.Path(engine.jar) if engine.jar else flink_jar.found(engine.version)
-    missing = path or flink_jar.cached(engine.version)
+    missing = path or flink_jar.cache_path(engine.version)
     check(
         missing.is_file(),
         f"--runner flink needs Beam's job server and {missing} does not exist: `python -m"

@@ -33,7 +33,7 @@ _POM = """\
 """
 
 
-def cached(flink: str, beam: str = __version__) -> pathlib.Path:
+def cache_path(flink: str, beam: str = __version__) -> pathlib.Path:
     """Where the job server lies, for a Flink version at a version of Beam."""
     name = f"beam-runners-flink-{flink}-job-server-{beam}.jar"
     return pathlib.Path(JavaJarServer.JAR_CACHE) / name
@@ -42,15 +42,15 @@ def cached(flink: str, beam: str = __version__) -> pathlib.Path:
 def found(flink: str) -> pathlib.Path | None:
     """The job server that is there for a Flink version: at the installed Beam's version, or else
     one that `fetch` made at another."""
-    own = cached(flink)
-    others = sorted(own.parent.glob(cached(flink, "*").name))
+    own = cache_path(flink)
+    others = sorted(own.parent.glob(cache_path(flink, "*").name))
     return own if own.is_file() else others[-1] if others else None
 
 
 def fetch(choice: str) -> pathlib.Path:
     """Fetches one choice, unless it is there. Raises CalledProcessError where Maven lacks it."""
     flink, _, beam = choice.partition(":")
-    target = cached(flink, beam or __version__)
+    target = cache_path(flink, beam or __version__)
     if target.is_file():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -70,7 +70,7 @@ def write_starter(target: pathlib.Path, jars: Iterable[pathlib.Path]) -> None:
     lines = ["Manifest-Version: 1.0", f"Main-Class: {_DRIVER}", f"Class-Path: {uris}"]
     # A line of a manifest has at most 72 bytes, and goes on after a space (JAR File Specification).
     folded = (
-        "\r\n ".join([line[:72], *(line[at : at + 71] for at in range(72, len(line), 71))])
+        "\r\n ".join([line[:72], *(line[start : start + 71] for start in range(72, len(line), 71))])
         for line in lines
     )
     partial = target.with_suffix(".partial")

@@ -17,9 +17,9 @@ from apache_beam.runners.runner import PipelineRunner
 from podway.beam import commit
 from podway.beam.engines import allocator, estimate, flink
 from podway.beam.engines.options import Dataflow, Engine, Flink, Local, Portable
-from podway.beam.error import portable, restored
+from podway.beam.error import portable, restore
 from podway.beam.formats import source
-from podway.beam.plan import Plan
+from podway.beam.plan import BuildPlan
 from podway.beam.steps import chunk, pipeline, progress
 from podway.framework.error import ConfigError, check
 
@@ -29,7 +29,7 @@ PATIENCE = 60.0
 """Seconds that a pipeline has to stop after Ctrl-C, before its files are removed."""
 
 
-def run(plan: Plan, engine: Engine) -> None:
+def run(plan: BuildPlan, engine: Engine) -> None:
     """Runs the pipeline until the plan's dataset is committed; locally with progress.
 
     Raises:
@@ -37,7 +37,7 @@ def run(plan: Plan, engine: Engine) -> None:
     """
     runner, options = _runner(plan, engine)
     if not isinstance(engine, Local):
-        with restored():
+        with restore():
             _run_there(assemble(plan, runner, options))
         return
     _announce_memory(plan)
@@ -46,17 +46,19 @@ def run(plan: Plan, engine: Engine) -> None:
     with tempfile.TemporaryDirectory(prefix="podway-data-") as folder, chunk.scratch(folder):
         graph = assemble(plan, runner, options)
         _refuse_unbounded(graph)
-        with restored():
+        with restore():
             _run_here(graph, progress.shown(_shares(plan)))
 
 
-def _shares(plan: Plan) -> list[float]:
+def _shares(plan: BuildPlan) -> list[float]:
     """Each raw file's part of what is read, by its number; the base's are not read."""
     before = plan.base.files if plan.base else 0
     return [0.0] * before + source.shares(plan.data, list(plan.files))
 
 
-def assemble(plan: Plan, runner: PipelineRunner, options: PipelineOptions) -> apache_beam.Pipeline:
+def assemble(
+    plan: BuildPlan, runner: PipelineRunner, options: PipelineOptions
+) -> apache_beam.Pipeline:
     """The whole pipeline, from raw files to the committed dataset."""
     graph = apache_beam.Pipeline(runner=runner, options=options)
     details = pipeline.assemble(graph, plan.data, list(plan.files), plan.stage, plan.base)
@@ -67,7 +69,7 @@ def assemble(plan: Plan, runner: PipelineRunner, options: PipelineOptions) -> ap
 class _Publish(apache_beam.DoFn):
     """The manifest's details → the committed dataset, by the pipeline itself: nobody may wait."""
 
-    def __init__(self, plan: Plan):
+    def __init__(self, plan: BuildPlan):
         self._plan = plan
 
     def process(self, element: dict[str, Any]) -> None:
@@ -86,7 +88,7 @@ class _Options(PipelineOptions):
         return views[cls]
 
 
-def _runner(plan: Plan, engine: Engine) -> tuple[PipelineRunner, PipelineOptions]:
+def _runner(plan: BuildPlan, engine: Engine) -> tuple[PipelineRunner, PipelineOptions]:
     # Options are always given as a list: without one Beam would parse this process's own.
     match engine:
         case Local():
@@ -136,7 +138,8 @@ def _refuse_unbounded(graph: apache_beam.Pipeline) -> None:
     class Sources(PipelineVisitor):
         def visit_transform(self, transform_node: Any) -> None:
             made, taken = transform_node.outputs.values(), transform_node.main_inputs.values()
-            if any(not each.is_bounded for each in made) and all(each.is_bounded for each in taken):
+            endless_output = any(not collection.is_bounded for collection in made)
+            if endless_output and all(collection.is_bounded for collection in taken):
                 endless.append(transform_node.full_label)
 
     graph.visit(Sources())
@@ -147,7 +150,7 @@ def _refuse_unbounded(graph: apache_beam.Pipeline) -> None:
     )
 
 
-def _announce_memory(plan: Plan) -> None:
+def _announce_memory(plan: BuildPlan) -> None:
     """Says what FnApiRunner will need, and how to need less where that is more than there is."""
     try:
         found = estimate.estimate(plan.data, list(plan.files))

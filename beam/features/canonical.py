@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute
 
 from podway.beam.error import DataError
-from podway.beam.features import pixels as transform_pixels
+from podway.beam.features import pixels
 from podway.beam.formats import parse
 from podway.beam.formats.parse import Checks
 from podway.framework.config.features import (
@@ -46,7 +46,7 @@ def canonical(values: pa.Array, transform: Transform, where: str) -> tuple[pa.Ar
 
     Returns:
       pa.string(), pa.float32() or pa.int64() by the transform's kind; null where missing. A list
-      is its parts, joined by the transform's separator; pixels are text (transform_pixels.py).
+      is its parts, joined by the transform's separator; pixels are text (pixels.py).
       Failing rows hold anything.
 
     Raises:
@@ -65,7 +65,7 @@ def canonical(values: pa.Array, transform: Transform, where: str) -> tuple[pa.Ar
             }[of_kind]
         )
     if isinstance(transform, Pixels):
-        return transform_pixels.canonical(values, transform, where)
+        return pixels.canonical(values, transform, where)
     if of_kind == "time":
         return _time(values, transform.name, where)
     if of_kind == "number":
@@ -160,8 +160,8 @@ def _list(values: pa.Array, transform: Categorical | Hashed, where: str) -> tupl
     rows = np.repeat(np.arange(count), lengths)
     parts, part_checks = _text(values.flatten(), name, where)
     checks = [(reason, np.isin(np.arange(count), rows[mask])) for reason, mask in part_checks]
-    there = parts.is_valid().to_numpy(zero_copy_only=False)
-    parts, lengths = parts.drop_null(), np.bincount(rows[there], minlength=count)
+    present = parts.is_valid().to_numpy(zero_copy_only=False)
+    parts, lengths = parts.drop_null(), np.bincount(rows[present], minlength=count)
     offsets = np.append(0, np.cumsum(lengths)).astype(np.int64)
     lists = pa.LargeListArray.from_arrays(offsets, parts)
     joined = pc.binary_join(lists, separator).cast(pa.string())

@@ -40,8 +40,8 @@ def _hash(values: pa.Array) -> np.ndarray:
         if len(mine):
             with np.errstate(over="ignore"):
                 found[mine] = function(text, start[mine], length[mine])
-    for at in np.flatnonzero(length > SHORT).tolist():
-        found[at] = _one(text[offsets[at] : offsets[at + 1]].tobytes())
+    for index in np.flatnonzero(length > SHORT).tolist():
+        found[index] = _one(text[offsets[index] : offsets[index + 1]].tobytes())
     return found
 
 
@@ -55,7 +55,7 @@ _K0, _K2 = np.uint64(0xC3A5C85C97CB3127), np.uint64(0x9AE16A3B2F90404F)
 
 
 def _to_3(text: np.ndarray, start: np.ndarray, length: np.ndarray) -> np.ndarray:
-    a, b, c = (text[start + at].astype(np.uint64) for at in (0, length >> 1, length - 1))
+    a, b, c = (text[start + offset].astype(np.uint64) for offset in (0, length >> 1, length - 1))
     y, z = a + (b << np.uint64(8)), length.astype(np.uint64) + (c << np.uint64(2))
     return _mix(y * _K2 ^ z * _K0) * _K2
 

@@ -1,10 +1,10 @@
 """Transforms on Arrow columns: what the train split says of a feature, and its values for a model.
 
-    canonical values ── observe ──▶ state ── merge ──▶ state ── fit ──▶ Fitted, vocabulary
+    canonical values ── observe ──▶ state ── merge ──▶ state ── fit ──▶ FittedTransform, vocabulary
     canonical values ── apply with them ──▶ what the shards hold
 
 What they mean stands in framework/config/features.py. export/graph/features.py executes the same
-Fitted in the serving graph.
+FittedTransform in the serving graph.
 """
 
 from collections.abc import Sequence
@@ -14,11 +14,10 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from podway.beam.features import pixels as transform_pixels
-from podway.beam.features import text as transform_text
+from podway.beam.features import pixels, text
 from podway.beam.features.canonical import canonical, to_float32
 from podway.beam.features.fingerprint import fingerprints
-from podway.beam.statistics import quantiles as sketch
+from podway.beam.statistics import quantiles
 from podway.beam.statistics.quantiles import Sketch
 from podway.framework.config.features import (
     Bytes,
@@ -38,7 +37,7 @@ from podway.framework.config.features import (
     is_ragged,
     kind,
 )
-from podway.framework.schema.fitted import Fitted, Table
+from podway.framework.schema.fitted import FittedTransform, Table
 from podway.framework.schema.schema import (
     FIRST_VALUE,
     OUT_OF_VOCABULARY,
@@ -71,7 +70,7 @@ def observe(transform: Transform, values: pa.Array, counts: np.ndarray | None = 
         weights = np.repeat(distinct["count"].to_numpy(), parts.lengths)
         return _add_up([pl.DataFrame({"value": parts.values, "count": weights})])
     if _has_sketch(transform):
-        return sketch.of(to_float32(values.to_numpy(zero_copy_only=False)), counts)
+        return quantiles.of(to_float32(values.to_numpy(zero_copy_only=False)), counts)
     return None
 
 
@@ -81,19 +80,21 @@ def merge(transform: Transform, states: Sequence[State]) -> State:
         frames = [cast(pl.DataFrame, pl.from_arrow(cast(pa.Table, state))) for state in states]
         return _add_up(frames or [pl.DataFrame({"value": [], "count": []})])
     if _has_sketch(transform):
-        return sketch.merge([cast(Sketch, state) for state in states])
+        return quantiles.merge([cast(Sketch, state) for state in states])
     return None
 
 
 def _add_up(counts: list[pl.DataFrame]) -> pa.Table:
-    there = pl.concat(
+    nonempty = pl.concat(
         frame.select(pl.col("value").cast(pl.String), pl.col("count").cast(pl.Int64))
         for frame in counts
     ).filter((pl.col("value") != "") & (pl.col("count") > 0))
-    return there.group_by("value").agg(pl.col("count").sum()).sort("value").to_arrow()
+    return nonempty.group_by("value").agg(pl.col("count").sum()).sort("value").to_arrow()
 
 
-def fit(transform: Transform, state: State, table: Table) -> tuple[Fitted, Vocabulary | None]:
+def fit(
+    transform: Transform, state: State, table: Table
+) -> tuple[FittedTransform, Vocabulary | None]:
     """The fitted transform, and its vocabulary if it has one.
 
     Args:
@@ -105,18 +106,20 @@ def fit(transform: Transform, state: State, table: Table) -> tuple[Fitted, Vocab
         case Categorical() | Text() if has_vocabulary(transform):
             vocabulary = _vocabulary(transform, cast(pa.Table, state))
             size = len(vocabulary) + transform.oov_buckets - 1
-            return Fitted(transform, table, transform.name, size), vocabulary
+            return FittedTransform(transform, table, transform.name, size), vocabulary
         case Text():
-            return Fitted(transform, table, size=FIRST_VALUE + 256), None
+            return FittedTransform(transform, table, size=FIRST_VALUE + 256), None
         case Hashed():
-            return Fitted(transform, table, size=FIRST_VALUE + transform.buckets), None
+            return FittedTransform(transform, table, size=FIRST_VALUE + transform.buckets), None
         case Numeric() if _has_sketch(transform):
             mean, deviation = _moments(cast(Sketch, state), transform.scale == "log_standard")
-            return Fitted(transform, table, mean=mean, deviation=deviation), None
+            return FittedTransform(transform, table, mean=mean, deviation=deviation), None
         case Quantiles():
             boundaries = _boundaries(cast(Sketch, state), transform.buckets)
-            return Fitted(transform, table, size=len(boundaries) + 2, boundaries=boundaries), None
-    return Fitted(transform, table), None
+            return FittedTransform(
+                transform, table, size=len(boundaries) + 2, boundaries=boundaries
+            ), None
+    return FittedTransform(transform, table), None
 
 
 def _vocabulary(transform: Categorical | Text, counts: pa.Table) -> Vocabulary:
@@ -139,7 +142,7 @@ def _moments(seen: Sketch, log: bool) -> tuple[float, float]:
         seen = Sketch(low, high, seen.counts, seen.bits, seen.limit)
     if not seen.count:
         return 0.0, 1.0
-    mean, deviation = to_float32([sketch.mean(seen), sketch.deviation(seen)]).tolist()
+    mean, deviation = to_float32([quantiles.mean(seen), quantiles.deviation(seen)]).tolist()
     return mean, deviation or 1.0
 
 
@@ -148,12 +151,12 @@ def _boundaries(seen: Sketch, buckets: int) -> tuple[float, ...]:
     count = seen.count
     if not count:
         return ()
-    ranks = [place * count // buckets + 1 for place in range(1, buckets)]
-    found = np.unique(to_float32(sketch.ranked(seen, np.array(ranks))))
+    ranks = [bucket * count // buckets + 1 for bucket in range(1, buckets)]
+    found = np.unique(to_float32(quantiles.of_rank(seen, np.array(ranks))))
     return tuple(found[found > seen.low[0]].tolist())
 
 
-def apply(fitted: Fitted, vocabulary: Vocabulary | None, values: pa.Array) -> pa.Array:
+def apply(fitted: FittedTransform, vocabulary: Vocabulary | None, values: pa.Array) -> pa.Array:
     """Canonical values as the model's: int32, float32, a vector of one size, or a list of int32.
 
     Nothing in the result is null. Lists are as long as they are; see Text.max_tokens.
@@ -194,7 +197,7 @@ def gaps(time: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     return np.log1p(np.maximum(since, 0) / 1_000_000).astype(np.float32)
 
 
-def features(fitted: Fitted, vocabulary: Vocabulary | None) -> Feature:
+def features(fitted: FittedTransform, vocabulary: Vocabulary | None) -> Feature:
     """The feature in the dataset's schema, but for its max_length."""
     transform = fitted.transform
     ids = isinstance(transform, Categorical | Hashed | Text | Quantiles)
@@ -222,11 +225,11 @@ def _has_sketch(transform: Transform) -> bool:
     )
 
 
-def _parts(transform: Transform, texts: pa.Array) -> transform_text.Parts:
+def _parts(transform: Transform, texts: pa.Array) -> text.Parts:
     if isinstance(transform, Text):
         tokenizer = cast(Words | CharacterNgrams, transform.tokenizer)
-        return transform_text.tokens(texts, tokenizer, transform.max_tokens)
-    return transform_text.divide(texts, cast(Categorical | Hashed, transform).separator)
+        return text.tokens(texts, tokenizer, transform.max_tokens)
+    return text.divide(texts, cast(Categorical | Hashed, transform).separator)
 
 
 def _ids(
@@ -240,7 +243,7 @@ def _ids(
         ids = _look_up(transform, vocabulary, distinct)
         return pa.array(np.append(ids, np.int32(PADDING))[rows.to_numpy()])
     if isinstance(transform, Text) and isinstance(transform.tokenizer, Bytes):
-        lengths, ids = transform_text.byte_ids(distinct, transform.max_tokens)
+        lengths, ids = text.byte_ids(distinct, transform.max_tokens)
     else:
         parts = _parts(transform, distinct)
         part = parts.values.dictionary_encode()
@@ -255,7 +258,7 @@ def _pixels(transform: Pixels, values: pa.Array) -> pa.Array:
     encoded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
     distinct = pa.concat_arrays([encoded.dictionary, pa.nulls(1, pa.string())])
     rows = encoded.indices.cast(pa.int64()).fill_null(len(encoded.dictionary))
-    return transform_pixels.decode(distinct, transform.size).take(rows)
+    return pixels.decode(distinct, transform.size).take(rows)
 
 
 def _look_up(
@@ -267,7 +270,7 @@ def _look_up(
         ids = FIRST_VALUE + (fingerprints(values) % np.uint64(transform.buckets)).astype(np.int64)
     else:
         known = cast(Vocabulary, vocabulary).ids
-        found = (known.get(text, OUT_OF_VOCABULARY) for text in texts)
+        found = (known.get(value, OUT_OF_VOCABULARY) for value in texts)
         ids = np.fromiter(found, np.int64, len(texts))
         unknown = np.flatnonzero(ids == OUT_OF_VOCABULARY)
         if transform.oov_buckets > 1 and len(unknown):
@@ -275,11 +278,11 @@ def _look_up(
             bucket = (hashes % np.uint64(transform.oov_buckets)).astype(np.int64)
             further = len(cast(Vocabulary, vocabulary)) + bucket - 1
             ids[unknown] = np.where(bucket == 0, OUT_OF_VOCABULARY, further)
-    ids[[place for place, text in enumerate(texts) if not text]] = PADDING
+    ids[[position for position, value in enumerate(texts) if not value]] = PADDING
     return ids.astype(np.int32)
 
 
-def _scale(fitted: Fitted, transform: Numeric, numbers: np.ndarray) -> np.ndarray:
+def _scale(fitted: FittedTransform, transform: Numeric, numbers: np.ndarray) -> np.ndarray:
     scaled = numbers.astype(np.float64)
     if transform.scale in ("log", "log_standard"):
         scaled = np.copysign(np.log1p(np.abs(scaled)), scaled)
@@ -291,8 +294,8 @@ def _scale(fitted: Fitted, transform: Numeric, numbers: np.ndarray) -> np.ndarra
 def _cyclical(transform: Cyclical, values: pa.Array) -> pa.Array:
     missing = values.is_null().to_numpy(zero_copy_only=False)
     # The modulus first: what is added then cannot overflow.
-    place = values.fill_null(0).to_numpy() % transform.length + transform.place
-    angle = place % transform.length * (2 * np.pi / transform.length)
+    position = values.fill_null(0).to_numpy() % transform.length + transform.place
+    angle = position % transform.length * (2 * np.pi / transform.length)
     parts = np.stack([np.sin(angle), np.cos(angle)], axis=1).astype(np.float32)
     parts[missing] = 0
     return pa.FixedSizeListArray.from_arrays(pa.array(parts.reshape(-1)), 2)

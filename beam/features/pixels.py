@@ -46,9 +46,9 @@ def canonical(values: pa.Array, transform: Pixels, where: str) -> tuple[pa.Array
     beyond[fitting] = ((images < 0) | (images > 255)).any(1)
     if beyond.any():
         checks.append((f"{name} has numbers that are not from 0 to 255", beyond))
-    places = np.full(len(values), -1)
-    places[fitting] = np.arange(len(images))
-    return encode(images.astype(np.uint8)).take(pa.array(places, mask=~fitting)), checks
+    rows = np.full(len(values), -1)
+    rows[fitting] = np.arange(len(images))
+    return encode(images.astype(np.uint8)).take(pa.array(rows, mask=~fitting)), checks
 
 
 def encode(images: np.ndarray) -> pa.Array:
@@ -71,7 +71,7 @@ def decode(texts: pa.Array, size: int) -> pa.Array:
 
 def _bytes(values: pa.Array) -> np.ndarray:
     """The bytes of all values, one after the other."""
-    return np.frombuffer(b"".join(each or b"" for each in values.to_pylist()), np.uint8)
+    return np.frombuffer(b"".join(value or b"" for value in values.to_pylist()), np.uint8)
 
 
 def _holds_integers(kind: pa.DataType) -> bool:

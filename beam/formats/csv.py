@@ -12,7 +12,7 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from podway.beam.error import DataError
-from podway.beam.formats.rows import Rejected, Roles, Rows, locate
+from podway.beam.formats.rows import RawBatch, Rejected, Roles, locate
 from podway.beam.formats.source import Stream
 from podway.framework.config import Csv
 from podway.framework.error import ConfigError
@@ -23,7 +23,7 @@ BLOCK_BYTES = 16 << 20
 RAGGED = "wrong number of fields"
 
 
-def read(file: str, format: Csv, roles: Roles) -> Iterator[Rows]:
+def read(file: str, format: Csv, roles: Roles) -> Iterator[RawBatch]:
     """The rows of a file; values are bytes, not decoded yet. An empty file has none.
 
     Raises:
@@ -38,10 +38,10 @@ def read(file: str, format: Csv, roles: Roles) -> Iterator[Rows]:
         if _is_empty(file):
             return
         names = _header(file, format.delimiter) if format.header else list(format.names)
-        places = {role: names.index(name) for role, name in locate(roles, names, file).items()}
+        positions = {role: names.index(name) for role, name in locate(roles, names, file).items()}
         done = 0
         try:
-            for rows in _parse(file, format, names, places, "utf8"):
+            for rows in _parse(file, format, names, positions, "utf8"):
                 done = int(rows.numbers[-1]) if len(rows.numbers) else done
                 yield rows
         except pa.ArrowInvalid as error:
@@ -49,7 +49,7 @@ def read(file: str, format: Csv, roles: Roles) -> Iterator[Rows]:
                 raise
             # A ragged row that is no UTF-8 stops the parser. Latin-1 knows every byte, and what
             # it made of them is turned back.
-            for rows in _parse(file, format, names, places, "latin1"):
+            for rows in _parse(file, format, names, positions, "latin1"):
                 yield _after(rows, done)
     except (pa.ArrowInvalid, OSError, UnicodeError, csv.Error) as error:
         raise DataError(
@@ -75,8 +75,8 @@ def _header(file: str, delimiter: str) -> list[str]:
 
 
 def _parse(
-    file: str, format: Csv, names: list[str], places: dict[str, int], encoding: str
-) -> Iterator[Rows]:
+    file: str, format: Csv, names: list[str], positions: dict[str, int], encoding: str
+) -> Iterator[RawBatch]:
     """Batches of rows. A header is parsed as row 0, so that every column is read as bytes."""
     next_row = 0 if format.header else 1
     ragged: list[Rejected] = []
@@ -111,8 +111,8 @@ def _parse(
             next_row = int(numbers[-1]) + 1 if len(numbers) else next_row
             header = 1 if len(numbers) and numbers[0] == 0 else 0
             arrays = [_original(array[header:], encoding) for array in batch.columns]
-            yield Rows(
-                columns={role: arrays[at] for role, at in places.items()},
+            yield RawBatch(
+                columns={role: arrays[position] for role, position in positions.items()},
                 numbers=numbers[header:],
                 raw=functools.partial(_raw, names, arrays),
                 rejected=[row for row in ragged if row.row < next_row],
@@ -123,8 +123,8 @@ def _parse(
         opened = max([next_row - 1, *(row.row for row in ragged)])
         raise DataError(f"{file}: a quote that opens in row {opened} is never closed")
     if ragged:
-        nothing = {role: pa.array([], pa.binary()) for role in places}
-        yield Rows(nothing, np.array([], np.int64), str, ragged, 1.0)
+        nothing = {role: pa.array([], pa.binary()) for role in positions}
+        yield RawBatch(nothing, np.array([], np.int64), str, ragged, 1.0)
 
 
 class _Extended:
@@ -152,7 +152,7 @@ def _number(first: int, count: int, left_out: Sequence[int]) -> np.ndarray:
     return numbers + np.searchsorted(gaps, numbers, side="right")
 
 
-def _after(rows: Rows, done: int) -> Rows:
+def _after(rows: RawBatch, done: int) -> RawBatch:
     """Without the rows up to number `done`."""
     skip = int(np.searchsorted(rows.numbers, done, side="right"))
     return dataclasses.replace(

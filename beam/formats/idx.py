@@ -15,7 +15,7 @@ import pyarrow as pa
 from etils import epath
 
 from podway.beam.error import DataError
-from podway.beam.formats.rows import Roles, Rows, locate
+from podway.beam.formats.rows import RawBatch, Roles, locate
 from podway.beam.formats.source import Stream
 from podway.framework.config import Idx
 
@@ -28,7 +28,7 @@ PART_BLOCKS = 1_000_000
 _IMAGES, _LABELS = "-images-idx3-ubyte", "-labels-idx1-ubyte"
 
 
-def read(file: str, format: Idx, roles: Roles) -> Iterator[Rows]:
+def read(file: str, format: Idx, roles: Roles) -> Iterator[RawBatch]:
     """The images of a file, one row each.
 
     Raises:
@@ -66,7 +66,7 @@ def count(file: str) -> int:
 
 def _rows(
     part: str, start: int, block: int, labels: pa.Array, pixels: bytes, roles: Roles, done: float
-) -> Rows:
+) -> RawBatch:
     numbers = np.arange(start + 1, start + len(labels) + 1)
     names = [f"{part}:{number - 1}" for number in numbers]
     flat = pa.array(np.frombuffer(pixels, np.uint8))
@@ -81,7 +81,7 @@ def _rows(
         return {"name": names[position], "label": labels[position].as_py(), "block": block}
 
     own = {role: columns[column] for role, column in roles.items()}
-    return Rows(columns=own, numbers=numbers, raw=raw, rejected=(), fraction=done)
+    return RawBatch(columns=own, numbers=numbers, raw=raw, rejected=(), fraction=done)
 
 
 def _labels(file: str, format: Idx) -> pa.Array:

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from podway.beam.error import DataError
-from podway.beam.formats.rows import FIXED, Rejected, Roles, Rows, locate
+from podway.beam.formats.rows import FIXED, RawBatch, Rejected, Roles, locate
 from podway.beam.formats.source import Stream
 
 BLOCK_BYTES = 16 << 20
@@ -20,7 +20,7 @@ class _BadLine(Exception):
     """Why a line gives no row."""
 
 
-def read(file: str, roles: Roles) -> Iterator[Rows]:
+def read(file: str, roles: Roles) -> Iterator[RawBatch]:
     """The rows of a file; all values come as text.
 
     Raises:
@@ -45,7 +45,7 @@ def _blocks(stream: Stream) -> Iterator[list[bytes]]:
     yield [rest] if rest.strip() else []
 
 
-def _parse(lines: list[bytes], first: int, file: str, roles: Roles, fraction: float) -> Rows:
+def _parse(lines: list[bytes], first: int, file: str, roles: Roles, fraction: float) -> RawBatch:
     values, numbers, rejected = [], [], []
     for number, line in enumerate(lines, first):
         try:
@@ -54,13 +54,13 @@ def _parse(lines: list[bytes], first: int, file: str, roles: Roles, fraction: fl
             numbers.append(number)
         except _BadLine as bad:
             rejected.append(Rejected(number, str(bad), _raw(line)))
-    arrays = {role: _array([row[at] for row in values]) for at, role in enumerate(roles)}
+    arrays = {role: _array([row[index] for row in values]) for index, role in enumerate(roles)}
     if first == 1 and any(
         len(array) and array.null_count == len(array) for array in arrays.values()
     ):
         names = {name for number in numbers for name in _object(lines[number - 1])}
         locate(roles, sorted(names), file)
-    return Rows(
+    return RawBatch(
         columns=arrays,
         numbers=np.array(numbers, np.int64),
         raw=lambda position: _raw(lines[numbers[position] - first]),

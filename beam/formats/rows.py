@@ -35,14 +35,14 @@ class Rejected:
 
 
 @dataclasses.dataclass(frozen=True)
-class Rows:
+class RawBatch:
     """Some consecutive rows of one raw file.
 
     Attributes:
       columns: role → raw values, of the type that the file has.
       numbers: int64, the rows' numbers in the file (see Rejected.row).
       raw: position in the columns → the row as a JSON value; for rejected rows, and only until
-        the next Rows are asked for.
+        the next batch is asked for.
       rejected: rows that could not be divided into columns; they are in none.
       fraction: the part of the file that has been read, from 0 to 1.
     """

@@ -10,7 +10,7 @@ import pyarrow as pa
 from etils import epath
 
 from podway.beam.error import DataError
-from podway.beam.formats.rows import Rejected, Roles, Rows, locate
+from podway.beam.formats.rows import RawBatch, Rejected, Roles, locate
 from podway.beam.formats.source import Stream
 from podway.framework.config import Characters
 
@@ -24,7 +24,7 @@ _ESCAPED = 0xDC00
 """A byte that is no UTF-8 becomes this code point and itself (PEP 383)."""
 
 
-def read(file: str, format: Characters, roles: Roles) -> Iterator[Rows]:
+def read(file: str, format: Characters, roles: Roles) -> Iterator[RawBatch]:
     """The characters of a file, one row each; a byte order mark is none of them.
 
     Each byte that is no UTF-8 is a rejected row, and counts as one character.
@@ -53,7 +53,7 @@ def _code_points(stream: Stream) -> Iterator[np.ndarray]:
 
 def _rows(
     points: np.ndarray, done: int, name: str, format: Characters, roles: Roles, fraction: float
-) -> Rows:
+) -> RawBatch:
     """Some consecutive characters of a file; `done` came before them."""
     numbers = np.arange(done + 1, done + len(points) + 1)
     bad = (points >= 0xD800) & (points < 0xE000)
@@ -65,14 +65,14 @@ def _rows(
     document = (numbers - 1) // format.document
     first = done // format.document
     last = int(document[-1]) if len(document) else first
-    distinct, place = np.unique(points, return_inverse=True)
+    distinct, index = np.unique(points, return_inverse=True)
     columns = {
         "document": _dictionary(
             document - first, [f"{name}:{number}" for number in range(first, last + 1)]
         ),
-        "character": _dictionary(place, [chr(point) for point in distinct]),
+        "character": _dictionary(index, [chr(point) for point in distinct]),
     }
-    return Rows(
+    return RawBatch(
         columns={role: columns[column] for role, column in roles.items()},
         numbers=numbers,
         raw=functools.partial(_raw, points, document, name),
@@ -81,9 +81,9 @@ def _rows(
     )
 
 
-def _dictionary(places: np.ndarray, values: list[str]) -> pa.DictionaryArray:
+def _dictionary(indices: np.ndarray, values: list[str]) -> pa.DictionaryArray:
     return pa.DictionaryArray.from_arrays(
-        pa.array(places, pa.int32()), pa.array(values, pa.string())
+        pa.array(indices, pa.int32()), pa.array(values, pa.string())
     )
 
 

@@ -24,12 +24,12 @@ def of(values: np.ndarray) -> np.ndarray:
     registers = np.zeros(REGISTERS, np.uint8)
     for start in range(0, len(words), _BLOCK):
         hashes = _mix(words[start : start + _BLOCK])
-        place = (hashes >> np.uint64(52)).astype(np.int64)
+        register = (hashes >> np.uint64(52)).astype(np.int64)
         # A float64 holds 52 bits and a half exactly: its exponent says how many zeros they begin
         # with.
         low = (hashes & np.uint64((1 << 52) - 1)).astype(np.float64) + 0.5
         exponent = (low.view(np.uint64) >> np.uint64(52)).astype(np.int16) - 1022
-        np.maximum.at(registers, place, (53 - exponent).astype(np.uint8))
+        np.maximum.at(registers, register, (53 - exponent).astype(np.uint8))
     return registers
 
 

@@ -125,11 +125,11 @@ def _number_bins(reference: Mapping[str, Any], other: Mapping[str, Any]) -> Bins
     ] or ["all numbers"]
     sides = []
     for side in (old, new):
-        place = np.searchsorted(cuts, side.sketch.middle)
+        bin_of = np.searchsorted(cuts, side.sketch.middle)
         counts = np.zeros(len(labels), np.int64)
-        np.add.at(counts, place, side.sketch.counts)
+        np.add.at(counts, bin_of, side.sketch.counts)
         sides.append(np.append(counts, side.missing))
-    return _occupied([*labels, "missing"], *sides)
+    return _drop_empty([*labels, "missing"], *sides)
 
 
 def _id_bins(reference: Mapping[str, Any], other: Mapping[str, Any]) -> Bins:
@@ -147,7 +147,7 @@ def _id_bins(reference: Mapping[str, Any], other: Mapping[str, Any]) -> Bins:
                 buckets[ids.bucket(value, one)] += count
         known = [*counts.values(), *buckets]
         sides.append(np.array([*known, side["missing"], side["out_of_vocabulary"]], np.int64))
-    return _occupied([*labels, "missing", "out of vocabulary"], *sides)
+    return _drop_empty([*labels, "missing", "out of vocabulary"], *sides)
 
 
 def _name(one: int, value: str | None) -> str:
@@ -162,15 +162,15 @@ def _groups(counts: np.ndarray, bins: int) -> np.ndarray:
     """
     share = int(counts.sum()) / bins
     starts, held = [], math.inf
-    for place, count in enumerate(counts.tolist()):
+    for index, count in enumerate(counts.tolist()):
         if held >= share or count >= share:
-            starts.append(place)
+            starts.append(index)
             held = 0
         held += count
     return np.array(starts, np.int64)
 
 
-def _occupied(labels: Sequence[str], old: np.ndarray, new: np.ndarray) -> Bins:
+def _drop_empty(labels: Sequence[str], old: np.ndarray, new: np.ndarray) -> Bins:
     """Without the bins that neither side has."""
     some = (old + new) > 0
     return [label for label, kept in zip(labels, some, strict=True) if kept], old[some], new[some]

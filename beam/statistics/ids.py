@@ -72,9 +72,9 @@ def merge(parts: Sequence[Ids]) -> Ids:
     An id that one part lists and another has in its rest keeps the first one's count: too low by
     no more than the smallest count that the other lists.
     """
-    found, place = np.unique(np.concatenate([part.ids for part in parts]), return_inverse=True)
+    found, index = np.unique(np.concatenate([part.ids for part in parts]), return_inverse=True)
     counts = np.zeros(len(found), np.int64)
-    np.add.at(counts, place, np.concatenate([part.counts for part in parts]))
+    np.add.at(counts, index, np.concatenate([part.counts for part in parts]))
     lengths = [part.lengths for part in parts if part.lengths is not None]
     least = max(_values(part.ids) + part.rest_distinct for part in parts)
     return Ids(
@@ -121,12 +121,12 @@ def to_json(part: Ids, vocabulary: Vocabulary | None) -> dict[str, Any]:
         "rest": {
             "count": int(counts[others].sum()) + part.rest,
             "distinct": len(others) + part.rest_distinct,
-            "occurrences": _trimmed(occurrences),
+            "occurrences": _trim(occurrences),
             "buckets": (
                 _in_buckets(found[others], counts[others], words) + part.rest_buckets
             ).tolist(),
         },
-        "occurrences": _trimmed(occurrences + _occurrences(counts[top])),
+        "occurrences": _trim(occurrences + _occurrences(counts[top])),
     }
     if part.lengths is not None:
         described["lengths"] = numbers.to_json(part.lengths, "length")
@@ -159,18 +159,18 @@ def bucket(value: str | None, one: int) -> int:
 
 def _in_buckets(found: np.ndarray, counts: np.ndarray, words: tuple[str, ...]) -> np.ndarray:
     """How often ids occur, by bucket: int64 [BUCKETS]."""
-    place = found % BUCKETS
+    bucket_of = found % BUCKETS
     known = found < len(words)
-    place[known] = [bucket(words[one], one) for one in found[known].tolist()]
+    bucket_of[known] = [bucket(words[one], one) for one in found[known].tolist()]
     # Counts below 2**53 are exact as float64, which is what bincount adds up.
-    return np.bincount(place, counts, minlength=BUCKETS).astype(np.int64)
+    return np.bincount(bucket_of, counts, minlength=BUCKETS).astype(np.int64)
 
 
 def _occurrences(counts: np.ndarray) -> np.ndarray:
     """int64 [64]: how many ids occur 2**i up to 2**(i + 1) − 1 times."""
-    places = np.frexp(counts.astype(np.float64))[1] - 1
-    return np.bincount(places, minlength=len(_NONE)).astype(np.int64)
+    powers = np.frexp(counts.astype(np.float64))[1] - 1
+    return np.bincount(powers, minlength=len(_NONE)).astype(np.int64)
 
 
-def _trimmed(array: np.ndarray) -> list[int]:
+def _trim(array: np.ndarray) -> list[int]:
     return np.trim_zeros(array, "b").tolist()

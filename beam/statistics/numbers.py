@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from podway.beam.statistics import distinct
-from podway.beam.statistics import quantiles as sketch
+from podway.beam.statistics import distinct, quantiles
 
 BINS = 4096
 """Bins of a sketch: quantiles are exact for as many distinct numbers, else good to 1 or 2 %."""
@@ -30,7 +29,7 @@ class Numbers:
     """
 
     missing: int
-    sketch: sketch.Sketch
+    sketch: quantiles.Sketch
     registers: np.ndarray | None = None
 
     @property
@@ -55,14 +54,14 @@ def of(values: Any, counts: Any = None) -> Numbers:
     """
     found = np.asarray(values, np.float64)
     often = None if counts is None else np.asarray(counts, np.int64)
-    gone = np.isnan(found)
-    missing = int(gone.sum() if often is None else often[gone].sum())
+    is_missing = np.isnan(found)
+    missing = int(is_missing.sum() if often is None else often[is_missing].sum())
     if often is not None:
-        kept = ~gone & (often > 0)
+        kept = ~is_missing & (often > 0)
         found, often = found[kept], often[kept]
     elif missing:
-        found = found[~gone]
-    found = np.clip(found, -sketch.LARGEST, sketch.LARGEST) + 0.0  # −0.0 + 0.0 is 0.0
+        found = found[~is_missing]
+    found = np.clip(found, -quantiles.LARGEST, quantiles.LARGEST) + 0.0  # −0.0 + 0.0 is 0.0
     if often is None:
         found = np.sort(found)
     else:
@@ -72,21 +71,21 @@ def of(values: Any, counts: Any = None) -> Numbers:
     return Numbers(missing, made, None if _exact(made) else distinct.of(_unique(found)))
 
 
-def _sketch(rising: np.ndarray, counts: np.ndarray | None) -> sketch.Sketch:
-    """As sketch.of, of sorted numbers, and several times as fast where there are millions.
+def _sketch(rising: np.ndarray, counts: np.ndarray | None) -> quantiles.Sketch:
+    """As quantiles.of, of sorted numbers, and several times as fast where there are millions.
 
     A sample needs no fewer bits than all numbers, so those that it needs are all that can matter.
     """
-    sample = sketch.of(rising[:: len(rising) // _SAMPLE + 1], limit=sketch.SMALLEST_LIMIT)
-    bits = sketch.merge([dataclasses.replace(sample, limit=BINS)]).bits
+    sample = quantiles.of(rising[:: len(rising) // _SAMPLE + 1], limit=quantiles.SMALLEST_LIMIT)
+    bits = quantiles.merge([dataclasses.replace(sample, limit=BINS)]).bits
     keys = rising.view(np.uint64) >> np.uint64(52 - bits)
     starts = np.flatnonzero(np.append(True, keys[1:] != keys[:-1])[: len(keys)])
     ends = np.append(starts[1:], len(rising))[: len(starts)]
     below = np.arange(len(rising) + 1) if counts is None else np.append(0, np.cumsum(counts))
-    grouped = sketch.Sketch(
+    grouped = quantiles.Sketch(
         rising[starts], rising[ends - 1], below[ends] - below[starts], bits, BINS
     )
-    return sketch.merge([grouped])
+    return quantiles.merge([grouped])
 
 
 def _unique(rising: np.ndarray) -> np.ndarray:
@@ -95,7 +94,7 @@ def _unique(rising: np.ndarray) -> np.ndarray:
 
 def merge(parts: Sequence[Numbers]) -> Numbers:
     """All rows of all parts, of which there must be one."""
-    made = sketch.merge([part.sketch for part in parts])
+    made = quantiles.merge([part.sketch for part in parts])
     missing = sum(part.missing for part in parts)
     if _exact(made):
         return Numbers(missing, made)
@@ -105,16 +104,16 @@ def merge(parts: Sequence[Numbers]) -> Numbers:
     return Numbers(missing, made, distinct.merge(registers))
 
 
-def _exact(made: sketch.Sketch) -> bool:
+def _exact(made: quantiles.Sketch) -> bool:
     return bool((made.low == made.high).all())
 
 
-def moments(made: sketch.Sketch) -> dict[str, float]:
+def moments(made: quantiles.Sketch) -> dict[str, float]:
     """min, max, mean, deviation, skewness and excess kurtosis; NaN where there is none."""
     names = ("min", "max", "mean", "deviation", "skewness", "kurtosis")
     if not made.count:
         return dict.fromkeys(names, math.nan)
-    mean, deviation = sketch.mean(made), sketch.deviation(made)
+    mean, deviation = quantiles.mean(made), quantiles.deviation(made)
     skewness = kurtosis = math.nan
     if deviation > 0:
         standard = (made.middle - mean) / deviation
@@ -127,7 +126,7 @@ def moments(made: sketch.Sketch) -> dict[str, float]:
 def to_json(part: Numbers, kind: str) -> dict[str, Any]:
     """As statistics.py describes it; `kind` is "number", "time" or "length"."""
     made = part.sketch
-    counts, edges = sketch.histogram(made, _HISTOGRAM)
+    counts, edges = quantiles.histogram(made, _HISTOGRAM)
     described = {
         "kind": kind,
         "count": part.count,
@@ -135,7 +134,7 @@ def to_json(part: Numbers, kind: str) -> dict[str, Any]:
         **{name: _plain(number) for name, number in moments(made).items()},
         "quantiles": {
             f"{share:g}": _plain(number)
-            for share, number in zip(QUANTILES, sketch.quantile(made, QUANTILES), strict=True)
+            for share, number in zip(QUANTILES, quantiles.quantile(made, QUANTILES), strict=True)
         },
         "distinct": part.distinct,
         "distinct_is": "exact" if part.registers is None else "estimated",
@@ -153,12 +152,12 @@ def from_json(value: Mapping[str, Any]) -> Numbers:
     content, registers = value["sketch"], value.get("registers")
     return Numbers(
         value["missing"],
-        sketch.from_json({"high": content["low"], **content}),
+        quantiles.from_json({"high": content["low"], **content}),
         None if registers is None else distinct.from_text(registers),
     )
 
 
-def _top(made: sketch.Sketch) -> list[list[Any]]:
+def _top(made: quantiles.Sketch) -> list[list[Any]]:
     """The numbers that stand out; a bin of several numbers tells nothing of a single one."""
     shown = (made.low == made.high) & (made.counts >= _TOP_SHARE * made.count)
     order = np.argsort(-made.counts[shown], kind="stable")[:_TOP]
@@ -166,9 +165,9 @@ def _top(made: sketch.Sketch) -> list[list[Any]]:
     return [[_plain(number), int(count)] for number, count in zip(found, counts, strict=True)]
 
 
-def _sketch_to_json(made: sketch.Sketch) -> dict[str, Any]:
-    """As sketch.to_json; `high` only where it differs from `low` somewhere."""
-    content = sketch.to_json(made)
+def _sketch_to_json(made: quantiles.Sketch) -> dict[str, Any]:
+    """As quantiles.to_json; `high` only where it differs from `low` somewhere."""
+    content = quantiles.to_json(made)
     if _exact(made):
         del content["high"]
     return {

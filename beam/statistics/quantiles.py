@@ -126,18 +126,18 @@ def _fit(low: np.ndarray, high: np.ndarray, counts: np.ndarray, bits: int, limit
 
 
 def _highest_bit(words: np.ndarray) -> np.ndarray:
-    """Place of the highest 1, int64; −1 where there is none, 52 for all from there up."""
-    # Below 2**53 a float64 holds the word exactly, and its exponent is the place + 1.
-    places = np.frexp(np.minimum(words, np.uint64(1 << _MANTISSA)).astype(np.float64))[1] - 1
-    return places.astype(np.int64)
+    """Position of the highest 1, int64; −1 where there is none, 52 for all from there up."""
+    # Below 2**53 a float64 holds the word exactly, and its exponent is the position + 1.
+    bits = np.frexp(np.minimum(words, np.uint64(1 << _MANTISSA)).astype(np.float64))[1] - 1
+    return bits.astype(np.int64)
 
 
 def quantile(sketch: Sketch, shares: Any) -> np.ndarray:
-    """float64 of the shape of `shares`: the number of rank ceil(share · count); see `ranked`."""
-    return ranked(sketch, np.ceil(np.asarray(shares, np.float64) * sketch.count).astype(np.int64))
+    """float64 of the shape of `shares`: the number of rank ceil(share · count); see `of_rank`."""
+    return of_rank(sketch, np.ceil(np.asarray(shares, np.float64) * sketch.count).astype(np.int64))
 
 
-def ranked(sketch: Sketch, ranks: np.ndarray) -> np.ndarray:
+def of_rank(sketch: Sketch, ranks: np.ndarray) -> np.ndarray:
     """float64 of the shape of `ranks`: the number of each rank, from 1 (the lowest) to the count.
 
     Within a bin numbers are taken to lie evenly from its lowest to its highest: off by no more than
@@ -148,10 +148,10 @@ def ranked(sketch: Sketch, ranks: np.ndarray) -> np.ndarray:
         return np.full(ranks.shape, np.nan)
     ends = np.cumsum(sketch.counts)
     ranks = np.clip(ranks, 1, ends[-1])
-    place = np.searchsorted(ends, ranks)
-    within = ranks - 1 - (ends[place] - sketch.counts[place])
-    part = within / np.maximum(sketch.counts[place] - 1, 1)
-    low, high = sketch.low[place], sketch.high[place]
+    bin_of = np.searchsorted(ends, ranks)
+    within = ranks - 1 - (ends[bin_of] - sketch.counts[bin_of])
+    part = within / np.maximum(sketch.counts[bin_of] - 1, 1)
+    low, high = sketch.low[bin_of], sketch.high[bin_of]
     return np.where(part == 1, high, low + (high - low) * part)
 
 
@@ -186,9 +186,9 @@ def histogram(sketch: Sketch, bins: int | Sequence[float]) -> tuple[np.ndarray, 
     else:
         edges = np.asarray(bins, np.float64)
     below = np.append(0, np.cumsum(sketch.counts))
-    places = np.searchsorted(sketch.middle, edges, side="left")
-    places[-1] = np.searchsorted(sketch.middle, edges[-1], side="right")
-    return np.diff(below[places]), edges
+    positions = np.searchsorted(sketch.middle, edges, side="left")
+    positions[-1] = np.searchsorted(sketch.middle, edges[-1], side="right")
+    return np.diff(below[positions]), edges
 
 
 def to_json(sketch: Sketch) -> dict[str, Any]:

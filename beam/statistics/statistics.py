@@ -14,7 +14,7 @@ under "train", once for each user or item of the train split. A feature of numbe
     distinct      how many different numbers; `distinct_is` "exact" or "estimated" (± 1.6 %)
     top           [[number, count], …], most frequent first: those that are 1 % or more, 20 at most
     histogram     {"edges": [n + 1], "counts": [n]}, bins of one width
-    sketch        all of them, for merging and comparing (see sketch.py)
+    sketch        all of them, for merging and comparing (see quantiles.py)
     registers     for `distinct` (see distinct.py), unless the sketch is exact
 
 and a feature of ids

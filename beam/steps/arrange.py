@@ -9,17 +9,16 @@ import pyarrow as pa
 from apache_beam.pvalue import TaggedOutput
 
 from podway.beam.error import portable
-from podway.beam.features import fit as transform
+from podway.beam.features import fit
 from podway.beam.formats.rows import reads
-from podway.beam.statistics import quantiles as sketch
-from podway.beam.steps import codes, progress, stored
+from podway.beam.statistics import quantiles
+from podway.beam.steps import codes, progress, split, stored
 from podway.beam.steps.chunk import Chunk
 from podway.beam.steps.kcore import k_core
 from podway.beam.steps.read import NO_TIME
-from podway.beam.steps.split import arrange, events, examples, histories, of_these, quantiles
 from podway.framework.config import Data
 
-Alive = Mapping[str, Chunk] | None
+KeptIds = Mapping[str, Chunk] | None
 """Fingerprints of the users and items that stay, rising; None: all of them."""
 
 _NOTHING = pa.array([], pa.int64())
@@ -28,7 +27,7 @@ ONE = 0
 """The key of what goes to one worker."""
 
 TIMES = 1 << 16
-"""Distinct times that are told apart; of more, some neighbours count as one (see sketch.py)."""
+"""Distinct times that are told apart; of more, some neighbours count as one (see quantiles.py)."""
 
 
 class Arrange(apache_beam.DoFn):
@@ -40,7 +39,7 @@ class Arrange(apache_beam.DoFn):
     def process(self, element: tuple[int, Iterable[Chunk]]) -> Iterator[Any]:
         """One bucket."""
         bucket, chunks = element
-        table, dropped = arrange(chunks, self._data.seed, self._data.duplicates)
+        table, dropped = split.arrange(chunks, self._data.seed, self._data.duplicates)
         progress.advance("arrange", after="read", rows=len(table) + dropped)
         yield bucket, Chunk(table)
         yield TaggedOutput("duplicates", dropped)
@@ -64,34 +63,34 @@ class KCore(apache_beam.DoFn):
         yield "item", Chunk(pa.table({"fingerprint": items}))
 
 
-def staying(table: pa.Table, alive: Alive) -> pa.Array | None:
+def mask_of_kept(table: pa.Table, kept_ids: KeptIds) -> pa.Array | None:
     """Mask of the events that stay; None: all of them. Events as they are stored say it."""
     if stored.KEPT in table.column_names:
         return table[stored.KEPT].combine_chunks()
-    if alive is None:
+    if kept_ids is None:
         return None
-    users, items = (alive[name].table()["fingerprint"].to_numpy() for name in ("user", "item"))
-    return of_these(table, users, items)
+    users, items = (kept_ids[name].table()["fingerprint"].to_numpy() for name in ("user", "item"))
+    return split.of_these(table, users, items)
 
 
 class Times(apache_beam.DoFn):
-    """(bucket, events) → sketch.Sketch of the kept events' times."""
+    """(bucket, events) → quantiles.Sketch of the kept events' times."""
 
-    def process(self, element: tuple[int, Chunk], alive: Alive) -> Iterator[sketch.Sketch]:
+    def process(self, element: tuple[int, Chunk], kept_ids: KeptIds) -> Iterator[quantiles.Sketch]:
         """One bucket."""
         table = element[1].table()
-        mask = staying(table, alive)
+        mask = mask_of_kept(table, kept_ids)
         times = (table if mask is None else table.filter(mask))["time"].to_numpy()
         if len(times):
-            yield sketch.of(times, limit=TIMES)
+            yield quantiles.of(times, limit=TIMES)
 
 
-def cut(sketches: Sequence[sketch.Sketch], shares: tuple[float, ...]) -> list[int]:
+def cut(sketches: Sequence[quantiles.Sketch], shares: tuple[float, ...]) -> list[int]:
     """The times at these shares of the events; exact up to TIMES distinct times."""
     if not sketches:
         return [0 for _ in shares]
-    whole = sketch.merge(sketches)
-    return quantiles(whole.low.astype(np.int64), whole.counts, shares)
+    whole = quantiles.merge(sketches)
+    return split.quantiles(whole.low.astype(np.int64), whole.counts, shares)
 
 
 class Count(apache_beam.DoFn):
@@ -100,7 +99,7 @@ class Count(apache_beam.DoFn):
     Events that come as they are stored already have the tag "untouched" instead.
 
     Further tags, of the train split: "counts": ((feature, part), Chunk of fingerprint and count);
-    "states": (feature, what transform.observe says of its numbers). And "filtered": events that the
+    "states": (feature, what fit.observe says of its numbers). And "filtered": events that the
     k-core dropped.
     """
 
@@ -108,12 +107,12 @@ class Count(apache_beam.DoFn):
         self._data, self._stage = data, stage
 
     def process(
-        self, element: tuple[int, Chunk], alive: Alive, cuts: list[int] | None
+        self, element: tuple[int, Chunk], kept_ids: KeptIds, cuts: list[int] | None
     ) -> Iterator[Any]:
         """One bucket."""
         bucket, chunk = element
         everything = chunk.table()
-        kept = staying(everything, alive)
+        kept = mask_of_kept(everything, kept_ids)
         table = everything if kept is None else everything.filter(kept)
         if stored.KEPT in everything.column_names:
             table = table.drop_columns([stored.KEPT])
@@ -124,8 +123,8 @@ class Count(apache_beam.DoFn):
                     stored.write_events(self._stage, bucket, self._data.shards, everything, kept)
             yield bucket, chunk if kept is None else Chunk(table)
         yield TaggedOutput("filtered", len(everything) - len(table))
-        found = events(table)
-        train = histories(found, examples(self._data.split, found, cuts)["train"])
+        found = split.events(table)
+        train = split.histories(found, split.examples(self._data.split, found, cuts)["train"])
         for name in table.column_names:
             column = table[name].combine_chunks()
             if pa.types.is_dictionary(column.type):
@@ -133,10 +132,10 @@ class Count(apache_beam.DoFn):
                     yield TaggedOutput("counts", ((name, part), counts))
         for feature in self._data.features:
             if not reads(feature):
-                yield TaggedOutput("states", (feature.name, transform.observe(feature, _NOTHING)))
-            elif transform.kind(feature) in ("number", "time"):
+                yield TaggedOutput("states", (feature.name, fit.observe(feature, _NOTHING)))
+            elif fit.kind(feature) in ("number", "time"):
                 values = number(table[feature.name].combine_chunks().filter(pa.array(train)))
-                yield TaggedOutput("states", (feature.name, transform.observe(feature, values)))
+                yield TaggedOutput("states", (feature.name, fit.observe(feature, values)))
 
 
 def _count(column: pa.DictionaryArray, train: np.ndarray) -> pa.Table:

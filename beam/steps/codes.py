@@ -31,9 +31,9 @@ def code(text: pa.Array) -> tuple[pa.DictionaryArray, pa.Table]:
     known = encoded.dictionary.fill_null("")
     found = fingerprints(known)
     order = np.argsort(found)
-    place = np.empty(len(order), np.int32)
-    place[order] = np.arange(len(order), dtype=np.int32)
-    coded = dictionary(place[encoded.indices.to_numpy()], found[order])
+    position = np.empty(len(order), np.int32)
+    position[order] = np.arange(len(order), dtype=np.int32)
+    coded = dictionary(position[encoded.indices.to_numpy()], found[order])
     values = known.take(pa.array(order)).cast(pa.large_string())
     return coded, pa.table({"fingerprint": found[order], "value": values})
 
@@ -104,24 +104,24 @@ def compact(column: pa.DictionaryArray) -> pa.DictionaryArray:
     rows, values = column.indices.to_numpy(), column.dictionary.to_numpy()
     used = np.zeros(len(values), bool)
     used[rows] = True
-    place = np.cumsum(used, dtype=np.int32) - 1
-    return dictionary(place[rows], values[used])
+    position = np.cumsum(used, dtype=np.int32) - 1
+    return dictionary(position[rows], values[used])
 
 
 def member(values: np.ndarray, of: np.ndarray) -> np.ndarray:
     """Mask of the values that are in `of`, which rises."""
-    at = np.searchsorted(of, values)
-    at[at == len(of)] = 0
-    return of[at] == values if len(of) else np.zeros(len(values), bool)
+    index = np.searchsorted(of, values)
+    index[index == len(of)] = 0
+    return of[index] == values if len(of) else np.zeros(len(values), bool)
 
 
 def look_up(values: np.ndarray, keys: np.ndarray, results: np.ndarray, other: int) -> np.ndarray:
     """The result beside each value's key, `other` where there is none; `keys` rise."""
     if not len(keys):
         return np.full(len(values), other, results.dtype)
-    at = np.searchsorted(keys, values)
-    at[at == len(keys)] = 0
-    return np.where(keys[at] == values, results[at], results.dtype.type(other))
+    index = np.searchsorted(keys, values)
+    index[index == len(keys)] = 0
+    return np.where(keys[index] == values, results[index], results.dtype.type(other))
 
 
 def scatter(values: np.ndarray, seed: int) -> np.ndarray:

@@ -13,24 +13,23 @@ from etils import epath
 
 from podway.beam.error import portable
 from podway.beam.features.fingerprint import fingerprints
-from podway.beam.steps import arrange as arranging
-from podway.beam.steps import codes, facts, split, stored
+from podway.beam.steps import arrange, codes, facts, split, stored
 from podway.beam.steps.chunk import Chunk
 from podway.beam.steps.number import Key
 from podway.beam.steps.write import numbers_of, path_of
 from podway.framework import artifact
-from podway.framework.config import Data, Rows
+from podway.framework.config import Data, RowExamples
 from podway.framework.schema.schema import FIRST_VALUE, SPLITS, VOCABULARY_ROWS, vocabulary_file
 
 
 class Arrange(apache_beam.DoFn):
-    """(bucket, {"new": Chunks, "stored": files}) → as arranging.Arrange.
+    """(bucket, {"new": Chunks, "stored": files}) → as arrange.Arrange.
 
     A bucket without new events remains as it is stored.
     """
 
     def __init__(self, data: Data):
-        self._together = arranging.Arrange(data)
+        self._arrange = arrange.Arrange(data)
 
     def process(self, element: tuple[int, dict[str, Iterable[Any]]]) -> Iterator[Any]:
         """One bucket."""
@@ -42,7 +41,7 @@ class Arrange(apache_beam.DoFn):
             yield bucket, Chunk(before[0])
             return
         events = [Chunk(table.drop_columns([stored.KEPT])) for table in before]
-        yield from self._together.process((bucket, [*events, *new]))
+        yield from self._arrange.process((bucket, [*events, *new]))
 
 
 def values(key: Key, file: str) -> tuple[Key, Chunk]:
@@ -53,10 +52,10 @@ def values(key: Key, file: str) -> tuple[Key, Chunk]:
 
 def vocabulary_files(base: str) -> Iterator[tuple[str, int, str]]:
     """(feature, number, file) of the vocabularies of users and items of a committed dataset."""
-    there = {file.path for file in artifact.read_manifest(base, "dataset").files}
+    paths = {file.path for file in artifact.read_manifest(base, "dataset").files}
     for name in ("user", "item"):
         number = 0
-        while (path := str(vocabulary_file(f"vocabulary/{name}.jsonl", number))) in there:
+        while (path := str(vocabulary_file(f"vocabulary/{name}.jsonl", number))) in paths:
             yield name, number, str(artifact.resolve(base, path))
             number += 1
 
@@ -96,7 +95,7 @@ class Refer(apache_beam.DoFn):
         """One bucket."""
         bucket, chunk = element
         events = split.events(chunk.table())
-        if isinstance(self._data.examples, Rows):
+        if isinstance(self._data.examples, RowExamples):
             masks = split.rows(self._data.split, events, cuts)
         else:
             examples = split.examples(self._data.split, events, cuts)

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from podway.beam.statistics import statistics
 from podway.beam.steps.split import Events
-from podway.framework.schema.fitted import Fitted
+from podway.framework.schema.fitted import FittedTransform
 from podway.framework.schema.schema import Feature
 
 
@@ -86,7 +86,7 @@ class TableFacts:
       repeated: rows whose key an earlier one has.
       unused: keys that the train split does not have.
       without: users or items of the train split that no row has.
-      learnt: (Fitted, Feature) of each feature.
+      learnt: (FittedTransform, Feature) of each feature.
       longest: the longest list of each ragged column.
       statistics: of each feature, over the users or items of the train split.
     """
@@ -96,7 +96,7 @@ class TableFacts:
     repeated: int
     unused: int
     without: int
-    learnt: list[tuple[Fitted, Feature]]
+    learnt: list[tuple[FittedTransform, Feature]]
     longest: dict[str, int]
     statistics: dict[str, Any]
 

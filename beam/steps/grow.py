@@ -8,12 +8,11 @@ import pyarrow as pa
 from etils import epath
 
 from podway.beam.features.fingerprint import fingerprints
-from podway.framework.schema import fitted as transform
-from podway.framework.schema.fitted import Fitted
+from podway.framework.schema.fitted import FittedTransform, read_transforms
 from podway.framework.schema.schema import FIRST_VALUE, Vocabulary
 
 
-def grow(feature: Any, state: Any, base: epath.Path) -> tuple[Fitted, Vocabulary | None]:
+def grow(feature: Any, state: Any, base: epath.Path) -> tuple[FittedTransform, Vocabulary | None]:
     """A transform of the dataset `base`, with the values of more events.
 
     Scales and boundaries stay, as do vocabularies with more than one out-of-vocabulary bucket,
@@ -21,13 +20,15 @@ def grow(feature: Any, state: Any, base: epath.Path) -> tuple[Fitted, Vocabulary
 
     Args:
       feature: the definition.
-      state: what transform.observe and merge say of the whole, the base's events included.
+      state: what fit.observe and merge say of the whole, the base's events included.
       base: directory of the dataset.
 
     Raises SchemaError: the base's files cannot be read.
     """
     fitted = next(
-        one for one in transform.read(base / "transform.json") if one.transform.name == feature.name
+        one
+        for one in read_transforms(base / "transform.json")
+        if one.transform.name == feature.name
     )
     if fitted.vocabulary is None:
         return fitted, None

@@ -10,9 +10,8 @@ import pyarrow as pa
 from etils import epath
 
 from podway.beam.error import portable
-from podway.beam.features import fit as transform
-from podway.beam.steps import codes, facts
-from podway.beam.steps import number as numbering
+from podway.beam.features import fit
+from podway.beam.steps import codes, facts, number
 from podway.beam.steps.chunk import Chunk
 from podway.framework.config import Data
 from podway.framework.schema.schema import FIRST_VALUE, PADDING
@@ -36,19 +35,21 @@ class Join(apache_beam.DoFn):
         of, chunks = element
         known = index[of].table() if of in index else _NOBODY
         parts: dict[int, list[pl.DataFrame]] = {}
-        for at, chunk in chunks:
-            parts.setdefault(at, []).append(pl.DataFrame(chunk.table()))
+        for table_number, chunk in chunks:
+            parts.setdefault(table_number, []).append(pl.DataFrame(chunk.table()))
         columns: dict[str, pa.Array] = {}
         with portable():
-            for at in sorted(parts):
-                yield self._join(at, pl.concat(parts[at]).sort("position"), known, columns)
+            for table_number in sorted(parts):
+                yield self._join(
+                    table_number, pl.concat(parts[table_number]).sort("position"), known, columns
+                )
             self._write(of, columns)
 
     def _join(
-        self, at: int, rows: pl.DataFrame, known: pa.Table, columns: dict[str, pa.Array]
+        self, table_number: int, rows: pl.DataFrame, known: pa.Table, columns: dict[str, pa.Array]
     ) -> facts.TableFacts:
         """Fits and applies one table's transforms; adds the results, by id, to `columns`."""
-        table, ids = self._data.tables[at], known["id"].to_numpy()
+        table, ids = self._data.tables[table_number], known["id"].to_numpy()
         once = rows.unique("fingerprint", keep="first", maintain_order=True)
         fingerprints = once["fingerprint"].to_numpy()
         row_ids = codes.look_up(fingerprints, known["fingerprint"].to_numpy(), ids, PADDING)
@@ -57,17 +58,17 @@ class Join(apache_beam.DoFn):
         row[row_ids[used]] = np.flatnonzero(used)
         learnt, raw, own = [], {}, {}
         for feature in table.features:
-            values = numbering.plain(once[feature.name]).take(pa.array(row, mask=row < 0))
+            values = number.plain(once[feature.name]).take(pa.array(row, mask=row < 0))
             seen = values.filter(pa.array(row >= 0))
-            state = transform.merge(feature, [transform.observe(feature, seen)])
-            learnt.append(numbering.learn(feature, state, table.of, self._stage, self._base))
-            words = numbering.words_of(learnt[-1][0], self._stage)
-            columns[feature.name] = transform.apply(learnt[-1][0], words, values)
+            state = fit.merge(feature, [fit.observe(feature, seen)])
+            learnt.append(number.learn(feature, state, table.of, self._stage, self._base))
+            words = number.words_of(learnt[-1][0], self._stage)
+            columns[feature.name] = fit.apply(learnt[-1][0], words, values)
             own[feature.name] = columns[feature.name][FIRST_VALUE:]
-            if transform.kind(feature) in ("number", "time"):
+            if fit.kind(feature) in ("number", "time"):
                 raw[feature.name] = values[FIRST_VALUE:]
         return facts.TableFacts(
-            table=at,
+            table=table_number,
             of=table.of,
             repeated=len(rows) - len(once),
             unused=int((~used).sum()),

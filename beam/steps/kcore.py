@@ -28,13 +28,13 @@ def k_core(
       Fingerprints of the users and of the items that stay, rising.
     """
     users, items = _distinct(chunks)
-    alive = np.ones(len(users), bool), np.ones(len(items), bool)
+    kept = np.ones(len(users), bool), np.ones(len(items), bool)
     while True:
-        counts = _count(chunks, items, alive)
-        stay = counts[0] >= min_user_events, counts[1] >= min_item_events
-        if np.array_equal(stay[0], alive[0]) and np.array_equal(stay[1], alive[1]):
-            return np.sort(users[stay[0]]), items[stay[1]]
-        alive = stay
+        counts = _count(chunks, items, kept)
+        frequent = counts[0] >= min_user_events, counts[1] >= min_item_events
+        if np.array_equal(frequent[0], kept[0]) and np.array_equal(frequent[1], kept[1]):
+            return np.sort(users[frequent[0]]), items[frequent[1]]
+        kept = frequent
 
 
 def _distinct(chunks: Iterable[Chunk]) -> tuple[np.ndarray, np.ndarray]:
@@ -48,22 +48,22 @@ def _distinct(chunks: Iterable[Chunk]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _count(
-    chunks: Iterable[Chunk], items: np.ndarray, alive: tuple[np.ndarray, np.ndarray]
+    chunks: Iterable[Chunk], items: np.ndarray, kept: tuple[np.ndarray, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Events of each user and item, of those whose user and item are alive."""
-    user_events = np.zeros(len(alive[0]), np.int64)
-    item_events = np.zeros(len(alive[1]), np.int64)
+    """Events of each user and item, of those whose user and item are kept."""
+    user_events = np.zeros(len(kept[0]), np.int64)
+    item_events = np.zeros(len(kept[1]), np.int64)
     first = 0
     for chunk in chunks:
         table = chunk.table()
         user, item = (_column(table, name) for name in ("user", "item"))
         rows = item.dictionary.to_numpy()
-        place = np.searchsorted(items, rows)
+        position = np.searchsorted(items, rows)
         last = first + len(user.dictionary)
         of_user, of_item = user.indices.to_numpy(), item.indices.to_numpy()
-        stay = alive[0][first:last][of_user] & alive[1][place][of_item]
-        user_events[first:last] += np.bincount(of_user[stay], minlength=last - first)
-        item_events[place] += np.bincount(of_item[stay], minlength=len(rows))
+        mask = kept[0][first:last][of_user] & kept[1][position][of_item]
+        user_events[first:last] += np.bincount(of_user[mask], minlength=last - first)
+        item_events[position] += np.bincount(of_item[mask], minlength=len(rows))
         first = last
     return user_events, item_events
 

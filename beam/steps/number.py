@@ -11,12 +11,11 @@ from apache_beam.pvalue import TaggedOutput
 from etils import epath
 
 from podway.beam.error import portable
-from podway.beam.features import fit as transform
-from podway.beam.steps import codes, facts, stored, vocabulary
-from podway.beam.steps import grow as growing
+from podway.beam.features import fit
+from podway.beam.steps import codes, facts, grow, stored, vocabulary
 from podway.beam.steps.chunk import Chunk
 from podway.framework.config import Data
-from podway.framework.schema.fitted import Fitted
+from podway.framework.schema.fitted import FittedTransform
 from podway.framework.schema.schema import (
     FIRST_VALUE,
     OUT_OF_VOCABULARY,
@@ -29,7 +28,7 @@ from podway.framework.schema.schema import Vocabulary as Words
 Key = tuple[str, int]
 """A feature, and a part of its values (see codes.py)."""
 
-Learnt = tuple[Fitted, Feature]
+Learnt = tuple[FittedTransform, Feature]
 
 
 class Distinct(apache_beam.DoFn):
@@ -52,7 +51,7 @@ class Known(apache_beam.DoFn):
     """(key, values, counts, ids) → (key, Chunk of fingerprint, value, count) of what is in train.
 
     Tagged outputs: "histograms": vocabulary.Histogram; of text features instead of both "states":
-    (feature, what transform.observe says). Values that have ids already are not among them, but,
+    (feature, what fit.observe says). Values that have ids already are not among them, but,
     in train or not, have the tags "index" and "rows", as Number's have.
     """
 
@@ -66,7 +65,7 @@ class Known(apache_beam.DoFn):
         values = pl.concat([pl.DataFrame(chunk.table()) for chunk in found["values"]])
         known = counts.join(values, on="fingerprint", maintain_order="left")
         if name in self._features:
-            state = transform.observe(
+            state = fit.observe(
                 self._features[name], plain(known["value"]), known["count"].to_numpy()
             )
             yield TaggedOutput("states", (name, state))
@@ -153,7 +152,7 @@ class WriteVocabulary(apache_beam.DoFn):
 
 
 class Fit(apache_beam.DoFn):
-    """(feature, states) → (Fitted, schema.Feature); writes the vocabulary if there is one."""
+    """(feature, states) → (FittedTransform, schema.Feature); writes the vocabulary, if any."""
 
     def __init__(self, data: Data, stage: str, base: str | None):
         self._features = {feature.name: feature for feature in data.features}
@@ -162,7 +161,7 @@ class Fit(apache_beam.DoFn):
     def process(self, element: tuple[str, Iterable[Any]]) -> Iterator[Learnt]:
         """One feature."""
         feature = self._features[element[0]]
-        state = transform.merge(feature, list(element[1]))
+        state = fit.merge(feature, list(element[1]))
         with portable():
             yield learn(feature, state, "events", self._stage, self._base)
 
@@ -170,17 +169,17 @@ class Fit(apache_beam.DoFn):
 def learn(feature: Any, state: Any, table: Any, stage: str, base: str | None) -> Learnt:
     """Fits a transform, or lets that of the dataset `base` grow, and writes its vocabulary."""
     if base is None:
-        fitted, words = transform.fit(feature, state, table)
+        fitted, words = fit.fit(feature, state, table)
     else:
-        fitted, words = growing.grow(feature, state, epath.Path(base))
+        fitted, words = grow.grow(feature, state, epath.Path(base))
     if words is not None:
         path = epath.Path(stage) / "vocabulary" / f"{fitted.vocabulary}.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
         words.write(path)
-    return fitted, transform.features(fitted, words)
+    return fitted, fit.features(fitted, words)
 
 
-def words_of(fitted: Fitted, stage: str) -> Words | None:
+def words_of(fitted: FittedTransform, stage: str) -> Words | None:
     """The vocabulary that `learn` wrote."""
     if fitted.vocabulary is None:
         return None
@@ -204,7 +203,7 @@ class Apply(apache_beam.DoFn):
         fitted = next(fitted for fitted, _ in learnt if fitted.transform.name == name)
         table = chunk.table()
         with portable():
-            results = transform.apply(
+            results = fit.apply(
                 fitted, words_of(fitted, self._stage), plain(pl.Series(table["value"]))
             )
         yield name, Chunk(pa.table({"fingerprint": table["fingerprint"], "result": results}))

@@ -20,13 +20,7 @@ from apache_beam.pvalue import AsDict, AsList, AsSingleton
 
 from podway.beam.formats import source
 from podway.beam.plan import Base
-from podway.beam.steps import arrange as arranging
-from podway.beam.steps import extend as extending
-from podway.beam.steps import join as joining
-from podway.beam.steps import number as numbering
-from podway.beam.steps import stored
-from podway.beam.steps import summarise as summary
-from podway.beam.steps import write as writing
+from podway.beam.steps import arrange, extend, join, number, stored, summarise, write
 from podway.beam.steps.chunk import Chunk
 from podway.beam.steps.read import ReadEvents, ReadTable
 from podway.framework.config import Data, GlobalTime
@@ -53,7 +47,7 @@ def assemble(
     remain as they are.
 
     Returns one element, when all is written: {"splits": …, "report": …}, the manifest's details
-    (see summary.layout and summary.report).
+    (see summarise.layout and summarise.report).
     """
     latest = int(time.time() * 1e6) + TOLERANCE
     first = base.files if base else 0
@@ -71,13 +65,13 @@ def assemble(
     values = (
         _all_values(read["values"], listed, pipeline, base)
         | "group values" >> apache_beam.GroupByKey()
-        | "distinct" >> apache_beam.ParDo(numbering.Distinct(data, stage)).with_output_types(Keyed)
+        | "distinct" >> apache_beam.ParDo(number.Distinct(data, stage)).with_output_types(Keyed)
     )
     arranged = _arrange(read["events"], pipeline, data, base)
-    alive = _alive(arranged["events"], data)
-    cuts = _cuts(arranged["events"], alive, pipeline, data, base)
+    kept_ids = _kept_ids(arranged["events"], data)
+    cuts = _cuts(arranged["events"], kept_ids, pipeline, data, base)
     counted = arranged["events"] | "count" >> apache_beam.ParDo(
-        arranging.Count(data, stage), alive, cuts
+        arrange.Count(data, stage), kept_ids, cuts
     ).with_output_types(
         Bucketed, counts=Keyed, states=Any, filtered=Any, untouched=Bucketed
     ).with_outputs("counts", "states", "filtered", "untouched", main="events")
@@ -85,11 +79,11 @@ def assemble(
     fitted, applied = _fit(values, known["states"], counted["states"], data, stage, base)
     joined = _join(tables, data, index, stage, base)
     facts = counted["events"] | "write" >> apache_beam.ParDo(
-        writing.Write(data, stage), cuts, AsDict(index), fitted, applied
+        write.Write(data, stage), cuts, AsDict(index), fitted, applied
     )
     if base:
         referred = counted["untouched"] | "refer" >> apache_beam.ParDo(
-            extending.Refer(data, base.directory), cuts
+            extend.Refer(data, base.directory), cuts
         )
         facts = (facts, referred) | "all shards" >> apache_beam.Flatten()
     return (
@@ -97,7 +91,7 @@ def assemble(
         | "once" >> apache_beam.Impulse()
         | "summarise"
         >> apache_beam.ParDo(
-            summary.Summarise(data, stage),
+            summarise.Summarise(data, stage),
             AsList(facts),
             cuts,
             base.report if base else None,
@@ -119,12 +113,12 @@ def _all_values(read: Node, listed: Any, pipeline: Any, base: Base | None) -> No
             pipeline
             | "value files" >> apache_beam.Create(list(stored.values(base.directory)))
             | "spread values" >> apache_beam.Reshuffle()
-            | "stored values" >> apache_beam.MapTuple(extending.values).with_output_types(Keyed)
+            | "stored values" >> apache_beam.MapTuple(extend.values).with_output_types(Keyed)
         )
-    return _together("values", parts)
+    return _flatten("values", parts)
 
 
-def _together(name: str, parts: list[Node]) -> Node:
+def _flatten(name: str, parts: list[Node]) -> Node:
     """One collection of all parts."""
     return parts[0] if len(parts) == 1 else parts | f"all {name}" >> apache_beam.Flatten()
 
@@ -133,34 +127,34 @@ def _arrange(read: Node, pipeline: Any, data: Data, base: Base | None) -> Any:
     """Each bucket's events, sorted; "events" and "duplicates"."""
     if base is None:
         grouped = read | "group by bucket" >> apache_beam.GroupByKey()
-        step: apache_beam.DoFn = arranging.Arrange(data)
+        step: apache_beam.DoFn = arrange.Arrange(data)
     else:
         files = pipeline | "event files" >> apache_beam.Create(list(stored.events(base.directory)))
         parts = {"new": read, "stored": files}
         grouped = parts | "group by bucket" >> apache_beam.CoGroupByKey()
-        step = extending.Arrange(data)
+        step = extend.Arrange(data)
     return grouped | "arrange" >> apache_beam.ParDo(step).with_output_types(
         Bucketed, duplicates=Any
     ).with_outputs("duplicates", main="events")
 
 
-def _alive(arranged: Node, data: Data) -> AsDict | None:
+def _kept_ids(arranged: Node, data: Data) -> AsDict | None:
     """The users and items that the k-core keeps: {"user": Chunk, "item": Chunk}; None: all."""
     if data.min_user_events == 1 and data.min_item_events == 1:
         return None
     return AsDict(
         arranged
-        | "to one worker" >> apache_beam.MapTuple(arranging.edges).with_output_types(Bucketed)
+        | "to one worker" >> apache_beam.MapTuple(arrange.edges).with_output_types(Bucketed)
         | "gather" >> apache_beam.GroupByKey()
         | "k-core"
         >> apache_beam.ParDo(
-            arranging.KCore(data.min_user_events, data.min_item_events)
+            arrange.KCore(data.min_user_events, data.min_item_events)
         ).with_output_types(Named)
     )
 
 
 def _cuts(
-    arranged: Node, alive: AsDict | None, pipeline: Any, data: Data, base: Base | None
+    arranged: Node, kept_ids: AsDict | None, pipeline: Any, data: Data, base: Base | None
 ) -> AsSingleton | None:
     """The two points in time of a global split: the base's, or over the kept events."""
     split = data.split
@@ -171,9 +165,9 @@ def _cuts(
         return AsSingleton(pipeline | "the base's cuts" >> apache_beam.Create([list(base.cuts)]))
     return AsSingleton(
         arranged
-        | "kept times" >> apache_beam.ParDo(arranging.Times(), alive)
+        | "kept times" >> apache_beam.ParDo(arrange.Times(), kept_ids)
         | "all times" >> apache_beam.combiners.ToList()
-        | "cut" >> apache_beam.Map(arranging.cut, (split.validation, split.test))
+        | "cut" >> apache_beam.Map(arrange.cut, (split.validation, split.test))
     )
 
 
@@ -188,40 +182,40 @@ def _number(
 ) -> tuple[Any, Node, Node]:
     """The vocabularies of the train split; `listed`: tables whose keys have ids all the same.
 
-    Returns what numbering.Known makes; of users and items (feature, Chunk of fingerprint and id);
-    and summary.VocabularyTotals.
+    Returns what number.Known makes; of users and items (feature, Chunk of fingerprint and id);
+    and summarise.VocabularyTotals.
     """
-    counts = _together("counts", [counted["counts"], *([listed["none"]] if listed else [])])
+    counts = _flatten("counts", [counted["counts"], *([listed["none"]] if listed else [])])
     directory = base.directory if base else None
     parts = {"values": values, "counts": counts}
     if base:
-        files = list(extending.vocabulary_files(base.directory))
+        files = list(extend.vocabulary_files(base.directory))
         parts["ids"] = (
             pipeline
             | "vocabulary files" >> apache_beam.Create(files)
             | "spread vocabularies" >> apache_beam.Reshuffle()
-            | "ids" >> apache_beam.FlatMapTuple(extending.ids).with_output_types(Keyed)
+            | "ids" >> apache_beam.FlatMapTuple(extend.ids).with_output_types(Keyed)
         )
     known = (
         parts
         | "beside" >> apache_beam.CoGroupByKey()
         | "known"
-        >> apache_beam.ParDo(numbering.Known(data))
+        >> apache_beam.ParDo(number.Known(data))
         .with_output_types(Keyed, histograms=Any, states=Any, index=Named, rows=Keyed)
         .with_outputs("histograms", "states", "index", "rows", main="values")
     )
     numbered = known["values"] | "number" >> apache_beam.ParDo(
-        numbering.Number(data, directory), AsList(known["histograms"])
+        number.Number(data, directory), AsList(known["histograms"])
     ).with_output_types(Named, rows=Keyed).with_outputs("rows", main="index")
     index = (
-        _together("index", [numbered["index"], *([known["index"]] if base else [])])
+        _flatten("index", [numbered["index"], *([known["index"]] if base else [])])
         | "group index" >> apache_beam.GroupByKey()
-        | "index" >> apache_beam.MapTuple(numbering.gather).with_output_types(Named)
+        | "index" >> apache_beam.MapTuple(number.gather).with_output_types(Named)
     )
     totals = (
-        _together("rows", [numbered["rows"], *([known["rows"]] if base else [])])
+        _flatten("rows", [numbered["rows"], *([known["rows"]] if base else [])])
         | "group rows" >> apache_beam.GroupByKey()
-        | "write vocabularies" >> apache_beam.ParDo(numbering.WriteVocabulary(stage))
+        | "write vocabularies" >> apache_beam.ParDo(number.WriteVocabulary(stage))
     )
     return known, index, totals
 
@@ -231,7 +225,7 @@ def _fit(
 ) -> tuple[Any, Any]:
     """The features' transforms, from the states of their values in the train split.
 
-    Returns side inputs: (transform.Fitted, schema.Feature) of the events' features; and (feature,
+    Returns side inputs: (FittedTransform, schema.Feature) of the events' features; and (feature,
     Chunk of fingerprint and result) of those that are text.
     """
     if not data.features:  # each step costs time, even without an element
@@ -240,24 +234,23 @@ def _fit(
         (of_text, of_numbers)
         | "all states" >> apache_beam.Flatten()
         | "group states" >> apache_beam.GroupByKey()
-        | "fit" >> apache_beam.ParDo(numbering.Fit(data, stage, base.directory if base else None))
+        | "fit" >> apache_beam.ParDo(number.Fit(data, stage, base.directory if base else None))
     )
     applied = AsDict(
         values
-        | "apply"
-        >> apache_beam.ParDo(numbering.Apply(data, stage), fitted).with_output_types(Named)
+        | "apply" >> apache_beam.ParDo(number.Apply(data, stage), fitted).with_output_types(Named)
         | "group results" >> apache_beam.GroupByKey()
-        | "results" >> apache_beam.MapTuple(numbering.gather).with_output_types(Named)
+        | "results" >> apache_beam.MapTuple(number.gather).with_output_types(Named)
     )
     return fitted, applied
 
 
 def _read_tables(pipeline: Any, data: Data, stage: str) -> Any:
-    """What reading.ReadTable makes of all side tables: "rows", "counts", "values" and "none"."""
+    """What read.ReadTable makes of all side tables: "rows", "counts", "values" and "none"."""
     files = [
-        (at, number, file)
-        for at, table in enumerate(data.tables)
-        for number, file in enumerate(source.find(table))
+        (table_number, file_number, file)
+        for table_number, table in enumerate(data.tables)
+        for file_number, file in enumerate(source.find(table))
     ]
     return (
         pipeline
@@ -271,7 +264,7 @@ def _read_tables(pipeline: Any, data: Data, stage: str) -> Any:
 
 
 def _join(tables: Any, data: Data, index: Node, stage: str, base: Base | None) -> tuple[Any, Any]:
-    """Side inputs on side tables: the facts of each, and summary.ReadCounts of their files."""
+    """Side inputs on side tables: the facts of each, and summarise.ReadCounts of their files."""
     if tables is None:
         return [], []
     facts = (
@@ -279,7 +272,7 @@ def _join(tables: Any, data: Data, index: Node, stage: str, base: Base | None) -
         | "group tables" >> apache_beam.GroupByKey()
         | "join"
         >> apache_beam.ParDo(
-            joining.Join(data, stage, base.directory if base else None), AsDict(index)
+            join.Join(data, stage, base.directory if base else None), AsDict(index)
         )
     )
     return AsList(facts), AsList(tables["counts"])

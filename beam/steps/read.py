@@ -17,10 +17,10 @@ from apache_beam.pvalue import TaggedOutput
 from etils import epath
 
 from podway.beam.error import portable
-from podway.beam.features import fit as transform
+from podway.beam.features import fit
 from podway.beam.formats.parse import Checks, Columns, accept, parse, text
 from podway.beam.formats.reader import read
-from podway.beam.formats.rows import Rejected, Rows, reads
+from podway.beam.formats.rows import RawBatch, Rejected, reads
 from podway.beam.steps import codes, facts, progress
 from podway.beam.steps.chunk import Chunk
 from podway.framework.config import Data, SideTable
@@ -49,11 +49,13 @@ class ReadEvents(apache_beam.DoFn):
         """One file."""
         number, file = element
         name = f"part-{number:05}-of-{self._files:05}.jsonl"
-        with portable(), letters(epath.Path(self._stage) / "rejected" / name, file) as reject:
+        with portable(), rejects_to(epath.Path(self._stage) / "rejected" / name, file) as reject:
             counts = collections.Counter()
             rows = 0
             prepare = functools.partial(self._prepare, number, file)
-            for fraction, accepted, rejected, found in _beside(prepare, read(file, self._data)):
+            for fraction, accepted, rejected, found in _map_in_thread(
+                prepare, read(file, self._data)
+            ):
                 reject(rejected)
                 counts.update(row.reason for row in rejected)
                 rows += accepted + len(rejected)
@@ -62,7 +64,7 @@ class ReadEvents(apache_beam.DoFn):
         yield TaggedOutput("counts", facts.ReadCounts(rows, dict(counts)))
 
     def _prepare(
-        self, number: int, file: str, batch: Rows
+        self, number: int, file: str, batch: RawBatch
     ) -> tuple[float, int, list[Rejected], list[Any]]:
         """The part of the file that is read, the events of a batch, and what becomes of its rows:
         those that are rejected, and what the step yields."""
@@ -84,7 +86,9 @@ class ReadEvents(apache_beam.DoFn):
             yield bucket, Chunk(part)
 
 
-def _beside(function: Callable[[Rows], Any], batches: Iterator[Rows]) -> Iterator[Any]:
+def _map_in_thread(
+    function: Callable[[RawBatch], Any], batches: Iterator[RawBatch]
+) -> Iterator[Any]:
     """The function of each batch, in order; it works in a thread beside what its result is for.
 
     A batch is done with before the next one is asked for: its rows may need the open file.
@@ -145,10 +149,10 @@ class ReadTable(apache_beam.DoFn):
 
     def process(self, element: tuple[int, int, str]) -> Iterator[Any]:
         """One file."""
-        at, number, file = element
-        table = self._tables[at]
-        path = epath.Path(self._stage) / "rejected" / f"table-{at}-{number:05}.jsonl"
-        with portable(), letters(path, file) as reject:
+        table_number, file_number, file = element
+        table = self._tables[table_number]
+        path = epath.Path(self._stage) / "rejected" / f"table-{table_number}-{file_number:05}.jsonl"
+        with portable(), rejects_to(path, file) as reject:
             counts = collections.Counter()
             rows = 0
             for batch in read(file, table):
@@ -160,20 +164,20 @@ class ReadTable(apache_beam.DoFn):
                 counts.update(row.reason for row in rejected)
                 rows += len(accepted) + len(rejected)
                 keys, values = codes.code(accepted["key"].combine_chunks())
-                yield table.of, (at, Chunk(_keyed(accepted, keys, number)))
+                yield table.of, (table_number, Chunk(_without_key(accepted, keys, file_number)))
                 if table.catalogue:
-                    yield from _listed(table.of, values)
-        yield TaggedOutput("counts", (at, facts.ReadCounts(rows, dict(counts))))
+                    yield from _list_keys(table.of, values)
+        yield TaggedOutput("counts", (table_number, facts.ReadCounts(rows, dict(counts))))
 
 
-def _keyed(table: pa.Table, keys: pa.DictionaryArray, file: int) -> pa.Table:
+def _without_key(table: pa.Table, keys: pa.DictionaryArray, file: int) -> pa.Table:
     fingerprint = keys.dictionary.to_numpy()[keys.indices.to_numpy()]
     position = table["row"].to_numpy() + (file << POSITION_BITS)
     columns = {name: table[name] for name in table.column_names if name not in ("key", "row")}
     return pa.table({"fingerprint": fingerprint, "position": position, **columns})
 
 
-def _listed(of: str, values: pa.Table) -> Iterator[TaggedOutput]:
+def _list_keys(of: str, values: pa.Table) -> Iterator[TaggedOutput]:
     """Keys as values that the train split has not once."""
     counts = np.zeros(len(values), np.int64)
     none = pa.table({"fingerprint": values["fingerprint"], "count": counts})
@@ -182,14 +186,12 @@ def _listed(of: str, values: pa.Table) -> Iterator[TaggedOutput]:
             yield TaggedOutput(tag, ((of, part), chunk))
 
 
-def canonical(rows: Rows, features: Sequence[Transform], file: str) -> Columns:
-    """The features' values by name (see transform.canonical), and the checks that some fail."""
+def canonical(rows: RawBatch, features: Sequence[Transform], file: str) -> Columns:
+    """The features' values by name (see fit.canonical), and the checks that some fail."""
     values: dict[str, pa.Array] = {}
     checks: Checks = []
     for feature in filter(reads, features):
-        values[feature.name], failed = transform.canonical(
-            rows.columns[feature.name], feature, file
-        )
+        values[feature.name], failed = fit.canonical(rows.columns[feature.name], feature, file)
         checks += failed
         if isinstance(feature, Label):
             missing = values[feature.name].is_null().to_numpy(zero_copy_only=False)
@@ -198,7 +200,7 @@ def canonical(rows: Rows, features: Sequence[Transform], file: str) -> Columns:
 
 
 @contextlib.contextmanager
-def letters(path: epath.Path, file: str) -> Iterator[Any]:
+def rejects_to(path: epath.Path, file: str) -> Iterator[Any]:
     """A function that writes rejected rows of `file` to `path`, made when there are any."""
     with contextlib.ExitStack() as stack:
         opened: list[Any] = []
@@ -208,7 +210,7 @@ def letters(path: epath.Path, file: str) -> Iterator[Any]:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 opened.append(stack.enter_context(path.open("w")))
             for row in rejected:
-                letter = {"file": file, **dataclasses.asdict(row)}
-                print(json.dumps(letter, ensure_ascii=False), file=opened[0])
+                record = {"file": file, **dataclasses.asdict(row)}
+                print(json.dumps(record, ensure_ascii=False), file=opened[0])
 
         yield reject

@@ -80,10 +80,10 @@ def arrange(chunks: Iterable[Chunk], seed: int, duplicates: str) -> tuple[pa.Tab
     del tables
     users = unions["user"]
     order = np.argsort(codes.scatter(users, seed), kind="stable")
-    place = np.empty(len(order), np.int32)
-    place[order] = np.arange(len(order), dtype=np.int32)
-    columns["user"], unions["user"] = place[columns["user"]], users[order]
-    columns = _sorted(columns, names)
+    position = np.empty(len(order), np.int32)
+    position[order] = np.arange(len(order), dtype=np.int32)
+    columns["user"], unions["user"] = position[columns["user"]], users[order]
+    columns = _sort(columns, names)
     rows = len(columns["time"])
     if duplicates == "drop":
         once = ~_repeats([columns[name] for name in EVENT])
@@ -97,7 +97,7 @@ def arrange(chunks: Iterable[Chunk], seed: int, duplicates: str) -> tuple[pa.Tab
     return pa.table(arrays), rows - len(columns["time"])
 
 
-def _sorted(columns: dict[str, np.ndarray], names: list[str]) -> dict[str, np.ndarray]:
+def _sort(columns: dict[str, np.ndarray], names: list[str]) -> dict[str, np.ndarray]:
     """Rows in rising order of the columns in the order of their names."""
     layout = _layout([columns[name] for name in EVENT])
     if layout is not None:
@@ -159,9 +159,9 @@ def _repeats(columns: Sequence[np.ndarray]) -> np.ndarray:
 def of_these(table: pa.Table, users: np.ndarray, items: np.ndarray) -> pa.Array:
     """Mask of the events of these users and items (rising fingerprints)."""
     masks = []
-    for name, alive in (("user", users), ("item", items)):
+    for name, kept in (("user", users), ("item", items)):
         column = table[name].combine_chunks()
-        values = codes.member(column.dictionary.to_numpy(), alive)
+        values = codes.member(column.dictionary.to_numpy(), kept)
         masks.append(values[column.indices.to_numpy()])
     return pa.array(masks[0] & masks[1])
 
@@ -253,12 +253,12 @@ def rows(split: Split, events: Events, cuts: Sequence[int] | None) -> dict[str, 
         assert cuts is not None
         validation = (events.time >= cuts[0]) & (events.time < cuts[1])
         return {"train": train, "validation": validation, "test": events.time >= cuts[1]}
-    place, count = _within(events), np.repeat(np.diff(events.offsets), np.diff(events.offsets))
+    position, count = _within(events), np.repeat(np.diff(events.offsets), np.diff(events.offsets))
     held_out = count >= 3
     return {
         "train": train,
-        "validation": held_out & (place == count - 2),
-        "test": held_out & (place == count - 1),
+        "validation": held_out & (position == count - 2),
+        "test": held_out & (position == count - 1),
     }
 
 

@@ -12,8 +12,8 @@ from podway.beam.report import page
 from podway.beam.statistics import statistics
 from podway.beam.steps.facts import ReadCounts, ShardFacts, TableFacts, VocabularyTotals
 from podway.beam.steps.number import Learnt
-from podway.framework.config import Data, GlobalTime, Rows
-from podway.framework.schema import fitted as transform
+from podway.framework.config import Data, GlobalTime, RowExamples
+from podway.framework.schema.fitted import write_transforms
 from podway.framework.schema.schema import (
     FIRST_VALUE,
     SPLITS,
@@ -62,12 +62,12 @@ class Summarise(apache_beam.DoFn):
             "splits": layout(shards),
             "cuts": cuts,
             "report": report(self._data, shards, reads, filtered, duplicates, totals),
-            "tables": [self._joined(table, table_reads) for table in tables],
+            "tables": [self._describe(table, table_reads) for table in tables],
         }
         stage = epath.Path(self._stage)
         with portable():
             described.write(stage / "schema.json")
-            transform.write(stage / "transform.json", tuple(one for one, _ in fitted))
+            write_transforms(stage / "transform.json", tuple(one for one, _ in fitted))
             if totals:  # else there is no vocabulary, and the dataset will be refused
                 sizes |= {
                     one.vocabulary: one.size - getattr(one.transform, "oov_buckets", 1) + 1
@@ -82,12 +82,14 @@ class Summarise(apache_beam.DoFn):
                 page.write(stage / "statistics.html", self._data.name, details, described, found)
         yield details
 
-    def _joined(self, table: TableFacts, reads: Sequence[tuple[int, ReadCounts]]) -> dict[str, Any]:
+    def _describe(
+        self, table: TableFacts, reads: Sequence[tuple[int, ReadCounts]]
+    ) -> dict[str, Any]:
         """What the report says of a side table."""
         return {
             "path": self._data.tables[table.table].path,
             "of": table.of,
-            **_rejected([read for at, read in reads if at == table.table]),
+            **_count_rejected([read for number, read in reads if number == table.table]),
             "repeated": table.repeated,
             "unused": table.unused,
             "without": table.without,
@@ -119,7 +121,7 @@ def schema(
     def long(name: str) -> int:
         return max((part.longest.get(name, 0) for part in parts), default=0)
 
-    lists = not isinstance(data.examples, Rows)
+    lists = not isinstance(data.examples, RowExamples)
     length = long("item") if lists else 1
     features = [
         Feature("user", "user", "int32", vocabulary="user", size=sizes["user"]),
@@ -186,7 +188,7 @@ def report(
     Checks that each row of the input is kept, filtered or rejected, and, of a global split, that
     no target is earlier than a train event.
     """
-    found = _rejected(reads)
+    found = _count_rejected(reads)
     user, item = (_total(totals, name) for name in ("user", "item"))
     kept = sum(shard.events for shard in shards)
     dropped = {"k-core": sum(filtered), "duplicate": sum(duplicates)}
@@ -221,7 +223,7 @@ def early_targets(shards: Sequence[ShardFacts]) -> int:
     return sum(int((shard.splits["test"].targets < end).sum()) for shard in shards)
 
 
-def _rejected(reads: Sequence[ReadCounts]) -> dict[str, Any]:
+def _count_rejected(reads: Sequence[ReadCounts]) -> dict[str, Any]:
     reasons: dict[str, int] = {}
     for file in reads:
         for reason, count in file.rejected.items():

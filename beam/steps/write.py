@@ -11,13 +11,13 @@ import pyarrow as pa
 from etils import epath
 
 from podway.beam.error import portable
-from podway.beam.features import fit as transform
+from podway.beam.features import fit
 from podway.beam.formats.rows import reads
 from podway.beam.steps import codes, facts, progress, shards, split
 from podway.beam.steps.arrange import number
 from podway.beam.steps.chunk import Chunk
 from podway.beam.steps.number import Learnt
-from podway.framework.config import Data, Rows
+from podway.framework.config import Data, RowExamples
 from podway.framework.config.features import Gap
 from podway.framework.schema.schema import OUT_OF_VOCABULARY, SPLITS
 
@@ -75,7 +75,7 @@ class Write(apache_beam.DoFn):
         threads: concurrent.futures.Executor,
     ) -> tuple[dict[str, pa.RecordBatch], dict[str, np.ndarray]]:
         """The examples of each split, and the mask of the events that they show."""
-        if isinstance(self._data.examples, Rows):
+        if isinstance(self._data.examples, RowExamples):
             masks = split.rows(self._data.split, events, cuts)
             of_row = np.repeat(users, np.diff(events.offsets))
             generator = np.random.default_rng((self._data.seed, bucket))
@@ -99,14 +99,14 @@ class Write(apache_beam.DoFn):
         columns = {}
         for feature in self._data.features:
             if isinstance(feature, Gap):
-                columns[feature.name] = pa.array(transform.gaps(events.time, events.offsets))
+                columns[feature.name] = pa.array(fit.gaps(events.time, events.offsets))
             elif feature.name in results:
                 columns[feature.name] = _results(
                     events.features[feature.name], results[feature.name].table()
                 )
             else:
                 values = number(events.features[feature.name])
-                columns[feature.name] = transform.apply(fitted[feature.name], None, values)
+                columns[feature.name] = fit.apply(fitted[feature.name], None, values)
         return columns
 
     def _write(self, bucket: int, name: str, batch: pa.RecordBatch) -> tuple[str | None, list[int]]:
@@ -127,7 +127,7 @@ def numbers_of(data: Data, raw: Mapping[str, pa.Array], mask: np.ndarray) -> dic
     return {
         feature.name: number(raw[feature.name]).filter(pa.array(mask))
         for feature in data.features
-        if reads(feature) and transform.kind(feature) in ("number", "time")
+        if reads(feature) and fit.kind(feature) in ("number", "time")
     }
 
 
@@ -142,6 +142,6 @@ def _ids(fingerprints: np.ndarray, index: Mapping[str, Chunk], name: str) -> np.
 
 def _results(column: pa.DictionaryArray, table: pa.Table) -> pa.Array:
     """The result for each row's fingerprint; the table knows all of them, sorted."""
-    at = np.searchsorted(table["fingerprint"].to_numpy(), column.dictionary.to_numpy())
-    results = table["result"].combine_chunks().take(pa.array(at))
+    index = np.searchsorted(table["fingerprint"].to_numpy(), column.dictionary.to_numpy())
+    results = table["result"].combine_chunks().take(pa.array(index))
     return results.take(column.indices)

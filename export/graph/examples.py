@@ -80,7 +80,7 @@ def timed_history(examples: tf.Tensor, name: str, times: str) -> tuple[tf.Tensor
     """
     kinds = {name: tf.string, times: tf.int64}
     parsed: Any = tf.io.parse_example(
-        examples, {each: tf.io.RaggedFeature(kind) for each, kind in kinds.items()}
+        examples, {feature: tf.io.RaggedFeature(kind) for feature, kind in kinds.items()}
     )
     same = tf.reduce_all(parsed[name].row_lengths() == parsed[times].row_lengths())
     check = tf.debugging.Assert(

@@ -1,9 +1,9 @@
 """Fitted transforms in a serving graph, of TensorFlow's own operations only.
 
-Does what beam/features/fit.py does with the same Fitted: ids are equal, numbers up to rounding. Raw
-values come as tensors, where missing is "" for text, NaN for a number, the smallest int64 for a
-time. Lists come as one text, with the transform's separator, and become rows of one length, padded
-with PADDING at the end; what exceeds the length is cut off.
+Does what beam/features/fit.py does with the same FittedTransform: ids are equal, numbers up to
+rounding. Raw values come as tensors, where missing is "" for text, NaN for a number, the smallest
+int64 for a time. Lists come as one text, with the transform's separator, and become rows of one
+length, padded with PADDING at the end; what exceeds the length is cut off.
 """
 
 import math
@@ -15,8 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from podway.export.error import ExportError
-from podway.export.graph import lookup
-from podway.export.graph import text as transform_text
+from podway.export.graph import lookup, text
 from podway.framework.config.features import (
     LARGEST,
     SMALLEST,
@@ -36,7 +35,7 @@ from podway.framework.config.features import (
     is_ragged,
     kind,
 )
-from podway.framework.schema.fitted import Fitted
+from podway.framework.schema.fitted import FittedTransform
 from podway.framework.schema.schema import FIRST_VALUE, OUT_OF_VOCABULARY, PADDING, Vocabulary
 
 MISSING_TIME = -(2**63)
@@ -69,7 +68,7 @@ class Transforms(tf.Module):
 
     def __init__(
         self,
-        fitted: Sequence[Fitted],
+        fitted: Sequence[FittedTransform],
         vocabularies: Mapping[str, Vocabulary],
         lengths: Mapping[str, int],
         directory: os.PathLike,
@@ -112,7 +111,7 @@ class Transforms(tf.Module):
         }
 
 
-def _inputs(served: Sequence[Fitted]) -> dict[str, str]:
+def _inputs(served: Sequence[FittedTransform]) -> dict[str, str]:
     readers: dict[str, set[tuple[str, bool, str]]] = {}
     for one in served:
         readers.setdefault(one.transform.source, set()).add(_reading(one))
@@ -124,7 +123,7 @@ def _inputs(served: Sequence[Fitted]) -> dict[str, str]:
     }
 
 
-def _reading(one: Fitted) -> tuple[str, bool, str]:
+def _reading(one: FittedTransform) -> tuple[str, bool, str]:
     return kind(one.transform), isinstance(one.transform, Gap), one.table
 
 
@@ -132,7 +131,7 @@ def _is_identifier(name: str) -> bool:
     return name.isascii() and name.isidentifier()
 
 
-def _spec(one: Fitted, inputs: Mapping[str, str]) -> tf.TensorSpec:
+def _spec(one: FittedTransform, inputs: Mapping[str, str]) -> tf.TensorSpec:
     transform = one.transform
     shape: list[int | None] = [None]
     if isinstance(transform, Gap):
@@ -143,7 +142,10 @@ def _spec(one: Fitted, inputs: Mapping[str, str]) -> tf.TensorSpec:
 
 
 def apply(
-    fitted: Fitted, table: tf.lookup.StaticHashTable | None, values: tf.Tensor, length: int = 1
+    fitted: FittedTransform,
+    table: tf.lookup.StaticHashTable | None,
+    values: tf.Tensor,
+    length: int = 1,
 ) -> tf.Tensor:
     """Raw values → int32 or float32 [batch], a vector [batch, size], or int32 [batch, length].
 
@@ -159,7 +161,7 @@ def apply(
     match transform := fitted.transform:
         case Categorical() | Hashed() | Text():
             if is_ragged(transform):
-                return _padded(fitted, transform, table, values, length)
+                return _pad(fitted, transform, table, values, length)
             return _ids(fitted, transform, table, values)
         case Numeric():
             return _scale(fitted, transform, values)
@@ -180,8 +182,8 @@ def _class(transform: Transform) -> str:
     return type(transform).__name__
 
 
-def _padded(
-    fitted: Fitted,
+def _pad(
+    fitted: FittedTransform,
     transform: Categorical | Hashed | Text,
     table: tf.lookup.StaticHashTable | None,
     texts: tf.Tensor,
@@ -191,11 +193,11 @@ def _padded(
         length = min(length, transform.max_tokens)
     match transform:
         case Text(tokenizer=Bytes()):
-            return transform_text.byte_ids(texts, length)
+            return text.byte_ids(texts, length)
         case Text(tokenizer=(Words() | CharacterNgrams()) as tokenizer):
-            parts = transform_text.tokens(texts, tokenizer, length)
+            parts = text.tokens(texts, tokenizer, length)
         case Categorical() | Hashed():
-            parts = transform_text.divide(texts, transform.separator)
+            parts = text.divide(texts, transform.separator)
         case _:
             raise ExportError(f"the feature {transform.name!r} has an unknown tokenizer")
     ids = parts.with_flat_values(_ids(fitted, transform, table, parts.flat_values))
@@ -203,7 +205,7 @@ def _padded(
 
 
 def _ids(
-    fitted: Fitted,
+    fitted: FittedTransform,
     transform: Categorical | Hashed | Text,
     table: tf.lookup.StaticHashTable | None,
     values: tf.Tensor,
@@ -212,7 +214,7 @@ def _ids(
         hashed = FIRST_VALUE + tf.strings.to_hash_bucket_fast(values, transform.buckets)
         ids = tf.where(values == "", np.int64(PADDING), hashed)
     else:
-        assert table is not None  # Fitted.vocabulary says so
+        assert table is not None  # FittedTransform.vocabulary says so
         ids, buckets = table.lookup(values), transform.oov_buckets
         bucket = tf.strings.to_hash_bucket_fast(values, buckets)
         further = fitted.size - buckets + bucket
@@ -233,7 +235,7 @@ def _without_subnormal(numbers: tf.Tensor) -> tf.Tensor:
     return tf.where(tf.abs(numbers) < SMALLEST, 0.0, numbers)
 
 
-def _scale(fitted: Fitted, transform: Numeric, numbers: tf.Tensor) -> tf.Tensor:
+def _scale(fitted: FittedTransform, transform: Numeric, numbers: tf.Tensor) -> tf.Tensor:
     numbers, missing = _finite(numbers)
     scaled = tf.cast(numbers, tf.float64)
     if transform.scale in ("log", "log_standard"):
@@ -244,7 +246,7 @@ def _scale(fitted: Fitted, transform: Numeric, numbers: tf.Tensor) -> tf.Tensor:
     return tf.where(missing, transform.missing, _without_subnormal(scaled))
 
 
-def _bucket(fitted: Fitted, numbers: tf.Tensor) -> tf.Tensor:
+def _bucket(fitted: FittedTransform, numbers: tf.Tensor) -> tf.Tensor:
     numbers, missing = _finite(numbers)
     boundaries = tf.constant(fitted.boundaries, tf.float32, [len(fitted.boundaries)])
     return tf.where(missing, 0, 1 + tf.searchsorted(boundaries, numbers, side="right"))
@@ -253,8 +255,8 @@ def _bucket(fitted: Fitted, numbers: tf.Tensor) -> tf.Tensor:
 def _cyclical(transform: Cyclical, times: tf.Tensor) -> tf.Tensor:
     length = transform.length
     # The modulus first: what is added then cannot overflow.
-    place = tf.math.floormod(tf.math.floormod(times, length) + transform.place, length)
-    angle = tf.cast(place, tf.float64) * (2 * math.pi / length)
+    phase = tf.math.floormod(tf.math.floormod(times, length) + transform.place, length)
+    angle = tf.cast(phase, tf.float64) * (2 * math.pi / length)
     parts = tf.cast(tf.stack([tf.sin(angle), tf.cos(angle)], axis=1), tf.float32)
     return tf.where((times == MISSING_TIME)[:, tf.newaxis], 0.0, parts)
 

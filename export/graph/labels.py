@@ -17,20 +17,19 @@ import numpy as np
 import tensorflow as tf
 
 from podway.export.contract import Kind
-from podway.export.graph import classify_regress as predictor_signatures
-from podway.export.graph import examples, times
+from podway.export.graph import classify_regress, examples, times
 from podway.export.graph.features import Tensors, Transforms
-from podway.export.graph.lowered import Lowered, weights
+from podway.export.graph.lowered import LoweredModule, weights
 from podway.export.lowering.labels import Reading
-from podway.export.lowering.stablehlo import Program
+from podway.export.lowering.stablehlo import LoweredFunction
 from podway.framework.config.features import kind
 
 
-class Predictor(tf.Module):
-    """The signature over one lowered function (predict.function).
+class LabelsModule(tf.Module):
+    """The signature over one lowered function (export/lowering/labels.py).
 
     Args:
-      program: the lowered function.
+      function: the lowered function.
       parameters: by path.
       reading: what it reads.
       labels: what its results are called, and what kinds of labels these are.
@@ -40,7 +39,7 @@ class Predictor(tf.Module):
 
     def __init__(
         self,
-        program: Program,
+        function: LoweredFunction,
         parameters: dict[str, np.ndarray],
         reading: Reading,
         labels: dict[str, Kind],
@@ -48,7 +47,7 @@ class Predictor(tf.Module):
         directory: os.PathLike,
     ):
         super().__init__()
-        self._lowered = Lowered(program, weights([program], parameters), buckets)
+        self._lowered = LoweredModule(function, weights([function], parameters), buckets)
         self._transforms = Transforms(
             reading.fitted, reading.vocabularies, reading.lengths, directory
         )
@@ -98,4 +97,4 @@ class Predictor(tf.Module):
         # One function in the graph, which all signatures call.
         shared = tf.function(predict, autograph=False).get_concrete_function(**self.specs)
         parts = examples.columns(self._transforms)
-        return predictor_signatures.make(shared, parts, self._labels)
+        return classify_regress.make(shared, parts, self._labels)

@@ -11,17 +11,17 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.python import xla
 
-from podway.export.lowering.stablehlo import Program
+from podway.export.lowering.stablehlo import LoweredFunction
 
 
 def weights(
-    programs: Iterable[Program], parameters: Mapping[str, np.ndarray]
+    functions: Iterable[LoweredFunction], parameters: Mapping[str, np.ndarray]
 ) -> dict[str, tf.Variable]:
-    """What the programs need of the parameters, by path, once for all of them.
+    """What the functions need of the parameters, by path, once for all of them.
 
     As variables: a new version of the same shapes then finds the compiled functions of the old one.
     """
-    paths = dict.fromkeys(path for program in programs for path in program.weights)
+    paths = dict.fromkeys(path for function in functions for path in function.weights)
     return {
         path: tf.Variable(
             tf.convert_to_tensor(parameters[path]), trainable=False, name=f"weight_{index}"
@@ -30,27 +30,30 @@ def weights(
     }
 
 
-class Lowered(tf.Module):
+class LoweredModule(tf.Module):
     """A function of weights and columns, its weights at hand.
 
     Args:
-      program: the function.
+      function: the function.
       weights: by path.
       buckets: the batch sizes, rising.
     """
 
     def __init__(
-        self, program: Program, weights: Mapping[str, tf.Variable], buckets: tuple[int, ...]
+        self,
+        function: LoweredFunction,
+        weights: Mapping[str, tf.Variable],
+        buckets: tuple[int, ...],
     ):
         super().__init__()
-        self._program, self._buckets = program, buckets
+        self._function, self._buckets = function, buckets
         # A flat list: paths with integers in them would not survive as attributes.
-        self._weights = [weights[path] for path in program.weights]
+        self._weights = [weights[path] for path in function.weights]
 
     def __call__(self, *columns: tf.Tensor) -> list[tf.Tensor]:
         """The function's results for any number of rows, none as well."""
         total, sizes = tf.shape(columns[0])[0], tf.constant(self._buckets)
-        program = self._program
+        function = self._function
 
         def rows_left(start, *_):
             return start < total
@@ -74,21 +77,21 @@ class Lowered(tf.Module):
 
         empty = [
             tf.zeros([0, *shape[1:]], dtype)
-            for dtype, shape in zip(program.dtypes, program.shapes, strict=True)
+            for dtype, shape in zip(function.dtypes, function.shapes, strict=True)
         ]
-        shapes = [tf.TensorShape([]), *(tf.TensorShape(shape) for shape in program.shapes)]
+        shapes = [tf.TensorShape([]), *(tf.TensorShape(shape) for shape in function.shapes)]
         return tf.while_loop(rows_left, one_batch, [tf.constant(0), *empty], shapes)[1:]
 
     def _call(self, *columns: tf.Tensor) -> list[tf.Tensor]:
-        program = self._program
+        function = self._function
         results: Any = xla.call_module(
             [*self._weights, *columns],
-            version=program.calling_convention,
-            module=program.module,
-            Tout=program.dtypes,
-            Sout=program.shapes,
-            platforms=program.platforms,
+            version=function.calling_convention,
+            module=function.module,
+            Tout=function.dtypes,
+            Sout=function.shapes,
+            platforms=function.platforms,
         )
-        for result, shape in zip(results, program.shapes, strict=True):
+        for result, shape in zip(results, function.shapes, strict=True):
             result.set_shape(shape)
         return results

@@ -15,7 +15,7 @@ History holds what the log has, oldest first. Rows of one batch are brought to o
 (or 0), at either end or in between; any length will do, none as well. A value that the vocabulary
 doesn't have becomes OUT_OF_VOCABULARY where training saw that id, else it is dropped. Only the
 latest `max_history` values that remain are looked at. Where fewer than k items are left, the list
-ends with "" (or 0) and recommend.LOWEST. Batches: export/graph/lowered.py.
+ends with "" (or 0) and LOWEST. Batches: export/graph/lowered.py.
 """
 
 import os
@@ -29,8 +29,8 @@ from podway.export.contract import Contract
 from podway.export.graph import examples, lookup, times
 from podway.export.graph.classify_regress import EXAMPLES
 from podway.export.graph.features import MISSING_TIME
-from podway.export.graph.lowered import Lowered, weights
-from podway.export.lowering.stablehlo import Program
+from podway.export.graph.lowered import LoweredModule, weights
+from podway.export.lowering.stablehlo import LoweredFunction
 from podway.framework.schema.schema import FIRST_VALUE, OUT_OF_VOCABULARY, PADDING, Vocabulary
 
 _PADDING_VALUES = {
@@ -56,14 +56,14 @@ def padding(contract: Contract) -> dict[str, dict[str, str | int]]:
     """
     timed = {"times": MISSING_TIME} if contract.times else {}
     offered = names(contract)
-    return {name: each | timed for name, each in _PADDING_VALUES.items() if name in offered}
+    return {name: values | timed for name, values in _PADDING_VALUES.items() if name in offered}
 
 
-class Recommender(tf.Module):
-    """The signatures over one lowered function (recommend.recommend).
+class RecommenderModule(tf.Module):
+    """The signatures over one lowered function (export/lowering/recommender.py).
 
     Args:
-      program: the lowered function, of histories, with times where contract.times says so.
+      function: the lowered function, of histories, with times where contract.times says so.
       filtered: the same, with which items are allowed; None: no such signature.
       parameters: by path.
       vocabulary: of the items.
@@ -73,8 +73,8 @@ class Recommender(tf.Module):
 
     def __init__(
         self,
-        program: Program,
-        filtered: Program | None,
+        function: LoweredFunction,
+        filtered: LoweredFunction | None,
         parameters: dict[str, np.ndarray],
         vocabulary: Vocabulary,
         values: os.PathLike,
@@ -84,10 +84,10 @@ class Recommender(tf.Module):
         self._length, self._timed = contract.max_history, contract.times
         self._items = len(vocabulary)
         self._unknown = OUT_OF_VOCABULARY if vocabulary.counts[OUT_OF_VOCABULARY] else PADDING
-        shared = weights(filter(None, (program, filtered)), parameters)
-        self._lowered = Lowered(program, shared, contract.batch_buckets)
+        shared = weights(filter(None, (function, filtered)), parameters)
+        self._lowered = LoweredModule(function, shared, contract.batch_buckets)
         if filtered:
-            self._filtered = Lowered(filtered, shared, contract.batch_buckets)
+            self._filtered = LoweredModule(filtered, shared, contract.batch_buckets)
         self._filters = bool(filtered)
         file = tf.saved_model.Asset(os.fspath(values))
         self._id = tf.lookup.StaticHashTable(
@@ -103,7 +103,7 @@ class Recommender(tf.Module):
 
         def concrete(function: Callable[..., Answer], dtype: tf.DType, *names: str) -> Any:
             types = dict.fromkeys(names, dtype) | ({"times": tf.int64} if self._timed else {})
-            specs = {name: tf.TensorSpec([None, None], each, name) for name, each in types.items()}
+            specs = {name: tf.TensorSpec([None, None], kind, name) for name, kind in types.items()}
             return tf.function(function, autograph=False).get_concrete_function(**specs)
 
         serialized = tf.TensorSpec([None], tf.string, EXAMPLES)
@@ -140,9 +140,9 @@ class Recommender(tf.Module):
         """Which rows of the vocabulary are among the values: bool [batch, rows]."""
         ids = self._id.lookup(values)
         batch = tf.shape(ids, tf.int64)[0]
-        place = tf.stack([tf.zeros_like(ids) + tf.range(batch)[:, None], ids], axis=2)
+        indices = tf.stack([tf.zeros_like(ids) + tf.range(batch)[:, None], ids], axis=2)
         found = tf.zeros(tf.stack([batch, self._items]), tf.bool)
-        return tf.tensor_scatter_nd_update(found, place, tf.ones(tf.shape(ids), tf.bool))
+        return tf.tensor_scatter_nd_update(found, indices, tf.ones(tf.shape(ids), tf.bool))
 
     def _from_ids(self, history: tf.Tensor, times: Times = None) -> Answer:
         known = (history >= FIRST_VALUE) & (history < self._items)
@@ -176,9 +176,9 @@ def latest_of(ids: tf.Tensor, length: int) -> Callable[[tf.Tensor], tf.Tensor]:
     """A function that keeps of values [batch, columns] those beside what `pack` keeps, likewise."""
     kept = tf.cast(ids != PADDING, tf.int32)
     count = tf.reduce_sum(kept, axis=1, keepdims=True)
-    place = tf.cumsum(kept, axis=1, exclusive=True) - tf.maximum(count - length, 0)
-    source = tf.where((kept == 1) & (place >= 0))
-    target = tf.stack([source[:, 0], tf.cast(tf.gather_nd(place, source), tf.int64)], axis=1)
+    position = tf.cumsum(kept, axis=1, exclusive=True) - tf.maximum(count - length, 0)
+    source = tf.where((kept == 1) & (position >= 0))
+    target = tf.stack([source[:, 0], tf.cast(tf.gather_nd(position, source), tf.int64)], axis=1)
     shape = tf.stack([tf.shape(ids, tf.int64)[0], length])
 
     def latest(values: tf.Tensor) -> tf.Tensor:

@@ -8,22 +8,22 @@ import tensorflow as tf
 
 from podway.export.contract import Contract
 from podway.export.error import ExportError
-from podway.export.graph.recommender import Recommender
-from podway.export.lowering.stablehlo import Program
+from podway.export.graph.recommender import RecommenderModule
+from podway.export.lowering.stablehlo import LoweredFunction
 from podway.framework.schema.schema import FIRST_VALUE, Vocabulary
 
 
 def write(
     directory: pathlib.Path,
-    program: Program,
-    filtered: Program | None,
+    function: LoweredFunction,
+    filtered: LoweredFunction | None,
     parameters: dict[str, np.ndarray],
     vocabulary: Vocabulary,
     contract: Contract,
 ) -> None:
     """Writes saved_model.pb, variables/ and assets/ into a local directory.
 
-    `program` and `filtered` as signatures.Recommender has them.
+    `function` and `filtered` as graph.recommender.RecommenderModule has them.
 
     Raises ExportError where the vocabulary cannot be looked up in.
     """
@@ -31,7 +31,7 @@ def write(
     with tempfile.TemporaryDirectory() as scratch:
         values = pathlib.Path(scratch) / "item_values.tensor"
         values.write_bytes(tf.io.serialize_tensor(list(vocabulary.values)).numpy())
-        model = Recommender(program, filtered, parameters, vocabulary, values, contract)
+        model = RecommenderModule(function, filtered, parameters, vocabulary, values, contract)
         tf.saved_model.save(model, str(directory), signatures=model.signatures())
 
 

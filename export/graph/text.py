@@ -67,10 +67,10 @@ def _ngrams(
     frame: Any = tf.ones([tf.size(word_row), 1], tf.int32)
     framed = tf.concat([_OPEN * frame, words, _CLOSE * frame], axis=1)
     lengths, starts = framed.row_lengths(), framed.row_starts()
-    places = tf.ragged.range(starts, starts + tf.maximum(lengths - size + 1, 1))
-    word, places = _row_ids(places), places.flat_values
-    ends = places + tf.gather(tf.minimum(lengths, size), word)
-    grams = tf.ragged.range(places, ends)
+    firsts = tf.ragged.range(starts, starts + tf.maximum(lengths - size + 1, 1))
+    word, firsts = _row_ids(firsts), firsts.flat_values
+    ends = firsts + tf.gather(tf.minimum(lengths, size), word)
+    grams = tf.ragged.range(firsts, ends)
     grams = grams.with_flat_values(tf.gather(framed.flat_values, grams.flat_values))
     return grams, tf.gather(word_row, word)
 

@@ -17,16 +17,14 @@ import numpy as np
 
 from podway.export.contract import Kind
 from podway.export.error import ExportError
-from podway.framework import config
-from podway.framework import task as tasks
+from podway.framework import config, task
 from podway.framework.config.features import Categorical, Gap
-from podway.framework.evaluation.labels import LabelJudge
+from podway.framework.evaluation.labels import LabelEvaluator
 from podway.framework.heads import Binary, Classes, Regression
 from podway.framework.input import join
 from podway.framework.input.batches import batch_shapes
 from podway.framework.input.dataset import Dataset
-from podway.framework.schema import fitted as transform
-from podway.framework.schema.fitted import Fitted
+from podway.framework.schema.fitted import FittedTransform, read_transforms
 from podway.framework.schema.schema import Schema, Vocabulary
 
 
@@ -43,45 +41,45 @@ class Reading:
       lengths: of lists, by column.
     """
 
-    fitted: tuple[Fitted, ...]
+    fitted: tuple[FittedTransform, ...]
     vocabularies: dict[str, Vocabulary]
-    tables: dict[str, join.Lookup]
+    tables: dict[str, join.AttributeTable]
     columns: dict[str, jax.ShapeDtypeStruct]
     lengths: dict[str, int]
 
 
-def reading(experiment: config.Experiment, dataset: Dataset) -> Reading:
+def resolve_reading(experiment: config.Experiment, dataset: Dataset) -> Reading:
     """What the experiment's model reads of this dataset.
 
     Raises ExportError for a feature that one row alone does not tell.
     """
     schema = dataset.schema
-    model = tasks.of_kind(experiment.model, tasks.LabelModel)
-    lengths = LabelJudge(model, experiment.evaluation).lengths(schema)
+    model = task.of_kind(experiment.model, task.LabelModel)
+    lengths = LabelEvaluator(model, experiment.evaluation).lengths(schema)
     shapes = batch_shapes(schema, lengths, 1)
     raw = experiment.data.columns
     ids = {"user": raw.user, "item": raw.item}
     known = {
-        role: Fitted(Categorical(role, column=column), "events", role, schema[role].size)
+        role: FittedTransform(Categorical(role, column=column), "events", role, schema[role].size)
         for role, column in ids.items()
     }
     known |= {
-        each.transform.name: each
-        for each in transform.read(dataset.directory / "transform.json")
-        if each.table == "events"
+        feature.transform.name: feature
+        for feature in read_transforms(dataset.directory / "transform.json")
+        if feature.table == "events"
     }
     fitted = tuple(known[name] for name in lengths if not join.is_joined(name))
-    for each in fitted:
-        if isinstance(each.transform, Gap):
+    for feature in fitted:
+        if isinstance(feature.transform, Gap):
             raise ExportError(
-                f"the model reads {each.transform.name!r}, a Gap, which one row alone does not"
+                f"the model reads {feature.transform.name!r}, a Gap, which one row alone does not"
                 " tell: train it with model.without naming it"
             )
-    names = {each.vocabulary for each in fitted if each.vocabulary is not None}
+    names = {feature.vocabulary for feature in fitted if feature.vocabulary is not None}
     return Reading(
         fitted=fitted,
         vocabularies={name: dataset.vocabulary(name) for name in sorted(names)},
-        tables=join.lookups(dataset, lengths),
+        tables=join.attribute_tables(dataset, lengths),
         columns={
             name: jax.ShapeDtypeStruct(shape[1:], dtype) for name, (shape, dtype) in shapes.items()
         },
@@ -91,13 +89,13 @@ def reading(experiment: config.Experiment, dataset: Dataset) -> Reading:
 
 def function(model: config.Model, schema: Schema, columns: tuple[str, ...]) -> Callable[..., Any]:
     """The function (parameters, *columns) → the answer to each objective, in order; pure."""
-    task = tasks.of_kind(model, tasks.LabelModel)
-    infer = tasks.inference(task, schema, task.predict)
+    predictor = task.of_kind(model, task.LabelModel)
+    infer = task.inference(predictor, schema, predictor.predict)
 
-    def answer(parameters: tasks.Parameters, *values: jax.Array) -> tuple[jax.Array, ...]:
+    def answer(parameters: task.Parameters, *values: jax.Array) -> tuple[jax.Array, ...]:
         batch = dict(zip(columns, values, strict=True))
-        logits = infer(parameters, batch, tasks.SERVING)
-        return tuple(each.answer(logits[each.label]) for each in task.objectives)
+        logits = infer(parameters, batch, task.SERVING)
+        return tuple(head.answer(logits[head.label]) for head in predictor.objectives)
 
     return answer
 
@@ -105,11 +103,11 @@ def function(model: config.Model, schema: Schema, columns: tuple[str, ...]) -> C
 def labels(model: config.Model) -> dict[str, Kind]:
     """What kind of label is answered, in the order of the answers."""
     kinds: dict[type, Kind] = {Binary: "binary", Classes: "classes", Regression: "number"}
-    objectives = tasks.of_kind(model, tasks.LabelModel).objectives
-    return {each.label: kinds[type(each)] for each in objectives}
+    objectives = task.of_kind(model, task.LabelModel).objectives
+    return {head.label: kinds[type(head)] for head in objectives}
 
 
-def looked_up(reading: Reading, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def look_up(reading: Reading, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The columns in the order of `reading.columns`, of those that clients send."""
     joined = {name: lookup(values) for name, lookup in reading.tables.items()}
     return {name: (values | joined)[name] for name in reading.columns}

@@ -13,9 +13,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from podway.export.error import ExportError
-from podway.framework import config
-from podway.framework import task as tasks
-from podway.framework.metrics import top_k as ranking
+from podway.framework import config, task
+from podway.framework.metrics import top_k
 from podway.framework.schema.schema import PADDING, Schema
 
 LOWEST = float(np.finfo(np.float32).min)
@@ -38,23 +37,23 @@ def recommend(
     the id PADDING. `k` may not exceed the number of items. For a model that reads times, these
     follow the history.
     """
-    task = tasks.of_kind(model, tasks.Recommender)
-    infer, catalogue = tasks.inference(task, schema, task.scores), schema["item"].size
-    timed = task.reads_times()
+    recommender = task.of_kind(model, task.Recommender)
+    infer, catalogue = task.inference(recommender, schema, recommender.scores), schema["item"].size
+    timed = recommender.reads_times()
 
-    def function(parameters: tasks.Parameters, history: Any, *others: Any) -> Any:
+    def function(parameters: task.Parameters, history: Any, *others: Any) -> Any:
         def unseen(history: Array, *times: Array) -> Float[Array, "batch rows"]:
             batch = {"item": history} | ({"time": times[0]} if timed else {})
-            scores = infer(parameters, batch, tasks.SERVING)
-            return ranking.exclude(scores, history if exclude_seen else None, catalogue)
+            scores = infer(parameters, batch, task.SERVING)
+            return top_k.exclude(scores, history if exclude_seen else None, catalogue)
 
         times, allowed = others[:timed], others[timed:]
         scores = by_length(unseen, history, *times)
-        for each in allowed:
+        for mask in allowed:
             beyond = scores.shape[1] - catalogue
-            scores = jnp.where(jnp.pad(each, ((0, 0), (0, beyond))), scores, ranking.EXCLUDED)
-        scores, ids = ranking.top_k(scores, k)
-        left = scores != ranking.EXCLUDED
+            scores = jnp.where(jnp.pad(mask, ((0, 0), (0, beyond))), scores, top_k.EXCLUDED)
+        scores, ids = top_k.top_k(scores, k)
+        left = scores != top_k.EXCLUDED
         return jnp.where(left, scores, LOWEST), jnp.where(left, ids, PADDING)
 
     return function
@@ -84,9 +83,9 @@ def check_parameters(
     model: config.Model, schema: Schema, parameters: dict[str, np.ndarray]
 ) -> None:
     """Raises ExportError where the parameters are not those of this model on this dataset."""
-    task = tasks.of_kind(model, tasks.ParametricModel)
+    parametric = task.of_kind(model, task.ParametricModel)
     key = jax.random.key(0)
-    expected = jax.eval_shape(lambda key: tasks.initialize(task, schema, key), key)
+    expected = jax.eval_shape(lambda key: task.initialize(parametric, schema, key), key)
     for path in sorted({*expected, *parameters}):
         wanted, found = (
             f"{table[path].dtype}{list(table[path].shape)}" if path in table else "missing"

@@ -18,7 +18,7 @@ from jax.extend.mlir.dialects import stablehlo
 from jax.interpreters import mlir as jax_mlir
 
 from podway.export.error import ExportError
-from podway.export.lowering import unsupported as outside
+from podway.export.lowering import unsupported
 from podway.export.lowering.target import TARGETS
 
 PLATFORMS = ("cpu", "cuda")
@@ -29,7 +29,7 @@ _PASSES = "builtin.module(func.func(stablehlo-legalize-composite-to-call),symbol
 
 
 @dataclasses.dataclass(frozen=True)
-class Program:
+class LoweredFunction:
     """A function of weights and the columns of one batch, as the runtime takes it.
 
     Attributes:
@@ -57,7 +57,7 @@ def lower(
     allowed: int | None = None,
     *,
     times: bool = False,
-) -> Program:
+) -> LoweredFunction:
     """Lowers `function(parameters, ids i32 [batch, length]) → tuple of arrays`; see below.
 
     With `times`, the function also takes these, i32 [batch, length]; with `allowed`, as its last,
@@ -74,13 +74,13 @@ def lower_rows(
     parameters: dict[str, np.ndarray],
     columns: Sequence[jax.ShapeDtypeStruct],
     target: str,
-) -> Program:
+) -> LoweredFunction:
     """Lowers `function(parameters, *columns [batch, …]) → tuple of arrays` for a target.
 
     `columns` say what one row has of each.
 
     Raises ExportError where the function needs a fixed batch size, calls something that lives
-    outside the module (outside.py), or needs operations that the target doesn't know.
+    outside the module (unsupported.py), or needs operations that the target doesn't know.
     """
     paths = tuple(sorted(parameters))
 
@@ -89,7 +89,7 @@ def lower_rows(
 
     exported = _export(flat, [parameters[path] for path in paths], columns, target)
     kept = [index for index in exported.module_kept_var_idx if index < len(paths)]
-    return Program(
+    return LoweredFunction(
         module=_retarget(exported, target),
         calling_convention=exported.calling_convention_version,
         platforms=tuple(platform.upper() for platform in exported.platforms),
@@ -111,9 +111,9 @@ def _export(
     (batch,) = jax_export.symbolic_shape("batch")
     arguments = (
         [jax.ShapeDtypeStruct(weight.shape, weight.dtype) for weight in weights],
-        [jax.ShapeDtypeStruct((batch, *each.shape), each.dtype) for each in columns],
+        [jax.ShapeDtypeStruct((batch, *column.shape), column.dtype) for column in columns],
     )
-    # JAX would refuse unknown custom calls with its own text; outside.py refuses more.
+    # JAX would refuse unknown custom calls with its own text; unsupported.py refuses more.
     unchecked = [jax_export.DisabledSafetyCheck.custom_call("ALL")]
     export = jax_export.export(jax.jit(flat), platforms=PLATFORMS, disabled_checks=unchecked)
     convention = jax.config.jax_export_calling_convention_version  # type: ignore[attr-defined]
@@ -123,8 +123,8 @@ def _export(
         )
         return export(*arguments)
     except _REFUSED as error:
-        rows = [jax.ShapeDtypeStruct((2, *each.shape), each.dtype) for each in columns]
-        outside.refuse_primitives(flat, [weights, rows])
+        rows = [jax.ShapeDtypeStruct((2, *column.shape), column.dtype) for column in columns]
+        unsupported.refuse_primitives(flat, [weights, rows])
         reason = str(error).strip().split("\n")[0]
         raise ExportError(
             f"the model cannot be lowered with a free batch size: {reason}"
@@ -137,7 +137,7 @@ def _retarget(exported: jax_export.Exported, target: str) -> bytes:
     with jax_mlir.make_ir_context() as context:
         stablehlo.register_stablehlo_passes()
         module = stablehlo.deserialize_portable_artifact(context, exported.mlir_module_serialized)
-        outside.refuse_custom_calls(module)
+        unsupported.refuse_custom_calls(module)
         passmanager.PassManager.parse(_PASSES).run(module.operation)
         version = TARGETS[target].stablehlo
         try:

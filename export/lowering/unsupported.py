@@ -56,15 +56,15 @@ def refuse_primitives(function: Callable[..., Any], arguments: Sequence[Any]) ->
         if _OUTSIDE.search(equation.primitive.name):
             traceback = equation.source_info.traceback
             frames = traceback.frames if traceback else ()
-            places = [(frame.file_name, frame.line_num) for frame in frames]
-            raise _refusal(equation.primitive.name, places)
+            lines = [(frame.file_name, frame.line_num) for frame in frames]
+            raise _refusal(equation.primitive.name, lines)
 
 
 def _refusal(called: str, frames: Sequence[tuple[str, int]]) -> ExportError:
     """The innermost line that is not a library's is the model's."""
     own = [(file, line) for file, line in frames if not any(part in file for part in _LIBRARIES)]
-    at = next(iter(own or frames), None)
-    where = f" at {at[0]}:{at[1]}" if at else ""
+    caller = next(iter(own or frames), None)
+    where = f" at {caller[0]}:{caller[1]}" if caller else ""
     return ExportError(
         f"the model calls {called!r}{where}, which the serving runtime doesn't have;"
         " write it with plain XLA operations"

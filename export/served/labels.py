@@ -2,18 +2,20 @@
 
 import dataclasses
 import pathlib
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from podway.export import jax_extras, quiet
+from podway.export.cases import labels as cases
 from podway.export.graph import classify_regress
 from podway.export.graph.classify_regress import EXAMPLES, SIGNATURE
-from podway.export.graph.labels import Predictor
+from podway.export.graph.labels import LabelsModule
 from podway.export.lowering import labels as lowering
-from podway.export.lowering import recommender, stablehlo
-from podway.export.verification import cases_labels, warmup
+from podway.export.lowering import stablehlo
+from podway.export.lowering.recommender import check_parameters
+from podway.export.served.served import Extras
+from podway.export.silence import silence_tensorflow
+from podway.export.verification import labels as verification
 from podway.framework import config
 from podway.framework.input.dataset import Dataset
 
@@ -30,43 +32,45 @@ class ServedLabels:
     experiment: config.Experiment
     dataset: Dataset
 
-    def write(self, built: pathlib.Path, parameters: dict[str, np.ndarray]) -> dict[str, Any]:
+    def write_saved_model(self, built: pathlib.Path, parameters: dict[str, np.ndarray]) -> Extras:
         """See Served."""
         model, options = self.experiment.model, self.experiment.export
         schema = self.dataset.schema
-        recommender.check_parameters(model, schema, parameters)
-        reading = lowering.reading(self.experiment, self.dataset)
+        check_parameters(model, schema, parameters)
+        reading = lowering.resolve_reading(self.experiment, self.dataset)
         labels, methods = lowering.labels(model), classify_regress.methods(lowering.labels(model))
         function = lowering.function(model, schema, tuple(reading.columns))
         columns = list(reading.columns.values())
-        program = stablehlo.lower_rows(function, parameters, columns, options.target)
+        lowered = stablehlo.lower_rows(function, parameters, columns, options.target)
         buckets, assets = options.batch_buckets, built.with_name("assets")
         assets.mkdir()
-        with quiet.quiet():
+        with silence_tensorflow():
             tf.config.set_visible_devices([], "GPU")  # they are JAX's
-            served = Predictor(program, parameters, reading, labels, buckets, assets)
-            tf.saved_model.save(served, str(built), signatures=served.signatures())
+            module = LabelsModule(lowered, parameters, reading, labels, buckets, assets)
+            tf.saved_model.save(module, str(built), signatures=module.signatures())
             classify_regress.write_methods(built, methods)
-        kinds = {name: spec.dtype.name for name, spec in served.specs.items()}
-        raw = cases_labels.write(
-            built,
+        kinds = {name: spec.dtype.name for name, spec in module.specs.items()}
+        golden = cases.golden(
             function,
             parameters,
             reading,
             kinds,
-            served.inputs,
-            served.separators,
+            module.inputs,
+            module.separators,
             labels,
             options,
         )
-        name = self.experiment.name
-        warmup.write_rows(built, name, raw, kinds, tuple(methods), buckets)
-        jax_extras.write(built, options.beside, function, parameters, columns)
-        return {
-            "target": options.target,
-            "batch_buckets": list(buckets),
-            "signatures": [SIGNATURE, EXAMPLES, *methods],
-            "inputs": kinds,
-            "columns": list(reading.columns),
-            "labels": list(labels),
-        }
+        return Extras(
+            function=function,
+            columns=columns,
+            golden=golden,
+            warmup=verification.warmup_rows(golden),
+            details={
+                "target": options.target,
+                "batch_buckets": list(buckets),
+                "signatures": [SIGNATURE, EXAMPLES, *methods],
+                "inputs": kinds,
+                "columns": list(reading.columns),
+                "labels": list(labels),
+            },
+        )

@@ -2,19 +2,21 @@
 
 import dataclasses
 import pathlib
-from typing import Any
 
 import jax
 import numpy as np
 import tensorflow as tf
 
-from podway.export import contract, jax_extras, quiet
+from podway.export import contract
+from podway.export.cases import recommender as cases
 from podway.export.error import ExportError
 from podway.export.graph import recommender as graph
 from podway.export.graph import saved_model
 from podway.export.lowering import recommender as lowering
 from podway.export.lowering import stablehlo
-from podway.export.verification import cases_recommender, warmup
+from podway.export.served.served import Extras
+from podway.export.silence import silence_tensorflow
+from podway.export.verification import recommender as verification
 from podway.framework import config
 from podway.framework.schema.schema import Schema, Vocabulary
 
@@ -33,7 +35,7 @@ class ServedRecommender:
     schema: Schema
     vocabulary: Vocabulary
 
-    def write(self, built: pathlib.Path, parameters: dict[str, np.ndarray]) -> dict[str, Any]:
+    def write_saved_model(self, built: pathlib.Path, parameters: dict[str, np.ndarray]) -> Extras:
         """See Served."""
         model, schema, vocabulary = self.experiment.model, self.schema, self.vocabulary
         items, options = schema["item"].size, self.experiment.export
@@ -46,18 +48,18 @@ class ServedRecommender:
         agreed = contract.resolve(options, schema, exclude_seen=seen, times=times)
         function = lowering.recommend(model, schema, agreed.top_k, exclude_seen=seen)
         common = parameters, agreed.max_history, agreed.target
-        program, filtered = stablehlo.lower(function, *common, times=times), None
+        lowered, filtered = stablehlo.lower(function, *common, times=times), None
         if agreed.candidate_filter:
             filtered = stablehlo.lower(function, *common, items, times=times)
-        names, buckets = graph.names(agreed), agreed.batch_buckets
-        with quiet.quiet():
+        with silence_tensorflow():
             tf.config.set_visible_devices([], "GPU")  # they are JAX's
-            saved_model.write(built, program, filtered, parameters, vocabulary, agreed)
-            warmup.write(built, self.experiment.name, vocabulary, buckets, names, times=times)
-        cases_recommender.write(built, model, schema, vocabulary, parameters, agreed)
-        columns = [jax.ShapeDtypeStruct((agreed.max_history,), np.int32)] * (1 + times)
-        jax_extras.write(built, options.beside, function, parameters, columns)
-        return dataclasses.asdict(agreed) | {
-            "signatures": list(names),
-            "padding": graph.padding(agreed),
-        }
+            saved_model.write(built, lowered, filtered, parameters, vocabulary, agreed)
+        names = graph.names(agreed)
+        return Extras(
+            function=function,
+            columns=[jax.ShapeDtypeStruct((agreed.max_history,), np.int32)] * (1 + times),
+            golden=cases.golden(model, schema, vocabulary, parameters, agreed),
+            warmup=verification.warmup_rows(vocabulary, names, times=times),
+            details=dataclasses.asdict(agreed)
+            | {"signatures": list(names), "padding": graph.padding(agreed)},
+        )

@@ -90,7 +90,7 @@ def parse(arguments: Sequence[str], prog: str = "podway-model-server") -> Server
         _Groups,
         prog=prog,
         description=DESCRIPTION,
-        args=_spelled(arguments),
+        args=_spell_booleans(arguments),
         use_underscores=True,
         config=(tyro.conf.FlagConversionOff, tyro.conf.OmitArgPrefixes),
     )
@@ -98,7 +98,7 @@ def parse(arguments: Sequence[str], prog: str = "podway-model-server") -> Server
     return ServerOptions(**values)
 
 
-def _spelled(arguments: Sequence[str]) -> list[str]:
+def _spell_booleans(arguments: Sequence[str]) -> list[str]:
     """The arguments with every boolean as --flag=True or --flag=False. Raises ServerError."""
     result, rest = [], list(arguments)
     while rest:
@@ -120,7 +120,7 @@ def _spelled(arguments: Sequence[str]) -> list[str]:
 
 
 def _asks(arguments: Sequence[str], name: str) -> bool:
-    return any(each in (f"--{name}", f"--{name}=true") for each in arguments)
+    return any(argument in (f"--{name}", f"--{name}=true") for argument in arguments)
 
 
 def _version() -> str:

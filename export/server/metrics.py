@@ -164,7 +164,7 @@ class Metrics:
         return "\n".join(lines) + "\n"
 
 
-def added(*pages: str) -> str:
+def sum_pages(*pages: str) -> str:
     """One page of the sums, of pages that have the same metrics in the same order."""
     families: dict[str, dict[str, float]] = {}
     for page in pages:

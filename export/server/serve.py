@@ -12,7 +12,7 @@ import uvloop
 from grpc_health.v1 import health, health_pb2
 
 from podway.export.server import logs
-from podway.export.server.batching import parameters as batching_parameters
+from podway.export.server.batching import parameters
 from podway.export.server.batching.parameters import BatchingParameters
 from podway.export.server.models.loader import Loading
 from podway.export.server.models.manager import Models
@@ -20,7 +20,7 @@ from podway.export.server.models.watch import Watch, configs
 from podway.export.server.net import monitoring
 from podway.export.server.net.listen import listen_grpc, listen_rest, listen_to_siblings
 from podway.export.server.options import ServerOptions
-from podway.export.server.runtime import session as session_config
+from podway.export.server.runtime import session
 from podway.export.server.siblings import Seat, Siblings
 
 log = logging.getLogger(__name__)
@@ -70,8 +70,8 @@ async def serve(
             listen_grpc(options, models, watch, siblings, checks)
         )
         rest_address = await stack.enter_async_context(listen_rest(options, models, siblings))
-        at = f"gRPC {grpc_address}, REST {rest_address}"
-        log.info("listening on %s", at)
+        addresses = f"gRPC {grpc_address}, REST {rest_address}"
+        log.info("listening on %s", addresses)
         stack.push_async_callback(checks.enter_graceful_shutdown)
         health_reports = _report_health(checks, own, models, siblings, changed)
         await stack.enter_async_context(_background(health_reports))
@@ -79,7 +79,7 @@ async def serve(
         await _first(models.settle(), stop.wait())
         await _first(siblings.connected(), stop.wait())
         if not stop.is_set():
-            announce(at)
+            announce(addresses)
         await stack.enter_async_context(_background(watch.run()))
         await stop.wait()
         log.info("stopping: answering what is in flight")
@@ -97,14 +97,14 @@ def _loading(options: ServerOptions) -> Loading:
         load_threads=options.num_load_threads or 1,
         unload_threads=options.num_unload_threads or 1,
         labels_for_unavailable=options.allow_version_labels_for_unavailable_models,
-        session=session_config.of(options),
+        session=session.of(options),
     )
 
 
 def _batching(options: ServerOptions) -> BatchingParameters:
     if options.enable_batching:
-        return batching_parameters.read(options.batching_parameters_file or None)
-    return batching_parameters.without_file(options.max_batch_size)
+        return parameters.read(options.batching_parameters_file or None)
+    return parameters.without_file(options.max_batch_size)
 
 
 @contextlib.asynccontextmanager

@@ -111,7 +111,7 @@ class Siblings:
         for answer in await asyncio.gather(*asked, return_exceptions=True):
             known = {}  # of a sibling that has not found the model yet
             if isinstance(answer, get_model_status_pb2.GetModelStatusResponse):
-                known = {each.version: each for each in answer.model_version_status}
+                known = {status.version: status for status in answer.model_version_status}
             for entry in own.model_version_status:
                 theirs = known.get(entry.version)
                 if theirs is None:
@@ -130,7 +130,7 @@ class Siblings:
         pages = await asyncio.gather(
             *(call(b"", timeout=_SOON, wait_for_ready=True) for call in calls)
         )
-        return metrics.added(own, *(page.decode() for page in pages))
+        return metrics.sum_pages(own, *(page.decode() for page in pages))
 
     # -------------------------------------------------------------------------------- health
 
@@ -153,7 +153,9 @@ class Siblings:
             self._ready[index] = False
             on_change()
 
-        await asyncio.gather(*(follow(*each) for each in enumerate(self._channels)))
+        await asyncio.gather(
+            *(follow(index, channel) for index, channel in enumerate(self._channels))
+        )
 
 
 def tells_more(one: int, other: int) -> bool:

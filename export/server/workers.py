@@ -55,9 +55,9 @@ async def _supervise(options: ServerOptions) -> None:
         port = stack.enter_context(shared)
         shared = ports.shared("REST", "--rest_api_port", options.host, options.rest_api_port)
         rest_api_port = stack.enter_context(shared)
-        each = _of_each(options, port, rest_api_port)
+        own = _own_options(options, port, rest_api_port)
         team = [
-            await stack.enter_async_context(_worker(each, folder, number, options.workers))
+            await stack.enter_async_context(_worker(own, folder, number, options.workers))
             for number in range(options.workers)
         ]
         stopped = asyncio.create_task(stop.wait())
@@ -119,7 +119,7 @@ def _ended(number: int, status: int) -> ServerError:
     return ServerError(f"worker {number} has ended by itself ({how}); all were stopped")
 
 
-def _of_each(options: ServerOptions, port: int, rest_api_port: int) -> ServerOptions:
+def _own_options(options: ServerOptions, port: int, rest_api_port: int) -> ServerOptions:
     """A worker's options: the ports by number, and its share of the processors."""
     changed: dict[str, int] = {"workers": 1, "port": port, "rest_api_port": rest_api_port}
     if not any(getattr(options, name) for name in _PARALLELISM):

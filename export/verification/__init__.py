@@ -1,1 +1,1 @@
-"""Does the SavedModel answer as JAX does?"""
+"""Does a SavedModel answer as JAX did? Knows no JAX; a file for each kind of model."""

@@ -52,7 +52,7 @@ def histories(
         features = {"history": _bytes([value.encode() for value in values[row]])}
         if times is not None:
             features["times"] = _int64s(times[row])
-        return _serialized(features if values[row] else {})
+        return _serialize(features if values[row] else {})
 
     return np.array([example(row) for row in range(len(values))], object)
 
@@ -78,7 +78,7 @@ def _row(
                 numbers = tf.train.FloatList(value=[] if missing else [value])
                 feature = tf.train.Feature(float_list=numbers)
         features[name] = feature
-    return _serialized(features)
+    return _serialize(features)
 
 
 def _is_missing(value: Any) -> bool:
@@ -95,6 +95,6 @@ def _int64s(values: Sequence[int]) -> tf.train.Feature:
     return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
 
 
-def _serialized(features: Mapping[str, tf.train.Feature]) -> bytes:
+def _serialize(features: Mapping[str, tf.train.Feature]) -> bytes:
     example = tf.train.Example(features=tf.train.Features(feature=features))
     return example.SerializeToString(deterministic=True)

@@ -49,8 +49,8 @@ def load(directory: epath.PathLike) -> dict[str, Signature]:
     return {
         name: Signature(
             definition.method_name,
-            {key: each.name for key, each in definition.inputs.items()},
-            {key: each.name for key, each in definition.outputs.items()},
+            {key: tensor.name for key, tensor in definition.inputs.items()},
+            {key: tensor.name for key, tensor in definition.outputs.items()},
             session,
         )
         for name, definition in meta.signature_def.items()

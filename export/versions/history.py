@@ -81,8 +81,8 @@ def read(home: epath.Path, current: Served) -> tuple[Entry, ...]:
 def write(home: epath.Path, entries: Sequence[Entry]) -> None:
     """Replaces the file, in one step."""
     lines = (
-        json.dumps(dataclasses.asdict(each), ensure_ascii=False, separators=(",", ":")) + "\n"
-        for each in entries
+        json.dumps(dataclasses.asdict(entry), ensure_ascii=False, separators=(",", ":")) + "\n"
+        for entry in entries
     )
     artifact.write_atomically(home / layout.HISTORY, "".join(lines))
 
@@ -93,15 +93,15 @@ def earlier(entries: Sequence[Entry], label: str) -> tuple[int | None, ...]:
     Rolling back goes back for good: what it left is not what the next rollback finds. None: the
     label was not there.
     """
-    places: list[int | None] = []
-    for each in entries:
-        if each.label != label or each.action == "load":
+    versions: list[int | None] = []
+    for entry in entries:
+        if entry.label != label or entry.action == "load":
             continue
-        if each.action == "rollback" and places:
-            places.pop()
+        if entry.action == "rollback" and versions:
+            versions.pop()
         else:
-            places.append(each.origin)
-    return tuple(places)
+            versions.append(entry.origin)
+    return tuple(versions)
 
 
 def _parse(line: str, where: str) -> Entry:

@@ -20,8 +20,7 @@ from etils import epath
 
 from podway.export import layout
 from podway.export.error import ExportError
-from podway.export.versions import history
-from podway.export.versions import models_config as tf_serving
+from podway.export.versions import history, models_config
 from podway.export.versions.history import Action, Entry
 from podway.export.versions.models_config import Served
 from podway.framework import artifact
@@ -56,7 +55,9 @@ class _Model:
     @property
     def unlabelled(self) -> int | None:
         """The version for requests without a label, were there no labels."""
-        moved = [each.target for each in self.entries if not each.label and each.action != "load"]
+        moved = [
+            entry.target for entry in self.entries if not entry.label and entry.action != "load"
+        ]
         if moved and moved[-1] in self.current.versions:
             return moved[-1]
         return max(self.current.versions, default=None)
@@ -101,14 +102,14 @@ def rollback(
     raises as `promote` does.
     """
     model = _published(name, workdir)
-    places = history.earlier(model.entries, label)
-    if not places or (places[-1] is None and not label):
+    earlier = history.earlier(model.entries, label)
+    if not earlier or (earlier[-1] is None and not label):
         what = f"label {label!r} has" if label else "requests without a label have"
         raise ExportError(
             f"{name}: {what} no earlier version; `podway versions {name}` lists those that there"
             f" are, and `podway promote {name} VERSION` serves one"
         )
-    if (target := places[-1]) is not None:
+    if (target := earlier[-1]) is not None:
         check_admissible(model.home / str(target))
     return _move(model, "rollback", label, target, server)
 
@@ -139,7 +140,7 @@ def read(name: str, workdir: epath.PathLike) -> tuple[Served, int | None, tuple[
 
 def _model(name: str, workdir: epath.PathLike) -> _Model:
     home, config = layout.models(workdir) / name, layout.server_config(workdir)
-    current = tf_serving.served(config, name)
+    current = models_config.served(config, name)
     return _Model(name, home, config, current, history.read(home, current))
 
 
@@ -148,7 +149,7 @@ def _published(name: str, workdir: epath.PathLike) -> _Model:
     if not numbers(home):
         parent = home.parent
         folders = parent.iterdir() if parent.exists() else ()
-        others = ", ".join(sorted(each.name for each in folders if numbers(each)))
+        others = ", ".join(sorted(folder.name for folder in folders if numbers(folder)))
         raise ExportError(
             f"no version of {name!r} is published in {parent} (--workdir); models there:"
             f" {others or 'none'}"
@@ -160,7 +161,7 @@ def _move(
     model: _Model, action: Action, label: str, version: int | None, server: Server | None
 ) -> str:
     origin, current = model.at(label), model.current
-    labels = {key: at for key, at in current.labels.items() if key != label}
+    labels = {key: number for key, number in current.labels.items() if key != label}
     if label and version is not None:
         labels[label] = version
     base = model.unlabelled if label else version
@@ -170,7 +171,7 @@ def _move(
     wanted = Served(tuple(sorted(asked)), labels)
     if origin == version:
         if wanted != current:
-            tf_serving.write(model.config, model.name, model.home, wanted)
+            models_config.write(model.config, model.name, model.home, wanted)
         return f"{_subject(model.name, label)} already at version {version}"
     entries = model.entries
     if label and version is not None:
@@ -197,7 +198,7 @@ def _move(
 
 def _check_highest(name: str, version: int, labels: Mapping[str, int]) -> None:
     """Raises ExportError where a label keeps a higher version loaded, which would get all."""
-    above = [f"{label} at {at}" for label, at in labels.items() if at > version]
+    above = [f"{label} at {number}" for label, number in labels.items() if number > version]
     if above:
         raise ExportError(
             f"{name}: requests without a label go to the highest version that is loaded, and"
@@ -210,7 +211,7 @@ def _apply(model: _Model, entries: tuple[Entry, ...], step: Entry) -> tuple[Entr
     """Writes down what will be done, and does it."""
     entries = (*entries, step)
     history.write(model.home, entries)
-    tf_serving.write(model.config, model.name, model.home, step.after)
+    models_config.write(model.config, model.name, model.home, step.after)
     return entries
 
 
@@ -223,7 +224,7 @@ def _wait(model: _Model, version: int, server: Server) -> None:
     try:
         model_status.wait(server.address, model.name, version, timeout=server.timeout)
     except BaseException:
-        tf_serving.write(model.config, model.name, model.home, model.current)
+        models_config.write(model.config, model.name, model.home, model.current)
         raise
 
 

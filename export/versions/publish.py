@@ -14,8 +14,7 @@ from etils import epath
 
 from podway.export import layout
 from podway.export.error import ExportError
-from podway.export.versions import models_config as tf_serving
-from podway.export.versions import promote as versions
+from podway.export.versions import models_config, promote
 from podway.framework import artifact
 
 _COUNTER = "highest_version"
@@ -38,7 +37,7 @@ def publish(
     leaves the configuration as it was and no directory behind.
     """
     home = layout.models(workdir) / name
-    number = _claim(home, tf_serving.served(layout.server_config(workdir), name).versions)
+    number = _claim(home, models_config.served(layout.server_config(workdir), name).versions)
     target = home / str(number)
     with artifact.staging(target, manifest=layout.MANIFEST) as stage:
         for path in artifact.walk(epath.Path(model)):
@@ -46,7 +45,7 @@ def publish(
             (epath.Path(model) / path).copy(stage / path)
         artifact.commit(stage, kind="model", name=name, manifest=layout.MANIFEST, **manifest)
     try:
-        versions.serve_exported(name, number, workdir)
+        promote.serve_exported(name, number, workdir)
     except BaseException:
         target.rmtree()
         raise
@@ -58,7 +57,7 @@ def served(name: str, workdir: epath.PathLike) -> Mapping[int, artifact.Manifest
     home = layout.models(workdir) / name
     return {
         version: artifact.read(home / str(version), "model", manifest=layout.MANIFEST)
-        for version in tf_serving.served(layout.server_config(workdir), name).versions
+        for version in models_config.served(layout.server_config(workdir), name).versions
     }
 
 

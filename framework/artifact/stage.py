@@ -48,9 +48,9 @@ def stage_for(target: epath.PathLike) -> epath.Path:
     prefix = f"_staging-{target.name}-"
     stage = target.parent / f"{prefix}{uuid.uuid4().hex[:8]}"
     if str(target).startswith("gs://"):
-        from podway.framework.artifact import gcs as object_store  # needs the extra `gcs`
+        from podway.framework.artifact import gcs  # needs the extra `gcs`
 
-        object_store.check(str(target))  # there are no directories to make
+        gcs.check(str(target))  # there are no directories to make
     else:
         stage.mkdir(parents=True)
     others = target.parent.iterdir() if target.parent.exists() else ()
@@ -78,13 +78,13 @@ def publish(stage: epath.PathLike, target: epath.PathLike, *, manifest: str = MA
     stage, target = epath.Path(stage), epath.Path(target)
     try:
         if str(target).startswith("gs://"):
-            from podway.framework.artifact import gcs as object_store  # needs the extra `gcs`
+            from podway.framework.artifact import gcs  # needs the extra `gcs`
 
-            object_store.publish(str(stage), str(target), manifest)
+            gcs.publish(str(stage), str(target), manifest)
         else:
-            from podway.framework.artifact import local as local_store
+            from podway.framework.artifact import local
 
-            local_store.publish(stage, target, manifest)
+            local.publish(stage, target, manifest)
     except ArtifactError:
         discard(stage)
         raise

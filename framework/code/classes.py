@@ -247,7 +247,9 @@ def explained(path: pathlib.Path) -> Iterator[None]:
         frames = traceback.extract_tb(error.__traceback__)
         if isinstance(error, ImportError) and _is_of_project(frames):
             raise
-        lines = [each for each in frames if pathlib.Path(each.filename).is_relative_to(path.parent)]
+        lines = [
+            frame for frame in frames if pathlib.Path(frame.filename).is_relative_to(path.parent)
+        ]
         at = f"{lines[-1].filename}:{lines[-1].lineno}" if lines else str(path)
         text = str(error)
         if not isinstance(error, PodwayError):
@@ -259,6 +261,6 @@ def explained(path: pathlib.Path) -> Iterator[None]:
 
 def _is_of_project(frames: traceback.StackSummary) -> bool:
     """Whether the last file with a name, frozen parts of Python's left out, is of this project."""
-    files = [pathlib.Path(each.filename).resolve() for each in frames if each.filename[0] != "<"]
+    files = [pathlib.Path(frame.filename).resolve() for frame in frames if frame.filename[0] != "<"]
     rooms = [provenance.ROOT / room for room in imports.ROOMS]
     return any(files and files[-1].is_relative_to(room) for room in rooms)

@@ -116,13 +116,13 @@ SOURCES: dict[Kind, Sources] = {
                 metrics schema task
                 """,
             ),
-            *_of("export", "contract graph jax_extras lowering served stage verification"),
+            *_of("export", "cases contract graph jax_extras lowering served stage verification"),
         ),
         neutral={
-            "framework.evaluation": "how it is judged",
+            "framework.evaluation": "how it is evaluated",
             "export.layout": "where models lie",
             "export.identity": "the model's version",
-            "export.quiet": "what a terminal shows",
+            "export.silence": "what a terminal shows",
             "export.versions": "how a model is published, and which version serves",
         },
         parts=("model",),

@@ -10,8 +10,8 @@ from podway.framework import artifact, codec, config
 from podway.framework.artifact import upgrade
 from podway.framework.code import sources
 from podway.framework.evaluation import slices
-from podway.framework.evaluation.judge import answers
-from podway.framework.evaluation.judges import judge_of
+from podway.framework.evaluation.evaluator import answers
+from podway.framework.evaluation.evaluators import evaluator_of
 from podway.framework.input.batches import Dataset
 from podway.framework.runs import run
 
@@ -50,7 +50,7 @@ def compare(
     workdir: epath.PathLike,
     choice: upgrade.Choice | None = None,
 ) -> epath.Path:
-    """Judges the run's selected checkpoint and each baseline on the test split.
+    """Evaluates the run's selected checkpoint and each baseline on the test split.
 
     Returns the artefact's directory, with table.json, table.txt and RANKS. Raises ArtifactError,
     and CodeChanged (see `directory`).
@@ -59,19 +59,19 @@ def compare(
     target = directory(experiment, manifest, workdir, choice)
     if artifact.exists(target):
         return target
-    judge, judged = judge_of(experiment.model, experiment.evaluation), {}
-    examine = judge.examiner(dataset, "test")
+    evaluator, results = evaluator_of(experiment.model, experiment.evaluation), {}
+    evaluate = evaluator.for_split(dataset, "test")
     for name, model in {
         own_name(experiment): experiment.model,
         **experiment.model.beside(),
     }.items():
-        said = answers(judge_of(model, experiment.evaluation), dataset.schema, parameters)
-        judged[name] = examine(said, f"test {name}")
-    for name, baseline in judge.baselines(dataset, experiment.trainer.seed).items():
-        judged[name] = examine(baseline, f"test {name}", baseline=True)
-    table = {name: each.metrics for name, each in judged.items()}
-    ranks = {name: each.ranks for name, each in judged.items() if each.ranks is not None}
-    text = "\n".join(filter(None, [format_table(table), judge.remark]))
+        said = answers(evaluator_of(model, experiment.evaluation), dataset.schema, parameters)
+        results[name] = evaluate(said, f"test {name}")
+    for name, baseline in evaluator.baselines(dataset, experiment.trainer.seed).items():
+        results[name] = evaluate(baseline, f"test {name}", baseline=True)
+    table = {name: result.metrics for name, result in results.items()}
+    ranks = {name: result.ranks for name, result in results.items() if result.ranks is not None}
+    text = "\n".join(filter(None, [format_table(table), evaluator.remark]))
     with artifact.staging(target) as stage:
         (stage / "table.json").write_text(json.dumps(table, indent=1))
         (stage / "table.txt").write_text(text + "\n")

@@ -10,11 +10,11 @@ from etils import epath
 
 from podway.framework import artifact, config
 from podway.framework.artifact import upgrade
-from podway.framework.comparison import evaluation as comparison
 from podway.framework.comparison import significance
+from podway.framework.comparison.evaluation import aligned, compare, own_name, read_ranks
 from podway.framework.error import check
 from podway.framework.input.batches import Dataset
-from podway.framework.metrics import ranking as metrics
+from podway.framework.metrics import ranking
 from podway.framework.runs import run
 
 SEEDS = 3
@@ -22,7 +22,7 @@ SEEDS = 3
 
 
 @dataclasses.dataclass(frozen=True)
-class Judged:
+class EvaluatedRun:
     """A run, the code that made it, and the ranks of the test split's targets, [users]."""
 
     directory: epath.Path
@@ -36,15 +36,15 @@ class Group:
     """Runs that differ in trainer.seed alone, and what to call them."""
 
     name: str
-    runs: list[Judged]
+    runs: list[EvaluatedRun]
 
     def users(self, metric: Callable[[np.ndarray, int], np.ndarray], k: int) -> np.ndarray:
         """A metric of each user, averaged over the seeds, [users]."""
-        return np.mean([metric(each.ranks, k) for each in self.runs], axis=0)
+        return np.mean([metric(run.ranks, k) for run in self.runs], axis=0)
 
     def seeds(self, metric: Callable[[np.ndarray, int], np.ndarray], k: int) -> np.ndarray:
         """A metric of each seed, averaged over the users, [runs]."""
-        return np.array([metric(each.ranks, k).mean() for each in self.runs])
+        return np.array([metric(run.ranks, k).mean() for run in self.runs])
 
 
 def find(chosen: str, workdir: epath.PathLike) -> epath.Path:
@@ -65,14 +65,14 @@ def find(chosen: str, workdir: epath.PathLike) -> epath.Path:
     return directory
 
 
-def judge(
+def evaluate_runs(
     directories: Sequence[epath.Path],
     workdir: epath.PathLike,
     choice: upgrade.Choice | None = None,
-) -> list[Judged]:
+) -> list[EvaluatedRun]:
     """The runs' ranks, from their evaluations, which are made where they are missing.
 
-    All are judged as the first run's `evaluation` says. Raises ConfigError for runs on different
+    All are evaluated as the first run's `evaluation` says. Raises ConfigError for runs on different
     datasets, and for fewer than two; CodeChanged for an evaluation by other code, without a choice.
     """
     check(
@@ -92,29 +92,30 @@ def judge(
     dataset, found = Dataset.open(folder), []
     for directory, manifest, experiment in zip(directories, manifests, experiments, strict=True):
         alike = dataclasses.replace(experiment, evaluation=experiments[0].evaluation)
-        evaluation = comparison.compare(alike, directory, dataset, workdir, choice)
-        ranks, name = comparison.read_ranks(evaluation), comparison.own_name(alike)
+        evaluation = compare(alike, directory, dataset, workdir, choice)
+        ranks, name = read_ranks(evaluation), own_name(alike)
         check(name in ranks, f"{directory} is of {name}, which ranks nothing; compare recommenders")
-        found.append(Judged(directory, alike, manifest.code, ranks[name]))
+        found.append(EvaluatedRun(directory, alike, manifest.code, ranks[name]))
     return found
 
 
-def grouped(judged: Sequence[Judged]) -> list[Group]:
+def grouped(runs: Sequence[EvaluatedRun]) -> list[Group]:
     """Runs that differ in the seed alone together, in the order in which they were given.
 
     Those of one config but different code are no seeds of one model.
     """
-    groups: dict[str, list[Judged]] = {}
-    for each in judged:
-        key = json.dumps([_without_seed(each.experiment), each.code])
-        groups.setdefault(key, []).append(each)
-    names = [runs[0].experiment.name for runs in groups.values()]
-    versions = [runs[0].directory.name for runs in groups.values()]
+    groups: dict[str, list[EvaluatedRun]] = {}
+    for one in runs:
+        key = json.dumps([_without_seed(one.experiment), one.code])
+        groups.setdefault(key, []).append(one)
+    firsts = [members[0] for members in groups.values()]
+    names = [first.experiment.name for first in firsts]
+    versions = [first.directory.name for first in firsts]
     short = [version[:6] for version in versions]
     labels = short if len(set(short)) == len(short) else versions
     return [
-        Group(name if names.count(name) == 1 else f"{name} {label}", runs)
-        for name, label, runs in zip(names, labels, groups.values(), strict=True)
+        Group(name if names.count(name) == 1 else f"{name} {label}", members)
+        for name, label, members in zip(names, labels, groups.values(), strict=True)
     ]
 
 
@@ -136,7 +137,7 @@ def report(groups: Sequence[Group]) -> str:
         rows = [["", *(f"{group.name} ({len(group.runs)} seeds)" for group in several)]]
         for name, metric, k in _metrics(groups):
             rows.append([name, *(_over_seeds(group.seeds(metric, k)) for group in several)])
-        lines.append(comparison.aligned(rows))
+        lines.append(aligned(rows))
         if min(len(group.runs) for group in several) < SEEDS:
             lines.append(f"({SEEDS} seeds or more give an interval)")
     for at, group in enumerate(groups[1:], start=1):
@@ -158,13 +159,13 @@ def report(groups: Sequence[Group]) -> str:
                     f"{significance.adjusted([each.p for each in found])[at - 1]:.2g}",
                 ]
             )
-        lines.append(comparison.aligned(rows))
+        lines.append(aligned(rows))
     return "\n".join(lines)
 
 
 def _metrics(groups: Sequence[Group]):
     cutoffs = groups[0].runs[0].experiment.evaluation.cutoffs
-    return [(f"{name}@{k}", metrics.PER_USER[name], k) for k in cutoffs for name in ("hr", "ndcg")]
+    return [(f"{name}@{k}", ranking.PER_USER[name], k) for k in cutoffs for name in ("hr", "ndcg")]
 
 
 def _over_seeds(values: np.ndarray) -> str:

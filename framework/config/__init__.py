@@ -19,7 +19,7 @@ from podway.framework.config.data import (
     LeaveOneOut,
     Parquet,
     Rdatasets,
-    Rows,
+    RowExamples,
     Sequences,
     SideTable,
     Split,
@@ -28,7 +28,7 @@ from podway.framework.config.evaluation import Evaluation
 from podway.framework.config.experiment import Experiment
 from podway.framework.config.export import Export
 from podway.framework.config.model import Model, Optimizer
-from podway.framework.config.training import Mesh, Start, Trainer
+from podway.framework.config.training import Mesh, Trainer, WarmStart
 
 __all__ = [
     "Characters",
@@ -50,10 +50,10 @@ __all__ = [
     "Optimizer",
     "Parquet",
     "Rdatasets",
-    "Rows",
+    "RowExamples",
     "Sequences",
     "SideTable",
     "Split",
-    "Start",
     "Trainer",
+    "WarmStart",
 ]

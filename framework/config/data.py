@@ -134,7 +134,7 @@ class GlobalTime(Split):
 
 @dataclasses.dataclass(frozen=True)
 class Examples:
-    """What one example is. Choose Sequences or Rows."""
+    """What one example is. Choose Sequences or RowExamples."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,7 +143,7 @@ class Sequences(Examples):
 
 
 @dataclasses.dataclass(frozen=True)
-class Rows(Examples):
+class RowExamples(Examples):
     """An example is an event: user, item, time, labels and features. For ranking (CTR) models."""
 
 

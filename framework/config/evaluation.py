@@ -1,4 +1,4 @@
-"""How a model is judged."""
+"""How a model is evaluated."""
 
 import dataclasses
 
@@ -17,7 +17,7 @@ class Evaluation:
     again counts, as the next token of a text does: hr@1 is then the accuracy of the best guess."""
     batch_size: int = neutral(256)
     """Users ranked at once."""
-    block: int | None = neutral(None)
+    score_block_items: int | None = neutral(None)
     """Items scored at once on the test split, where a model's scores are dot products: memory then
     does not grow with the catalogue. None: all."""
     sampled_negatives: int | None = None
@@ -33,7 +33,7 @@ class Evaluation:
             bool(self.cutoffs) and min(self.cutoffs) >= 1,
             f"evaluation.cutoffs is {self.cutoffs}; give one or more numbers from 1",
         )
-        for field in ("block", "sampled_negatives"):
+        for field in ("score_block_items", "sampled_negatives"):
             value = getattr(self, field)
             check(
                 value is None or value >= 1,

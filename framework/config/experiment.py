@@ -30,7 +30,7 @@ class Experiment:
     mesh: Mesh = neutral(Mesh())
     """How the devices are laid out."""
     evaluation: Evaluation = Evaluation()
-    """How the model is judged."""
+    """How the model is evaluated."""
     export: Export = Export()
     """How the model is served."""
 
@@ -39,7 +39,7 @@ class Experiment:
             self.name.replace("_", "").replace("-", "").isalnum(),
             f"name is {self.name!r}; give letters, digits, '_' and '-'",
         )
-        for data in (self.data, *(each.data for each in self.mixture)):
+        for data in (self.data, *(component.data for component in self.mixture)):
             check(
                 data.columns.time is not None or not self.model.reads_times(),
                 f"the model reads the times of events, but data.columns.time of {data.name!r} is"

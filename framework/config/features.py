@@ -1,6 +1,6 @@
 """Features: which raw columns become model inputs, and how. Pure Python.
 
-A transform here is a definition only. Fitted on the train split it becomes a transform.Fitted,
+A transform here is a definition only. Fitted on the train split it becomes a FittedTransform,
 which two rooms execute: beam/ on Arrow columns, export/ in the serving graph. Both follow what the
 docstrings here say, to the bit for ids and to float32 rounding for numbers.
 

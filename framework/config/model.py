@@ -28,7 +28,7 @@ class Model:
         return False
 
     def beside(self) -> dict[str, "Model"]:
-        """Models of the same parameters, by name, that the evaluation judges beside this one."""
+        """Models of the same parameters, by name, that the evaluation measures beside this one."""
         return {}
 
 

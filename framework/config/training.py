@@ -32,7 +32,7 @@ class Mesh:
 
 
 @dataclasses.dataclass(frozen=True)
-class Start:
+class WarmStart:
     """Where the first parameters come from, instead of random ones."""
 
     run: str = ""
@@ -68,15 +68,15 @@ class Trainer:
     attention: Literal["auto", "xla", "cudnn"] = neutral("auto")
     """What computes softmax attention in training: XLA's products, or cuDNN's kernel, which keeps
     no scores in memory and needs an NVIDIA GPU and bf16; auto: cuDNN where it can, else XLA. What
-    is judged and served is always XLA's."""
+    is evaluated and served is always XLA's."""
     clip_norm: float | None = 1.0
     """Largest global norm of a gradient, rows of embedding tables included; None: no limit."""
     ema: float | None = None
-    """Decay of a moving average of the parameters, which is then what is judged and exported; rows
-    of sparse tables are left out. None: none."""
+    """Decay of a moving average of the parameters, which is then what is evaluated and exported;
+    rows of sparse tables are left out. None: none."""
     freeze: tuple[str, ...] = ()
     """Patterns of whole parameter paths that are not trained ("item/embedding", "blocks/0/.*")."""
-    start: Start = Start()
+    warm_start: WarmStart = WarmStart()
     """Where the first parameters come from, instead of random ones."""
     crop: Literal["latest", "random"] = "latest"
     """What a training example takes of a history longer than the model reads: the latest items, or
@@ -84,7 +84,7 @@ class Trainer:
     pack: bool = False
     """Whether a row of a batch holds as many whole histories as find room, rather than one and
     padding; none sees another. batch_size counts rows. Not every model can."""
-    shuffle_blocks: int = 16
+    shuffle_window_blocks: int = 16
     """Blocks in one shuffle window: rows are shuffled within it, blocks across the epoch."""
     readers: int = neutral(1)
     """Threads that read and prepare batches; the order of examples does not depend on it."""
@@ -108,7 +108,7 @@ class Trainer:
             "steps",
             "batch_size",
             "accumulate",
-            "shuffle_blocks",
+            "shuffle_window_blocks",
             "readers",
             "evaluate_every",
             "checkpoint_every",
@@ -135,7 +135,7 @@ class Trainer:
             self.ema is None or 0 < self.ema < 1,
             f"trainer.ema is {self.ema}; give a decay between 0 and 1, or None",
         )
-        for pattern in (*self.freeze, *(old for old, _ in self.start.rename)):
+        for pattern in (*self.freeze, *(old for old, _ in self.warm_start.rename)):
             _check_pattern(pattern)
 
 

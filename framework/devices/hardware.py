@@ -229,13 +229,17 @@ ACCELERATORS = (
 
 def of(device: Any) -> Accelerator | None:
     """The accelerator that a jax.Device is; None where the table does not have it."""
-    kinds = [each for each in ACCELERATORS if device.device_kind.startswith(each.kind)]
+    kinds = [
+        accelerator
+        for accelerator in ACCELERATORS
+        if device.device_kind.startswith(accelerator.kind)
+    ]
     return max(kinds, key=lambda each: len(each.kind), default=None)
 
 
 def named(name: str) -> Accelerator | None:
     """The accelerator of a name; None where the table does not have it."""
-    return next((each for each in ACCELERATORS if each.name == name), None)
+    return next((accelerator for accelerator in ACCELERATORS if accelerator.name == name), None)
 
 
 def peak_flops(device: Any) -> float:

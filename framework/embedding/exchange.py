@@ -24,7 +24,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 Requests = dict[str, Int[Array, " count"]]
-Rows = dict[str, Float[Array, "count width"]]
+RowsByTable = dict[str, Float[Array, "count width"]]
 
 
 class Load(NamedTuple):
@@ -70,19 +70,19 @@ class Hop:
         nothing); what `answer` and `collect` need to retrace the way; and the buffers' load.
         """
         buffers, slots, loads = {}, {}, []
-        for name, each in requests.items():
+        for name, request in requests.items():
             buffers[name], slots[name], load = bucket(
-                each, span[name], self.owners, self.capacity[name]
+                request, span[name], self.owners, self.capacity[name]
             )
             loads.append(load)
         return self._exchange(buffers), slots, Load.join(loads)
 
-    def answer(self, rows: Rows, slots: Any) -> Rows:
+    def answer(self, rows: RowsByTable, slots: Any) -> RowsByTable:
         """Takes rows back to those that asked; zeros where nothing was requested."""
         arrived = self._exchange(rows)
         return {name: read(arrived[name], slot) for name, slot in slots.items()}
 
-    def collect(self, gradients: Rows, slots: Any) -> Rows:
+    def collect(self, gradients: RowsByTable, slots: Any) -> RowsByTable:
         """Takes gradients of the answered rows to the owners, those of equal requests summed."""
         return self._exchange(
             {
@@ -131,8 +131,8 @@ class RaggedHop:
     def ask(self, requests: Requests, span: dict[str, int]) -> tuple[Requests, Any, Load]:
         """As Hop.ask."""
         arrived, trails, loads = {}, {}, []
-        for name, each in requests.items():
-            capacity, wanted = self.capacity[name], distinct(each, span[name], self.owners)
+        for name, request in requests.items():
+            capacity, wanted = self.capacity[name], distinct(request, span[name], self.owners)
             real = wanted.first & (wanted.owner < self.owners)
             sizes = jnp.zeros(self.owners, jnp.int32).at[wanted.owner].add(real, mode="drop")
             starts = jnp.cumsum(sizes) - sizes
@@ -143,16 +143,18 @@ class RaggedHop:
             sent = self._swap(received)
             away = Trip(starts, sent, self._swap(places), received)
             back = Trip(places, received, self._swap(starts), sent)
-            index = jnp.where(real, wanted.index, len(each))
-            message = jnp.zeros_like(each).at[index].set(wanted.ordered % span[name], mode="drop")
+            index = jnp.where(real, wanted.index, len(request))
+            message = (
+                jnp.zeros_like(request).at[index].set(wanted.ordered % span[name], mode="drop")
+            )
             arrived[name] = self._send(message, jnp.full(capacity, span[name]), away)
             kept = wanted.rank < sent.at[wanted.owner].get(mode="fill", fill_value=0)
-            slot = wanted.scatter(jnp.where(kept, wanted.index, len(each)))
+            slot = wanted.scatter(jnp.where(kept, wanted.index, len(request)))
             trails[name] = (slot, away, back)
             loads.append(Load((sizes - sent).sum(), incoming.sum() / capacity))
         return arrived, trails, Load.join(loads)
 
-    def answer(self, rows: Rows, trails: Any) -> Rows:
+    def answer(self, rows: RowsByTable, trails: Any) -> RowsByTable:
         """As Hop.answer."""
         answers = {}
         for name, (slot, _, back) in trails.items():
@@ -160,7 +162,7 @@ class RaggedHop:
             answers[name] = read(self._send(rows[name], empty, back), slot)
         return answers
 
-    def collect(self, gradients: Rows, trails: Any) -> Rows:
+    def collect(self, gradients: RowsByTable, trails: Any) -> RowsByTable:
         """As Hop.collect."""
         arrived = {}
         for name, (slot, away, _) in trails.items():

@@ -27,7 +27,7 @@ class Lookup:
     shared: bool = False
 
 
-class Rows(NamedTuple):
+class EmbeddedRows(NamedTuple):
     """What a Lookup found: values [*ids.shape, width], for ids."""
 
     values: Float[Array, "... width"]

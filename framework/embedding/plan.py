@@ -26,7 +26,7 @@ of one: each row then passes through the memory of one more device."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class TablePlan:
     """The tables of a model, and the devices that share them.
 
     Attributes:
@@ -43,11 +43,11 @@ class Plan:
     counts: Mapping[str, Int[np.ndarray, " head"]] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
-        for name, each in self.tables.items():
+        for name, table in self.tables.items():
             check(
-                each.options.placement != "sharded" or each.shards % self.mesh.size == 0,
-                f"embedding.placement of {name} is sharded, but its {each.rows} rows have"
-                f" {each.shards} shards, which {self.mesh.size} devices cannot share evenly; say"
+                table.options.placement != "sharded" or table.shards % self.mesh.size == 0,
+                f"embedding.placement of {name} is sharded, but its {table.rows} rows have"
+                f" {table.shards} shards, which {self.mesh.size} devices cannot share evenly; say"
                 " replicated, or take a number of devices that is a power of two and not larger",
             )
 
@@ -116,7 +116,7 @@ def number(table: Table, ids: Int[Array, " count"], owners: tuple[int, ...]) -> 
     return jnp.where(real, request, table.places).astype(jnp.int32)
 
 
-def exchanges(plan: Plan, lookups: Mapping[str, Lookup]) -> list[tuple[list[Any], list[str]]]:
+def exchanges(plan: TablePlan, lookups: Mapping[str, Lookup]) -> list[tuple[list[Any], list[str]]]:
     """The hops of each exchange, and the sharded tables that share it."""
     size, axes = plan.mesh.size, plan.mesh.axis_names
     inner = 1 << (size.bit_length() // 2)
@@ -158,7 +158,9 @@ def _groups(owners: tuple[int, ...]) -> list[list[list[int]] | None]:
     return [devices.tolist(), devices.T.tolist()]
 
 
-def _room(plan: Plan, name: str, draws: int, owners: tuple[int, ...], kind: str) -> tuple[int, ...]:
+def _room(
+    plan: TablePlan, name: str, draws: int, owners: tuple[int, ...], kind: str
+) -> tuple[int, ...]:
     each = plan.tables[name]
     choose = capacity.arriving if kind == "ragged" else capacity.capacities
     return choose(draws, owners, each.rows, plan.counts.get(name), each.options.capacity_margin)

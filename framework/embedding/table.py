@@ -201,7 +201,7 @@ def to_dense(table: Table, stored: Any) -> np.ndarray:
     if isinstance(stored, jax.Array):
         if not stored.is_fully_addressable:
             raise ValueError("the table is spread over processes; read it from a checkpoint")
-        pieces = [(each.index[0].start or 0, each.data) for each in stored.addressable_shards]
+        pieces = [(shard.index[0].start or 0, shard.data) for shard in stored.addressable_shards]
     per_shard = len(stored) // table.shards
     block = max(1, BLOCK_BYTES // (4 * table.shard_rows * table.width)) * per_shard
     tail = stored.shape[2:]

@@ -23,7 +23,7 @@ from jaxtyping import Array, Float, Int
 
 from podway.framework.embedding import exchange
 from podway.framework.embedding.lookup import Lookup
-from podway.framework.embedding.plan import Plan, exchanges, number
+from podway.framework.embedding.plan import TablePlan, exchanges, number
 from podway.framework.error import check
 from podway.framework.schema.schema import PADDING
 
@@ -62,7 +62,7 @@ class Collected(NamedTuple):
     squared_norm: Float[Array, ""]
 
 
-def fetch(plan: Plan, tables: Tables, lookups: Mapping[str, Lookup]) -> Fetched:
+def fetch(plan: TablePlan, tables: Tables, lookups: Mapping[str, Lookup]) -> Fetched:
     """The rows that ids name. Not to be differentiated.
 
     Raises ConfigError where the devices cannot share the examples evenly.
@@ -75,15 +75,15 @@ def fetch(plan: Plan, tables: Tables, lookups: Mapping[str, Lookup]) -> Fetched:
         )
 
     def body(tables: Tables, ids: Mapping[str, Array]) -> Any:
-        flat = {name: each.reshape(-1) for name, each in ids.items()}
+        flat = {name: array.reshape(-1) for name, array in ids.items()}
         parts = _by_table(plan, lookups, flat)
         rows, local, remote, loads, invalid = {}, {}, [], [], jnp.zeros((), jnp.int32)
-        for path, each in parts.items():
-            strange = ((each < 0) | (each >= plan.tables[path].rows)).sum(dtype=jnp.int32)
+        for path, part in parts.items():
+            strange = ((part < 0) | (part >= plan.tables[path].rows)).sum(dtype=jnp.int32)
             axes = plan.mesh.axis_names if plan.sharded(path) else plan.batch_axes
             invalid += jax.lax.psum(strange, axes)
             if not plan.sharded(path):
-                local[path] = number(plan.tables[path], each, (1,))
+                local[path] = number(plan.tables[path], part, (1,))
                 for name in _of(lookups, path):
                     numbers = number(plan.tables[path], flat[name], (1,))
                     rows[name] = _read(tables[path], numbers)
@@ -93,7 +93,7 @@ def fetch(plan: Plan, tables: Tables, lookups: Mapping[str, Lookup]) -> Fetched:
             span = {path: plan.tables[path].places for path in paths}
             slots = []
             for hop in hops:
-                span = {path: each // hop.owners for path, each in span.items()}
+                span = {path: size // hop.owners for path, size in span.items()}
                 asked, slot, load = hop.ask(asked, span)
                 slots.append(slot)
                 loads.append(load)
@@ -110,7 +110,7 @@ def fetch(plan: Plan, tables: Tables, lookups: Mapping[str, Lookup]) -> Fetched:
             "embedding/invalid": invalid,
             "embedding/fill": jax.lax.pmax(load.fill, plan.mesh.axis_names),
         }
-        shaped = {name: each.reshape(*ids[name].shape, -1) for name, each in rows.items()}
+        shaped = {name: values.reshape(*ids[name].shape, -1) for name, values in rows.items()}
         return shaped, (local, remote), metrics
 
     place = _specs(plan, lookups)
@@ -129,7 +129,7 @@ def fetch(plan: Plan, tables: Tables, lookups: Mapping[str, Lookup]) -> Fetched:
 
 
 def collect(
-    plan: Plan,
+    plan: TablePlan,
     lookups: Mapping[str, Lookup],
     gradients: Mapping[str, Float[Array, "*shape width"]],
     residual: Any,
@@ -140,8 +140,8 @@ def collect(
         local, remote = residual
         touched, sums, squared = {}, {}, jnp.zeros(())
         flat = {
-            name: each.reshape(-1, each.shape[-1]).astype(jnp.float32)
-            for name, each in gradients.items()
+            name: gradient.reshape(-1, gradient.shape[-1]).astype(jnp.float32)
+            for name, gradient in gradients.items()
         }
         parts = _by_table(plan, lookups, flat)
         for path, numbers in local.items():
@@ -170,7 +170,7 @@ def collect(
 
 
 def update(
-    plan: Plan,
+    plan: TablePlan,
     tables: Tables,
     slots: Slots,
     collected: Collected,
@@ -217,7 +217,7 @@ def update(
         collected.gradients,
         (jnp.asarray(step), jnp.asarray(scale), jnp.asarray(factor)),
     )
-    rest = {name: dict(each) for name, each in slots.items()}
+    rest = {name: dict(arrays) for name, arrays in slots.items()}
     return {**tables, **new_tables}, {**rest, **new_slots}
 
 
@@ -242,15 +242,15 @@ class _Specs(NamedTuple):
     residual: tuple[PartitionSpec, PartitionSpec]
 
 
-def _specs(plan: Plan, lookups: Mapping[str, Lookup]) -> _Specs:
+def _specs(plan: TablePlan, lookups: Mapping[str, Lookup]) -> _Specs:
     batch, whole = PartitionSpec(plan.batch_axes), PartitionSpec(plan.mesh.axis_names)
     return _Specs(
-        {name: PartitionSpec() if each.shared else batch for name, each in lookups.items()},
+        {name: PartitionSpec() if lookup.shared else batch for name, lookup in lookups.items()},
         (batch, whole),
     )
 
 
-def _shard_map(plan: Plan, body: Any, in_specs: Any, out_specs: Any) -> Any:
+def _shard_map(plan: TablePlan, body: Any, in_specs: Any, out_specs: Any) -> Any:
     # What is replicated comes out so by construction; JAX cannot tell after an all_gather.
     return jax.shard_map(
         body, mesh=plan.mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False
@@ -263,7 +263,7 @@ def _of(lookups: Mapping[str, Lookup], path: str) -> list[str]:
 
 
 def _by_table(
-    plan: Plan, lookups: Mapping[str, Lookup], arrays: Mapping[str, Array]
+    plan: TablePlan, lookups: Mapping[str, Lookup], arrays: Mapping[str, Array]
 ) -> dict[str, Array]:
     """What this device does of each lookup's ids (or gradients), joined by table."""
     found = {}
@@ -283,7 +283,7 @@ def _by_table(
 
 
 def _by_lookup(
-    plan: Plan, lookups: Mapping[str, Lookup], rows: Array, sizes: Mapping[str, int]
+    plan: TablePlan, lookups: Mapping[str, Lookup], rows: Array, sizes: Mapping[str, int]
 ) -> dict[str, Array]:
     """The inverse of `_by_table`, of one table's rows."""
     found, at = {}, 0
@@ -297,7 +297,9 @@ def _by_lookup(
     return found
 
 
-def _sum_over_batch(plan: Plan, name: str, numbers: Array, gradients: Array) -> tuple[Any, Any]:
+def _sum_over_batch(
+    plan: TablePlan, name: str, numbers: Array, gradients: Array
+) -> tuple[Any, Any]:
     """Gradients of a table that every device has: whichever moves less, gathered or added up."""
     places = plan.tables[name].places
     if plan.batch_devices > 1:

@@ -1,1 +1,1 @@
-"""How a model is judged."""
+"""How a model is evaluated."""

@@ -1,4 +1,4 @@
-"""The judge of models that predict labels: all rows of a split, by the metrics of each label."""
+"""The evaluator of models that predict labels: all rows of a split, by each label's metrics."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -10,13 +10,13 @@ import numpy as np
 from podway.framework import config, progress
 from podway.framework.devices import mesh
 from podway.framework.error import check
-from podway.framework.evaluation.judge import Compute, Examine, Judged, Metrics
+from podway.framework.evaluation.evaluator import Compute, Evaluate, EvaluationResult, Metrics
 from podway.framework.heads import Head
 from podway.framework.input import join
 from podway.framework.input.batches import batch_shapes, row_batches
 from podway.framework.input.dataset import Dataset
 from podway.framework.input.placement import examples_placer
-from podway.framework.metrics import labels as label_metrics
+from podway.framework.metrics import labels
 from podway.framework.metrics.labels import Estimate
 from podway.framework.schema.schema import Schema
 from podway.framework.task import Inference, LabelModel, inference
@@ -26,12 +26,12 @@ PRIOR = 20
 
 
 @dataclasses.dataclass(frozen=True)
-class LabelJudge:
-    """Judges each label by its own metrics, "LABEL/METRIC" (a Judge,
-    framework/evaluation/judge.py).
+class LabelEvaluator:
+    """Evaluates each label by its own metrics, "LABEL/METRIC" (an Evaluator,
+    framework/evaluation/evaluator.py).
 
     Attributes:
-      model: whose predictions are judged.
+      model: whose predictions are evaluated.
       options: rows at once, and the resamples of the users.
     """
 
@@ -59,21 +59,21 @@ class LabelJudge:
     def shapes(self, schema: Schema) -> dict[str, jax.ShapeDtypeStruct]:
         """The columns of a batch of rows."""
         shapes = batch_shapes(schema, self.lengths(schema), self.options.batch_size)
-        return {name: jax.ShapeDtypeStruct(*each) for name, each in shapes.items()}
+        return {name: jax.ShapeDtypeStruct(*shape) for name, shape in shapes.items()}
 
     def inference(self, schema: Schema) -> Inference:
         """Logits by label."""
         return inference(self.model, schema, self.model.predict)
 
-    def examiner(
+    def for_split(
         self,
         dataset: Dataset,
         split: str,
         *,
         devices: jax.sharding.Mesh | None = None,
         intervals: bool = True,
-    ) -> Examine:
-        """Judges on the rows of a split; see Judge. Labels of another kind are a ConfigError."""
+    ) -> Evaluate:
+        """Evaluates on a split's rows; see Evaluator. Labels of another kind are a ConfigError."""
         rows = dataset.examples(split)
         check(rows > 0, f"{dataset.directory} has no {split} examples to evaluate on")
         truth = self._truth(dataset, split)
@@ -91,30 +91,32 @@ class LabelJudge:
                 silent=devices is not None and jax.process_index() != 0,
             ) as bar:
                 for batch in row_batches(dataset, split, lengths, batch_size):
-                    said = compute({name: place(each) for name, each in batch.columns.items()})
+                    said = compute({name: place(column) for name, column in batch.columns.items()})
                     said = jax.device_get(collect(said) if collect else said)
-                    parts.append({name: each[batch.valid] for name, each in said.items()})
+                    parts.append({name: answer[batch.valid] for name, answer in said.items()})
                     bar.update(int(batch.valid.sum()))
             return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
-        def examine(compute: Compute, label: str = "", *, baseline: bool = False) -> Judged:
+        def evaluate(
+            compute: Compute, label: str = "", *, baseline: bool = False
+        ) -> EvaluationResult:
             logits = predict(compute, label)
             table: Metrics = {}
-            for each in self.model.objectives:
-                found = each.measure(logits[each.label], truth[each.label], truth["user"])
+            for head in self.model.objectives:
+                found = head.measure(logits[head.label], truth[head.label], truth["user"])
                 for metric, estimate in found.items():
                     if estimate is not None:
                         cell = self._cell(estimate, truth["user"], intervals)
-                        table[f"{each.label}/{metric}"] = cell
-            return Judged(table)
+                        table[f"{head.label}/{metric}"] = cell
+            return EvaluationResult(table)
 
-        return examine
+        return evaluate
 
     def _cell(self, estimate: Estimate, users: np.ndarray, intervals: bool) -> dict[str, float]:
         cell = {"value": estimate.value}
         if intervals:
             options = self.options
-            found = label_metrics.interval(estimate, users, options.bootstrap, options.seed)
+            found = labels.interval(estimate, users, options.bootstrap, options.seed)
             cell |= dict(zip(("low", "high"), found, strict=True)) if found else {}
         return cell
 
@@ -123,11 +125,11 @@ class LabelJudge:
     ) -> dict[str, np.ndarray]:
         """The labels of a split, its users, and `others`, in the order of the rows."""
         blocks = dataset.blocks(split)
-        names = [each.label for each in self.model.objectives]
+        names = [head.label for head in self.model.objectives]
         found = blocks.read(np.arange(len(blocks.rows)), [*names, "user", *others])
-        columns = {name: each for name, each in found.items() if isinstance(each, np.ndarray)}
-        for each in self.model.objectives:
-            each.check_labels(columns[each.label])
+        columns = {name: column for name, column in found.items() if isinstance(column, np.ndarray)}
+        for head in self.model.objectives:
+            head.check_labels(columns[head.label])
         return columns
 
     def baselines(self, dataset: Dataset, seed: int) -> dict[str, Compute]:
@@ -143,7 +145,7 @@ class LabelJudge:
 
 def _constant(objectives: Sequence[Head], truth: Mapping[str, np.ndarray]) -> Compute:
     logits = {
-        each.label: each.logits(each.targets(truth[each.label]).mean(0)) for each in objectives
+        head.label: head.logits(head.targets(truth[head.label]).mean(0)) for head in objectives
     }
 
     def mean(batch: Any) -> dict[str, np.ndarray]:
@@ -156,12 +158,12 @@ def _constant(objectives: Sequence[Head], truth: Mapping[str, np.ndarray]) -> Co
 def _of_items(objectives: Sequence[Head], truth: Mapping[str, np.ndarray], items: int) -> Compute:
     """Means by item, each joined with PRIOR rows of the mean of all."""
     logits = {}
-    for each in objectives:
-        targets = each.targets(truth[each.label])
+    for head in objectives:
+        targets = head.targets(truth[head.label])
         sums = np.zeros((items, *targets.shape[1:]))
         np.add.at(sums, truth["item"], targets)
         counts = np.bincount(truth["item"], minlength=items).reshape(-1, *[1] * (sums.ndim - 1))
-        logits[each.label] = each.logits((sums + PRIOR * targets.mean(0)) / (counts + PRIOR))
+        logits[head.label] = head.logits((sums + PRIOR * targets.mean(0)) / (counts + PRIOR))
 
     def mean_of_item(batch: Any) -> dict[str, np.ndarray]:
         return {name: each[batch["item"]] for name, each in logits.items()}

@@ -15,13 +15,12 @@ from podway.framework.error import check
 from podway.framework.input.batches import Dataset, evaluation_batches
 from podway.framework.input.columns import concatenate
 from podway.framework.input.placement import examples_placer
-from podway.framework.metrics import ranking as metrics
-from podway.framework.metrics import top_k as ranking
+from podway.framework.metrics import ranking, top_k
 from podway.framework.schema.schema import FIRST_VALUE, PADDING
 
 Scorer = Callable[[Any], Any]
 """{"item": histories i32 [batch, length], "time": if asked for} → scores f32 [batch, rows],
-NumPy or JAX; or ranking.Factors, whose products these are."""
+NumPy or JAX; or top_k.Factors, whose products these are."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +80,7 @@ def rank_split(
         dataset, split, history=item.max_length, batch_size=options.batch_size, times=times
     )
     place = examples_placer(devices)
-    judge = _judge(item.size, k, options.exclude_seen, options.block, devices)
+    rank_batch = _ranker(item.size, k, options.exclude_seen, options.score_block_items, devices)
     with progress.shown(
         label or split,
         unit="user",
@@ -92,14 +91,14 @@ def rank_split(
         for batch in batches:
             valid, history = batch["valid"], place(batch["history"])
             read = {"item": history} | ({"time": place(batch["time"])} if times else {})
-            judged = jax.device_get(judge(scorer(read), history, place(batch["target"])))
+            ranked = jax.device_get(rank_batch(scorer(read), history, place(batch["target"])))
             seen = _distinct(batch["history"]) if options.exclude_seen else np.zeros(len(valid))
             known = {
                 "item": batch["target"],
                 "history": (batch["history"] != PADDING).sum(1),
                 "candidates": (item.size - FIRST_VALUE - seen).astype(np.int64),
             }
-            parts.append({name: each[valid] for name, each in (known | judged).items()})
+            parts.append({name: each[valid] for name, each in (known | ranked).items()})
             bar.update(int(valid.sum()))
     return Ranks(**concatenate(parts))
 
@@ -112,7 +111,7 @@ def _distinct(history: np.ndarray) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=16)
-def _judge(
+def _ranker(
     catalogue: int,
     k: int,
     exclude_seen: bool,
@@ -121,24 +120,24 @@ def _judge(
 ) -> Callable[..., Any]:
     """(scores or factors, history, target) → arrays of Ranks by name, the same in all processes."""
 
-    def judge(scores, history, target):
+    def rank_batch(scores, history, target):
         seen = history if exclude_seen else None
-        if isinstance(scores, ranking.Factors):
+        if isinstance(scores, top_k.Factors):
             size = block or scores.table.shape[0]
-            rank = ranking.blocked_rank(scores, target, size, seen, catalogue)
-            best, ids = ranking.blocked_top_k(scores, k, size, seen, catalogue)
-            nll = ranking.blocked_negative_log_likelihood(scores, target, size, catalogue)
+            rank = top_k.blocked_rank(scores, target, size, seen, catalogue)
+            best, ids = top_k.blocked_top_k(scores, k, size, seen, catalogue)
+            nll = top_k.blocked_negative_log_likelihood(scores, target, size, catalogue)
         else:
-            allowed = ranking.exclude(scores, seen, catalogue)
-            rank, (best, ids) = ranking.rank(allowed, target), ranking.top_k(allowed, k)
-            nll = ranking.negative_log_likelihood(scores, target, catalogue)
+            allowed = top_k.exclude(scores, seen, catalogue)
+            rank, (best, ids) = top_k.rank(allowed, target), top_k.top_k(allowed, k)
+            nll = top_k.negative_log_likelihood(scores, target, catalogue)
         return {
             "target": rank,
-            "lists": jnp.where(best == ranking.EXCLUDED, PADDING, ids),
+            "lists": jnp.where(best == top_k.EXCLUDED, PADDING, ids),
             "nll": nll,
         }
 
-    return jax.jit(judge, out_shardings=mesh.replicated(devices) if devices else None)
+    return jax.jit(rank_batch, out_shardings=mesh.replicated(devices) if devices else None)
 
 
 def summarize(
@@ -157,23 +156,23 @@ def summarize(
     table: dict[str, dict[str, float]] = {}
 
     def mean(values: np.ndarray) -> dict[str, float]:
-        low, high = metrics.bootstrap_interval(values, options.bootstrap, options.seed)
+        low, high = ranking.bootstrap_interval(values, options.bootstrap, options.seed)
         return {"value": float(values.mean()), "low": low, "high": high}
 
     for k in options.cutoffs:
-        for name, metric in metrics.PER_USER.items():
+        for name, metric in ranking.PER_USER.items():
             table[f"{name}@{k}"] = mean(metric(ranks.target, k))
-        table[f"coverage@{k}"] = {"value": metrics.coverage(ranks.lists, k, catalogue)}
+        table[f"coverage@{k}"] = {"value": ranking.coverage(ranks.lists, k, catalogue)}
         table[f"popularity_bias@{k}"] = {
-            "value": metrics.popularity_bias(ranks.lists, k, train_counts)
+            "value": ranking.popularity_bias(ranks.lists, k, train_counts)
         }
-        table[f"novelty@{k}"] = {"value": metrics.novelty(ranks.lists, k, train_counts)}
+        table[f"novelty@{k}"] = {"value": ranking.novelty(ranks.lists, k, train_counts)}
     if options.sampled_negatives:
-        sampled = metrics.sampled_ranks(
+        sampled = ranking.sampled_ranks(
             ranks.target, ranks.candidates, options.sampled_negatives, options.seed
         )
         for k in options.cutoffs:
-            for name, metric in metrics.PER_USER.items():
+            for name, metric in ranking.PER_USER.items():
                 table[f"sampled_{name}@{k}"] = mean(metric(sampled, k))
     known = ranks.nll[np.isfinite(ranks.nll)]
     if likelihood and len(known):

@@ -1,4 +1,4 @@
-"""The judge of models that recommend: the whole catalogue is ranked for each user."""
+"""The evaluator of models that recommend: the whole catalogue is ranked for each user."""
 
 import dataclasses
 
@@ -7,9 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from podway.framework import config, task
-from podway.framework.evaluation import ranks as evaluate
-from podway.framework.evaluation import slices
-from podway.framework.evaluation.judge import Compute, Examine, Judged, answers
+from podway.framework.evaluation import ranks, slices
+from podway.framework.evaluation.evaluator import Compute, Evaluate, EvaluationResult, answers
 from podway.framework.input.dataset import Dataset
 from podway.framework.input.interactions import train_counts
 from podway.framework.models.popularity import Popularity
@@ -21,8 +20,8 @@ BASELINES: dict[str, task.FittedModel] = {"popularity": Popularity(), "seq-KNN":
 
 
 @dataclasses.dataclass(frozen=True)
-class RankingJudge:
-    """Ranks each user's target among all items (a Judge, framework/evaluation/judge.py).
+class RankingEvaluator:
+    """Ranks each user's target among all items (an Evaluator, framework/evaluation/evaluator.py).
 
     Attributes:
       model: whose scores are ranked.
@@ -58,42 +57,46 @@ class RankingJudge:
     def inference(self, schema: Schema) -> task.Inference:
         """Scores f32 [users, rows] of histories; their factors, where blocks are asked for."""
         head = self.model.scores
-        if self.options.block is not None and isinstance(self.model, task.Factored):
+        if self.options.score_block_items is not None and isinstance(self.model, task.Factored):
             head = self.model.factors
         return task.inference(self.model, schema, head)
 
-    def examiner(
+    def for_split(
         self,
         dataset: Dataset,
         split: str,
         *,
         devices: jax.sharding.Mesh | None = None,
         intervals: bool = True,
-    ) -> Examine:
-        """Ranks the users of a split; see Judge. Slices of them are for those with intervals."""
+    ) -> Evaluate:
+        """Ranks a split's users; see Evaluator. Slices of them are for those with intervals."""
         options = dataclasses.replace(
             self.options, bootstrap=self.options.bootstrap if intervals else 1
         )
         counts, fitted = train_counts(dataset), isinstance(self.model, task.FittedModel)
 
-        def examine(compute: Compute, label: str = "", *, baseline: bool = False) -> Judged:
+        def evaluate(
+            compute: Compute, label: str = "", *, baseline: bool = False
+        ) -> EvaluationResult:
             times = self.model.reads_times() and not baseline
-            ranks = evaluate.rank_split(
+            found = ranks.rank_split(
                 compute, dataset, split, options, label, devices=devices, times=times
             )
             likelihood = not (baseline or fitted)  # whose scores are no logits
-            table = evaluate.summarize(ranks, options, counts, likelihood=likelihood)
+            table = ranks.summarize(found, options, counts, likelihood=likelihood)
             if intervals:
-                table |= slices.summarize(ranks, options, counts)
-            return Judged(table, ranks.target.astype(np.int32))
+                table |= slices.summarize(found, options, counts)
+            return EvaluationResult(table, found.target.astype(np.int32))
 
-        return examine
+        return evaluate
 
     def baselines(self, dataset: Dataset, seed: int) -> dict[str, Compute]:
         """Popularity, and items that followed the latest ones; not what the model itself is."""
         return {
             name: answers(
-                RankingJudge(baseline, self.options), dataset.schema, baseline.fit(dataset, seed)
+                RankingEvaluator(baseline, self.options),
+                dataset.schema,
+                baseline.fit(dataset, seed),
             )
             for name, baseline in BASELINES.items()
             if baseline != self.model

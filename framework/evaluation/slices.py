@@ -14,7 +14,7 @@ import numpy as np
 
 from podway.framework import config
 from podway.framework.evaluation.ranks import Ranks
-from podway.framework.metrics import ranking as metrics
+from podway.framework.metrics import ranking
 from podway.framework.schema.schema import FIRST_VALUE
 
 SHARES = {"head": 1 / 3, "mid": 2 / 3, "tail": 1.0}
@@ -70,8 +70,8 @@ def summarize(
     for name in ("hr", "ndcg"):
         for group, mask in groups.items():
             for k in options.cutoffs if group == COLD else options.cutoffs[:1]:
-                values = metrics.PER_USER[name](ranks.target, k)[mask]
-                low, high = metrics.bootstrap_interval(values, options.bootstrap, options.seed)
+                values = ranking.PER_USER[name](ranks.target, k)[mask]
+                low, high = ranking.bootstrap_interval(values, options.bootstrap, options.seed)
                 table[f"{name}@{k} [{group}]"] = {
                     "value": float(values.mean()),
                     "low": low,

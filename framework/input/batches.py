@@ -88,7 +88,7 @@ class TrainBatches:
                 translations = mixture.translations(other, dataset, own)
                 mixed.append(Epochs(other, own, translations=translations, **options))
             self._examples = mixture.Mixture(mixed, [1.0, *(weight for _, weight in others)])
-        self._lookups = join.lookups(dataset, lengths)
+        self._attribute_tables = join.attribute_tables(dataset, lengths)
 
     def __reduce__(self):
         return functools.partial(TrainBatches, **self._arguments), ()
@@ -101,7 +101,7 @@ class TrainBatches:
         start = index * self._batch_size
         parts = [self._examples.read(start + first, start + last) for first, last in self._rows]
         batch = concatenate(parts)
-        return batch | {name: lookup(batch) for name, lookup in self._lookups.items()}
+        return batch | {name: table(batch) for name, table in self._attribute_tables.items()}
 
 
 def batch_shapes(
@@ -194,8 +194,8 @@ def evaluation_batches(
             lists["time"] = elapsed(time)
         rows = np.arange(len(target))
         part = {"target": target, "valid": rows >= 0}
-        for name, each in lists.items():
-            part[name] = (each.where(stay) if unseen else each).latest(history, rows)[:]
+        for name, column in lists.items():
+            part[name] = (column.where(stay) if unseen else column).latest(history, rows)[:]
         waiting = concatenate([waiting, part] if waiting else [part])
         while waiting and len(waiting["valid"]) >= batch_size:
             yield {name: array[:batch_size] for name, array in waiting.items()}
@@ -232,9 +232,9 @@ def row_batches(
 
     Raises SchemaError: a column that the dataset does not have.
     """
-    lookups = join.lookups(dataset, lengths)
+    tables = join.attribute_tables(dataset, lengths)
     for rows, valid in _own(dataset, split, lengths, batch_size):
-        joined = {name: lookup(rows) for name, lookup in lookups.items()}
+        joined = {name: table(rows) for name, table in tables.items()}
         yield RowBatch(rows | joined, valid)
 
 
@@ -253,18 +253,21 @@ def _own(
             continue
         joined = concatenate(waiting)
         for start in range(0, count - batch_size + 1, batch_size):
-            yield {name: each[start : start + batch_size] for name, each in joined.items()}, full
+            yield (
+                {name: column[start : start + batch_size] for name, column in joined.items()},
+                full,
+            )
         count %= batch_size
-        waiting = [{name: each[len(each) - count :] for name, each in joined.items()}]
+        waiting = [{name: column[len(column) - count :] for name, column in joined.items()}]
     if count:
         rows = concatenate(waiting)
         missing = batch_size - count
         yield (
             {
                 name: np.pad(
-                    each, [(0, missing)] + [(0, 0)] * (each.ndim - 1), constant_values=PADDING
+                    column, [(0, missing)] + [(0, 0)] * (column.ndim - 1), constant_values=PADDING
                 )
-                for name, each in rows.items()
+                for name, column in rows.items()
             },
             np.arange(batch_size) < count,
         )
@@ -272,8 +275,8 @@ def _own(
 
 def _fixed(columns: Mapping[str, np.ndarray | Ragged], lengths: Mapping[str, int]) -> Arrays:
     return {
-        name: each.latest(lengths[name], np.arange(len(each.offsets) - 1))[:]
-        if isinstance(each, Ragged)
-        else each
-        for name, each in columns.items()
+        name: column.latest(lengths[name], np.arange(len(column.offsets) - 1))[:]
+        if isinstance(column, Ragged)
+        else column
+        for name, column in columns.items()
     }

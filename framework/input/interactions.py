@@ -15,8 +15,8 @@ def train_histories(dataset: Dataset) -> Ragged:
     column = blocks.read(np.arange(len(blocks.rows)))["item"]
     check(
         isinstance(column, Ragged),
-        "data.examples is Rows, whose examples are single events; give Sequences, whose examples"
-        " are histories",
+        "data.examples is RowExamples, whose examples are single events; give Sequences, whose"
+        " examples are histories",
     )
     assert isinstance(column, Ragged)
     return column

@@ -16,7 +16,7 @@ from podway.framework.schema.schema import Feature, Schema, SchemaError
 
 
 @dataclasses.dataclass(frozen=True)
-class Lookup:
+class AttributeTable:
     """One attribute, ready to be looked up.
 
     Attributes:
@@ -53,7 +53,7 @@ def split(schema: Schema, lengths: Mapping[str, int], name: str) -> tuple[Featur
     return key, attribute
 
 
-def lookups(dataset: Dataset, lengths: Mapping[str, int]) -> dict[str, Lookup]:
+def attribute_tables(dataset: Dataset, lengths: Mapping[str, int]) -> dict[str, AttributeTable]:
     """The joined ones of `lengths`; of longer lists the first values are taken.
 
     Raises SchemaError where the dataset cannot give one of them.
@@ -70,5 +70,5 @@ def lookups(dataset: Dataset, lengths: Mapping[str, int]) -> dict[str, Lookup]:
                 f"{dataset.directory}: the table of {attribute.table}s has {len(values)} rows;"
                 f" {key.name} has {key.size} ids: build the dataset again"
             )
-        found[name] = Lookup(key.name, values)
+        found[name] = AttributeTable(key.name, values)
     return found

@@ -17,7 +17,7 @@ from podway.framework.error import check
 from podway.framework.input.columns import Arrays
 from podway.framework.input.dataset import Dataset
 from podway.framework.input.epochs import Epochs
-from podway.framework.schema import fitted as transform
+from podway.framework.schema.fitted import FittedTransform, read_transforms
 from podway.framework.schema.schema import FIRST_VALUE, OUT_OF_VOCABULARY, PADDING, Feature
 
 _FINEST = 1_000_000
@@ -111,10 +111,10 @@ def _kind(feature: Feature) -> dict[str, object]:
     return {name: getattr(feature, name) for name in names}
 
 
-def _fitted(dataset: Dataset, name: str) -> transform.Fitted | None:
+def _fitted(dataset: Dataset, name: str) -> FittedTransform | None:
     path = dataset.directory / "transform.json"
-    fitted = transform.read(path) if path.exists() else ()
-    return next((feature for feature in fitted if feature.transform.name == name), None)
+    features = read_transforms(path) if path.exists() else ()
+    return next((feature for feature in features if feature.transform.name == name), None)
 
 
 def _digests(dataset: Dataset, vocabulary: str) -> list[str]:

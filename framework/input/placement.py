@@ -61,7 +61,7 @@ class Placement:
 
 
 def examples_placer(devices: jax.sharding.Mesh | None) -> Callable[[np.ndarray], Any]:
-    """A function that lays an array, which every process has, on the devices, to be judged.
+    """A function that lays an array, which every process has, on the devices, to be evaluated.
 
     Its rows are split over all where they divide. Without devices it stays as it is.
     """

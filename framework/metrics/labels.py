@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from podway.framework.metrics import ranking as metrics
+from podway.framework.metrics import ranking
 from podway.framework.schema.schema import FIRST_VALUE
 
 
@@ -44,7 +44,7 @@ def interval(
     pulls = np.bincount(users, weights=estimate.influence)[rows > 0]
     if len(pulls) < 2:
         return None
-    return metrics.bootstrap_interval(estimate.value + len(pulls) * pulls, resamples, seed)
+    return ranking.bootstrap_interval(estimate.value + len(pulls) * pulls, resamples, seed)
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:
@@ -118,13 +118,13 @@ def grouped_auc(scores: np.ndarray, labels: np.ndarray, users: np.ndarray) -> Es
     earlier = np.cumsum(n) - n  # negatives of the users before
     beaten = np.cumsum(negatives) - negatives / 2 - earlier[owner]
     wins = np.bincount(owner, weights=positives * beaten, minlength=size)
-    judged = (p > 0) & (n > 0) & (np.arange(size) >= FIRST_VALUE)
-    if not judged.any():
+    rankable = (p > 0) & (n > 0) & (np.arange(size) >= FIRST_VALUE)
+    if not rankable.any():
         return None
-    own = np.where(judged, wins / np.maximum(p * n, 1), 0.0)
-    rows = (p + n)[judged].sum()
-    value = (own * (p + n) * judged).sum() / rows
-    pulls = np.where(judged, (own - value) / rows, 0.0)
+    own = np.where(rankable, wins / np.maximum(p * n, 1), 0.0)
+    rows = (p + n)[rankable].sum()
+    value = (own * (p + n) * rankable).sum() / rows
+    pulls = np.where(rankable, (own - value) / rows, 0.0)
     return Estimate(float(value), pulls[users])
 
 

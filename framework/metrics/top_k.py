@@ -62,7 +62,7 @@ class Factors(NamedTuple):
     table: Float[Array, "rows width"]
 
 
-class Block(NamedTuple):
+class ScoreBlock(NamedTuple):
     """Scores of consecutive items; EXCLUDED for those that are no items or were seen.
 
     Attributes:
@@ -82,7 +82,7 @@ def block_of(
     block: int,
     ids: Int[Array, "batch seen"] | None,
     catalogue: int,
-) -> Block:
+) -> ScoreBlock:
     """Block `number` of `exclude`(query · tableᵀ, ids, catalogue); f32."""
     start = number * block
     first = jnp.minimum(start, factors.table.shape[0] - block)
@@ -96,7 +96,7 @@ def block_of(
         place = jnp.where(ids >= first, ids - first, block)
         batch = jnp.arange(scores.shape[0])[:, None]
         scores = scores.at[batch, place].set(EXCLUDED, mode="drop")
-    return Block(start, own, scores)
+    return ScoreBlock(start, own, scores)
 
 
 def blocked_top_k(

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from podway.framework.embedding.lookup import Lookup, Rows
+from podway.framework.embedding.lookup import EmbeddedRows, Lookup
 from podway.framework.error import check
 from podway.framework.losses import softmax
 from podway.framework.models.parts.attention import AttentionMask
@@ -40,7 +40,7 @@ class Bert4Rec(TrainedModel, Recommender):
     """Attention heads; they divide the width."""
     feed_forward: int = 4
     """Width of the feed-forward layer, in multiples of `width`."""
-    block: Kind = "post"
+    block_kind: Kind = "post"
     """Norm after (as published) or before each layer, or before it with a gate behind (LiGR)."""
     max_length: int = 200
     """Latest items that are read, the mask among them."""
@@ -70,7 +70,7 @@ class Bert4Rec(TrainedModel, Recommender):
         """The module, with a row for each item id and one, of id `items`, for the mask."""
         wide, items = self.width * self.feed_forward, schema["item"].size
         blocks = [
-            Block(self.width, self.heads, wide, self.dropout, self.block, rngs)
+            Block(self.width, self.heads, wide, self.dropout, self.block_kind, rngs)
             for _ in range(self.blocks)
         ]
         return Encoder(
@@ -98,7 +98,11 @@ class Bert4Rec(TrainedModel, Recommender):
         return {"item": jnp.where(jnp.arange(item.shape[1]) == end, schema["item"].size, item)}
 
     def loss(
-        self, module: Encoder, batch: Batch, rows: Mapping[str, Rows], context: ForwardContext
+        self,
+        module: Encoder,
+        batch: Batch,
+        rows: Mapping[str, EmbeddedRows],
+        context: ForwardContext,
     ) -> Loss:
         """Cross-entropy of the masked items. Needs context.key, which says where they are."""
         assert context.key is not None
@@ -124,7 +128,7 @@ class Bert4Rec(TrainedModel, Recommender):
         self,
         module: Encoder,
         batch: Batch,
-        rows: Mapping[str, Rows],
+        rows: Mapping[str, EmbeddedRows],
         context: ForwardContext = SERVING,
     ) -> Float[Array, "batch rows"]:
         """Logits at the mask behind each history."""

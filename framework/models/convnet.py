@@ -13,7 +13,7 @@ from flax import nnx
 from jaxtyping import Array, Float, UInt8
 
 from podway.framework.config.model import ShardingRules
-from podway.framework.embedding.lookup import Rows
+from podway.framework.embedding.lookup import EmbeddedRows
 from podway.framework.error import check
 from podway.framework.heads import Classes, Head
 from podway.framework.models.parts.row_model import deal_out
@@ -78,7 +78,7 @@ class ConvNet(LabelModel):
         self,
         module: "Convolutions",
         batch: Batch,
-        rows: Mapping[str, Rows],
+        rows: Mapping[str, EmbeddedRows],
         context: ForwardContext = SERVING,
     ) -> dict[str, Array]:
         """Logits by label: f32 [batch, classes]."""

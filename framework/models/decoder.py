@@ -19,7 +19,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from podway.framework.config.model import ShardingRules
-from podway.framework.embedding.lookup import Rows
+from podway.framework.embedding.lookup import EmbeddedRows
 from podway.framework.error import check
 from podway.framework.input.packing import SEGMENT
 from podway.framework.losses import softmax
@@ -104,7 +104,11 @@ class Decoder(TrainedModel, Recommender):
         return {"item": latest_of(batch["item"], batch["item"], self.max_length)}
 
     def loss(
-        self, module: "Transformer", batch: Batch, rows: Mapping[str, Rows], context: ForwardContext
+        self,
+        module: "Transformer",
+        batch: Batch,
+        rows: Mapping[str, EmbeddedRows],
+        context: ForwardContext,
     ) -> Loss:
         """Cross-entropy of the next token at each position that has one and knows it."""
         read, targets = batch["item"][:, :-1], batch["item"][:, 1:]
@@ -121,7 +125,7 @@ class Decoder(TrainedModel, Recommender):
         self,
         module: "Transformer",
         batch: Batch,
-        rows: Mapping[str, Rows],
+        rows: Mapping[str, EmbeddedRows],
         context: ForwardContext = SERVING,
     ) -> Float[Array, "batch rows"]:
         """Logits of the token after each text."""

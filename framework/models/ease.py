@@ -13,7 +13,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from podway.framework.embedding.lookup import Rows
+from podway.framework.embedding.lookup import EmbeddedRows
 from podway.framework.error import check
 from podway.framework.input.dataset import Dataset
 from podway.framework.input.interactions import train_matrix
@@ -65,7 +65,7 @@ class Ease(FittedModel):
         self,
         module: "Similarity",
         batch: Batch,
-        rows: Mapping[str, Rows],
+        rows: Mapping[str, EmbeddedRows],
         context: ForwardContext = SERVING,
     ) -> Float[Array, "batch rows"]:
         """The rows of the user's items, each of which counts once, summed."""

@@ -22,11 +22,11 @@ from flax import nnx
 from jaxtyping import Array, Float
 from scipy import sparse
 
-from podway.framework.embedding.lookup import Rows
+from podway.framework.embedding.lookup import EmbeddedRows
 from podway.framework.error import check
 from podway.framework.input.dataset import Dataset
 from podway.framework.input.interactions import train_matrix
-from podway.framework.metrics import top_k as ranking
+from podway.framework.metrics import top_k
 from podway.framework.models.parts.history import item_logits, item_rows, occurrences
 from podway.framework.schema.schema import FIRST_VALUE, Schema
 from podway.framework.task import SERVING, Batch, FittedModel, ForwardContext
@@ -102,7 +102,7 @@ class Ials(FittedModel):
         self,
         module: "Vectors",
         batch: Batch,
-        rows: Mapping[str, Rows],
+        rows: Mapping[str, EmbeddedRows],
         context: ForwardContext = SERVING,
     ) -> Float[Array, "batch rows"]:
         """Dot products with the vector that fits the history best."""
@@ -112,9 +112,9 @@ class Ials(FittedModel):
         self,
         module: "Vectors",
         batch: Batch,
-        rows: Mapping[str, Rows],
+        rows: Mapping[str, EmbeddedRows],
         context: ForwardContext = SERVING,
-    ) -> ranking.Factors:
+    ) -> top_k.Factors:
         """The user's vector, from the user's items, each of which counts once; the items'."""
         table, own = module.item.embedding[...], rows["item"].values
         _, weight = occurrences(batch["item"], table.shape[0])
@@ -123,7 +123,7 @@ class Ials(FittedModel):
         system += self.unobserved * module.gram[...]
         system += ridge[:, None, None] * jnp.eye(self.width)
         right = jnp.einsum("bl,blw->bw", weight, own)
-        return ranking.Factors(conjugate_gradients(system, right, self.iterations), table)
+        return top_k.Factors(conjugate_gradients(system, right, self.iterations), table)
 
     def _ridge(self, seen, columns: int):
         """The regularisation of vectors that are fitted to so many seen pairs among `columns`."""

@@ -13,7 +13,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 from scipy import sparse
 
-from podway.framework.embedding.lookup import Rows
+from podway.framework.embedding.lookup import EmbeddedRows
 from podway.framework.error import check
 from podway.framework.input.dataset import Dataset
 from podway.framework.input.interactions import train_matrix
@@ -48,7 +48,7 @@ class ItemKnn(FittedModel):
         self,
         module: Neighbours,
         batch: Batch,
-        rows: Mapping[str, Rows],
+        rows: Mapping[str, EmbeddedRows],
         context: ForwardContext = SERVING,
     ) -> Float[Array, "batch rows"]:
         """Similarities to the user's items, each of which counts once."""

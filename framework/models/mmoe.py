@@ -56,7 +56,7 @@ class MixtureOfExperts(RowModule):
         self.towers = nnx.List([Mlp(config.expert[-1], config.tower, rngs) for _ in self.gates])
         last = (config.expert[-1], *config.tower)[-1]
         self.answers = nnx.List(
-            [nnx.Linear(last, each.outputs, rngs=rngs) for each in config.objectives]
+            [nnx.Linear(last, head.outputs, rngs=rngs) for head in config.objectives]
         )
 
     def __call__(

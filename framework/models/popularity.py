@@ -8,7 +8,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from podway.framework.embedding.lookup import Rows
+from podway.framework.embedding.lookup import EmbeddedRows
 from podway.framework.input.dataset import Dataset
 from podway.framework.input.interactions import train_counts
 from podway.framework.models.parts.history import item_rows
@@ -35,7 +35,7 @@ class Popularity(FittedModel):
         self,
         module: "Counts",
         batch: Batch,
-        rows: Mapping[str, Rows],
+        rows: Mapping[str, EmbeddedRows],
         context: ForwardContext = SERVING,
     ) -> Float[Array, "batch rows"]:
         """The counts, whatever the history."""

@@ -1,7 +1,7 @@
 """Retrieve, then rank: two towers choose some candidates of all items, a ranker puts them in order.
 
 The two stages of Covington et al. 2016 ("Deep neural networks for YouTube recommendations") as one
-model: trained together, judged as a chain, and served as one graph. The ranker sees for each
+model: trained together, evaluated as a chain, and served as one graph. The ranker sees for each
 candidate what a dot product cannot: which items of the history are like it and how long ago they
 were (attention to the history by candidate, Zhou et al. 2018, "Deep interest network for
 click-through rate prediction"). It learns to tell targets from candidates that the retrieval would
@@ -19,10 +19,10 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from podway.framework.config.model import Model, ShardingRules
-from podway.framework.embedding.lookup import Lookup, Rows
+from podway.framework.embedding.lookup import EmbeddedRows, Lookup
 from podway.framework.error import check
 from podway.framework.input.dataset import Dataset
-from podway.framework.metrics import top_k as ranking
+from podway.framework.metrics import top_k
 from podway.framework.models.parts import content
 from podway.framework.models.parts.history import item_logits
 from podway.framework.models.parts.transformer import drop
@@ -109,7 +109,11 @@ class RetrieveRank(TrainedModel, Recommender):
         return {"retrieval": dataclasses.replace(self, candidates=0)} if self.candidates else {}
 
     def loss(
-        self, module: "Chain", batch: Batch, rows: Mapping[str, Rows], context: ForwardContext
+        self,
+        module: "Chain",
+        batch: Batch,
+        rows: Mapping[str, EmbeddedRows],
+        context: ForwardContext,
     ) -> Loss:
         """The retrieval's loss plus the ranker's, of as many targets as there are in the batch."""
         first, second = context.keys(2)
@@ -121,7 +125,7 @@ class RetrieveRank(TrainedModel, Recommender):
         return retrieval + ranker, weight, metrics
 
     def ranking_loss(
-        self, module: "Chain", rows: Rows, context: ForwardContext
+        self, module: "Chain", rows: EmbeddedRows, context: ForwardContext
     ) -> Float[Array, ""]:
         """Mean of −log softmax(target) (nats, f32) among some of the candidates.
 
@@ -138,10 +142,10 @@ class RetrieveRank(TrainedModel, Recommender):
         seen = jnp.where(before, items[:, None, :], PADDING)
         seen = jnp.concatenate([seen, ids[..., None]], axis=-1)
         flat = (-1, logits.shape[-1])
-        allowed = ranking.exclude(
+        allowed = top_k.exclude(
             logits.reshape(flat), seen.reshape(-1, seen.shape[-1]), module.retrieval.items
         )
-        best, candidates = ranking.top_k(allowed, module.limit(self.candidates))
+        best, candidates = top_k.top_k(allowed, module.limit(self.candidates))
         own = jnp.take_along_axis(logits, ids[..., None], axis=-1)[..., 0]
         # Else the ranker would learn that a target is what the retrieval thinks little of.
         weights &= own >= best[:, -1].reshape(own.shape)
@@ -150,7 +154,7 @@ class RetrieveRank(TrainedModel, Recommender):
         if choose is not None:
             chosen = jax.random.randint(choose, shape, 0, best.shape[1])
         others = jnp.take_along_axis(candidates, chosen, axis=1).reshape(*at.shape, -1)
-        there = jnp.take_along_axis(best, chosen, axis=1).reshape(others.shape) != ranking.EXCLUDED
+        there = jnp.take_along_axis(best, chosen, axis=1).reshape(others.shape) != top_k.EXCLUDED
         listed = jnp.concatenate([ids[..., None], others], axis=-1)
         scores = module.rank(
             read,
@@ -167,7 +171,7 @@ class RetrieveRank(TrainedModel, Recommender):
         self,
         module: "Chain",
         batch: Batch,
-        rows: Mapping[str, Rows],
+        rows: Mapping[str, EmbeddedRows],
         context: ForwardContext = SERVING,
     ) -> Float[Array, "batch rows"]:
         """Scores (f32) of each row of the item table as the next item; −inf for no item.
@@ -182,9 +186,9 @@ class RetrieveRank(TrainedModel, Recommender):
         logits = module.retrieve(seen, context)[:, 0]
         scores = logits
         if self.candidates:
-            allowed = ranking.exclude(logits, history, module.retrieval.items)
-            best, ids = ranking.top_k(allowed, module.limit(self.candidates))
-            there = best != ranking.EXCLUDED
+            allowed = top_k.exclude(logits, history, module.retrieval.items)
+            best, ids = top_k.top_k(allowed, module.limit(self.candidates))
+            there = best != top_k.EXCLUDED
             ranked = module.rank(seen, ids[:, None], best[:, None], context)[:, 0]
             lowest = jnp.where(there, ranked, jnp.inf).min(1, keepdims=True)
             # The retrieval's best that is no candidate comes right after the last candidate. What

@@ -23,10 +23,10 @@ class SasRec(CausalModel):
 
     feed_forward: int = 4
     """Width of the feed-forward layer, in multiples of `width`."""
-    block: Kind = "pre"
+    block_kind: Kind = "pre"
     """Norm after or before each layer, or before it with a gate behind (LiGR)."""
 
     def block_module(self, rngs: nnx.Rngs) -> Block:
         """A transformer's block."""
         wide = self.width * self.feed_forward
-        return Block(self.width, self.heads, wide, self.dropout, self.block, rngs)
+        return Block(self.width, self.heads, wide, self.dropout, self.block_kind, rngs)

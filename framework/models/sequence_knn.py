@@ -15,7 +15,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 from scipy import sparse
 
-from podway.framework.embedding.lookup import Rows
+from podway.framework.embedding.lookup import EmbeddedRows
 from podway.framework.error import check
 from podway.framework.input.batches import Ragged
 from podway.framework.input.dataset import Dataset
@@ -66,7 +66,7 @@ class SequenceKnn(FittedModel):
         self,
         module: Neighbours,
         batch: Batch,
-        rows: Mapping[str, Rows],
+        rows: Mapping[str, EmbeddedRows],
         context: ForwardContext = SERVING,
     ) -> Float[Array, "batch rows"]:
         """Similarities to the latest items, weighted by age."""

@@ -19,11 +19,11 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from podway.framework.config.model import ShardingRules
-from podway.framework.embedding.lookup import Lookup, Rows
+from podway.framework.embedding.lookup import EmbeddedRows, Lookup
 from podway.framework.embedding.table import Embedding
 from podway.framework.error import check
 from podway.framework.input.dataset import Dataset
-from podway.framework.losses import in_batch as losses_in_batch
+from podway.framework.losses import in_batch
 from podway.framework.models.parts import content
 from podway.framework.models.parts.causal import ITEM
 from podway.framework.models.parts.history import item_logits, item_rows, latest_of
@@ -134,7 +134,11 @@ class TwoTower(TrainedModel, Recommender):
         return {f"{CONSTANTS}/{name}": values for name, values in found.items()}
 
     def loss(
-        self, module: "Towers", batch: Batch, rows: Mapping[str, Rows], context: ForwardContext
+        self,
+        module: "Towers",
+        batch: Batch,
+        rows: Mapping[str, EmbeddedRows],
+        context: ForwardContext,
     ) -> Loss:
         """Cross-entropy of `targets` items of each history, among the items of the batch.
 
@@ -163,9 +167,9 @@ class TwoTower(TrainedModel, Recommender):
             jnp.einsum("nw,cw->nc", users, each.vectors, preferred_element_type=jnp.float32)
             for each in pool
         ]
-        negative = [losses_in_batch.negatives_of(ids, owners, *each[1:]) for each in pool]
+        negative = [in_batch.negatives_of(ids, owners, *each[1:]) for each in pool]
         q = [module.chance(each.ids, weights.sum(), self.negatives) for each in pool]
-        loss = losses_in_batch.corrected_softmax_cross_entropy(
+        loss = in_batch.corrected_softmax_cross_entropy(
             own,
             jnp.concatenate(logits, axis=1),
             jnp.concatenate(negative, axis=1),
@@ -179,7 +183,7 @@ class TwoTower(TrainedModel, Recommender):
         self,
         module: "Towers",
         batch: Batch,
-        rows: Mapping[str, Rows],
+        rows: Mapping[str, EmbeddedRows],
         context: ForwardContext = SERVING,
     ) -> Float[Array, "batch rows"]:
         """Logits (f32) of each row of the item table as the next item; −inf for no item."""
@@ -224,7 +228,7 @@ class Towers(nnx.Module):
         """The share that items are expected to have of a batch's targets and its drawn items."""
         share, trained = self.constants[content.SHARES][ids], self.trained()
         uniform = trained[ids] / jnp.maximum(trained.sum(), 1)
-        return losses_in_batch.mixed_shares(share, uniform, targets, drawn)
+        return in_batch.mixed_shares(share, uniform, targets, drawn)
 
     def embed(
         self, ids: Int[Array, "*ids"], own: Float[Array, "*ids width"]

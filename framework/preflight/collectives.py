@@ -133,9 +133,9 @@ def find(module: hlo.Module, mesh: Mapping[str, int]) -> tuple[Collective, ...]:
 def total(collectives: Iterable[Collective]) -> dict[tuple[str, str, str], float]:
     """Bytes that one device sends in one step, by (network, kind, axes), the most first."""
     table: dict[tuple[str, str, str], float] = {}
-    for each in collectives:
-        key = (each.network, each.kind, "·".join(each.axes))
-        table[key] = table.get(key, 0) + each.wire_bytes
+    for collective in collectives:
+        key = (collective.network, collective.kind, "·".join(collective.axes))
+        table[key] = table.get(key, 0) + collective.wire_bytes
     return dict(sorted(table.items(), key=lambda row: -row[1]))
 
 

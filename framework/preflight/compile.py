@@ -15,14 +15,14 @@ from podway.framework.config import features
 from podway.framework.devices import hardware, mesh, topology
 from podway.framework.devices.topology import Topology
 from podway.framework.error import ConfigError
-from podway.framework.evaluation.judges import judge_of
+from podway.framework.evaluation.evaluators import evaluator_of
 from podway.framework.preflight import hlo, memory, roofline
 from podway.framework.preflight.collectives import find
-from podway.framework.preflight.report import Program, Report, peaks
+from podway.framework.preflight.report import CompiledProgram, Report, peaks
 from podway.framework.schema.schema import FIRST_VALUE, Feature, Schema
 from podway.framework.training.program import build_program
-from podway.framework.training.state import describe_state, judged_shapes
-from podway.framework.training.validation import judging
+from podway.framework.training.state import describe_state, inference_shapes
+from podway.framework.training.validation import validation_context
 
 LARGEST = 8
 """Arrays to name in a report."""
@@ -97,8 +97,8 @@ def examine(
     """
     devices = mesh.build(experiment.mesh, topology.devices(pod))
     held = [
-        memory.Held(each.path, each.kind, each.split, each.bytes)
-        for each in describe_state(experiment, schema, devices.shape)
+        memory.Held(placed.path, placed.kind, placed.split, placed.bytes)
+        for placed in describe_state(experiment, schema, devices.shape)
     ]
     parts = _parts(held)
     limit = hardware.memory(devices.devices.flat[0])
@@ -110,17 +110,21 @@ def examine(
     else:
         model_flops = program.flops
         train = _read(program.step, devices, pod, parts, sum(parts.values()), limit)
-    judged = None
+    evaluated = None
     if evaluation:
-        judged = _evaluation(experiment, schema, devices, pod, parts, limit)
+        evaluated = _evaluation(experiment, schema, devices, pod, parts, limit)
     return Report(
         experiment,
         pod,
         dict(devices.shape),
-        {each.name: each.size for each in schema.features if each.role in ("user", "item")},
+        {
+            feature.name: feature.size
+            for feature in schema.features
+            if feature.role in ("user", "item")
+        },
         tuple(sorted(held, key=lambda each: -each.bytes)[:LARGEST]),
         train,
-        judged,
+        evaluated,
         model_flops,
     )
 
@@ -175,7 +179,7 @@ def attempts(report: Report, schema: Schema, *, wanted: int = 3) -> list[Report]
 def state_bytes(experiment: config.Experiment, schema: Schema, pod: Topology) -> int:
     """Bytes of the training state on one device. Raises ConfigError."""
     sizes = mesh.shape(experiment.mesh, pod.devices, pod.slices)
-    return sum(each.bytes for each in describe_state(experiment, schema, sizes))
+    return sum(placed.bytes for placed in describe_state(experiment, schema, sizes))
 
 
 def scan(experiment: config.Experiment, schema: Schema, pods: Sequence[Topology]) -> list[Report]:
@@ -198,23 +202,26 @@ def _evaluation(
     pod: Topology,
     parts: dict[str, int],
     limit: int,
-) -> Program:
-    """What the trainer computes to judge by, while the training state stays in memory."""
-    parameters = judged_shapes(experiment, schema, devices)
-    how, judge = judging(experiment, devices), judge_of(experiment.model, experiment.evaluation)
-    infer = judge.inference(schema)
+) -> CompiledProgram:
+    """What the trainer computes to evaluate, while the training state stays in memory."""
+    parameters = inference_shapes(experiment, schema, devices)
+    context, evaluator = (
+        validation_context(experiment, devices),
+        evaluator_of(experiment.model, experiment.evaluation),
+    )
+    infer = evaluator.inference(schema)
     place = mesh.examples_sharding(devices, experiment.evaluation.batch_size)
     batch = jax.tree.map(
         lambda each: jax.ShapeDtypeStruct(each.shape, each.dtype, sharding=place),
-        judge.shapes(schema),
+        evaluator.shapes(schema),
     )
 
     def compute(parameters: task.Parameters, batch: Any) -> Any:
-        return infer(parameters, batch, how)
+        return infer(parameters, batch, context)
 
-    sizes = {path: _shard_bytes(each) for path, each in parameters.items()}
+    sizes = {path: _shard_bytes(array) for path, array in parameters.items()}
     # Those that are no part of the state: sparse tables, copied in the order of ids.
-    copies = sum(sizes[path] for path in judge.model.tables(schema))
+    copies = sum(sizes[path] for path in evaluator.model.tables(schema))
     parts = parts | {"sparse tables in the order of ids": copies}
     try:
         compiled = jax.jit(compute).lower(parameters, batch).compile()
@@ -230,11 +237,11 @@ def _read(
     parts: dict[str, int],
     resident: int,
     limit: int,
-) -> Program:
+) -> CompiledProgram:
     module = hlo.parse(compiled.as_text())
     found = find(module, devices.shape)
     places = [tuple(getattr(device, "coords", (0,))) for device in devices.devices.flat]
-    return Program(
+    return CompiledProgram(
         usage=memory.of_program(compiled, module, parts, resident, limit),
         largest=tuple(memory.largest(module, LARGEST)),
         collectives=found,
@@ -243,11 +250,11 @@ def _read(
     )
 
 
-def _failed(error: Exception, parts: dict[str, int], limit: int) -> Program:
+def _failed(error: Exception, parts: dict[str, int], limit: int) -> CompiledProgram:
     usage = memory.of_failure(error, parts, limit)
     if usage is None:
         raise error
-    return Program(usage, ())
+    return CompiledProgram(usage, ())
 
 
 def _shard_bytes(array: jax.ShapeDtypeStruct) -> int:
@@ -257,7 +264,7 @@ def _shard_bytes(array: jax.ShapeDtypeStruct) -> int:
 
 def _parts(held: list[memory.Held]) -> dict[str, int]:
     parts: dict[str, int] = {}
-    for each in held:
-        name = each.name.partition(".")[0]
-        parts[name] = parts.get(name, 0) + each.bytes
+    for holding in held:
+        name = holding.name.partition(".")[0]
+        parts[name] = parts.get(name, 0) + holding.bytes
     return dict(sorted(parts.items(), key=lambda part: -part[1]))

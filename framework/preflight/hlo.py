@@ -218,7 +218,11 @@ class Module:
         return order[::-1]
 
     def _root(self, computation: str) -> Instruction:
-        return next(each for each in self.computations[computation].values() if each.root)
+        return next(
+            instruction
+            for instruction in self.computations[computation].values()
+            if instruction.root
+        )
 
     def _resolve(
         self, computation: str, name: str, arguments: tuple[int | str | None, ...] = ()
@@ -247,14 +251,14 @@ class Module:
         if instruction.opcode not in ("fusion", "call"):
             return computation, instruction, ()
         inner = instruction.called[0]
-        arguments = tuple(self._resolve(computation, each) for each in instruction.operands)
+        arguments = tuple(self._resolve(computation, operand) for operand in instruction.operands)
         return inner, self._root(inner), arguments
 
     def _comparison(self, condition: str) -> tuple[str, int | str | None, int | str | None] | None:
         where, root, arguments = self._through_fusion(condition, self._root(condition).name)
         if root.opcode != "compare":
             return None
-        left, right = (self._resolve(where, each, arguments) for each in root.operands)
+        left, right = (self._resolve(where, operand, arguments) for operand in root.operands)
         return root.attribute("direction") or "", left, right
 
     def _loop_value(self, computation: str, loop: Instruction, index: int) -> int | None:
@@ -275,7 +279,7 @@ class Module:
             where, update, arguments = self._through_fusion(where, update.operands[0])
         if update.opcode not in ("add", "subtract"):
             return None
-        left, right = (self._resolve(where, each, arguments) for each in update.operands)
+        left, right = (self._resolve(where, operand, arguments) for operand in update.operands)
         if update.opcode == "add" and isinstance(left, int):
             left, right = right, left
         if left != str(index):

@@ -120,7 +120,7 @@ def largest(module: hlo.Module, count: int) -> list[Held]:
             while origin.opcode in _COPIES:
                 origin = instructions[origin.operands[0]]
             # A copy counts where it is what leaves the chip.
-            if origin is not instruction and not all(each.on_chip for each in origin.results):
+            if origin is not instruction and not all(result.on_chip for result in origin.results):
                 continue
             name = origin.source or origin.name
             for array in instruction.results:
@@ -191,7 +191,7 @@ def _buffers(
 def _passes_through(module: hlo.Module, loop: hlo.Instruction, index: int) -> bool:
     """Whether a loop hands an element of its tuple on as it got it."""
     body = module.computations[str(loop.attribute("body")).lstrip("%")]
-    root = next(each for each in body.values() if each.root)
+    root = next(instruction for instruction in body.values() if instruction.root)
     if root.opcode != "tuple":
         return False
     last = body[root.operands[index]]

@@ -20,7 +20,7 @@ models, and no vector units. A real step is slower; compare predictions with eac
 
 
 @dataclasses.dataclass(frozen=True)
-class Program:
+class CompiledProgram:
     """One compiled program on one device.
 
     Attributes:
@@ -49,7 +49,7 @@ class Report:
       sizes: feature → ids, of the schema.
       state: the largest arrays of the training state.
       train: the training step.
-      evaluate: what is judged, of one batch of examples; None where it was left out.
+      evaluate: what is evaluated, of one batch of examples; None where it was left out.
       model_flops: of one training step, over all devices (framework/training/flops.py).
     """
 
@@ -58,8 +58,8 @@ class Report:
     mesh: dict[str, int]
     sizes: dict[str, int]
     state: tuple[memory.Held, ...]
-    train: Program
-    evaluate: Program | None
+    train: CompiledProgram
+    evaluate: CompiledProgram | None
     model_flops: float
 
     @property
@@ -108,7 +108,7 @@ def scan_rows(reports: list[Report], price: float | None = None) -> list[dict[st
             "batch": report.experiment.trainer.batch_size,
             "fits": report.fits,
             "memory_gb": report.train.usage.needed / 1e9,
-            "wire_mb": sum(each.wire_bytes for each in report.train.collectives) / 1e6,
+            "wire_mb": sum(collective.wire_bytes for collective in report.train.collectives) / 1e6,
             "chip_ms": 1e3 * times.chip if times else None,
             "ici_ms": 1e3 * times.ici if times else None,
             "dcn_ms": 1e3 * times.dcn if times and times.dcn is not None else None,
@@ -138,13 +138,13 @@ def to_json(report: Report, tried: list[Report], price: float | None = None) -> 
         "mesh": report.mesh,
         "sizes": report.sizes,
         "fits": report.fits,
-        "state": [dataclasses.asdict(each) for each in report.state],
+        "state": [dataclasses.asdict(holding) for holding in report.state],
         "step_seconds": report.step_seconds,
         "mfu": report.mfu,
         "examples_per_second": report.examples_per_second,
         "cost_per_million": None if price is None else report.cost_per_million(price),
         "model_flops": report.model_flops,
-        **{name: _program_json(each) for name, each in programs.items() if each},
+        **{name: _program_json(program) for name, program in programs.items() if program},
         "tried": [
             {
                 "options": difference(report.experiment, other.experiment),
@@ -158,10 +158,10 @@ def to_json(report: Report, tried: list[Report], price: float | None = None) -> 
     }
 
 
-def _program_json(program: Program) -> dict[str, Any]:
+def _program_json(program: CompiledProgram) -> dict[str, Any]:
     return {
         "memory": {**dataclasses.asdict(program.usage), "missing": program.usage.missing},
-        "largest": [dataclasses.asdict(each) for each in program.largest],
+        "largest": [dataclasses.asdict(buffer) for buffer in program.largest],
         "collectives": collective_rows(program.collectives),
         "times": None if program.times is None else dataclasses.asdict(program.times),
         "bound": None if program.times is None else program.times.bound,
@@ -172,9 +172,15 @@ def _program_json(program: Program) -> dict[str, Any]:
 def collective_rows(found: tuple[Collective, ...]) -> list[str]:
     """One line for each kind of collective: times, kind, axes, what a device puts in."""
     counts: dict[tuple[str, ...], float] = {}
-    for each in found:
-        key = (each.network, each.kind, "·".join(each.axes), each.array, str(each.bytes))
-        counts[key] = counts.get(key, 0) + each.times
+    for collective in found:
+        key = (
+            collective.network,
+            collective.kind,
+            "·".join(collective.axes),
+            collective.array,
+            str(collective.bytes),
+        )
+        counts[key] = counts.get(key, 0) + collective.times
     return [
         f"{times:g} × {kind} along {axes} ({network}): {array}, {size} bytes"
         for (network, kind, axes, array, size), times in sorted(counts.items())

@@ -76,7 +76,9 @@ def scheduled(module: hlo.Module) -> list[str]:
     for name in order:
         for instruction in module.computations[name].values():
             if instruction.opcode in ("while", "conditional", "call", "async-start"):
-                new = [each for each in instruction.called if each not in found]
+                new = [
+                    computation for computation in instruction.called if computation not in found
+                ]
                 order += new
                 found.update(new)
     return order
@@ -181,7 +183,7 @@ def _fusion_bytes(
     for position, arrays in enumerate(operands):
         whole = _in_memory(arrays)
         total += min(whole, _read(module, fusion, position, whole))
-    root = next(each for each in inside.values() if each.root)
+    root = next(instruction for instruction in inside.values() if instruction.root)
     outputs = [inside[name] for name in root.operands] if root.opcode == "tuple" else [root]
     if len(outputs) != len(fusion.results):
         return total + _in_memory(fusion.results)
@@ -199,7 +201,7 @@ def _written_in_place(
         output = inside[output.operands[0]]
     if output.opcode == "fusion":
         inside = module.computations[output.called[0]]
-        root = next(each for each in inside.values() if each.root)
+        root = next(instruction for instruction in inside.values() if instruction.root)
         return _written_in_place(module, inside, root)
     if output.opcode == "scatter":
         return 2.0 * _size(inside[output.operands[-1]])
@@ -213,8 +215,8 @@ def _read(module: hlo.Module, fusion: hlo.Instruction, position: int, whole: flo
     inside = module.computations[fusion.called[0]]
     pending = [
         name
-        for name, each in inside.items()
-        if each.opcode == "parameter" and int(each.literal) == position
+        for name, instruction in inside.items()
+        if instruction.opcode == "parameter" and int(instruction.literal) == position
     ]
     total = 0.0
     while pending:

@@ -242,7 +242,7 @@ def _reading(directory: epath.PathLike, step: int) -> Iterator[ocp.CheckpointMan
 
 
 def load_parameters(directory: epath.PathLike, step: int) -> dict[str, np.ndarray]:
-    """The parameters of a checkpoint to judge and to export, path → array (NumPy).
+    """The parameters of a checkpoint to evaluate and to export, path → array (NumPy).
 
     Their moving average where there is one, and sparse tables as they are stored. Raises
     CheckpointError.

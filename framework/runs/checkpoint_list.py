@@ -62,7 +62,8 @@ def table(run: epath.PathLike, *, read: bool = False) -> str:
 
 def _size(path: epath.Path) -> int:
     return sum(
-        _size(each) if each.is_dir() else each.stat().length for each in epath.Path(path).iterdir()
+        _size(child) if child.is_dir() else child.stat().length
+        for child in epath.Path(path).iterdir()
     )
 
 

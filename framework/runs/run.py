@@ -12,7 +12,7 @@ from podway.framework.artifact import upgrade
 from podway.framework.code import sources
 from podway.framework.embedding import table
 from podway.framework.error import ConfigError
-from podway.framework.evaluation.judges import judge_of
+from podway.framework.evaluation.evaluators import evaluator_of
 from podway.framework.input.batches import Arrays, Dataset
 from podway.framework.runs import checkpoint, report
 from podway.framework.schema.schema import Schema
@@ -24,7 +24,7 @@ _LATEST = "latest"
 def identity(experiment: config.Experiment) -> dict[str, Any]:
     """The part of an experiment that shapes a run, as versioned JSON."""
     parts = codec.to_json(experiment, versioned=True)
-    selection = {"selection": judge_of(experiment.model, experiment.evaluation).metric}
+    selection = {"selection": evaluator_of(experiment.model, experiment.evaluation).metric}
     weights = {"weights": [component.weight for component in experiment.mixture]}
     return {name: parts[name] for name in ("model", "optimizer", "trainer")} | selection | weights
 
@@ -66,21 +66,21 @@ def open_checkpoints(
     experiment: config.Experiment, inputs: Mapping[str, str], directory: epath.Path
 ) -> checkpoint.Checkpoints:
     """The checkpoints of a run of this experiment on these datasets."""
-    judge = judge_of(experiment.model, experiment.evaluation)
+    evaluator = evaluator_of(experiment.model, experiment.evaluation)
     return checkpoint.Checkpoints(
         directory / "checkpoints",
         {**inputs, **identity(experiment)},
         keep=experiment.trainer.keep_checkpoints,
         keep_best=experiment.trainer.keep_best,
         keep_every=experiment.trainer.keep_every,
-        metric=judge.metric,
-        largest_is_best=judge.largest_is_best,
+        metric=evaluator.metric,
+        largest_is_best=evaluator.largest_is_best,
     )
 
 
 @dataclasses.dataclass(frozen=True)
 class Selection:
-    """The best step of a run by validation, if any was judged, and its metrics there."""
+    """The best step of a run by validation, if any was evaluated, and its metrics there."""
 
     step: int | None
     metrics: dict[str, float]

@@ -20,7 +20,7 @@ Table = Literal["events", "user", "item"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Fitted:
+class FittedTransform:
     """One feature's transform, ready to be executed."""
 
     transform: Transform
@@ -39,16 +39,16 @@ class Fitted:
     """Rising float32 values; for Quantiles."""
 
 
-def write(path: epath.PathLike, fitted: tuple[Fitted, ...]) -> None:
+def write_transforms(path: epath.PathLike, fitted: tuple[FittedTransform, ...]) -> None:
     """Writes transform.json."""
     rows = [codec.to_json(feature) for feature in fitted]
     epath.Path(path).write_text(json.dumps({"features": rows}, indent=1) + "\n")
 
 
-def read(path: epath.PathLike) -> tuple[Fitted, ...]:
+def read_transforms(path: epath.PathLike) -> tuple[FittedTransform, ...]:
     """Reads what `write` wrote. Raises SchemaError."""
     try:
         rows = json.loads(epath.Path(path).read_text())["features"]
-        return tuple(codec.from_json(Fitted, row) for row in rows)
+        return tuple(codec.from_json(FittedTransform, row) for row in rows)
     except (ValueError, KeyError, TypeError, ConfigError) as error:
         raise SchemaError(f"{path} holds no transforms: {error}") from error

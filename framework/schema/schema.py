@@ -5,10 +5,11 @@ A dataset's shards hold, per example (a user):
     train               user i32, item list<i32>, time list<i64>
     validation, test    the same as history, plus target i32, target_time i64
 
-and a list for each feature of the events. Where an example is an event (config.Rows), all splits
-have user i32, item i32, time i64, and a value for each feature and label. Features of users and
-items lie in features/user.arrow and features/item.arrow: Arrow IPC files of one record batch, whose
-row is the id in the vocabulary (rows without a side table's row: as if all values were missing).
+and a list for each feature of the events. Where an example is an event (config.RowExamples), all
+splits have user i32, item i32, time i64, and a value for each feature and label. Features of users
+and items lie in features/user.arrow and features/item.arrow: Arrow IPC files of one record batch,
+whose row is the id in the vocabulary (rows without a side table's row: as if all values were
+missing).
 
 `item` is in the order of time, oldest first; events at the same time are in the order of their
 items' fingerprints (FarmHash Fingerprint64). `time` and `target_time` are microseconds since 1970

@@ -1,6 +1,6 @@
 """Fitting: what training is to a model whose parameters are computed rather than trained.
 
-The run is as any other: judged on the validation split, with one checkpoint, that of step 0.
+The run is as any other: evaluated on the validation split, with one checkpoint, that of step 0.
 """
 
 import time
@@ -13,7 +13,7 @@ from podway.framework import artifact, config, task
 from podway.framework.artifact import upgrade
 from podway.framework.devices import mesh
 from podway.framework.error import check
-from podway.framework.input import batches as input
+from podway.framework.input import batches
 from podway.framework.runs import run, telemetry
 from podway.framework.runs.goodput import Clock
 from podway.framework.training.validation import validator
@@ -21,7 +21,7 @@ from podway.framework.training.validation import validator
 
 def fit(
     experiment: config.Experiment,
-    dataset: input.Dataset,
+    dataset: batches.Dataset,
     workdir: epath.PathLike,
     choice: upgrade.Choice | None = None,
 ) -> epath.Path:
@@ -31,7 +31,7 @@ def fit(
 
     Args:
       experiment: what to fit.
-      dataset: to fit to, and to judge by.
+      dataset: to fit to, and to evaluate on.
       workdir: runs/ lies in it.
       choice: what becomes of a run that other code made.
 
@@ -53,16 +53,16 @@ def fit(
     run.describe(experiment, dataset.schema, target)
     devices = mesh.build(experiment.mesh)
     on_devices = jax.device_put(parameters, mesh.replicated(devices))
-    judged = validator(experiment, dataset, devices, Clock())(on_devices)
+    metrics = validator(experiment, dataset, devices, Clock())(on_devices)
     records = telemetry.Records(target / "metrics.jsonl", [])
-    validation = {f"validation/{name}": value for name, value in judged.items()}
+    validation = {f"validation/{name}": value for name, value in metrics.items()}
     records.add({"step": 0, "fit_seconds": seconds, **validation})
     records.save()
     checkpoints = run.open_checkpoints(experiment, inputs, target)
     try:
         if checkpoints.latest() is None:
             state = {"step": np.zeros((), np.int32), "parameters": parameters}
-            checkpoints.save(0, state, 0, judged)
+            checkpoints.save(0, state, 0, metrics)
             checkpoints.wait()
         selected = run.select(checkpoints)
     finally:

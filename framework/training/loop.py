@@ -10,8 +10,8 @@ from podway.framework import artifact, config, task
 from podway.framework.artifact import upgrade
 from podway.framework.devices import hardware, mesh
 from podway.framework.error import PodwayError
-from podway.framework.input import batches as input
 from podway.framework.input import interactions
+from podway.framework.input.batches import Dataset, TrainBatches, read_ahead
 from podway.framework.runs import checkpoint, run
 from podway.framework.runs.profiling import Profiled, Span
 from podway.framework.runs.telemetry import StepFailed, Telemetry
@@ -36,9 +36,9 @@ class Outcome:
 
 def train(
     experiment: config.Experiment,
-    dataset: input.Dataset,
+    dataset: Dataset,
     workdir: epath.PathLike,
-    others: Sequence[input.Dataset] = (),
+    others: Sequence[Dataset] = (),
     *,
     peers: distributed.Peers | None = None,
     profile: Span | None = None,
@@ -48,7 +48,7 @@ def train(
 
     Args:
       experiment: what to train, and how.
-      dataset: to train on, and to judge by.
+      dataset: to train on, and to evaluate on.
       workdir: runs/ lies in it; all processes share it.
       others: those of experiment.mixture, in order.
       peers: the processes that train together, each of which calls this
@@ -92,7 +92,7 @@ def train(
         start=done,
         steps=options.steps,
     )
-    reader = input.read_ahead(batches, done, place=program.place)
+    reader = read_ahead(batches, done, place=program.place)
     telemetry = start_telemetry(experiment, program, devices, target, peers, done)
     try:
         with peers.failing_together(), distributed.stopping() as stopping:
@@ -102,15 +102,15 @@ def train(
                     state, metrics = take_step(done + 1, state, batch)
                 done += 1
                 telemetry.step(done, metrics)
-                last, stop, judged = done == options.steps, stopping(done), None
+                last, stop, validation = done == options.steps, stopping(done), None
                 if last or done % options.evaluate_every == 0:
                     telemetry.flush()
-                    judged = validate(program.judged(state))
-                    telemetry.record(done, {f"validation/{k}": v for k, v in judged.items()})
-                if last or judged or stop or done % options.checkpoint_every == 0:
+                    validation = validate(program.inference_parameters(state))
+                    telemetry.record(done, {f"validation/{k}": v for k, v in validation.items()})
+                if last or validation or stop or done % options.checkpoint_every == 0:
                     telemetry.flush()
                     with telemetry.saving(done):
-                        checkpoints.save(done, state, done * batch_size, judged)
+                        checkpoints.save(done, state, done * batch_size, validation)
                 if last or stop:
                     break
             with clock.on("checkpoint"):
@@ -135,20 +135,20 @@ def train(
 
 def train_batches(
     experiment: config.Experiment,
-    dataset: input.Dataset,
-    others: Sequence[input.Dataset],
+    dataset: Dataset,
+    others: Sequence[Dataset],
     program: Program,
-) -> input.TrainBatches:
+) -> TrainBatches:
     """The batches of the whole run; of each, the rows that this process's devices hold."""
     options = experiment.trainer
     weights = [component.weight for component in experiment.mixture]
-    return input.TrainBatches(
+    return TrainBatches(
         dataset,
         program.lengths,
         batch_size=options.batch_size,
         steps=options.steps,
         seed=options.seed,
-        window=options.shuffle_blocks,
+        window=options.shuffle_window_blocks,
         crop=options.crop,
         readers=options.readers,
         rows=program.place.rows,
@@ -157,7 +157,7 @@ def train_batches(
     )
 
 
-def table_counts(experiment: config.Experiment, dataset: input.Dataset) -> Counts:
+def table_counts(experiment: config.Experiment, dataset: Dataset) -> Counts:
     """How often the train split has each id of the model's sparse tables, which are of items."""
     tables = task.of_kind(experiment.model, task.ParametricModel).tables(dataset.schema)
     return dict.fromkeys(tables, interactions.train_counts(dataset)) if tables else {}

@@ -15,14 +15,13 @@ from flax import nnx
 
 from podway.framework import config, task
 from podway.framework.devices import mesh
-from podway.framework.embedding.plan import Plan
+from podway.framework.embedding.plan import TablePlan
 from podway.framework.error import check
 from podway.framework.input.batches import batch_shapes
 from podway.framework.input.placement import Placement
 from podway.framework.schema.schema import Schema
-from podway.framework.training import flops
-from podway.framework.training import warm_start as start
-from podway.framework.training.state import State, initializer, judged, placed
+from podway.framework.training import flops, warm_start
+from podway.framework.training.state import State, inference_parameters, initializer, placed
 from podway.framework.training.step import make_step
 
 Counts = Mapping[str, np.ndarray]
@@ -40,7 +39,7 @@ class Program:
       state: shapes and shardings of the State.
       initialize: () → State, sharded.
       step: (State, batch) → (State, metrics); takes the state's memory.
-      judged: State → the parameters to judge and to export.
+      inference_parameters: State → the parameters to evaluate and to export.
       flops: of one step, over all devices, recomputation left out (framework/training/flops.py).
       place: puts a batch on the devices.
     """
@@ -51,7 +50,7 @@ class Program:
     state: State
     initialize: Any
     step: Any
-    judged: Any
+    inference_parameters: Any
     flops: float
     place: Placement
 
@@ -106,15 +105,15 @@ def build_program(
         trainer = dataclasses.replace(options, remat="none", attention="xla")
         counted = trace(dataclasses.replace(experiment, trainer=trainer))
     initialize = jax.jit(initializer(experiment, schema), out_shardings=shardings)
-    initialize = start.with_constants(initialize, constants or {}, state)
+    initialize = warm_start.with_constants(initialize, constants or {}, state)
     return Program(
         task=model,
         graph=graph,
         lengths=lengths,
         state=state,
-        initialize=start.initializer(experiment, schema, initialize, state),
+        initialize=warm_start.initializer(experiment, schema, initialize, state),
         step=traced.lower().compile(),
-        judged=judged(experiment, schema, devices),
+        inference_parameters=inference_parameters(experiment, schema, devices),
         flops=flops.count(counted.jaxpr.jaxpr),
         place=Placement(rows, options.batch_size),
     )
@@ -126,14 +125,14 @@ def plan(
     devices: Any,
     batch: Mapping[str, Any] | None = None,
     counts: Counts | None = None,
-) -> Plan:
+) -> TablePlan:
     """The model's sparse tables on a mesh; with a batch's shapes and counts, its exchanges too."""
     model = task.of_kind(experiment.model, task.TrainedModel)
     tables = model.tables(schema)
     if not tables or batch is None or not counts:
-        return Plan(tables, devices)
+        return TablePlan(tables, devices)
     lookups = jax.eval_shape(lambda b: model.lookups(schema, b, jax.random.key(0)), dict(batch))
-    return Plan(
+    return TablePlan(
         tables,
         devices,
         counts={path: _draws(path, tables[path].rows, lookups, counts[path]) for path in tables},
@@ -144,9 +143,9 @@ def _draws(path: str, rows: int, lookups: Mapping[str, Any], counts: np.ndarray)
     """How often each id is looked up, relatively: by counts, but evenly where it is drawn."""
     own, drawn = (
         sum(
-            math.prod(each.ids.shape)
-            for each in lookups.values()
-            if each.path == path and each.shared == shared
+            math.prod(lookup.ids.shape)
+            for lookup in lookups.values()
+            if lookup.path == path and lookup.shared == shared
         )
         for shared in (False, True)
     )

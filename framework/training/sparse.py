@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 
 from podway.framework import config
-from podway.framework.embedding import update as embedding
+from podway.framework.embedding import update
 from podway.framework.embedding.lookup import Lookup
-from podway.framework.embedding.plan import Plan
+from podway.framework.embedding.plan import TablePlan
 from podway.framework.embedding.update import Collected, Fetched
 from podway.framework.training.state import State
 
@@ -39,24 +39,24 @@ class SparseRows(NoSparseRows):
       experiment: says how their rows follow their gradients.
     """
 
-    plan: Plan
+    plan: TablePlan
     experiment: config.Experiment
 
     def fetch(self, state: State, lookups: Mapping[str, Lookup]) -> Fetched:
         """See NoSparseRows."""
-        own = {name: each for name, each in lookups.items() if each.path in self.plan.tables}
-        fetched = embedding.fetch(self.plan, state["tables"], own)
+        own = {name: lookup for name, lookup in lookups.items() if lookup.path in self.plan.tables}
+        fetched = update.fetch(self.plan, state["tables"], own)
         return fetched._replace(residual=(own, fetched.residual))
 
     def collect(self, fetched: Fetched, gradients: Mapping[str, jax.Array]) -> Collected:
         """See NoSparseRows."""
         own, residual = fetched.residual
-        return embedding.collect(self.plan, own, gradients, residual)
+        return update.collect(self.plan, own, gradients, residual)
 
     def update(self, state: State, collected: Collected, scale: jax.Array | float) -> State:
         """See NoSparseRows."""
         steps = self.experiment.trainer.steps
-        tables, slots = embedding.update(
+        tables, slots = update.update(
             self.plan,
             state["tables"],
             state["slots"],
@@ -68,6 +68,6 @@ class SparseRows(NoSparseRows):
         return {"tables": tables, "slots": slots}
 
 
-def sparse_rows(plan: Plan, experiment: config.Experiment) -> NoSparseRows:
+def sparse_rows(plan: TablePlan, experiment: config.Experiment) -> NoSparseRows:
     """What an experiment's step does for the tables of a plan."""
     return SparseRows(plan, experiment) if plan.tables else NoSparseRows()

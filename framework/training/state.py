@@ -1,4 +1,4 @@
-"""The training state: what it is of, where it lies on a mesh, and what of it is judged."""
+"""The training state: what it is of, where it lies on a mesh, and what of it is evaluated."""
 
 import functools
 import re
@@ -13,7 +13,7 @@ from podway.framework import config, task
 from podway.framework.devices import sharding
 from podway.framework.devices.mesh import AXES
 from podway.framework.embedding import table
-from podway.framework.embedding.plan import Plan
+from podway.framework.embedding.plan import TablePlan
 from podway.framework.error import check
 from podway.framework.schema.schema import Schema
 
@@ -26,7 +26,7 @@ those that are trained, "ema": {path: f32} of these, where there is a moving ave
 def placed(experiment: config.Experiment, schema: Schema, devices: Any) -> State:
     """Shapes and shardings of the State on a mesh, real or abstract. Raises ConfigError."""
     shapes = jax.eval_shape(initializer(experiment, schema))
-    tables = Plan(task.of_kind(experiment.model, task.TrainedModel).tables(schema), devices)
+    tables = TablePlan(task.of_kind(experiment.model, task.TrainedModel).tables(schema), devices)
     specs = sharding.specs(
         shapes,
         devices.shape,
@@ -60,7 +60,7 @@ def initializer(experiment: config.Experiment, schema: Schema) -> Any:
     def initialize() -> State:
         key = jax.random.key(options.seed)
         parameters = task.initialize(model, schema, key)
-        parameters = {path: each for path, each in parameters.items() if path not in tables}
+        parameters = {path: array for path, array in parameters.items() if path not in tables}
         trained, _ = frozen_apart(parameters, options.freeze)
         state: State = {
             "step": jnp.zeros((), jnp.int32),
@@ -89,9 +89,9 @@ def frozen_apart(
 
     Raises ConfigError for a pattern that matches none, and where all are matched.
     """
-    frozen = {path: each for path, each in parameters.items() if task.is_constant(path)}
+    frozen = {path: array for path, array in parameters.items() if task.is_constant(path)}
     for pattern in patterns:
-        found = {path: each for path, each in parameters.items() if re.fullmatch(pattern, path)}
+        found = {path: array for path, array in parameters.items() if re.fullmatch(pattern, path)}
         check(
             bool(found),
             f"trainer.freeze: no parameter's path matches {pattern!r}; there are"
@@ -99,11 +99,13 @@ def frozen_apart(
         )
         frozen |= found
     check(len(frozen) < len(parameters), "trainer.freeze leaves no parameter to train")
-    return {path: each for path, each in parameters.items() if path not in frozen}, frozen
+    return {path: array for path, array in parameters.items() if path not in frozen}, frozen
 
 
-def judged(experiment: config.Experiment, schema: Schema, devices: jax.sharding.Mesh) -> Any:
-    """A function State → the parameters to judge and to export.
+def inference_parameters(
+    experiment: config.Experiment, schema: Schema, devices: jax.sharding.Mesh
+) -> Any:
+    """A function State → the parameters to evaluate and to export.
 
     Their moving average where there is one; of each sparse table a copy in the order of ids, its
     rows split among the devices.
@@ -123,10 +125,10 @@ def judged(experiment: config.Experiment, schema: Schema, devices: jax.sharding.
     return parameters
 
 
-def judged_shapes(
+def inference_shapes(
     experiment: config.Experiment, schema: Schema, devices: jax.sharding.Mesh
 ) -> dict[str, jax.ShapeDtypeStruct]:
-    """Shapes and shardings of what `judged` returns."""
+    """Shapes and shardings of what `inference_parameters` returns."""
     state = placed(experiment, schema, devices)
     in_full = {
         path: jax.ShapeDtypeStruct(

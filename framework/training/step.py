@@ -10,8 +10,8 @@ from flax import nnx
 
 from podway.framework import config, task
 from podway.framework.devices import mesh
-from podway.framework.embedding.lookup import Lookup, Rows
-from podway.framework.embedding.plan import Plan
+from podway.framework.embedding.lookup import EmbeddedRows, Lookup
+from podway.framework.embedding.plan import TablePlan
 from podway.framework.schema.schema import Schema
 from podway.framework.training import gradient
 from podway.framework.training.sparse import sparse_rows
@@ -19,7 +19,7 @@ from podway.framework.training.state import State, frozen_apart
 
 
 def make_step(
-    experiment: config.Experiment, schema: Schema, graph: nnx.GraphDef, plan: Plan
+    experiment: config.Experiment, schema: Schema, graph: nnx.GraphDef, plan: TablePlan
 ) -> Any:
     """A pure function (State, batch) → (State, metrics)."""
     model, options = task.of_kind(experiment.model, task.TrainedModel), experiment.trainer
@@ -34,10 +34,12 @@ def make_step(
         value, metrics, gradients, of_rows = gradient.accumulate(
             loss,
             trained,
-            gradient.Part(batch, {name: each.ids for name, each in lookups.items()}, fetched.rows),
+            gradient.Part(
+                batch, {name: lookup.ids for name, lookup in lookups.items()}, fetched.rows
+            ),
             key,
             parts=options.accumulate,
-            shared=frozenset(name for name, each in lookups.items() if each.shared),
+            shared=frozenset(name for name, lookup in lookups.items() if lookup.shared),
             devices=plan.mesh,
         )
         collected = tables.collect(fetched, of_rows)
@@ -60,13 +62,13 @@ def loss_of(
     model: task.TrainedModel,
     options: config.Trainer,
     graph: nnx.GraphDef,
-    plan: Plan,
+    plan: TablePlan,
     lookups: Mapping[str, Lookup],
     frozen: task.Parameters,
 ) -> gradient.Loss:
     """The loss of some of a batch's examples, in the type that is computed in."""
     compute = jnp.bfloat16 if options.precision == "bf16" else jnp.float32
-    empty = {path: jnp.zeros((0, each.width), compute) for path, each in plan.tables.items()}
+    empty = {path: jnp.zeros((0, table.width), compute) for path, table in plan.tables.items()}
 
     def loss(trained: task.Parameters, part: gradient.Part, key: jax.Array) -> task.Loss:
         parameters = {
@@ -79,7 +81,7 @@ def loss_of(
             for name, ids in part.ids.items()
             if name not in values
         }
-        rows = {name: Rows(values[name], ids) for name, ids in part.ids.items()}
+        rows = {name: EmbeddedRows(values[name], ids) for name, ids in part.ids.items()}
         context = task.ForwardContext(key, options.remat, plan.mesh, options.attention)
         return model.loss(task.merge(graph, parameters | empty), part.batch, rows, context)
 

@@ -18,7 +18,7 @@ from podway.framework.schema.schema import Schema
 T = TypeVar("T")
 
 
-class StartError(PodwayError, ValueError):
+class WarmStartError(PodwayError, ValueError):
     """Parameters of another run that don't fit; the message lists each of them."""
 
 
@@ -28,12 +28,12 @@ def initializer(
     """The same function () → State, with the parameters that another run ended with, if asked to.
 
     Args:
-      experiment: its trainer.start says which run, and how its parameters are called here.
+      experiment: its trainer.warm_start says which run, and how its parameters are called here.
       schema: of the dataset.
       initialize: () → State, sharded.
       state: shapes and shardings of the State.
     """
-    options = experiment.trainer.start
+    options = experiment.trainer.warm_start
     if not options.run:
         return initialize
 
@@ -71,7 +71,7 @@ def with_constants(
 
     Raises ConfigError, when it is called, where `constants` are not those of the state.
     """
-    places = {path: each for path, each in state["parameters"].items() if task.is_constant(path)}
+    places = {path: array for path, array in state["parameters"].items() if task.is_constant(path)}
     if not places and not constants:
         return initialize
 
@@ -96,7 +96,7 @@ def with_constants(
 
 
 def _learnt(parameters: Mapping[str, T]) -> dict[str, T]:
-    return {path: each for path, each in parameters.items() if not task.is_constant(path)}
+    return {path: array for path, array in parameters.items() if not task.is_constant(path)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,18 +116,18 @@ class Theirs:
     step: int
 
 
-def read(options: config.Start) -> Theirs:
-    """What a committed run ended with. Raises ArtifactError, CheckpointError, StartError."""
+def read(options: config.WarmStart) -> Theirs:
+    """What a committed run ended with. Raises ArtifactError, CheckpointError, WarmStartError."""
     manifest = artifact.read(options.run, "run")
     step = manifest.details["selected_step"] if options.step is None else options.step
     experiment, schema = run.described(options.run)
     tables = task.of_kind(experiment.model, task.ParametricModel).tables(schema)
     folder = f"{options.run}/checkpoints"
     parameters = checkpoint.load(folder, step, ("parameters.", "ema."))
-    judged = checkpoint.averaged(parameters)
+    averaged = checkpoint.averaged(parameters)
     return Theirs(
-        _rename(judged, options.rename),
-        _rename({path: (path, each) for path, each in tables.items()}, options.rename),
+        _rename(averaged, options.rename),
+        _rename({path: (path, table) for path, table in tables.items()}, options.rename),
         folder,
         step,
     )
@@ -136,12 +136,12 @@ def read(options: config.Start) -> Theirs:
 def fit_tables(
     ours: Mapping[str, table.Table],
     theirs: Mapping[str, tuple[str, table.Table]],
-    options: config.Start,
+    options: config.WarmStart,
 ) -> dict[str, tuple[str, table.Table]]:
     """Those of their sparse tables that are ours, too, with as many rows or fewer.
 
     A table that has more rows here keeps theirs: a dataset that was extended keeps its ids. Slots
-    start anew. Raises StartError.
+    start anew. Raises WarmStartError.
     """
     found = {}
     for path, new in ours.items():
@@ -150,20 +150,20 @@ def fit_tables(
             there = f"{old.rows} × {old.width}" if old else "missing"
             text = f"  sparse table {path}: {there} there and {new.rows} × {new.width} here"
             if options.missing == "error":
-                raise StartError(f"{options.run} does not fit this model:\n{text}")
+                raise WarmStartError(f"{options.run} does not fit this model:\n{text}")
             print(text, flush=True)
             continue
         found[path] = name, old
-        print(f"start: {path}, {old.rows} of {new.rows} rows from {options.run}", flush=True)
+        print(f"warm start: {path}, {old.rows} of {new.rows} rows from {options.run}", flush=True)
     return found
 
 
 def fit(
-    ours: Mapping[str, Any], theirs: Mapping[str, np.ndarray], options: config.Start
+    ours: Mapping[str, Any], theirs: Mapping[str, np.ndarray], options: config.WarmStart
 ) -> dict[str, np.ndarray]:
     """Those of their parameters that are ours, too. Reports what was left out.
 
-    Raises StartError, with a line for each path that is missing, extra, or of another shape.
+    Raises WarmStartError, with a line for each path that is missing, extra, or of another shape.
     """
     fitting = {
         path: theirs[path]
@@ -173,13 +173,13 @@ def fit(
     lines = list(_differences(ours, theirs))
     wrong = [text for kind, text in lines if _is_error(kind, options)]
     if wrong:
-        raise StartError(
+        raise WarmStartError(
             f"{options.run} does not fit this model:\n"
             + "\n".join(wrong)
-            + "\n(trainer.start.rename maps names; trainer.start.missing initialize and"
-            " trainer.start.extra ignore allow the others)"
+            + "\n(trainer.warm_start.rename maps names; trainer.warm_start.missing initialize and"
+            " trainer.warm_start.extra ignore allow the others)"
         )
-    print(f"start: {len(fitting)} of {len(ours)} parameters from {options.run}", flush=True)
+    print(f"warm start: {len(fitting)} of {len(ours)} parameters from {options.run}", flush=True)
     for _, text in lines:
         print(text, flush=True)
     return fitting
@@ -198,7 +198,7 @@ def _differences(
             yield "missing", f"  another shape: {path} is {shapes}"
 
 
-def _is_error(kind: str, options: config.Start) -> bool:
+def _is_error(kind: str, options: config.WarmStart) -> bool:
     return options.missing == "error" if kind == "missing" else options.extra == "error"
 
 
@@ -207,7 +207,9 @@ def _rename(parameters: Mapping[str, T], rename: tuple[tuple[str, str], ...]) ->
     for path, array in parameters.items():
         new = _new_name(path, rename)
         if new in renamed:
-            raise StartError(f"trainer.start.rename calls two parameters {new!r}; one is {path!r}")
+            raise WarmStartError(
+                f"trainer.warm_start.rename calls two parameters {new!r}; one is {path!r}"
+            )
         renamed[new] = array
     return renamed
 

@@ -13,7 +13,7 @@ from podway.beam import dataset
 from podway.beam.engines import estimate
 from podway.beam.engines.options import Dataflow
 from podway.beam.formats import source
-from podway.beam.plan import Plan
+from podway.beam.plan import BuildPlan
 from podway.framework import artifact
 from podway.framework.artifact.upgrade import Choice
 from podway.framework.config import Data, Rdatasets
@@ -65,7 +65,7 @@ def submit(
         raise
     if template:
         return f"template: {template}\nits jobs write {plan.target}"
-    return f"job: {result.job_id()}\n{dataflow.monitoring(engine, result.job_id())}\n{plan.target}"
+    return f"job: {result.job_id()}\n{dataflow.console_url(engine, result.job_id())}\n{plan.target}"
 
 
 def _run(graph: Any) -> Any:
@@ -106,7 +106,7 @@ def describe(data: Data, workdir: epath.PathLike, engine: Dataflow) -> str:
     return "\n\n".join(f"{title}\n" + "\n".join(f"  {x}" for x in part) for title, part in sections)
 
 
-def _offline_plan(data: Data, workdir: epath.PathLike) -> Plan:
+def _offline_plan(data: Data, workdir: epath.PathLike) -> BuildPlan:
     """A plan that reads local files only. The version of data on gs:// stays open."""
     if data.path.startswith("gs://"):
         target = epath.Path(workdir) / "datasets" / data.name / "VERSION"
@@ -114,10 +114,10 @@ def _offline_plan(data: Data, workdir: epath.PathLike) -> Plan:
     else:
         from podway.beam import plan
 
-        target = dataset.place_of_whole(data, workdir)
+        target = dataset.directory_of_whole(data, workdir)
         files, stamps = tuple(source.find(data)), plan.stamps(data)
     stage = target.parent / f"_staging-{target.name}"
-    return Plan(
+    return BuildPlan(
         data=data,
         files=files,
         raw=(),
@@ -129,7 +129,7 @@ def _offline_plan(data: Data, workdir: epath.PathLike) -> Plan:
     )
 
 
-def _job(plan: Plan, engine: Dataflow) -> list[str]:
+def _job(plan: BuildPlan, engine: Dataflow) -> list[str]:
     return [
         f"{plan.files[0]}{f' and {len(plan.files) - 1} more' if len(plan.files) > 1 else ''}",
         f"→ {plan.target}",
@@ -177,7 +177,7 @@ def _process_bytes(machine_type: str) -> int | None:
     return None
 
 
-def _data(plan: Plan, engine: Dataflow) -> list[str]:
+def _data(plan: BuildPlan, engine: Dataflow) -> list[str]:
     data = plan.data
     shards = f"shards {data.shards} for each split (data.shards)"
     if data.path.startswith("gs://"):

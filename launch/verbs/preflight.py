@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 from etils import epath
 
-from podway.framework.config import Experiment, Model, Rows
+from podway.framework.config import Experiment, Model, RowExamples
 from podway.framework.error import check
 from podway.launch import stages
 from podway.launch.verbs.verb import Stage, Verb
 
 if TYPE_CHECKING:
-    from podway.framework.preflight.report import Program, Report
+    from podway.framework.preflight.report import CompiledProgram, Report
     from podway.framework.schema.schema import Schema
 
 
@@ -77,19 +77,19 @@ def run(given: Preflight) -> None:
     _choose_platform(names)
 
     from podway.framework.devices import topology
-    from podway.framework.preflight import compile as preflight
+    from podway.framework.preflight.compile import attempts, examine, scan
     from podway.framework.preflight.report import to_json
 
     pods = [topology.parse(name, options.slices) for name in names]
     sizes = schema(experiment, given.workdir, options)
     if options.scan:
-        reports = preflight.scan(experiment, sizes, pods)
+        reports = scan(experiment, sizes, pods)
         _print_scan(reports, options)
         sys.exit(0 if all(report.fits for report in reports) else 1)
     pod = pods[0] if pods else topology.here()
-    report = preflight.examine(experiment, sizes, pod, evaluation=not options.skip_evaluation)
+    report = examine(experiment, sizes, pod, evaluation=not options.skip_evaluation)
     retry = not report.fits and not options.skip_suggestions
-    tried = preflight.attempts(report, sizes) if retry else []
+    tried = attempts(report, sizes) if retry else []
     if options.json:
         print(json.dumps(to_json(report, tried, options.price_per_chip_hour), indent=2))
     else:
@@ -135,16 +135,16 @@ def _choose_platform(names: list[str]) -> None:
 
 def schema(experiment: Experiment, workdir: str, options: Pod) -> Schema:
     """The declared sizes; without any, those of the dataset, which is built if need be."""
-    from podway.framework.preflight import compile as preflight
+    from podway.framework.preflight.compile import declared
 
     if options.items is not None:
         check(
-            not isinstance(experiment.data.examples, Rows),
+            not isinstance(experiment.data.examples, RowExamples),
             f"--items declares users with histories, and the examples of {experiment.name!r} are"
             " rows: leave it out, and the dataset says how large its tables are",
         )
         tables = experiment.data.tables
-        return preflight.declared(options.items, options.users, options.history, tables)
+        return declared(options.items, options.users, options.history, tables)
     return stages.data(experiment, workdir, look=True).schema
 
 
@@ -166,8 +166,8 @@ def describe(report: Report, price: float | None = None) -> str:
         "",
         "the largest arrays of the state, bytes on a device",
         *(
-            f"  {_size(each.bytes):>10}  {each.shape}  {each.name}  split by {each.split}"
-            for each in report.state
+            f"  {_size(array.bytes):>10}  {array.shape}  {array.name}  split by {array.split}"
+            for array in report.state
         ),
         "",
         *_program("train step", report.train),
@@ -180,7 +180,7 @@ def describe(report: Report, price: float | None = None) -> str:
     return "\n".join([*lines, "", f"{verdict}: {report.experiment.name} on {report.topology}"])
 
 
-def _program(name: str, program: Program) -> list[str]:
+def _program(name: str, program: CompiledProgram) -> list[str]:
     usage = program.usage
     state = "" if usage.complete else " at least"
     verdict = "fits" if usage.fits else f"does not fit, {_size(usage.missing)} too many"
@@ -192,14 +192,14 @@ def _program(name: str, program: Program) -> list[str]:
     if program.largest:
         lines.append("  the largest arrays that it computes, on a device")
         lines += [
-            f"  {_size(each.bytes):>10}  {each.shape}  {each.name}" for each in program.largest
+            f"  {_size(array.bytes):>10}  {array.shape}  {array.name}" for array in program.largest
         ]
     if program.times is None:
         return lines
     from podway.framework.preflight import collectives
 
     table = collectives.total(program.collectives)
-    runs = sum(each.times for each in program.collectives)
+    runs = sum(collective.times for collective in program.collectives)
     lines.append(f"  collectives, bytes that a device sends in one run ({runs:,.0f} of them)")
     for (network, kind, axes), size in table.items():
         lines.append(f"  {_size(size):>10}  {kind} along {axes}, {network.upper()}")
@@ -273,7 +273,7 @@ def _print_scan(reports: list[Report], options: Options) -> None:
     )
     names = list(rows[0])
     table = [names, *([_cell(row[name]) for name in names] for row in rows)]
-    widths = [max(len(row[at]) for row in table) for at in range(len(names))]
+    widths = [max(len(row[column]) for row in table) for column in range(len(names))]
     for row in table:
         print("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))
     print(f"\n{ASSUMPTIONS}")

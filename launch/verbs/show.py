@@ -45,11 +45,11 @@ def shardings(experiment: Experiment, workdir: str, pod: preflight.Pod) -> str:
     cells = [("array", "dtype and shape", "split along", "bytes on a device", "")]
     cells += [(row.path, row.kind, row.split, f"{row.bytes:,}", row.remark) for row in rows]
     cells += [("sum", "", "", f"{sum(row.bytes for row in rows):,}", "")]
-    widths = [max(len(row[at]) for row in cells) for at in range(4)]
+    widths = [max(len(row[column]) for row in cells) for column in range(4)]
     layout = " × ".join(f"{axis} {size}" for axis, size in sizes.items())
     lines = [f"{experiment.name} on {found}: {math.prod(sizes.values())} devices, mesh {layout}"]
     for *texts, number, remark in cells:
-        text = "  ".join(each.ljust(width) for each, width in zip(texts, widths, strict=False))
+        text = "  ".join(cell.ljust(width) for cell, width in zip(texts, widths, strict=False))
         lines.append(f"{text}  {number:>{widths[3]}}  {remark}".rstrip())
     return "\n".join(lines)
 

@@ -119,7 +119,7 @@ def show(options: Versions) -> None:
             verified = "yes" if manifest.details.get(versions.VERIFIED) else "no"
         except PodwayError:
             published = verified = "?"
-        labels = [label for label, at in served.labels.items() if at == number]
+        labels = [label for label, version in served.labels.items() if version == number]
         asked = "yes" if number in served.versions else ""
         rows.append((str(number), published, verified, asked, ", ".join(labels)))
     print(_table(rows))
@@ -129,21 +129,22 @@ def show(options: Versions) -> None:
     if entries:
         print(f"\nhistory ({home / layout.HISTORY}):")
         lines = [("when", "what", "label", "from", "to")]
-        for each in entries:
-            places = (str(each.origin or "–"), str(each.target or "–"))
-            lines.append((each.when, each.action, each.label or "–", *places))
+        for entry in entries:
+            moved = (str(entry.origin or "–"), str(entry.target or "–"))
+            lines.append((entry.when, entry.action, entry.label or "–", *moved))
         print(_table(lines))
 
 
 def check(options: Check) -> None:
     """Verifies a published model again. Raises ArtifactError, ExportError."""
-    from podway.export import layout, quiet
+    from podway.export import layout
+    from podway.export.silence import silence_tensorflow
 
     directory = pathlib.Path(options.directory)
     if not directory.is_dir():
         raise PodwayError(f"MODEL_DIR {directory} is no folder; give WORKDIR/models/MODEL/VERSION")
     manifest = artifact.read(directory, "model", manifest=layout.MANIFEST)
-    with quiet.quiet():  # TensorFlow's native code greets
+    with silence_tensorflow():  # TensorFlow's native code greets
         from podway.export.verification import verify
     report = verify.in_fresh_process(directory.absolute())
     print(f"{directory}: {len(manifest.files)} files are as published; {report}")

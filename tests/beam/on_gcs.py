@@ -16,7 +16,7 @@ import time
 from etils.epath import backend
 from google.cloud import storage
 
-from podway.framework.artifact import gcs as object_store
+from podway.framework.artifact import gcs
 from podway.launch import cli
 
 HALF = 5
@@ -35,7 +35,7 @@ def main(point: str, folder: str, *arguments: str) -> None:
 
     opened, copy, put = (
         backend._FileSystemSpecBackend.open,
-        object_store._copy,
+        gcs._copy,
         storage.Blob.upload_from_string,
     )
     lock, copied, written = threading.Lock(), [], []
@@ -61,7 +61,7 @@ def main(point: str, folder: str, *arguments: str) -> None:
         put(blob, *given, **options)
 
     backend._FileSystemSpecBackend.open = reach_open
-    object_store._copy, storage.Blob.upload_from_string = reach_copy, reach_put  # pyright: ignore[reportAttributeAccessIssue]
+    gcs._copy, storage.Blob.upload_from_string = reach_copy, reach_put  # pyright: ignore[reportAttributeAccessIssue]
     cli.main(["data", *arguments])
 
 

@@ -9,12 +9,9 @@ import pytest
 from podway.beam import dataset, overview
 from podway.beam.engines.options import Local
 from podway.beam.error import DataError
-from podway.beam.formats import csv as delimited
-from podway.beam.formats import json_lines
-from podway.beam.formats import parquet as columnar
+from podway.beam.formats import csv, json_lines, parquet
 from podway.beam.statistics import statistics
-from podway.beam.steps import pipeline, shards, vocabulary
-from podway.beam.steps import summarise as summary
+from podway.beam.steps import pipeline, shards, summarise, vocabulary
 from podway.framework import artifact
 from podway.framework.config import Columns, Csv, Format, GlobalTime, JsonLines, Parquet, Rdatasets
 from podway.framework.error import ConfigError
@@ -174,9 +171,9 @@ def test_the_same_rows_give_the_same_bytes_in_every_format(tmp_path, build, monk
     found = {}
     for blocks in (False, True):  # one batch a file, and many
         if blocks:
-            monkeypatch.setattr(delimited, "BLOCK_BYTES", 500)
+            monkeypatch.setattr(csv, "BLOCK_BYTES", 500)
             monkeypatch.setattr(json_lines, "BLOCK_BYTES", 500)
-            monkeypatch.setattr(columnar, "BATCH_ROWS", 50)
+            monkeypatch.setattr(parquet, "BATCH_ROWS", 50)
         for name, (path, format) in _formats(tmp_path / str(blocks)).items():
             directory = build(path, format=format, **fields)
             found[blocks, name] = _bytes(directory)
@@ -315,13 +312,13 @@ def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
 
 def test_raw_data_that_change_meanwhile(tmp_path, monkeypatch):
     path = write_csv(tmp_path / "a.csv", TABLE)
-    schema = summary.schema
+    schema = summarise.schema
 
     def change(*given):
         write_csv(path, [*TABLE, ("v", "c", 5)])
         return schema(*given)
 
-    monkeypatch.setattr(summary, "schema", change)
+    monkeypatch.setattr(summarise, "schema", change)
     _fails(tmp_path, DataError, "changed while they were read", path)
 
 

@@ -6,9 +6,7 @@ import pytest
 
 from podway.beam import overview, rejected
 from podway.beam.statistics import statistics
-from podway.beam.steps import extend as extending
-from podway.beam.steps import number as numbering
-from podway.beam.steps import summarise as summary
+from podway.beam.steps import extend, number, summarise
 from podway.framework import artifact
 from podway.framework.artifact import ArtifactError
 from podway.framework.config import Columns, Csv, GlobalTime
@@ -59,16 +57,16 @@ def test_the_same_examples_as_a_rebuild(tmp_path):
     place = Workplace(tmp_path, shards=BUCKETS)
     place.add("1.csv", some_events(1, USERS))
     place.build()
-    for number in (2, 3, 4):
-        users = [[*HERE, "new"], THERE, USERS][number - 2]
-        place.add(f"{number}.csv", some_events(number, users, 20))
+    for file_number in (2, 3, 4):
+        users = [[*HERE, "new"], THERE, USERS][file_number - 2]
+        place.add(f"{file_number}.csv", some_events(file_number, users, 20))
         extended = place.extend()
         same(extended, place.rebuild())
     assert len(artifact.read(extended, "dataset").details["raw"]) == 4
 
 
 def test_statistics_are_those_of_the_whole(tmp_path, monkeypatch):
-    monkeypatch.setattr(summary, "TOP", 9)
+    monkeypatch.setattr(summarise, "TOP", 9)
     place = Workplace(tmp_path, shards=BUCKETS)
     place.add("1.csv", some_events(1, USERS))
     place.build()
@@ -229,7 +227,7 @@ def test_global_time_keeps_its_points(tmp_path):
 
 
 def test_a_vocabulary_of_several_files(tmp_path, monkeypatch):
-    for module in (schema, numbering, extending):
+    for module in (schema, number, extend):
         monkeypatch.setattr(module, "VOCABULARY_ROWS", 7)
     place = Workplace(tmp_path)
     place.add("1.csv", some_events(1, USERS))

@@ -10,9 +10,9 @@ import pytest
 from etils import epath
 
 from podway.beam import dataset
-from podway.beam.steps import grow as growing
+from podway.beam.steps import grow
 from podway.framework import artifact
-from podway.framework.config import GlobalTime, Rows, Sequences, SideTable
+from podway.framework.config import GlobalTime, RowExamples, Sequences, SideTable
 from podway.framework.config.features import (
     Categorical,
     Cyclical,
@@ -23,7 +23,7 @@ from podway.framework.config.features import (
     Quantiles,
     Text,
 )
-from podway.framework.schema import fitted as transform
+from podway.framework.schema.fitted import FittedTransform, read_transforms, write_transforms
 from podway.framework.schema.schema import Schema, Vocabulary
 from tests.beam.extending import Workplace, bucket, same, words
 
@@ -79,7 +79,7 @@ def _add(place: Workplace) -> list[str]:
     return users
 
 
-@pytest.mark.parametrize("kind", [Sequences(), Rows()])
+@pytest.mark.parametrize("kind", [Sequences(), RowExamples()])
 def test_the_same_examples_as_a_rebuild(tmp_path, kind):
     place = _place(tmp_path, features=FEATURES, examples=kind)
     base = place.build()
@@ -97,7 +97,7 @@ def test_the_same_examples_as_a_rebuild(tmp_path, kind):
 
 
 def test_rows_of_a_global_split(tmp_path):
-    place = _place(tmp_path, features=FEATURES, examples=Rows(), split=GlobalTime(0.6, 0.8))
+    place = _place(tmp_path, features=FEATURES, examples=RowExamples(), split=GlobalTime(0.6, 0.8))
     base = place.build()
     _add(place)
     extended = place.extend()
@@ -117,8 +117,8 @@ def _statistics(directory: epath.Path) -> dict[str, Any]:
     return statistics.read(directory / "statistics.json")
 
 
-def _fitted(directory: epath.Path) -> dict[str, transform.Fitted]:
-    return {one.transform.name: one for one in transform.read(directory / "transform.json")}
+def _fitted(directory: epath.Path) -> dict[str, FittedTransform]:
+    return {one.transform.name: one for one in read_transforms(directory / "transform.json")}
 
 
 def test_scales_and_boundaries_stay(tmp_path):
@@ -166,10 +166,10 @@ OLD = Vocabulary(("", "", "b", "a"), (0, 1, 5, 4))
 
 def test_a_vocabulary_grows_at_its_end():
     counts = _counts(a=9, c=2, d=7, e=1)
-    grown = growing.extend(OLD, counts, min_count=2, max_values=None)
+    grown = grow.extend(OLD, counts, min_count=2, max_values=None)
     assert grown == Vocabulary(("", "", "b", "a", "d", "c"), (0, 1, 0, 9, 7, 2))
-    assert growing.extend(OLD, counts, 1, max_values=1).values[4:] == ("d",)
-    assert growing.extend(OLD, counts, 1, max_values=0).counts == (0, 10, 0, 9)
+    assert grow.extend(OLD, counts, 1, max_values=1).values[4:] == ("d",)
+    assert grow.extend(OLD, counts, 1, max_values=0).counts == (0, 10, 0, 9)
 
 
 @pytest.mark.parametrize(
@@ -187,9 +187,9 @@ def test_caps_judge_new_values(tmp_path, feature, size, grown):
     base = epath.Path(tmp_path)
     (base / "vocabulary").mkdir()
     OLD.write(base / "vocabulary" / "f.jsonl")
-    fitted = transform.Fitted(feature, vocabulary="f", size=size)
-    transform.write(base / "transform.json", (fitted,))
-    found, vocabulary = growing.grow(feature, _counts(d=7), base)
+    fitted = FittedTransform(feature, vocabulary="f", size=size)
+    write_transforms(base / "transform.json", (fitted,))
+    found, vocabulary = grow.grow(feature, _counts(d=7), base)
     assert vocabulary is not None
     assert vocabulary.values == (*OLD.values, *grown)
     assert found.size == size + len(grown)

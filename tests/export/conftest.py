@@ -11,7 +11,7 @@ from etils import epath
 from podway.export import stage
 from podway.export.served.recommender import ServedRecommender
 from podway.export.verification import verify
-from podway.framework import task as tasks
+from podway.framework import task
 from podway.framework.config import Data, Experiment, Export
 from podway.framework.models.sasrec import SasRec
 from podway.framework.schema.schema import Feature, Schema, Vocabulary
@@ -64,7 +64,7 @@ def trained() -> Trained:
         export=Export(top_k=10, batch_buckets=(1, 2, 5), max_history=64),
     )
     schema = Schema((Feature("item", "item", "int32", True, "item", SIZE, 40),))
-    parameters = tasks.initialize(experiment.model, schema, jax.random.key(0))
+    parameters = task.initialize(experiment.model, schema, jax.random.key(0))
     return Trained(experiment, schema, vocabulary(7), jax.device_get(parameters))
 
 

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from podway.beam import dataset as beam_dataset
+from podway.beam.dataset import build
 from podway.beam.formats import idx
 from podway.export import stage
 from podway.framework import task
-from podway.framework.config import Columns, Experiment, Export, GlobalTime, Idx, Rows
+from podway.framework.config import Columns, Experiment, Export, GlobalTime, Idx, RowExamples
 from podway.framework.config.features import Label, Pixels
 from podway.framework.heads import Classes
 from podway.framework.input.batches import row_batches
@@ -29,7 +29,7 @@ def experiment(tmp_path, monkeypatch) -> Experiment:
         format=Idx(parts=("train",)),
         columns=Columns(user="name", item="label", time="block"),
         features=(Pixels("image", size=HEIGHT * WIDTH), Label("class", column="label")),
-        examples=Rows(),
+        examples=RowExamples(),
         split=GlobalTime(),
     )
     model = ConvNet(
@@ -42,9 +42,9 @@ def experiment(tmp_path, monkeypatch) -> Experiment:
     return Experiment("clothes", data, model, export=Export(batch_buckets=(1, 4)))
 
 
-def test_images_are_served_as_they_are_judged(experiment, tmp_path):
+def test_images_are_served_as_they_are_evaluated(experiment, tmp_path):
     """The export verifies itself in a fresh process; here the dataset's own rows are asked for."""
-    dataset = Dataset.open(beam_dataset.build(experiment.data, tmp_path / "w"))
+    dataset = Dataset.open(build(experiment.data, tmp_path / "w"))
     parameters = jax.device_get(
         task.initialize(experiment.model, dataset.schema, jax.random.key(0))
     )

@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 from etils import epath
 
-from podway.export import identity as model
-from podway.export import stage
+from podway.export import identity, stage
+from podway.export.cases import reference
 from podway.export.error import ExportError
 from podway.export.graph import saved_model
 from podway.export.served.recommender import ServedRecommender
-from podway.export.verification import reference, warmup
-from podway.framework import artifact
-from podway.framework import task as tasks
+from podway.export.verification import warmup
+from podway.framework import artifact, task
 from podway.framework.artifact.upgrade import CodeChanged
 from podway.framework.code import sources
 from podway.framework.config import Evaluation
@@ -51,13 +50,13 @@ def test_the_manifest_says_where_the_model_comes_from(trained, published):
 
 def test_a_model_is_current_as_long_as_nothing_it_is_made_of_changes(trained, workdir, published):
     experiment = trained.experiment
-    assert model.current(experiment, inputs=INPUTS, workdir=workdir) == published
+    assert identity.current(experiment, inputs=INPUTS, workdir=workdir) == published
     other = INPUTS | {"run": "r2"}
-    assert model.current(experiment, inputs=other, workdir=workdir) is None
+    assert identity.current(experiment, inputs=other, workdir=workdir) is None
     options = dataclasses.replace(experiment.export, top_k=9)
     changed = dataclasses.replace(experiment, export=options)
-    assert model.current(changed, inputs=INPUTS, workdir=workdir) is None
-    assert model.current(experiment, inputs=INPUTS, workdir=workdir / "new") is None
+    assert identity.current(changed, inputs=INPUTS, workdir=workdir) is None
+    assert identity.current(experiment, inputs=INPUTS, workdir=workdir / "new") is None
 
 
 def test_a_model_of_other_code_is_asked_about(trained, workdir, published, monkeypatch):
@@ -66,10 +65,10 @@ def test_a_model_of_other_code_is_asked_about(trained, workdir, published, monke
     before = manifest.read_text()
     monkeypatch.setattr(sources, "code", lambda kind, part: "b" * 16)
     with pytest.raises(CodeChanged, match=f"the model {published} .*--code keep to use it"):
-        model.current(trained.experiment, **given)
-    assert model.current(trained.experiment, **given, choice="new") is None
-    assert model.current(trained.experiment, **given, choice="keep") == published
-    assert model.current(trained.experiment, **given) == published
+        identity.current(trained.experiment, **given)
+    assert identity.current(trained.experiment, **given, choice="new") is None
+    assert identity.current(trained.experiment, **given, choice="keep") == published
+    assert identity.current(trained.experiment, **given) == published
     kept = artifact.read(published, "model", manifest="assets.extra/export.json")
     assert kept.details["code"] == [kept.code, "b" * 16]
     manifest.write_text(before)
@@ -83,7 +82,7 @@ def test_a_language_model_may_answer_with_what_was_seen(trained, tmp_path):
     experiment = dataclasses.replace(
         trained.experiment, model=family, evaluation=Evaluation(exclude_seen=False)
     )
-    parameters = tasks.initialize(family, trained.schema, jax.random.key(1))
+    parameters = task.initialize(family, trained.schema, jax.random.key(1))
     published = export(
         trained, tmp_path, experiment=experiment, parameters=jax.device_get(parameters)
     )
@@ -91,15 +90,15 @@ def test_a_language_model_may_answer_with_what_was_seen(trained, tmp_path):
     assert manifest.details["exclude_seen"] is False
     written = json.loads((published / "assets.extra" / "golden.json").read_text())
     assert any(set(row["ids"]) & set(row["answer"]["ids"]) for row in written["rows"])
-    assert model.current(experiment, inputs=INPUTS, workdir=tmp_path) == published
+    assert identity.current(experiment, inputs=INPUTS, workdir=tmp_path) == published
     other = dataclasses.replace(experiment, evaluation=Evaluation())
-    assert model.current(other, inputs=INPUTS, workdir=tmp_path) is None
+    assert identity.current(other, inputs=INPUTS, workdir=tmp_path) is None
 
 
 SMALL = {"width": 8, "blocks": 1, "heads": 2, "max_length": 8}
 FAMILIES = [
-    SasRec(**SMALL, block="post", objective=Bce()),
-    SasRec(**SMALL, block="ligr", objective=GBce()),
+    SasRec(**SMALL, block_kind="post", objective=Bce()),
+    SasRec(**SMALL, block_kind="ligr", objective=GBce()),
     Hstu(**SMALL),
     Bert4Rec(**SMALL),
 ]
@@ -110,7 +109,7 @@ def test_every_family_is_served_as_it_scores(family, trained, tmp_path):
     """Verified by the export itself; its golden answers are those of the model."""
     options = dataclasses.replace(trained.experiment.export, batch_buckets=(1, 2))
     experiment = dataclasses.replace(trained.experiment, model=family, export=options)
-    parameters = tasks.initialize(family, trained.schema, jax.random.key(1))
+    parameters = task.initialize(family, trained.schema, jax.random.key(1))
     published = export(
         trained, tmp_path, experiment=experiment, parameters=jax.device_get(parameters)
     )
@@ -155,8 +154,8 @@ def test_constants_of_a_dataset_are_served_beside_what_was_learnt(
     generator = np.random.default_rng(1)
     learnt = {
         path: array + 0.1 * generator.normal(size=array.shape).astype(np.float32)
-        for path, array in tasks.initialize(family, schema, jax.random.key(1)).items()
-        if not tasks.is_constant(path)
+        for path, array in task.initialize(family, schema, jax.random.key(1)).items()
+        if not task.is_constant(path)
     }
     learnt = jax.device_get(learnt)
     published = export(

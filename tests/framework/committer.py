@@ -80,9 +80,9 @@ def _watch(target: str, reach) -> None:
         return
     from google.cloud import storage
 
-    from podway.framework.artifact import gcs as object_store
+    from podway.framework.artifact import gcs
 
-    copy, put = object_store._copy, storage.Blob.upload_from_string
+    copy, put = gcs._copy, storage.Blob.upload_from_string
     lock, copied = threading.Lock(), []
 
     def reach_copy(*given) -> None:
@@ -97,7 +97,7 @@ def _watch(target: str, reach) -> None:
         put(blob, *given, **options)
         reach("done")
 
-    object_store._copy, storage.Blob.upload_from_string = reach_copy, reach_put  # pyright: ignore[reportAttributeAccessIssue]
+    gcs._copy, storage.Blob.upload_from_string = reach_copy, reach_put  # pyright: ignore[reportAttributeAccessIssue]
 
 
 if __name__ == "__main__":

@@ -15,11 +15,10 @@ import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from podway.framework.devices.mesh import AXES, BATCH
-from podway.framework.embedding import table
-from podway.framework.embedding import update as embedding
+from podway.framework.embedding import table, update
 from podway.framework.embedding.lookup import Lookup
 from podway.framework.embedding.optimizer import Adagrad, LazyAdam, RowWiseAdagrad, Sgd
-from podway.framework.embedding.plan import Plan, exchanges
+from podway.framework.embedding.plan import TablePlan, exchanges
 from podway.framework.embedding.table import Embedding, Table
 from podway.framework.error import ConfigError
 
@@ -110,7 +109,7 @@ def train(mesh: jax.sharding.Mesh, options: Embedding, own: dict[str, Embedding]
     given = problem()
     own = own or {}
     tables = {n: Table(*size, options=own.get(n, options)) for n, size in SIZES.items()}
-    plan = Plan(tables, mesh)
+    plan = TablePlan(tables, mesh)
     stored = {
         name: jax.device_put(table.from_dense(tables[name], dense), plan.sharding(name))
         for name, dense in given["tables"].items()
@@ -133,20 +132,20 @@ def train(mesh: jax.sharding.Mesh, options: Embedding, own: dict[str, Embedding]
         lookups = {
             name: Lookup(COLUMNS[name][0], each, name in SHARED) for name, each in ids.items()
         }
-        fetched = embedding.fetch(plan, stored, lookups)
+        fetched = update.fetch(plan, stored, lookups)
 
         def loss(rows):
             total = 0.0
             for name, each in rows.items():
                 if (combiner := COLUMNS[name][1]) != "none":
-                    each = embedding.combine(each, ids[name], combiner)
+                    each = update.combine(each, ids[name], combiner)
                 total += (weights[name] * jnp.sin(each)).sum() / EXAMPLES
             return total
 
         value, gradients = jax.value_and_grad(loss)(fetched.rows)
-        collected = embedding.collect(plan, lookups, gradients, fetched.residual)
+        collected = update.collect(plan, lookups, gradients, fetched.residual)
         norm = jnp.sqrt(collected.squared_norm)
-        stored, slots = embedding.update(
+        stored, slots = update.update(
             plan,
             stored,
             slots,
@@ -196,19 +195,19 @@ def overflow() -> tuple[dict, list[dict]]:
     each = Table(100_000, 8, Embedding(placement="sharded"))
     lie = np.zeros(100_000, np.int64)
     lie[2] = 1
-    plan = Plan({"item": each}, mesh, ("data",), {"item": lie})
+    plan = TablePlan({"item": each}, mesh, ("data",), {"item": lie})
     dense = np.random.default_rng(0).normal(size=(100_000, 8)).astype(np.float32)
     stored = jax.device_put(table.from_dense(each, dense), plan.sharding("item"))
     ids = np.random.default_rng(1).integers(2, 100_000, 8 * 400)
     lookups = {"item": Lookup("item", jnp.asarray(ids))}
-    fetched = embedding.fetch(plan, {"item": stored}, lookups)
+    fetched = update.fetch(plan, {"item": stored}, lookups)
     (([hop], _),) = exchanges(plan, lookups)
     lost = 0
     for mine in ids.reshape(8, 400):
         asked = np.bincount(np.unique(mine) % 8, minlength=8)
         lost += int(np.maximum(asked - hop.capacity["item"], 0).sum())
     try:
-        embedding.fetch(plan, {"item": stored}, {"item": Lookup("item", jnp.zeros(3, jnp.int32))})
+        update.fetch(plan, {"item": stored}, {"item": Lookup("item", jnp.zeros(3, jnp.int32))})
         error = ""
     except ConfigError as caught:
         error = str(caught)

@@ -10,7 +10,7 @@ import numpy as np
 from podway.framework import task
 from podway.framework.config import Data, Evaluation, Experiment, Mesh, Trainer
 from podway.framework.embedding.table import Embedding
-from podway.framework.models.parts import item_losses as objective
+from podway.framework.models.parts import item_losses
 from podway.framework.models.sasrec import SasRec
 from podway.framework.training.optimizer import AdamW
 
@@ -42,7 +42,7 @@ def walks(**trainer) -> Experiment:
     options = {
         "steps": 20,
         "batch_size": 16,
-        "shuffle_blocks": 2,
+        "shuffle_window_blocks": 2,
         "evaluate_every": 10,
         "checkpoint_every": 5,
         "log_every": 1,
@@ -68,7 +68,7 @@ def changed(options: dict[str, Any]) -> Experiment:
         changes["embedding"] = Embedding(**changes["embedding"])
     if "objective" in changes:
         chosen = dict(changes["objective"])
-        changes["objective"] = getattr(objective, chosen.pop("type"))(**chosen)
+        changes["objective"] = getattr(item_losses, chosen.pop("type"))(**chosen)
     return dataclasses.replace(
         experiment,
         mesh=Mesh(**options.get("mesh", {})),

@@ -15,8 +15,7 @@ import jax
 
 from podway.framework.devices import compilation
 from podway.framework.input.batches import Dataset, TrainBatches
-from podway.framework.training import distributed
-from podway.framework.training import loop as trainer
+from podway.framework.training import distributed, loop
 from tests.framework.experiments import changed
 
 CACHE_HIT = "/jax/compilation_cache/cache_hits"
@@ -46,7 +45,7 @@ def main() -> None:
             lambda event, **_: found.append(event) if event == CACHE_HIT else None
         )
     with distributed.join(distributed.Cluster(**options.get("cluster", {}))) as peers:
-        outcome = trainer.train(experiment, Dataset.open(dataset), workdir, peers=peers)
+        outcome = loop.train(experiment, Dataset.open(dataset), workdir, peers=peers)
     print(
         json.dumps(
             {

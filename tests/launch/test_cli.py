@@ -95,7 +95,11 @@ def test_overrides_are_typed_and_checked():
         (["show", "movielens_sasrec", "--model.heads", "3"], 2, "model.heads is 3"),
         (["train", "movielens_sasrec", "--data.path", "no/such"], 1, "data.path"),
         (["serve", "movielens_sasrec", "--workdir", "/nowhere"], 1, "podway run"),
-        (["show", "movielens_ease", "--evaluation.block", "0"], 2, "evaluation.block is 0; give 1"),
+        (
+            ["show", "movielens_ease", "--evaluation.score-block-items", "0"],
+            2,
+            "evaluation.score_block_items is 0; give 1",
+        ),
         (["compare", "no/run", "--workdir", "/nowhere"], 1, "there is no run no/run"),
         (["compare", "a", "b", "--seeds", "3"], 2, "Unrecognized options: --seeds"),
         (["compare", "--workdir", "w"], 2, "usage: podway compare RUN RUN"),

@@ -14,8 +14,7 @@ from podway.beam.engines.options import Dataflow
 from podway.framework import artifact, codec
 from podway.framework.error import ConfigError
 from podway.launch import cli
-from podway.launch.dataflow import flex_template
-from podway.launch.dataflow import submit as dataflow
+from podway.launch.dataflow import flex_template, submit
 from tests.beam.conftest import make_data, some_events, write_csv
 from tests.gcs import Store
 from tests.launch import dataflow_service
@@ -177,9 +176,9 @@ def test_a_dry_run_says_what_is_missing(dry_run):
 
 def test_memory_of_machine_types():
     engine = Dataflow(machine_type="n1-custom-2-13312")
-    assert dataflow._process_bytes(engine.machine_type) == 6656 * 2**20
-    assert dataflow._process_bytes("c3d-highmem-8") == 8 * 2**30
-    assert dataflow._process_bytes("mystery") is None
+    assert submit._process_bytes(engine.machine_type) == 6656 * 2**20
+    assert submit._process_bytes("c3d-highmem-8") == 8 * 2**30
+    assert submit._process_bytes("mystery") is None
 
 
 def test_the_flex_template_is_complete_and_parses_as_dataflow_does(tmp_path):
@@ -222,11 +221,13 @@ def test_the_flex_template_is_complete_and_parses_as_dataflow_does(tmp_path):
 )
 def test_what_a_job_needs_is_named(tmp_path, path, fields, message):
     from podway.beam import plan
-    from podway.beam.engines import dataflow as beam_dataflow
+    from podway.beam.engines import dataflow
 
     data = make_data(write_csv(tmp_path / "a.csv", some_events()))
-    job = plan.Plan(data, (data.path,), (), plan.stamps(data), {}, "", "gs://bucket/w/a/b/c", {})
+    job = plan.BuildPlan(
+        data, (data.path,), (), plan.stamps(data), {}, "", "gs://bucket/w/a/b/c", {}
+    )
     engine = Dataflow(**{"project": "p", "image": "i", **fields})
     with pytest.raises(ConfigError, match=message):
-        beam_dataflow.check_reachable(job, engine)
+        dataflow.check_reachable(job, engine)
     assert pathlib.Path(data.path).exists()

@@ -97,7 +97,7 @@ def test_every_later_process_finds_the_users_classes(place):
     version = json.loads((run / "manifest.json").read_text())["config"]
     assert version["model"] == {k: v for k, v in stored["model"].items() if k != "from"}
 
-    longer = ("--trainer.steps", "6", "--trainer.start.run", str(run))
+    longer = ("--trainer.steps", "6", "--trainer.warm_start.run", str(run))
     said = podway("train", config, *common, *longer, "--num-processes", "2", cwd=away)
     assert "start: " in said
     assert f"parameters from {run}" in said

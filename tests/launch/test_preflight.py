@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from etils import epath
 
-from podway.framework.config import Model, Rows
+from podway.framework.config import Model, RowExamples
 from podway.framework.preflight import report as reports
 from podway.framework.preflight.report import collective_rows
 from podway.launch import experiments, stages
@@ -31,7 +31,7 @@ def trained() -> list[str]:
         name
         for name, each in found.items()
         if type(each.model) is not Model
-        and not isinstance(each.data.examples, Rows)
+        and not isinstance(each.data.examples, RowExamples)
         and not stages.is_fitted(each)
     ]
 
@@ -45,12 +45,12 @@ def lines(name: str, pod: str) -> list[str]:
     """The collectives of a config's training step, sharded both ways, on declared sizes."""
     from podway.framework import config
     from podway.framework.devices import topology
-    from podway.framework.preflight import compile as compiled
+    from podway.framework.preflight.compile import declared, examine
 
     experiment = experiments.load(name)
     tables = experiment.data.tables
-    schema = compiled.declared(items=100_000, users=10_000, history=200, tables=tables)
-    report = compiled.examine(
+    schema = declared(items=100_000, users=10_000, history=200, tables=tables)
+    report = examine(
         dataclasses.replace(experiment, mesh=config.Mesh(fsdp=4)),
         schema,
         topology.parse(pod),

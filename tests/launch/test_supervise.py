@@ -30,7 +30,12 @@ def counting(path: pathlib.Path, program: str) -> str:
 
 def test_all_are_started_again_until_they_end_well(tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
-    crash = "import os,signal; n < 3 and os.kill(os.getpid(), signal.SIGKILL)"
+    # The second has counted its start before the first ends it.
+    crash = (
+        f"import os,signal,time; q={str(second)!r}\n"
+        "while not os.path.exists(q) or len(open(q).read()) < n: time.sleep(.005)\n"
+        "n < 3 and os.kill(os.getpid(), signal.SIGKILL)"
+    )
     wait = "import time; n < 3 and time.sleep(60)"
     run(lambda: [python(counting(first, crash), 0), python(counting(second, wait), 1)])
     assert len(first.read_text()) == len(second.read_text()) == 3

@@ -20,7 +20,7 @@ from tensorflow_serving.apis import (
 
 from podway.export.server.error import INVALID_ARGUMENT, RequestError
 from podway.export.server.models.manager import Models, Version
-from podway.export.server.runtime import classify_regress as examples
+from podway.export.server.runtime import classify_regress
 from podway.export.server.runtime.servable import Signature
 
 
@@ -28,10 +28,10 @@ async def classify(models: Models, request: classification_pb2.ClassificationReq
     """ClassificationRequest → ClassificationResponse. Raises RequestError."""
     with models.lease(*target(request)) as version:
         assert version.servable is not None
-        signature = examples.classifier(version.servable, request.model_spec.signature_name)
-        given = examples.serialized(request.input)
+        signature = classify_regress.classifier(version.servable, request.model_spec.signature_name)
+        given = classify_regress.serialize(request.input)
         outputs = await run(models, version, signature, [given], "Classify")
-        result = examples.classifications(len(given), named(signature, outputs))
+        result = classify_regress.classifications(len(given), name_outputs(signature, outputs))
         response = classification_pb2.ClassificationResponse(result=result)
         describe(response.model_spec, version, signature.name)
         return response
@@ -41,10 +41,10 @@ async def regress(models: Models, request: regression_pb2.RegressionRequest):
     """RegressionRequest → RegressionResponse. Raises RequestError."""
     with models.lease(*target(request)) as version:
         assert version.servable is not None
-        signature = examples.regressor(version.servable, request.model_spec.signature_name)
-        given = examples.serialized(request.input)
+        signature = classify_regress.regressor(version.servable, request.model_spec.signature_name)
+        given = classify_regress.serialize(request.input)
         outputs = await run(models, version, signature, [given], "Regress")
-        result = examples.regressions(len(given), named(signature, outputs))
+        result = classify_regress.regressions(len(given), name_outputs(signature, outputs))
         response = regression_pb2.RegressionResponse(result=result)
         describe(response.model_spec, version, signature.name)
         return response
@@ -59,18 +59,18 @@ async def multi_inference(models: Models, request: inference_pb2.MultiInferenceR
     spec = request.tasks[0].model_spec if request.tasks else model_pb2.ModelSpec()
     with models.lease(*_model(spec)) as version:
         assert version.servable is not None
-        tasks = examples.tasks(version.servable, request)
-        given = examples.serialized(request.input)
+        tasks = classify_regress.tasks(version.servable, request)
+        given = classify_regress.serialize(request.input)
         runs = [run(models, version, signature, [given]) for _, signature in tasks]
         response = inference_pb2.MultiInferenceResponse()
         for (task, signature), outputs in zip(tasks, await asyncio.gather(*runs), strict=True):
             result = response.results.add()
-            values = named(signature, outputs)
-            if task.method_name == examples.CLASSIFY:
-                answer = examples.classifications(len(given), values)
+            values = name_outputs(signature, outputs)
+            if task.method_name == classify_regress.CLASSIFY:
+                answer = classify_regress.classifications(len(given), values)
                 result.classification_result.CopyFrom(answer)
             else:
-                result.regression_result.CopyFrom(examples.regressions(len(given), values))
+                result.regression_result.CopyFrom(classify_regress.regressions(len(given), values))
             describe(result.model_spec, version, signature.name)
         models.metrics.examples(version.model, len(given))
         return response
@@ -87,7 +87,7 @@ async def run(
     return outputs
 
 
-def named(signature: Signature, outputs: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+def name_outputs(signature: Signature, outputs: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
     """Outputs in the signature's order → by name."""
     return dict(zip(signature.outputs, outputs, strict=True))
 

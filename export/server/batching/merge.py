@@ -60,7 +60,7 @@ def run(signature: Signature, requests: Sequence[Arrays], size: int) -> list[Arr
 def split(inputs: Arrays, size: int) -> list[Arrays]:
     """A request → requests of at most so many rows."""
     rows = rows_of(inputs)
-    return [[array[at : at + size] for array in inputs] for at in range(0, rows, size)]
+    return [[array[start : start + size] for array in inputs] for start in range(0, rows, size)]
 
 
 def join(outputs: Sequence[Arrays], names: Mapping[str, Any]) -> Arrays:
@@ -91,7 +91,7 @@ def _concatenate(arrays: Arrays, fill: Any, extra: int) -> np.ndarray:
     if len({array.shape[1:] for array in arrays}) == 1:
         tail = [np.repeat(arrays[-1][-1:], extra, axis=0)] if extra else []
         return np.concatenate([*arrays, *tail]) if len(arrays) + len(tail) > 1 else arrays[0]
-    sizes = [max(each) for each in zip(*(array.shape[1:] for array in arrays), strict=True)]
+    sizes = [max(lengths) for lengths in zip(*(array.shape[1:] for array in arrays), strict=True)]
     rows = sum(len(array) for array in arrays)
     merged = np.empty((rows + extra, *sizes), arrays[0].dtype)
     start = 0

@@ -13,7 +13,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 
-from podway.export.server.batching import merge as merging
+from podway.export.server.batching import merge
 from podway.export.server.batching.merge import Arrays
 from podway.export.server.batching.parameters import BatchingParameters, Large
 from podway.export.server.error import INVALID_ARGUMENT, RESOURCE_EXHAUSTED, RequestError
@@ -69,7 +69,7 @@ class Batcher:
 
         Cancelling it takes the request out of the queue.
         """
-        key = merging.key_of(inputs, self._signature, self._parameters)
+        key = merge.key_of(inputs, self._signature, self._parameters)
         parts = [inputs] if key is None else self._parts(inputs)
         calls = [self._call(part, key) for part in parts]
         self._admit(calls)
@@ -78,7 +78,7 @@ class Batcher:
         finally:
             for call in calls:
                 self._forget(call)
-        return answers[0] if len(answers) == 1 else merging.join(answers, self._signature.outputs)
+        return answers[0] if len(answers) == 1 else merge.join(answers, self._signature.outputs)
 
     async def drain(self) -> None:
         """Returns when no run is in progress."""
@@ -91,7 +91,7 @@ class Batcher:
         return self._queued
 
     def _parts(self, inputs: Arrays) -> Sequence[Arrays]:
-        rows, large = merging.rows_of(inputs), self._parameters.large
+        rows, large = merge.rows_of(inputs), self._parameters.large
         if large is Large.REFUSE and rows > self._parameters.max_batch_size:
             raise RequestError(
                 INVALID_ARGUMENT,
@@ -99,11 +99,11 @@ class Batcher:
                 " send several requests",
             )
         if large is Large.SPLIT and rows > self._parameters.max_execution_batch_size:
-            return merging.split(inputs, self._parameters.max_execution_batch_size)
+            return merge.split(inputs, self._parameters.max_execution_batch_size)
         return [inputs]
 
     def _call(self, inputs: Arrays, key: tuple | None) -> _Call:
-        loop, rows = asyncio.get_running_loop(), merging.rows_of(inputs)
+        loop, rows = asyncio.get_running_loop(), merge.rows_of(inputs)
         # What cannot be merged is a batch of its own, whatever its rows.
         weight = rows if key is not None else self._parameters.max_execution_batch_size
         group = key if key is not None else object()
@@ -172,7 +172,7 @@ class Batcher:
             due = 0.0 if full or not timeout else group[0].since + timeout - now
             if due <= 0:
                 return key, 0.0
-            soonest = min(soonest, (key, due), key=lambda each: each[1])
+            soonest = min(soonest, (key, due), key=lambda group: group[1])
         return soonest
 
     def _take(self, key: object) -> list[_Call]:
@@ -221,7 +221,7 @@ def _answers(
     if len(calls) > 1:
         try:
             size = parameters.padded(sum(call.rows for call in calls))
-            return list(merging.run(signature, [call.inputs for call in calls], size))
+            return list(merge.run(signature, [call.inputs for call in calls], size))
         except (RequestError, ValueError):
             pass  # each alone, so that only those at fault fail
     answers: list[Arrays | Exception] = []
@@ -229,7 +229,7 @@ def _answers(
         size = parameters.padded(call.rows) if isinstance(call.key, tuple) else call.rows
         try:
             if size > call.rows:
-                answers += merging.run(signature, [call.inputs], size)
+                answers += merge.run(signature, [call.inputs], size)
             else:
                 answers.append(signature.run(call.inputs))
         except (RequestError, ValueError) as error:

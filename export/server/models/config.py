@@ -17,7 +17,7 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from podway.export.error import ExportError
 from podway.export.server.error import ServerError
-from podway.export.versions import models_config as tf_serving
+from podway.export.versions import models_config
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +45,7 @@ def read(path: epath.PathLike) -> dict[str, ModelConfig]:
     try:
         if not epath.Path(path).exists():
             raise ServerError(f"{where} does not exist")
-        config = tf_serving.read(path)
+        config = models_config.read(path)
     except OSError as error:
         raise ServerError(f"{where} cannot be read: {error.strerror or error}") from error
     except ExportError as error:

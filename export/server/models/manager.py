@@ -25,7 +25,7 @@ from podway.export.server.error import (
     RequestError,
 )
 from podway.export.server.metrics import Metrics
-from podway.export.server.models import loader as loading
+from podway.export.server.models import loader
 from podway.export.server.models.config import ModelConfig
 from podway.export.server.models.loader import Loaded, Loading
 from podway.export.server.runtime.servable import Servable
@@ -246,7 +246,7 @@ class Models:
         loop = asyncio.get_running_loop()
         try:
             version.loaded = await loop.run_in_executor(
-                self._loader, loading.load, directory, str(version), self._how, self.metrics
+                self._loader, loader.load, directory, str(version), self._how, self.metrics
             )
         except Exception as error:  # whatever a foreign SavedModel may do, the server goes on
             version.error = str(error) or type(error).__name__

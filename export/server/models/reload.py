@@ -13,7 +13,7 @@ from tensorflow_serving.apis import get_model_status_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
 from podway.export.server.error import INVALID_ARGUMENT, UNKNOWN, RequestError, ServerError
-from podway.export.server.models import config as model_config
+from podway.export.server.models.config import parse
 from podway.export.server.models.manager import Models, Version
 from podway.export.server.models.watch import Watch
 
@@ -41,16 +41,16 @@ async def reload(
             " ModelConfigList is currently supported",
         )
     try:
-        wanted = await watch.apply(model_config.parse(config, "the config"))
+        wanted = await watch.apply(parse(config, "the config"))
     except (ServerError, OSError) as error:
         raise RequestError(INVALID_ARGUMENT, str(error)) from error
     await asyncio.sleep(0)  # the loads begin
-    while any(_state(models, *each) in _UNDER_WAY for each in _each(wanted)):
+    while any(_state(models, *version) in _UNDER_WAY for version in _versions(wanted)):
         await asyncio.sleep(0.01)
     failed = [
-        _failure(models, *each)
-        for each in _each(wanted)
-        if _state(models, *each) != State.AVAILABLE
+        _failure(models, *version)
+        for version in _versions(wanted)
+        if _state(models, *version) != State.AVAILABLE
     ]
     for name, numbers in wanted.items():
         if not numbers:
@@ -62,7 +62,7 @@ async def reload(
         )
 
 
-def _each(wanted: Numbers) -> list[tuple[str, int]]:
+def _versions(wanted: Numbers) -> list[tuple[str, int]]:
     return [(name, number) for name, numbers in wanted.items() for number in numbers]
 
 

@@ -14,8 +14,7 @@ from tensorflow_serving.apis import input_pb2, prediction_log_pb2
 
 from podway.export import layout
 from podway.export.server.error import UNIMPLEMENTED, RequestError, ServerError
-from podway.export.server.runtime import classify_regress as examples
-from podway.export.server.runtime import tensors
+from podway.export.server.runtime import classify_regress, tensors
 from podway.export.server.runtime.servable import Servable
 
 MAX_RECORDS = 1000
@@ -61,22 +60,22 @@ def _run(servable: Servable, record: prediction_log_pb2.PredictionLog) -> None:
         _regress(servable, request.model_spec.signature_name, request.input)
     elif kind == "multi_inference_log":
         request = record.multi_inference_log.request
-        for task, signature in examples.tasks(servable, request):
-            run = _classify if task.method_name == examples.CLASSIFY else _regress
+        for task, signature in classify_regress.tasks(servable, request):
+            run = _classify if task.method_name == classify_regress.CLASSIFY else _regress
             run(servable, signature.name, request.input)
     elif kind is not None:
         raise RequestError(UNIMPLEMENTED, f"Unsupported log_type for warmup: {kind}")
 
 
 def _classify(servable: Servable, name: str, given: input_pb2.Input) -> None:
-    signature = examples.classifier(servable, name)
-    rows = examples.serialized(given)
+    signature = classify_regress.classifier(servable, name)
+    rows = classify_regress.serialize(given)
     outputs = zip(signature.outputs, signature.run([rows]), strict=True)
-    examples.classifications(len(rows), dict(outputs))
+    classify_regress.classifications(len(rows), dict(outputs))
 
 
 def _regress(servable: Servable, name: str, given: input_pb2.Input) -> None:
-    signature = examples.regressor(servable, name)
-    rows = examples.serialized(given)
+    signature = classify_regress.regressor(servable, name)
+    rows = classify_regress.serialize(given)
     outputs = zip(signature.outputs, signature.run([rows]), strict=True)
-    examples.regressions(len(rows), dict(outputs))
+    classify_regress.regressions(len(rows), dict(outputs))

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from etils import epath
 
 from podway.export.server.error import ServerError
-from podway.export.server.models import config as model_config
+from podway.export.server.models import config
 from podway.export.server.models.config import ModelConfig
 from podway.export.server.models.manager import Models
 from podway.export.server.options import ServerOptions
@@ -74,7 +74,7 @@ class Watch:
 def configs(options: ServerOptions) -> Configs:
     """The models that the config file, or --model_base_path, asks for. Raises ServerError."""
     if options.model_config_file:
-        return model_config.read(options.model_config_file)
+        return config.read(options.model_config_file)
     path = options.model_base_path
     base_path = epath.Path(path if "://" in path else os.path.abspath(path))
     if not base_path.exists():
@@ -83,7 +83,7 @@ def configs(options: ServerOptions) -> Configs:
 
 
 def _versions(wanted: Configs) -> dict[str, tuple[ModelConfig, tuple[int, ...]]]:
-    return {name: (model, model_config.available_versions(model)) for name, model in wanted.items()}
+    return {name: (model, config.available_versions(model)) for name, model in wanted.items()}
 
 
 async def _every(seconds: float, act: Callable[[], Awaitable[None]], so: str) -> None:

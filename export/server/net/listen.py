@@ -145,10 +145,10 @@ def _grpc_options(options: ServerOptions, share_ports: bool) -> list[tuple[str, 
 def _channel_arguments(text: str) -> list[tuple[str, int | str]]:
     """KEY=VALUE,… as gRPC takes it, numbers as such."""
     found: list[tuple[str, int | str]] = []
-    for each in filter(None, text.split(",")):
-        key, given, value = each.partition("=")
+    for argument in filter(None, text.split(",")):
+        key, given, value = argument.partition("=")
         if not (key and given):
-            raise ServerError(f"grpc_channel_arguments has {each!r}; give KEY=VALUE,KEY=VALUE")
+            raise ServerError(f"grpc_channel_arguments has {argument!r}; give KEY=VALUE,KEY=VALUE")
         found.append((key, int(value) if value.lstrip("-").isdecimal() else value))
     return found
 

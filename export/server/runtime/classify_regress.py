@@ -32,7 +32,7 @@ INPUTS, CLASSES, SCORES, OUTPUTS = "inputs", "classes", "scores", "outputs"
 Outputs = Mapping[str, np.ndarray]
 
 
-def serialized(given: input_pb2.Input) -> np.ndarray:
+def serialize(given: input_pb2.Input) -> np.ndarray:
     """The serialised examples of a request, [b] of bytes. Raises RequestError.
 
     The context goes in front of each example: a feature that is in both is the example's.

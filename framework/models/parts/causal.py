@@ -13,11 +13,11 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from podway.framework.embedding.lookup import Lookup, Rows
+from podway.framework.embedding.lookup import EmbeddedRows, Lookup
 from podway.framework.embedding.table import Embedding
 from podway.framework.error import check
 from podway.framework.input.packing import SEGMENT
-from podway.framework.metrics import top_k as ranking
+from podway.framework.metrics import top_k
 from podway.framework.models.parts.attention import AttentionMask, keeps_apart
 from podway.framework.models.parts.history import (
     continues,
@@ -107,14 +107,18 @@ class CausalModel(TrainedModel, Recommender):
     def reads(self, schema: Schema, batch: Batch) -> Batch:
         """The latest items of each history."""
         item = batch["item"]
-        return {name: latest_of(each, item, self.max_length) for name, each in batch.items()}
+        return {name: latest_of(column, item, self.max_length) for name, column in batch.items()}
 
     def loss(
-        self, module: Encoder, batch: Batch, rows: Mapping[str, Rows], context: ForwardContext
+        self,
+        module: Encoder,
+        batch: Batch,
+        rows: Mapping[str, EmbeddedRows],
+        context: ForwardContext,
     ) -> Loss:
         """The objective at each position that has a next item and knows it."""
         targets, embedded = batch["item"][:, 1:], rows["item"].values
-        read = {name: each[:, :-1] for name, each in batch.items()}
+        read = {name: column[:, :-1] for name, column in batch.items()}
         hidden = self.states(module, read, embedded[:, :-1], context)
         valid = (targets >= FIRST_VALUE) & continues(batch)
         table = module.item.embedding[...]
@@ -129,7 +133,7 @@ class CausalModel(TrainedModel, Recommender):
         self,
         module: Encoder,
         batch: Batch,
-        rows: Mapping[str, Rows],
+        rows: Mapping[str, EmbeddedRows],
         context: ForwardContext = SERVING,
     ) -> Float[Array, "batch rows"]:
         """Logits at the last item of each history."""
@@ -139,12 +143,12 @@ class CausalModel(TrainedModel, Recommender):
         self,
         module: Encoder,
         batch: Batch,
-        rows: Mapping[str, Rows],
+        rows: Mapping[str, EmbeddedRows],
         context: ForwardContext = SERVING,
-    ) -> ranking.Factors:
+    ) -> top_k.Factors:
         """The hidden state at the last item of each history; the items' embeddings."""
         hidden = self.states(module, batch, rows["item"].values, context, at=last(batch["item"]))
-        return ranking.Factors(hidden[:, 0], module.item.embedding[...])
+        return top_k.Factors(hidden[:, 0], module.item.embedding[...])
 
     def states(
         self,

@@ -48,7 +48,7 @@ def choose(schema: Schema, include: tuple[str, ...], without: tuple[str, ...]) -
     check(
         not any(f.role == "target" or f.ragged for f in schema.features if f.role != "feature"),
         "the model predicts labels of rows, and the dataset has sequences: set data.examples to"
-        " Rows()",
+        " RowExamples()",
     )
     known = _columns(schema)
     for field, names in (("features", include), ("without", without)):

@@ -27,11 +27,14 @@ training draws, f32 [rows]."""
 def described(schema: Schema, attributes: Sequence[str]) -> list[Feature]:
     """The features of these names. Raises ConfigError where one is no list of an item's ids."""
     features = [schema[name] for name in attributes]
-    for each in features:
+    for feature in features:
         check(
-            each.table == "item" and each.dtype == "int32" and each.name not in (COUNTS, SHARES),
-            f"model.attributes has {each.name!r}, which is {each.dtype} of {each.table}; give"
-            " features of the items' side table that are ids: Categorical, Text, Hashed, Quantiles",
+            feature.table == "item"
+            and feature.dtype == "int32"
+            and feature.name not in (COUNTS, SHARES),
+            f"model.attributes has {feature.name!r}, which is {feature.dtype} of {feature.table};"
+            " give features of the items' side table that are ids: Categorical, Text, Hashed,"
+            " Quantiles",
         )
     return features
 
@@ -40,11 +43,11 @@ class Content(nnx.Module):
     """For each attribute the mean of its values' embeddings; the sum of these, and nothing else."""
 
     def __init__(self, features: Sequence[Feature], width: int, rngs: nnx.Rngs):
-        self.names = tuple(each.name for each in features)
+        self.names = tuple(feature.name for feature in features)
         init = nnx.initializers.normal(width**-0.5)
-        for each in features:
-            embed = nnx.Embed(each.size, width, embedding_init=init, rngs=rngs)
-            setattr(self, each.name, embed)
+        for feature in features:
+            embed = nnx.Embed(feature.size, width, embedding_init=init, rngs=rngs)
+            setattr(self, feature.name, embed)
 
     def __call__(
         self, constants: Constants, ids: Int[Array, "*ids"], dtype: jnp.dtype
@@ -61,7 +64,7 @@ class Content(nnx.Module):
 
 def shapes(features: Sequence[Feature], rows: int) -> dict[str, jax.ShapeDtypeStruct]:
     """Of the constants that `constants` gives, by name."""
-    lists = {each.name: (rows, each.max_length) for each in features}
+    lists = {feature.name: (rows, feature.max_length) for feature in features}
     found = {name: jax.ShapeDtypeStruct(shape, jnp.int32) for name, shape in lists.items()}
     found[COUNTS] = jax.ShapeDtypeStruct((rows,), jnp.int32)
     found[SHARES] = jax.ShapeDtypeStruct((rows,), jnp.float32)
@@ -97,9 +100,9 @@ def constants(
     share = np.bincount(histories.values, weights, minlength=size) / max(weights.sum(), 1e-9)
     found = {COUNTS: counts.astype(np.int32), SHARES: share.astype(np.float32)}
     lists = {f"item.{feature.name}": feature.max_length for feature in features}
-    for name, lookup in join.lookups(dataset, {"item": 1, **lists}).items():
+    for name, table in join.attribute_tables(dataset, {"item": 1, **lists}).items():
         feature = dataset.schema[name.partition(".")[2]]
-        values = lookup.values[:size].reshape(size, feature.max_length)
+        values = table.values[:size].reshape(size, feature.max_length)
         learnt = np.zeros(feature.size, bool)
         learnt[values[counts > 0]] = True
         found[feature.name] = np.where(learnt[values], values, PADDING).astype(np.int32)

@@ -12,7 +12,7 @@ from typing import Literal
 import jax
 from jaxtyping import Array, Bool, Float, Int
 
-from podway.framework.embedding.lookup import Lookup, Rows
+from podway.framework.embedding.lookup import EmbeddedRows, Lookup
 from podway.framework.error import check
 from podway.framework.losses import binary, sampled, softmax
 from podway.framework.schema.schema import FIRST_VALUE
@@ -54,7 +54,7 @@ class ItemLoss:
         """The rows of the item table at `path` that `loss` wants beside the targets'."""
         return {}
 
-    def loss(self, each: Predictions, rows: Mapping[str, Rows]) -> Float[Array, ""]:
+    def loss(self, each: Predictions, rows: Mapping[str, EmbeddedRows]) -> Float[Array, ""]:
         """Mean loss (nats, f32) of the positions that count."""
         raise NotImplementedError
 
@@ -68,7 +68,7 @@ class ItemLoss:
 class FullSoftmax(ItemLoss):
     """Softmax cross-entropy over the whole catalogue, exactly."""
 
-    def loss(self, each: Predictions, rows: Mapping[str, Rows]) -> Float[Array, ""]:
+    def loss(self, each: Predictions, rows: Mapping[str, EmbeddedRows]) -> Float[Array, ""]:
         """−log softmax."""
         return softmax.linear_softmax_cross_entropy(
             each.hidden,
@@ -119,7 +119,7 @@ class SampledSoftmax(Drawn):
     """Who has items of its own: each position, which reads batch · length · negatives rows in a
     step; each sequence, whose positions share them; or only each batch."""
 
-    def loss(self, each: Predictions, rows: Mapping[str, Rows]) -> Float[Array, ""]:
+    def loss(self, each: Predictions, rows: Mapping[str, EmbeddedRows]) -> Float[Array, ""]:
         """−log softmax, estimated."""
         return sampled.sampled_softmax_cross_entropy(
             each.hidden,
@@ -141,7 +141,7 @@ class Bce(Drawn):
         """What the target's term is multiplied by."""
         return 1.0
 
-    def loss(self, each: Predictions, rows: Mapping[str, Rows]) -> Float[Array, ""]:
+    def loss(self, each: Predictions, rows: Mapping[str, EmbeddedRows]) -> Float[Array, ""]:
         """−β log σ(target) − Σ log(1 − σ(drawn)), over 1 + negatives."""
         return binary.binary_cross_entropy(
             each.hidden,

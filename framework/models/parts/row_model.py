@@ -1,4 +1,4 @@
-"""What models that predict labels of rows have in common: inputs, embeddings, losses, judge.
+"""What models that predict labels of rows have in common: inputs, embeddings, losses, evaluator.
 
 Such a model is a dataclass with the fields of RowModel and its own, and an NNX module that makes of
 each row's embeddings and numbers one vector of logits, which are dealt out to the labels here.
@@ -15,7 +15,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from podway.framework.config.model import ShardingRules
-from podway.framework.embedding.lookup import Rows
+from podway.framework.embedding.lookup import EmbeddedRows
 from podway.framework.embedding.table import Embedding
 from podway.framework.error import check
 from podway.framework.heads import Head
@@ -46,18 +46,18 @@ class RowModule(nnx.Module):
         )
 
     def read(
-        self, batch: Batch, rows: Mapping[str, Rows]
+        self, batch: Batch, rows: Mapping[str, EmbeddedRows]
     ) -> tuple[Float[Array, "batch fields width"], Float[Array, "batch numbers"]]:
         """The fields from the rows of their tables, and the numbers, in the order of the inputs."""
         fields = [pool(*rows[name]) for name in self.ids]
         numbers = [batch[name] for name in self.numbers]
-        numbers = [each[:, None] if each.ndim == 1 else each for each in numbers]
+        numbers = [column[:, None] if column.ndim == 1 else column for column in numbers]
         batch_size = (fields[0] if fields else numbers[0]).shape[0]
         kind = fields[0].dtype if fields else jnp.float32
         empty = jnp.zeros((batch_size, 0), kind)
         return (
             jnp.stack(fields, axis=1) if fields else empty[:, :, None].repeat(self.width, 2),
-            jnp.concatenate([empty, *(each.astype(kind) for each in numbers)], axis=1),
+            jnp.concatenate([empty, *(column.astype(kind) for column in numbers)], axis=1),
         )
 
 
@@ -107,7 +107,11 @@ class RowModel(LabelModel):
         return {_path("item"): self.items}
 
     def predict(
-        self, module: Any, batch: Batch, rows: Mapping[str, Rows], context: ForwardContext = SERVING
+        self,
+        module: Any,
+        batch: Batch,
+        rows: Mapping[str, EmbeddedRows],
+        context: ForwardContext = SERVING,
     ) -> dict[str, Array]:
         """What the module says of the rows' fields and numbers."""
         return deal_out(self.objectives, module(*module.read(batch, rows)))
@@ -133,10 +137,10 @@ def deal_out(objectives: Sequence[Head], logits: Float[Array, "batch outputs"]) 
     """The logits of each label, f32."""
     found, start = {}, 0
     logits = logits.astype(jnp.float32)
-    for each in objectives:
-        own = logits[:, start : start + each.outputs]
-        found[each.label] = own[:, 0] if each.outputs == 1 else own
-        start += each.outputs
+    for head in objectives:
+        own = logits[:, start : start + head.outputs]
+        found[head.label] = own[:, 0] if head.outputs == 1 else own
+        start += head.outputs
     return found
 
 

@@ -81,8 +81,8 @@ class Encoder(nnx.Module):
             return block(x, attention_mask, dataclasses.replace(context, key=key), at)
 
         *before, (last, key) = zip(self.blocks, keys, strict=True)
-        for block, each in before:
-            x = context.block(functools.partial(run, block))(x, each)
+        for block, block_key in before:
+            x = context.block(functools.partial(run, block))(x, block_key)
         return self.norm(context.block(functools.partial(run, last))(x, key, at))
 
 
@@ -205,8 +205,8 @@ def check_shape(config: object) -> None:
         width % heads == 0, f"model.heads is {heads}, which does not divide model.width = {width}"
     )
     check(0 <= dropout < 1, f"model.dropout is {dropout}; give a rate from 0 to below 1")
-    block = getattr(config, "block", "pre")
+    block = getattr(config, "block_kind", "pre")
     check(
         block in get_args(Kind),
-        f"model.block is {block!r}; give one of {', '.join(get_args(Kind))}",
+        f"model.block_kind is {block!r}; give one of {', '.join(get_args(Kind))}",
     )

@@ -90,7 +90,7 @@ def test_the_starter_names_all_jars(tmp_path):
 def test_the_job_server_of_the_installed_beam_comes_first(tmp_path, monkeypatch):
     monkeypatch.setattr(flink_jar.JavaJarServer, "JAR_CACHE", str(tmp_path))
     assert flink_jar.found("1.19") is None
-    other, own = flink_jar.cached("1.19", "2.62.0"), flink_jar.cached("1.19")
+    other, own = flink_jar.cache_path("1.19", "2.62.0"), flink_jar.cache_path("1.19")
     other.touch()
     assert flink_jar.found("1.19") == other
     own.touch()

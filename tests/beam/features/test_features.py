@@ -14,7 +14,7 @@ from etils import epath
 from podway.beam.error import DataError
 from podway.beam.statistics import statistics
 from podway.framework import artifact
-from podway.framework.config import Csv, GlobalTime, JsonLines, Parquet, Rows, SideTable
+from podway.framework.config import Csv, GlobalTime, JsonLines, Parquet, RowExamples, SideTable
 from podway.framework.config.features import (
     Categorical,
     Cyclical,
@@ -26,7 +26,7 @@ from podway.framework.config.features import (
     Text,
 )
 from podway.framework.input.dataset import Dataset
-from podway.framework.schema import fitted as transform
+from podway.framework.schema.fitted import read_transforms
 from podway.framework.schema.schema import OUT_OF_VOCABULARY, PADDING, Schema, Vocabulary
 from tests.beam.conftest import letters_of, report_of
 
@@ -117,7 +117,7 @@ def test_features_of_sequences_are_fitted_on_train_only(tmp_path, build):
     assert set(_vocabulary(directory, "shop")[2:]) == {"s1", "s2"}
     assert _vocabulary(directory, "shop")[2] == "s1"
     assert set(_vocabulary(directory, "tags")[2:]) == {"red", "blue", "new"}
-    fitted = {one.transform.name: one for one in transform.read(directory / "transform.json")}
+    fitted = {one.transform.name: one for one in read_transforms(directory / "transform.json")}
     assert fitted["price"].mean == 2.0
     assert math.isclose(fitted["price"].deviation, math.sqrt(2 / 3), rel_tol=1e-6)
     (test,) = _examples(directory, "test")
@@ -150,7 +150,7 @@ def test_side_tables_are_joined_by_id(tmp_path, build):
     assert words == {"": [], "a": ["the", "apple"], "b": ["the", "bread"], "c": []}
     # Only a's weight is known of the train split's items: x, though heavy, does not count.
     assert {row["weight"] for row in table.values()} == {0.0}
-    fitted = {one.transform.name: one for one in transform.read(directory / "transform.json")}
+    fitted = {one.transform.name: one for one in read_transforms(directory / "transform.json")}
     assert (fitted["weight"].mean, fitted["weight"].deviation) == (10.0, 1.0)
     assert artifact.read(directory, "dataset").details["tables"] == [
         {"path": str(tmp_path / "items.parquet"), "of": "item", "rows": 5, "rejected": {},
@@ -166,7 +166,7 @@ def test_rows_by_hand(tmp_path, build):
     directory = build(
         _write(tmp_path / "a.csv", EVENTS),
         features=(Label("dear", column="price", above=2.5), *FEATURES[1:]),
-        examples=Rows(),
+        examples=RowExamples(),
         split=GlobalTime(0.5, 0.84),
         max_rejected=0.5,
     )

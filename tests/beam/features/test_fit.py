@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from podway.beam.features import fit as transform
+from podway.beam.features import fit
 from podway.beam.features.fingerprint import fingerprints
 from podway.framework import codec
 from podway.framework.config.features import (
@@ -24,7 +24,7 @@ from podway.framework.config.features import (
     Transform,
     Words,
 )
-from podway.framework.schema.fitted import Fitted, read, write
+from podway.framework.schema.fitted import FittedTransform, read_transforms, write_transforms
 from podway.framework.schema.schema import Feature, Vocabulary
 
 FITTED_BY_TEXT = [
@@ -45,12 +45,16 @@ FITTED_BY_NUMBERS = [
 ]
 
 
-def fit(one: Transform, values: pa.Array, counts: Any = None) -> tuple[Fitted, Vocabulary | None]:
-    return transform.fit(one, transform.observe(one, values, counts), "events")
+def fit_values(
+    one: Transform, values: pa.Array, counts: Any = None
+) -> tuple[FittedTransform, Vocabulary | None]:
+    return fit.fit(one, fit.observe(one, values, counts), "events")
 
 
-def fit_words(one: Transform, values: pa.Array, counts: Any = None) -> tuple[Fitted, Vocabulary]:
-    fitted, words = fit(one, values, counts)
+def fit_words(
+    one: Transform, values: pa.Array, counts: Any = None
+) -> tuple[FittedTransform, Vocabulary]:
+    fitted, words = fit_values(one, values, counts)
     assert words is not None
     return fitted, words
 
@@ -68,43 +72,41 @@ def some_values(one: Transform) -> list[Any]:
     return [None, *(text or None for text in texts)]
 
 
-def content(one: Transform, state: transform.State) -> Any:
-    fitted, words = transform.fit(one, state, "events")
+def content(one: Transform, state: fit.State) -> Any:
+    fitted, words = fit.fit(one, state, "events")
     return codec.to_json(fitted), words, pickle.dumps(state)
 
 
 @pytest.mark.parametrize("one", [*FITTED_BY_TEXT, *FITTED_BY_NUMBERS], ids=str)
 def test_what_is_fitted_does_not_depend_on_how_the_rows_were_distributed(one):
     values, kind = some_values(one), pa.float32() if one in FITTED_BY_NUMBERS else pa.string()
-    whole = content(one, transform.merge(one, [transform.observe(one, pa.array(values, kind))]))
+    whole = content(one, fit.merge(one, [fit.observe(one, pa.array(values, kind))]))
     generator = random.Random(1)
     for parts in (2, 9):
         generator.shuffle(values)
-        states = [
-            transform.observe(one, pa.array(values[start::parts], kind)) for start in range(parts)
-        ]
-        states.append(transform.observe(one, pa.array([], kind)))
-        assert content(one, transform.merge(one, states)) == whole
+        states = [fit.observe(one, pa.array(values[start::parts], kind)) for start in range(parts)]
+        states.append(fit.observe(one, pa.array([], kind)))
+        assert content(one, fit.merge(one, states)) == whole
         folded = states[0]
         for state in states[1:]:
-            folded = transform.merge(one, [pickle.loads(pickle.dumps(state)), folded])
+            folded = fit.merge(one, [pickle.loads(pickle.dumps(state)), folded])
         assert content(one, folded) == whole
-        nested = [transform.merge(one, states[1:]), transform.merge(one, states[:1])]
-        assert content(one, transform.merge(one, nested)) == whole
+        nested = [fit.merge(one, states[1:]), fit.merge(one, states[:1])]
+        assert content(one, fit.merge(one, nested)) == whole
     counted = pa.array(values, kind).value_counts()
-    state = transform.observe(one, counted.field(0), counted.field(1).to_numpy())
-    assert content(one, transform.merge(one, [state])) == whole
+    state = fit.observe(one, counted.field(0), counted.field(1).to_numpy())
+    assert content(one, fit.merge(one, [state])) == whole
 
 
 @pytest.mark.parametrize("one", [*FITTED_BY_TEXT, *FITTED_BY_NUMBERS], ids=str)
 def test_nothing_seen_is_no_error(one):
     kind = pa.float32() if one in FITTED_BY_NUMBERS else pa.string()
-    fitted, words = transform.fit(one, transform.merge(one, []), "events")
-    assert fitted == fit(one, pa.array([], kind))[0]
+    fitted, words = fit.fit(one, fit.merge(one, []), "events")
+    assert fitted == fit_values(one, pa.array([], kind))[0]
     values = pa.array(some_values(one)[1:9], kind)
-    assert len(transform.apply(fitted, words, values)) == 8
+    assert len(fit.apply(fitted, words, values)) == 8
     if isinstance(one, Quantiles):
-        assert transform.apply(fitted, None, numbers(1, None)).to_pylist() == [1, 0]
+        assert fit.apply(fitted, None, numbers(1, None)).to_pylist() == [1, 0]
 
 
 def test_a_vocabulary_is_by_falling_count_then_fingerprint():
@@ -131,7 +133,7 @@ def test_min_count_max_values_and_buckets():
     assert words.values == ("", "", "a", "b", "c", "d")
     assert words.counts == (0, 1, 5, 4, 3, 2)
     asked = pa.array(["d", "e", None, "a", "?", ""])
-    assert transform.apply(fitted, words, asked).to_pylist() == [5, 1, 0, 2, 1, 0]
+    assert fit.apply(fitted, words, asked).to_pylist() == [5, 1, 0, 2, 1, 0]
 
     one = Categorical("x", min_count=2, max_values=3, oov_buckets=3)
     fitted, words = fit_words(one, values)
@@ -139,7 +141,7 @@ def test_min_count_max_values_and_buckets():
     assert words.counts == (0, 3, 5, 4, 3)
     assert fitted.size == 5 + 2
     unknown = [f"unknown {number}" for number in range(50)]
-    ids = transform.apply(fitted, words, pa.array([*unknown, "b"])).to_pylist()
+    ids = fit.apply(fitted, words, pa.array([*unknown, "b"])).to_pylist()
     bucket = [int(value % 3) for value in fingerprints(pa.array(unknown))]
     assert ids == [*({0: 1, 1: 5, 2: 6}[value] for value in bucket), 3]
     assert set(bucket) == {0, 1, 2}
@@ -150,12 +152,12 @@ def test_many_values():
     fitted, words = fit_words(Categorical("x", many=True), texts, np.array([1, 10, 5, 5, 5]))
     assert words.values == ("", "", "b", "c", "a")
     assert words.counts == (0, 0, 21, 10, 1)
-    found = transform.apply(fitted, words, pa.array(["a|?|b|b", None, "", "|", "c"]))
+    found = fit.apply(fitted, words, pa.array(["a|?|b|b", None, "", "|", "c"]))
     assert found.to_pylist() == [[4, 1, 2, 2], [], [], [], [3]]
     assert found.null_count == 0
-    hashed, _ = fit(Hashed("x", buckets=100, many=True), texts)
+    hashed, _ = fit_values(Hashed("x", buckets=100, many=True), texts)
     ids = 2 + fingerprints(pa.array(["a", "?"])) % 100
-    found = transform.apply(hashed, None, pa.array(["a|?", None])).to_pylist()
+    found = fit.apply(hashed, None, pa.array(["a|?", None])).to_pylist()
     assert found == [ids.tolist(), []]
 
 
@@ -166,14 +168,14 @@ def test_text():
     # Only the first four tokens of a text are looked at: to be or not, to see to be.
     assert dict(zip(words.values[2:], words.counts[2:], strict=True)) == {"to": 3, "be": 2}
     assert words.counts[1] == 3
-    found = transform.apply(fitted, words, pa.array(["BE to, or to be", None, "…"]))
+    found = fit.apply(fitted, words, pa.array(["BE to, or to be", None, "…"]))
     assert found.to_pylist() == [[3, 2, 1, 2], [], []]
     assert fitted.size == 4
     fitted, words = fit_words(Text("x", tokenizer=Words(lowercase=False)), texts)
     assert "To" in words.values
-    fitted, words = fit(Text("x", tokenizer=Bytes(), max_tokens=3), texts)
+    fitted, words = fit_values(Text("x", tokenizer=Bytes(), max_tokens=3), texts)
     assert (fitted.size, fitted.vocabulary, words) == (258, None, None)
-    assert transform.apply(fitted, None, pa.array(["é!?", None])).to_pylist() == [
+    assert fit.apply(fitted, None, pa.array(["é!?", None])).to_pylist() == [
         [0xC3 + 2, 0xA9 + 2, 0x21 + 2],
         [],
     ]
@@ -182,16 +184,16 @@ def test_text():
 def test_dictionary_encoded_columns_have_the_same_ids():
     texts = pa.array(["a|b", None, "b", "b", "?"])
     for one in (Categorical("x", oov_buckets=3), Categorical("x", many=True), Hashed("x")):
-        fitted, words = fit(one, texts[:3])
-        plain = transform.apply(fitted, words, texts)
-        assert transform.apply(fitted, words, texts.dictionary_encode()).equals(plain)
-        assert transform.apply(fitted, words, texts[1:]).equals(plain[1:])
+        fitted, words = fit_values(one, texts[:3])
+        plain = fit.apply(fitted, words, texts)
+        assert fit.apply(fitted, words, texts.dictionary_encode()).equals(plain)
+        assert fit.apply(fitted, words, texts[1:]).equals(plain[1:])
 
 
 def test_hashed():
-    fitted, words = fit(Hashed("x", buckets=10), pa.array(["a"]))
+    fitted, words = fit_values(Hashed("x", buckets=10), pa.array(["a"]))
     assert (fitted.size, words) == (12, None)
-    found = transform.apply(fitted, None, pa.array(["a", None, "é"]))
+    found = fit.apply(fitted, None, pa.array(["a", None, "é"]))
     hashes = (fingerprints(pa.array(["a", "é"])) % 10 + 2).tolist()
     assert found.to_pylist() == [hashes[0], 0, hashes[1]]
     assert found.type == pa.int32()
@@ -201,44 +203,44 @@ def test_numeric():
     values = numbers(1, 3, 5, 7, None)
     x = numbers(9, None, math.inf, -3)
     largest = np.finfo(np.float32).max
-    fitted, _ = fit(Numeric("x"), values)
+    fitted, _ = fit_values(Numeric("x"), values)
     assert fitted.mean == 4
     assert fitted.deviation == np.float32(math.sqrt(5))
     expected = np.array([(9 - 4) / math.sqrt(5), 0, 0, (-3 - 4) / math.sqrt(5)], np.float32)
     expected[2] = (float(largest) - 4) / math.sqrt(5)
-    np.testing.assert_allclose(transform.apply(fitted, None, x), expected, rtol=1e-6)
-    fitted, _ = fit(Numeric("x", scale="none", missing=-1), values)
-    assert transform.apply(fitted, None, x).to_pylist() == [9, -1, largest, -3]
-    fitted, _ = fit(Numeric("x", scale="log"), values)
+    np.testing.assert_allclose(fit.apply(fitted, None, x), expected, rtol=1e-6)
+    fitted, _ = fit_values(Numeric("x", scale="none", missing=-1), values)
+    assert fit.apply(fitted, None, x).to_pylist() == [9, -1, largest, -3]
+    fitted, _ = fit_values(Numeric("x", scale="log"), values)
     expected = [math.log(10), 0, math.log1p(largest), -math.log(4)]
-    np.testing.assert_allclose(transform.apply(fitted, None, x), expected, rtol=1e-6)
-    fitted, _ = fit(Numeric("x", scale="log_standard"), values)
+    np.testing.assert_allclose(fit.apply(fitted, None, x), expected, rtol=1e-6)
+    fitted, _ = fit_values(Numeric("x", scale="log_standard"), values)
     logs = np.log1p([1, 3, 5, 7])
     assert fitted.mean == pytest.approx(logs.mean(), rel=1e-7)
     assert fitted.deviation == pytest.approx(logs.std(), rel=1e-7)
     np.testing.assert_allclose(
-        transform.apply(fitted, None, numbers(9)), (math.log(10) - logs.mean()) / logs.std(), 1e-6
+        fit.apply(fitted, None, numbers(9)), (math.log(10) - logs.mean()) / logs.std(), 1e-6
     )
-    fitted, _ = fit(Numeric("x"), numbers(2.5, 2.5))
+    fitted, _ = fit_values(Numeric("x"), numbers(2.5, 2.5))
     assert (fitted.mean, fitted.deviation) == (2.5, 1)
-    fitted, _ = fit(Numeric("x"), numbers(0, 1e-38))
-    assert np.isfinite(transform.apply(fitted, None, numbers(1e38, -1e38))).all()
+    fitted, _ = fit_values(Numeric("x"), numbers(0, 1e-38))
+    assert np.isfinite(fit.apply(fitted, None, numbers(1e38, -1e38))).all()
 
 
 def test_quantiles():
-    fitted, _ = fit(Quantiles("x", buckets=4), numbers(*range(1, 9)))
+    fitted, _ = fit_values(Quantiles("x", buckets=4), numbers(*range(1, 9)))
     assert fitted.boundaries == (3, 5, 7)
     assert fitted.size == 5
-    found = transform.apply(fitted, None, numbers(-9, 1, 2.9, 3, 4, 5, 7, math.inf, None))
+    found = fit.apply(fitted, None, numbers(-9, 1, 2.9, 3, 4, 5, 7, math.inf, None))
     assert found.to_pylist() == [1, 1, 1, 2, 2, 3, 4, 4, 0]
     assert found.type == pa.int32()
     # Half of the values are equal; none of the boundaries has nothing below it.
-    fitted, _ = fit(Quantiles("x", buckets=4), numbers(0, 0, 0, 0, 1, 2, 3, 4))
+    fitted, _ = fit_values(Quantiles("x", buckets=4), numbers(0, 0, 0, 0, 1, 2, 3, 4))
     assert fitted.boundaries == (1, 3)
-    assert fit(Quantiles("x"), numbers(5, 5, 5))[0].boundaries == ()
+    assert fit_values(Quantiles("x"), numbers(5, 5, 5))[0].boundaries == ()
     values = np.random.default_rng(0).exponential(size=100_000).astype(np.float32)
-    fitted, _ = fit(Quantiles("x", buckets=20), pa.array(values))
-    sizes = np.bincount(transform.apply(fitted, None, pa.array(values)))
+    fitted, _ = fit_values(Quantiles("x", buckets=20), pa.array(values))
+    sizes = np.bincount(fit.apply(fitted, None, pa.array(values)))
     assert sizes[0] == 0
     np.testing.assert_allclose(sizes[1:], 5000, rtol=0.05)
 
@@ -252,10 +254,10 @@ def test_quantiles():
     ],
 )
 def test_cyclical(period, start, quarter):
-    fitted, _ = fit(Cyclical("x", period=period), pa.array([0]))
+    fitted, _ = fit_values(Cyclical("x", period=period), pa.array([0]))
     seconds = [start, start + quarter, start - 4 * quarter, start - quarter, start + 2 * quarter]
     times = pa.array([*(int(second * 1_000_000) for second in seconds), None], pa.int64())
-    found = transform.apply(fitted, None, times)
+    found = fit.apply(fitted, None, times)
     assert found.type == pa.list_(pa.float32(), 2)
     expected = [[0, 1], [1, 0], [0, 1], [-1, 0], [0, -1], [0, 0]]
     np.testing.assert_allclose(found.to_pylist(), expected, atol=1e-6)
@@ -264,31 +266,31 @@ def test_cyclical(period, start, quarter):
 
 def test_gaps():
     time = np.array([0, 1_000_000, 1_000_000, 500_000_000, 7, 7 + 3_000_000], np.int64)
-    found = transform.gaps(time, np.array([0, 3, 3, 4, 6, 6]))
+    found = fit.gaps(time, np.array([0, 3, 3, 4, 6, 6]))
     expected = np.float32([0, math.log(2), 0, 0, 0, math.log(4)])
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, rtol=1e-6)
     assert found[[0, 2, 3, 4]].tolist() == [0] * 4
-    assert transform.gaps(np.zeros(0, np.int64), np.array([0, 0])).shape == (0,)
+    assert fit.gaps(np.zeros(0, np.int64), np.array([0, 0])).shape == (0,)
     with pytest.raises(TypeError, match="gaps"):
-        transform.apply(Fitted(Gap("x")), None, pa.array([1]))
+        fit.apply(FittedTransform(Gap("x")), None, pa.array([1]))
 
 
 def test_label():
-    fitted, _ = fit(Label("x"), numbers())
-    assert transform.apply(fitted, None, numbers(2.5, 0)).to_pylist() == [2.5, 0]
+    fitted, _ = fit_values(Label("x"), numbers())
+    assert fit.apply(fitted, None, numbers(2.5, 0)).to_pylist() == [2.5, 0]
     # 0.1 is not above 0.1, though the nearest float32 is above the nearest float64.
-    fitted, _ = fit(Label("x", above=0.1), numbers())
-    assert transform.apply(fitted, None, numbers(0.1, 0.11, -1)).to_pylist() == [0, 1, 0]
+    fitted, _ = fit_values(Label("x", above=0.1), numbers())
+    assert fit.apply(fitted, None, numbers(0.1, 0.11, -1)).to_pylist() == [0, 1, 0]
 
 
 def test_features():
     def feature(one: Transform) -> Feature:
         values = pa.array([1], pa.int64()) if isinstance(one, Cyclical | Gap) else numbers(1, 2)
-        if transform.kind(one) == "text":
+        if fit.kind(one) == "text":
             values = pa.array(["a", "b", "b"])
-        fitted, words = transform.fit(one, transform.observe(one, values), "item")
-        return transform.features(fitted, words)
+        fitted, words = fit.fit(one, fit.observe(one, values), "item")
+        return fit.features(fitted, words)
 
     def expected(dtype: str, **fields: Any) -> Feature:
         return Feature(
@@ -307,9 +309,9 @@ def test_features():
 
 def test_what_is_fitted_survives_its_file(tmp_path):
     made = tuple(
-        fit(one, pa.array(some_values(one), kind))[0]
+        fit_values(one, pa.array(some_values(one), kind))[0]
         for ones, kind in ((FITTED_BY_TEXT, pa.string()), (FITTED_BY_NUMBERS, pa.float32()))
         for one in ones
     )
-    write(tmp_path / "transform.json", made)
-    assert read(tmp_path / "transform.json") == made
+    write_transforms(tmp_path / "transform.json", made)
+    assert read_transforms(tmp_path / "transform.json") == made

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from podway.beam.error import DataError
-from podway.beam.formats import csv as delimited
+from podway.beam.formats import csv
 from podway.beam.formats.rows import Rejected
 from podway.framework.config import Csv
 from podway.framework.error import ConfigError
@@ -18,7 +18,7 @@ def _read(
 ):
     path.write_bytes(content)
     users, items, numbers, rejected = [], [], [], []
-    for rows in delimited.read(str(path), format, columns):
+    for rows in csv.read(str(path), format, columns):
         users += rows.columns["user"].to_pylist()
         items += rows.columns["item"].to_pylist()
         numbers += rows.numbers.tolist()
@@ -48,7 +48,7 @@ def test_names_instead_of_a_header(tmp_path):
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_ragged_rows_keep_their_numbers_over_blocks(tmp_path, monkeypatch, packed):
-    monkeypatch.setattr(delimited, "BLOCK_BYTES", 64)
+    monkeypatch.setattr(csv, "BLOCK_BYTES", 64)
     lines = [b"u,i,1" if row % 7 else b"u,%d" % row for row in range(1, 61)]
     content = b"user,item,time\n" + b"\n".join(lines)
     path = tmp_path / ("a.csv.gz" if packed else "a.csv")
@@ -60,7 +60,7 @@ def test_ragged_rows_keep_their_numbers_over_blocks(tmp_path, monkeypatch, packe
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_ragged_row_that_is_no_utf8(tmp_path, monkeypatch):
-    monkeypatch.setattr(delimited, "BLOCK_BYTES", 64)
+    monkeypatch.setattr(csv, "BLOCK_BYTES", 64)
     lines = [b"\xc3\xbc%d,i,1" % row for row in range(1, 31)]
     lines[3], lines[19] = b"short", b"\xff"
     users, _, numbers, rejected = _read(
@@ -74,7 +74,7 @@ def test_a_ragged_row_that_is_no_utf8(tmp_path, monkeypatch):
 def test_raw_rows_have_all_columns(tmp_path):
     path = tmp_path / "a.csv"
     path.write_bytes(b"user,item,note,time\nu,i,\xff,1\nv,j,ok,2\n")
-    (rows,) = delimited.read(str(path), Csv(), {"user": "user", "item": "item", "time": "time"})
+    (rows,) = csv.read(str(path), Csv(), {"user": "user", "item": "item", "time": "time"})
     assert rows.raw(0) == {"user": "u", "item": "i", "note": "\\xff", "time": "1"}
     assert rows.raw(1) == {"user": "v", "item": "j", "note": "ok", "time": "2"}
 
@@ -105,7 +105,7 @@ def test_a_header_alone_has_no_rows(tmp_path):
 
 
 def test_an_open_quote_longer_than_a_block(tmp_path, monkeypatch):
-    monkeypatch.setattr(delimited, "BLOCK_BYTES", 64)
+    monkeypatch.setattr(csv, "BLOCK_BYTES", 64)
     with pytest.raises(DataError, match="a quote never closed"):
         _read(tmp_path / "a.csv", b'user,item,time\n"u,i,1\n' + b"u,i,1\n" * 50)
 
@@ -116,7 +116,7 @@ def test_an_open_quote_longer_than_a_block(tmp_path, monkeypatch):
 )
 def test_an_open_quote_takes_no_rows_with_it(tmp_path, monkeypatch, block, opened):
     """Alone, the parser would make one value of it all, and the rows would be missing silently."""
-    monkeypatch.setattr(delimited, "BLOCK_BYTES", block)
+    monkeypatch.setattr(csv, "BLOCK_BYTES", block)
     row = 3 + opened.count(b"\n")
     message = f"a quote that opens in row {row} is never closed|straddling object"
     for rest in (b"", b"\n", b"\nv,i,4\n", b"\nv,i,4"):
@@ -129,7 +129,7 @@ def test_an_open_quote_takes_no_rows_with_it(tmp_path, monkeypatch, block, opene
 def test_the_last_row_is_read_however_it_ends(tmp_path, monkeypatch, block, last):
     content = b"user,item,time\nu,i,1\n" + last
     for packed in (False, True):
-        monkeypatch.setattr(delimited, "BLOCK_BYTES", block)
+        monkeypatch.setattr(csv, "BLOCK_BYTES", block)
         path = tmp_path / ("a.csv.gz" if packed else "a.csv")
         _, _, numbers, rejected = _read(path, gzip.compress(content) if packed else content)
         assert [*numbers, *(row.row for row in rejected)] == [1, 2]

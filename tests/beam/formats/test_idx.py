@@ -9,9 +9,9 @@ import pytest
 
 from podway.beam import dataset
 from podway.beam.error import DataError
-from podway.beam.features import fit as transform
+from podway.beam.features import fit
 from podway.beam.formats import idx
-from podway.framework.config import Columns, GlobalTime, Idx, Rows
+from podway.framework.config import Columns, GlobalTime, Idx, RowExamples
 from podway.framework.config.features import Pixels
 from podway.framework.input.batches import Dataset
 from tests.beam.conftest import make_data, no_dataset
@@ -61,7 +61,7 @@ def test_a_dataset_of_images_is_split_by_its_parts(tmp_path, monkeypatch):
         format=Idx(),
         columns=COLUMNS,
         features=(Pixels("image", size=HEIGHT * WIDTH),),
-        examples=Rows(),
+        examples=RowExamples(),
         split=GlobalTime(validation=0.61, test=0.81),
     )
     opened = Dataset.open(dataset.build(data, tmp_path / "w"))
@@ -103,7 +103,7 @@ def test_what_is_wrong_with_a_file_is_said(tmp_path, spoil, message):
         format=Idx(classes=("a", "b")),
         columns=COLUMNS,
         features=(Pixels("image", size=HEIGHT * WIDTH),),
-        examples=Rows(),
+        examples=RowExamples(),
     )
     with pytest.raises(DataError, match=message):
         dataset.build(data, tmp_path / "w")
@@ -130,28 +130,28 @@ PIXELS = Pixels("p", size=3)
     ],
 )
 def test_bytes_and_lists_are_the_same_pixels(raw):
-    values, checks = transform.canonical(raw, PIXELS, "here")
+    values, checks = fit.canonical(raw, PIXELS, "here")
     assert not checks
     assert values.null_count == 1
-    fitted, _ = transform.fit(PIXELS, None, "events")
-    found = transform.apply(fitted, None, values).to_pylist()
+    fitted, _ = fit.fit(PIXELS, None, "events")
+    found = fit.apply(fitted, None, values).to_pylist()
     assert found == [[0, 127, 255], [0, 0, 0], [64, 128, 192]]
-    assert transform.apply(fitted, None, values.dictionary_encode()).to_pylist() == found
+    assert fit.apply(fitted, None, values.dictionary_encode()).to_pylist() == found
 
 
 def test_every_value_of_a_pixel_survives():
     every = np.arange(256, dtype=np.uint8)
-    values, _ = transform.canonical(pa.array([every.tobytes()]), Pixels("p", size=256), "here")
-    fitted, _ = transform.fit(Pixels("p", size=256), None, "events")
-    assert transform.apply(fitted, None, values).to_pylist() == [every.tolist()]
+    values, _ = fit.canonical(pa.array([every.tobytes()]), Pixels("p", size=256), "here")
+    fitted, _ = fit.fit(Pixels("p", size=256), None, "events")
+    assert fit.apply(fitted, None, values).to_pylist() == [every.tolist()]
 
 
 def test_other_sizes_and_numbers_are_rejected():
     raw = pa.array([[1, 2, 3], [1, 2], [1, 2, 256], [-1, 0, 0], []], pa.list_(pa.int32()))
-    _, checks = transform.canonical(raw, PIXELS, "here")
+    _, checks = fit.canonical(raw, PIXELS, "here")
     assert {reason: mask.tolist() for reason, mask in checks} == {
         "p has not 3 numbers": [False, True, False, False, True],
         "p has numbers that are not from 0 to 255": [False, False, True, True, False],
     }
     with pytest.raises(DataError, match="here: the column of p holds double; give one that holds"):
-        transform.canonical(pa.array([1.5]), PIXELS, "here")
+        fit.canonical(pa.array([1.5]), PIXELS, "here")

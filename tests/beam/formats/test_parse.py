@@ -6,7 +6,7 @@ import pytest
 
 from podway.beam.error import DataError
 from podway.beam.formats.parse import microseconds, parse, text
-from podway.beam.formats.rows import Rejected, Rows
+from podway.beam.formats.rows import RawBatch, Rejected
 
 
 def _reasons(checks: list[tuple[str, np.ndarray]]) -> dict[str, list[int]]:
@@ -106,7 +106,7 @@ def test_text_with_a_null_byte():
 
 
 def test_times_after_the_latest():
-    rows = Rows(
+    rows = RawBatch(
         columns={
             "user": pa.array(["u", "v", "w"]),
             "item": pa.array(["i", "j", "k"]),
@@ -124,7 +124,7 @@ def test_times_after_the_latest():
 
 
 def test_each_bad_row_is_rejected_once_in_the_order_of_the_file():
-    rows = Rows(
+    rows = RawBatch(
         columns={
             "user": pa.array(["u", "", "u", "u"]),
             "item": pa.array(["i", "", "", "i"]),
@@ -147,6 +147,6 @@ def test_each_bad_row_is_rejected_once_in_the_order_of_the_file():
 
 def test_without_a_clock_time_is_the_position():
     columns = {"user": pa.array(["u", "", "v"]), "item": pa.array(["i", "j", "k"])}
-    rows = Rows(columns, np.array([3, 4, 5]), str, [], 1.0)
+    rows = RawBatch(columns, np.array([3, 4, 5]), str, [], 1.0)
     events, _ = parse(rows, "f", 1000)
     assert events["time"].to_pylist() == [1003, 1005]

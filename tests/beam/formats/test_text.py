@@ -5,7 +5,7 @@ import pytest
 
 from podway.beam import dataset
 from podway.beam.error import DataError
-from podway.beam.formats import text as characters
+from podway.beam.formats import text
 from podway.framework.config import Characters, Columns
 from tests.beam.conftest import by_user, letters_of, make_data, report_of
 
@@ -15,13 +15,13 @@ TEXT = 'aüb\n🙂 c\r\n,"d'
 
 
 def rows(path, document=4):
-    return list(characters.read(str(path), Characters(document), ROLES))
+    return list(text.read(str(path), Characters(document), ROLES))
 
 
 @pytest.mark.parametrize("block", [1, 3, 1 << 20])
 @pytest.mark.parametrize("packed", [False, True])
 def test_every_character_is_a_row_of_its_document(tmp_path, monkeypatch, block, packed):
-    monkeypatch.setattr(characters, "BLOCK_BYTES", block)
+    monkeypatch.setattr(text, "BLOCK_BYTES", block)
     path = tmp_path / ("a.txt.gz" if packed else "a.txt")
     content = b"\xef\xbb\xbf" + TEXT.encode()
     path.write_bytes(gzip.compress(content) if packed else content)
@@ -38,7 +38,7 @@ def test_every_character_is_a_row_of_its_document(tmp_path, monkeypatch, block, 
 
 @pytest.mark.parametrize("block", [2, 1 << 20])
 def test_bytes_that_are_no_text_are_rejected_with_their_place(tmp_path, monkeypatch, block):
-    monkeypatch.setattr(characters, "BLOCK_BYTES", block)
+    monkeypatch.setattr(text, "BLOCK_BYTES", block)
     path = tmp_path / "a.txt"
     # A lone continuation, an encoded surrogate, a character that is cut short.
     path.write_bytes(b"ab\x80c\xed\xa0\x80d\xe2\x82")
@@ -94,6 +94,6 @@ def test_other_columns_and_files_that_are_cut_short_are_errors(tmp_path):
     path = tmp_path / "a.txt.gz"
     path.write_bytes(gzip.compress(b"hello" * 1000)[:-20])
     with pytest.raises(DataError, match=r"no column 'user'; set data\.columns\.user to one of"):
-        list(characters.read(str(path), Characters(4), {"user": "user", "item": "character"}))
+        list(text.read(str(path), Characters(4), {"user": "user", "item": "character"}))
     with pytest.raises(DataError, match=r"a\.txt\.gz cannot be read as text"):
         rows(path)

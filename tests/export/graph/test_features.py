@@ -10,10 +10,9 @@ import pyarrow as pa
 import pytest
 import tensorflow as tf
 
-from podway.beam.features import fit as columns
+from podway.beam.features import fit
 from podway.export.error import ExportError
-from podway.export.graph import features as transform
-from podway.export.graph import text as transform_text
+from podway.export.graph import features, text
 from podway.framework.config.features import (
     Bytes,
     Categorical,
@@ -32,7 +31,7 @@ from podway.framework.config.features import (
     is_ragged,
     kind,
 )
-from podway.framework.schema.fitted import Fitted
+from podway.framework.schema.fitted import FittedTransform
 
 LENGTH = 7
 """Of the rows of ids, where a feature is a list."""
@@ -141,8 +140,8 @@ def canonical(of_kind: str, values: Sequence[Any]) -> pa.Array:
 
 
 def served(values: pa.Array, of_kind: str) -> tf.Tensor:
-    missing = {"text": "", "number": math.nan, "time": transform.MISSING_TIME}[of_kind]
-    return tf.constant(values.fill_null(missing).to_pylist(), transform.DTYPES[of_kind])
+    missing = {"text": "", "number": math.nan, "time": features.MISSING_TIME}[of_kind]
+    return tf.constant(values.fill_null(missing).to_pylist(), features.DTYPES[of_kind])
 
 
 def train_values(name: str, of_kind: str) -> pa.Array:
@@ -156,15 +155,15 @@ def train_values(name: str, of_kind: str) -> pa.Array:
     return canonical(of_kind, [*half, *half[: len(half) // 2], *half[: len(half) // 3]])
 
 
-def fitted_all() -> list[tuple[Fitted, Any]]:
+def fitted_all() -> list[tuple[FittedTransform, Any]]:
     made = []
     for one in TRANSFORMS:
-        state = columns.observe(one, train_values(one.name, kind(one)))
-        made.append(columns.fit(one, columns.merge(one, [state]), "events"))
-    return [*made, columns.fit(Gap("gap"), None, "events")]
+        state = fit.observe(one, train_values(one.name, kind(one)))
+        made.append(fit.fit(one, fit.merge(one, [state]), "events"))
+    return [*made, fit.fit(Gap("gap"), None, "events")]
 
 
-def save(directory, made: list[tuple[Fitted, Any]]) -> Any:
+def save(directory, made: list[tuple[FittedTransform, Any]]) -> Any:
     vocabularies = {one.vocabulary: words for one, words in made if words is not None}
     lengths = {
         one.transform.name: LENGTH if isinstance(one.transform, Categorical | Hashed) else 50
@@ -173,7 +172,7 @@ def save(directory, made: list[tuple[Fitted, Any]]) -> Any:
     }
     assets = directory / "assets"
     assets.mkdir()
-    module = transform.Transforms([one for one, _ in made], vocabularies, lengths, assets)
+    module = features.Transforms([one for one, _ in made], vocabularies, lengths, assets)
     tf.saved_model.save(module, str(directory / "model"), signatures=module.signatures())
     for file in assets.iterdir():
         file.unlink()  # the model has its own
@@ -181,7 +180,7 @@ def save(directory, made: list[tuple[Fitted, Any]]) -> Any:
 
 
 @pytest.fixture(scope="module")
-def made() -> dict[str, tuple[Fitted, Any]]:
+def made() -> dict[str, tuple[FittedTransform, Any]]:
     return {one.transform.name: (one, words) for one, words in fitted_all()}
 
 
@@ -194,7 +193,7 @@ def graph(made, tmp_path_factory):
 @pytest.fixture(scope="module")
 def answers(made, graph):
     """Everything through the graph at once: all columns brought to one length by repetition."""
-    rows = max(len(raw_values(of_kind)) for of_kind in transform.DTYPES)
+    rows = max(len(raw_values(of_kind)) for of_kind in features.DTYPES)
     raw = {}
     for one in TRANSFORMS:
         values = raw_values(kind(one))
@@ -214,9 +213,9 @@ def padded(lists: pa.Array, length: int) -> np.ndarray:
 def test_both_executions_agree(name, made, answers):
     raw, found = answers[0][name], answers[1][name]
     fitted, words = made[name]
-    ours = columns.apply(fitted, words, raw)
+    ours = fit.apply(fitted, words, raw)
     assert ours.null_count == 0
-    feature = columns.features(fitted, words)
+    feature = fit.features(fitted, words)
     assert found.dtype == feature.dtype
     if is_ragged(fitted.transform):
         assert ours.type == pa.list_(pa.int32())
@@ -240,12 +239,12 @@ def test_both_executions_agree(name, made, answers):
 
 
 def test_pixels_agree(tmp_path):
-    fitted = columns.fit(Pixels("image", size=4), None, "events")
+    fitted = fit.fit(Pixels("image", size=4), None, "events")
     images = np.random.default_rng(0).integers(0, 256, (9, 4), np.uint8)
     raw = pa.array(images.tolist(), pa.list_(pa.uint8(), 4))
-    ours = columns.apply(*fitted, columns.canonical(raw, fitted[0].transform, "here")[0])
+    ours = fit.apply(*fitted, fit.canonical(raw, fitted[0].transform, "here")[0])
     served = save(tmp_path, [fitted])(image=tf.constant(images))["image"].numpy()
-    assert served.dtype == columns.features(*fitted).dtype
+    assert served.dtype == fit.features(*fitted).dtype
     assert np.array_equal(served, np.array(ours.to_pylist()))
     assert np.array_equal(served, images)
 
@@ -276,7 +275,7 @@ def test_small_batches(rows, made, graph):
         if rows and made[name][0].transform.name != "gap":
             fitted, words = made[name]
             values = canonical(kind(fitted.transform), raw_values(kind(fitted.transform))[13:14])
-            ours = columns.apply(fitted, words, values)
+            ours = fit.apply(fitted, words, values)
             if is_ragged(fitted.transform):
                 ours = padded(ours, found.shape[1])
             np.testing.assert_allclose(found.numpy(), np.array(ours.tolist()), rtol=1e-6)
@@ -286,7 +285,7 @@ def test_what_is_no_utf8_divides_words_as_the_replacement_character_does():
     broken = [b"ab\xffcd", b"\xc3", b"x\xed\xa0\x80y", b"\xf0\x9f\x91", b"a\xc3 b", b"\xfe\xffa"]
     for tokenizer in (Words(), CharacterNgrams(2)):
         found = [
-            transform_text.tokens(tf.constant(values), tokenizer, 50).to_list()
+            text.tokens(tf.constant(values), tokenizer, 50).to_list()
             for values in (broken, [value.decode("utf-8", "replace") for value in broken])
         ]
         assert found[0] == found[1]
@@ -299,11 +298,11 @@ def test_gaps(graph, made):
     rows.append([-62_135_596_800_000_000, 253_402_300_799_999_999])
     time = np.array([moment for row in rows for moment in row], np.int64)
     offsets = np.append(0, np.cumsum([len(row) for row in rows]))
-    ours = columns.gaps(time, offsets)
+    ours = fit.gaps(time, offsets)
     assert ours.dtype == np.float32
-    missing = transform.MISSING_TIME
+    missing = features.MISSING_TIME
     table = tf.constant([row + [missing] * (4 - len(row)) for row in rows], tf.int64)
-    found = transform.apply(made["gap"][0], None, table).numpy()
+    found = features.apply(made["gap"][0], None, table).numpy()
     assert found.shape == (len(rows), 4)
     flat = [value for row, gaps in zip(rows, found, strict=True) for value in gaps[: len(row)]]
     np.testing.assert_allclose(flat, ours, rtol=1e-6)
@@ -313,7 +312,7 @@ def test_gaps(graph, made):
 
 def test_the_inputs_are_the_columns_unless_that_is_ambiguous(tmp_path):
     made = [
-        columns.fit(one, columns.observe(one, values), table)
+        fit.fit(one, fit.observe(one, values), table)
         for one, values, table in [
             (Numeric("price"), canonical("number", [1.0, 3.0]), "events"),
             (Quantiles("price_bucket", "price"), canonical("number", [1.0, 3.0]), "events"),
@@ -332,7 +331,7 @@ def test_the_inputs_are_the_columns_unless_that_is_ambiguous(tmp_path):
         *("price", "price_bucket", "code", "region", "user_age", "item_age", "title")
     }
     with pytest.raises(ExportError, match="'bought' cannot be served: it is a Label"):
-        transform.apply(made[-1][0], None, tf.constant([1.0]))
+        features.apply(made[-1][0], None, tf.constant([1.0]))
 
 
 def test_the_graph_has_only_operations_of_tensorflow_itself(tmp_path, graph):

@@ -7,9 +7,9 @@ import shutil
 import numpy as np
 import pytest
 
+from podway.export.cases import filtered as cases
 from podway.export.error import ExportError
 from podway.export.layout import GOLDEN, MANIFEST
-from podway.export.verification import cases_filtered as golden_filtered
 from podway.export.verification import sessions, verify
 from tests.export.conftest import SIZE, VALUES
 from tests.framework import experiments
@@ -84,7 +84,7 @@ def test_lists_are_a_row_s_own(trained, filtered):
 def test_it_is_verified_and_warmed(complete):
     assert re.search(r"20 cases and 12 warm-up requests", verify.verify(complete))
     golden = json.loads((complete / GOLDEN).read_text())
-    names = [name for name, _ in golden_filtered.cases(SIZE)]
+    names = [name for name, _ in cases.cases(SIZE)]
     assert [row["name"] for row in golden["filtered"]] == names
     details = json.loads((complete / MANIFEST).read_text())["details"]
     assert details["padding"]["filtered"] == {"history": "", "allow": "", "deny": ""}

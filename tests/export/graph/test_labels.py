@@ -11,17 +11,15 @@ import pytest
 import tensorflow as tf
 from etils import epath
 
-from podway.beam import dataset as beam_dataset
-from podway.export import jax_extras as beside
-from podway.export import stage
+from podway.beam.dataset import build
+from podway.export import jax_extras, stage
+from podway.export.cases import raw_values
 from podway.export.error import ExportError
 from podway.export.graph import examples
 from podway.export.graph.classify_regress import write_methods
 from podway.export.layout import GOLDEN
-from podway.export.lowering import labels as predict
-from podway.export.verification import raw_values as golden_raw
-from podway.export.verification import requests as example_requests
-from podway.export.verification import sessions, verify, warmup
+from podway.export.lowering import labels
+from podway.export.verification import requests, sessions, verify, warmup
 from podway.framework import artifact, task
 from podway.framework.config import (
     Columns,
@@ -30,7 +28,7 @@ from podway.framework.config import (
     Experiment,
     Export,
     GlobalTime,
-    Rows,
+    RowExamples,
     SideTable,
 )
 from podway.framework.config.features import (
@@ -46,7 +44,7 @@ from podway.framework.config.features import (
     Text,
     Words,
 )
-from podway.framework.evaluation.labels import LabelJudge
+from podway.framework.evaluation.labels import LabelEvaluator
 from podway.framework.heads import Binary, Classes, Regression
 from podway.framework.input.batches import row_batches
 from podway.framework.input.dataset import Dataset
@@ -123,7 +121,7 @@ def experiment(folder: epath.Path) -> Experiment:
             columns=Columns(user="who", item="what", time="at"),
             features=features,
             tables=(table,),
-            examples=Rows(),
+            examples=RowExamples(),
             split=GlobalTime(validation=0.7, test=0.8),
             min_user_events=1,
             min_item_events=1,
@@ -161,7 +159,7 @@ def shop(tmp_path_factory) -> Shop:
     write_events(folder / "events.csv")
     write_items(folder / "items.csv")
     chosen = experiment(folder)
-    dataset = Dataset.open(beam_dataset.build(chosen.data, folder, None))
+    dataset = Dataset.open(build(chosen.data, folder, None))
     draw = np.random.default_rng(2)
     parameters = task.initialize(chosen.model, dataset.schema, jax.random.key(0))
     # Large, so that every input shows in the answers.
@@ -175,10 +173,10 @@ def shop(tmp_path_factory) -> Shop:
 
 def test_the_raw_rows_are_answered_as_the_evaluation_predicts_them(shop):
     """From the CSV through the served graph, and from the dataset through JAX."""
-    judge = LabelJudge(shop.experiment.model, shop.experiment.evaluation)
-    lengths = judge.lengths(shop.dataset.schema)
+    evaluator = LabelEvaluator(shop.experiment.model, shop.experiment.evaluation)
+    lengths = evaluator.lengths(shop.dataset.schema)
     (batch,) = row_batches(shop.dataset, "test", lengths, shop.dataset.examples("test"))
-    logits = judge.inference(shop.dataset.schema)(shop.parameters, batch.columns, task.SERVING)
+    logits = evaluator.inference(shop.dataset.schema)(shop.parameters, batch.columns, task.SERVING)
     blocks = shop.dataset.blocks("test")
     times = blocks.read(np.arange(len(blocks.rows)), ["time"])["time"] // 1_000_000
     with (shop.workdir / "events.csv").open() as file:
@@ -197,10 +195,7 @@ def test_the_raw_rows_are_answered_as_the_evaluation_predicts_them(shop):
     }
     assert set(kinds) == set(raw)
     found = signature(
-        **{
-            name: tf.constant(example_requests.tensor(raw[name], kind))
-            for name, kind in kinds.items()
-        }
+        **{name: tf.constant(requests.tensor(raw[name], kind)) for name, kind in kinds.items()}
     )
     assert set(found) == {"liked", "paid", "stars"}
     z = {label: np.asarray(each, np.float64) for label, each in logits.items()}
@@ -233,7 +228,7 @@ def test_it_is_verified_published_and_says_what_it_takes(shop):
     manifest = artifact.read(shop.published, "model", manifest="assets.extra/export.json")
     assert manifest.details["labels"] == ["liked", "paid", "stars"]
     assert manifest.details["inputs"]["at"] == "int64"
-    assert "cases by 6 signatures and 12 warm-up requests" in verify.verify(shop.published)
+    assert "12 cases and 12 warm-up requests by 6 signatures" in verify.verify(shop.published)
     golden = json.loads((shop.published / GOLDEN).read_text())
     names = [case["name"] for case in golden["cases"]]
     assert {"everything missing", "everything unknown", "no row", "a batch of 9"} <= set(names)
@@ -247,14 +242,14 @@ def test_it_is_verified_published_and_says_what_it_takes(shop):
 
 def test_jax_takes_the_function_and_the_weights_from_beside_the_model(shop):
     manifest = artifact.read(shop.published, "model", manifest="assets.extra/export.json")
-    lengths = LabelJudge(shop.experiment.model, shop.experiment.evaluation).lengths(
+    lengths = LabelEvaluator(shop.experiment.model, shop.experiment.evaluation).lengths(
         shop.dataset.schema
     )
     (batch,) = row_batches(shop.dataset, "test", lengths, shop.dataset.examples("test"))
     columns = [batch.columns[name] for name in manifest.details["columns"]]
-    weights = beside.load_weights(shop.published)
-    found = beside.load_function(shop.published)(weights, *columns)
-    function = predict.function(
+    weights = jax_extras.load_weights(shop.published)
+    found = jax_extras.load_function(shop.published)(weights, *columns)
+    function = labels.function(
         shop.experiment.model, shop.dataset.schema, tuple(manifest.details["columns"])
     )
     wanted = jax.jit(function)(shop.parameters, *columns)
@@ -300,8 +295,8 @@ def test_examples_leave_out_what_is_missing_and_have_lists(shop):
     some = {"who": [b"u1"], "what": [b"i2"]}
     rest = {"code": [b"c1"], "note": [b"Red x1"], "price": [21.5], "at": [1_500_000_000]}
     empty = example(who=[b"u1"], what=[b"i2"], shop=[b"shop 1"], another=[7])
-    requests = [example(**some, **rest, tags=[b"a", b"b", b"zz"]), empty, example()]
-    found = sessions.run(signatures["examples"], {"examples": np.array(requests, object)}, "")
+    sent = [example(**some, **rest, tags=[b"a", b"b", b"zz"]), empty, example()]
+    found = sessions.run(signatures["examples"], {"examples": np.array(sent, object)}, "")
     for label, answers in wanted.items():
         np.testing.assert_allclose(found[label], answers, rtol=1e-5)
         assert np.ptp(answers, axis=0).min() > 0.01, "the answers differ by row"
@@ -362,13 +357,13 @@ def test_a_signature_of_another_method_is_found(shop, tmp_path):
 
 def test_a_graph_with_another_transform_is_not_published(shop, tmp_path, monkeypatch):
     """The golden file computes features by itself: here of one that the graph does not have."""
-    value = golden_raw.value
+    value = raw_values.value
 
     def shifted(fitted, *arguments):
         found = value(fitted, *arguments)
         return found + np.float32(0.1) if fitted.transform.name == "price" else found
 
-    monkeypatch.setattr(golden_raw, "value", shifted)
+    monkeypatch.setattr(raw_values, "value", shifted)
     with pytest.raises(ExportError, match="JAX says"):
         export(shop.experiment, shop.dataset, shop.parameters, tmp_path)
     assert list(tmp_path.glob("models/shop/[0-9]*")) == []

@@ -5,19 +5,20 @@ import pytest
 import tensorflow as tf
 
 from podway.export import contract
+from podway.export.cases import reference
 from podway.export.error import ExportError
 from podway.export.graph import lowered, saved_model
-from podway.export.graph import recommender as signatures
-from podway.export.lowering import recommender as recommend
+from podway.export.graph.recommender import RecommenderModule, pack
 from podway.export.lowering import stablehlo
-from podway.export.verification import reference, sessions
+from podway.export.lowering.recommender import LOWEST, recommend
+from podway.export.verification import sessions
 from podway.framework.schema.schema import Vocabulary
 from tests.export.conftest import ODD_VALUES, VALUES, vocabulary
 
 
 @pytest.fixture(scope="module")
 def program(trained):
-    function = recommend.recommend(trained.experiment.model, trained.schema, 10)
+    function = recommend(trained.experiment.model, trained.schema, 10)
     return stablehlo.lower(function, trained.parameters, 64, "2.18")
 
 
@@ -25,11 +26,11 @@ def program(trained):
 def build(trained, program, tmp_path):
     """Recommender of a vocabulary, in memory."""
 
-    def build(words: Vocabulary) -> signatures.Recommender:
+    def build(words: Vocabulary) -> RecommenderModule:
         values = pathlib.Path(tmp_path) / "values"
         values.write_bytes(tf.io.serialize_tensor(list(words.values)).numpy())
         agreed = contract.resolve(trained.experiment.export, trained.schema)
-        return signatures.Recommender(program, None, trained.parameters, words, values, agreed)
+        return RecommenderModule(program, None, trained.parameters, words, values, agreed)
 
     return build
 
@@ -37,7 +38,7 @@ def build(trained, program, tmp_path):
 @pytest.mark.parametrize("columns", [0, 1, 3, 4, 9])
 def test_pack_keeps_the_latest_ids_in_order(columns):
     rows = np.random.default_rng(0).integers(0, 3, (40, columns)).astype(np.int32)
-    packed = signatures.pack(tf.constant(rows), 4).numpy()
+    packed = pack(tf.constant(rows), 4).numpy()
     wanted = [[item for item in row if item][-4:] for row in rows.tolist()]
     assert packed.tolist() == [row + [0] * (4 - len(row)) for row in wanted]
 
@@ -61,7 +62,7 @@ def test_only_bucket_sizes_reach_the_compiler(build, monkeypatch, rows, sizes):
         size = tf.shape(ids)[0]
         return [tf.fill([size, 10], tf.cast(size, tf.float32)), tf.repeat(ids[:, :1], 10, axis=1)]
 
-    monkeypatch.setattr(lowered.Lowered, "_call", call)
+    monkeypatch.setattr(lowered.LoweredModule, "_call", call)
     ids = tf.tile(tf.range(2, rows + 2)[:, None], [1, 64])
     scores, order = build(vocabulary(0))._lowered(ids)
     assert scores.shape == (rows, 10)
@@ -127,7 +128,7 @@ def test_values_of_any_bytes_are_looked_up_and_come_back(published):
     items, scores = signature(np.array([others], object))
     assert {item.decode() for item in items[0, :5]} == set(ODD_VALUES)
     assert items[0, 5:].tolist() == [b""] * 5
-    assert (scores[0, 5:] == recommend.LOWEST).all()
+    assert (scores[0, 5:] == LOWEST).all()
     items, _ = signature(np.array([[value.encode() for value in ODD_VALUES]], object))
     assert not {item.decode() for item in items[0]} & set(ODD_VALUES)
 

@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from podway.export import jax_extras as beside
-from podway.export import stage
+from podway.export import jax_extras, stage
 from podway.export.error import ExportError
 from podway.export.graph.features import MISSING_TIME
 from podway.export.layout import GOLDEN, MANIFEST
 from podway.export.served.recommender import ServedRecommender
 from podway.export.verification import sessions, verify
-from podway.framework import task as tasks
+from podway.framework import task
 from podway.framework.models.hstu import Hstu
 from tests.export.conftest import VALUES, Trained
 from tests.export.server.conftest import Site, predict_request, running
@@ -34,7 +33,7 @@ def timed(trained) -> Trained:
         trained.experiment.export, candidate_filter=True, beside=("jax-export",)
     )
     experiment = dataclasses.replace(trained.experiment, name="timed", model=MODEL, export=options)
-    parameters = tasks.initialize(MODEL, trained.schema, jax.random.key(0))
+    parameters = task.initialize(MODEL, trained.schema, jax.random.key(0))
     parameters = {
         path: each + 3 * jax.random.normal(jax.random.key(1), each.shape)
         if path.endswith("elapsed/bias")
@@ -156,7 +155,7 @@ def test_it_is_verified_by_the_golden_times(model, tmp_path):
 
 
 def test_what_jax_takes_of_it_takes_times(timed, model):
-    function = beside.load_function(model)
+    function = jax_extras.load_function(model)
     module_length = timed.experiment.export.max_history
     item, time = np.zeros((2, 1, module_length), np.int32)
     item[0, :2], time[0, :2] = (8, 9), (0, 60)

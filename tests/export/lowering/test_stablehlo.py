@@ -7,8 +7,7 @@ from jax.extend.mlir.dialects import stablehlo as dialect
 from jax.interpreters import mlir
 
 from podway.export.error import ExportError
-from podway.export.lowering import recommender as recommend
-from podway.export.lowering import stablehlo
+from podway.export.lowering import recommender, stablehlo
 from podway.export.lowering.target import TARGETS
 
 
@@ -19,7 +18,7 @@ def as_text(module: bytes) -> str:
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_the_module_is_written_for_the_target(trained, target):
-    function = recommend.recommend(trained.experiment.model, trained.schema, 10)
+    function = recommender.recommend(trained.experiment.model, trained.schema, 10)
     before = jax.config.jax_export_calling_convention_version  # pyright: ignore[reportAttributeAccessIssue]
     program = stablehlo.lower(function, trained.parameters, 64, target)
     assert jax.config.jax_export_calling_convention_version == before  # pyright: ignore[reportAttributeAccessIssue]
@@ -30,7 +29,7 @@ def test_the_module_is_written_for_the_target(trained, target):
 
 
 def test_composites_are_inlined_and_source_paths_left_out(trained):
-    function = recommend.recommend(trained.experiment.model, trained.schema, 10)
+    function = recommender.recommend(trained.experiment.model, trained.schema, 10)
     module = stablehlo.lower(function, trained.parameters, 64, "2.18").module
     text = as_text(module)
     assert "stablehlo.dot_general" in text

@@ -241,10 +241,10 @@ def test_pages_are_added_sample_by_sample():
         each.answered("n", "OK")
         each.answered("a b", "OK")
         each.took("a b", "Predict", "GRPC", 0.5e-6)
-    assert sorted(metrics.added(one.page(), other.page()).split("\n")) == sorted(
+    assert sorted(metrics.sum_pages(one.page(), other.page()).split("\n")) == sorted(
         both.page().split("\n")
     )
-    assert metrics.added(one.page()) == one.page()
+    assert metrics.sum_pages(one.page()) == one.page()
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,7 @@
 """Models for the default target, verified by each TensorFlow that the target promises.
 
 Each release is installed from the package index into an environment of its own, with what
-`python -m podway.export.verification.verify` needs beside it and without JAX, and removed
-afterwards.
+`python -m podway.export.verification` needs beside it and without JAX, and removed afterwards.
 """
 
 import os

@@ -18,7 +18,7 @@ import ctypes, pathlib, sys
 import tensorflow as tf
 from etils import epath
 
-from podway.export.server.models import loader as loading
+from podway.export.server.models import loader
 from podway.export.server.error import ServerError
 from podway.export.server.metrics import Metrics
 
@@ -26,7 +26,7 @@ library, = pathlib.Path(tf.__file__).parent.glob("libtensorflow_cc.so.*")
 if "off" in sys.argv:
     ctypes.CDLL(str(library))._ZN10tensorflow21DisableXlaCompilationEv()
 try:
-    loading.load(epath.Path(sys.argv[1]), "m version 1", loading.Loading(), Metrics())
+    loader.load(epath.Path(sys.argv[1]), "m version 1", loader.Loading(), Metrics())
     print("loaded")
 except ServerError as error:
     print(error)

@@ -11,9 +11,7 @@ import pytest
 
 from podway.export import layout
 from podway.export.error import ExportError
-from podway.export.versions import models_config as tf_serving
-from podway.export.versions import promote as versions
-from podway.export.versions import publish
+from podway.export.versions import models_config, promote, publish
 from podway.export.versions.models_config import Served
 from podway.framework.artifact import ArtifactError
 from podway.launch import cli
@@ -31,11 +29,11 @@ def put(workdir: pathlib.Path, *, verified: bool = True) -> int:
 
 
 def served(workdir) -> Served:
-    return tf_serving.served(layout.server_config(workdir), "m")
+    return models_config.served(layout.server_config(workdir), "m")
 
 
 def moves(workdir) -> list[tuple]:
-    _, _, entries = versions.read("m", workdir)
+    _, _, entries = promote.read("m", workdir)
     return [(each.action, each.label, each.origin, each.target) for each in entries]
 
 
@@ -48,22 +46,22 @@ def workdir(tmp_path) -> pathlib.Path:
 
 
 def test_without_labels_a_promotion_serves_alone_and_a_rollback_undoes_it(workdir):
-    assert versions.promote("m", 1, workdir) == "m: requests without a label: 3 → 1"
+    assert promote.promote("m", 1, workdir) == "m: requests without a label: 3 → 1"
     assert served(workdir) == Served((1,))
-    assert versions.rollback("m", workdir) == "m: requests without a label: 1 → 3"
+    assert promote.rollback("m", workdir) == "m: requests without a label: 1 → 3"
     assert served(workdir) == Served((3,))
 
 
 def test_rolling_back_again_goes_back_further(workdir):
-    assert [served(workdir) for _ in (0, 0) if versions.rollback("m", workdir)] == [
+    assert [served(workdir) for _ in (0, 0) if promote.rollback("m", workdir)] == [
         Served((2,)),
         Served((1,)),
     ]
     with pytest.raises(ExportError, match=r"no earlier version; `podway versions m`"):
-        versions.rollback("m", workdir)
+        promote.rollback("m", workdir)
     assert put(workdir) == 4
     assert served(workdir) == Served((4,))
-    versions.rollback("m", workdir)
+    promote.rollback("m", workdir)
     assert served(workdir) == Served((1,))
     assert moves(workdir) == [
         ("export", "", None, 1),
@@ -77,82 +75,82 @@ def test_rolling_back_again_goes_back_further(workdir):
 
 
 def test_a_label_moves_only_once_its_version_is_asked_for(workdir):
-    done = versions.promote("m", 2, workdir, label="stable")
+    done = promote.promote("m", 2, workdir, label="stable")
     assert "step 1 of 2" in done
     assert served(workdir) == Served((2, 3))
-    versions.promote("m", 2, workdir, label="stable")
+    promote.promote("m", 2, workdir, label="stable")
     assert served(workdir) == Served((2, 3), {"stable": 2})
-    versions.promote("m", 3, workdir, label="stable")
+    promote.promote("m", 3, workdir, label="stable")
     assert served(workdir) == Served((3,), {"stable": 3})
-    versions.rollback("m", workdir, label="stable")
+    promote.rollback("m", workdir, label="stable")
     assert served(workdir) == Served((2, 3), {"stable": 3}), "2 is to be loaded first"
-    versions.rollback("m", workdir, label="stable")
+    promote.rollback("m", workdir, label="stable")
     assert served(workdir) == Served((2, 3), {"stable": 2})
-    versions.rollback("m", workdir, label="stable")
+    promote.rollback("m", workdir, label="stable")
     assert served(workdir) == Served((3,)), "it was not there before"
     with pytest.raises(ExportError, match="label 'stable' has no earlier version"):
-        versions.rollback("m", workdir, label="stable")
+        promote.rollback("m", workdir, label="stable")
 
 
 def test_an_export_leaves_labels_and_their_versions(workdir):
-    versions.promote("m", 3, workdir, label="stable")
+    promote.promote("m", 3, workdir, label="stable")
     put(workdir)
     assert served(workdir) == Served((3, 4), {"stable": 3})
     put(workdir)
     assert served(workdir) == Served((3, 5), {"stable": 3}), "4 has no label"
-    versions.rollback("m", workdir)
+    promote.rollback("m", workdir)
     assert served(workdir) == Served((3, 4), {"stable": 3})
 
 
 def test_a_label_above_the_promoted_version_would_get_all_requests(workdir):
-    versions.promote("m", 3, workdir, label="canary")
+    promote.promote("m", 3, workdir, label="canary")
     with pytest.raises(ExportError, match=r"canary at 3 is above 2; .*podway rollback m --label"):
-        versions.promote("m", 2, workdir)
+        promote.promote("m", 2, workdir)
     assert served(workdir) == Served((3,), {"canary": 3})
-    versions.rollback("m", workdir, label="canary")
-    versions.promote("m", 2, workdir)
-    said = versions.promote("m", 3, workdir, label="canary")
+    promote.rollback("m", workdir, label="canary")
+    promote.promote("m", 2, workdir)
+    said = promote.promote("m", 3, workdir, label="canary")
     assert "step 1 of 2" in said
     assert said.endswith("; requests without a label go to the highest version, now 3")
-    assert versions.promote("m", 3, workdir, label="canary") == "m: label 'canary': – → 3"
+    assert promote.promote("m", 3, workdir, label="canary") == "m: label 'canary': – → 3"
     assert served(workdir) == Served((2, 3), {"canary": 3})
-    assert versions.read("m", workdir)[1] == 2
-    versions.rollback("m", workdir, label="canary")
+    assert promote.read("m", workdir)[1] == 2
+    promote.rollback("m", workdir, label="canary")
     assert served(workdir) == Served((2,))
 
 
 def test_what_was_not_verified_or_was_altered_is_refused(workdir):
     other = put(workdir, verified=False)
-    versions.rollback("m", workdir)
+    promote.rollback("m", workdir)
     before = served(workdir)
     with pytest.raises(ExportError, match=r"m/4 was never verified.*export it again"):
-        versions.promote("m", other, workdir)
+        promote.promote("m", other, workdir)
     (workdir / "models" / "m" / "2" / "saved_model.pb").write_text("grapf")
     with pytest.raises(ArtifactError, match=r"saved_model\.pb was altered"):
-        versions.promote("m", 2, workdir, label="canary")
+        promote.promote("m", 2, workdir, label="canary")
     with pytest.raises(ArtifactError, match=r"saved_model\.pb was altered"):
-        versions.rollback("m", workdir)
+        promote.rollback("m", workdir)
     with pytest.raises(ExportError, match="published versions are: 1, 2, 3, 4"):
-        versions.promote("m", 9, workdir)
+        promote.promote("m", 9, workdir)
     with pytest.raises(ExportError, match=r"'n' is published in .*--workdir.*: m"):
-        versions.promote("n", 1, workdir)
+        promote.promote("n", 1, workdir)
     assert served(workdir) == before
 
 
 def test_a_config_that_was_edited_by_hand_is_what_counts(workdir):
     config, home = layout.server_config(workdir), workdir / "models" / "m"
-    tf_serving.write(config, "m", home, Served((1, 2), {"stable": 1}))
-    assert versions.read("m", workdir)[1] == 2
-    versions.promote("m", 2, workdir, label="stable")
+    models_config.write(config, "m", home, Served((1, 2), {"stable": 1}))
+    assert promote.read("m", workdir)[1] == 2
+    promote.promote("m", 2, workdir, label="stable")
     assert served(workdir) == Served((2,), {"stable": 2})
-    versions.rollback("m", workdir, label="stable")
-    versions.rollback("m", workdir, label="stable")
+    promote.rollback("m", workdir, label="stable")
+    promote.rollback("m", workdir, label="stable")
     assert served(workdir) == Served((1, 2), {"stable": 1})
 
 
 def test_a_promotion_to_where_it_is_writes_no_history(workdir):
     before = moves(workdir)
-    assert "already at version 3" in versions.promote("m", 3, workdir)
+    assert "already at version 3" in promote.promote("m", 3, workdir)
     assert moves(workdir) == before
 
 
@@ -160,7 +158,7 @@ def test_a_history_that_is_none_is_named_with_its_line(workdir):
     path = workdir / "models" / "m" / "history.jsonl"
     path.write_text(path.read_text() + '{"when": 1}\n')
     with pytest.raises(ExportError, match=r"history\.jsonl, line 4 is no entry"):
-        versions.read("m", workdir)
+        promote.read("m", workdir)
 
 
 KILL = """
@@ -189,10 +187,10 @@ for left in range(100):
 """
 ACTIONS = {
     "export": put,
-    "promote": lambda workdir: versions.promote("m", 2, workdir),
-    "load": lambda workdir: versions.promote("m", 1, workdir, label="canary"),
-    "move": lambda workdir: versions.promote("m", 3, workdir, label="stable"),
-    "back": lambda workdir: versions.rollback("m", workdir, label="stable"),
+    "promote": lambda workdir: promote.promote("m", 2, workdir),
+    "load": lambda workdir: promote.promote("m", 1, workdir, label="canary"),
+    "move": lambda workdir: promote.promote("m", 3, workdir, label="stable"),
+    "back": lambda workdir: promote.rollback("m", workdir, label="stable"),
 }
 """What is killed, on a workdir with 3 (no label) and 2 (stable)."""
 
@@ -200,7 +198,7 @@ ACTIONS = {
 @pytest.mark.parametrize("action", ACTIONS)
 def test_a_kill_at_any_write_leaves_the_old_or_the_new(workdir, tmp_path, action):
     for _ in range(2):
-        versions.promote("m", 2, workdir, label="stable")
+        promote.promote("m", 2, workdir, label="stable")
     old = (served(workdir), moves(workdir))
     done = copy(workdir, tmp_path / "done" / "w")
     ACTIONS[action](done)

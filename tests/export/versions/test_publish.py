@@ -9,8 +9,7 @@ from google.protobuf import text_format
 
 from podway.export import layout
 from podway.export.error import ExportError
-from podway.export.versions import models_config as tf_serving
-from podway.export.versions import publish
+from podway.export.versions import models_config, publish
 from podway.framework import artifact
 from podway.framework.artifact import stage
 
@@ -39,7 +38,7 @@ def put(model, workdir, name="m") -> epath.Path:
 
 
 def versions(workdir, name="m") -> tuple[int, ...]:
-    return tf_serving.served(layout.server_config(workdir), name).versions
+    return models_config.served(layout.server_config(workdir), name).versions
 
 
 def test_versions_rise_and_the_latest_is_served(model, tmp_path):
@@ -70,18 +69,18 @@ def test_other_models_and_their_labels_stay(model, tmp_path):
     put(model, tmp_path)
     assert versions(tmp_path, "other") == (4, 5)
     assert versions(tmp_path) == (1,)
-    other, own = tf_serving.read(path).model_config_list.config
+    other, own = models_config.read(path).model_config_list.config
     assert dict(other.version_labels) == {"stable": 4}
     assert own.base_path == str(tmp_path / "models" / "m")
-    assert tf_serving.served(path, "other") == tf_serving.Served((4, 5), {"stable": 4})
-    tf_serving.write(path, "other", "/elsewhere", tf_serving.Served((5,)))
-    assert tf_serving.served(path, "other") == tf_serving.Served((5,))
+    assert models_config.served(path, "other") == models_config.Served((4, 5), {"stable": 4})
+    models_config.write(path, "other", "/elsewhere", models_config.Served((5,)))
+    assert models_config.served(path, "other") == models_config.Served((5,))
 
 
 def test_the_base_path_is_absolute(model, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     put(model, "w")
-    (own,) = tf_serving.read("w/models/models.config").model_config_list.config
+    (own,) = models_config.read("w/models/models.config").model_config_list.config
     assert own.base_path == str(tmp_path / "w" / "models" / "m")
     assert own.model_version_policy.WhichOneof("policy_choice") == "specific"
 
@@ -142,7 +141,7 @@ def test_files_of_others_are_refused_with_their_name(model, tmp_path):
 def test_the_config_is_tensorflow_servings_text_format(model, tmp_path):
     put(model, tmp_path)
     text = (tmp_path / "models" / "models.config").read_text()
-    parsed = text_format.Parse(text, tf_serving.ModelServerConfig())
+    parsed = text_format.Parse(text, models_config.ModelServerConfig())
     assert [config.name for config in parsed.model_config_list.config] == ["m"]
     manifest = json.loads((tmp_path / "models/m/1/assets.extra/export.json").read_text())
     assert manifest["kind"] == "model"

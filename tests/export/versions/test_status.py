@@ -7,10 +7,7 @@ import pytest
 
 from podway.export import layout
 from podway.export.error import ExportError
-from podway.export.versions import models_config as tf_serving
-from podway.export.versions import promote as versions
-from podway.export.versions import publish
-from podway.export.versions import status as model_status
+from podway.export.versions import models_config, promote, publish, status
 from podway.export.versions.models_config import Served
 from tests.export.server.conftest import (
     Site,
@@ -34,12 +31,12 @@ def workdir(tmp_path, library) -> pathlib.Path:  # noqa: F811
     (broken / "saved_model.pb").write_text("no graph")
     for model in (library[1], library[2], broken):
         put(tmp_path / "w", model)
-    versions.promote("m", 1, tmp_path / "w")
+    promote.promote("m", 1, tmp_path / "w")
     return tmp_path / "w"
 
 
 def served(workdir) -> Served:
-    return tf_serving.served(layout.server_config(workdir), "m")
+    return models_config.served(layout.server_config(workdir), "m")
 
 
 def answer(client, label: str) -> str:
@@ -50,8 +47,8 @@ def answer(client, label: str) -> str:
 
 def test_a_label_moves_once_its_version_is_available(workdir):
     with running(Site(workdir / "models", {})) as client:
-        server = versions.Server(f"127.0.0.1:{client.grpc_port}", 30)
-        versions.promote("m", 1, workdir, label="stable", server=server)
+        server = promote.Server(f"127.0.0.1:{client.grpc_port}", 30)
+        promote.promote("m", 1, workdir, label="stable", server=server)
         client.wait_for(lambda: client.states() == {1: "AVAILABLE"})
         stop, wrong = threading.Event(), []
 
@@ -66,33 +63,33 @@ def test_a_label_moves_once_its_version_is_available(workdir):
         client.wait_for(lambda: client.rest("/v1/models/m/labels/stable")[0] == 200)
         asking = threading.Thread(target=ask)
         asking.start()
-        done = versions.promote("m", 2, workdir, label="stable", server=server)
+        done = promote.promote("m", 2, workdir, label="stable", server=server)
         assert done == "m: label 'stable': 1 → 2"
         client.wait_for(lambda: answer(client, "stable") == "v2")
-        versions.rollback("m", workdir, label="stable", server=server)
+        promote.rollback("m", workdir, label="stable", server=server)
         client.wait_for(lambda: answer(client, "stable") == "v1")
         stop.set()
         asking.join()
         assert not wrong, "a request for the label failed while it moved"
         before = served(workdir)
         with pytest.raises(ExportError, match=r"could not load m version 3: .*no SavedModel"):
-            versions.promote("m", 3, workdir, label="canary", server=server)
+            promote.promote("m", 3, workdir, label="canary", server=server)
         assert served(workdir) == before
-        assert versions.read("m", workdir)[2][-1].action == "rollback"
+        assert promote.read("m", workdir)[2][-1].action == "rollback"
 
 
 def test_a_server_that_is_none_or_does_not_follow_is_said(workdir, monkeypatch):
-    monkeypatch.setattr(model_status, "PATIENCE", 0.5)
+    monkeypatch.setattr(status, "PATIENCE", 0.5)
     before = served(workdir)
     with pytest.raises(ExportError, match=r"--server 127.0.0.1:\d+ does not answer \(UNAVAILABLE"):
-        server = versions.Server(f"127.0.0.1:{free_port()}", 5)
-        versions.promote("m", 2, workdir, label="canary", server=server)
+        server = promote.Server(f"127.0.0.1:{free_port()}", 5)
+        promote.promote("m", 2, workdir, label="canary", server=server)
     assert served(workdir) == before
     with running(Site(workdir / "models", {})) as client:
         other = workdir.with_name("other")
         for _ in range(2):
             put(other, workdir / "models" / "m" / "1")
-        server = versions.Server(f"127.0.0.1:{client.grpc_port}", 1)
+        server = promote.Server(f"127.0.0.1:{client.grpc_port}", 1)
         with pytest.raises(ExportError, match=r"after 1 s \(--timeout\): .* watch the models.conf"):
-            versions.promote("m", 2, other, label="canary", server=server)
+            promote.promote("m", 2, other, label="canary", server=server)
     assert served(other) == Served((2,))

@@ -10,15 +10,14 @@ from podway.framework import artifact
 from podway.framework.artifact import upgrade
 from podway.framework.artifact.upgrade import CodeChanged
 from podway.framework.code import classes, sources
-from podway.framework.comparison import evaluation as comparison
-from podway.framework.comparison import runs as contrast
+from podway.framework.comparison import runs
+from podway.framework.comparison.evaluation import compare
 from podway.framework.config import Data, Evaluation, Experiment
 from podway.framework.error import ConfigError
 from podway.framework.input.batches import TrainBatches
 from podway.framework.models.popularity import Popularity
 from podway.framework.runs import checkpoint, run
-from podway.framework.training import fitting
-from podway.framework.training import loop as trainer
+from podway.framework.training import fitting, loop
 from tests.framework.conftest import write_dataset
 from tests.framework.experiments import walks
 
@@ -90,7 +89,7 @@ def broken(dataset, tmp_path, code, monkeypatch) -> epath.Path:
     with monkeypatch.context() as patch:
         patch.setattr(TrainBatches, "__getitem__", breaks)
         with pytest.raises(OSError, match="broken"):
-            trainer.train(walks(steps=10), dataset, tmp_path)
+            loop.train(walks(steps=10), dataset, tmp_path)
     (directory,) = epath.Path(tmp_path / "runs" / "walks").iterdir()
     return directory
 
@@ -103,10 +102,10 @@ def _steps(directory: epath.Path) -> list[int]:
 def test_an_unfinished_run_goes_on_or_begins_anew(dataset, tmp_path, code, broken, monkeypatch):
     code(B)
     with pytest.raises(CodeChanged, match=f"{broken.name} .*--code keep to go on with it"):
-        trainer.train(walks(steps=10), dataset, tmp_path)
+        loop.train(walks(steps=10), dataset, tmp_path)
     assert [path.name for path in broken.parent.iterdir()] == [broken.name]
 
-    new = trainer.train(walks(steps=10), dataset, tmp_path, choice="new").directory
+    new = loop.train(walks(steps=10), dataset, tmp_path, choice="new").directory
     assert new.name == f"{artifact.identity_of(broken.name)}-{B[:8]}"
     assert artifact.read(new, "run").code == B
     assert _steps(new) == list(range(1, 11)), "from its first step"
@@ -119,16 +118,16 @@ def test_an_unfinished_run_goes_on_or_begins_anew(dataset, tmp_path, code, broke
         "restore",
         lambda self, step, state: restored.append(step) or restore(self, step, state),
     )
-    kept = trainer.train(walks(steps=10), dataset, tmp_path, choice="keep")
+    kept = loop.train(walks(steps=10), dataset, tmp_path, choice="keep")
     assert restored == [5]
     assert kept.directory == broken
     assert kept.finished
     manifest = artifact.read(broken, "run")
     assert (manifest.code, manifest.details["code"]) == (A, [A, B])
     assert _steps(broken) == list(range(1, 11))
-    assert trainer.train(walks(steps=10), dataset, tmp_path).directory == broken
+    assert loop.train(walks(steps=10), dataset, tmp_path).directory == broken
     code(A)
-    assert trainer.train(walks(steps=10), dataset, tmp_path).directory == broken
+    assert loop.train(walks(steps=10), dataset, tmp_path).directory == broken
 
 
 def test_a_run_begun_anew_goes_on_without_another_question(dataset, tmp_path, code, broken):
@@ -137,7 +136,7 @@ def test_a_run_begun_anew_goes_on_without_another_question(dataset, tmp_path, co
     target = broken.parent / f"{artifact.identity_of(broken.name)}-{B[:8]}"
     target.mkdir()
     (target / upgrade.CODE).write_text(json.dumps([B]))
-    assert trainer.train(walks(steps=10), dataset, tmp_path).directory == target
+    assert loop.train(walks(steps=10), dataset, tmp_path).directory == target
     assert broken.exists()
 
 
@@ -150,21 +149,21 @@ def test_evaluations_and_their_groups_follow_the_code(tmp_path, code):
         evaluation=Evaluation(cutoffs=(1, 5), batch_size=32, bootstrap=10),
     )
     old = fitting.fit(experiment, dataset, tmp_path)
-    evaluation = comparison.compare(experiment, old, dataset, tmp_path)
+    evaluation = compare(experiment, old, dataset, tmp_path)
     code(B)
     with pytest.raises(CodeChanged, match=r"the run .*--code keep to use it"):
         fitting.fit(experiment, dataset, tmp_path)
     with pytest.raises(CodeChanged, match=r"the evaluation .*--code keep to use it"):
-        comparison.compare(experiment, old, dataset, tmp_path)
+        compare(experiment, old, dataset, tmp_path)
     new = fitting.fit(experiment, dataset, tmp_path, "new")
     assert new != old
-    assert comparison.compare(experiment, old, dataset, tmp_path, "keep") == evaluation
-    groups = contrast.grouped(contrast.judge([old, new], tmp_path))
+    assert compare(experiment, old, dataset, tmp_path, "keep") == evaluation
+    groups = runs.grouped(runs.evaluate_runs([old, new], tmp_path))
     assert [len(group.runs) for group in groups] == [1, 1], "other code is no seed"
     assert len({group.name for group in groups}) == 2
     changed = dataclasses.replace(experiment.evaluation, bootstrap=11)
     other = dataclasses.replace(experiment, evaluation=changed)
-    assert comparison.compare(other, old, dataset, tmp_path) != evaluation
+    assert compare(other, old, dataset, tmp_path) != evaluation
 
 
 USER = """
@@ -191,6 +190,6 @@ def test_a_users_file_may_move_after_the_run(dataset, tmp_path):
     target = fitting.fit(experiment("a"), dataset, tmp_path)
     (tmp_path / "a" / "moved_of_test_upgrade.py").unlink()
     assert fitting.fit(experiment("b"), dataset, tmp_path) == target
-    assert comparison.compare(experiment("b"), target, dataset, tmp_path).exists()
+    assert compare(experiment("b"), target, dataset, tmp_path).exists()
     with pytest.raises(ConfigError, match=f"{target} cannot be read back: model is a Mine of"):
         run.load(target)

@@ -9,10 +9,11 @@ import pytest
 from etils import epath
 
 from podway.framework import artifact
-from podway.framework.comparison import evaluation as comparison
-from podway.framework.comparison import runs as contrast
+from podway.framework.comparison.evaluation import read_ranks
+from podway.framework.comparison.runs import evaluate_runs, find, grouped, report
 from podway.framework.config import Data, Evaluation, Experiment
 from podway.framework.error import ConfigError
+from podway.framework.input.dataset import Dataset
 from podway.framework.models.ials import Ials
 from podway.framework.models.popularity import Popularity
 from podway.framework.training import fitting
@@ -39,12 +40,12 @@ def runs(workdir) -> list[epath.Path]:
 
 
 def test_seeds_are_averaged_and_models_compared_user_by_user(workdir, runs):
-    judged = contrast.judge(runs, workdir)
-    popularity, factors = contrast.grouped(judged)
+    evaluated = evaluate_runs(runs, workdir)
+    popularity, factors = grouped(evaluated)
     assert (len(popularity.runs), len(factors.runs)) == (1, 3)
     assert len({group.name for group in (popularity, factors)}) == 2
-    hits = np.array([each.ranks <= 5 for each in judged], float)
-    lines = contrast.report([popularity, factors]).splitlines()
+    hits = np.array([each.ranks <= 5 for each in evaluated], float)
+    lines = report([popularity, factors]).splitlines()
     seeds = hits[1:].mean(1)
     half = 4.302653 * seeds.std(ddof=1) / 3**0.5
     (row,) = (line for line in lines if re.match(r"hr@5 .*±", line))
@@ -69,7 +70,7 @@ def test_ranks_are_kept_beside_the_table(workdir, runs):
         if "Popularity" in (path.parent / "table.json").read_text()
         and artifact.read(path.parent, "evaluation").inputs["run"] == runs[0].name
     )
-    ranks = comparison.read_ranks(folder)
+    ranks = read_ranks(folder)
     assert set(ranks) == {"Popularity", "seq-KNN"}, "the baseline itself is not shown twice"
     assert ranks["Popularity"].shape == (96,)
     table = json.loads((folder / "table.json").read_text())
@@ -77,26 +78,26 @@ def test_ranks_are_kept_beside_the_table(workdir, runs):
 
 
 def test_a_name_stands_for_its_latest_run(workdir, runs):
-    assert contrast.find("walks", workdir) == runs[-1]
-    assert contrast.find(str(runs[0]), workdir) == runs[0]
+    assert find("walks", workdir) == runs[-1]
+    assert find(str(runs[0]), workdir) == runs[0]
     with pytest.raises(ConfigError, match="there is no run nothing: give the folder"):
-        contrast.find("nothing", workdir)
+        find("nothing", workdir)
 
 
-def test_all_are_judged_as_the_first_one_is(workdir, runs):
-    dataset = comparison.Dataset.open(workdir / "datasets" / "walks" / "walks-1")
+def test_all_are_evaluated_as_the_first_one_is(workdir, runs):
+    dataset = Dataset.open(workdir / "datasets" / "walks" / "walks-1")
     other = fitting.fit(experiment(Ials(width=3, epochs=1), cutoffs=(1, 2)), dataset, workdir)
-    groups = contrast.grouped(contrast.judge([other, runs[0]], workdir))
-    assert "ndcg@2" in contrast.report(groups)
-    assert "ndcg@5" not in contrast.report(groups)
+    groups = grouped(evaluate_runs([other, runs[0]], workdir))
+    assert "ndcg@2" in report(groups)
+    assert "ndcg@5" not in report(groups)
 
 
 def test_runs_that_cannot_be_compared(workdir, runs, histories, tmp_path):
     with pytest.raises(ConfigError, match="give two or more different runs"):
-        contrast.judge([runs[0], runs[0]], workdir)
+        evaluate_runs([runs[0], runs[0]], workdir)
     dataset = write_dataset(tmp_path / "other", histories)
     manifest = dataclasses.replace(dataset.manifest, version="walks-2")
     elsewhere = dataclasses.replace(dataset, manifest=manifest)
     other = fitting.fit(experiment(Popularity()), elsewhere, workdir)
     with pytest.raises(ConfigError, match=r"is of dataset walks-1, and .* of walks-2: their users"):
-        contrast.judge([runs[0], other], workdir)
+        evaluate_runs([runs[0], other], workdir)

@@ -15,8 +15,7 @@ import optax
 import pytest
 from jax.sharding import AxisType
 
-from podway.framework.embedding import table
-from podway.framework.embedding import update as embedding
+from podway.framework.embedding import table, update
 from podway.framework.embedding.lookup import Lookup
 from podway.framework.embedding.optimizer import (
     Adagrad,
@@ -25,7 +24,7 @@ from podway.framework.embedding.optimizer import (
     RowWiseAdagrad,
     Sgd,
 )
-from podway.framework.embedding.plan import Plan
+from podway.framework.embedding.plan import TablePlan
 from podway.framework.embedding.table import Embedding, Table
 from podway.framework.error import ConfigError
 from tests import xla
@@ -186,15 +185,13 @@ def single():
     options = Embedding(LazyAdam(learning_rate=0.1))
     tables = {"item": Table(500, 4, options)}
     mesh = one_device()
-    plan = Plan(tables, mesh, ("data",))
+    plan = TablePlan(tables, mesh, ("data",))
     return plan, {"item": table.initialize(tables["item"], jax.random.key(0))}
 
 
 def test_ids_outside_the_table_are_counted_and_read_zeros(single):
     plan, stored = single
-    fetched = embedding.fetch(
-        plan, stored, {"item": Lookup("item", jnp.array([1, 499, 500, -1, 0]))}
-    )
+    fetched = update.fetch(plan, stored, {"item": Lookup("item", jnp.array([1, 499, 500, -1, 0]))})
     assert int(fetched.metrics["embedding/invalid"]) == 2
     rows = np.asarray(fetched.rows["item"])
     dense = table.to_dense(plan.tables["item"], stored["item"])
@@ -229,14 +226,14 @@ def test_the_compiled_step_copies_no_table(optimizer):
     """Donated, tables and slots are changed where they lie: temporary memory is the batch's."""
     each = Table(200_000, 32, Embedding(optimizer))
     mesh = one_device()
-    plan = Plan({"item": each}, mesh, ("data",))
+    plan = TablePlan({"item": each}, mesh, ("data",))
 
     def step(tables, slots, ids):
         lookups = {"item": Lookup("item", ids)}
-        fetched = embedding.fetch(plan, tables, lookups)
+        fetched = update.fetch(plan, tables, lookups)
         gradients = jax.grad(lambda rows: jnp.square(rows["item"]).sum())(fetched.rows)
-        collected = embedding.collect(plan, lookups, gradients, fetched.residual)
-        return embedding.update(plan, tables, slots, collected, step=0)
+        collected = update.collect(plan, lookups, gradients, fetched.residual)
+        return update.update(plan, tables, slots, collected, step=0)
 
     memory = (
         jax.jit(step, donate_argnums=(0, 1))
@@ -261,9 +258,9 @@ def test_a_table_that_the_devices_cannot_share_is_an_error():
     eight: Any = Eight()
     small = Table(100, 8, Embedding(placement="sharded"))
     with pytest.raises(ConfigError, match="placement of item is sharded, but its 100 rows have 4"):
-        Plan({"item": small}, eight)
-    assert not Plan({"item": Table(100, 8)}, eight).sharded("item")
-    assert Plan({"item": Table(1 << 20, 8)}, eight).sharded("item")
+        TablePlan({"item": small}, eight)
+    assert not TablePlan({"item": Table(100, 8)}, eight).sharded("item")
+    assert TablePlan({"item": Table(1 << 20, 8)}, eight).sharded("item")
 
 
 def test_examples_that_do_not_divide_are_an_error(trained):

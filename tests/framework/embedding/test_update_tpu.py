@@ -15,10 +15,10 @@ from jax.sharding import AxisType, NamedSharding
 
 from podway.framework.devices import topology
 from podway.framework.devices.mesh import AXES, BATCH
-from podway.framework.embedding import update as embedding
+from podway.framework.embedding import update
 from podway.framework.embedding.lookup import Lookup
 from podway.framework.embedding.optimizer import Adagrad, RowOptimizer, RowWiseAdagrad
-from podway.framework.embedding.plan import Plan, exchanges
+from podway.framework.embedding.plan import TablePlan, exchanges
 from podway.framework.embedding.table import Embedding, Table
 from podway.framework.preflight import collectives, hlo, work
 
@@ -33,7 +33,7 @@ ROW_WISE = RowWiseAdagrad()
 
 
 class Compiled(NamedTuple):
-    plan: Plan
+    plan: TablePlan
     hops: list
     module: hlo.Module
     memory: object
@@ -65,7 +65,7 @@ def compiled(
     )
     options = Embedding(optimizer, placement="sharded", exchange=exchange)  # type: ignore[arg-type]
     table = Table(rows, WIDTH, options)
-    plan = Plan({"item": table}, mesh)
+    plan = TablePlan({"item": table}, mesh)
 
     def placed(shape, dtype, sharding=None):
         sharding = sharding or plan.sharding("item")
@@ -73,11 +73,11 @@ def compiled(
 
     def step(tables, slots, ids):
         lookups = {"item": Lookup("item", ids)}
-        fetched = embedding.fetch(plan, tables, lookups)
+        fetched = update.fetch(plan, tables, lookups)
         gradients = jax.grad(lambda rows: jnp.sin(rows["item"]).sum())(fetched.rows)
-        collected = embedding.collect(plan, lookups, gradients, fetched.residual)
+        collected = update.collect(plan, lookups, gradients, fetched.residual)
         scale = jax.lax.rsqrt(collected.squared_norm)
-        new = embedding.update(plan, tables, slots, collected, step=0, scale=scale)
+        new = update.update(plan, tables, slots, collected, step=0, scale=scale)
         return *new, fetched.metrics
 
     ids = placed((mesh.size * EXAMPLES, LENGTH), jnp.int32, NamedSharding(mesh, BATCH))

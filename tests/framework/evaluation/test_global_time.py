@@ -5,13 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 
-from podway.beam import dataset as beam_dataset
-from podway.framework.comparison import evaluation as comparison
+from podway.beam.dataset import build, directory
+from podway.framework.comparison.evaluation import compare
 from podway.framework.config import Columns, Data, Evaluation, Experiment, GlobalTime
-from podway.framework.evaluation import ranks as evaluate
 from podway.framework.evaluation import slices
-from podway.framework.evaluation.judge import answers
-from podway.framework.evaluation.recommendation import RankingJudge
+from podway.framework.evaluation.evaluator import answers
+from podway.framework.evaluation.ranks import rank_split
+from podway.framework.evaluation.recommendation import RankingEvaluator
 from podway.framework.input.batches import Dataset
 from podway.framework.input.interactions import train_counts
 from podway.framework.models.popularity import Popularity
@@ -59,11 +59,11 @@ def experiment(events, tmp_path_factory) -> Experiment:
 @pytest.fixture(scope="module")
 def dataset(experiment, tmp_path_factory) -> Dataset:
     workdir = tmp_path_factory.mktemp("workdir")
-    beam_dataset.build(experiment.data, workdir)
-    return Dataset.open(beam_dataset.directory(experiment.data, workdir))
+    build(experiment.data, workdir)
+    return Dataset.open(directory(experiment.data, workdir))
 
 
-def test_popularity_until_then_is_judged_on_what_came_next(events, experiment, dataset):
+def test_popularity_until_then_is_evaluated_on_what_came_next(events, experiment, dataset):
     first, second = (events[int(share * len(events))][0] for share in (0.8, 0.9))
     before = [item for day, _, item in events if day < first]
     counts = {item: before.count(item) for item in set(before)}
@@ -73,9 +73,9 @@ def test_popularity_until_then_is_judged_on_what_came_next(events, experiment, d
         if day >= second and any(d < second and u == user for d, u, _ in events):
             targets.setdefault(user, item)
     assert dataset.examples("test") == len(targets) > 10
-    judge = RankingJudge(Popularity(), experiment.evaluation)
-    scores = answers(judge, dataset.schema, Popularity().fit(dataset, 0))
-    ranks = evaluate.rank_split(scores, dataset, "test", experiment.evaluation)
+    evaluator = RankingEvaluator(Popularity(), experiment.evaluation)
+    scores = answers(evaluator, dataset.schema, Popularity().fit(dataset, 0))
+    ranks = rank_split(scores, dataset, "test", experiment.evaluation)
     ahead = {
         item: sum(other > count for other in counts.values()) for item, count in counts.items()
     }
@@ -98,11 +98,11 @@ def test_popularity_until_then_is_judged_on_what_came_next(events, experiment, d
 
 def test_the_whole_stage_on_such_a_dataset(experiment, dataset, tmp_path):
     target = fitting.fit(experiment, dataset, tmp_path)
-    evaluation = comparison.compare(experiment, target, dataset, tmp_path)
+    evaluation = compare(experiment, target, dataset, tmp_path)
     text = (evaluation / "table.txt").read_text()
     assert "target unknown" in text
     asked = dataclasses.replace(experiment.evaluation, sampled_negatives=3)
     sampled = dataclasses.replace(experiment, evaluation=asked)
-    evaluation = comparison.compare(sampled, target, dataset, tmp_path)
+    evaluation = compare(sampled, target, dataset, tmp_path)
     assert "sampled_*: among 3 random items" in (evaluation / "table.txt").read_text()
     assert "sampled" not in text

@@ -1,4 +1,4 @@
-"""Models of rows on the trainer: whole splits are read and judged, the best checkpoint chosen."""
+"""Models of rows on the trainer: whole splits are evaluated, the best checkpoint chosen."""
 
 import dataclasses
 import json
@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 
 from podway.framework import artifact, task
-from podway.framework.comparison import evaluation as comparison
+from podway.framework.comparison.evaluation import compare
 from podway.framework.config import Evaluation, Mesh, Model
 from podway.framework.devices import mesh
 from podway.framework.error import ConfigError
-from podway.framework.evaluation.judge import answers
-from podway.framework.evaluation.judges import judge_of
-from podway.framework.evaluation.labels import LabelJudge
-from podway.framework.evaluation.recommendation import RankingJudge
+from podway.framework.evaluation.evaluator import answers
+from podway.framework.evaluation.evaluators import evaluator_of
+from podway.framework.evaluation.labels import LabelEvaluator
+from podway.framework.evaluation.recommendation import RankingEvaluator
 from podway.framework.heads import Binary
 from podway.framework.input.batches import row_batches
-from podway.framework.metrics import labels as label_metrics
+from podway.framework.metrics import labels
 from podway.framework.runs import checkpoint, run
-from podway.framework.training import loop as trainer
+from podway.framework.training import loop
 from tests.framework import rows
 from tests.framework.experiments import walks
 
@@ -61,8 +61,8 @@ def test_metrics_are_those_of_all_rows_whatever_the_batch(dataset):
         return {"click": price, "amount": 1 + price, "level": np.eye(3)[batch["item"] % 3]}
 
     one, other = (
-        LabelJudge(model, Evaluation(batch_size=size, bootstrap=50))
-        .examiner(dataset, "test")(compute)
+        LabelEvaluator(model, Evaluation(batch_size=size, bootstrap=50))
+        .for_split(dataset, "test")(compute)
         .metrics
         for size in (130, 48)
     )
@@ -73,32 +73,32 @@ def test_metrics_are_those_of_all_rows_whatever_the_batch(dataset):
         one["amount/rmse"]["value"], np.sqrt(np.mean((1 + price - amount) ** 2)), rtol=1e-6
     )
     assert one["level/accuracy"]["value"] == 1.0
-    auc = label_metrics.auc(price, click)
+    auc = labels.auc(price, click)
     assert auc is not None
     assert one["click/auc"]["value"] == auc.value
     assert one["click/auc"]["low"] < one["click/auc"]["value"] < one["click/auc"]["high"]
     assert "low" not in one["click/ece"]
-    quick = LabelJudge(model, Evaluation()).examiner(dataset, "test", intervals=False)
+    quick = LabelEvaluator(model, Evaluation()).for_split(dataset, "test", intervals=False)
     assert quick(compute).metrics["click/auc"] == {"value": one["click/auc"]["value"]}
 
 
-def test_predictions_on_devices_are_judged_like_those_on_the_host(dataset):
+def test_predictions_on_devices_are_evaluated_like_those_on_the_host(dataset):
     model = rows.MODELS["dcn"]
     parameters = task.initialize(model, dataset.schema, jax.random.key(0))
-    judge = LabelJudge(model, Evaluation(batch_size=64))
-    said = answers(judge, dataset.schema, parameters)
+    evaluator = LabelEvaluator(model, Evaluation(batch_size=64))
+    said = answers(evaluator, dataset.schema, parameters)
     devices = mesh.build(Mesh(data=1), jax.devices()[:1])
     tables = [
-        judge.examiner(dataset, "validation", devices=each, intervals=False)(said)
+        evaluator.for_split(dataset, "validation", devices=each, intervals=False)(said)
         for each in (None, devices)
     ]
     assert tables[0] == tables[1]
 
 
 def test_the_baselines_say_the_train_splits_mean_and_that_of_the_item(dataset):
-    judge = LabelJudge(rows.MODELS["mmoe"], Evaluation(batch_size=64, bootstrap=10))
-    constant = judge.baselines(dataset, seed=0)["mean"]
-    table = judge.examiner(dataset, "test")(constant).metrics
+    evaluator = LabelEvaluator(rows.MODELS["mmoe"], Evaluation(batch_size=64, bootstrap=10))
+    constant = evaluator.baselines(dataset, seed=0)["mean"]
+    table = evaluator.for_split(dataset, "test")(constant).metrics
     train, test = (np.array(rows.table(n, seed)["amount"]) for n, seed in ((1200, 0), (130, 2)))
     wanted = np.sqrt(np.mean((test - train.mean(dtype=np.float64)) ** 2))
     np.testing.assert_allclose(table["amount/rmse"]["value"], wanted, rtol=1e-5)
@@ -106,7 +106,7 @@ def test_the_baselines_say_the_train_splits_mean_and_that_of_the_item(dataset):
     mean = np.array(rows.table(1200, 0)["click"]).mean()
     click = np.array(rows.table(130, 2)["click"])
     np.testing.assert_allclose(table["click/calibration"]["value"], mean / click.mean(), rtol=1e-3)
-    of_item = judge.baselines(dataset, seed=0)["item mean"]({"item": np.array([7, 0])})
+    of_item = evaluator.baselines(dataset, seed=0)["item mean"]({"item": np.array([7, 0])})
     train = rows.table(1200, 0)
     own = np.array(train["item"]) == 7
     for label, logit in (("amount", lambda p: p), ("click", lambda p: np.log(p / (1 - p)))):
@@ -119,7 +119,7 @@ def test_the_baselines_say_the_train_splits_mean_and_that_of_the_item(dataset):
 def test_labels_of_another_kind_are_refused_before_training(dataset):
     model = dataclasses.replace(rows.MODELS["dcn"], objectives=(Binary("amount"),))
     with pytest.raises(ConfigError, match=r"the label 'amount' holds .* Binary"):
-        LabelJudge(model, Evaluation()).examiner(dataset, "validation")
+        LabelEvaluator(model, Evaluation()).for_split(dataset, "validation")
 
 
 @pytest.mark.parametrize(("largest", "best"), [(True, 3), (False, 2)])
@@ -139,38 +139,40 @@ def test_a_model_of_rows_is_trained_selected_and_compared(dataset, tmp_path):
         model=rows.MODELS["dcn"],
         evaluation=Evaluation(batch_size=64, bootstrap=20),
     )
-    outcome = trainer.train(experiment, dataset, tmp_path)
+    outcome = loop.train(experiment, dataset, tmp_path)
     assert outcome.finished
     records = [json.loads(line) for line in (outcome.directory / "metrics.jsonl").open()]
-    judged = {
+    evaluated = {
         each["step"]: each["validation/click/logloss"]
         for each in records
         if "validation/click/logloss" in each
     }
-    assert sorted(judged) == [30, 60, 90]
+    assert sorted(evaluated) == [30, 60, 90]
     manifest = artifact.read(outcome.directory, "run")
-    assert manifest.details["selected_step"] == min(judged, key=judged.__getitem__)
-    evaluation = comparison.compare(experiment, outcome.directory, dataset, tmp_path)
+    assert manifest.details["selected_step"] == min(evaluated, key=evaluated.__getitem__)
+    evaluation = compare(experiment, outcome.directory, dataset, tmp_path)
     table = json.loads((evaluation / "table.json").read_text())
     assert list(table) == ["Dcn", "mean", "item mean"]
     assert table["Dcn"]["click/auc"]["value"] > 0.75
     assert table["Dcn"]["amount/rmse"]["value"] < table["mean"]["amount/rmse"]["value"]
     _, _, parameters = run.load(outcome.directory)
-    judge = judge_of(experiment.model, experiment.evaluation)
-    again = judge.examiner(dataset, "test")(answers(judge, dataset.schema, parameters)).metrics
+    evaluator = evaluator_of(experiment.model, experiment.evaluation)
+    again = evaluator.for_split(dataset, "test")(
+        answers(evaluator, dataset.schema, parameters)
+    ).metrics
     np.testing.assert_allclose(
         again["click/logloss"]["value"], table["Dcn"]["click/logloss"]["value"], rtol=1e-5
     )
 
 
-def test_a_model_may_bring_its_own_judge():
-    mine = LabelJudge(rows.MODELS["mmoe"], Evaluation())
+def test_a_model_may_bring_its_own_evaluator():
+    mine = LabelEvaluator(rows.MODELS["mmoe"], Evaluation())
 
     class Own(Model):
-        def judge(self, options):
+        def evaluator(self, options):
             assert options == Evaluation(batch_size=7)
             return mine
 
-    assert judge_of(Own(), Evaluation(batch_size=7)) is mine
-    assert isinstance(judge_of(rows.MODELS["mmoe"], Evaluation()), LabelJudge)
-    assert isinstance(judge_of(walks().model, Evaluation()), RankingJudge)
+    assert evaluator_of(Own(), Evaluation(batch_size=7)) is mine
+    assert isinstance(evaluator_of(rows.MODELS["mmoe"], Evaluation()), LabelEvaluator)
+    assert isinstance(evaluator_of(walks().model, Evaluation()), RankingEvaluator)

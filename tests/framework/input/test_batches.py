@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 from etils import epath
 
-from podway.framework.input import batches as input
+from podway.framework.input.batches import (
+    TrainBatches,
+    batch_shapes,
+    evaluation_batches,
+    read_ahead,
+)
 from podway.framework.input.columns import Ragged, elapsed
 from podway.framework.input.packing import SEGMENT
 from podway.framework.schema.schema import OUT_OF_VOCABULARY, PADDING
@@ -15,7 +20,7 @@ LENGTHS = {"user": 1, "item": 6}
 
 def batches(dataset, batch_size=7, steps=100, **options):
     options = {"seed": 0, "window": 2} | options
-    return input.TrainBatches(dataset, LENGTHS, batch_size=batch_size, steps=steps, **options)
+    return TrainBatches(dataset, LENGTHS, batch_size=batch_size, steps=steps, **options)
 
 
 def rows(dataset, start, stop, **options):
@@ -61,8 +66,8 @@ def test_the_sequence_does_not_depend_on_the_batch_size(dataset):
 
 
 def test_a_position_can_be_entered_anywhere(dataset):
-    whole = list(input.read_ahead(batches(dataset, steps=40), 0))
-    rest = list(input.read_ahead(batches(dataset, steps=40), 25))
+    whole = list(read_ahead(batches(dataset, steps=40), 0))
+    rest = list(read_ahead(batches(dataset, steps=40), 25))
     assert len(whole) == 40
     assert len(rest) == 15
     for a, b in zip(whole[25:], rest, strict=True):
@@ -83,7 +88,7 @@ def test_rows_are_shuffled_within_windows_only(dataset):
 @pytest.mark.parametrize("batch_size", [1, 32, 96, 100])
 def test_evaluation_reads_every_example_once(dataset, histories, batch_size):
     seen = []
-    for batch in input.evaluation_batches(dataset, "test", history=16, batch_size=batch_size):
+    for batch in evaluation_batches(dataset, "test", history=16, batch_size=batch_size):
         assert batch["history"].shape == (batch_size, 16)
         for history, target, valid in zip(
             batch["history"], batch["target"], batch["valid"], strict=True
@@ -101,7 +106,7 @@ def test_evaluation_leaves_out_what_training_never_saw(tmp_path, histories, trai
     for items in histories:
         items[-2] = OUT_OF_VOCABULARY
     dataset = write_dataset(epath.Path(tmp_path) / "d", histories, unknown=trained)
-    (batch,) = input.evaluation_batches(dataset, "test", history=16, batch_size=USERS)
+    (batch,) = evaluation_batches(dataset, "test", history=16, batch_size=USERS)
     found = [tuple(row[row != PADDING]) for row in batch["history"]]
     assert found == [tuple(items[: -1 if trained else -2]) for items in histories]
 
@@ -131,7 +136,7 @@ def test_times_go_with_their_items(dataset, histories, crop, pack):
             part = slice(start, start + length)
             stretches.add((*trained[part].tolist(), *seconds_between(times[part])))
     lengths, options = {"item": 6, "time": 6}, {"crop": crop, "pack": pack, "window": 2}
-    source = input.TrainBatches(dataset, lengths, batch_size=9, steps=60, seed=0, **options)
+    source = TrainBatches(dataset, lengths, batch_size=9, steps=60, seed=0, **options)
     read = 0
     for batch in map(source.__getitem__, range(60)):
         assert batch["time"].dtype == np.int32
@@ -143,7 +148,7 @@ def test_times_go_with_their_items(dataset, histories, crop, pack):
                 assert (*item[own].tolist(), *np.diff(time[own]).tolist()) in stretches
                 read += 1
     assert read >= 60 * 9
-    shapes = input.batch_shapes(dataset.schema, lengths, 9, pack=pack)
+    shapes = batch_shapes(dataset.schema, lengths, 9, pack=pack)
     assert {name: (each.shape, each.dtype) for name, each in source[0].items()} == shapes
 
 
@@ -153,7 +158,7 @@ def test_evaluation_reads_the_times_of_what_is_in_the_history(tmp_path, historie
     for items in histories:
         items[2] = OUT_OF_VOCABULARY
     dataset = write_dataset(epath.Path(tmp_path) / "d", histories, unknown=trained)
-    batches = input.evaluation_batches(dataset, "test", history=9, batch_size=USERS, times=True)
+    batches = evaluation_batches(dataset, "test", history=9, batch_size=USERS, times=True)
     (batch,) = batches
     for items, time, history in zip(batch["history"], batch["time"], histories, strict=True):
         known = np.full(len(history) - 1, True) if trained else history[:-1] != OUT_OF_VOCABULARY

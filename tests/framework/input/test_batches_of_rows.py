@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import synthetic
 from podway.framework.error import ConfigError
-from podway.framework.input import batches as input
+from podway.framework.input.batches import Arrays, Dataset, TrainBatches, batch_shapes, read_ahead
 from podway.framework.schema.schema import Feature, SchemaError
 
 ROWS, ITEMS = 1000, 30
@@ -73,7 +73,7 @@ def table() -> pa.Table:
 
 
 @pytest.fixture(scope="module")
-def dataset(examples, table, tmp_path_factory) -> input.Dataset:
+def dataset(examples, table, tmp_path_factory) -> Dataset:
     return synthetic.write(
         tmp_path_factory.mktemp("data") / "rows",
         examples,
@@ -92,9 +92,9 @@ def dataset(examples, table, tmp_path_factory) -> input.Dataset:
     )
 
 
-def batches(dataset, lengths=None, **changes) -> input.TrainBatches:
+def batches(dataset, lengths=None, **changes) -> TrainBatches:
     options: dict[str, Any] = {"batch_size": 48, "steps": 60, "seed": 0, "window": 3} | changes
-    return input.TrainBatches(dataset, LENGTHS if lengths is None else lengths, **options)
+    return TrainBatches(dataset, LENGTHS if lengths is None else lengths, **options)
 
 
 def padded(values: list, length: int) -> list:
@@ -122,7 +122,7 @@ def test_every_row_comes_with_its_own_values(dataset, examples, table):
 
 
 def test_batches_are_shaped_as_the_step_is_compiled_for(dataset):
-    shapes = input.batch_shapes(dataset.schema, LENGTHS, 48)
+    shapes = batch_shapes(dataset.schema, LENGTHS, 48)
     batch = batches(dataset)[0]
     assert {name: (array.shape, array.dtype) for name, array in batch.items()} == shapes
     assert shapes["day"][0] == (48, 2)
@@ -154,7 +154,7 @@ def test_attributes_of_a_sequence_s_items_and_vectors_in_sequences(table, tmp_pa
     lengths = {"row": 1, "item": 6, "hour": 6, "item.genres": 3, "item.price": 1, "item.look": 1}
     batch = batches(dataset, lengths, batch_size=80)[0]
     assert {name: (array.shape, array.dtype) for name, array in batch.items()} == (
-        input.batch_shapes(dataset.schema, lengths, 80)
+        batch_shapes(dataset.schema, lengths, 80)
     )
     genres = [padded(row[:3], 3) for row in table["genres"].to_pylist()]
     expected = np.array([[genres[item] for item in row] for row in batch["item"]])
@@ -180,7 +180,7 @@ def test_attributes_of_a_sequence_s_items_and_vectors_in_sequences(table, tmp_pa
 )
 def test_what_cannot_be_read_is_named(dataset, lengths, error, message):
     with pytest.raises(error, match=message):
-        input.batch_shapes(dataset.schema, lengths, 8)
+        batch_shapes(dataset.schema, lengths, 8)
         batches(dataset, lengths)[0]
 
 
@@ -192,7 +192,7 @@ def equal(first, second) -> bool:
 
 
 @pytest.fixture(scope="module")
-def whole(dataset) -> list[input.Arrays]:
+def whole(dataset) -> list[Arrays]:
     """60 batches: nearly three epochs."""
     source = batches(dataset)
     return [source[i] for i in range(60)]
@@ -200,7 +200,7 @@ def whole(dataset) -> list[input.Arrays]:
 
 @pytest.mark.parametrize("readers", [1, 2, 4])
 def test_the_order_does_not_depend_on_the_threads(dataset, whole, readers):
-    assert equal(whole, list(input.read_ahead(batches(dataset, readers=readers), 0)))
+    assert equal(whole, list(read_ahead(batches(dataset, readers=readers), 0)))
 
 
 @pytest.mark.parametrize("processes", [2, 4])
@@ -208,9 +208,9 @@ def test_nor_on_the_worker_processes_and_a_stop_can_be_anywhere(dataset, whole, 
     """Stopped in the second epoch, across whose border the next batch lies."""
     stop = 41
     assert stop * 48 < 2 * ROWS < (stop + 1) * 48
-    with_workers = input.read_ahead(batches(dataset), stop, processes=processes)
+    with_workers = read_ahead(batches(dataset), stop, processes=processes)
     assert equal(whole[stop:], list(with_workers))
-    with_threads = input.read_ahead(batches(dataset, readers=3), 0)
+    with_threads = read_ahead(batches(dataset, readers=3), 0)
     assert equal(whole[:stop], [next(with_threads) for _ in range(stop)])
     with_threads.close()
 
@@ -227,7 +227,7 @@ def test_parts_of_a_batch_are_what_the_whole_has_there(dataset, whole):
 
 
 def test_placed_batches_come_in_order(dataset, whole):
-    placed = input.read_ahead(
+    placed = read_ahead(
         batches(dataset, readers=2), 5, place=lambda batch: {"row": batch["row"].copy()}
     )
     assert all(

@@ -7,8 +7,8 @@ import pytest
 
 from benchmarks import synthetic
 from podway.framework.error import ConfigError
-from podway.framework.input import batches as input
 from podway.framework.input import mixture
+from podway.framework.input.batches import TrainBatches, read_ahead
 from podway.framework.schema.schema import OUT_OF_VOCABULARY, PADDING, Feature, Vocabulary
 
 SIZES = (500, 300, 120)
@@ -50,7 +50,7 @@ def datasets(tmp_path_factory):
 def batches(datasets, weights=(0.5, 0.25), batch_size=16, **changes):
     options: dict[str, Any] = {"steps": 200, "seed": 0, "window": 4} | changes
     others = list(zip(datasets[1:], weights, strict=True))
-    return input.TrainBatches(
+    return TrainBatches(
         datasets[0], {"row": 1, "item": 1}, batch_size=batch_size, others=others, **options
     )
 
@@ -86,7 +86,7 @@ def test_each_dataset_goes_through_its_own_epochs(datasets):
     source = batches(datasets, batch_size=7)
     rows = np.concatenate([source[at]["row"] for at in range(200)])
     for at, (data, size) in enumerate(zip(datasets, SIZES, strict=True)):
-        alone = input.TrainBatches(data, {"row": 1}, batch_size=1, steps=size, seed=0, window=4)
+        alone = TrainBatches(data, {"row": 1}, batch_size=1, steps=size, seed=0, window=4)
         ours = rows[rows // 1000 == at][:size]
         np.testing.assert_array_equal(ours, [alone[i]["row"][0] for i in range(len(ours))])
 
@@ -95,7 +95,7 @@ def test_a_mixture_can_be_entered_anywhere_with_other_readers_and_parts(datasets
     source = batches(datasets)
     whole = [source[at] for at in range(200)]
     for readers, start in ((1, 0), (2, 77), (4, 133)):
-        rest = list(input.read_ahead(batches(datasets, readers=readers), start))
+        rest = list(read_ahead(batches(datasets, readers=readers), start))
         for a, b in zip(rest, whole[start:], strict=True):
             np.testing.assert_array_equal(a["row"], b["row"])
     part = batches(datasets, rows=[(4, 9)])
@@ -105,7 +105,7 @@ def test_a_mixture_can_be_entered_anywhere_with_other_readers_and_parts(datasets
 def test_ids_of_another_vocabulary_are_translated_by_their_text(datasets, tmp_path):
     values = [f"item {i}" for i in (19, 7, 99, 3)]
     other = make(tmp_path / "other", 200, values, offset=5000)
-    source = input.TrainBatches(
+    source = TrainBatches(
         datasets[0],
         {"row": 1, "item": 1, "history": 3},
         batch_size=400,
@@ -118,7 +118,7 @@ def test_ids_of_another_vocabulary_are_translated_by_their_text(datasets, tmp_pa
     theirs = batch["row"] >= 5000
     assert theirs.sum() == 200
     expected = {PADDING: PADDING, 2: 21, 3: 9, 4: OUT_OF_VOCABULARY, 5: 5}
-    raw = input.TrainBatches(
+    raw = TrainBatches(
         other, {"row": 1, "item": 1, "history": 3}, batch_size=200, steps=1, seed=0, window=4
     )[0]
     np.testing.assert_array_equal(batch["row"][theirs], raw["row"])

@@ -14,10 +14,10 @@ import pytest
 from podway.framework import models, task
 from podway.framework.config import Mesh
 from podway.framework.devices import mesh
-from podway.framework.embedding.lookup import Rows
+from podway.framework.embedding.lookup import EmbeddedRows
 from podway.framework.error import ConfigError
-from podway.framework.input import batches as input
 from podway.framework.input import packing
+from podway.framework.input.batches import TrainBatches, read_ahead
 from podway.framework.models.bert4rec import Bert4Rec
 from podway.framework.models.decoder import Decoder
 from podway.framework.models.hstu import Hstu
@@ -44,9 +44,7 @@ MODELS = {
 
 def batches(dataset, batch_size=8, steps=40, **options):
     options = {"seed": 0, "window": 2, "pack": True} | options
-    return input.TrainBatches(
-        dataset, {"item": LENGTH}, batch_size=batch_size, steps=steps, **options
-    )
+    return TrainBatches(dataset, {"item": LENGTH}, batch_size=batch_size, steps=steps, **options)
 
 
 def rows_in_an_epoch(dataset):
@@ -112,7 +110,7 @@ def test_the_sequence_is_a_function_of_the_position_alone(dataset):
         )
     pairs = batches(dataset, batch_size=16, steps=20)
     assert np.array_equal(pairs[9]["item"][8:], whole[19]["item"])
-    resumed = list(input.read_ahead(pickle.loads(pickle.dumps(source)), 25))
+    resumed = list(read_ahead(pickle.loads(pickle.dumps(source)), 25))
     assert len(resumed) == 15
     assert all(same(one, other) for one, other in zip(resumed, whole[25:], strict=True))
     assert not same(batches(dataset, seed=1)[0], whole[0])
@@ -152,7 +150,7 @@ def packed_batch(histories=HISTORIES):
     return {name: jnp.asarray(each) for name, each in columns.items()}
 
 
-def judging(model, built, dataset):
+def measurer(model, built, dataset):
     """A function of a batch: the loss, its weight, and the states of all positions.
 
     Items are drawn for the batch, the same whatever it is.
@@ -160,7 +158,7 @@ def judging(model, built, dataset):
     graph, parameters = built
 
     @jax.jit
-    def judge(batch):
+    def measure(batch):
         states = []
 
         class Recorded:
@@ -178,12 +176,13 @@ def judging(model, built, dataset):
 
         lookups = model.lookups(dataset.schema, batch, jax.random.key(1))
         rows = {
-            name: Rows(parameters[each.path][each.ids], each.ids) for name, each in lookups.items()
+            name: EmbeddedRows(parameters[each.path][each.ids], each.ids)
+            for name, each in lookups.items()
         }
         module = Recorded(task.merge(graph, parameters))
         return *model.loss(module, batch, rows, task.ForwardContext())[:2], states[0]
 
-    return judge
+    return measure
 
 
 SHARED = GBce(negatives=5, drawn_for="batch")
@@ -192,11 +191,11 @@ SHARED = GBce(negatives=5, drawn_for="batch")
 @pytest.mark.parametrize("name", [*MODELS, "sampled"])
 def test_the_loss_of_packed_histories_is_that_of_each_alone(name, dataset):
     model = MODELS.get(name) or dataclasses.replace(MODELS["sasrec"], objective=SHARED)
-    judge, total, count = judging(model, noisy(model, dataset.schema), dataset), 0.0, 0.0
+    measure, total, count = measurer(model, noisy(model, dataset.schema), dataset), 0.0, 0.0
     for history in HISTORIES:
-        loss, weight, _ = judge(alone(history))
+        loss, weight, _ = measure(alone(history))
         total, count = total + float(loss * weight), count + float(weight)
-    loss, weight, _ = judge(packed_batch())
+    loss, weight, _ = measure(packed_batch())
     assert weight == count == 3 + 1 + 1 + 4 + 0
     np.testing.assert_allclose(loss, total / count, rtol=1e-5)
 
@@ -204,9 +203,9 @@ def test_the_loss_of_packed_histories_is_that_of_each_alone(name, dataset):
 def check_borders(model, dataset):
     """Changes all items of one history. Raises AssertionError if any bit of what is said of the
     others changes."""
-    judge = judging(model, noisy(model, dataset.schema), dataset)
+    measure = measurer(model, noisy(model, dataset.schema), dataset)
     before, after = (
-        np.asarray(judge(packed_batch([HISTORIES[0], changed, *HISTORIES[2:]]))[2])
+        np.asarray(measure(packed_batch([HISTORIES[0], changed, *HISTORIES[2:]]))[2])
         for changed in (HISTORIES[1], [12, 13, 14])
     )
     theirs = np.asarray(packed_batch()[packing.SEGMENT])[:, :-1] == 2
@@ -254,7 +253,9 @@ class Own(SasRec):
     kind: type[Block] = Blind
 
     def block_module(self, rngs):
-        return self.kind(self.width, self.heads, 2 * self.width, self.dropout, self.block, rngs)
+        return self.kind(
+            self.width, self.heads, 2 * self.width, self.dropout, self.block_kind, rngs
+        )
 
 
 def test_a_block_that_promises_nothing_is_not_packed(dataset):
@@ -277,11 +278,11 @@ def test_a_model_trains_on_packed_rows(dataset):
     experiment = walks(pack=True, accumulate=2, remat="blocks")
     devices = mesh.build(Mesh(data=1))
     program = build_program(experiment, dataset.schema, devices)
-    source = input.TrainBatches(
+    source = TrainBatches(
         dataset, program.lengths, batch_size=16, steps=20, seed=0, window=2, pack=True
     )
     state, losses, filled = program.initialize(), [], []
-    for batch in input.read_ahead(source, 0, place=program.place):
+    for batch in read_ahead(source, 0, place=program.place):
         state, metrics = program.step(state, batch)
         losses.append(float(metrics["loss"]))
         filled.append(float(metrics["filled_positions"]))
@@ -291,7 +292,7 @@ def test_a_model_trains_on_packed_rows(dataset):
 
 def test_what_cannot_be_packed_is_an_error(dataset):
     with pytest.raises(ConfigError, match=r"trainer\.pack .* \(user\): set trainer\.pack to False"):
-        input.TrainBatches(
+        TrainBatches(
             dataset, {"item": 6, "user": 1}, batch_size=2, steps=1, seed=0, window=2, pack=True
         )
     experiment = dataclasses.replace(walks(pack=True), model=Bert4Rec(width=16, max_length=8))

@@ -20,7 +20,7 @@ port, rank, processes, dataset, reverse = sys.argv[1:]
 if int(processes) > 1:
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     jax.distributed.initialize(f"localhost:{port}", int(processes), int(rank))
-from podway.framework.input import batches as input
+from podway.framework.input.batches import Dataset, TrainBatches, read_ahead
 from podway.framework.devices import mesh
 from podway.framework.input.placement import Placement
 devices = np.array(jax.devices())
@@ -28,12 +28,12 @@ if reverse == "woven":  # devices of the processes in turn, as a torus may lay t
     devices = devices.reshape(int(processes), -1).T.ravel()
 grid = jax.sharding.Mesh(devices.reshape(1, -1, 1, 1), mesh.AXES)
 place = Placement(mesh.batch_sharding(grid), 24)
-batches = input.TrainBatches(
-    input.Dataset.open(dataset), {"user": 1, "item": 6},
+batches = TrainBatches(
+    Dataset.open(dataset), {"user": 1, "item": 6},
     batch_size=24, steps=9, seed=0, window=2, rows=place.rows,
 )
 rows = {}
-for step, batch in enumerate(input.read_ahead(batches, 0, place=place)):
+for step, batch in enumerate(read_ahead(batches, 0, place=place)):
     assert batch["item"].shape == (24, 6)
     shards = [batch[name].addressable_shards for name in ("user", "item")]
     for user, item in zip(*shards, strict=True):

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from podway.framework.losses import in_batch as losses_in_batch
+from podway.framework.losses import in_batch
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_the_loss_matches_an_independent_computation(arrays):
             total += each * np.exp(arrays["logits"][n, k])
         terms.append(np.log(np.exp(arrays["own"][n]) + total) - arrays["own"][n])
     assert abs(terms[2]) < 1e-12, "an example without negatives has nothing to lose"
-    loss = losses_in_batch.corrected_softmax_cross_entropy(**arrays)
+    loss = in_batch.corrected_softmax_cross_entropy(**arrays)
     np.testing.assert_allclose(loss, np.mean(terms), rtol=1e-6)
 
 
@@ -40,9 +40,7 @@ def test_what_is_masked_reaches_neither_the_loss_nor_its_gradient(arrays):
     arrays["negative"][3] = False
 
     def loss(own, logits):
-        return losses_in_batch.corrected_softmax_cross_entropy(
-            **(arrays | {"own": own, "logits": logits})
-        )
+        return in_batch.corrected_softmax_cross_entropy(**(arrays | {"own": own, "logits": logits}))
 
     own, logits = jax.grad(loss, (0, 1))(arrays["own"], arrays["logits"])
     assert np.isfinite(own).all()
@@ -58,7 +56,7 @@ def test_negatives_are_no_accidental_hits_and_not_of_the_same_user():
         jnp.array([0, 0, 1, -1, -1]),
         [1, 1, 1, 1, 0],
     )
-    found = losses_in_batch.negatives_of(targets, owners, candidates, of, jnp.array(valid) > 0)
+    found = in_batch.negatives_of(targets, owners, candidates, of, jnp.array(valid) > 0)
     np.testing.assert_array_equal(found, [[0, 0, 0, 1, 0], [0, 0, 1, 1, 0], [0, 1, 0, 1, 0]])
 
 
@@ -68,7 +66,7 @@ def test_mixed_shares_are_those_of_the_pool():
     pool = np.concatenate(
         [generator.choice(4, (4000, 6), p=share), generator.choice(4, (4000, 2))], axis=1
     )
-    found = losses_in_batch.mixed_shares(share, uniform, 6.0, 2)
+    found = in_batch.mixed_shares(share, uniform, 6.0, 2)
     np.testing.assert_allclose(found, np.bincount(pool.ravel()) / pool.size, atol=0.01)
     np.testing.assert_allclose(np.sum(found), 1, rtol=1e-6)
 
@@ -80,10 +78,10 @@ def gradients(scores: np.ndarray, share: np.ndarray, sign: float, uniform: int) 
     popular = generator.choice(items, (batches, draws), p=share)
     even = generator.choice(items, (batches, uniform))
     candidates = np.concatenate([popular, even], axis=1)
-    q = losses_in_batch.mixed_shares(share, np.full(items, 1 / items), draws, uniform)
+    q = in_batch.mixed_shares(share, np.full(items, 1 / items), draws, uniform)
 
     def loss(scores, candidates):
-        return losses_in_batch.corrected_softmax_cross_entropy(
+        return in_batch.corrected_softmax_cross_entropy(
             own=scores[1:2],
             logits=scores[candidates][None],
             negative=(candidates != 1)[None],

@@ -3,7 +3,20 @@
 import numpy as np
 import pytest
 
-from podway.framework.metrics import labels as label_metrics
+from podway.framework.metrics.labels import (
+    Estimate,
+    auc,
+    calibration,
+    expected_calibration_error,
+    grouped_auc,
+    interval,
+    logistic_loss,
+    mean,
+    normalized_entropy,
+    root_mean_square,
+    sigmoid,
+    softmax_loss,
+)
 from podway.framework.metrics.ranking import bootstrap_interval
 
 
@@ -12,11 +25,11 @@ def rows(count: int = 400, users: int = 20, seed: int = 0):
     draw = np.random.default_rng(seed)
     user = draw.integers(0, users, count)
     logits = np.round(draw.normal(size=count) + 0.2 * user / users, 1).astype(np.float32)
-    labels = (draw.random(count) < label_metrics.sigmoid(logits)).astype(np.float32)
+    labels = (draw.random(count) < sigmoid(logits)).astype(np.float32)
     return logits, labels, user
 
 
-def value(estimate: label_metrics.Estimate | None) -> float:
+def value(estimate: Estimate | None) -> float:
     assert estimate is not None
     return estimate.value
 
@@ -33,11 +46,11 @@ def pairwise_auc(scores, labels) -> float:
 def test_auc_counts_every_pair_and_half_of_the_ties():
     logits, labels, _ = rows()
     assert len(np.unique(logits)) < 80
-    found = label_metrics.auc(logits, labels)
+    found = auc(logits, labels)
     np.testing.assert_allclose(value(found), pairwise_auc(logits, labels), rtol=1e-12)
-    assert value(label_metrics.auc(np.array([3.0, 1.0]), np.array([1.0, 0.0]))) == 1.0
-    assert value(label_metrics.auc(np.zeros(5), np.array([1, 0, 0, 1, 0]))) == 0.5
-    assert label_metrics.auc(logits, np.ones_like(labels)) is None
+    assert value(auc(np.array([3.0, 1.0]), np.array([1.0, 0.0]))) == 1.0
+    assert value(auc(np.zeros(5), np.array([1, 0, 0, 1, 0]))) == 0.5
+    assert auc(logits, np.ones_like(labels)) is None
 
 
 def test_gauc_is_the_mean_of_users_who_have_both_labels_weighted_by_rows():
@@ -49,33 +62,33 @@ def test_gauc_is_the_mean_of_users_who_have_both_labels_weighted_by_rows():
         if each != 7:
             total += own.sum() * pairwise_auc(logits[own], labels[own])
             weight += own.sum()
-    found = label_metrics.grouped_auc(logits, labels, user)
+    found = grouped_auc(logits, labels, user)
     np.testing.assert_allclose(value(found), total / weight, rtol=1e-12)
-    assert label_metrics.grouped_auc(logits, labels, np.ones_like(user)) is None
+    assert grouped_auc(logits, labels, np.ones_like(user)) is None
 
 
 def test_losses_match_their_formulas_and_stay_finite():
     logits, labels, _ = rows()
     p = 1 / (1 + np.exp(-logits.astype(np.float64)))
     wanted = -np.where(labels > 0, np.log(p), np.log(1 - p))
-    np.testing.assert_allclose(label_metrics.logistic_loss(logits, labels), wanted, rtol=1e-9)
+    np.testing.assert_allclose(logistic_loss(logits, labels), wanted, rtol=1e-9)
     far = np.array([-1000.0, 1000.0], np.float32)
-    np.testing.assert_allclose(label_metrics.logistic_loss(far, np.array([1.0, 1.0])), [1000, 0])
-    assert label_metrics.sigmoid(far).tolist() == [0.0, 1.0]
+    np.testing.assert_allclose(logistic_loss(far, np.array([1.0, 1.0])), [1000, 0])
+    assert sigmoid(far).tolist() == [0.0, 1.0]
     share = labels.mean(dtype=np.float64)
     entropy = -share * np.log(share) - (1 - share) * np.log(1 - share)
-    found = label_metrics.normalized_entropy(wanted, labels)
+    found = normalized_entropy(wanted, labels)
     np.testing.assert_allclose(value(found), wanted.mean() / entropy, rtol=1e-9)
     constant = np.full(len(labels), np.log(share / (1 - share)))
-    losses = label_metrics.logistic_loss(constant, labels)
-    np.testing.assert_allclose(value(label_metrics.normalized_entropy(losses, labels)), 1.0)
-    assert label_metrics.normalized_entropy(wanted, np.zeros_like(labels)) is None
+    losses = logistic_loss(constant, labels)
+    np.testing.assert_allclose(value(normalized_entropy(losses, labels)), 1.0)
+    assert normalized_entropy(wanted, np.zeros_like(labels)) is None
     scores = np.random.default_rng(1).normal(size=(50, 4)).astype(np.float32)
     chosen = np.random.default_rng(2).integers(0, 4, 50)
     shares = np.exp(scores.astype(np.float64))
     shares /= shares.sum(1, keepdims=True)
     np.testing.assert_allclose(
-        label_metrics.softmax_loss(scores, chosen),
+        softmax_loss(scores, chosen),
         [-np.log(shares[row, at]) for row, at in enumerate(chosen)],
         rtol=1e-6,
     )
@@ -83,25 +96,25 @@ def test_losses_match_their_formulas_and_stay_finite():
 
 def test_calibration_compares_promised_with_actual_positives():
     logits, labels, _ = rows()
-    p = label_metrics.sigmoid(logits)
-    np.testing.assert_allclose(value(label_metrics.calibration(p, labels)), p.sum() / labels.sum())
-    assert label_metrics.calibration(p, np.zeros_like(labels)) is None
+    p = sigmoid(logits)
+    np.testing.assert_allclose(value(calibration(p, labels)), p.sum() / labels.sum())
+    assert calibration(p, np.zeros_like(labels)) is None
     error = 0.0
     for low in np.arange(10) / 10:
         inside = (p >= low) & (p < low + 0.1)
         if inside.any():
             error += inside.mean() * abs(p[inside].mean() - labels[inside].mean())
-    np.testing.assert_allclose(value(label_metrics.expected_calibration_error(p, labels)), error)
-    certain = label_metrics.expected_calibration_error(np.ones(3), np.array([1.0, 1.0, 0.0]))
+    np.testing.assert_allclose(value(expected_calibration_error(p, labels)), error)
+    certain = expected_calibration_error(np.ones(3), np.array([1.0, 1.0, 0.0]))
     np.testing.assert_allclose(certain.value, 1 / 3)
 
 
 METRICS = {
-    "auc": lambda z, y, u: label_metrics.auc(z, y),
-    "gauc": label_metrics.grouped_auc,
-    "logloss": lambda z, y, u: label_metrics.mean(label_metrics.logistic_loss(z, y)),
-    "calibration": lambda z, y, u: label_metrics.calibration(label_metrics.sigmoid(z), y),
-    "rmse": lambda z, y, u: label_metrics.root_mean_square(z - y),
+    "auc": lambda z, y, u: auc(z, y),
+    "gauc": grouped_auc,
+    "logloss": lambda z, y, u: mean(logistic_loss(z, y)),
+    "calibration": lambda z, y, u: calibration(sigmoid(z), y),
+    "rmse": lambda z, y, u: root_mean_square(z - y),
 }
 
 
@@ -113,7 +126,7 @@ def test_intervals_are_those_of_resampling_users(name):
     user = user + 2
     estimate = metric(logits, labels, user)
     assert abs(estimate.influence.sum()) < 1e-9
-    low, high = label_metrics.interval(estimate, user, 2000, seed=0)  # pyright: ignore[reportGeneralTypeIssues]
+    low, high = interval(estimate, user, 2000, seed=0)  # pyright: ignore[reportGeneralTypeIssues]
     draw, values = np.random.default_rng(1), []
     of_user = [np.flatnonzero(user == each) for each in range(2, 102)]
     for _ in range(400):
@@ -129,7 +142,7 @@ def test_intervals_are_those_of_resampling_users(name):
 
 def test_the_interval_of_a_mean_is_the_plain_bootstraps():
     values = np.random.default_rng(0).normal(size=50)
-    found = label_metrics.interval(label_metrics.mean(values), np.arange(50), 500, seed=3)
+    found = interval(mean(values), np.arange(50), 500, seed=3)
     np.testing.assert_allclose(found, bootstrap_interval(values, 500, 3))
-    assert label_metrics.interval(label_metrics.mean(values), np.zeros(50, int), 5, 0) is None
-    assert label_metrics.interval(label_metrics.Estimate(1.0), np.arange(50), 5, 0) is None
+    assert interval(mean(values), np.zeros(50, int), 5, 0) is None
+    assert interval(Estimate(1.0), np.arange(50), 5, 0) is None

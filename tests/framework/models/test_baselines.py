@@ -9,8 +9,8 @@ import pytest
 from podway.framework import task
 from podway.framework.config import Component, Data, Evaluation, Experiment
 from podway.framework.error import ConfigError
-from podway.framework.evaluation.judge import answers
-from podway.framework.evaluation.recommendation import RankingJudge
+from podway.framework.evaluation.evaluator import answers
+from podway.framework.evaluation.recommendation import RankingEvaluator
 from podway.framework.input.batches import Ragged
 from podway.framework.input.interactions import train_counts, train_matrix
 from podway.framework.models import ials, item_knn, sequence_knn
@@ -37,8 +37,8 @@ def ragged(*rows):
 
 def asked(model, dataset, parameters=None, history=ASKED):
     parameters = model.fit(dataset, seed=0) if parameters is None else parameters
-    judge = RankingJudge(model, Evaluation())
-    scores = answers(judge, dataset.schema, parameters)({"item": history})
+    evaluator = RankingEvaluator(model, Evaluation())
+    scores = answers(evaluator, dataset.schema, parameters)({"item": history})
     return np.asarray(scores)[:, : dataset.schema["item"].size]
 
 

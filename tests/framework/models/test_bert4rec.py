@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from podway.framework import task
-from podway.framework.embedding.lookup import Rows
+from podway.framework.embedding.lookup import EmbeddedRows
 from podway.framework.error import ConfigError
 from podway.framework.models import bert4rec
 from podway.framework.models.bert4rec import Bert4Rec
@@ -77,7 +77,10 @@ def test_loss_is_of_the_masked_items_alone(share, dataset, monkeypatch):
     monkeypatch.setattr(bert4rec, "gaps", recorded)
     batch = {"item": jnp.asarray(BATCH)}
     wanted = model.lookups(dataset.schema, batch, jax.random.key(1))
-    rows = {name: Rows(parameters[each.path][each.ids], each.ids) for name, each in wanted.items()}
+    rows = {
+        name: EmbeddedRows(parameters[each.path][each.ids], each.ids)
+        for name, each in wanted.items()
+    }
     module = task.merge(graph, parameters)
     loss, weight, metrics = model.loss(module, batch, rows, task.ForwardContext(jax.random.key(0)))
     at, valid = map(np.asarray, where)

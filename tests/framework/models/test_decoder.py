@@ -8,11 +8,11 @@ import pytest
 from podway.framework import task
 from podway.framework.config import Mesh
 from podway.framework.devices import sharding, topology
-from podway.framework.embedding.lookup import Rows
+from podway.framework.embedding.lookup import EmbeddedRows
 from podway.framework.error import ConfigError
 from podway.framework.models import decoder
 from podway.framework.models.decoder import Decoder
-from podway.framework.preflight import compile as preflight
+from podway.framework.preflight.compile import declared, examine
 from podway.framework.training.state import describe_state
 from tests.framework import experiments
 from tests.framework.experiments import walks
@@ -93,7 +93,7 @@ def test_loss_matches_an_independent_computation(built, dataset, remat):
     graph, parameters = built
     batch = np.array([[5, 9, 3, 8, 0, 0, 0], [6, 1, 7, 2, 9, 4, 3]], np.int32)
     found = MODEL.lookups(dataset.schema, {"item": batch}, jax.random.key(0))["item"]
-    rows = {"item": Rows(parameters[found.path][found.ids], found.ids)}
+    rows = {"item": EmbeddedRows(parameters[found.path][found.ids], found.ids)}
     loss, weight, metrics = MODEL.loss(
         task.merge(graph, parameters), {"item": batch}, rows, task.ForwardContext(remat=remat)
     )
@@ -169,21 +169,21 @@ def test_key_heads_that_do_not_divide_among_devices_are_an_error():
     experiment = dataclasses.replace(walks(), model=Decoder(heads=8, kv_heads=2))
     sizes = {"slice": 1, "data": 1, "fsdp": 2, "tensor": 4}
     with pytest.raises(sharding.ShardingError, match=r"layers/key/kernel .* 4 does not divide 2"):
-        describe_state(experiment, preflight.declared(1000, 10, 50), sizes)
+        describe_state(experiment, declared(1000, 10, 50), sizes)
 
 
 @pytest.mark.slow
 def test_a_pod_gathers_parameters_and_never_the_batch():
     """The same bytes for twice the batch; and no collective of more than a table."""
     wide = Decoder(width=256, layers=3, heads=2, kv_heads=2, head_width=128, feed_forward=512)
-    schema, sent = preflight.declared(1000, 10, 257), []
+    schema, sent = declared(1000, 10, 257), []
     for batch_size in (8, 16):
         experiment = dataclasses.replace(
             walks(batch_size=batch_size, precision="bf16", remat="blocks"),
             model=wide,
             mesh=Mesh(fsdp=2),
         )
-        report = preflight.examine(experiment, schema, topology.parse("v5e:2x2"), evaluation=False)
+        report = examine(experiment, schema, topology.parse("v5e:2x2"), evaluation=False)
         found = report.train.collectives
         assert any(each.kind == "all-gather" and each.axes == ("fsdp",) for each in found)
         sent.append(sum(each.wire_bytes for each in found))

@@ -8,10 +8,10 @@ import pytest
 
 from podway.framework import task
 from podway.framework.config import Columns, Evaluation
-from podway.framework.embedding.lookup import Rows
+from podway.framework.embedding.lookup import EmbeddedRows
 from podway.framework.error import ConfigError
-from podway.framework.evaluation.judge import answers
-from podway.framework.evaluation.judges import judge_of
+from podway.framework.evaluation.evaluator import answers
+from podway.framework.evaluation.evaluators import evaluator_of
 from podway.framework.models import hstu
 from podway.framework.models.hstu import Hstu
 from podway.framework.models.parts.attention import CAUSAL
@@ -139,10 +139,10 @@ def states_and_losses(model, dataset):
     """A function of times: the states of all positions, and the loss of each of them."""
     graph, parameters = noisy(model, dataset.schema)
     table = parameters["item/embedding"]
-    rows = {"item": Rows(table[ITEMS], jnp.asarray(ITEMS))}
+    rows = {"item": EmbeddedRows(table[ITEMS], jnp.asarray(ITEMS))}
 
     @jax.jit
-    def judge(time):
+    def compute(time):
         states, losses = [], []
 
         class Recorded:
@@ -165,18 +165,18 @@ def states_and_losses(model, dataset):
             losses.append(model.loss(Recorded(), batch, rows, task.ForwardContext())[0])
         return states[0], jnp.stack(losses)
 
-    return judge
+    return compute
 
 
 def test_the_time_of_the_target_is_never_seen(dataset):
     """Not when it trains: no bit of a position's state or loss depends on a later time."""
-    judge = states_and_losses(TIMED, dataset)
+    compute = states_and_losses(TIMED, dataset)
     time = drawn_times(2, 7)
-    states, losses = map(np.asarray, judge(jnp.asarray(time)))
+    states, losses = map(np.asarray, compute(jnp.asarray(time)))
     for position in range(6):
         later = time.copy()
         later[:, position + 1 :] += drawn_times(2, 6 - position, seed=1) + 10**6
-        changed, its_losses = map(np.asarray, judge(jnp.asarray(later)))
+        changed, its_losses = map(np.asarray, compute(jnp.asarray(later)))
         np.testing.assert_array_equal(changed[:, : position + 1], states[:, : position + 1])
         np.testing.assert_array_equal(its_losses[: position + 1], losses[: position + 1])
         if position < 5:
@@ -185,21 +185,23 @@ def test_the_time_of_the_target_is_never_seen(dataset):
 
 
 def test_an_earlier_time_is_seen(dataset):
-    judge = states_and_losses(TIMED, dataset)
+    compute = states_and_losses(TIMED, dataset)
     time = drawn_times(2, 7)
-    states, losses = map(np.asarray, judge(jnp.asarray(time)))
+    states, losses = map(np.asarray, compute(jnp.asarray(time)))
     for position in range(6):
         earlier = time.copy()
         earlier[:, position] -= 10**6
-        changed, its_losses = map(np.asarray, judge(jnp.asarray(earlier)))
+        changed, its_losses = map(np.asarray, compute(jnp.asarray(earlier)))
         assert (changed[:, position + 1 :] != states[:, position + 1 :]).any(-1).all()
         assert (its_losses[position + 1 :] != losses[position + 1 :]).all()
 
 
 def test_only_differences_of_times_matter(dataset):
-    judge = states_and_losses(TIMED, dataset)
+    compute = states_and_losses(TIMED, dataset)
     time = drawn_times(2, 7)
-    for one, other in zip(judge(jnp.asarray(time)), judge(jnp.asarray(time + 12345)), strict=True):
+    for one, other in zip(
+        compute(jnp.asarray(time)), compute(jnp.asarray(time + 12345)), strict=True
+    ):
         np.testing.assert_array_equal(one, other)
 
 
@@ -214,11 +216,11 @@ def test_what_reads_no_times_is_what_it_was(dataset):
     assert plain.keys() <= timed.keys()
 
 
-def test_it_is_judged_by_the_times_of_the_history(dataset, histories):
+def test_it_is_evaluated_by_the_times_of_the_history(dataset, histories):
     """The rank of each user's target, from the independent computation."""
     _, parameters = noisy(TIMED, dataset.schema)
-    judge = judge_of(TIMED, Evaluation(cutoffs=(5,), batch_size=32, bootstrap=10))
-    found = judge.examiner(dataset, "test")(answers(judge, dataset.schema, parameters))
+    evaluator = evaluator_of(TIMED, Evaluation(cutoffs=(5,), batch_size=32, bootstrap=10))
+    found = evaluator.for_split(dataset, "test")(answers(evaluator, dataset.schema, parameters))
     assert found.ranks is not None
     most = TIMED.max_length
     for user in range(12):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from podway.framework import task
-from podway.framework.embedding.lookup import Rows
+from podway.framework.embedding.lookup import EmbeddedRows
 from podway.framework.embedding.table import Embedding
 from podway.framework.error import ConfigError
 from podway.framework.models.retrieve_rank import RetrieveRank
@@ -142,7 +142,7 @@ BATCH = np.array([[5, 9, 3, 9, 0, 0, 0], [6, 7, 2, 9, 0, 0, 0]], np.int32)
 def test_the_rankers_loss_matches_an_independent_computation(built, described):
     module = task.merge(task.structure(MODEL, described.schema), built)
     table = built["retrieval/item/embedding"]
-    rows = Rows(jnp.asarray(table)[BATCH], jnp.asarray(BATCH))
+    rows = EmbeddedRows(jnp.asarray(table)[BATCH], jnp.asarray(BATCH))
     loss = EVERY.ranking_loss(module, rows, task.ForwardContext())
     terms = []
     # The first two items of each row are targets; of the first one, nothing is known before.
@@ -173,7 +173,7 @@ def test_what_the_retrieval_does_not_find_is_nothing_to_rank(built, described):
 
     def loss(target, candidates):
         ids = jnp.array([[5, target, 0]])
-        rows = Rows(table[ids], ids)
+        rows = EmbeddedRows(table[ids], ids)
         model = dataclasses.replace(MODEL, candidates=candidates)
         # The first target, item 5 of an unknown user, is in both.
         one = dataclasses.replace(model, targets=1).ranking_loss(
@@ -195,7 +195,7 @@ def test_the_ranker_does_not_train_the_retrieval(built, described):
     def loss(learnt):
         module = task.merge(graph, learnt | constants)
         table = learnt["retrieval/item/embedding"]
-        rows = Rows(table[BATCH], jnp.asarray(BATCH))
+        rows = EmbeddedRows(table[BATCH], jnp.asarray(BATCH))
         # The third target has two items before it: attention to one alone has no gradient.
         chosen = dataclasses.replace(EVERY, targets=3)
         return chosen.ranking_loss(module, rows, task.ForwardContext())

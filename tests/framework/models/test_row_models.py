@@ -7,15 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from podway.framework import heads as objectives
-from podway.framework import task
-from podway.framework.embedding.lookup import Rows
+from podway.framework import heads, task
+from podway.framework.embedding.lookup import EmbeddedRows
 from podway.framework.error import ConfigError
 from podway.framework.heads import Binary
 from podway.framework.models.dcn import Dcn
 from podway.framework.models.dlrm import Dlrm
 from podway.framework.models.mmoe import Mmoe
-from podway.framework.models.parts import columns as inputs
+from podway.framework.models.parts import columns
 from podway.framework.schema.schema import PADDING
 from tests.framework import experiments, rows
 from tests.framework.meshes import on_eight_devices
@@ -147,7 +146,8 @@ def test_logits_and_loss_match_an_independent_computation(dataset, batch, name, 
     arrays = {column: jnp.asarray(each) for column, each in batch.items()}
     lookups = model.lookups(dataset.schema, arrays, jax.random.key(0))
     taken = {
-        column: Rows(parameters[each.path][each.ids], each.ids) for column, each in lookups.items()
+        column: EmbeddedRows(parameters[each.path][each.ids], each.ids)
+        for column, each in lookups.items()
     }
     loss, weight, metrics = model.loss(
         task.merge(graph, parameters), arrays, taken, task.ForwardContext(jax.random.key(0))
@@ -165,21 +165,21 @@ def test_logits_and_loss_match_an_independent_computation(dataset, batch, name, 
 
 
 def test_the_inputs_are_all_columns_but_labels_and_time_or_those_that_are_named(dataset):
-    found = inputs.choose(dataset.schema, (), ())
+    found = columns.choose(dataset.schema, (), ())
     assert tuple(found.ids) == IDS
     assert tuple(found.numbers) == ("day", "price")
     assert found.lengths["item.words"] == 4
     assert found.width == 3
-    few = inputs.choose(dataset.schema, ("item.brand", "price"), ())
+    few = columns.choose(dataset.schema, ("item.brand", "price"), ())
     assert few.lengths == {"item.brand": 1, "price": 1, "item": 1}
     assert few.keys == ("item",)
-    rest = inputs.choose(dataset.schema, (), ("user", "day"))
+    rest = columns.choose(dataset.schema, (), ("user", "day"))
     assert set(found.lengths) - set(rest.lengths) == {"user", "day"}
 
 
 def test_what_cannot_be_is_one_sentence(dataset):
     with pytest.raises(ConfigError, match=r"model\.features has 'click', which is no column"):
-        inputs.choose(dataset.schema, ("user", "click"), ())
+        columns.choose(dataset.schema, ("user", "click"), ())
     with pytest.raises(ConfigError, match=r"names 'price', which is no label.*'click', 'amount'"):
         Dcn(objectives=(Binary("price"),)).lengths(dataset.schema)
     with pytest.raises(ConfigError, match=r"model\.objectives is empty"):
@@ -201,7 +201,7 @@ def test_a_dataset_of_sequences_is_refused(tmp_path):
 
     schema = write_dataset(tmp_path).schema
     assert RECOMMENDER.lengths(schema)
-    with pytest.raises(ConfigError, match=r"set data\.examples to Rows"):
+    with pytest.raises(ConfigError, match=r"set data\.examples to RowExamples"):
         rows.MODELS["dcn"].inputs(schema)
 
 
@@ -215,7 +215,7 @@ def test_what_a_model_offers_says_of_which_kind_it_is():
 def test_objectives_answer_in_the_labels_own_terms():
     z = jnp.array([-2.0, 0.0, 3.0])
     np.testing.assert_allclose(Binary("a").answer(z), 1 / (1 + np.exp([2.0, 0.0, -3.0])), rtol=1e-6)
-    logged = objectives.Regression("a", log=True)
+    logged = heads.Regression("a", log=True)
     y = np.array([-5.0, 0.0, 7.0], np.float32)
     signed_log = jnp.sign(y) * jnp.log1p(jnp.abs(y))
     np.testing.assert_allclose(logged.answer(signed_log), y, rtol=1e-5)
@@ -223,7 +223,7 @@ def test_objectives_answer_in_the_labels_own_terms():
     labels = np.array([1.0, 0.0, 1.0, 1.0], np.float32)
     click = Binary("a")
     np.testing.assert_allclose(click.answer(click.logits(click.targets(labels).mean())), 0.75)
-    few = objectives.Classes("a", classes=3)
+    few = heads.Classes("a", classes=3)
     shares = few.answer(few.logits(few.targets(labels).mean(0))[None])[0]
     np.testing.assert_allclose(shares, [0.25, 0.75, 0.0], atol=2e-6)
     with pytest.raises(ConfigError, match=r"holds \[2\.\], and objectives says that it is Binary"):

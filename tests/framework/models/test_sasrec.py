@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from podway.framework import task
-from podway.framework.embedding.lookup import Rows
+from podway.framework.embedding.lookup import EmbeddedRows
 from podway.framework.embedding.table import Embedding
 from podway.framework.error import ConfigError
 from podway.framework.models.hstu import Hstu
@@ -71,7 +71,7 @@ def numpy_hidden(parameters, item, kind="pre"):
 
 @pytest.mark.parametrize("kind", ["pre", "post", "ligr"])
 def test_scores_match_an_independent_computation(kind, dataset):
-    model = dataclasses.replace(MODEL, block=kind)
+    model = dataclasses.replace(MODEL, block_kind=kind)
     _, parameters = noisy(model, dataset.schema)
     histories = [[5, 9, 3], [7], list(range(2, 12)), [4, 4, 4, 4, 4, 4]]
     padded = np.zeros((len(histories), 12), np.int32)
@@ -89,11 +89,14 @@ def test_scores_match_an_independent_computation(kind, dataset):
 BATCH = np.array([[5, 9, 3, 8, 0, 0, 0], [6, 1, 7, 2, 9, 4, 3]], np.int32)
 
 
-def judged(model, built, dataset):
+def loss_of_batch(model, built, dataset):
     """Loss, weight and metrics of BATCH, and the ids that were drawn for it."""
     batch = {"item": jnp.asarray(BATCH)}
     lookups = model.lookups(dataset.schema, batch, jax.random.key(1))
-    rows = {name: Rows(built[1][each.path][each.ids], each.ids) for name, each in lookups.items()}
+    rows = {
+        name: EmbeddedRows(built[1][each.path][each.ids], each.ids)
+        for name, each in lookups.items()
+    }
     module = task.merge(task.structure(model, dataset.schema), built[1])
     drawn = lookups["negatives"].ids if "negatives" in lookups else None
     return *model.loss(module, batch, rows, task.ForwardContext(jax.random.key(0))), drawn
@@ -102,7 +105,7 @@ def judged(model, built, dataset):
 def test_loss_matches_an_independent_computation(built, dataset):
     _, parameters = built
     still = dataclasses.replace(MODEL, dropout=0.0)
-    loss, weight, metrics, _ = judged(still, built, dataset)
+    loss, weight, metrics, _ = loss_of_batch(still, built, dataset)
     items, terms = dataset.schema["item"].size, []
     for row in BATCH:
         logits = numpy_hidden(parameters, row[:-1])[:, 2:items]
@@ -113,14 +116,14 @@ def test_loss_matches_an_independent_computation(built, dataset):
     assert len(terms) == weight == 3 + 5
     np.testing.assert_allclose(loss, np.mean(terms), rtol=1e-5)
     np.testing.assert_allclose(metrics["filled_positions"], 10 / 12)
-    dropped = judged(MODEL, built, dataset)[0]
+    dropped = loss_of_batch(MODEL, built, dataset)[0]
     assert abs(float(dropped) - float(loss)) > 1e-3, "dropout changes the loss"
 
 
 def test_the_sampled_loss_matches_an_independent_computation(built, dataset):
     _, parameters = built
     sampled = dataclasses.replace(MODEL, dropout=0.0, objective=SampledSoftmax(7))
-    loss, weight, _, drawn = judged(sampled, built, dataset)
+    loss, weight, _, drawn = loss_of_batch(sampled, built, dataset)
     assert drawn is not None
     assert len(drawn) == 7
     assert drawn.min() >= 2
@@ -138,7 +141,7 @@ def test_the_sampled_loss_matches_an_independent_computation(built, dataset):
     np.testing.assert_allclose(loss, np.mean(terms), rtol=1e-5)
 
 
-@pytest.mark.parametrize("model", [MODEL, dataclasses.replace(MODEL, block="ligr"), HSTU])
+@pytest.mark.parametrize("model", [MODEL, dataclasses.replace(MODEL, block_kind="ligr"), HSTU])
 def test_later_items_and_padding_do_not_reach_earlier_positions(model, dataset):
     graph, parameters = noisy(model, dataset.schema)
     module = task.merge(graph, parameters)
@@ -158,8 +161,10 @@ def test_an_empty_history_has_finite_scores(built, dataset):
 def test_impossible_shapes_name_their_field():
     with pytest.raises(ConfigError, match=r"model\.heads is 3"):
         SasRec(width=8, heads=3)
-    with pytest.raises(ConfigError, match=r"model\.block is 'peri'; give one of post, pre, ligr"):
-        SasRec(block="peri")  # type: ignore[arg-type]
+    with pytest.raises(
+        ConfigError, match=r"model\.block_kind is 'peri'; give one of post, pre, ligr"
+    ):
+        SasRec(block_kind="peri")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=r"model\.dropout is 1\.0"):
         SasRec(dropout=1.0)
     with pytest.raises(ConfigError, match=r"model\.objective is FullSoftmax"):

@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 
 from podway.framework import task
-from podway.framework.config import Mesh, Start
+from podway.framework.config import Mesh, WarmStart
 from podway.framework.devices import mesh
-from podway.framework.embedding.lookup import Rows
+from podway.framework.embedding.lookup import EmbeddedRows
 from podway.framework.error import ConfigError
 from podway.framework.models.two_tower import TwoTower, targets_of
 from podway.framework.runs import run
-from podway.framework.training import loop as trainer
-from podway.framework.training import warm_start as start
+from podway.framework.training import loop, warm_start
 from podway.framework.training.program import build_program
 from tests.framework import experiments
 from tests.framework.conftest import COLD
@@ -110,7 +109,10 @@ def loss_of(model, parameters, schema):
     """Loss and weight of BATCH, whose first targets are taken, and the ids drawn for it."""
     batch = {"item": jnp.asarray(BATCH)}
     lookups = model.lookups(schema, batch, jax.random.key(1))
-    rows = {name: Rows(parameters[each.path][each.ids], each.ids) for name, each in lookups.items()}
+    rows = {
+        name: EmbeddedRows(parameters[each.path][each.ids], each.ids)
+        for name, each in lookups.items()
+    }
     module = task.merge(task.structure(model, schema), parameters)
     drawn = np.asarray(lookups["negatives"].ids) if model.negatives else np.array([], int)
     return *model.loss(module, batch, rows, task.ForwardContext())[:2], drawn
@@ -181,7 +183,7 @@ def trained(described, tmp_path_factory):
     chosen = experiment(ema=0.9, steps=6, evaluate_every=6, model={"id_dropout": 0.3})
     decayed = dataclasses.replace(chosen.optimizer, weight_decay=0.1)
     chosen = dataclasses.replace(chosen, optimizer=decayed)
-    return chosen, trainer.train(chosen, described, tmp_path_factory.mktemp("run")).directory
+    return chosen, loop.train(chosen, described, tmp_path_factory.mktemp("run")).directory
 
 
 def test_constants_are_stored_as_they_are_and_never_trained(trained, described):
@@ -203,7 +205,7 @@ def test_constants_are_stored_as_they_are_and_never_trained(trained, described):
 
 def test_a_run_never_starts_with_the_constants_of_another(trained, described):
     chosen, folder = trained
-    options = dataclasses.replace(chosen.trainer, start=Start(run=str(folder)))
+    options = dataclasses.replace(chosen.trainer, warm_start=WarmStart(run=str(folder)))
     constants = MODEL.constants(described)
     constants["constants/shares"] = constants["constants/shares"] * 2
     fine_tuned = dataclasses.replace(chosen, trainer=options)
@@ -211,7 +213,7 @@ def test_a_run_never_starts_with_the_constants_of_another(trained, described):
     np.testing.assert_array_equal(
         state["parameters"]["constants/shares"], constants["constants/shares"]
     )
-    theirs = start.read(options.start).parameters
+    theirs = warm_start.read(options.warm_start).parameters
     np.testing.assert_array_equal(
         state["parameters"]["item_tower/up/bias"], theirs["item_tower/up/bias"]
     )

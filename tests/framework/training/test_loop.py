@@ -18,8 +18,7 @@ from podway.framework.error import ConfigError
 from podway.framework.runs import goodput, run
 from podway.framework.runs.checkpoint import CheckpointError, load_parameters
 from podway.framework.runs.profiling import Span
-from podway.framework.training import loop as trainer
-from podway.framework.training import program
+from podway.framework.training import loop, program
 from tests import xla
 from tests.framework.conftest import write_dataset
 from tests.framework.experiments import walks
@@ -141,8 +140,8 @@ def test_a_loss_that_is_not_finite_stops_the_run(dataset, tmp_path):
 
     experiment = walks(steps=20, batch_size=8)
     object.__setattr__(experiment, "optimizer", AdamW(learning_rate=1e30, warmup_steps=0))
-    with pytest.raises(trainer.TrainingError, match=r"loss of step \d+ is (nan|inf), on examples"):
-        trainer.train(experiment, dataset, tmp_path)
+    with pytest.raises(loop.TrainingError, match=r"loss of step \d+ is (nan|inf), on examples"):
+        loop.train(experiment, dataset, tmp_path)
     (directory,) = tmp_path.glob("runs/walks/*")
     assert not artifact.exists(directory)
 
@@ -155,7 +154,7 @@ def test_a_batch_that_does_not_divide_and_missing_devices_are_errors(dataset, tm
 
     wide = dataclasses.replace(walks(), mesh=Mesh(data=count + 1))
     with pytest.raises(ConfigError, match=f"there are {count}"):
-        trainer.train(wide, dataset, tmp_path)
+        loop.train(wide, dataset, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -167,7 +166,7 @@ def test_a_checkpoint_of_another_experiment_is_refused(dataset, straight, tmp_pa
     shutil.copytree(straight[1]["directory"], target)
     (target / "manifest.json").unlink()
     with pytest.raises(CheckpointError, match=r"trainer\.steps is 30 here and 20 there"):
-        trainer.train(walks(steps=30), dataset, tmp_path)
+        loop.train(walks(steps=30), dataset, tmp_path)
 
 
 def test_bf16_computes_in_bf16_and_keeps_parameters_in_f32(dataset, straight, tmp_path):
@@ -186,8 +185,8 @@ def test_a_mixture_is_a_run_of_its_own_on_both_datasets(dataset, histories, tmp_
     component = Component(dataclasses.replace(alone.data, name="other"), weight=3.0)
     mixed = dataclasses.replace(alone, mixture=(component,))
     runs = [
-        trainer.train(alone, dataset, tmp_path / "alone"),
-        trainer.train(mixed, dataset, tmp_path / "mixed", [other]),
+        loop.train(alone, dataset, tmp_path / "alone"),
+        loop.train(mixed, dataset, tmp_path / "mixed", [other]),
     ]
     assert set(artifact.read(runs[1].directory, "run").inputs) == {"dataset", "mixture 0"}
     assert runs[0].directory.name != runs[1].directory.name
@@ -212,8 +211,8 @@ def test_rows_that_got_lost_stop_the_run(dataset, tmp_path, monkeypatch, metric,
         return lossy
 
     monkeypatch.setattr(program, "make_step", losing)
-    with pytest.raises(trainer.TrainingError, match=f"{message}.* on examples 96 to 111"):
-        trainer.train(walks(steps=20), dataset, tmp_path)
+    with pytest.raises(loop.TrainingError, match=f"{message}.* on examples 96 to 111"):
+        loop.train(walks(steps=20), dataset, tmp_path)
     (checkpoints,) = tmp_path.glob("runs/walks/*/checkpoints")
     assert [path.name for path in checkpoints.iterdir()] == ["5"], "nothing is saved after it"
 
@@ -222,11 +221,11 @@ def test_no_tracer_leaks(dataset, tmp_path):
     import jax
 
     with jax.checking_leaks():
-        assert trainer.train(walks(steps=2, evaluate_every=1), dataset, tmp_path).finished
+        assert loop.train(walks(steps=2, evaluate_every=1), dataset, tmp_path).finished
 
 
 def test_a_profile_of_some_steps(dataset, tmp_path):
-    outcome = trainer.train(walks(steps=4), dataset, tmp_path, profile=Span.parse("2:3"))
+    outcome = loop.train(walks(steps=4), dataset, tmp_path, profile=Span.parse("2:3"))
     (trace,) = outcome.directory.glob("profile/plugins/profile/*/*.xplane.pb")
     content = trace.read_bytes()
     # The steps' annotations stand in the trace.
@@ -246,7 +245,7 @@ def test_a_profile_of_some_steps(dataset, tmp_path):
 )
 def test_steps_that_cannot_be_profiled(dataset, tmp_path, text, message):
     with pytest.raises(ConfigError, match=message):
-        trainer.train(walks(steps=4), dataset, tmp_path, profile=Span.parse(text))
+        loop.train(walks(steps=4), dataset, tmp_path, profile=Span.parse(text))
 
 
 def test_a_second_start_finds_its_programs_compiled(dataset, tmp_path):

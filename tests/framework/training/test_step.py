@@ -34,7 +34,7 @@ OBJECTIVES = {
     "GBce": {"negatives": 16, "drawn_for": "sequence"},
 }
 FAMILIES = {
-    "LiGR": {"model": {"block": "ligr"}},
+    "LiGR": {"model": {"block_kind": "ligr"}},
     "HSTU": {"family": "hstu"},
     "HSTU by time": {"family": "hstu by time"},
     "HSTU by time, packed": {"family": "hstu by time", "trainer": {"pack": True}},
@@ -139,7 +139,7 @@ def test_what_is_frozen_stays_and_has_no_moments(dataset):
         built(dataset, freeze=(".*",))
 
 
-def test_the_moving_average_follows_its_formula_and_is_what_is_judged(dataset):
+def test_the_moving_average_follows_its_formula_and_is_what_is_evaluated(dataset):
     states, _ = stepped(dataset, built(dataset, ema=0.5), steps=4)
     average = states[0]["parameters"]["norm/scale"]
     for at, state in enumerate(states[1:]):
@@ -147,13 +147,13 @@ def test_the_moving_average_follows_its_formula_and_is_what_is_judged(dataset):
         average = average * d + state["parameters"]["norm/scale"] * (1 - d)
     np.testing.assert_allclose(states[-1]["ema"]["norm/scale"], average, rtol=1e-6)
     program = built(dataset, ema=0.5)
-    judged = program.judged(states[-1])
-    np.testing.assert_array_equal(judged["norm/scale"], states[-1]["ema"]["norm/scale"])
+    evaluated = program.inference_parameters(states[-1])
+    np.testing.assert_array_equal(evaluated["norm/scale"], states[-1]["ema"]["norm/scale"])
     plain, _ = stepped(dataset, built(dataset), steps=4)
     np.testing.assert_allclose(
         plain[-1]["parameters"]["norm/scale"], states[-1]["parameters"]["norm/scale"], rtol=1e-6
     )
-    assert built(dataset).judged(plain[-1]) == plain[-1]["parameters"]
+    assert built(dataset).inference_parameters(plain[-1]) == plain[-1]["parameters"]
 
 
 def test_what_is_computed_anew_is_no_work_of_the_model(dataset):

@@ -6,14 +6,13 @@ import jax
 import numpy as np
 import pytest
 
-from podway.framework.config import Mesh, Start
+from podway.framework.config import Mesh, WarmStart
 from podway.framework.devices import mesh
 from podway.framework.embedding.table import Embedding
 from podway.framework.models.parts.item_losses import SampledSoftmax
 from podway.framework.runs import run
 from podway.framework.schema.schema import Schema
-from podway.framework.training import loop as trainer
-from podway.framework.training import warm_start as start
+from podway.framework.training import loop, warm_start
 from podway.framework.training.program import build_program
 from tests.framework.experiments import walks
 
@@ -22,12 +21,12 @@ from tests.framework.experiments import walks
 def earlier(dataset, tmp_path_factory):
     """A short run: its folder and its selected parameters."""
     workdir = tmp_path_factory.mktemp("earlier")
-    outcome = trainer.train(walks(steps=4, evaluate_every=4), dataset, workdir)
-    return outcome.directory, start.read(Start(run=str(outcome.directory))).parameters
+    outcome = loop.train(walks(steps=4, evaluate_every=4), dataset, workdir)
+    return outcome.directory, warm_start.read(WarmStart(run=str(outcome.directory))).parameters
 
 
 def initialized(dataset, options, *, blocks=1, **trainer_options):
-    experiment = walks(steps=4, start=options, **trainer_options)
+    experiment = walks(steps=4, warm_start=options, **trainer_options)
     model = dataclasses.replace(experiment.model, blocks=blocks)
     one = mesh.build(Mesh(data=1), jax.devices()[:1])
     program = build_program(dataclasses.replace(experiment, model=model), dataset.schema, one)
@@ -36,21 +35,21 @@ def initialized(dataset, options, *, blocks=1, **trainer_options):
 
 def test_a_run_starts_with_the_parameters_of_another(dataset, earlier, capsys):
     folder, theirs = earlier
-    state = initialized(dataset, Start(run=str(folder)), ema=0.9)
+    state = initialized(dataset, WarmStart(run=str(folder)), ema=0.9)
     for part in ("parameters", "ema"):
         assert state[part].keys() == theirs.keys()
         for path in theirs:
             np.testing.assert_array_equal(state[part][path], theirs[path])
-    assert f"start: {len(theirs)} of {len(theirs)} parameters" in capsys.readouterr().out
-    fresh = initialized(dataset, Start())
+    assert f"warm start: {len(theirs)} of {len(theirs)} parameters" in capsys.readouterr().out
+    fresh = initialized(dataset, WarmStart())
     assert not np.array_equal(fresh["parameters"]["norm/scale"], theirs["norm/scale"])
 
 
 def test_what_is_missing_or_extra_is_named(dataset, earlier, capsys):
     folder, theirs = earlier
-    with pytest.raises(start.StartError, match="missing there: blocks/1/qkv/kernel"):
-        initialized(dataset, Start(run=str(folder)), blocks=2)
-    state = initialized(dataset, Start(run=str(folder), missing="initialize"), blocks=2)
+    with pytest.raises(warm_start.WarmStartError, match="missing there: blocks/1/qkv/kernel"):
+        initialized(dataset, WarmStart(run=str(folder)), blocks=2)
+    state = initialized(dataset, WarmStart(run=str(folder), missing="initialize"), blocks=2)
     np.testing.assert_array_equal(
         state["parameters"]["blocks/0/qkv/kernel"], theirs["blocks/0/qkv/kernel"]
     )
@@ -60,26 +59,26 @@ def test_what_is_missing_or_extra_is_named(dataset, earlier, capsys):
 def test_renamed_parameters_are_found_and_the_others_are_extra(dataset, earlier):
     folder, theirs = earlier
     rename = (("blocks/0/(.*)", r"blocks/1/\1"),)
-    options = Start(run=str(folder), rename=rename, missing="initialize")
+    options = WarmStart(run=str(folder), rename=rename, missing="initialize")
     state = initialized(dataset, options, blocks=2)
     np.testing.assert_array_equal(
         state["parameters"]["blocks/1/up/kernel"], theirs["blocks/0/up/kernel"]
     )
-    with pytest.raises(start.StartError, match="unknown here: blocks/1/up/kernel"):
+    with pytest.raises(warm_start.WarmStartError, match="unknown here: blocks/1/up/kernel"):
         initialized(dataset, options)
     ignoring = dataclasses.replace(options, extra="ignore")
     assert "blocks/0/up/kernel" in initialized(dataset, ignoring)["parameters"]
     twice = dataclasses.replace(options, rename=((".*", "one"),))
-    with pytest.raises(start.StartError, match="calls two parameters 'one'"):
+    with pytest.raises(warm_start.WarmStartError, match="calls two parameters 'one'"):
         initialized(dataset, twice)
 
 
 def test_another_shape_counts_as_missing(earlier):
     theirs = {"item/embedding": np.zeros((4, 2), np.float32)}
     ours = {"item/embedding": np.zeros((6, 2), np.float32)}
-    with pytest.raises(start.StartError, match=r"is \(4, 2\) there and \(6, 2\) here"):
-        start.fit(ours, theirs, Start(run="r"))
-    assert start.fit(ours, theirs, Start(run="r", missing="initialize")) == {}
+    with pytest.raises(warm_start.WarmStartError, match=r"is \(4, 2\) there and \(6, 2\) here"):
+        warm_start.fit(ours, theirs, WarmStart(run="r"))
+    assert warm_start.fit(ours, theirs, WarmStart(run="r", missing="initialize")) == {}
 
 
 SPARSE = {"objective": SampledSoftmax(8), "embedding": Embedding(placement="replicated")}
@@ -88,7 +87,7 @@ SPARSE = {"objective": SampledSoftmax(8), "embedding": Embedding(placement="repl
 def test_a_sparse_table_keeps_its_rows_when_the_vocabulary_has_grown(dataset, tmp_path, capsys):
     experiment = walks(steps=4, evaluate_every=4)
     sparse = dataclasses.replace(experiment.model, **SPARSE)
-    outcome = trainer.train(dataclasses.replace(experiment, model=sparse), dataset, tmp_path)
+    outcome = loop.train(dataclasses.replace(experiment, model=sparse), dataset, tmp_path)
     old = run.load(outcome.directory)[2]["item/embedding"]
     assert not np.array_equal(old, np.zeros_like(old))
 
@@ -98,19 +97,19 @@ def test_a_sparse_table_keeps_its_rows_when_the_vocabulary_has_grown(dataset, tm
         for each in dataset.schema.features
     ]
     wider = Schema(tuple(features))
-    options = Start(run=str(outcome.directory))
+    options = WarmStart(run=str(outcome.directory))
     one = mesh.build(Mesh(data=1), jax.devices()[:1])
 
     def grown(options, model=sparse):
-        other = dataclasses.replace(walks(steps=4, start=options), model=model)
+        other = dataclasses.replace(walks(steps=4, warm_start=options), model=model)
         program = build_program(other, wider, one)
         state = program.initialize()
-        return jax.device_get(program.judged(state))["item/embedding"], state["slots"]
+        return jax.device_get(program.inference_parameters(state))["item/embedding"], state["slots"]
 
     new, slots = grown(options)
     assert new.shape == (640, 16)
     np.testing.assert_array_equal(new[: len(old)], old)
-    fresh, _ = grown(Start())
+    fresh, _ = grown(WarmStart())
     np.testing.assert_array_equal(new[len(old) :], fresh[len(old) :])
     assert not np.array_equal(fresh[: len(old)], old)
     accumulator = np.asarray(slots["item/embedding"]["accumulator"])
@@ -118,5 +117,5 @@ def test_a_sparse_table_keeps_its_rows_when_the_vocabulary_has_grown(dataset, tm
     assert f"item/embedding, {len(old)} of 640 rows from" in capsys.readouterr().out
 
     narrower = dataclasses.replace(sparse, width=8)
-    with pytest.raises(start.StartError, match="does not fit"):
+    with pytest.raises(warm_start.WarmStartError, match="does not fit"):
         grown(options, narrower)

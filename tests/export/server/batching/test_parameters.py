@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from podway.export.server.batching import parameters as batching_parameters
+from podway.export.server.batching import parameters
 from podway.export.server.batching.parameters import BatchingParameters, Large
 from podway.export.server.error import ServerError
 
@@ -26,7 +26,7 @@ def file(tmp_path):
 
 def test_reads_every_field(file):
     file.write_text(FILE)
-    assert batching_parameters.read(file) == BatchingParameters(
+    assert parameters.read(file) == BatchingParameters(
         max_batch_size=128,
         max_execution_batch_size=128,
         timeout=0.0025,
@@ -40,17 +40,17 @@ def test_reads_every_field(file):
 
 def test_an_empty_file_means_tensorflow_servings_defaults(file):
     file.write_text("")
-    found = batching_parameters.read(file)
-    assert found == batching_parameters.read(None)
+    found = parameters.read(file)
+    assert found == parameters.read(None)
     assert (found.max_batch_size, found.timeout, found.max_enqueued_batches) == (1000, 0.0, 10)
     assert found.threads == os.cpu_count()
 
 
 def test_large_batches_are_split_at_the_execution_size_or_refused(file):
     file.write_text("max_batch_size { value: 64 } max_execution_batch_size { value: 16 }")
-    assert batching_parameters.read(file).max_execution_batch_size == 16
+    assert parameters.read(file).max_execution_batch_size == 16
     file.write_text("enable_large_batch_splitting { value: false }")
-    assert batching_parameters.read(file).large is Large.REFUSE
+    assert parameters.read(file).large is Large.REFUSE
 
 
 @pytest.mark.parametrize(
@@ -76,28 +76,28 @@ def test_large_batches_are_split_at_the_execution_size_or_refused(file):
 def test_what_cannot_be_used_names_file_field_and_remedy(file, text, said):
     file.write_text(text)
     with pytest.raises(ServerError, match=rf"(?s)batching_parameters_file .*{said}") as raised:
-        batching_parameters.read(file)
+        parameters.read(file)
     assert str(file) in str(raised.value)
 
 
 def test_files_that_cannot_be_read(tmp_path):
     with pytest.raises(ServerError, match="none does not exist"):
-        batching_parameters.read(tmp_path / "none")
+        parameters.read(tmp_path / "none")
     with pytest.raises(ServerError, match="cannot be read"):
-        batching_parameters.read(tmp_path)
+        parameters.read(tmp_path)
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ServerError, match="is not text"):
-        batching_parameters.read(tmp_path / "binary")
+        parameters.read(tmp_path / "binary")
 
 
 def test_a_models_own_parameters(tmp_path):
-    assert batching_parameters.of_model(tmp_path, 5, 2) == BatchingParameters(5, 5, threads=2)
+    assert parameters.of_model(tmp_path, 5, 2) == BatchingParameters(5, 5, threads=2)
     (tmp_path / "batching_params.pbtxt").write_text(FILE)
-    found = batching_parameters.of_model(tmp_path, 5, 2)
+    found = parameters.of_model(tmp_path, 5, 2)
     assert (found.max_batch_size, found.threads) == (128, 2)
 
 
 def test_padded_is_the_next_allowed_size():
-    parameters = BatchingParameters(8, 8, allowed_batch_sizes=(2, 8))
-    assert [parameters.padded(rows) for rows in (1, 2, 3, 8, 9)] == [2, 2, 8, 8, 9]
+    own = BatchingParameters(8, 8, allowed_batch_sizes=(2, 8))
+    assert [own.padded(rows) for rows in (1, 2, 3, 8, 9)] == [2, 2, 8, 8, 9]
     assert BatchingParameters().padded(3) == 3

@@ -1,7 +1,7 @@
 import pytest
 
 from podway.export.server.error import ServerError
-from podway.export.server.models import config as model_config
+from podway.export.server.models import config
 
 CONFIG = """
 model_config_list {
@@ -24,7 +24,7 @@ def file(tmp_path):
 
 def test_reads_every_policy(file):
     file.write_text(CONFIG)
-    models = model_config.read(file)
+    models = config.read(file)
     assert [(m.versions, m.latest) for m in models.values()] == [
         ((3, 5), 1),
         (None, 1),
@@ -57,7 +57,7 @@ def one(name="m", path="/m", platform="tensorflow", more=""):
 def test_a_config_that_cannot_be_used_is_one_sentence(file, text, said):
     file.write_text(text)
     with pytest.raises(ServerError, match=said) as raised:
-        model_config.read(file)
+        config.read(file)
     assert str(file) in str(raised.value)
 
 
@@ -65,21 +65,21 @@ def test_the_old_spelling_of_the_platform(file):
     file.write_text(
         'model_config_list { config { name: "m" base_path: "/m" model_type: TENSORFLOW } }'
     )
-    assert list(model_config.read(file)) == ["m"]
+    assert list(config.read(file)) == ["m"]
     file.write_text('model_config_list { config { name: "m" base_path: "/m" } }')
     with pytest.raises(ServerError, match='runs "tensorflow"'):
-        model_config.read(file)
+        config.read(file)
 
 
 def test_a_mistake_in_a_config_is_named_by_line_and_column(file):
     file.write_text('model_config_list {\n  config { nam: "m" }\n}')
     with pytest.raises(ServerError, match=r'2:12 .*no field named "nam"'):
-        model_config.read(file)
+        config.read(file)
 
 
 def test_a_missing_config_is_named(file):
     with pytest.raises(ServerError, match=r"models\.config does not exist"):
-        model_config.read(file)
+        config.read(file)
 
 
 def test_versions_are_integers_whose_saved_model_is_there(tmp_path, file):
@@ -91,7 +91,7 @@ def test_versions_are_integers_whose_saved_model_is_there(tmp_path, file):
     def versions(policy):
         more = f"model_version_policy {{ {policy} }}"
         file.write_text(f"model_config_list {{ {one(path=tmp_path / 'm', more=more)} }}")
-        return model_config.available_versions(model_config.read(file)["m"])
+        return config.available_versions(config.read(file)["m"])
 
     assert versions("latest {}") == (10,)
     assert versions("latest { num_versions: 2 }") == (9, 10)

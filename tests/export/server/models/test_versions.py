@@ -12,8 +12,7 @@ from tensorflow_serving.apis import predict_pb2
 from podway.export.server.error import ServerError
 from podway.export.server.net import monitoring
 from podway.export.server.options import ServerOptions
-from podway.export.server.runtime import servable
-from podway.export.server.runtime import session as session_config
+from podway.export.server.runtime import servable, session
 from podway.export.server.serve import main
 from tests.export.server.conftest import predict_request, running
 
@@ -206,7 +205,7 @@ def test_tensorflows_threads(tmp_path, library):
     file.write_text("intra_op_parallelism_threads: 7 allow_soft_placement: true")
 
     def config(**flags):
-        return session_config.of(ServerOptions("models.config", **flags))
+        return session.of(ServerOptions("models.config", **flags))
 
     found = config(tensorflow_session_config_file=str(file), tensorflow_inter_op_parallelism=3)
     assert (found.intra_op_parallelism_threads, found.inter_op_parallelism_threads) == (7, 3)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from podway.framework.embedding.lookup import Rows
+from podway.framework.embedding.lookup import EmbeddedRows
 from podway.framework.error import ConfigError
 from podway.framework.losses import binary, softmax
 from podway.framework.models.parts.item_losses import (
@@ -36,7 +36,7 @@ def found(objective, arrays, seed=0):
     wanted = objective.lookups("item/embedding", targets, ITEMS, jax.random.key(seed))
 
     def loss(hidden, table):
-        rows = {name: Rows(table[each.ids], each.ids) for name, each in wanted.items()}
+        rows = {name: EmbeddedRows(table[each.ids], each.ids) for name, each in wanted.items()}
         each = Predictions(hidden, targets, table[targets], weights, table, ITEMS)
         return 3 * objective.loss(each, rows)
 
@@ -121,7 +121,7 @@ def test_a_softmax_over_all_that_is_drawn_is_the_full_one(arrays):
     hidden, table, targets, weights = (jnp.asarray(each) for each in arrays)
     ids = jnp.arange(FIRST_VALUE, ITEMS)
     each = Predictions(hidden, targets, table[targets], weights, table, ITEMS)
-    every = SampledSoftmax(len(ids)).loss(each, {"negatives": Rows(table[ids], ids)})
+    every = SampledSoftmax(len(ids)).loss(each, {"negatives": EmbeddedRows(table[ids], ids)})
     np.testing.assert_allclose(3 * every, full, rtol=1e-5)
 
 
@@ -138,7 +138,7 @@ def test_owners_with_the_same_items_make_no_difference(arrays, kind):
         ("position", targets.shape),
     ):
         drawn = jnp.broadcast_to(ids, (*shape, 3))
-        rows = {"negatives": Rows(table[drawn], drawn)}
+        rows = {"negatives": EmbeddedRows(table[drawn], drawn)}
         found.append(kind(3, drawn_for=owner).loss(each, rows))
     np.testing.assert_allclose(found, found[0], rtol=1e-6)
 

@@ -1,8 +1,8 @@
-"""What a model is judged by (judges.judge_of says which).
+"""What a model is evaluated by (evaluators.evaluator_of says which).
 
 The trainer, the evaluation and preflight know only this: a batch of examples goes into a function
 that is traced, and what comes out is made into a table of metrics, one of which selects the best
-checkpoint. Models of one kind are judged alike: those that rank the catalogue by
+checkpoint. Models of one kind are evaluated alike: those that rank the catalogue by
 framework/evaluation/recommendation.py, those that predict labels of rows by
 framework/evaluation/labels.py.
 """
@@ -22,7 +22,7 @@ Metrics = dict[str, dict[str, float]]
 """{metric: {"value"}}, and "low" and "high" where it has a 95 % interval."""
 
 
-class Judged(NamedTuple):
+class EvaluationResult(NamedTuple):
     """What a function's answers are worth on a split.
 
     Attributes:
@@ -39,26 +39,28 @@ Compute = Callable[[Any], Any]
 """What a model says of a batch, a pytree of arrays of NumPy or JAX; all have the batch first."""
 
 
-class Examine(Protocol):
-    """Judges what a function says of all examples of one split."""
+class Evaluate(Protocol):
+    """Evaluates what a function says of all examples of one split."""
 
-    def __call__(self, compute: Compute, label: str = "", *, baseline: bool = False) -> Judged:
+    def __call__(
+        self, compute: Compute, label: str = "", *, baseline: bool = False
+    ) -> EvaluationResult:
         """The metrics, and what they are made of.
 
         Args:
-          compute: gives what is judged; called once per batch, all of one shape.
+          compute: gives what is evaluated; called once per batch, all of one shape.
           label: for the progress bar; "": the bar goes away.
           baseline: whether it is none of the models, so that its numbers need be no logits.
         """
         ...
 
 
-class Judge(Protocol):
-    """How a kind of models is judged."""
+class Evaluator(Protocol):
+    """How a kind of models is evaluated."""
 
     @property
     def model(self) -> ParametricModel:
-        """The model that is judged."""
+        """The model that is evaluated."""
         ...
 
     @property
@@ -84,15 +86,15 @@ class Judge(Protocol):
         """What the model says of a batch, as a function of its parameters."""
         ...
 
-    def examiner(
+    def for_split(
         self,
         dataset: Dataset,
         split: str,
         *,
         devices: jax.sharding.Mesh | None = None,
         intervals: bool = True,
-    ) -> Examine:
-        """A function that judges on a split, for one model after the other.
+    ) -> Evaluate:
+        """A function that evaluates on a split, for one model after the other.
 
         Args:
           dataset: to read from; with several processes, in each of them.
@@ -111,16 +113,16 @@ class Judge(Protocol):
 
 
 @runtime_checkable
-class OwnJudge(Protocol):
-    """A model that is judged in a way of its own."""
+class OwnEvaluator(Protocol):
+    """A model that is evaluated in a way of its own."""
 
-    def judge(self, options: config.Evaluation) -> Judge:
+    def evaluator(self, options: config.Evaluation) -> Evaluator:
         """How."""
         ...
 
 
-def answers(judge: Judge, schema: Schema, parameters: Mapping[str, np.ndarray]) -> Compute:
-    """What the judge's model, with these parameters, says of batches."""
-    infer, on_device = judge.inference(schema), jax.device_put(dict(parameters))
+def answers(evaluator: Evaluator, schema: Schema, parameters: Mapping[str, np.ndarray]) -> Compute:
+    """What the evaluator's model, with these parameters, says of batches."""
+    infer, on_device = evaluator.inference(schema), jax.device_put(dict(parameters))
     compute = jax.jit(lambda values, batch: infer(values, batch, SERVING))
     return lambda batch: compute(on_device, batch)

@@ -15,15 +15,26 @@ from podway.framework.schema.schema import OUT_OF_VOCABULARY, PADDING, Vocabular
 _BATCH = 64
 
 
+def batch_sizes(buckets: tuple[int, ...]) -> list[int]:
+    """Every batch size worth trying: those that are compiled, between them, and beyond the last."""
+    largest = buckets[-1]
+    between = {(low + high) // 2 for low, high in zip((0, *buckets), buckets, strict=False)}
+    return sorted({*buckets, *between, largest + 1, 2 * largest + 1} - {0})
+
+
 def prepare(history: Sequence[str], vocabulary: Vocabulary, length: int) -> list[int]:
     """What the graph must make of a row of values: its ids, before they are padded to `length`."""
-    return [vocabulary.id(history[at]) for at in places(history, vocabulary, length)]
+    return [vocabulary.id(history[index]) for index in read_indices(history, vocabulary, length)]
 
 
-def places(history: Sequence[str], vocabulary: Vocabulary, length: int) -> list[int]:
+def read_indices(history: Sequence[str], vocabulary: Vocabulary, length: int) -> list[int]:
     """Where in a row the values stand that are read."""
     trained = vocabulary.counts[OUT_OF_VOCABULARY] > 0
-    read = [at for at, each in enumerate(history) if each and (trained or each in vocabulary.ids)]
+    read = [
+        index
+        for index, value in enumerate(history)
+        if value and (trained or value in vocabulary.ids)
+    ]
     return read[-length:]
 
 
@@ -35,17 +46,17 @@ def columns(
 ) -> list[np.ndarray]:
     """What the lowered function must be given of rows of values, and of their times if it reads
     them: i32 [rows, length]."""
-    found = [padded([prepare(each, vocabulary, length) for each in histories], length)]
+    found = [pad([prepare(history, vocabulary, length) for history in histories], length)]
     if times is not None:
         since = []
         for history, row in zip(histories, times, strict=True):
-            read = [row[at] for at in places(history, vocabulary, length)]
+            read = [row[index] for index in read_indices(history, vocabulary, length)]
             since.append([min(max(time - read[0], 0), 2**31 - 1) for time in read])
-        found.append(padded(since, length))
+        found.append(pad(since, length))
     return found
 
 
-def padded(rows: Sequence[Sequence[int]], length: int) -> np.ndarray:
+def pad(rows: Sequence[Sequence[int]], length: int) -> np.ndarray:
     """i32 [rows, length], with PADDING at the end."""
     array = np.full((len(rows), length), PADDING, np.int32)
     for row, values in zip(array, rows, strict=True):
@@ -75,8 +86,8 @@ def answers(
     """
     rows = len(columns[0])
     whole = [
-        np.concatenate([each, np.zeros((-rows % _BATCH, *each.shape[1:]), each.dtype)])
-        for each in columns
+        np.concatenate([column, np.zeros((-rows % _BATCH, *column.shape[1:]), column.dtype)])
+        for column in columns
     ]
     scores, ids = (part[:rows] for part in on_cpu(function, parameters, whole))
     if not np.isfinite(scores).all():

@@ -29,7 +29,7 @@ from podway.framework.config.features import (
     kind,
 )
 from podway.framework.schema import code_points
-from podway.framework.schema.fitted import Fitted
+from podway.framework.schema.fitted import FittedTransform
 from podway.framework.schema.schema import FIRST_VALUE, OUT_OF_VOCABULARY, PADDING, Vocabulary
 
 Raw = str | float | int | list[int] | None
@@ -47,7 +47,11 @@ def missing(transform: Transform) -> Raw:
 
 
 def raw(
-    fitted: Fitted, vocabulary: Vocabulary | None, generator: np.random.Generator, *, unknown: bool
+    fitted: FittedTransform,
+    vocabulary: Vocabulary | None,
+    generator: np.random.Generator,
+    *,
+    unknown: bool,
 ) -> Raw:
     """A raw value: some of the vocabulary, a number, a time; or one that training never saw."""
     transform: Any = fitted.transform
@@ -69,25 +73,27 @@ def raw(
     return (" " if isinstance(transform, Text) else getattr(transform, "separator", "")).join(parts)
 
 
-def value(fitted: Fitted, vocabulary: Vocabulary | None, raw: Any, length: int) -> np.ndarray:
+def value(
+    fitted: FittedTransform, vocabulary: Vocabulary | None, raw: Any, length: int
+) -> np.ndarray:
     """What the feature is for a raw value; lists are cut and padded to `length`."""
     transform = fitted.transform
     match transform:
         case Text(tokenizer=Bytes()):
             ids = [FIRST_VALUE + byte for byte in raw.encode()]
-            return _padded(ids[: transform.max_tokens], length)
+            return _pad(ids[: transform.max_tokens], length)
         case Text():
             tokens = _tokens(raw, transform.tokenizer)[: transform.max_tokens]
-            return _padded([_id(fitted, vocabulary, token) for token in tokens], length)
+            return _pad([_id(fitted, vocabulary, token) for token in tokens], length)
         case Categorical(many=True) | Hashed(many=True):
             parts = [part for part in raw.split(transform.separator) if part]
-            return _padded([_id(fitted, vocabulary, part) for part in parts], length)
+            return _pad([_id(fitted, vocabulary, part) for part in parts], length)
         case Categorical() | Hashed():
             return np.array(_id(fitted, vocabulary, raw) if raw else PADDING, np.int32)
         case Pixels():
             return np.array(raw, np.uint8)
         case Numeric():
-            number = transform.missing if raw is None else _scaled(fitted, raw)
+            number = transform.missing if raw is None else _scale(fitted, raw)
             return np.array(number, np.float32)
         case Quantiles():
             below = sum(boundary <= raw for boundary in fitted.boundaries) if raw is not None else 0
@@ -102,11 +108,11 @@ def value(fitted: Fitted, vocabulary: Vocabulary | None, raw: Any, length: int) 
     raise TypeError(f"{transform.name}: a {type(transform).__name__} has no golden values")
 
 
-def _padded(ids: list[int], length: int) -> np.ndarray:
+def _pad(ids: list[int], length: int) -> np.ndarray:
     return np.array((ids + [PADDING] * length)[:length], np.int32)
 
 
-def _id(fitted: Fitted, vocabulary: Vocabulary | None, text: str) -> int:
+def _id(fitted: FittedTransform, vocabulary: Vocabulary | None, text: str) -> int:
     transform: Any = fitted.transform
     if isinstance(transform, Hashed):
         return FIRST_VALUE + _hash(text, transform.buckets)
@@ -121,7 +127,7 @@ def _hash(text: str, buckets: int) -> int:
     return int(tf.strings.to_hash_bucket_fast(text, buckets).numpy())
 
 
-def _scaled(fitted: Fitted, number: float) -> float:
+def _scale(fitted: FittedTransform, number: float) -> float:
     transform: Any = fitted.transform
     if transform.scale in ("log", "log_standard"):
         number = math.copysign(math.log1p(abs(number)), number)
@@ -142,9 +148,9 @@ def _tokens(text: str, tokenizer: Any) -> list[str]:
     assert isinstance(tokenizer, CharacterNgrams)
     framed = [f"<{word}>" for word in words]
     return [
-        word[at : at + tokenizer.size]
+        word[start : start + tokenizer.size]
         for word in framed
-        for at in range(max(len(word) - tokenizer.size + 1, 1))
+        for start in range(max(len(word) - tokenizer.size + 1, 1))
     ]
 
 

@@ -1,24 +1,21 @@
-"""Requests and the answers that JAX gives to them, stored beside the model.
+"""Requests to a recommender and the answers that JAX gives to them: its golden file.
 
-`python -m podway.export.verification.verify DIRECTORY` holds a SavedModel against this file, before
-it is published and at any time later. What the graph does to a history is computed here once more,
-in plain Python, so that the two can disagree (export/verification/reference.py).
+`python -m podway.export.verification DIRECTORY` holds a SavedModel against this file, before it is
+published and at any time later. What the graph does to a history is computed here once more, in
+plain Python, so that the two can disagree (export/cases/reference.py).
 """
 
 import dataclasses
-import json
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
-from etils import epath
 
+from podway.export.cases import filtered, reference
+from podway.export.cases.times import add_times, draw_times
 from podway.export.contract import Contract
-from podway.export.graph import recommender as signatures
-from podway.export.layout import GOLDEN
-from podway.export.lowering import recommender as recommend
-from podway.export.verification import cases_filtered as golden_filtered
-from podway.export.verification import reference
-from podway.export.verification import times as golden_times
+from podway.export.graph import recommender as graph
+from podway.export.lowering import recommender as lowering
 from podway.framework import config
 from podway.framework.schema.schema import FIRST_VALUE, PADDING, Schema, Vocabulary
 
@@ -64,23 +61,20 @@ def cases(contract: Contract, size: int) -> Iterator[Case]:
     if size - FIRST_VALUE <= length:
         yield Case("every item seen", (tuple(range(FIRST_VALUE, size)),))
         yield Case("every item but two seen", (tuple(range(FIRST_VALUE + 2, size)),))
-    buckets, largest = contract.batch_buckets, contract.batch_buckets[-1]
-    between = {(low + high) // 2 for low, high in zip((0, *buckets), buckets, strict=False)}
-    for rows in sorted({*buckets, *between, largest + 1, 2 * largest + 1} - {0}):
+    for rows in reference.batch_sizes(contract.batch_buckets):
         lengths = draw.integers(0, min(length, _LONGEST_ORDINARY) + 1, rows)
         yield Case(f"a batch of {rows}", tuple(items_drawn(int(count)) for count in lengths))
     yield Case("a batch of 3 without columns", ((), (), ()))
 
 
-def write(
-    directory: epath.PathLike,
+def golden(
     model: config.Model,
     schema: Schema,
     vocabulary: Vocabulary,
     parameters: dict[str, np.ndarray],
     contract: Contract,
-) -> None:
-    """Computes the answers (on the CPU, as TensorFlow will) and writes the file GOLDEN.
+) -> dict[str, Any]:
+    """What the golden file holds, its answers computed on the CPU, as TensorFlow will.
 
     Raises ExportError where an answer is not finite.
     """
@@ -91,10 +85,10 @@ def write(
         history: [reference.value(item, vocabulary) for item in history] for history in histories
     }
     values = [written[history] for history in histories]
-    times = golden_times.drawn(values) if contract.times else None
+    times = draw_times(values) if contract.times else None
     columns = reference.columns(values, times, vocabulary, length)
     k, seen = min(contract.top_k + SPARE, items), contract.exclude_seen
-    function = recommend.recommend(model, schema, k, exclude_seen=seen)
+    function = lowering.recommend(model, schema, k, exclude_seen=seen)
     found = reference.answers(function, parameters, columns, vocabulary)
     row = {history: index for index, history in enumerate(histories)}
     rows = [
@@ -104,15 +98,13 @@ def write(
     content = {
         "target": contract.target,
         "k": contract.top_k,
-        "signatures": signatures.names(contract),
-        "rows": golden_times.beside(rows, times),
+        "signatures": graph.names(contract),
+        "rows": add_times(rows, times),
         "cases": [
             {"name": case.name, "rows": [row[history] for history in case.histories]}
             for case in requests
         ],
     }
     if contract.candidate_filter:
-        content["filtered"] = golden_filtered.requests(function, parameters, vocabulary, contract)
-    path = epath.Path(directory) / GOLDEN
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, ensure_ascii=False, separators=(",", ":")))
+        content["filtered"] = filtered.requests(function, parameters, vocabulary, contract)
+    return content

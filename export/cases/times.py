@@ -9,7 +9,7 @@ SHORT = 3
 """Events of a history whose times may lie further apart than i32 holds."""
 
 
-def drawn(histories: Sequence[Sequence[Any]]) -> list[list[int]]:
+def draw_times(histories: Sequence[Sequence[Any]]) -> list[list[int]]:
     """Whole seconds since 1970 for each event, rising, some at once; of gaps of any order."""
     draw = np.random.default_rng(2)
 
@@ -21,10 +21,10 @@ def drawn(histories: Sequence[Sequence[Any]]) -> list[list[int]]:
     return [row(len(history)) for history in histories]
 
 
-def beside(
+def add_times(
     rows: Sequence[dict[str, Any]], times: Sequence[list[int]] | None
 ) -> list[dict[str, Any]]:
     """The rows, each with its times; as they are where there are none."""
     if times is None:
         return [*rows]
-    return [row | {"times": own} for row, own in zip(rows, times, strict=True)]
+    return [row | {"times": given} for row, given in zip(rows, times, strict=True)]

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from podway.export.cases import reference
+from podway.export.cases.times import add_times, draw_times
 from podway.export.contract import Contract
-from podway.export.verification import reference
-from podway.export.verification import times as golden_times
 from podway.framework.schema.schema import FIRST_VALUE, PADDING, Vocabulary
 
 Row = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
@@ -61,11 +61,11 @@ def requests(
         return [reference.value(item, vocabulary) for item in ids]
 
     histories = [words(history) for _, (history, _, _) in named]
-    times = golden_times.drawn(histories) if contract.times else None
+    times = draw_times(histories) if contract.times else None
     columns = reference.columns(histories, times, vocabulary, contract.max_history)
     answers = reference.answers(function, parameters, [*columns, allowed], vocabulary)
     found: list[dict[str, Any]] = [
         {"name": name, "history": row, "allow": words(allow), "deny": words(deny), "answer": answer}
         for (name, (_, allow, deny)), row, answer in zip(named, histories, answers, strict=True)
     ]
-    return golden_times.beside(found, times)
+    return add_times(found, times)
