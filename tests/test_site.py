@@ -5,6 +5,8 @@ import re
 
 import pytest
 
+from podway.framework.config import Model
+from podway.launch import experiments
 from tests.test_walls import MODULES, ROOT
 
 DOCS = ROOT / "docs"
@@ -42,6 +44,22 @@ def test_the_reference_has_every_module():
     for name in MODULES.keys() - parted:
         parts = name.split(".")
         assert {".".join(parts[:end]) for end in range(2, len(parts) + 1)} & named, name
+
+
+CONFIGS = [
+    (page.name, code)
+    for page in (ROOT / "README.md", *sorted(DOCS.rglob("*.md")))
+    for code in re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
+    if "def experiment()" in code
+]
+
+
+@pytest.mark.parametrize(("page", "code"), CONFIGS, ids=[page for page, _ in CONFIGS])
+def test_a_config_of_a_page_is_one_and_can_be_trained_where_it_has_a_model(tmp_path, page, code):
+    (tmp_path / "shown.py").write_text(code)
+    shown = experiments.load(str(tmp_path / "shown.py"))
+    if type(shown.model) is not Model:
+        shown.optimizer.build(shown.trainer.steps)
 
 
 @pytest.fixture
