@@ -61,9 +61,11 @@ ARROWS = {
         "models/parts": "config embedding heads input losses metrics schema task",
         "models": "config embedding heads input losses metrics models/parts schema task",
         "evaluation": "config devices heads input metrics models schema task",
-        "runs": "artifact code config embedding evaluation input page schema task",
-        "training": "artifact code config devices embedding evaluation input runs schema task",
-        "comparison": "artifact code config evaluation input metrics runs",
+        "runs": "artifact code config embedding evaluation input schema task",
+        "report": "artifact page runs",
+        "training": "artifact code config devices embedding evaluation input report runs"
+        " schema task",
+        "comparison": "artifact code config evaluation input metrics page report runs",
         "preflight": "config devices evaluation schema task training",
     },
     "beam": {

@@ -92,7 +92,8 @@ SOURCES: dict[Kind, Sources] = {
             "framework.runs.goodput": "tells where the time went",
             "framework.runs.profiling": "tells where the time went",
             "framework.runs.telemetry": "tells how it went",
-            "framework.runs.report": "the page of a run",
+            "framework.runs.records": "tells how it went",
+            "framework.report": "pages",
         },
         parts=("model", "optimizer"),
     ),
@@ -103,7 +104,10 @@ SOURCES: dict[Kind, Sources] = {
             "framework.comparison.evaluation",
             *_of("framework.models", "parts.history parts.neighbours popularity sequence_knn"),
         ),
-        neutral={"framework.runs.report": "the page of a run"},
+        neutral={
+            "framework.report": "pages",
+            "framework.runs.records": "what pages are made of",
+        },
         parts=("model",),
     ),
     "model": Sources(

@@ -1,6 +1,7 @@
 """The evaluation artefact: a run beside its baselines on the test split, in one table."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -9,11 +10,13 @@ from etils import epath
 from podway.framework import artifact, codec, config
 from podway.framework.artifact import upgrade
 from podway.framework.code import sources
-from podway.framework.evaluation import slices
+from podway.framework.evaluation import samples, slices
 from podway.framework.evaluation.evaluator import answers
 from podway.framework.evaluation.evaluators import evaluator_of
 from podway.framework.input.batches import Dataset
-from podway.framework.runs import run
+from podway.framework.report import artefacts
+from podway.framework.report import evaluation as page
+from podway.framework.runs import records, run
 
 Table = dict[str, dict[str, dict[str, float]]]
 """{model: {metric@k: {"value", "low", "high"}}}; for slices "metric@k [slice]", with "users"."""
@@ -52,8 +55,8 @@ def compare(
 ) -> epath.Path:
     """Evaluates the run's selected checkpoint and each baseline on the test split.
 
-    Returns the artefact's directory, with table.json, table.txt and RANKS. Raises ArtifactError,
-    and CodeChanged (see `directory`).
+    Returns the artefact's directory, with table.json, table.txt and table.html, RANKS, and what
+    the model recommends to some users. Raises ArtifactError, and CodeChanged (see `directory`).
     """
     _, manifest, parameters = run.load(trained, experiment)
     target = directory(experiment, manifest, workdir, choice)
@@ -73,10 +76,25 @@ def compare(
     ranks = {name: result.ranks for name, result in results.items() if result.ranks is not None}
     text = "\n".join(filter(None, [format_table(table), evaluator.remark]))
     with artifact.staging(target) as stage:
-        (stage / "table.json").write_text(json.dumps(table, indent=1))
+        (stage / artefacts.TABLE).write_text(json.dumps(table, indent=1))
         (stage / "table.txt").write_text(text + "\n")
         with (stage / RANKS).open("wb") as file:
             np.savez(file, allow_pickle=False, **ranks)
+        own = results[own_name(experiment)]
+        if own.ranks is not None and own.lists is not None:
+            users = samples.describe(dataset, "test", own.ranks, own.lists)
+            (stage / artefacts.SAMPLES).write_text(json.dumps({"users": users}, indent=1))
+        page.write(
+            stage,
+            title=f"{experiment.name}: evaluation of run {manifest.version}",
+            selection=evaluator.metric,
+            about=[
+                f"dataset {dataset.manifest.name} {dataset.manifest.version}",
+                f"{dataset.examples('test'):,} test examples",
+            ],
+            remarks=[evaluator.remark] if evaluator.remark else [],
+            run=f"{os.path.relpath(str(trained), str(target))}/{records.PAGE}",
+        )
         artifact.commit(
             stage,
             kind="evaluation",

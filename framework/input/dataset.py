@@ -1,16 +1,17 @@
 """A committed dataset, opened for reading."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import grain
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from etils import epath
 
 from podway.framework import artifact
 from podway.framework.input import columns
-from podway.framework.schema.schema import Schema, SchemaError, Vocabulary
+from podway.framework.schema.schema import Schema, SchemaError, Vocabulary, values_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +40,11 @@ class Dataset:
         """The first rows of a vocabulary, the most frequent values."""
         return Vocabulary.read(self.directory / "vocabulary" / f"{feature}.jsonl", rows=rows)
 
+    def values(self, feature: str, ids: Iterable[int]) -> dict[int, str]:
+        """The values of some ids of a vocabulary; {} where the dataset has none of that name."""
+        path = self.directory / "vocabulary" / f"{feature}.jsonl"
+        return values_of(path, ids) if path.exists() else {}
+
     def examples(self, split: str) -> int:
         """Number of examples in a split."""
         return self.manifest.details["splits"][split]["examples"]
@@ -58,6 +64,17 @@ class Dataset:
         with path.open("rb") as file:
             table = pa.ipc.open_file(file).read_all()
         return _columns(table.to_batches(), table.column_names)
+
+    def attributes(self, name: str) -> dict[str, np.ndarray]:
+        """What is kept as text of users or items, by column, object [ids]; {} where nothing is."""
+        path = self.directory / "attributes" / f"{name}.parquet"
+        if not path.exists():
+            return {}
+        with path.open("rb") as file:
+            table = pq.read_table(file)
+        return {
+            column: table[column].to_numpy(zero_copy_only=False) for column in table.column_names
+        }
 
 
 class Blocks:
