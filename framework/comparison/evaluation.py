@@ -1,6 +1,5 @@
 """The evaluation artefact: a run beside its baselines on the test split, in one table."""
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 
@@ -74,16 +73,17 @@ def compare(
         results[name] = evaluate(baseline, f"test {name}", baseline=True)
     table = {name: result.metrics for name, result in results.items()}
     ranks = {name: result.ranks for name, result in results.items() if result.ranks is not None}
-    text = "\n".join(filter(None, [format_table(table), evaluator.remark]))
+    remarks = [*filter(None, [evaluator.remark, invalid_remark(table)])]
+    text = "\n".join([format_table(table), *remarks])
     with artifact.staging(target) as stage:
-        (stage / artefacts.TABLE).write_text(json.dumps(table, indent=1))
+        (stage / artefacts.TABLE).write_text(codec.json_text(table, indent=1))
         (stage / "table.txt").write_text(text + "\n")
         with (stage / RANKS).open("wb") as file:
             np.savez(file, allow_pickle=False, **ranks)
         own = results[own_name(experiment)]
         if own.ranks is not None and own.lists is not None:
             users = samples.describe(dataset, "test", own.ranks, own.lists)
-            (stage / artefacts.SAMPLES).write_text(json.dumps({"users": users}, indent=1))
+            (stage / artefacts.SAMPLES).write_text(codec.json_text({"users": users}, indent=1))
         page.write(
             stage,
             title=f"{experiment.name}: evaluation of run {manifest.version}",
@@ -92,7 +92,7 @@ def compare(
                 f"dataset {dataset.manifest.name} {dataset.manifest.version}",
                 f"{dataset.examples('test'):,} test examples",
             ],
-            remarks=[evaluator.remark] if evaluator.remark else [],
+            remarks=remarks,
             run=f"{os.path.relpath(str(trained), str(target))}/{records.PAGE}",
         )
         artifact.commit(
@@ -113,6 +113,21 @@ def read_ranks(directory: epath.PathLike) -> dict[str, np.ndarray]:
     artifact.read(directory, "evaluation")
     with (epath.Path(directory) / RANKS).open("rb") as file, np.load(file) as stored:
         return dict(stored)
+
+
+def invalid_remark(table: Table) -> str:
+    """A warning where answers were not finite numbers; empty where all were."""
+    names = [
+        name
+        for name, row in table.items()
+        if any(metric.rpartition("/")[2].startswith("invalid_") for metric in row)
+    ]
+    return (
+        f"invalid_*: of {', '.join(names)} some answers are not finite numbers; an item with such a"
+        " score is in no list, and a label with such a prediction has no metrics."
+        if names
+        else ""
+    )
 
 
 def own_name(experiment: config.Experiment) -> str:
