@@ -99,7 +99,8 @@ ARROWS = {
         "jax_extras": "",
         "served": "cases contract graph jax_extras lowering silence verification"
         " framework/config framework/input framework/schema",
-        "stage": "identity served verification versions"
+        "card": "graph layout framework/code framework/config framework/page framework/report",
+        "stage": "card identity served verification versions"
         " framework/code framework/config framework/input framework/task",
     },
     "export/server": {

@@ -126,6 +126,7 @@ SOURCES: dict[Kind, Sources] = {
             "framework.evaluation": "how it is evaluated",
             "export.layout": "where models lie",
             "export.identity": "the model's version",
+            "export.card": "a page",
             "export.silence": "what a terminal shows",
             "export.versions": "how a model is published, and which version serves",
         },
