@@ -13,12 +13,11 @@ from podway.export import layout
 from podway.export.card import card, markdown, request
 from podway.export.card.content import Card as Content
 from podway.export.card.content import Code, Facts, Section, Words
-from podway.export.server.api import rest_json
-from podway.export.server.runtime import servable
 from podway.export.verification import golden
 from podway.framework import artifact
 from podway.framework.config import Card
 from podway.framework.page.table import Table, cells
+from tests.export.card import asked
 from tests.framework.report.test_run import begin, commit, evaluate, plain
 
 EVIL = "<img src=x onerror=alert(1)>|`_*\n# no heading"
@@ -51,17 +50,7 @@ def test_a_published_version_has_its_card_among_its_files(published):
 
 
 def test_what_the_card_calls_is_answered_as_it_says(published):
-    """Its curl command, word by word, through the server's own reading of REST."""
-    text = (published / layout.CARD_TEXT).read_text()
-    (command,) = re.findall(r"```sh\n(.*?)\n```", text, re.DOTALL)
-    curl, address, flag, body = shlex.split(command.replace("\\\n", ""))
-    assert (curl, flag) == ("curl", "-d")
-    assert address == "http://localhost:8501/v1/models/small:predict"
-    loaded = servable.load(published)
-    asked = rest_json.parse(body.encode(), loaded.signature)
-    answer = json.loads(rest_json.render(asked, asked.signature.run(asked.inputs)))
-    loaded.close()
-    (told,) = answer["predictions"]
+    told = asked.answer(published)
     assert len(told["item"]) == 10
     said = request.example(golden.read(published)).answer
     counted, _, listed = said.partition(": ")
