@@ -1,6 +1,5 @@
 """The evaluation artefact: a run beside its baselines on the test split, in one table."""
 
-import os
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -93,7 +92,7 @@ def compare(
                 f"{dataset.examples('test'):,} test examples",
             ],
             remarks=remarks,
-            run=f"{os.path.relpath(str(trained), str(target))}/{records.PAGE}",
+            run=artefacts.address(epath.Path(trained) / records.PAGE, target),
         )
         artifact.commit(
             stage,

@@ -1,6 +1,5 @@
 """The page of a comparison: what the runs reach, and how each differs from the first."""
 
-import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +12,7 @@ from podway.framework.comparison import runs, significance
 from podway.framework.comparison.runs import Differences, Group
 from podway.framework.page import table as tables
 from podway.framework.page import templates, whisker
-from podway.framework.report import evaluation, metrics
+from podway.framework.report import artefacts, evaluation, metrics
 from podway.framework.runs import records
 
 _HERE = pathlib.Path(__file__).parent
@@ -58,8 +57,8 @@ def _members(groups: Sequence[Group], folder: epath.Path) -> list[dict[str, Any]
                 {
                     "version": one.directory.name,
                     "seed": one.experiment.trainer.seed,
-                    "report": _link(one.directory / records.PAGE, folder),
-                    "evaluation": _link(one.evaluation / evaluation.PAGE, folder),
+                    "report": artefacts.link(one.directory / records.PAGE, folder),
+                    "evaluation": artefacts.link(one.evaluation / evaluation.PAGE, folder),
                 }
                 for one in group.runs
             ],
@@ -68,10 +67,6 @@ def _members(groups: Sequence[Group], folder: epath.Path) -> list[dict[str, Any]
             groups, metrics.key({group.name: {} for group in groups}), strict=True
         )
     ]
-
-
-def _link(page: epath.Path, folder: epath.Path) -> str:
-    return os.path.relpath(str(page), str(folder)) if page.exists() else ""
 
 
 def _means(groups: Sequence[Group]) -> list[markupsafe.Markup]:

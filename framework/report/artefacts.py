@@ -7,7 +7,9 @@ import dataclasses
 import datetime
 import json
 import math
+import os
 import time
+import urllib.parse
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
@@ -81,6 +83,11 @@ class Run:
         return config.get("selection") or self.begun.get("selection") or ""
 
     @property
+    def largest_is_best(self) -> bool:
+        """Whether `selection` is best where it is largest."""
+        return bool(self.begun.get("largest_is_best", True))
+
+    @property
     def model(self) -> str:
         """The model's class."""
         return _part(self.experiment, "model").get("type", "")
@@ -122,7 +129,7 @@ class Run:
         judged = [record for record in found if is_number(record.get(key))]
         if not judged:
             return None, {}
-        sign = 1 if self.begun.get("largest_is_best", True) else -1
+        sign = 1 if self.largest_is_best else -1
         best = max(judged, key=lambda record: sign * record[key])
         return best["step"], {
             name.removeprefix("validation/"): value
@@ -237,6 +244,16 @@ def mapping(path: epath.PathLike) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def address(page: epath.PathLike, folder: epath.PathLike) -> str:
+    """Where a page is, for a link from a page in a folder."""
+    return urllib.parse.quote(os.path.relpath(str(page), str(folder)))
+
+
+def link(page: epath.Path, folder: epath.PathLike) -> str:
+    """Likewise, and "" where there is no such page."""
+    return address(page, folder) if page.exists() else ""
 
 
 def is_number(value: Any) -> bool:

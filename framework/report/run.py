@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import pathlib
 import statistics
 from collections.abc import Mapping
@@ -77,14 +76,18 @@ def page(run: Run, *, refresh: int | None = None) -> str:
             *((name, value, "") for name, value in drawn.single if "/" not in name),
         ],
         results=evaluation.shown(evaluated, run.selection) if evaluated else None,
-        evaluation=_link(run, evaluated.directory, evaluation.PAGE) if evaluated else "",
+        evaluation=artefacts.link(evaluated.directory / evaluation.PAGE, run.directory)
+        if evaluated
+        else "",
         validation=[(name, metrics.number(value)) for name, value in validation.items()],
         curves=drawn,
         goodput=goodput,
         differences=_differences(run, earlier) if earlier else None,
         earlier=earlier,
         parent=bool(run.parent),
-        earlier_link=_link(run, earlier.directory, records.PAGE) if earlier else "",
+        earlier_link=artefacts.link(earlier.directory / records.PAGE, run.directory)
+        if earlier
+        else "",
         config={
             part: json.dumps(run.experiment[part], indent=1, ensure_ascii=False)
             for part in _CONFIG
@@ -203,12 +206,5 @@ def _dataset(run: Run) -> dict[str, Any] | None:
     return {
         "title": f"{manifest.name} {manifest.version}",
         "facts": dataset.facts(directory, manifest),
-        "link": _link(run, directory, dataset.PAGE),
+        "link": artefacts.link(directory / dataset.PAGE, run.directory),
     }
-
-
-def _link(run: Run, directory: epath.Path, name: str) -> str:
-    """From the page of a run to a page of another artefact; "": that has none."""
-    if not (directory / name).exists():
-        return ""
-    return f"{os.path.relpath(str(directory), str(run.directory))}/{name}"
