@@ -38,7 +38,7 @@ class Run:
       experiment: as JSON; {} where it cannot be read.
       manifest: None before it is committed.
       begun: when it began, and on what (records.BEGUN).
-      failure: why it failed (records.FAILURE).
+      ended: how its training ended, where it is not finished (records.ENDED).
       times: what goodput.json says.
       signs: seconds since 1970 of the last sign of life.
     """
@@ -47,7 +47,7 @@ class Run:
     experiment: Mapping[str, Any]
     manifest: artifact.Manifest | None
     begun: Mapping[str, Any]
-    failure: Mapping[str, Any]
+    ended: Mapping[str, Any]
     times: Mapping[str, Any]
     signs: float
 
@@ -112,8 +112,8 @@ class Run:
         """What became of it."""
         if self.manifest is not None:
             return "finished"
-        if self.failure:
-            return "failed"
+        if self.ended:
+            return "failed" if self.ended.get("problem") else "stopped"
         return "training" if time.time() - self.signs < QUIET else "stopped"
 
     def metrics(self) -> list[dict[str, Any]]:
@@ -156,7 +156,7 @@ def run(directory: epath.PathLike) -> Run:
         experiment=mapping(directory / "experiment.json"),
         manifest=manifest(directory, "run"),
         begun=mapping(directory / records.BEGUN),
-        failure=mapping(directory / records.FAILURE),
+        ended=mapping(directory / records.ENDED),
         times=mapping(directory / goodput.FILE),
         signs=max((_modified(directory / name) for name in signs), default=0.0),
     )

@@ -28,14 +28,19 @@ _COLOURS = {
     "other": 7,
 }
 """Of the phases of goodput.py."""
+_OTHER = "export"
+"""Part of the experiment that shapes no run."""
 _CONFIG = ("model", "optimizer", "trainer", "evaluation", "mixture", "mesh")
 """Parts of the experiment that the page shows whole."""
 
 
 def close(directory: epath.Path, problem: BaseException | None) -> None:
-    """Writes the page of a run whose training ends, and why, where that is a failure."""
-    if isinstance(problem, Exception):
-        records.fail(directory, str(problem) or type(problem).__name__)
+    """Writes down that the training of a run ends, and why, where that is a failure; and its page.
+
+    What ends it by request, KeyboardInterrupt for example, is no failure.
+    """
+    failed = isinstance(problem, Exception)
+    records.end(directory, (str(problem) or type(problem).__name__) if failed else "")
     write(directory)
 
 
@@ -69,7 +74,7 @@ def page(run: Run, *, refresh: int | None = None) -> str:
         refresh=refresh,
         about=_about(run),
         state=run.state,
-        problem=run.failure.get("problem", ""),
+        problem=run.ended.get("problem", ""),
         tiles=[
             *_headlines(run, evaluated, step, validation),
             *_facts(run, found, step, goodput),
@@ -182,6 +187,7 @@ def _differences(run: Run, earlier: Run) -> tables.Table:
     rows = [
         (where, _value(here), _value(there))
         for where, here, there in codec.differences(run.experiment, earlier.experiment)
+        if where.partition(".")[0] != _OTHER
     ]
     rows += [
         (f"version of the {kind}", run.inputs.get(kind, ""), version)

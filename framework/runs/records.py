@@ -1,4 +1,4 @@
-"""The records of a run: what metrics.jsonl says, how the run began, and why it failed.
+"""The records of a run: what metrics.jsonl says, when the run began, and how its training ended.
 
 Pure Python, so that pages are made without the libraries that train.
 """
@@ -14,8 +14,9 @@ from podway.framework import artifact
 METRICS = "metrics.jsonl"
 BEGUN = "begun.json"
 """When a run began, and on what: {"when", "inputs", "selection", "largest_is_best"}."""
-FAILURE = "failure.json"
-"""Of a run that failed: {"when", "problem"}."""
+ENDED = "ended.json"
+"""Of a run that is not finished, and not in training: {"when", "problem"}, which is "" where it was
+stopped by request."""
 PAGE = "report.html"
 """The run's page, which is written anew when there is more to show."""
 
@@ -28,15 +29,15 @@ def read(path: epath.PathLike) -> list[dict[str, Any]]:
 
 
 def begin(directory: epath.Path, **facts: Any) -> None:
-    """Writes BEGUN, unless the run goes on, and takes FAILURE away."""
-    (directory / FAILURE).unlink(missing_ok=True)
+    """Writes BEGUN, unless the run goes on, and takes ENDED away."""
+    (directory / ENDED).unlink(missing_ok=True)
     if not (directory / BEGUN).exists():
         _write(directory / BEGUN, facts)
 
 
-def fail(directory: epath.Path, problem: str) -> None:
-    """Writes FAILURE."""
-    _write(directory / FAILURE, {"problem": problem})
+def end(directory: epath.Path, problem: str = "") -> None:
+    """Writes ENDED."""
+    _write(directory / ENDED, {"problem": problem})
 
 
 def _write(path: epath.Path, facts: dict[str, Any]) -> None:

@@ -100,6 +100,7 @@ def commit(
 ) -> None:
     """Commits the run, with the step that was selected."""
     codes = upgrade.codes(directory, "run")
+    (directory / records.ENDED).unlink(missing_ok=True)
     artifact.commit(
         directory,
         kind="run",

@@ -177,7 +177,7 @@ def steps(told: Told) -> tuple[str, float | None]:
 def _sign(run: Run) -> str:
     """Why it failed, or when an unfinished run last gave a sign of life."""
     if run.state == "failed":
-        return str(run.failure.get("problem", ""))
+        return str(run.ended.get("problem", ""))
     if run.state == "finished" or not run.signs:
         return ""
     seen = datetime.datetime.fromtimestamp(run.signs, datetime.UTC)

@@ -147,8 +147,9 @@ def test_a_run_that_failed_says_why(tmp_path):
     assert "<img" not in text
     records.begin(directory)
     assert artefacts.run(directory).state == "training"
-    run.close(directory, KeyboardInterrupt())  # stopped by hand: no failure
-    assert not artefacts.run(directory).failure
+    for stopped in (KeyboardInterrupt(), None):
+        run.close(directory, stopped)
+        assert artefacts.run(directory).state == "stopped"
 
 
 def test_an_evaluated_run_shows_what_the_evaluation_says(tmp_path):
