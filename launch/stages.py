@@ -214,6 +214,7 @@ def evaluate(
     dataset, trained = train(experiment, workdir, TrainOptions(code=code))
 
     from podway.framework.comparison import evaluation
+    from podway.framework.report import run as report
 
     manifest = artifact.read(trained, "run")
     directory = evaluation.directory(experiment, manifest, workdir, code)
@@ -221,17 +222,35 @@ def evaluate(
     _say("evaluate", fresh, directory)
     if fresh:
         evaluation.compare(experiment, trained, dataset, workdir, code)
+        report.write(trained)
     artifact.read(directory, "evaluation")
     print((directory / "table.txt").read_text(), end="")
     return dataset, trained
 
 
-def compare(runs: Sequence[str], workdir: epath.PathLike, code: Choice | None = None) -> None:
-    """Prints how runs compare, user by user; evaluates those that are not yet."""
-    from podway.framework.comparison.runs import evaluate_runs, find, grouped, report
+def compare(
+    runs: Sequence[str],
+    workdir: epath.PathLike,
+    code: Choice | None = None,
+    *,
+    html: str = "",
+) -> None:
+    """Prints how runs compare, user by user; evaluates those that are not yet.
 
-    evaluated = evaluate_runs([find(run, workdir) for run in runs], workdir, code)
-    print(report(grouped(evaluated)))
+    With `html` it writes a page to that file, too.
+    """
+    from podway.framework.comparison import page
+    from podway.framework.comparison.runs import evaluate_runs, find, grouped, report
+    from podway.framework.report import run as run_page
+
+    groups = grouped(evaluate_runs([find(run, workdir) for run in runs], workdir, code))
+    for group in groups:
+        for each in group.runs:
+            run_page.write(each.directory)
+    print(report(groups))
+    if html:
+        page.write(groups, html)
+        print(f"\npage: {html}")
 
 
 def export(

@@ -130,15 +130,18 @@ def commit(
     details: Mapping[str, Any] | None = None,
     git: Mapping[str, Any] | None = None,
     references: Sequence[File] = (),
+    unlisted: Sequence[str] = (),
     manifest: str = MANIFEST,
 ) -> Manifest:
     """Hashes all files below `directory` and writes its manifest, whole or not at all.
 
     `git` is the commit of the checkout that launched the work, where that was another machine;
-    `references` are files of other versions that belong to this one too (see `reference`).
+    `references` are files of other versions that belong to this one too (see `reference`);
+    `unlisted` are files that are written anew later on, and no reader depends on: pages.
     """
     directory = epath.Path(directory)
-    own = checksum.describe(directory, [path for path in walk(directory) if path != manifest])
+    left_out = {manifest, *unlisted}
+    own = checksum.describe(directory, [path for path in walk(directory) if path not in left_out])
     files = (*own, *references)
     content = Manifest(
         kind=kind,

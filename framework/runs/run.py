@@ -14,7 +14,7 @@ from podway.framework.embedding import table
 from podway.framework.error import ConfigError
 from podway.framework.evaluation.evaluators import evaluator_of
 from podway.framework.input.batches import Arrays, Dataset
-from podway.framework.runs import checkpoint, report
+from podway.framework.runs import checkpoint, records
 from podway.framework.schema.schema import Schema
 
 _LATEST = "latest"
@@ -98,9 +98,9 @@ def commit(
     directory: epath.Path,
     selection: Selection,
 ) -> None:
-    """Writes the report and commits the run, with the step that was selected."""
-    report.write(directory / "report.html", f"{experiment.name} {directory.name}", directory)
+    """Commits the run, with the step that was selected."""
     codes = upgrade.codes(directory, "run")
+    (directory / records.ENDED).unlink(missing_ok=True)
     artifact.commit(
         directory,
         kind="run",
@@ -114,6 +114,7 @@ def commit(
             "validation": selection.metrics,
             **({"code": codes} if len(codes) > 1 else {}),
         },
+        unlisted=(records.PAGE,),
     )
     artifact.write_atomically(directory.parent / _LATEST, f"{directory.name}\n")
 
@@ -164,12 +165,24 @@ def read(
     return experiment, schema, arrays
 
 
-def describe(experiment: config.Experiment, schema: Schema, directory: epath.Path) -> None:
-    """Writes down what a run is of, as `described` reads it."""
+def describe(
+    experiment: config.Experiment,
+    schema: Schema,
+    directory: epath.Path,
+    inputs: Mapping[str, str],
+) -> None:
+    """Writes down what a run is of, as `described` reads it, and when it began."""
     text = json.dumps(codec.to_json(experiment))
     artifact.write_atomically(directory / "experiment.json", text)
     schema.write(directory / "schema.json")
     upgrade.accept(directory, "run", sources.code("run", experiment))
+    evaluator = evaluator_of(experiment.model, experiment.evaluation)
+    records.begin(
+        directory,
+        inputs=dict(inputs),
+        selection=evaluator.metric,
+        largest_is_best=evaluator.largest_is_best,
+    )
 
 
 def described(directory: epath.PathLike) -> tuple[config.Experiment, Schema]:

@@ -1,7 +1,6 @@
 """What a run tells while it trains: metrics.jsonl, TensorBoard, a progress bar, failed steps."""
 
 import contextlib
-import json
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from tensorboardX import SummaryWriter
 
 from podway.framework import codec, progress
 from podway.framework.error import PodwayError
+from podway.framework.runs import goodput, records
 from podway.framework.runs.goodput import Clock, Ledger
 
 LEDGER_SHARE = 0.01
@@ -120,12 +120,12 @@ class Telemetry:
         self._clock, self._step = clock, start
         self._records = self._board = None
         if directory is not None:
-            found = read(directory / "metrics.jsonl")
+            found = records.read(directory / records.METRICS)
             reached = max((record["step"] for record in found), default=start)
             earlier = [record for record in found if record["step"] <= start]
-            self._records = Records(directory / "metrics.jsonl", earlier)
+            self._records = Records(directory / records.METRICS, earlier)
             self._board = SummaryWriter(str(directory / "tensorboard"), purge_step=start + 1)
-            self._ledger = Ledger.open(directory / "goodput.json", clock, start, reached)
+            self._ledger = Ledger.open(directory / goodput.FILE, clock, start, reached)
         else:
             self._ledger = Ledger(None, clock)
         self._next_ledger = 0.0
@@ -232,10 +232,3 @@ class Records:
         """All is in the file after it. An object of a bucket is written anew."""
         if not self._grows:
             self._path.write_text(self._text)
-
-
-def read(path: epath.PathLike) -> list[dict[str, Any]]:
-    """The records of a metrics.jsonl; a last line that was cut off by a crash is left out."""
-    path = epath.Path(path)
-    lines = path.read_text().split("\n")[:-1] if path.exists() else []
-    return [json.loads(line) for line in lines]

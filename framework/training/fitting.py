@@ -15,6 +15,7 @@ from podway.framework.artifact import upgrade
 from podway.framework.devices import mesh
 from podway.framework.error import ConfigError, check
 from podway.framework.input import batches
+from podway.framework.report import run as report
 from podway.framework.runs import run, telemetry
 from podway.framework.runs.goodput import Clock
 from podway.framework.training.validation import validator
@@ -52,7 +53,7 @@ def fit(
     parameters = model.fit(dataset, experiment.trainer.seed)
     seconds = time.perf_counter() - began
     _check_finite(model, parameters)
-    run.describe(experiment, dataset.schema, target)
+    run.describe(experiment, dataset.schema, target, inputs)
     devices = mesh.build(experiment.mesh)
     on_devices = jax.device_put(parameters, mesh.replicated(devices))
     metrics = validator(experiment, dataset, devices, Clock())(on_devices)
@@ -71,6 +72,7 @@ def fit(
     finally:
         checkpoints.close()
     run.commit(experiment, inputs, target, selected)
+    report.write(target)
     return target
 
 

@@ -1,6 +1,7 @@
 """Training: restore, then for each step take a batch, step, log, evaluate?, save?"""
 
 import dataclasses
+import sys
 from collections.abc import Sequence
 
 import jax
@@ -12,6 +13,7 @@ from podway.framework.devices import hardware, mesh
 from podway.framework.error import PodwayError
 from podway.framework.input import interactions
 from podway.framework.input.batches import Dataset, TrainBatches, read_ahead
+from podway.framework.report import run as report
 from podway.framework.runs import checkpoint, run
 from podway.framework.runs.profiling import Profiled, Span
 from podway.framework.runs.telemetry import (
@@ -87,7 +89,7 @@ def train(
     batches = train_batches(experiment, dataset, others, program)
     validate = validator(experiment, dataset, devices, clock)
     if peers.first:
-        run.describe(experiment, dataset.schema, target)
+        run.describe(experiment, dataset.schema, target, inputs)
     peers.see(target / "schema.json")
     checkpoints = run.open_checkpoints(experiment, inputs, target)
     state, done = restore_or_initialize(program, checkpoints, batch_size, peers)
@@ -145,8 +147,11 @@ def train(
         reader.close()
         telemetry.close()
         checkpoints.close()
+        if peers.first:
+            report.close(target, sys.exception())
     if done == options.steps and peers.first:
         run.commit(experiment, inputs, target, selected)
+        report.write(target)
     return Outcome(target, done, finished=done == options.steps)
 
 

@@ -12,9 +12,9 @@ from podway.launch import experiments
 
 Subject = Annotated[str, tyro.conf.Suppress]
 """What stands after the verb: not an option."""
-Of = Literal["CONFIG", "RUN", "RUN RUN …", "MODEL", "MODEL VERSION", "MODEL_DIR"]
+Of = Literal["CONFIG", "RUN", "RUN RUN …", "MODEL", "MODEL VERSION", "MODEL_DIR", ""]
 """What a verb acts on: an experiment, the folder of a run, several runs, a published model, a
-version of it, or the folder of one."""
+version of it, the folder of one, or nothing in particular."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,4 +66,6 @@ class Verb:
                 return dict(zip(("model", "version"), chosen, strict=False))
             case "MODEL_DIR":
                 return {"directory": chosen[0]}
+            case "":
+                return {}
         return {"experiment": experiments.load(chosen[0])}
