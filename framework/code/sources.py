@@ -129,7 +129,7 @@ SOURCES: dict[Kind, Sources] = {
     ),
 }
 
-PARTS = _of("framework", "models losses training.optimizer")
+PARTS = _of("framework", "models losses training.optimizer training.schedule")
 """What models and optimizers of the framework bring beside the lists."""
 
 

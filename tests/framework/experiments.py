@@ -12,6 +12,7 @@ from podway.framework.config import Data, Evaluation, Experiment, Mesh, Trainer
 from podway.framework.embedding.table import Embedding
 from podway.framework.models.parts import item_losses
 from podway.framework.models.sasrec import SasRec
+from podway.framework.training import optimizer
 from podway.framework.training.optimizer import AdamW
 
 
@@ -58,9 +59,10 @@ def walks(**trainer) -> Experiment:
 
 
 def changed(options: dict[str, Any]) -> Experiment:
-    """`walks` with {"trainer": {...}, "mesh": {...}, "model": {...}}.
+    """`walks` with {"trainer": {...}, "mesh": {...}, "model": {...}, "optimizer": {...}}.
 
-    The model's "embedding" is {...}, its "objective" {"type": "GBce", ...}.
+    The model's "embedding" is {...}, its "objective" {"type": "GBce", ...}; the optimizer is
+    {"type": "Lion", ...}.
     """
     experiment = walks(**options.get("trainer", {}))
     changes = dict(options.get("model", {}))
@@ -69,6 +71,10 @@ def changed(options: dict[str, Any]) -> Experiment:
     if "objective" in changes:
         chosen = dict(changes["objective"])
         changes["objective"] = getattr(item_losses, chosen.pop("type"))(**chosen)
+    if "optimizer" in options:
+        chosen = dict(options["optimizer"])
+        found = getattr(optimizer, chosen.pop("type", "AdamW"))(**chosen)
+        experiment = dataclasses.replace(experiment, optimizer=found)
     return dataclasses.replace(
         experiment,
         mesh=Mesh(**options.get("mesh", {})),
