@@ -81,7 +81,8 @@ SOURCES: dict[Kind, Sources] = {
             *_of("framework", "devices.sharding embedding"),
             *_of(
                 "framework.training",
-                "fitting gradient loop program sparse state step validation warm_start",
+                "fitting gradient loop parent patience program sparse state step validation"
+                " warm_start",
             ),
         ),
         neutral={
@@ -92,6 +93,7 @@ SOURCES: dict[Kind, Sources] = {
             "framework.runs.goodput": "tells where the time went",
             "framework.runs.profiling": "tells where the time went",
             "framework.runs.telemetry": "tells how it went",
+            "framework.runs.lock": "who trains it",
             "framework.runs.report": "the page of a run",
         },
         parts=("model", "optimizer"),
