@@ -89,7 +89,7 @@ def train(
     with lock.hold(target) if peers.first else contextlib.nullcontext() as held:
         if peers.tell(artifact.exists(target)):  # by who had the lock before
             return finished(target)
-        origin = parent.find(experiment, inputs, workdir)
+        origin = parent.find(experiment, inputs, target)
         return train_in(target, experiment, dataset, others, inputs, origin, peers, held, profile)
 
 
@@ -129,6 +129,8 @@ def train_in(
     validate = validator(experiment, dataset, devices, clock)
     if peers.first:
         run.describe(experiment, dataset.schema, target)
+        if origin:
+            origin.hand_down(target)
     peers.see(target / "schema.json")
     checkpoints = run.open_checkpoints(experiment, inputs, target)
     state, done = restore_or_initialize(program, checkpoints, batch_size, peers, origin)
@@ -141,8 +143,6 @@ def train_in(
         steps=options.steps,
     )
     reader = read_ahead(batches, done, place=program.place)
-    if origin and peers.first:
-        origin.hand_down(target)
     telemetry = start_telemetry(experiment, program, devices, target, peers, done)
     early = peers.tell(patience.ended())
     try:

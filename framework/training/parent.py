@@ -1,6 +1,7 @@
 """A run that goes on from where another one ended: its state, its input position, its lineage."""
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,8 @@ from podway.framework.error import ConfigError, check
 from podway.framework.runs import checkpoint, run, telemetry
 from podway.framework.training.state import State
 
+_FILE = "parent.json"
+"""Of a run that has a parent: its version, its last step, and the metrics there."""
 SAME = ("batch_size", "seed", "crop", "pack", "shuffle_window_blocks")
 """Fields of the trainer that say which examples a step reads."""
 
@@ -37,24 +40,38 @@ class Parent:
         return checkpoint.restore_from(self.directory / "checkpoints", self.step, state)
 
     def hand_down(self, target: epath.Path) -> None:
-        """Begins the records of a new run in `target` with the parent's, if there are none."""
-        path = target / "metrics.jsonl"
-        if not path.exists():
-            earlier = telemetry.read(self.directory / "metrics.jsonl")
-            telemetry.Records(path, [each for each in earlier if each["step"] <= self.step])
+        """Begins a run in `target`: its records with the parent's, and who that is.
+
+        From then on the run does not need its parent, once it has saved a state.
+        """
+        if (target / _FILE).exists():
+            return
+        earlier = telemetry.read(self.directory / "metrics.jsonl")
+        kept = [each for each in earlier if each["step"] <= self.step]
+        telemetry.Records(target / "metrics.jsonl", kept).save()
+        text = {"run": self.directory.name, "step": self.step, "metrics": self.metrics}
+        artifact.write_atomically(target / _FILE, json.dumps(text, indent=1))
 
 
 def find(
-    experiment: config.Experiment, inputs: Mapping[str, str], workdir: epath.PathLike
+    experiment: config.Experiment, inputs: Mapping[str, str], target: epath.Path
 ) -> Parent | None:
     """The run that trainer.parent names, if it names one.
 
-    Raises ConfigError where it has not finished, or where a state of it cannot go on here.
+    Args:
+      experiment: that is to go on from it.
+      inputs: the datasets' versions.
+      target: the folder of the new run, beside which it lies.
+
+    Raises ConfigError where it has not finished, or where its state cannot go on here.
     """
     options = experiment.trainer
     if not options.parent:
         return None
-    directory = epath.Path(workdir) / "runs" / experiment.name / options.parent
+    directory = target.parent / options.parent
+    if (target / _FILE).exists():  # we began with it
+        known = json.loads((target / _FILE).read_text())
+        return Parent(directory, known["step"], known["metrics"])
     check(
         artifact.exists(directory),
         f"trainer.parent: {directory} is no finished run; train it to its end first",

@@ -1,6 +1,8 @@
 """A small experiment on the small dataset."""
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -10,6 +12,7 @@ import numpy as np
 from podway.framework import task
 from podway.framework.config import Data, Evaluation, Experiment, Mesh, Trainer
 from podway.framework.embedding.table import Embedding
+from podway.framework.input.batches import TrainBatches
 from podway.framework.models.parts import item_losses
 from podway.framework.models.sasrec import SasRec
 from podway.framework.training import optimizer
@@ -80,3 +83,18 @@ def changed(options: dict[str, Any]) -> Experiment:
         mesh=Mesh(**options.get("mesh", {})),
         model=dataclasses.replace(experiment.model, **changes),
     )
+
+
+@contextlib.contextmanager
+def breaking(monkeypatch, index: int) -> Iterator[None]:
+    """Training batch `index` cannot be read, for the time of a block."""
+    read = TrainBatches.__getitem__
+
+    def broken(self, at):
+        if at == index:
+            raise OSError("the disk is broken")
+        return read(self, at)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(TrainBatches, "__getitem__", broken)
+        yield
