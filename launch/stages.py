@@ -163,6 +163,8 @@ def train(
             profile=options.profile,
             choice=options.code,
         )
+    if outcome.early:
+        print(f"train: {outcome.early}", flush=True)
     if not outcome.finished:
         raise Stopped(f"saved at step {outcome.step}; the same command resumes there")
     return dataset, outcome.directory

@@ -88,6 +88,7 @@ SOURCES: dict[Kind, Sources] = {
         neutral={
             "framework.models": "the model's own module counts, with what it imports",
             "framework.training.distributed": "how processes meet and end",
+            "framework.training.norms": "tells how it went",
             "framework.training.flops": "what the utilisation is told by",
             "framework.devices.hardware": "what the utilisation is told by",
             "framework.runs.goodput": "tells where the time went",
