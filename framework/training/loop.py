@@ -179,10 +179,15 @@ def train_in(
                     done, "at no step was the validation metric a finite number", DIVERGED
                 )
     except StepFailed as error:
+        latest = checkpoints.latest()
+        good = (
+            "there is no checkpoint"
+            if latest is None
+            else f"the last good checkpoint is of step {latest}"
+        )
         raise TrainingError(
             f"{error}, on examples {(error.step - 1) * batch_size} to {error.step * batch_size - 1}"
-            f" of the training order; the last good checkpoint in {target} is of step"
-            f" {checkpoints.latest()}: {error.remedy}"
+            f" of the training order; {good} in {target}: {error.remedy}"
         ) from error
     finally:
         clock.enter("other")
