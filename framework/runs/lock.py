@@ -189,12 +189,24 @@ def hold(run: epath.Path) -> Iterator[Lock]:
     Raises LockedError: another process has it. Of another machine's lock that is not renewed any
     more, waits for the end.
     """
-    lock = Lock(run.parent / f"_lock-{run.name}.json")
+    lock = Lock(_file_of(run))
     lock.take(run)
     try:
         yield lock
     finally:
         lock.release()
+
+
+def holder_of(run: epath.Path) -> Holder | None:
+    """Who has the lock of a run's folder, to be shown: whether that process lives is not asked."""
+    try:
+        return Holder.read(_file_of(run).read_text())
+    except OSError:
+        return None
+
+
+def _file_of(run: epath.Path) -> epath.Path:
+    return run.parent / f"_lock-{run.name}.json"
 
 
 def _now() -> str:

@@ -112,7 +112,6 @@ def steps_of(manifest: artifact.Manifest) -> int:
 
 def longer(experiment: config.Experiment, directory: epath.Path, more: int) -> config.Experiment:
     """The experiment of `more` steps beyond those of a finished run of this one."""
-    check(more >= 1, f"--more is {more}; give 1 step or more")
     steps = steps_of(artifact.read_manifest(directory, "run"))
     trainer = dataclasses.replace(experiment.trainer, parent=directory.name, steps=steps + more)
     return dataclasses.replace(experiment, trainer=trainer)

@@ -1,7 +1,6 @@
 """One trainer at a run: real processes, killed, stopped, of other machines, on a disk and gs://."""
 
 import dataclasses
-import json
 import os
 import signal
 import socket
@@ -71,15 +70,17 @@ def said(process: subprocess.Popen) -> str:
     return process.stdout.readline().strip()
 
 
-def file_of(run: epath.Path) -> epath.Path:
-    return run.parent / f"_lock-{run.name}.json"
+def pid_of(run: epath.Path) -> int | None:
+    found = lock.holder_of(run)
+    return found and found.pid
 
 
 def test_a_second_trainer_is_told_who_trains_where_and_since_when(run, start):
     holder = start(run)
     assert said(holder) == "held"
-    (file,) = run.parent.iterdir()
-    since = json.loads(file.read_text())["since"]
+    found = lock.holder_of(run)
+    assert found is not None
+    since = found.since
     began = time.monotonic()
     with pytest.raises(LockedError) as caught, lock.hold(run):
         pass
@@ -101,7 +102,7 @@ def test_a_killed_process_has_nothing_and_a_stopped_one_still_has(run, start):
     while True:
         try:
             with lock.hold(run):
-                assert Holder.read(file_of(run).read_text()).pid == os.getpid()
+                assert pid_of(run) == os.getpid()
             break
         except LockedError:
             assert time.monotonic() < until
@@ -111,7 +112,7 @@ def test_a_killed_process_has_nothing_and_a_stopped_one_still_has(run, start):
 def test_the_number_of_a_dead_process_may_be_another_ones(run):
     old = dataclasses.replace(Holder.here(), started="1")
     run.parent.mkdir(parents=True)
-    file_of(run).write_text(old.text())
+    lock._file_of(run).write_text(old.text())
     with lock.hold(run):
         pass
 
@@ -128,13 +129,13 @@ def test_a_lock_of_another_machine_is_believed_while_it_is_renewed(run, start, c
     began = time.monotonic()
     with lock.hold(run):
         assert time.monotonic() - began > lock.EXPIRES - 0.5
-        assert Holder.read(file_of(run).read_text()).pid == os.getpid()
+        assert pid_of(run) == os.getpid()
 
 
 def test_of_several_that_wait_for_a_dead_machine_one_goes_on(run, start):
     dead = dataclasses.replace(Holder.here(), machine="elsewhere", token="dead")
     run.parent.mkdir(parents=True)
-    file_of(run).write_text(dead.text())
+    lock._file_of(run).write_text(dead.text())
     waiting = [start(run, f"machine {number}") for number in range(3)]
     answers = []
     for process in waiting:
@@ -153,7 +154,7 @@ def test_what_expired_long_ago_is_free_at_once(run):
         Holder.here(), machine="elsewhere", renewed="2020-01-01T00:00:00+00:00"
     )
     run.parent.mkdir(parents=True)
-    file_of(run).write_text(old.text())
+    lock._file_of(run).write_text(old.text())
     began = time.monotonic()
     with lock.hold(run):
         assert time.monotonic() - began < 1
@@ -161,7 +162,7 @@ def test_what_expired_long_ago_is_free_at_once(run):
 
 def test_a_text_that_nobody_can_read_expires_too(run):
     run.parent.mkdir(parents=True)
-    file_of(run).write_text('{"token": ')
+    lock._file_of(run).write_text('{"token": ')
     with lock.hold(run):
         pass
 
@@ -176,7 +177,7 @@ def test_who_slept_too_long_is_told_and_takes_nothing_away(run, start):
         sleeper.wait(timeout=10)
         time.sleep(0.5)
         held.check()
-        assert Holder.read(file_of(run).read_text()).pid == os.getpid()
+        assert pid_of(run) == os.getpid()
 
 
 def test_on_gs_too(strict_store):

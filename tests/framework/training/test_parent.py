@@ -117,8 +117,6 @@ def test_what_cannot_go_on_is_named(dataset, workdir, tmp_path, histories):
     refused("of another experiment: model.dropout is 0.5 here", wider)
     with pytest.raises(ConfigError, match="give the version of a run"):
         with_trainer(parent="runs/x")
-    with pytest.raises(ConfigError, match="--more is 0"):
-        parent.longer(chosen(), first, 0)
     copy = tmp_path / "runs" / "walks" / first.name
     shutil.copytree(first, copy)
     shutil.rmtree(copy / "checkpoints" / "10")
