@@ -56,7 +56,7 @@ ARROWS = {
         "input": "artifact devices schema",
         "losses": "devices",
         "metrics": "schema",
-        "heads": "metrics",
+        "heads": "config metrics",
         "task": "config devices embedding heads input metrics schema",
         "models/parts": "config embedding heads input losses metrics schema task",
         "models": "config embedding heads input losses metrics models/parts schema task",
