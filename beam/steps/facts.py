@@ -15,10 +15,12 @@ from podway.framework.schema.schema import Feature
 
 @dataclasses.dataclass(frozen=True)
 class ReadCounts:
-    """One raw file: its rows, and how many of them were rejected for which reason."""
+    """One raw file: its rows, how many of them were rejected for which reason, and of how many of
+    the others there is something to say."""
 
     rows: int
     rejected: dict[str, int]
+    notices: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

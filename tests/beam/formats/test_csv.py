@@ -145,8 +145,20 @@ def test_a_gzip_file_that_is_cut_short_or_none(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "format", [Csv(delimiter="é"), Csv(delimiter='"'), Csv(delimiter="\n"), Csv(names=("user",))]
+    "fields",
+    [
+        {"delimiter": "é"},
+        {"delimiter": '"'},
+        {"delimiter": "\n"},
+        {"delimiter": ""},
+        {"names": ("user",)},
+        {"header": False},
+        {"quote": "''"},
+        {"quote": ","},
+        {"escape": '"'},
+        {"encoding": "utf-9"},
+    ],
 )
-def test_formats_that_cannot_be(tmp_path, format):
+def test_formats_that_cannot_be(fields):
     with pytest.raises(ConfigError, match=r"data\.format"):
-        _read(tmp_path / "a.csv", b"user,item,time\n", format)
+        Csv(**fields)

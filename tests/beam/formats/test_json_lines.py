@@ -4,6 +4,7 @@ import pytest
 
 from podway.beam.error import DataError
 from podway.beam.formats import json_lines
+from podway.framework.config import JsonLines
 
 LINES = [
     b'{"user": 1, "item": "a", "time": 5, "more": [1]}',
@@ -33,7 +34,7 @@ def test_good_and_bad_lines(tmp_path, monkeypatch, block):
     monkeypatch.setattr(json_lines, "BLOCK_BYTES", block)
     path = tmp_path / "a.jsonl.gz"
     path.write_bytes(gzip.compress(b"\n".join(LINES)))
-    batches = list(json_lines.read(str(path), {"user": "user", "item": "item", "time": "time"}))
+    batches = list(json_lines.read(str(path), JsonLines(), {"user": "user", "item": "item", "time": "time"}))
     columns = {
         role: [value for rows in batches for value in rows.columns[role].to_pylist()]
         for role in ("user", "item", "time")
@@ -53,4 +54,4 @@ def test_a_column_that_no_row_has(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text('{"user": 1, "movie": 2, "time": 3}\n' * 3)
     with pytest.raises(DataError, match=r"a.jsonl has no column 'item'; .*'movie', 'time', 'user'"):
-        list(json_lines.read(str(path), {"user": "user", "item": "item", "time": "time"}))
+        list(json_lines.read(str(path), JsonLines(), {"user": "user", "item": "item", "time": "time"}))
