@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from podway.beam.formats import recognise, source
+from podway.beam.formats import copies, recognise, source
 from podway.beam.formats.recognise import Recognised
 from podway.framework.config import Data, Rdatasets
 
@@ -66,9 +66,10 @@ class BuildPlan:
 
 
 def raw_files(data: Data) -> tuple[Raw, ...]:
-    """The raw files of data.path as they are now. Raises DataError: there is none."""
+    """The raw files of data.path as they are now. Raises DataError: there is none, or one twice."""
     files = source.find(data)
     identities = source.identities(data, files)
+    copies.refuse(data, files, identities)
     return tuple(
         {"path": file, "identity": identity}
         for file, identity in zip(files, identities, strict=True)

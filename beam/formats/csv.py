@@ -25,6 +25,7 @@ BLOCK_BYTES = 16 << 20
 """Bytes parsed at once: one batch of rows, and the limit for the length of one row."""
 
 RAGGED = "wrong number of fields"
+_DELIMITERS = ("\t", ";", ",", "|", "::")
 LONG = "wrong number of fields, in a quote over several lines"
 DROPPED = "quotes are dropped of values that go on after the closing one"
 
@@ -97,7 +98,9 @@ def _locate(roles: Roles, names: list[str], file: str, delimiter: str) -> Roles:
     try:
         return locate(roles, names, file)
     except DataError as error:
-        others = [one for one in ("\t", ";", ",", "|", "::") if one in names[0] and one != delimiter]
+        others = [
+            one for one in ("\t", ";", ",", "|", "::") if one in names[0] and one != delimiter
+        ]
         if len(names) > 1 or not others:
             raise
         raise DataError(

@@ -42,7 +42,12 @@ def read(
             number = 1
             for lines in _blocks(stream, block or BLOCK_BYTES):
                 rows = _parse(lines, number, file, roles, stream.fraction())
-                if number == 1 and not len(rows.numbers) and lines and lines[0].lstrip()[:1] == b"[":
+                if (
+                    number == 1
+                    and not len(rows.numbers)
+                    and lines
+                    and lines[0].lstrip()[:1] == b"["
+                ):
                     raise DataError(
                         f"{file} is one JSON array, not an object a line; jq -c '.[]' makes lines"
                         " of it"

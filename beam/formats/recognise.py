@@ -62,14 +62,13 @@ class Recognised:
         where = "data" if isinstance(raw, Data) else f"the table {raw.path}"
         if self.quotes_are_text:
             yield (
-                f'{where}: quotes are read as text: as such each of the first lines is a row (quote'
-                f" of the format says otherwise)"
+                f"{where}: quotes are read as text, as only so each of the first lines is a row;"
+                " the format's quote declares it"
             )
         for role, unit in self.units.items():
             if unit not in ("s", TYPED):
                 name = NAMES.get(unit, "ISO 8601")
-                field = "columns.time_unit" if role == "time" else f"time_unit of {role!r}"
-                yield f"{where}: {role} is read as {name} ({field} says otherwise)"
+                yield f"{where}: {role} is read as {name}; {_option(role)} declares it"
 
 
 NOTHING = Recognised()
@@ -95,7 +94,7 @@ def recognise(raw: Data | SideTable, files: Iterable[str]) -> Recognised:
             continue
         sniff = False
         for role in wanted:
-            if role not in units and (unit := _unit(batch.columns[role], file, role, raw)):
+            if role not in units and (unit := _unit(batch.columns[role], file, role)):
                 units[role] = unit
         if len(units) == len(wanted):
             break
@@ -130,7 +129,7 @@ def _times(raw: Data | SideTable) -> dict[str, str]:
     return found
 
 
-def _unit(values: pa.Array, file: str, role: str, raw: Data | SideTable) -> str | None:
+def _unit(values: pa.Array, file: str, role: str) -> str | None:
     """The unit of most values; None: all are missing, or 0."""
     if isinstance(values, pa.DictionaryArray):
         values = values.dictionary_decode()
@@ -154,7 +153,7 @@ def _unit(values: pa.Array, file: str, role: str, raw: Data | SideTable) -> str 
     numbers = numbers[np.isfinite(numbers) & (numbers != 0)]
     for at, count in enumerate(np.bincount(looks_like(numbers), minlength=len(PER_SECOND))):
         found[list(PER_SECOND)[at]] = int(count)
-    option = _option(role, raw)
+    option = _option(role)
     if not any(found.values()):
         if len(others):
             raise DataError(
@@ -192,7 +191,7 @@ def _date(value: int, unit: str) -> str:
     return str((datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=seconds)).date())
 
 
-def _option(role: str, raw: Data | SideTable) -> str:
+def _option(role: str) -> str:
     if role == "time":
         return "data.columns.time_unit"
     return f"time_unit of the feature {role!r}"

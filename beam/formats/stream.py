@@ -76,7 +76,7 @@ class Stream:
             raise
 
     def read(self, size: int) -> bytes:
-        """Up to `size` bytes, b"" at the end. Raises OSError: they cannot be unpacked or decoded."""
+        """Up to `size` bytes, b"" at the end. Raises OSError: they are no such text, or not packed so."""
         return self._bytes.read(size)
 
     def fraction(self) -> float:
@@ -175,7 +175,7 @@ class _Rest:
         if not self._head:
             return self._source.read(size)
         found, self._head = self._head[:size], self._head[size:]
-        return found
+        return found + self._source.read(size - len(found)) if len(found) < size else found
 
 
 class _Decoded:

@@ -1,4 +1,4 @@
-"""Values of a CSV file that go on over several lines: are they text, or rows that a quote swallows?"""
+"""Values of a CSV file over several lines: are they text, or rows that a quote swallows?"""
 
 import csv
 import re
@@ -18,6 +18,7 @@ from podway.framework.config import Csv
 pc: Any = pyarrow.compute  # which makes its functions when it is imported
 
 _LENGTHS = ("2 to 9", "10 to 99", "100 to 999", "1,000 or more")
+
 
 def lines(raw: bytes) -> list[bytes]:
     """A row, line by line."""
@@ -47,7 +48,7 @@ def lengths(ends: np.ndarray) -> dict[str, int]:
 
 
 def are_rows(found: Sequence[bytes], format: Csv, columns: int) -> bool:
-    """Whether the lines of one row look like rows, unless the config says that quotes are quotes."""
+    """Whether a row's lines look like rows, unless the config says that quotes are quotes."""
     return format.quote == "auto" and look_like_rows(found, separator(format), columns)
 
 

@@ -67,9 +67,7 @@ def looks_like(numbers: np.ndarray) -> np.ndarray:
     return np.searchsorted(_LARGEST, np.abs(numbers.astype(np.float64)))
 
 
-def microseconds(
-    values: pa.Array, where: str, clock: Clock = SECONDS, role: str = "time"
-) -> Found:
+def microseconds(values: pa.Array, where: str, clock: Clock = SECONDS, role: str = "time") -> Found:
     """Values as int64 microseconds since 1970, and the checks that some of them fail.
 
     Args:

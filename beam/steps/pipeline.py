@@ -63,9 +63,7 @@ def assemble(
         | "files" >> apache_beam.Create(list(enumerate(files, first)))
         | "spread" >> apache_beam.Reshuffle()
         | "read"
-        >> apache_beam.ParDo(
-            ReadEvents(data, first + len(files), stage, latest, *recognised[:1])
-        )
+        >> apache_beam.ParDo(ReadEvents(data, first + len(files), stage, latest, *recognised[:1]))
         .with_output_types(Bucketed, values=Keyed, counts=Any)
         .with_outputs("values", "counts", main="events")
     )
@@ -254,9 +252,7 @@ def _fit(
     return fitted, applied
 
 
-def _read_tables(
-    pipeline: Any, data: Data, stage: str, recognised: Sequence[Recognised]
-) -> Any:
+def _read_tables(pipeline: Any, data: Data, stage: str, recognised: Sequence[Recognised]) -> Any:
     """What read.ReadTable makes of all side tables: "rows", "counts", "values" and "none"."""
     files = [
         (table_number, file_number, file)

@@ -12,9 +12,7 @@ _ESCAPES = re.compile(r"\\(t|x[0-9a-fA-F]{2})")
 
 def typed(text: str) -> str:
     """\\t and \\x01, as they are typed on a shell, as the characters that they stand for."""
-    return _ESCAPES.sub(
-        lambda found: "\t" if found[1] == "t" else chr(int(found[1][1:], 16)), text
-    )
+    return _ESCAPES.sub(lambda found: "\t" if found[1] == "t" else chr(int(found[1][1:], 16)), text)
 
 
 def check_time_unit(where: str, unit: str) -> None:

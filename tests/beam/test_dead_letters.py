@@ -221,7 +221,12 @@ BROKEN = {
         _cut(gzip.compress(content(GOOD, JSONL))),
         "cannot be read as JSON lines: Truncated",
     ),
-    "no gz": (JSONL, "b.jsonl.gz", content(GOOD, JSONL), "cannot be read as JSON lines: .*header"),
+    "no gz": (
+        JSONL,
+        "b.jsonl.gz",
+        content(GOOD[1:], JSONL),
+        "cannot be read as JSON lines: .*header",
+    ),
     "truncated Parquet": (PARQUET, "b.parquet", _cut(parquet(GOOD)), "cannot be read as Parquet"),
     "no Parquet": (PARQUET, "b.parquet", content(GOOD, CSV), "cannot be read as Parquet"),
     "another column, CSV": (CSV, "b.csv", b"user,kind,time\nu,i,5\n", "has no column 'item'"),

@@ -6,6 +6,7 @@ from podway.beam.error import DataError
 from podway.beam.formats import json_lines
 from podway.framework.config import JsonLines
 
+ROLES = {"user": "user", "item": "item", "time": "time"}
 LINES = [
     b'{"user": 1, "item": "a", "time": 5, "more": [1]}',
     b"",
@@ -34,7 +35,7 @@ def test_good_and_bad_lines(tmp_path, monkeypatch, block):
     monkeypatch.setattr(json_lines, "BLOCK_BYTES", block)
     path = tmp_path / "a.jsonl.gz"
     path.write_bytes(gzip.compress(b"\n".join(LINES)))
-    batches = list(json_lines.read(str(path), JsonLines(), {"user": "user", "item": "item", "time": "time"}))
+    batches = list(json_lines.read(str(path), JsonLines(), ROLES))
     columns = {
         role: [value for rows in batches for value in rows.columns[role].to_pylist()]
         for role in ("user", "item", "time")
@@ -54,4 +55,4 @@ def test_a_column_that_no_row_has(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text('{"user": 1, "movie": 2, "time": 3}\n' * 3)
     with pytest.raises(DataError, match=r"a.jsonl has no column 'item'; .*'movie', 'time', 'user'"):
-        list(json_lines.read(str(path), JsonLines(), {"user": "user", "item": "item", "time": "time"}))
+        list(json_lines.read(str(path), JsonLines(), ROLES))

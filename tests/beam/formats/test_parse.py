@@ -5,8 +5,8 @@ import pyarrow as pa
 import pytest
 
 from podway.beam.error import DataError
-from podway.beam.formats.parse import parse, text
 from podway.beam.formats.checks import Checks, Notice
+from podway.beam.formats.parse import parse, text
 from podway.beam.formats.rows import RawBatch, Rejected
 from podway.beam.formats.times import microseconds
 
