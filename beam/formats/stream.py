@@ -76,7 +76,7 @@ class Stream:
             raise
 
     def read(self, size: int) -> bytes:
-        """Up to `size` bytes, b"" at the end. Raises OSError: they are no such text, or not packed so."""
+        """Up to `size` bytes, b"" at the end. Raises OSError: they are not packed or encoded so."""
         return self._bytes.read(size)
 
     def fraction(self) -> float:

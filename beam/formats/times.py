@@ -157,7 +157,7 @@ def _of_text(values: pa.Array, clock: Clock, role: str) -> Found:
 
 
 def _of_integers(values: pa.Array, clock: Clock, role: str) -> Found:
-    if "%" in clock.unit:  # 20160509
+    if "%" in clock.unit or (clock.unit == "iso" and not clock.recognised):  # 20160509
         return _of_text(values.cast(pa.string()), clock, role)
     missing = to_mask(values.is_null())
     numbers = values.fill_null(0).to_numpy()
