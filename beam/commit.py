@@ -114,7 +114,7 @@ def _check_tables(chosen: plan.BuildPlan, tables: list[dict[str, Any]]) -> None:
     """Raises DataError where a side table has no row, too many rejected ones, or another key."""
     found = {table["table"]: table for table in tables}
     for number, table in enumerate(chosen.data.tables):
-        if number not in found:
+        if number not in found or not found[number]["rows"]:
             raise DataError(
                 f"the {table.of} table {table.path!r} of data.tables[{number}] has no row of data"
             )

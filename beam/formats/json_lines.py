@@ -41,17 +41,12 @@ def read(
         with Stream(file, format.encoding) as stream:
             number = 1
             for lines in _blocks(stream, block or BLOCK_BYTES):
-                rows = _parse(lines, number, file, roles, stream.fraction())
-                if (
-                    number == 1
-                    and not len(rows.numbers)
-                    and lines
-                    and lines[0].lstrip()[:1] == b"["
-                ):
+                if number == 1 and lines and _begins_array(lines[0]):
                     raise DataError(
                         f"{file} is one JSON array, not an object a line; jq -c '.[]' makes lines"
                         " of it"
                     )
+                rows = _parse(lines, number, file, roles, stream.fraction())
                 if stream.encoding:
                     said = {f"read as {stream.encoding}": len(rows.numbers)}
                     rows = dataclasses.replace(rows, notices=said)
@@ -59,6 +54,17 @@ def read(
                 number += len(lines)
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(f"{file} cannot be read as JSON lines: {error}") from error
+
+
+def _begins_array(line: bytes) -> bool:
+    """Whether objects follow in an array; a line that is an array of its own is a bad row."""
+    if not line.lstrip().startswith(b"["):
+        return False
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return True
+    return bool(found) and isinstance(found[0], dict)
 
 
 def _blocks(stream: Stream, size: int) -> Iterator[list[bytes]]:
