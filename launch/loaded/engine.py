@@ -8,7 +8,6 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from podway.framework.schema.schema import FIRST_VALUE
 from podway.launch.loaded.error import require
 from podway.launch.loaded.histories import Histories, Items, text_of
 
@@ -86,9 +85,10 @@ class Engine(Protocol):
 
 def allowed(filters: Sequence[Filter], items: Items) -> np.ndarray:
     """Which ids the filters let through, bool [filters, ids]."""
-    masks = np.zeros((len(filters), len(items.values)), bool)
-    for mask, each in zip(masks, filters, strict=True):
-        mask[FIRST_VALUE:] = not each.allow
-        mask[[items.ids[item] for item in each.allow if item in items.ids]] = True
-        mask[[items.ids[item] for item in each.deny if item in items.ids]] = False
-    return masks
+    masks: dict[int, np.ndarray] = {}  # mostly all have the same
+    for each in filters:
+        if id(each) not in masks:
+            mask = masks[id(each)] = np.full(len(items.values), not each.allow)
+            mask[[items.ids[item] for item in each.allow if item in items.ids]] = True
+            mask[[items.ids[item] for item in each.deny if item in items.ids]] = False
+    return np.stack([masks[id(each)] for each in filters])

@@ -203,6 +203,7 @@ class LoadedModel:
 
     def known_users(self, *, targets: bool = False) -> Users:
         """The users of its dataset, and their histories, for who asks about many."""
+        from podway.framework.input.dataset import Dataset
         from podway.launch.loaded.users import Users
 
         engine = self.engine
@@ -212,8 +213,8 @@ class LoadedModel:
                 " users are not known; give histories"
             )
         if targets not in self._known_users:
-            found = Users(self._dataset, timed=engine.timed, targets=targets)
-            self._known_users[targets] = found
+            dataset = Dataset.open(self._dataset.directory)
+            self._known_users[targets] = Users(dataset, timed=engine.timed, targets=targets)
         return self._known_users[targets]
 
     @property
@@ -261,12 +262,13 @@ class LoadedModel:
 
     @functools.cached_property
     def _dataset(self) -> Dataset | None:
+        """To read what is known of items, not the examples."""
         directory = self.place.dataset()
         if directory is None:
             return None
         from podway.framework.input.dataset import Dataset
 
-        return Dataset.open(directory)
+        return Dataset.open(directory, examples=False)
 
     @functools.cached_property
     def _attributes(self) -> dict[str, np.ndarray]:

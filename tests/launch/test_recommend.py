@@ -9,7 +9,7 @@ from tests.launch import world
 from tests.launch.test_cli import podway
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def workdir(shop, folder) -> str:
     return str(folder / "w")
 

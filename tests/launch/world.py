@@ -76,7 +76,7 @@ def shop(folder: pathlib.Path) -> Experiment:
             steps=30, batch_size=16, evaluate_every=30, checkpoint_every=30, shuffle_window_blocks=2
         ),
         evaluation=Evaluation(cutoffs=(5, 10), batch_size=32, bootstrap=10),
-        export=Export(top_k=12, batch_buckets=(1, 4), candidate_filter=True, answers=("title",)),
+        export=Export(top_k=12, batch_buckets=(4,), candidate_filter=True, answers=("title",)),
     )
 
 
@@ -91,5 +91,5 @@ def timed(folder: pathlib.Path) -> Experiment:
             steps=10, batch_size=16, evaluate_every=10, checkpoint_every=10, shuffle_window_blocks=2
         ),
         evaluation=Evaluation(cutoffs=(5,), batch_size=32, bootstrap=10),
-        export=Export(top_k=6, batch_buckets=(1, 4)),
+        export=Export(top_k=6, batch_buckets=(4,)),
     )

@@ -19,6 +19,13 @@ from podway.launch.loaded.model import LoadedModel
 
 K = 4
 
+pytestmark = pytest.mark.usefixtures("here")
+
+
+@pytest.fixture(scope="module")
+def here(shop):
+    """The tests of this module share a process, and with it the model."""
+
 
 def everybody(model: LoadedModel, *, targets: bool = False) -> OfUsers:
     users = model.known_users(targets=targets)

@@ -96,7 +96,7 @@ def made(tmp_path_factory) -> tuple[podway.Result, list[dict[str, str]]]:
             steps=10, batch_size=32, evaluate_every=10, checkpoint_every=10, shuffle_window_blocks=2
         ),
         evaluation=Evaluation(batch_size=64, bootstrap=10),
-        export=Export(batch_buckets=(1, 8)),
+        export=Export(batch_buckets=(8,)),
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(verify, "in_fresh_process", verify.verify)

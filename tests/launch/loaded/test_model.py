@@ -19,6 +19,7 @@ from podway.framework.runs import run as runs
 from podway.framework.schema.schema import SPLITS
 from tests.launch import world
 
+pytestmark = pytest.mark.usefixtures("here")
 HEAVY = {"jax", "flax", "tensorflow", "apache_beam", "numpy", "pyarrow", "polars"}
 LATER = HEAVY - {"numpy"}
 """What comes when a function is called."""
@@ -32,6 +33,11 @@ def test_the_import_loads_nothing_heavy_and_has_what_it_names():
     assert {name for name in podway.__all__ if getattr(podway, name)} == set(podway.__all__)
     with pytest.raises(AttributeError, match="no attribute 'lod'"):
         podway.lod  # noqa: B018
+
+
+@pytest.fixture(scope="module")
+def here(shop, timed):
+    """The tests of this module share a process, and with it the models."""
 
 
 def same(one: podway.Recommendations, other: podway.Recommendations) -> None:
@@ -224,18 +230,20 @@ def test_what_was_not_exported_names_the_field(timed):
     assert len(one[0]) == 2
 
 
-def test_a_model_without_vectors_says_so(folder):
-    result = podway.evaluate(_popularity(folder), folder / "w")
-    assert result.model is None
-    model = result.loaded
+def test_seen_items_are_left_out_where_the_options_say_so(folder):
+    popular = dataclasses.replace(world.shop(folder), name="popular", model=Popularity())
+    model = podway.evaluate(popular, folder / "w").loaded
     assert model.place.kind == "run"
+    first = model.items[0]
+    assert [row[0].item == first for row in model.recommend([[first], model.items[1:2]])] == [0, 1]
     with pytest.raises(podway.RequestError, match="Popularity has no embeddings"):
         model.item_embeddings()
-    assert model.recommend(users=model.users[:2], k=3).items.shape == (2, 3)
-
-
-def _popularity(folder):
-    return dataclasses.replace(world.shop(folder), name="popular", model=Popularity())
+    options = dataclasses.replace(popular.evaluation, exclude_seen=False)
+    again = dataclasses.replace(popular, name="again", evaluation=options)
+    result = podway.evaluate(again, folder / "w")
+    assert result.model is None
+    lists = result.loaded.recommend([[first], result.loaded.items[1:2]])
+    assert [row[0].item for row in lists] == [first, first]
 
 
 def test_the_stages_give_their_folders(shop, folder):

@@ -7,6 +7,13 @@ import pytest
 import podway
 from podway.launch.loaded import place
 
+pytestmark = pytest.mark.usefixtures("here")
+
+
+@pytest.fixture(scope="module")
+def here(shop):
+    """The tests of this module share a process, and with it the model."""
+
 
 def test_every_way_to_name_a_model(shop, folder):
     workdir = folder / "w"
