@@ -1,4 +1,4 @@
-"""Class weights of labels: what they do to the loss, where "balanced" finds them, what is measured."""
+"""Class weights of labels: in the loss, balanced by the train split, and in what is measured."""
 
 import dataclasses
 
