@@ -9,7 +9,8 @@ import pytest
 from podway.framework import codec
 from podway.framework.error import ConfigError
 from podway.framework.evaluation.evaluators import evaluator_of
-from podway.framework.heads import Binary, Classes, Regression, balance
+from podway.framework.heads import Binary, Classes, Head, Regression, balance
+from podway.framework.metrics.labels import Estimate
 from podway.framework.training import loop
 from tests.framework import rows
 from tests.framework.experiments import walks
@@ -24,6 +25,11 @@ def drawn(seed: int, size: int, classes: int):
     draw = np.random.default_rng(seed)
     labels = draw.integers(0, classes, size).astype(np.float32)
     return draw.normal(size=(size, classes)).astype(np.float32), labels
+
+
+def measured(head: Head, logits: np.ndarray, labels: np.ndarray) -> dict[str, Estimate]:
+    found = head.measure(logits, labels, np.zeros(len(labels), np.int64))
+    return {name: estimate for name, estimate in found.items() if estimate is not None}
 
 
 def test_a_rows_loss_counts_by_its_class():
@@ -106,24 +112,24 @@ def test_a_balanced_run_is_that_of_the_weights_and_is_selected_by_them(dataset, 
 def test_the_weighted_loss_is_that_of_a_slow_computation():
     logits, labels = drawn(1, 80, 3)
     labels[labels == 2] = 1  # a class without rows
-    users = np.zeros(80, np.int64)
-    losses = Classes("level", classes=3).measure(logits, labels, users)["logloss"]
+    losses = measured(Classes("level", classes=3), logits, labels)["logloss"]
     each = [
         np.log(np.exp(row.astype(np.float64)).sum()) - row[int(label)]
         for row, label in zip(logits, labels, strict=True)
     ]
     assert losses.value == pytest.approx(np.mean(each))
     weights = [0.5, 3.0, 7.0]
-    found = Classes("level", classes=3, class_weights=tuple(weights)).measure(logits, labels, users)
+    found = measured(Classes("level", classes=3, class_weights=tuple(weights)), logits, labels)
     own = [weights[int(label)] for label in labels]
     estimate = found["weighted_logloss"]
     assert estimate.value == pytest.approx(np.average(each, weights=own))
+    assert estimate.influence is not None
     assert estimate.influence.sum() == pytest.approx(0, abs=1e-9)
-    balanced = Classes("level", classes=3, balanced=True).measure(logits, labels, users)
+    balanced = measured(Classes("level", classes=3, balanced=True), logits, labels)
     mean = np.mean([np.mean(np.array(each)[labels == one]) for one in (0, 1)])
     assert balanced["weighted_logloss"].value == pytest.approx(mean)
-    none = Binary("click", class_weights=(0, 1)).measure(logits[:, 0], np.zeros(80), users)
-    assert none["weighted_logloss"] is None
+    none = measured(Binary("click", class_weights=(0, 1)), logits[:, 0], np.zeros(80))
+    assert "weighted_logloss" not in none
 
 
 def test_weights_that_make_no_sense_are_named():
