@@ -13,7 +13,8 @@ import pyarrow.compute
 
 from podway.beam.error import DataError
 from podway.beam.features import canonical
-from podway.beam.formats.parse import Checks
+from podway.beam.formats.checks import Checks, Notice, decode, is_bytes, is_text
+from podway.beam.formats.times import SECONDS, Clock
 from podway.framework.config.where import (
     Above,
     AllOf,
@@ -42,6 +43,8 @@ NO, UNKNOWN, YES = 0, 1, 2
 Verdicts = tuple[np.ndarray, Checks]
 """int8 per row, and why some are unknown."""
 
+NO_CLOCKS: Mapping[str, Clock] = {}
+
 _TRUTH = {True: ("true", "True", "TRUE"), False: ("false", "False", "FALSE")}
 
 
@@ -61,7 +64,11 @@ class Decision:
 
 
 def decide(
-    conditions: Sequence[Condition], columns: Mapping[str, pa.Array], rows: int, file: str
+    conditions: Sequence[Condition],
+    columns: Mapping[str, pa.Array],
+    rows: int,
+    file: str,
+    clocks: Mapping[str, Clock] = NO_CLOCKS,
 ) -> Decision:
     """Which rows satisfy all conditions.
 
@@ -70,12 +77,13 @@ def decide(
       columns: raw columns by name.
       rows: how many there are.
       file: the raw file, for errors.
+      clocks: what the times of columns that are compared with moments are written in, by name.
 
     Raises DataError: a column holds what cannot be compared so.
     """
     left, filtered, unknown = np.full(rows, YES, np.int8), collections.Counter[str](), []
     for condition in conditions:
-        found, checks = verdicts(condition, columns, file)
+        found, checks = verdicts(condition, columns, file, clocks)
         lost = (found == NO) & (left != NO)
         filtered[f"where: {condition}"] += int(lost.sum())
         left = np.minimum(left, found)
@@ -86,24 +94,30 @@ def decide(
     return Decision(stay, dict(filtered), [(reason, mask) for reason, mask in checks if mask.any()])
 
 
-def verdicts(condition: Condition, columns: Mapping[str, pa.Array], file: str) -> Verdicts:
+def verdicts(
+    condition: Condition,
+    columns: Mapping[str, pa.Array],
+    file: str,
+    clocks: Mapping[str, Clock] = NO_CLOCKS,
+) -> Verdicts:
     """Of each row whether it satisfies a condition. Raises DataError, as `decide` does."""
     if isinstance(condition, Several):
-        parts = [verdicts(part, columns, file) for part in condition.conditions]
+        parts = [verdicts(part, columns, file, clocks) for part in condition.conditions]
         together = np.minimum if isinstance(condition, AllOf) else np.maximum
         assert isinstance(condition, AllOf | AnyOf)
         found = together.reduce([part for part, _ in parts])
         return found, [check for _, checks in parts for check in checks]
     assert isinstance(condition, OfColumn)
-    return _of_column(condition, columns[condition.column], file)
+    clock = clocks.get(condition.column, SECONDS)
+    return _of_column(condition, columns[condition.column], file, clock)
 
 
-def _of_column(condition: OfColumn, values: pa.Array, file: str) -> Verdicts:
+def _of_column(condition: OfColumn, values: pa.Array, file: str, clock: Clock) -> Verdicts:
     if pa.types.is_dictionary(values.type):  # by looking at each distinct value once
         distinct = values.dictionary
         known = pa.concat_arrays([distinct, pa.nulls(1, distinct.type)])
         rows = values.indices.cast(pa.int64()).fill_null(len(distinct)).to_numpy()
-        found, checks = _of_column(condition, known, file)
+        found, checks = _of_column(condition, known, file, clock)
         return found[rows], [(reason, mask[rows]) for reason, mask in checks]
     missing = _missing(values)
     match condition:
@@ -115,7 +129,7 @@ def _of_column(condition: OfColumn, values: pa.Array, file: str) -> Verdicts:
             holds, checks = _one_of(condition, values, file), []
             holds = holds != isinstance(condition, NoneOf)
         case _ if isinstance(_value(condition), str):
-            holds, missing, checks = _ordered_moments(condition, values, file)
+            holds, missing, checks = _ordered_moments(condition, values, file, clock)
         case _:
             holds, missing, checks = _ordered_numbers(condition, values, file)
     if not isinstance(condition, OneOf):
@@ -158,7 +172,8 @@ def _one_of(condition: OneOf, values: pa.Array, file: str) -> np.ndarray:
         return holds
     if texts:
         kind, plain = pa.large_string(), values
-        if _is_bytes(values.type):  # any, even what is no UTF-8
+        if pa.types.is_binary(values.type) or pa.types.is_large_binary(values.type):
+            # Any bytes, even what is no UTF-8.
             kind, texts = values.type, [text.encode() for text in texts]
         elif not _is_text(values.type):
             plain, _ = canonical.text(values, condition.column, file)
@@ -188,13 +203,14 @@ def _ordered_numbers(
 
 
 def _ordered_moments(
-    condition: OfColumn, values: pa.Array, file: str
+    condition: OfColumn, values: pa.Array, file: str, clock: Clock
 ) -> tuple[np.ndarray, np.ndarray, Checks]:
     """What holds, what is missing, and the checks that there are times."""
     if pa.types.is_null(values.type):
         nothing = np.zeros(len(values), bool)
         return nothing, ~nothing, []
-    times, checks = canonical.time(values, condition.column, file)
+    times, checks = canonical.time(values, condition.column, file, clock)
+    checks = [(reason, mask) for reason, mask in checks if not isinstance(reason, Notice)]
     missing = times.is_null().to_numpy(zero_copy_only=False)
     moments = times.fill_null(0).to_numpy()
     match condition:
@@ -257,7 +273,8 @@ class _Numbers:
 
     @classmethod
     def _of_text(cls, values: pa.Array) -> "_Numbers":
-        stripped = pl.Series(_readable(values)).str.strip_chars().fill_null("")
+        readable, _ = decode(values) if is_bytes(values.type) else (values.cast(pa.string()), None)
+        stripped = pl.Series(readable).str.strip_chars().fill_null("").replace(canonical.TRUTH)
         whole = stripped.cast(pl.Int64, strict=False)
         wide = stripped.cast(pl.Float64, strict=False).fill_nan(None)
         empty = (stripped == "").to_numpy()
@@ -301,24 +318,6 @@ def _compare_whole(numbers: np.ndarray, operator: str, value: Any) -> np.ndarray
     )
 
 
-def _readable(values: pa.Array) -> pa.Array:
-    """Text; bytes that are no UTF-8 become a text that is no number."""
-    try:
-        return values.cast(pa.string())
-    except pa.ArrowInvalid:
-        found = [value and value.decode("utf-8", "replace") for value in values.to_pylist()]
-        return pa.array(found, pa.string())
-
-
-def _is_bytes(kind: pa.DataType) -> bool:
-    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
-
-
 def _is_text(kind: pa.DataType) -> bool:
     """Text, or bytes that may be text."""
-    return (
-        _is_bytes(kind)
-        or pa.types.is_string(kind)
-        or pa.types.is_large_string(kind)
-        or pa.types.is_string_view(kind)
-    )
+    return is_text(kind) or is_bytes(kind)

@@ -1,5 +1,6 @@
 """Lines of "user item item …" → rows: an item each, in the order of the line."""
 
+import dataclasses
 import functools
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +12,7 @@ from etils import epath
 
 from podway.beam.error import DataError
 from podway.beam.formats.rows import RawBatch, Rejected, Roles, locate
-from podway.beam.formats.source import Stream
+from podway.beam.formats.stream import Stream
 from podway.framework.config import Lists
 
 pc: Any = pyarrow.compute  # which makes its functions when it is imported
@@ -21,33 +22,38 @@ BLOCK_BYTES = 16 << 20
 
 COLUMNS = ("user", "item")
 
-_BOM = b"\xef\xbb\xbf"
 
-
-def read(file: str, format: Lists, roles: Roles) -> Iterator[RawBatch]:
+def read(file: str, format: Lists, roles: Roles, *, block: int | None = None) -> Iterator[RawBatch]:
     """The items of a file, one row each; a line that cannot be read is one rejected row.
+
+    Args:
+      file: name of the file.
+      format: how it is written.
+      roles: the columns that are read.
+      block: bytes parsed at once; None: BLOCK_BYTES.
 
     Raises:
       DataError: a role of another column, or a file that cannot be unpacked.
     """
     roles, name, rows, lines = locate(roles, COLUMNS, file), epath.Path(file).name, 0, 0
     try:
-        with Stream(file) as stream:
-            for block in _blocks(stream):
-                batch = _rows(block, rows, lines, name, format, roles, stream.fraction())
+        with Stream(file, format.encoding) as stream:
+            for some in _blocks(stream, block or BLOCK_BYTES):
+                batch = _rows(some, rows, lines, name, format, roles, stream.fraction())
                 rows += len(batch.numbers) + len(batch.rejected)
-                lines += len(block)
+                lines += len(some)
+                if stream.encoding:
+                    said = {f"read as {stream.encoding}": len(batch.numbers)}
+                    batch = dataclasses.replace(batch, notices=said)
                 yield batch
     except OSError as error:
         raise DataError(f"{file} cannot be read as lines of items: {error}") from error
 
 
-def _blocks(stream: Stream) -> Iterator[list[bytes]]:
-    """Some consecutive lines; a byte order mark is none of the first one."""
-    rest, first = b"", True
-    while chunk := stream.bytes.read(BLOCK_BYTES):
-        if first:
-            chunk, first = chunk.removeprefix(_BOM), False
+def _blocks(stream: Stream, size: int) -> Iterator[list[bytes]]:
+    """Some consecutive lines."""
+    rest = b""
+    while chunk := stream.read(size):
         whole, end, rest = (rest + chunk).rpartition(b"\n")
         if end:
             yield whole.split(b"\n")

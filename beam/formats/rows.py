@@ -8,14 +8,16 @@ import numpy as np
 import pyarrow as pa
 
 from podway.beam.error import DataError
-from podway.beam.formats.paths import partitions
+from podway.beam.paths import partitions
 from podway.framework.config import Data, SideTable
 from podway.framework.config.features import Gap, Transform
-from podway.framework.config.where import columns_of
+from podway.framework.config.where import Condition, columns_of
 from podway.framework.schema.schema import EVENT_WEIGHT
 
 FIXED = ("user", "item", "time", "key")
 """Roles that are not features."""
+
+_KEEP = "keep:"
 
 Roles = Mapping[str, str]
 """Role of a column ("user", "item", "time", "key", a feature's name, or what `role_of` says of a
@@ -49,6 +51,7 @@ class RawBatch:
         the next batch is asked for.
       rejected: rows that could not be divided into columns; they are in none.
       fraction: the part of the file that has been read, from 0 to 1.
+      notices: what was converted, or looks odd, in rows that are kept, and in how many.
     """
 
     columns: dict[str, pa.Array]
@@ -56,19 +59,24 @@ class RawBatch:
     raw: Callable[[int], Any]
     rejected: Sequence[Rejected]
     fraction: float
+    notices: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 def roles_of(raw: Data | SideTable) -> Roles:
     """The columns that are read of the events, or of a side table."""
     if isinstance(raw, SideTable):
-        roles = {"key": raw.key}
+        roles = {"key": raw.key} | {keep_role(name): name for name in raw.keep}
     else:
         roles = {"user": raw.columns.user, "item": raw.columns.item}
         roles |= {"time": raw.columns.time} if raw.columns.time is not None else {}
         roles |= {EVENT_WEIGHT: raw.columns.weight} if raw.columns.weight is not None else {}
     roles |= {feature.name: feature.source for feature in raw.features if reads(feature)}
-    conditions = (*raw.where, *(() if isinstance(raw, SideTable) else raw.targets))
-    return roles | {role_of(column): column for column in columns_of(conditions)}
+    return roles | {role_of(column): column for column in columns_of(conditions_of(raw))}
+
+
+def conditions_of(raw: Data | SideTable) -> tuple[Condition, ...]:
+    """All conditions on its columns."""
+    return (*raw.where, *(() if isinstance(raw, SideTable) else raw.targets))
 
 
 def role_of(column: str) -> str:
@@ -87,6 +95,11 @@ def choose(rows: RawBatch, mask: np.ndarray) -> RawBatch:
         numbers=rows.numbers[mask],
         raw=lambda position: rows.raw(int(positions[position])),
     )
+
+
+def keep_role(column: str) -> str:
+    """The role of a side table's column that is kept as text; no feature has such a name."""
+    return f"{_KEEP}{column}"
 
 
 def reads(feature: Transform) -> bool:
@@ -137,4 +150,6 @@ def _field(role: str) -> str:
         return "the column of a condition"
     if role == EVENT_WEIGHT:
         return "data.columns.weight"
+    if role.startswith(_KEEP):
+        return "what the table's `keep` names"
     return f"data.columns.{role}" if role in FIXED else f"the column of the feature {role!r}"

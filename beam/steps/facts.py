@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from podway.beam.statistics import statistics
+from podway.beam.statistics.alike import Alike
 from podway.beam.steps import split
 from podway.beam.steps.split import Events
 from podway.framework.config import Data, RowExamples
@@ -20,26 +21,40 @@ LATER = ("k-core", "duplicate")
 
 @dataclasses.dataclass(frozen=True)
 class ReadCounts:
-    """One raw file: its rows, and how many of them were left out.
+    """One raw file: its rows, and what became of them.
 
     Attributes:
       rows: all of them.
-      rejected: by reason.
-      filtered: by rule, such as a condition of data.where.
+      rejected: how many, by reason.
+      filtered: how many, by rule, such as a condition of data.where.
+      notices: of how many of the others there is something to say.
     """
 
     rows: int
     rejected: dict[str, int]
-    filtered: dict[str, int]
+    filtered: dict[str, int] = dataclasses.field(default_factory=dict)
+    notices: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
 class VocabularyTotals:
-    """One file of a vocabulary: its values without the kept rows, and the events it counts."""
+    """One file of a vocabulary.
+
+    Attributes:
+      feature: whose it is.
+      size: its values, without the kept rows.
+      events: those of the train split that it counts.
+      trained: values that the train split has.
+      top: the most frequent value, and how many events have it.
+      alike: values that look like one thing.
+    """
 
     feature: str
     size: int
     events: int
+    trained: int = 0
+    top: tuple[str, int] = ("", 0)
+    alike: Alike = Alike()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +88,7 @@ class ShardFacts:
       trained: those in the train split.
       tied_events: those that share user and time with another one.
       repeated_events: those that share user, time and item with an earlier one.
+      first, last: times of the first and the last event; None without any.
       users: that have an event.
       tied_users: users whose last two events share the time.
       context_events: those that are history only; None where events have no weights.
@@ -85,6 +101,8 @@ class ShardFacts:
     trained: int
     tied_events: int
     repeated_events: int
+    first: int | None
+    last: int | None
     users: int
     tied_users: int
     context_events: int | None
@@ -99,6 +117,7 @@ class TableFacts:
     Attributes:
       table: its number in data.tables.
       of: "user" or "item".
+      keys: that its rows have.
       repeated: rows whose key an earlier one has.
       unused: keys that the train split does not have.
       without: users or items of the train split that no row has.
@@ -109,6 +128,7 @@ class TableFacts:
 
     table: int
     of: str
+    keys: int
     repeated: int
     unused: int
     without: int
@@ -199,6 +219,8 @@ def of_shard(
         trained=trained,
         tied_events=int((np.append(tied, False) | np.insert(tied, 0, False)).sum()),
         repeated_events=int(repeated.sum()),
+        first=int(events.time.min()) if len(events.time) else None,
+        last=int(events.time.max()) if len(events.time) else None,
         users=len(events.user),
         tied_users=int(tied[events.offsets[1:][several] - 2].sum()),
         context_events=None if weights is None else int((weights == 0).sum()),

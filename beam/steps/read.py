@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import itertools
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent import futures
 from typing import Any
 
@@ -17,16 +17,18 @@ from apache_beam.pvalue import TaggedOutput
 from etils import epath
 
 from podway.beam.error import portable
-from podway.beam.features import conditions, fit
-from podway.beam.formats.parse import Checks, Columns, accept, parse, text
+from podway.beam.features import fit
+from podway.beam.features.canonical import kept_text
+from podway.beam.formats.checks import Checks
+from podway.beam.formats.parse import Columns, accept, parse, text
 from podway.beam.formats.reader import read
-from podway.beam.formats.rows import RawBatch, Rejected, choose, reads, role_of
-from podway.beam.steps import codes, facts, progress
+from podway.beam.formats.recognise import NOTHING, Recognised, clocks, resolve
+from podway.beam.formats.rows import RawBatch, Rejected, keep_role, reads
+from podway.beam.formats.times import SECONDS, Clock
+from podway.beam.steps import codes, facts, progress, select
 from podway.beam.steps.chunk import Chunk
 from podway.framework.config import Data, SideTable
-from podway.framework.config.features import Label, Numeric, Transform
-from podway.framework.config.where import Condition, columns_of
-from podway.framework.schema.schema import EVENT_WEIGHT
+from podway.framework.config.features import Label, Transform
 
 POSITION_BITS = 40
 """Without a time column, an event's time is its file's number, then its row in so many bits."""
@@ -44,37 +46,43 @@ class ReadEvents(apache_beam.DoFn):
     facts.ReadCounts. Rejected rows go to a file of their own.
     """
 
-    def __init__(self, data: Data, files: int, stage: str, latest: int):
-        self._data, self._files, self._stage, self._latest = data, files, stage, latest
+    def __init__(
+        self, data: Data, files: int, stage: str, latest: int, recognised: Recognised = NOTHING
+    ):
+        self._data, self._clocks = resolve(data, recognised), clocks(data, recognised)
+        self._files, self._stage, self._latest = files, stage, latest
 
     def process(self, element: tuple[int, str]) -> Iterator[Any]:
         """One file."""
         number, file = element
         name = f"part-{number:05}-of-{self._files:05}.jsonl"
         with portable(), rejects_to(epath.Path(self._stage) / "rejected" / name, file) as reject:
-            counts, filtered = collections.Counter(), collections.Counter()
+            counts, filtered, notices = (collections.Counter() for _ in range(3))
             rows = 0
             prepare = functools.partial(self._prepare, number, file)
             for fraction, done in _map_in_thread(prepare, read(file, self._data)):
                 reject(done.rejected)
                 counts.update(row.reason for row in done.rejected)
                 filtered.update(done.filtered)
+                notices.update(done.notices)
                 rows += done.rows
                 progress.read(number, fraction, done.rows, done.accepted)
                 yield from done.found
-        yield TaggedOutput("counts", facts.ReadCounts(rows, dict(counts), dict(filtered)))
+        read_counts = facts.ReadCounts(rows, dict(counts), dict(filtered), dict(notices))
+        yield TaggedOutput("counts", read_counts)
 
     def _prepare(self, number: int, file: str, batch: RawBatch) -> tuple[float, "_Done"]:
         """The part of the file that is read, and what becomes of the rows of a batch."""
-        rows = len(batch.numbers) + len(batch.rejected)
-        batch, filtered, unknown = select(batch, self._data.where, file)
-        values, checks = canonical(batch, self._data.features, file)
-        weights, more = event_weights(batch, self._data, file)
+        data, rows = self._data, len(batch.numbers) + len(batch.rejected)
+        batch, filtered, unknown = select.wanted(batch, data, self._clocks, file)
+        values, checks = canonical(batch, data.features, file, self._clocks)
+        weights, more = select.event_weights(batch, data, self._clocks, file)
         position = number << POSITION_BITS
         features = values | weights, [*checks, *unknown, *more]
-        events, rejected = parse(batch, file, position, self._latest, features)
+        clock = self._clocks.get("time", SECONDS)
+        events, rejected, said = parse(batch, file, position, self._latest, features, clock)
         found = list(self._encode(events)) if len(events) else []
-        return batch.fraction, _Done(rows, len(events), rejected, filtered, found)
+        return batch.fraction, _Done(rows, len(events), rejected, filtered, said, found)
 
     def _encode(self, events: pa.Table) -> Iterator[Any]:
         with futures.ThreadPoolExecutor() as threads:
@@ -91,47 +99,14 @@ class ReadEvents(apache_beam.DoFn):
 @dataclasses.dataclass(frozen=True)
 class _Done:
     """What became of the rows of a batch: those that are rejected, how many are filtered by which
-    rule, and what the step yields of those that are accepted."""
+    rule, what is said of the others, and what the step yields of them."""
 
     rows: int
     accepted: int
     rejected: list[Rejected]
     filtered: dict[str, int]
+    notices: Mapping[str, int]
     found: list[Any]
-
-
-def select(
-    rows: RawBatch, where: Sequence[Condition], file: str
-) -> tuple[RawBatch, dict[str, int], Checks]:
-    """The rows that satisfy all conditions, how many fail which, and the checks that some of them
-    fail, as a value cannot be compared."""
-    if not where:
-        return rows, {}, []
-    columns = {name: rows.columns[role_of(name)] for name in columns_of(where)}
-    decision = conditions.decide(where, columns, len(rows.numbers), file)
-    return choose(rows, decision.stay), decision.filtered, decision.checks
-
-
-def event_weights(rows: RawBatch, data: Data, file: str) -> Columns:
-    """The events' weights, where they have some: 0 for what is no target; and the checks that some
-    of them fail."""
-    values, checks = np.ones(len(rows.numbers), np.float32), list[Any]()
-    if EVENT_WEIGHT in rows.columns:
-        raw = rows.columns[EVENT_WEIGHT]
-        numbers, checks = fit.canonical(raw, Numeric(EVENT_WEIGHT), file)
-        values = numbers.to_numpy(zero_copy_only=False)
-        checks = [*checks, (f"missing {EVENT_WEIGHT}", np.isnan(values))]
-        checks.append((f"{EVENT_WEIGHT} is below 0", values < 0))
-    elif not data.targets:
-        return {}, []
-    columns = {name: rows.columns[role_of(name)] for name in columns_of(data.targets)}
-    for condition in data.targets:
-        found, unknown = conditions.verdicts(condition, columns, file)
-        values = np.where(found == conditions.YES, values, np.float32(0))
-        checks += [(reason, mask & (found == conditions.UNKNOWN)) for reason, mask in unknown]
-    return {EVENT_WEIGHT: pa.array(values)}, [
-        (reason, mask) for reason, mask in checks if mask.any()
-    ]
 
 
 def _map_in_thread(
@@ -185,40 +160,49 @@ def _partition(table: pa.Table, buckets: int) -> Iterator[tuple[int, pa.Table]]:
 class ReadTable(apache_beam.DoFn):
     """(number of the side table, number of the file, file) → (of, (table's number, Chunk)).
 
-    The chunk has the key's fingerprint, the row's position and the canonical features.
+    The chunk has the key's fingerprint, the row's position, the canonical features, and the columns
+    that are kept as text.
 
     Tagged outputs: "counts": (table's number, facts.ReadCounts); where the table is a catalogue,
     "values": ((of, part), Chunk of fingerprint and value), and "none": the same with a count of 0
     instead of the value.
     """
 
-    def __init__(self, tables: Sequence[SideTable], stage: str):
-        self._tables, self._stage = tables, stage
+    def __init__(
+        self, tables: Sequence[SideTable], stage: str, recognised: Sequence[Recognised] = ()
+    ):
+        found = [*recognised, *[NOTHING] * (len(tables) - len(recognised))]
+        self._tables = [resolve(table, one) for table, one in zip(tables, found, strict=True)]
+        self._clocks = [clocks(table, one) for table, one in zip(tables, found, strict=True)]
+        self._stage = stage
 
     def process(self, element: tuple[int, int, str]) -> Iterator[Any]:
         """One file."""
         table_number, file_number, file = element
-        table = self._tables[table_number]
+        table, clocks = self._tables[table_number], self._clocks[table_number]
         path = epath.Path(self._stage) / "rejected" / f"table-{table_number}-{file_number:05}.jsonl"
         with portable(), rejects_to(path, file) as reject:
-            counts, filtered = collections.Counter(), collections.Counter()
+            counts, filtered, notices = (collections.Counter() for _ in range(3))
             rows = 0
             for batch in read(file, table):
                 rows += len(batch.numbers) + len(batch.rejected)
-                batch, others, unknown = select(batch, table.where, file)
+                batch, others, unknown = select.wanted(batch, table, clocks, file)
                 filtered.update(others)
                 key, checks = text(batch.columns["key"], "key", file)
-                columns, more = canonical(batch, table.features, file)
-                columns = {"key": key, "row": pa.array(batch.numbers), **columns}
-                accepted, rejected = accept(batch, columns, [*checks, *more, *unknown])
+                columns, more = canonical(batch, table.features, file, clocks)
+                kept, unread = _kept(batch, table.keep, file)
+                columns = {"key": key, "row": pa.array(batch.numbers), **columns, **kept}
+                found = [*checks, *more, *unread, *unknown]
+                accepted, rejected, said = accept(batch, columns, found)
+                notices.update(said)
                 reject(rejected)
                 counts.update(row.reason for row in rejected)
                 keys, values = codes.code(accepted["key"].combine_chunks())
                 yield table.of, (table_number, Chunk(_without_key(accepted, keys, file_number)))
                 if table.catalogue:
                     yield from _list_keys(table.of, values)
-        told = facts.ReadCounts(rows, dict(counts), dict(filtered))
-        yield TaggedOutput("counts", (table_number, told))
+        read_counts = facts.ReadCounts(rows, dict(counts), dict(filtered), dict(notices))
+        yield TaggedOutput("counts", (table_number, read_counts))
 
 
 def _without_key(table: pa.Table, keys: pa.DictionaryArray, file: int) -> pa.Table:
@@ -226,6 +210,17 @@ def _without_key(table: pa.Table, keys: pa.DictionaryArray, file: int) -> pa.Tab
     position = table["row"].to_numpy() + (file << POSITION_BITS)
     columns = {name: table[name] for name in table.column_names if name not in ("key", "row")}
     return pa.table({"fingerprint": fingerprint, "position": position, **columns})
+
+
+def _kept(rows: RawBatch, names: Sequence[str], file: str) -> Columns:
+    """The columns that are kept as text, by their roles, and the checks that some rows fail."""
+    values: dict[str, pa.Array] = {}
+    checks: Checks = []
+    for name in names:
+        role = keep_role(name)
+        values[role], failed = kept_text(rows.columns[role], name, file)
+        checks += failed
+    return values, [(reason, mask) for reason, mask in checks if mask.any()]
 
 
 def _list_keys(of: str, values: pa.Table) -> Iterator[TaggedOutput]:
@@ -237,12 +232,16 @@ def _list_keys(of: str, values: pa.Table) -> Iterator[TaggedOutput]:
             yield TaggedOutput(tag, ((of, part), chunk))
 
 
-def canonical(rows: RawBatch, features: Sequence[Transform], file: str) -> Columns:
+def canonical(
+    rows: RawBatch, features: Sequence[Transform], file: str, clocks: Mapping[str, Clock]
+) -> Columns:
     """The features' values by name (see fit.canonical), and the checks that some fail."""
     values: dict[str, pa.Array] = {}
     checks: Checks = []
     for feature in filter(reads, features):
-        values[feature.name], failed = fit.canonical(rows.columns[feature.name], feature, file)
+        clock = clocks.get(feature.name, SECONDS)
+        column = rows.columns[feature.name]
+        values[feature.name], failed = fit.canonical(column, feature, file, clock)
         checks += failed
         if isinstance(feature, Label):
             missing = values[feature.name].is_null().to_numpy(zero_copy_only=False)

@@ -6,14 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam
+import polars as pl
 from etils import epath
 
 from podway.beam.error import portable
 from podway.beam.report import page
-from podway.beam.statistics import statistics
+from podway.beam.statistics import alike, statistics
 from podway.beam.steps.facts import LATER, ReadCounts, ShardFacts, TableFacts, VocabularyTotals
 from podway.beam.steps.number import Learnt
 from podway.framework.config import Data, GlobalTime, RowExamples
+from podway.framework.config.features import Categorical
 from podway.framework.schema.fitted import write_transforms
 from podway.framework.schema.schema import (
     EVENT_WEIGHT,
@@ -52,7 +54,8 @@ class Summarise(apache_beam.DoFn):
         """All of them; the element says nothing."""
         if before is not None:  # an extension does not read its base's rows again
             rules = {rule: n for rule, n in before["filtered"].items() if rule not in LATER}
-            reads = [*reads, ReadCounts(before["rows"], before["rejected"], rules)]
+            notices = before.get("notices", {})
+            reads = [*reads, ReadCounts(before["rows"], before["rejected"], rules, notices)]
             duplicates = [*duplicates, before["filtered"]["duplicate"]]
         shards = sorted(facts, key=lambda shard: shard.bucket)
         tables = sorted(tables, key=lambda table: table.table)
@@ -65,7 +68,9 @@ class Summarise(apache_beam.DoFn):
             "splits": layout(shards),
             "cuts": cuts,
             "report": report(self._data, shards, reads, filtered, duplicates, totals),
-            "tables": [self._describe(table, table_reads) for table in tables],
+            "tables": [
+                self._describe(table, table_reads, None if before else totals) for table in tables
+            ],
         }
         stage = epath.Path(self._stage)
         with portable():
@@ -80,19 +85,34 @@ class Summarise(apache_beam.DoFn):
                 # The most frequent values are the first ones, but not in an extension.
                 rows = TOP if before is None else VOCABULARY_ROWS
                 words = {name: _words(stage, name, size, rows) for name, size in sizes.items()}
+                categories = {
+                    one.vocabulary: words[one.vocabulary]
+                    for one, _ in fitted
+                    if one.vocabulary and isinstance(one.transform, Categorical)
+                }
+                details["report"]["alike"] |= _alike(categories)
                 found = _statistics(words, described, shards, tables)
                 statistics.write(stage / "statistics.json", found)
                 page.write(stage / "statistics.html", self._data.name, details, described, found)
         yield details
 
     def _describe(
-        self, table: TableFacts, reads: Sequence[tuple[int, ReadCounts]]
+        self,
+        table: TableFacts,
+        reads: Sequence[tuple[int, ReadCounts]],
+        totals: Sequence[VocabularyTotals] | None,
     ) -> dict[str, Any]:
-        """What the report says of a side table."""
+        """What the report says of a side table; `totals` None: of a dataset that was extended."""
+        matched = table.keys - table.unused
+        if self._data.tables[table.table].catalogue:  # its own keys are all in the vocabulary
+            matched = None if totals is None else _total(totals, table.of).trained - table.without
         return {
+            "table": table.table,
             "path": self._data.tables[table.table].path,
             "of": table.of,
             **_count([read for number, read in reads if number == table.table]),
+            "keys": table.keys,
+            "matched": matched,
             "repeated": table.repeated,
             "unused": table.unused,
             "without": table.without,
@@ -157,6 +177,16 @@ def _words(stage: epath.Path, name: str, size: int, rows: int) -> Vocabulary:
     return Vocabulary(values + unnamed, (0,) * size)
 
 
+def _alike(words: Mapping[str, Vocabulary]) -> dict[str, Any]:
+    """What looks alike of the most frequent values of features."""
+    found = {}
+    for name, vocabulary in words.items():
+        values = pl.Series([value for value in vocabulary.values if value], dtype=pl.String)
+        if (one := alike.find(values)).groups:
+            found[name] = dataclasses.asdict(one)
+    return found
+
+
 def _statistics(
     words: Mapping[str, Vocabulary],
     described: Schema,
@@ -205,6 +235,8 @@ def report(
     early = None if data.columns.time is None else early_targets(shards)
     assert early == 0 or not isinstance(data.split, GlobalTime), "a global split leaks"
     users = sum(shard.users for shard in shards)
+    firsts = [shard.first for shard in shards if shard.first is not None]
+    lasts = [shard.last for shard in shards if shard.last is not None]
     return {
         "rows": found["rows"],
         "kept": kept,
@@ -219,6 +251,17 @@ def report(
         "early_test_targets": early,
         "context_events": _sum([shard.context_events for shard in shards]),
         "seen_test_targets": _sum([shard.seen_test_targets for shard in shards]),
+        "first": None if early is None else min(firsts, default=None),
+        "last": None if early is None else max(lasts, default=None),
+        "largest": {
+            total.feature: [total.top[0], total.top[1] / max(trained, 1)] for total in (user, item)
+        },
+        "alike": {
+            total.feature: dataclasses.asdict(total.alike)
+            for total in (user, item)
+            if total.alike.groups
+        },
+        "notices": found["notices"],
     }
 
 
@@ -238,19 +281,26 @@ def early_targets(shards: Sequence[ShardFacts]) -> int:
 
 
 def _count(reads: Sequence[ReadCounts]) -> dict[str, Any]:
-    rejected, filtered = collections.Counter(), collections.Counter()
+    rejected, filtered, notices = (collections.Counter() for _ in range(3))
     for file in reads:
         rejected.update(file.rejected)
         filtered.update(file.filtered)
+        notices.update(file.notices)
     return {
         "rows": sum(file.rows for file in reads),
         "rejected": dict(sorted(rejected.items())),
         "filtered": dict(sorted(filtered.items())),
+        "notices": dict(sorted(notices.items())),
     }
 
 
 def _total(totals: Sequence[VocabularyTotals], feature: str) -> VocabularyTotals:
     mine = [total for total in totals if total.feature == feature]
     return VocabularyTotals(
-        feature, sum(total.size for total in mine), sum(total.events for total in mine)
+        feature=feature,
+        size=sum(total.size for total in mine),
+        events=sum(total.events for total in mine),
+        trained=sum(total.trained for total in mine),
+        top=max((total.top for total in mine), key=lambda top: top[1], default=("", 0)),
+        alike=alike.merge([total.alike for total in mine]),
     )

@@ -27,7 +27,7 @@ from podway.framework.config.data import (
 )
 from podway.framework.config.evaluation import Evaluation
 from podway.framework.config.experiment import Experiment
-from podway.framework.config.export import Export
+from podway.framework.config.export import Card, Export
 from podway.framework.config.model import Model, Optimizer
 from podway.framework.config.training import Mesh, Trainer, WarmStart
 from podway.framework.config.where import (
@@ -53,6 +53,7 @@ __all__ = [
     "AtMost",
     "Below",
     "Between",
+    "Card",
     "Characters",
     "Columns",
     "Component",

@@ -6,7 +6,7 @@ rules, whatever the file's format.
     text      compared as features read it: 31, 31.0 and "31" are one value
     truth     true is what a column of truth values has, or the text true, True or TRUE
     number    compared exactly where it is whole, else as float64; in text files spaces around it
-              don't count
+              don't count, and true is 1
     moment    text such as "2024-01-31" or "2024-01-31T10:00:00+01:00" (without a zone: UTC). A
               month or a day stands for all of it: AtMost("time", "2024-01") ends with January,
               Above("time", "2024-01") begins with February
@@ -205,6 +205,41 @@ def _columns(condition: Condition) -> Iterator[str]:
             yield from _columns(part)
     elif isinstance(condition, OfColumn):
         yield condition.column
+
+
+def moment_columns(conditions: Sequence[Condition]) -> list[str]:
+    """Those of them that are compared with a moment."""
+    return list(dict.fromkeys(name for one in conditions for name in _moments(one)))
+
+
+def _moments(condition: Condition) -> Iterator[str]:
+    match condition:
+        case Several(conditions=parts):
+            for part in parts:
+                yield from _moments(part)
+        case Ordered(column=name, value=str()) | Between(column=name, low=str()):
+            yield name
+
+
+def number_columns(conditions: Sequence[Condition]) -> list[str]:
+    """Those of them that are compared with a number."""
+    return list(dict.fromkeys(name for one in conditions for name in _numbers(one)))
+
+
+def _numbers(condition: Condition) -> Iterator[str]:
+    match condition:
+        case Several(conditions=parts):
+            for part in parts:
+                yield from _numbers(part)
+        case OneOf(column=name, values=values) if any(_is_number(value) for value in values):
+            yield name
+        case Ordered(column=name, value=value) | Between(column=name, low=value):
+            if _is_number(value):
+                yield name
+
+
+def _is_number(value: Value) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def check_conditions(field: str, conditions: Sequence[Condition]) -> None:

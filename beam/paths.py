@@ -32,7 +32,7 @@ SUFFIXES: dict[type[Format], tuple[str, ...]] = {
 }
 """How names end of the files that are taken from a folder; any of PACKED may follow."""
 
-PACKED = (".gz", ".zst", ".zstd", ".bz2", ".xz", ".zip")
+PACKED = (".gz", ".bz2", ".zst", ".zstd", ".lz4", ".xz", ".zip")
 
 _MARKER = re.compile(r"_SUCCESS|_(started|committed)_\d+|_metadata|_common_metadata|_symlink_.*")
 _TABLES = {"_delta_log": "Delta Lake", ".hoodie": "Apache Hudi"}

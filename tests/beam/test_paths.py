@@ -10,9 +10,8 @@ import re
 import polars as pl
 import pytest
 
-from podway.beam import overview
+from podway.beam import overview, paths
 from podway.beam.error import DataError
-from podway.beam.formats import paths
 from podway.framework import artifact
 from podway.framework.config import (
     AtLeast,
@@ -243,7 +242,7 @@ def test_side_tables_are_folders_too(tmp_path, build):
 
 LISTED = """
 import sys
-from podway.beam.formats import paths
+from podway.beam import paths
 from podway.framework.config import Csv
 for pattern in sys.argv[1:]:
     print("\\n".join(paths.find(pattern, Csv())), end="\\n--\\n")
