@@ -16,9 +16,7 @@ import importlib.util
 import pathlib
 import pkgutil
 import re
-import site
 import sys
-import sysconfig
 import traceback
 import types
 from collections.abc import Iterator
@@ -88,13 +86,8 @@ def place_of(cls: type) -> Place:
         return Place(file.stem, file, file.parent, False, True)
     depth = name.count(".") + (file.name == "__init__.py")
     folder = file.parents[depth]
-    installed = folder in _installed()
+    installed = folder in imports.installed()
     return Place(name, file, folder, installed, depth == 0 and not installed)
-
-
-def _installed() -> set[pathlib.Path]:
-    found = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), *site.getsitepackages()]
-    return {pathlib.Path(each).resolve() for each in (*found, site.getusersitepackages())}
 
 
 def find(base: type, name: str, folder: str | None, where: str) -> type:
@@ -164,6 +157,18 @@ def parts(value: Any) -> Iterator[Any]:
         yield value
         for field in dataclasses.fields(value):
             yield from parts(getattr(value, field.name))
+
+
+def texts(value: Any) -> Iterator[str]:
+    """All texts in a config part."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from texts(item)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for field in dataclasses.fields(value):
+            yield from texts(getattr(value, field.name))
 
 
 def load(path: pathlib.Path) -> types.ModuleType:

@@ -55,6 +55,26 @@ def directory(
     )
 
 
+def check_code(
+    experiment: config.Experiment, directory: epath.Path, choice: upgrade.Choice | None
+) -> None:
+    """Sees to it that the parameters of a committed run meet the code that they were made by.
+
+    With "keep" they are taken for those of the code that is here now. Raises CodeChanged where that
+    is another one, and nobody said so.
+    """
+    code = sources.code("run", experiment)
+    if code in upgrade.codes(directory, "run"):
+        return
+    if choice != "keep":
+        raise upgrade.CodeChanged(
+            f"the run {directory} was made by other code than is here now, which may read its"
+            " parameters in another way: give --code keep to use them all the same, or train it"
+            " anew with --code new"
+        )
+    upgrade.accept(directory, "run", code)
+
+
 def steps(directory: epath.Path) -> list[int]:
     """The steps of a run, finished or not, of which there are checkpoints."""
     folder = directory / "checkpoints"
