@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from etils import epath
 
 from podway.framework import artifact
+from podway.framework.artifact import upgrade
 from podway.framework.artifact.upgrade import Choice
+from podway.framework.code import sources
 from podway.framework.config import Experiment, Model
 from podway.framework.error import PodwayError, check
 
@@ -68,7 +70,7 @@ def dataset(
     if since is None:
         directory = beam_dataset.directory(experiment.data, workdir, code, look=look)
         fresh = not artifact.exists(directory)
-        _say("data", fresh, directory)
+        _say("data", fresh, directory, "dataset", experiment.data)
         if fresh:
             beam_dataset.build(experiment.data, workdir, engine, code)
     else:
@@ -149,7 +151,7 @@ def train(
             inputs = run.inputs(dataset, others)
             directory = run.directory(experiment, inputs, workdir, options.code)
             fresh = not artifact.exists(directory)
-            _say("train", fresh, directory)
+            _say("train", fresh, directory, "run", experiment)
             if fresh and (other := run.difference_to_latest(experiment, directory)):
                 print(f"  (not the latest run, but a new one: {other}. Same overrides, same run.)")
         if is_fitted(experiment):
@@ -218,7 +220,7 @@ def evaluate(
     manifest = artifact.read(trained, "run")
     directory = evaluation.directory(experiment, manifest, workdir, code)
     fresh = not artifact.exists(directory)
-    _say("evaluate", fresh, directory)
+    _say("evaluate", fresh, directory, "evaluation", experiment)
     if fresh:
         evaluation.compare(experiment, trained, dataset, workdir, code)
     artifact.read(directory, "evaluation")
@@ -263,14 +265,20 @@ def _export(
     inputs = {"run": manifest.version, **manifest.inputs}
     published = identity.current(experiment, inputs=inputs, workdir=workdir, choice=code)
     if published is not None:
-        _say("export", False, published)
+        _say("export", False, published, "model", experiment)
         return published
     _say("export", True, epath.Path(workdir) / "models" / experiment.name)
     with silence_tensorflow():  # TensorFlow's native code greets
         from podway.export import stage
     _, _, parameters = run.load(trained, experiment)
     served = stage.served(experiment, dataset)
-    return stage.export(served, parameters=parameters, inputs=inputs, workdir=workdir)
+    return stage.export(
+        served,
+        parameters=parameters,
+        inputs=inputs,
+        workdir=workdir,
+        run_code=upgrade.codes(trained, "run"),
+    )
 
 
 def serve(
@@ -295,5 +303,19 @@ def serve(
     )
 
 
-def _say(stage: str, fresh: bool, directory: epath.Path) -> None:
-    print(f"{stage}: {'building' if fresh else 'up to date:'} {directory}", flush=True)
+def _say(
+    stage: str,
+    fresh: bool,
+    directory: epath.Path,
+    kind: sources.Kind | None = None,
+    part: Any = None,
+) -> None:
+    """Says what becomes of a stage, whose artefact of this kind is made from a config part."""
+    state = "building" if fresh else "up to date:"
+    if not fresh and kind is not None:
+        from podway.export import layout
+
+        manifest = layout.MANIFEST if kind == "model" else artifact.MANIFEST
+        if upgrade.is_kept(directory, kind, sources.code(kind, part), manifest=manifest):
+            state = "kept, made by other code:"
+    print(f"{stage}: {state} {directory}", flush=True)

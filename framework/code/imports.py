@@ -129,9 +129,9 @@ def folder_of(name: str) -> pathlib.Path | None:
     """
     try:
         spec = importlib.util.find_spec(name)
-    except (ImportError, ValueError):  # it has no spec, as what runs as __main__
+    except (ImportError, ValueError):  # a module that was made by hand
         return None
-    if spec is None:
+    if spec is None or name == "__main__":
         return None
     if spec.submodule_search_locations is not None:
         found = next(iter(spec.submodule_search_locations), None)
@@ -140,7 +140,7 @@ def folder_of(name: str) -> pathlib.Path | None:
     if found is None:
         return None
     folder = pathlib.Path(found).resolve().parent
-    return None if folder in installed() else folder
+    return None if any(folder.is_relative_to(each) for each in installed()) else folder
 
 
 def beside(

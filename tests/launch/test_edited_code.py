@@ -8,6 +8,7 @@ import pathlib
 import sys
 
 import pytest
+import tensorflow as tf
 
 from podway.export.verification import verify
 from podway.framework.code import classes
@@ -101,11 +102,13 @@ def folder(tmp_path_factory):
     for name, text in FILES.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text)
-    # The last item that everybody takes, the test's target, is the most popular one.
+    # Half the users come to `popular` last, and in the train split nothing unseen is more so.
+    histories = [["popular", "rare", "x", "y"], *[["popular", "x", "y"]] * 11]
+    histories += [["other", "x", "popular"]] * 12
     events = [
         f"u{user},{item},{at}"
-        for user in range(24)
-        for at, item in enumerate([f"i{user % 5}", "first", "last"])
+        for user, history in enumerate(histories)
+        for at, item in enumerate(history)
     ]
     (folder / "events.csv").write_text("\n".join(["user,item,time", *events, ""]))
     with pytest.MonkeyPatch.context() as patch:
@@ -164,3 +167,62 @@ def test_an_edit_is_asked_about_by_every_verb(folder, name):
     assert tree(folder) == before
     code, said = podway("train", "config.py")
     assert "train: up to date" in said
+
+
+def test_an_edit_of_the_config_alone_is_no_edit_of_the_code(folder):
+    """`experiment()` says what it says; where that is no part of a run, the run is up to date."""
+    path = folder / "config.py"
+    before = path.read_text()
+    path.write_text(before.replace("bootstrap=10", "bootstrap=11"))
+    try:
+        code, said = podway("evaluate", "config.py")
+    finally:
+        path.write_text(before)
+    assert code == 0, said
+    assert "train: up to date" in said
+    assert "evaluate: building" in said
+
+
+def test_new_code_gives_new_figures_and_a_new_model(folder):
+    _, before = podway("run", "config.py")
+    with edited(folder / "edited_deep.py"):
+        code, kept = podway("evaluate", "config.py", "--code", "keep")
+        assert code == 0, kept
+        for stage in ("train", "evaluate"):
+            assert f"{stage}: kept, made by other code: " in kept
+        assert rows(kept)["hr@1"] == rows(before)["hr@1"], "the old table, said to be old"
+        code, said = podway("export", "config.py")
+        assert code == 1, "the model is asked about, too"
+        assert ASKED in said
+
+        code, new = podway("run", "config.py", "--code", "new")
+        assert code == 0, new
+        for stage in ("train", "evaluate", "export"):
+            assert f"{stage}: building" in new
+        assert (rows(before)["hr@1"], rows(new)["hr@1"]) == ("0.5000", "0.0000")
+        assert podway("run", "config.py")[1].count("up to date") == 4
+        assert [best(folder, version) for version in (1, 2)] == ["popular", "rare"]
+
+        code, said = podway("export", "config.py", *POWER, "2", "--code", "keep")
+        assert code == 0, said
+        assert "train: kept, made by other code: " in said
+    codes = [manifest(folder, version)["details"]["run_code"] for version in (1, 2, 3)]
+    assert [len(each) for each in codes] == [1, 1, 2], "what made it, and what it was kept for"
+
+
+def rows(said: str) -> dict[str, str]:
+    """The first figure of each row of a table."""
+    lines = [line.split() for line in said.splitlines() if "[" in line and "@" in line]
+    return {line[0]: line[1] for line in lines}
+
+
+def manifest(folder: pathlib.Path, version: int) -> dict:
+    path = folder / "w" / "models" / "mine" / str(version) / "assets.extra" / "export.json"
+    return json.loads(path.read_text())
+
+
+def best(folder: pathlib.Path, version: int) -> str:
+    """What a published model recommends first to a user who has seen `other`."""
+    model = tf.saved_model.load(str(folder / "w" / "models" / "mine" / str(version)))
+    answer = model.signatures["serving_default"](history=tf.constant([["other"]]))
+    return answer["item"].numpy()[0, 0].decode()

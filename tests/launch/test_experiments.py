@@ -117,7 +117,7 @@ def test_every_later_process_finds_the_users_classes(place):
     assert "--code new" in said
     assert "Traceback" not in said
     said = podway("train", config, *common, "--code", "keep", cwd=away)
-    assert f"train: up to date: {run}" in said
+    assert f"train: kept, made by other code: {run}" in said
 
     (place / "my" / "config.py").rename(place / "my" / "renamed.py")
     said = podway("compare", *folders, *common, cwd=away, code=1)
