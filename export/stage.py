@@ -8,6 +8,7 @@ import numpy as np
 from etils import epath
 
 from podway.export import identity
+from podway.export.error import ExportError
 from podway.export.served.labels import ServedLabels
 from podway.export.served.recommender import ServedRecommender
 from podway.export.served.served import Served, write
@@ -47,6 +48,7 @@ def export(
     and nothing left behind.
     """
     experiment = model.experiment
+    _check_finite(parameters)
     with tempfile.TemporaryDirectory(prefix="podway-export-") as scratch:
         built = pathlib.Path(scratch) / experiment.name
         details = write(model, built, parameters)
@@ -62,3 +64,13 @@ def export(
             code=sources.code("model", experiment),
             details=details | {promote.VERIFIED: report, "run_code": list(run_code)},
         )
+
+
+def _check_finite(parameters: Mapping[str, np.ndarray]) -> None:
+    for path, array in parameters.items():
+        if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+            wrong = int((~np.isfinite(array)).sum())
+            raise ExportError(
+                f"{wrong:,} of the {array.size:,} numbers of the parameter {path} are not finite;"
+                " export a checkpoint from before training diverged"
+            )

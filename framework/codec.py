@@ -3,8 +3,10 @@
 import dataclasses
 import hashlib
 import json
+import math
 import types
 import typing
+from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
 
 from podway.framework.code import classes
@@ -93,6 +95,19 @@ def _decode(hint: Any, value: Any, where: str) -> Any:
     fits = isinstance(value, accepted) and (hint is bool or not isinstance(value, bool))
     check(fits, f"{where}: expected {hint.__name__}, found {value!r}")
     return hint(value)
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """JSON of plain values. Numbers that are not finite, which JSON lacks, are null."""
+    return json.dumps(_finite(value), indent=indent, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _finite(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def content_hash(value: Any) -> str:

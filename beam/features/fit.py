@@ -136,14 +136,19 @@ def _vocabulary(transform: Categorical | Text, counts: pa.Table) -> Vocabulary:
 
 
 def _moments(seen: Sketch, log: bool) -> tuple[float, float]:
-    """Mean and deviation as float32 values; 0 and 1 where there are no numbers."""
+    """Mean and deviation as float32 values; 0 and 1 where there are no numbers.
+
+    Numbers that float32 cannot tell from their mean count as equal, and have the deviation 1, as
+    does what lies below float32's normal range: to divide by either would blow up rounding errors.
+    """
     if log:
         low, high = (np.copysign(np.log1p(np.abs(x)), x) for x in (seen.low, seen.high))
         seen = Sketch(low, high, seen.counts, seen.bits, seen.limit)
     if not seen.count:
         return 0.0, 1.0
     mean, deviation = to_float32([quantiles.mean(seen), quantiles.deviation(seen)]).tolist()
-    return mean, deviation or 1.0
+    least = max(abs(mean) * 2.0**-24, float(np.finfo(np.float32).tiny))
+    return mean, deviation if deviation > least else 1.0
 
 
 def _boundaries(seen: Sketch, buckets: int) -> tuple[float, ...]:

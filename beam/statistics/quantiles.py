@@ -173,7 +173,9 @@ def deviation(sketch: Sketch) -> float:
 def histogram(sketch: Sketch, bins: int | Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
     """Like numpy.histogram: counts int64 [n], and edges float64 [n + 1].
 
-    A bin of the sketch counts as its middle. What lies outside of the edges is left out.
+    A bin of the sketch counts as its middle. What lies outside of the edges is left out. Where
+    float64 has fewer numbers than bins between the ends, there are fewer bins; numbers that are all
+    equal have one, which begins and ends there.
 
     Args:
       sketch: of the numbers.
@@ -182,7 +184,8 @@ def histogram(sketch: Sketch, bins: int | Sequence[float]) -> tuple[np.ndarray, 
     if isinstance(bins, int) and not sketch.count:
         edges = np.linspace(0.0, 1.0, bins + 1)
     elif isinstance(bins, int):
-        edges = np.histogram_bin_edges(np.array([sketch.low[0], sketch.high[-1]]), bins)
+        low, high = sketch.low[0], sketch.high[-1]
+        edges = np.unique(np.linspace(low, high, bins + 1)) if low < high else np.array([low, high])
     else:
         edges = np.asarray(bins, np.float64)
     below = np.append(0, np.cumsum(sketch.counts))

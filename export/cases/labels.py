@@ -1,5 +1,6 @@
 """Requests to a model of labels and the answers that JAX gives to them: its golden file."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -48,11 +49,7 @@ def golden(
     }
     columns = look_up(reading, values)
     answers = reference.on_cpu(function, parameters, list(columns.values()))
-    if not all(np.isfinite(answer).all() for answer in answers):
-        raise ExportError(
-            "the parameters give answers that are not finite; export a checkpoint from before"
-            " training diverged"
-        )
+    _check_finite(answers, labels, raw)
     return {
         "kind": "rows",
         "target": options.target,
@@ -90,10 +87,30 @@ def _requests(reading: Reading, inputs: dict[str, str]) -> dict[str, list[Any]]:
         found[name] = [
             raw_values.missing(fitted.transform)
             if absent
-            else raw_values.raw(fitted, vocabulary, generator, unknown=bool(strange))
+            else raw_values.raw(
+                fitted,
+                vocabulary,
+                generator,
+                unknown=bool(strange),
+                within=reading.ranges.get(fitted.transform.name),
+            )
             for absent, strange in zip(missing, unknown, strict=True)
         ]
     return found
+
+
+def _check_finite(
+    answers: list[np.ndarray], labels: dict[str, Kind], raw: dict[str, list[Any]]
+) -> None:
+    for label, answer in zip(labels, answers, strict=True):
+        wrong = np.flatnonzero(~np.isfinite(answer.reshape(len(answer), -1)).all(1))
+        if len(wrong):
+            row = {name: values[wrong[0]] for name, values in raw.items()}
+            raise ExportError(
+                f"{len(wrong)} of {len(answer)} probes have no finite {label!r}, for example"
+                f" {json.dumps(row, ensure_ascii=False)}: the model overflows on values that its"
+                " features may have; scale its numbers, or train with a lower learning rate"
+            )
 
 
 def _values(fitted: FittedTransform, reading: Reading, raw: list[Any]) -> np.ndarray:

@@ -36,6 +36,7 @@ Raw = str | float | int | list[int] | None
 """As JSON has it: a text, a number or null, seconds since 1970, pixels."""
 
 _LONGEST = 5
+LARGEST = float(np.finfo(np.float32).max)
 _LATEST = 60 * 365 * 86_400
 
 
@@ -52,12 +53,21 @@ def raw(
     generator: np.random.Generator,
     *,
     unknown: bool,
+    within: tuple[float, float] | None = None,
 ) -> Raw:
-    """A raw value: some of the vocabulary, a number, a time; or one that training never saw."""
+    """A raw value: some of the vocabulary, a number, a time; or one that training never saw.
+
+    A number lies `within` the train split's lowest and highest, and one that is unknown beyond, by
+    no more than their distance; without them both are of the fitted mean and deviation.
+    """
     transform: Any = fitted.transform
     match kind(transform):
         case "number":
-            return float(np.float32(generator.normal() * (1e30 if unknown else 3.0)))
+            mean, deviation = fitted.mean or 0.0, fitted.deviation or 1.0
+            low, high = within or (mean - 3 * deviation, mean + 3 * deviation)
+            width = high - low or max(abs(high), 1.0)
+            low, high = (low - width, high + width) if unknown else (low, high)
+            return float(np.float32(np.clip(generator.uniform(low, high), -LARGEST, LARGEST)))
         case "pixels":
             return generator.integers(0, 256, transform.size).tolist()
         case "time":

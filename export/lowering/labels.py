@@ -9,6 +9,7 @@ training read, so it cannot differ.
 """
 
 import dataclasses
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -39,6 +40,7 @@ class Reading:
       columns: all of them, in the order in which the lowered function takes them: shape of one
         row's values and dtype.
       lengths: of lists, by column.
+      ranges: lowest and highest number of the train split, by column, where the dataset says them.
     """
 
     fitted: tuple[FittedTransform, ...]
@@ -46,6 +48,7 @@ class Reading:
     tables: dict[str, join.AttributeTable]
     columns: dict[str, jax.ShapeDtypeStruct]
     lengths: dict[str, int]
+    ranges: dict[str, tuple[float, float]]
 
 
 def resolve_reading(experiment: config.Experiment, dataset: Dataset) -> Reading:
@@ -84,7 +87,20 @@ def resolve_reading(experiment: config.Experiment, dataset: Dataset) -> Reading:
             name: jax.ShapeDtypeStruct(shape[1:], dtype) for name, (shape, dtype) in shapes.items()
         },
         lengths=lengths,
+        ranges=_ranges(dataset),
     )
+
+
+def _ranges(dataset: Dataset) -> dict[str, tuple[float, float]]:
+    path = dataset.directory / "statistics.json"
+    if not path.exists():
+        return {}
+    features = json.loads(path.read_text())["splits"].get("train", {})
+    return {
+        name: (found["min"], found["max"])
+        for name, found in features.items()
+        if found.get("kind") == "number" and found.get("min") is not None
+    }
 
 
 def function(model: config.Model, schema: Schema, columns: tuple[str, ...]) -> Callable[..., Any]:

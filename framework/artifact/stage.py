@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import datetime
-import json
 import logging
 import time
 import uuid
@@ -12,6 +11,7 @@ from typing import Any
 
 from etils import epath
 
+from podway.framework import codec
 from podway.framework.artifact import checksum
 from podway.framework.artifact import manifest as manifests
 from podway.framework.artifact.checksum import File
@@ -154,7 +154,7 @@ def commit(
         details=dict(details or {}),
         directory=directory.name,
     )
-    write_atomically(directory / manifest, json.dumps(dataclasses.asdict(content), indent=1))
+    write_atomically(directory / manifest, codec.json_text(dataclasses.asdict(content), indent=1))
     return content
 
 

@@ -1,6 +1,5 @@
 """The evaluation artefact: a run beside its baselines on the test split, in one table."""
 
-import json
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -72,9 +71,9 @@ def compare(
         results[name] = evaluate(baseline, f"test {name}", baseline=True)
     table = {name: result.metrics for name, result in results.items()}
     ranks = {name: result.ranks for name, result in results.items() if result.ranks is not None}
-    text = "\n".join(filter(None, [format_table(table), evaluator.remark]))
+    text = "\n".join(filter(None, [format_table(table), evaluator.remark, invalid_remark(table)]))
     with artifact.staging(target) as stage:
-        (stage / "table.json").write_text(json.dumps(table, indent=1))
+        (stage / "table.json").write_text(codec.json_text(table, indent=1))
         (stage / "table.txt").write_text(text + "\n")
         with (stage / RANKS).open("wb") as file:
             np.savez(file, allow_pickle=False, **ranks)
@@ -96,6 +95,21 @@ def read_ranks(directory: epath.PathLike) -> dict[str, np.ndarray]:
     artifact.read(directory, "evaluation")
     with (epath.Path(directory) / RANKS).open("rb") as file, np.load(file) as stored:
         return dict(stored)
+
+
+def invalid_remark(table: Table) -> str:
+    """A warning where answers were not finite numbers; empty where all were."""
+    names = [
+        name
+        for name, row in table.items()
+        if any(metric.rpartition("/")[2].startswith("invalid_") for metric in row)
+    ]
+    return (
+        f"invalid_*: of {', '.join(names)} some answers are not finite numbers; an item with such a"
+        " score is in no list, and a label with such a prediction has no metrics."
+        if names
+        else ""
+    )
 
 
 def own_name(experiment: config.Experiment) -> str:

@@ -103,7 +103,17 @@ class LabelEvaluator:
             logits = predict(compute, label)
             table: Metrics = {}
             for head in self.model.objectives:
-                found = head.measure(logits[head.label], truth[head.label], truth["user"])
+                finite = np.isfinite(logits[head.label])
+                numbers = np.where(finite, logits[head.label], 0)
+                found = head.measure(numbers, truth[head.label], truth["user"])
+                rows = len(truth["user"])
+                invalid = rows - int(np.count_nonzero(finite.reshape(rows, -1).all(1)))
+                if invalid:  # a sort or an argmax would take it for the best
+                    found = dict.fromkeys(found, Estimate(float("nan")))
+                    table[f"{head.label}/invalid_predictions"] = {
+                        "value": invalid / rows,
+                        "rows": invalid,
+                    }
                 for metric, estimate in found.items():
                     if estimate is not None:
                         cell = self._cell(estimate, truth["user"], intervals)

@@ -28,13 +28,15 @@ class Ranks:
     """What a scorer did on a split.
 
     Attributes:
-      target: rank of each user's target, from 1, [users].
+      target: rank of each user's target, from 1, [users]; UNRANKED where no list has it.
       item: id of each user's target, [users].
       history: events that each user had before, [users].
       candidates: items that were ranked for each user, [users].
       lists: ids of each user's best items, [users, k]; PADDING where too few were left.
       nll: negative log-likelihood (nats) of each user's target by the softmax of all items' scores,
         [users]; infinite where the vocabulary lacks it. It means something where scores are logits.
+        Not a number where a score of the user is none, or +∞: such items are ranked nowhere.
+      seen: whether each user's target was in its history, and may therefore not be recommended.
     """
 
     target: np.ndarray
@@ -43,6 +45,7 @@ class Ranks:
     candidates: np.ndarray
     lists: np.ndarray
     nll: np.ndarray
+    seen: np.ndarray
 
 
 def rank_split(
@@ -97,10 +100,16 @@ def rank_split(
                 "item": batch["target"],
                 "history": (batch["history"] != PADDING).sum(1),
                 "candidates": (item.size - FIRST_VALUE - seen).astype(np.int64),
+                "seen": options.exclude_seen & _holds(batch["history"], batch["target"]),
             }
             parts.append({name: each[valid] for name, each in (known | ranked).items()})
             bar.update(int(valid.sum()))
     return Ranks(**concatenate(parts))
+
+
+def _holds(history: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Which rows have their target, [rows]; the ids that are no items are none."""
+    return ((history == target[:, None]) & (history >= FIRST_VALUE)).any(1)
 
 
 def _distinct(history: np.ndarray) -> np.ndarray:
@@ -150,7 +159,8 @@ def summarize(
     """{metric@k: {"value": …}}, with the 95 % interval "low", "high" of each mean over users.
 
     With `likelihood`, which is for scores that are logits, also "nll" (nats), its mean over the
-    users whose target the vocabulary has.
+    users whose target the vocabulary has. Where some scores are not finite, "invalid_scores" is the
+    share of the users who have such. A value that nothing is left for is not a number.
     """
     catalogue = len(train_counts) - FIRST_VALUE
     table: dict[str, dict[str, float]] = {}
@@ -174,7 +184,10 @@ def summarize(
         for k in options.cutoffs:
             for name, metric in ranking.PER_USER.items():
                 table[f"sampled_{name}@{k}"] = mean(metric(sampled, k))
-    known = ranks.nll[np.isfinite(ranks.nll)]
+    known = ranks.nll[(ranks.item >= FIRST_VALUE) & (ranks.item < len(train_counts))]
     if likelihood and len(known):
         table["nll"] = mean(known)
+    invalid = np.isnan(ranks.nll)
+    if invalid.any():
+        table["invalid_scores"] = {"value": float(invalid.mean()), "users": int(invalid.sum())}
     return table

@@ -6,6 +6,7 @@ target mid       among those that make up the next third
 target tail      among the others that training saw
 target cold      of the catalogue, but never seen in training: nothing that learns ids can rank it
 target unknown   not of the catalogue: nothing can
+target seen      in the user's history, where such items may not be recommended: nothing can either
 """
 
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from podway.framework.schema.schema import FIRST_VALUE
 SHARES = {"head": 1 / 3, "mid": 2 / 3, "tail": 1.0}
 """Up to which share of the training events, the most popular items first, an item belongs there."""
 COLD = "target cold"
+SEEN = "target seen"
 
 
 def by_activity(history: np.ndarray) -> dict[str, np.ndarray]:
@@ -66,6 +68,7 @@ def summarize(
     groups: Mapping[str, np.ndarray] = by_activity(ranks.history) | by_popularity(
         ranks.item, train_counts
     )
+    groups = groups | ({SEEN: ranks.seen} if ranks.seen.any() else {})
     table = {}
     for name in ("hr", "ndcg"):
         for group, mask in groups.items():

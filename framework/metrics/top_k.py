@@ -1,8 +1,9 @@
 """From scores to a ranked list: seen items filtered if wanted, ties in one documented order.
 
 Order of a list: falling score, equal scores by rising id. `jax.lax.top_k` keeps that order, and
-`rank` counts in it, so a rank of k or less means exactly "in the top k". Used by the evaluation and
-by the exported model alike.
+`rank` counts in it, so a rank of k or less means exactly "in the top k". A score that is not a
+number, or +∞, never wins: it counts as excluded. Used by the evaluation and by the exported model
+alike.
 
 The `blocked_` functions do the same where scores are dot products, without ever holding all of
 them: the items pass in blocks.
@@ -12,8 +13,9 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
+from podway.framework.metrics.ranking import UNRANKED
 from podway.framework.schema.schema import FIRST_VALUE
 
 EXCLUDED = float("-inf")
@@ -22,13 +24,20 @@ EXCLUDED = float("-inf")
 def exclude(
     scores: Float[Array, "batch rows"], ids: Int[Array, "batch seen"] | None, catalogue: int
 ) -> Float[Array, "batch rows"]:
-    """Scores with −inf for the given ids, the two kept rows, and rows from `catalogue` on."""
+    """Scores with −inf for the given ids, the two kept rows, rows from `catalogue` on, and whatever
+    is not a number, or +∞."""
     row = jnp.arange(scores.shape[1])
-    scores = jnp.where((row >= FIRST_VALUE) & (row < catalogue), scores, EXCLUDED)
+    allowed = (row >= FIRST_VALUE) & (row < catalogue) & ~invalid(scores)
+    scores = jnp.where(allowed, scores, EXCLUDED)
     if ids is None:
         return scores
     batch = jnp.arange(scores.shape[0])[:, None]
     return scores.at[batch, ids].set(EXCLUDED, mode="drop")
+
+
+def invalid(scores: Float[Array, "batch rows"]) -> Bool[Array, "batch rows"]:
+    """Which scores cannot be ranked: those that are not a number, and +∞. −∞ is a low score."""
+    return ~(scores < jnp.inf)
 
 
 def top_k(
@@ -41,18 +50,28 @@ def top_k(
 def negative_log_likelihood(
     scores: Float[Array, "batch rows"], target: Int[Array, " batch"], catalogue: int
 ) -> Float[Array, " batch"]:
-    """−log softmax(scores)[target] (nats) over all items; infinite for a target that is none."""
-    logits = exclude(scores, None, catalogue)
+    """−log softmax(scores)[target] (nats) over all items; infinite for a target that is none.
+
+    Not a number where one of the scores is none, or +∞.
+    """
+    row = jnp.arange(scores.shape[1])
+    logits = jnp.where((row >= FIRST_VALUE) & (row < catalogue), scores, EXCLUDED)
     own = jnp.take_along_axis(logits, target[:, None], axis=1)[:, 0]
-    return jax.nn.logsumexp(logits, axis=1) - own
+    return _surprise(jax.nn.logsumexp(logits, axis=1), own)
+
+
+def _surprise(total: Float[Array, " batch"], own: Float[Array, " batch"]) -> Float[Array, " batch"]:
+    """The log of all items' sum less a target's own logit."""
+    nats = jnp.where(own == EXCLUDED, jnp.inf, total - own)
+    return jnp.where(invalid(total), jnp.nan, nats)
 
 
 def rank(scores: Float[Array, "batch rows"], target: Int[Array, " batch"]) -> Int[Array, " batch"]:
-    """Position of the target in the list, from 1. An excluded target is last."""
+    """Position of the target in the list, from 1; UNRANKED for an excluded target."""
     own = jnp.take_along_axis(scores, target[:, None], axis=1)
     ids = jnp.arange(scores.shape[1])[None, :]
     ahead = (scores > own) | ((scores == own) & (ids < target[:, None]))
-    return jnp.where(own[:, 0] == EXCLUDED, scores.shape[1], ahead.sum(1) + 1)
+    return jnp.where(own[:, 0] == EXCLUDED, UNRANKED, ahead.sum(1) + 1)
 
 
 class Factors(NamedTuple):
@@ -69,11 +88,13 @@ class ScoreBlock(NamedTuple):
       start: the id of the first row; earlier ids come before this block, and only they.
       ids: [block]; the last block begins with ids that the one before has had, as EXCLUDED.
       scores: [batch, block].
+      logits: [batch, block], where what was seen, and what is not a number, is left in.
     """
 
     start: Int[Array, ""]
     ids: Int[Array, " block"]
     scores: Float[Array, "batch block"]
+    logits: Float[Array, "batch block"]
 
 
 def block_of(
@@ -90,13 +111,14 @@ def block_of(
     scores = jnp.matmul(factors.query, part.T, preferred_element_type=jnp.float32)
     own = first + jnp.arange(block)
     allowed = (own >= start) & (own >= FIRST_VALUE) & (own < catalogue)
-    scores = jnp.where(allowed, scores, EXCLUDED)
+    logits = jnp.where(allowed, scores, EXCLUDED)
+    scores = jnp.where(invalid(logits), EXCLUDED, logits)
     if ids is not None:
         # What lies before the block would count from its end.
         place = jnp.where(ids >= first, ids - first, block)
         batch = jnp.arange(scores.shape[0])[:, None]
         scores = scores.at[batch, place].set(EXCLUDED, mode="drop")
-    return ScoreBlock(start, own, scores)
+    return ScoreBlock(start, own, scores, logits)
 
 
 def blocked_top_k(
@@ -154,7 +176,7 @@ def blocked_rank(
 
     none = jnp.full(batch, EXCLUDED), jnp.zeros(batch, jnp.int32)
     own, ahead = jax.lax.scan(count, none, jnp.arange(2 * blocks))[0]
-    return jnp.where(own == EXCLUDED, rows, ahead + 1)
+    return jnp.where(own == EXCLUDED, UNRANKED, ahead + 1)
 
 
 def blocked_negative_log_likelihood(
@@ -166,9 +188,9 @@ def blocked_negative_log_likelihood(
 
     def add(total: Array, number: Array) -> tuple[Array, None]:
         part = block_of(factors, number, block, None, catalogue)
-        return jnp.logaddexp(total, jax.nn.logsumexp(part.scores, axis=1)), None
+        return jnp.logaddexp(total, jax.nn.logsumexp(part.logits, axis=1)), None
 
     total, _ = jax.lax.scan(add, jnp.full(batch, EXCLUDED), jnp.arange(-(-rows // block)))
     own = (factors.query * factors.table[target]).sum(1, dtype=jnp.float32)
     known = (target >= FIRST_VALUE) & (target < catalogue)
-    return total - jnp.where(known, own, EXCLUDED)
+    return _surprise(total, jnp.where(known, own, EXCLUDED))

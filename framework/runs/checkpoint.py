@@ -6,6 +6,8 @@ does not count.
 """
 
 import contextlib
+import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -67,7 +69,11 @@ class Checkpoints:
         sign = 1.0 if largest_is_best else -1.0
 
         def goodness(metrics: Mapping[str, float]) -> float:
-            return sign * metrics[metric]
+            value = metrics[metric]
+            # What is not a number is never best; Orbax compares, and nan would stay where it is.
+            return sign * value if value is not None and math.isfinite(value) else -math.inf
+
+        self._goodness = goodness
 
         self._manager = ocp.CheckpointManager(
             self._directory,
@@ -91,7 +97,12 @@ class Checkpoints:
     def save(
         self, step: int, state: Any, position: int, metrics: dict[str, float] | None = None
     ) -> None:
-        """Saves in the background; `position` is the number of examples consumed."""
+        """Saves in the background; `position` is the number of examples consumed.
+
+        Metrics that are not finite numbers are stored as null, and make no checkpoint the best one.
+        """
+        if metrics is not None:
+            metrics = json.loads(codec.json_text(metrics))
         self._manager.save(
             step,
             args=ocp.args.Composite(
@@ -108,8 +119,10 @@ class Checkpoints:
         return self._manager.latest_step()
 
     def best(self) -> int | None:
-        """The finished step with the best validation metric, if any was evaluated."""
-        return self._manager.best_step()
+        """The finished step with the best validation metric, if any has a finite one."""
+        best = self._manager.best_step()
+        judged = best is not None and math.isfinite(self._goodness(self.metrics(best)))
+        return best if judged else None
 
     def metrics(self, step: int) -> dict[str, float]:
         """The validation metrics that were saved with a step."""

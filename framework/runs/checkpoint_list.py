@@ -17,13 +17,13 @@ class Entry:
     Attributes:
       name: the step; for one that was never finished, its folder.
       bytes: of its files.
-      metrics: the validation metrics that were saved with it.
+      metrics: the validation metrics that were saved with it; None where one was not finite.
       problem: why it cannot be restored; empty where it can be.
     """
 
     name: str
     bytes: int
-    metrics: dict[str, float]
+    metrics: dict[str, float | None]
     problem: str
 
 
@@ -51,13 +51,17 @@ def table(run: epath.PathLike, *, read: bool = False) -> str:
     """The entries as text, a line each."""
     lines = [f"{'step':>10}  {'MB':>9}  {'restorable':<10}  validation"]
     for entry in entries(run, read=read):
-        metrics = "  ".join(f"{name} {value:.4f}" for name, value in entry.metrics.items())
+        metrics = "  ".join(_shown(name, value) for name, value in entry.metrics.items())
         restorable = "no" if entry.problem else "yes"
         note = entry.problem or metrics or "–"
         lines.append(f"{entry.name:>10}  {entry.bytes / 1e6:9.2f}  {restorable:<10}  {note}")
     if len(lines) == 1:
         lines.append("(none)")
     return "\n".join(lines)
+
+
+def _shown(name: str, value: float | None) -> str:
+    return f"{name} not finite" if value is None else f"{name} {value:.4f}"
 
 
 def _size(path: epath.Path) -> int:
@@ -67,7 +71,7 @@ def _size(path: epath.Path) -> int:
     )
 
 
-def _metrics(path: epath.Path) -> dict[str, float]:
+def _metrics(path: epath.Path) -> dict[str, float | None]:
     file = path / "metrics" / "metrics"
     return json.loads(file.read_text()) if file.exists() else {}
 

@@ -11,7 +11,7 @@ import jax
 from etils import epath
 from tensorboardX import SummaryWriter
 
-from podway.framework import progress
+from podway.framework import codec, progress
 from podway.framework.error import PodwayError
 from podway.framework.runs.goodput import Clock, Ledger
 
@@ -32,13 +32,42 @@ class StepFailed(PodwayError, ArithmeticError):
         self.step, self.remedy = step, remedy
 
 
+DIVERGED = "lower optimizer.learning_rate or trainer.clip_norm"
+"""What to change where numbers are not finite any more."""
+
+
+def check_parameters(step: int, invalid: Mapping[str, Any]) -> None:
+    """Raises StepFailed where {path: how many numbers of a parameter are not finite} has some."""
+    found = [f"{int(count):,} of {path}" for path, count in sorted(invalid.items()) if int(count)]
+    if found:
+        more = f" and of {len(found) - 3} other parameters" if len(found) > 3 else ""
+        raise StepFailed(
+            step,
+            f"after step {step} numbers of the parameters are not finite:"
+            f" {', '.join(found[:3])}{more}",
+            DIVERGED,
+        )
+
+
+def check_validation(step: int, metrics: Mapping[str, float]) -> None:
+    """Raises StepFailed where scores or predictions on the validation split are not finite."""
+    for name, share in metrics.items():
+        if name.rpartition("/")[2].startswith("invalid_") and share:
+            raise StepFailed(
+                step,
+                f"after step {step} {100 * share:.3g} % of the validation split have answers that"
+                f" are not finite numbers ({name})",
+                DIVERGED,
+            )
+
+
 def check_step(step: int, metrics: Mapping[str, Any]) -> None:
     """Raises StepFailed for a loss that is not finite, and for rows of a table that got lost."""
     if not math.isfinite(metrics["loss"]):
         raise StepFailed(
             step,
             f"the loss of step {step} is {float(metrics['loss'])}",
-            "lower optimizer.learning_rate or trainer.clip_norm",
+            DIVERGED,
         )
     if lost := int(metrics.get("embedding/overflow", 0)):
         raise StepFailed(
@@ -187,13 +216,13 @@ class Records:
 
     def __init__(self, path: epath.Path, earlier: Sequence[Mapping[str, Any]]):
         self._path = path
-        self._text = "".join(json.dumps(record) + "\n" for record in earlier)
+        self._text = "".join(codec.json_text(record) + "\n" for record in earlier)
         path.write_text(self._text)
         self._grows = "://" not in str(path)
 
     def add(self, record: Mapping[str, Any]) -> None:
         """One more record."""
-        line = json.dumps(record) + "\n"
+        line = codec.json_text(record) + "\n"
         if self._grows:
             with self._path.open("a") as file:
                 file.write(line)

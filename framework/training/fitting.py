@@ -4,6 +4,7 @@ The run is as any other: evaluated on the validation split, with one checkpoint,
 """
 
 import time
+from collections.abc import Mapping
 
 import jax
 import numpy as np
@@ -12,7 +13,7 @@ from etils import epath
 from podway.framework import artifact, config, task
 from podway.framework.artifact import upgrade
 from podway.framework.devices import mesh
-from podway.framework.error import check
+from podway.framework.error import ConfigError, check
 from podway.framework.input import batches
 from podway.framework.runs import run, telemetry
 from podway.framework.runs.goodput import Clock
@@ -50,11 +51,13 @@ def fit(
     began = time.perf_counter()
     parameters = model.fit(dataset, experiment.trainer.seed)
     seconds = time.perf_counter() - began
+    _check_finite(model, parameters)
     run.describe(experiment, dataset.schema, target)
     devices = mesh.build(experiment.mesh)
     on_devices = jax.device_put(parameters, mesh.replicated(devices))
     metrics = validator(experiment, dataset, devices, Clock())(on_devices)
     records = telemetry.Records(target / "metrics.jsonl", [])
+    telemetry.check_validation(0, metrics)
     validation = {f"validation/{name}": value for name, value in metrics.items()}
     records.add({"step": 0, "fit_seconds": seconds, **validation})
     records.save()
@@ -69,3 +72,13 @@ def fit(
         checkpoints.close()
     run.commit(experiment, inputs, target, selected)
     return target
+
+
+def _check_finite(model: task.FittedModel, parameters: Mapping[str, np.ndarray]) -> None:
+    for path, array in parameters.items():
+        if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+            wrong = int((~np.isfinite(array)).sum())
+            raise ConfigError(
+                f"{type(model).__name__} cannot be fitted to this dataset: {wrong:,} numbers of"
+                f" {path!r} are not finite; raise its regularisation"
+            )

@@ -14,7 +14,13 @@ from podway.framework.input import interactions
 from podway.framework.input.batches import Dataset, TrainBatches, read_ahead
 from podway.framework.runs import checkpoint, run
 from podway.framework.runs.profiling import Profiled, Span
-from podway.framework.runs.telemetry import StepFailed, Telemetry
+from podway.framework.runs.telemetry import (
+    DIVERGED,
+    StepFailed,
+    Telemetry,
+    check_parameters,
+    check_validation,
+)
 from podway.framework.training import distributed
 from podway.framework.training.program import Counts, Program, build_program
 from podway.framework.training.state import State
@@ -106,9 +112,11 @@ def train(
                 if last or done % options.evaluate_every == 0:
                     telemetry.flush()
                     validation = validate(program.inference_parameters(state))
+                    check_validation(done, validation)
                     telemetry.record(done, {f"validation/{k}": v for k, v in validation.items()})
                 if last or validation or stop or done % options.checkpoint_every == 0:
                     telemetry.flush()
+                    check_parameters(done, jax.device_get(program.invalid(state)))
                     with telemetry.saving(done):
                         checkpoints.save(done, state, done * batch_size, validation)
                 if last or stop:
@@ -116,11 +124,20 @@ def train(
             with clock.on("checkpoint"):
                 checkpoints.wait()
                 selected = run.select(checkpoints)
+            if done == options.steps and selected.step is None:
+                raise StepFailed(
+                    done, "at no step was the validation metric a finite number", DIVERGED
+                )
     except StepFailed as error:
+        latest = checkpoints.latest()
+        good = (
+            "there is no checkpoint"
+            if latest is None
+            else f"the last good checkpoint is of step {latest}"
+        )
         raise TrainingError(
             f"{error}, on examples {(error.step - 1) * batch_size} to {error.step * batch_size - 1}"
-            f" of the training order; the last good checkpoint in {target} is of step"
-            f" {checkpoints.latest()}: {error.remedy}"
+            f" of the training order; {good} in {target}: {error.remedy}"
         ) from error
     finally:
         clock.enter("other")

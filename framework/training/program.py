@@ -21,7 +21,13 @@ from podway.framework.input.batches import batch_shapes
 from podway.framework.input.placement import Placement
 from podway.framework.schema.schema import Schema
 from podway.framework.training import flops, warm_start
-from podway.framework.training.state import State, inference_parameters, initializer, placed
+from podway.framework.training.state import (
+    State,
+    inference_parameters,
+    initializer,
+    invalid,
+    placed,
+)
 from podway.framework.training.step import make_step
 
 Counts = Mapping[str, np.ndarray]
@@ -40,6 +46,7 @@ class Program:
       initialize: () → State, sharded.
       step: (State, batch) → (State, metrics); takes the state's memory.
       inference_parameters: State → the parameters to evaluate and to export.
+      invalid: State → {path: how many numbers of a parameter, or of its average, are not finite}.
       flops: of one step, over all devices, recomputation left out (framework/training/flops.py).
       place: puts a batch on the devices.
     """
@@ -51,6 +58,7 @@ class Program:
     initialize: Any
     step: Any
     inference_parameters: Any
+    invalid: Any
     flops: float
     place: Placement
 
@@ -114,6 +122,7 @@ def build_program(
         initialize=warm_start.initializer(experiment, schema, initialize, state),
         step=traced.lower().compile(),
         inference_parameters=inference_parameters(experiment, schema, devices),
+        invalid=jax.jit(invalid, out_shardings=mesh.replicated(devices)),
         flops=flops.count(counted.jaxpr.jaxpr),
         place=Placement(rows, options.batch_size),
     )

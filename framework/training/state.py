@@ -125,6 +125,18 @@ def inference_parameters(
     return parameters
 
 
+def invalid(state: State) -> dict[str, jax.Array]:
+    """How many numbers are not finite, by path: of parameters, sparse tables, moving averages."""
+    parts = {"": "parameters", "ema ": "ema", "table ": "tables"}
+    arrays = {
+        kind + path: array
+        for kind, part in parts.items()
+        for path, array in state.get(part, {}).items()
+        if jnp.issubdtype(array.dtype, jnp.floating)
+    }
+    return {path: (~jnp.isfinite(array)).sum() for path, array in arrays.items()}
+
+
 def inference_shapes(
     experiment: config.Experiment, schema: Schema, devices: jax.sharding.Mesh
 ) -> dict[str, jax.ShapeDtypeStruct]:

@@ -133,6 +133,41 @@ def test_the_best_checkpoint_is_the_largest_or_the_smallest(tmp_path, largest, b
     found.close()
 
 
+def test_a_metric_that_is_not_a_number_is_never_best(tmp_path):
+    found = checkpoint.Checkpoints(tmp_path / "c", {}, keep=9, metric="m", largest_is_best=False)
+    for step, value in enumerate((np.nan, 0.5, np.inf, np.nan), 1):
+        found.save(step, {"step": np.int32(step)}, step, {"m": value, "other": np.nan})
+        found.wait()
+        assert found.best() == (None if step == 1 else 2)
+    assert found.metrics(1) == {"m": None, "other": None}
+    found.close()
+    for file in (tmp_path / "c").rglob("metrics/metrics"):
+        json.loads(file.read_text(), parse_constant=pytest.fail)
+
+
+@pytest.mark.parametrize("kind", ["click", "amount"])
+def test_predictions_that_are_not_finite_have_no_metrics(dataset, kind):
+    """A sort takes what is not a number for the largest, which may be the right answer."""
+    model = rows.MODELS["mmoe"]
+    constant = LabelEvaluator(model, Evaluation()).baselines(dataset, seed=0)["mean"]
+
+    def compute(batch):
+        found = {name: np.array(each) for name, each in constant(batch).items()}
+        found[kind][0] = np.nan
+        return found
+
+    table = (
+        LabelEvaluator(model, Evaluation(batch_size=75))
+        .for_split(dataset, "validation")(compute)
+        .metrics
+    )
+    assert table[f"{kind}/invalid_predictions"] == {"value": 2 / 150, "rows": 2}
+    for name, cell in table.items():
+        assert np.isnan(cell["value"]) == (name.startswith(f"{kind}/") and "invalid" not in name), (
+            name
+        )
+
+
 def test_a_model_of_rows_is_trained_selected_and_compared(dataset, tmp_path):
     experiment = dataclasses.replace(
         walks(steps=90, batch_size=64, evaluate_every=30, checkpoint_every=30),

@@ -112,7 +112,10 @@ def test_the_likelihood_is_of_all_items_seen_or_not(dataset, histories):
     counts = train_counts(dataset)
     table = summarize(ranks, options, counts, likelihood=True)
     assert table["nll"]["value"] == pytest.approx(each.mean(), rel=1e-5)
-    unknown = dataclasses.replace(ranks, nll=np.where(np.arange(len(each)) < 5, np.inf, ranks.nll))
+    first = np.arange(len(each)) < 5
+    unknown = dataclasses.replace(
+        ranks, nll=np.where(first, np.inf, ranks.nll), item=np.where(first, 1, ranks.item)
+    )
     table = summarize(unknown, options, counts, likelihood=True)
     assert table["nll"]["value"] == pytest.approx(each[5:].mean(), rel=1e-5)
     text = evaluation.format_table({"A": table, "B": {name: table[name] for name in ("hr@1",)}})

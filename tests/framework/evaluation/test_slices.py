@@ -39,6 +39,7 @@ def test_each_slice_averages_its_own_users():
         candidates=nothing,
         lists=nothing,
         nll=nothing,
+        seen=nothing == 1,
     )
     options = Evaluation(cutoffs=(3, 5), bootstrap=50)
     table = slices.summarize(ranks, options, np.array([0, 9, 3, 1, 0]))

@@ -34,7 +34,7 @@ def test_ties_go_to_the_lower_id_in_rank_and_list_alike():
 
 def test_an_excluded_target_is_last():
     allowed = top_k.exclude(SCORES, SEEN, catalogue=7)
-    assert top_k.rank(allowed, jnp.array([3, 5])).tolist() == [8, 8]
+    assert top_k.rank(allowed, jnp.array([3, 5])).tolist() == [ranking.UNRANKED] * 2
 
 
 def test_metrics_against_a_hand_computed_table():
@@ -85,9 +85,10 @@ def test_sampled_ranks_are_distributed_as_those_of_drawn_samples():
 
 def test_sampled_ranks_at_the_edges():
     ranks, candidates = np.array([1, 5, 5, 128]), np.array([5, 5, 3, 100])
-    # The best stays first, the last of all comes last; no candidate (128 rows) comes last as well.
-    assert ranking.sampled_ranks(ranks, candidates, 4, seed=0).tolist() == [1, 5, 5, 5]
-    assert ranking.sampled_ranks(ranks, candidates, 100, seed=0).tolist() == [1, 5, 101, 101]
+    # The best stays first, the last of all comes last; what is no candidate is in no list.
+    nowhere = [ranking.UNRANKED] * 2
+    assert ranking.sampled_ranks(ranks, candidates, 4, seed=0).tolist() == [1, 5, *nowhere]
+    assert ranking.sampled_ranks(ranks, candidates, 100, seed=0).tolist() == [1, 5, *nowhere]
 
 
 def factors_with_ties(rows=37, users=11, width=3):
@@ -114,7 +115,7 @@ def test_blocks_rank_as_all_scores_at_once_do(block, excluding):
     rank = jax.jit(lambda wanted: top_k.blocked_rank(factors, wanted, block, seen, catalogue))
     for target in range(37):
         expected = [
-            37 if np.isneginf(row[target]) else list(place).index(target) + 1
+            ranking.UNRANKED if np.isneginf(row[target]) else list(place).index(target) + 1
             for row, place in zip(allowed, order, strict=True)
         ]
         assert rank(jnp.full(11, target)).tolist() == expected

@@ -18,6 +18,7 @@ from podway.framework.error import ConfigError
 from podway.framework.runs import goodput, run
 from podway.framework.runs.checkpoint import CheckpointError, load_parameters
 from podway.framework.runs.profiling import Span
+from podway.framework.runs.telemetry import StepFailed, check_parameters
 from podway.framework.training import loop, program
 from tests import xla
 from tests.framework.conftest import write_dataset
@@ -144,6 +145,27 @@ def test_a_loss_that_is_not_finite_stops_the_run(dataset, tmp_path):
         loop.train(experiment, dataset, tmp_path)
     (directory,) = tmp_path.glob("runs/walks/*")
     assert not artifact.exists(directory)
+
+
+def test_what_a_last_step_made_not_finite_is_neither_saved_nor_best(dataset, tmp_path):
+    """The loss of a step is of the parameters before it: the last step's is finite here."""
+    from podway.framework.training.optimizer import AdamW
+
+    experiment = walks(steps=1, batch_size=8, evaluate_every=1, checkpoint_every=1)
+    object.__setattr__(experiment, "optimizer", AdamW(learning_rate=1e38, warmup_steps=0))
+    with pytest.raises(loop.TrainingError, match=r"after step 1 .* not finite"):
+        loop.train(experiment, dataset, tmp_path)
+    (directory,) = tmp_path.glob("runs/walks/*")
+    assert not artifact.exists(directory)
+    assert not [each for each in (directory / "checkpoints").glob("*") if each.name.isdigit()]
+    for line in (directory / "metrics.jsonl").read_text().splitlines():
+        json.loads(line, parse_constant=pytest.fail)
+
+
+def test_a_parameter_that_is_not_finite_is_named():
+    with pytest.raises(StepFailed, match=r"after step 7 .*: 2 of a, 1 of ema b"):
+        check_parameters(7, {"a": 2, "ema b": 1, "c": 0})
+    check_parameters(7, {"a": 0})
 
 
 def test_a_batch_that_does_not_divide_and_missing_devices_are_errors(dataset, tmp_path):
