@@ -6,7 +6,7 @@ import json
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, TypeVar
 
 from podway.framework.code import classes
@@ -117,13 +117,19 @@ def content_hash(value: Any) -> str:
 
 
 def difference(ours: Any, theirs: Any, where: str = "") -> str | None:
-    """The first place where two JSON values differ, as a sentence; None where they are equal.
+    """The first place where two JSON values differ, as a sentence; None where they are equal."""
+    for path, here, there in differences(ours, theirs, where):
+        return f"{path} is {here!r} here and {there!r} there"
+    return None
+
+
+def differences(ours: Any, theirs: Any, where: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Where two JSON values differ: the field's path, the one value, and the other.
 
     The same class in another folder is no difference.
     """
     if isinstance(ours, dict) and isinstance(theirs, dict):
         for key in sorted({*ours, *theirs} - {classes.FROM}):
-            if found := difference(ours.get(key), theirs.get(key), f"{where}.{key}".lstrip(".")):
-                return found
-        return None
-    return None if ours == theirs else f"{where} is {ours!r} here and {theirs!r} there"
+            yield from differences(ours.get(key), theirs.get(key), f"{where}.{key}".lstrip("."))
+    elif ours != theirs:
+        yield where, ours, theirs

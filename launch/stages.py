@@ -152,8 +152,8 @@ def train(
             directory = run.directory(experiment, inputs, workdir, options.code)
             fresh = not artifact.exists(directory)
             _say("train", fresh, directory, "run", experiment)
-            if fresh and (other := run.difference_to_latest(experiment, directory)):
-                print(f"  (not the latest run, but a new one: {other}. Same overrides, same run.)")
+            if fresh and (shaped := run.shaped_by(experiment, inputs, directory)):
+                print(f"  (not the latest run, but a new one: {'; '.join(shaped)})", flush=True)
         if is_fitted(experiment):
             return dataset, fitting.fit(experiment, dataset, workdir, options.code)
         outcome = loop.train(
