@@ -9,6 +9,7 @@ from podway.beam import extension, plan, rejected
 from podway.beam.error import DataError
 from podway.beam.steps import stored
 from podway.framework import artifact
+from podway.framework.config import LeaveOneOut
 from podway.framework.error import ConfigError
 
 
@@ -76,7 +77,9 @@ def _check(chosen: plan.BuildPlan, details: dict[str, Any]) -> None:
         )
     for split, part in details["splits"].items():
         if not part["examples"]:
+            remedy = "; a user needs three: to train on, to validate and to test"
+            remedy = remedy if isinstance(data.split, LeaveOneOut) else ""
             raise DataError(
                 f"no user has a {split} example under data.split = {data.split}: too few events"
-                f" per user ({found['kept']:,} events of {found['users']:,} users)"
+                f" per user ({found['kept']:,} events of {found['users']:,} users){remedy}"
             )

@@ -288,8 +288,8 @@ def serve(
     file = epath.Path(workdir) / "models" / "models.config"
     if not file.exists():
         raise PodwayError(
-            f"no model is published: {file} does not exist; `podway run {experiment.name}"
-            f" --workdir {workdir}` makes it"
+            f"no model is published in {workdir}: {file} does not exist; `podway run` with the same"
+            f" config and --workdir {workdir} makes and publishes one"
         )
 
     from podway.export.silence import silence_tensorflow

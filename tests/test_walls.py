@@ -77,7 +77,7 @@ ARROWS = {
         "extension": "plan steps framework/artifact framework/schema",
         "rejected": "framework/artifact",
         "check": "statistics framework/artifact framework/schema",
-        "commit": "extension plan rejected steps framework/artifact",
+        "commit": "extension plan rejected steps framework/artifact framework/config",
         "engines": "commit formats plan steps framework/config",
         "dataset": "engines extension formats plan framework/artifact framework/code"
         " framework/config",
@@ -120,12 +120,16 @@ ARROWS = {
     "launch": {
         "console": "",
         "experiments": "",
+        "fields": "",
+        "options": "fields refusal verbs",
+        "refusal": "fields",
         "stages": "",
         "supervise": "stages",
         "verbs": "console dataflow experiments stages supervise",
         "dataflow": "",
         "demo": "console",
-        "cli": "console experiments stages verbs",
+        "usage": "experiments fields verbs",
+        "cli": "console experiments options stages usage verbs",
     },
     "configs": {
         "": "framework/config framework/embedding framework/heads framework/models"

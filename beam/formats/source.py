@@ -1,5 +1,6 @@
 """The raw files: which they are, what they contain (as a hash), and their bytes."""
 
+import difflib
 import functools
 import glob
 import hashlib
@@ -32,10 +33,25 @@ def find(raw: config.Data | config.SideTable) -> list[str]:
         return [pattern]
     files = sorted(str(found) for found in _glob(pattern) if not found.is_dir())
     if not files:
-        hint = "it is a directory; add /*" if path.is_dir() else "give a file or a glob of files"
         where = "data.path" if isinstance(raw, config.Data) else "the path of a side table"
-        raise DataError(f"{where} is {raw.path!r} and no file is there: {hint}")
+        raise DataError(f"{where} is {raw.path!r}{_remedy(raw.path, path)}")
     return files
+
+
+def _remedy(given: str, path: epath.Path) -> str:
+    """What is wrong with a path that leads to no file, and what would be right."""
+    if "://" in given:
+        return " and no file is there: give a file or a glob of files"
+    if path.is_dir():
+        suffixes = [found.suffix for found in path.iterdir() if not found.is_dir()]
+        ending = max(suffixes, key=suffixes.count, default="")
+        inside = f"{given.rstrip('/')}/*{ending}"
+        return f", which is a folder: give {inside!r} for the files in it"
+    beside = [found.name for found in path.parent.iterdir()] if path.parent.is_dir() else []
+    if close := difflib.get_close_matches(path.name, beside, n=1):
+        return f" and no file is there; perhaps you meant {str(path.with_name(close[0]))!r}"
+    here = "" if path.is_absolute() else f" (from {os.getcwd()}, where the command runs)"
+    return f" and no file is there{here}: give a file or a glob of files"
 
 
 def _in_package(path: str) -> str:

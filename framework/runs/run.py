@@ -185,7 +185,8 @@ def _text(value: Any) -> str:
     """A value of a config as one writes it, shortened; of a part the class alone."""
     if isinstance(value, dict):
         return str(value.get(classes.TYPE, "…"))
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    plain = isinstance(value, str) and value
+    text = value if plain else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 

@@ -9,4 +9,9 @@ def evaluate(options: Chain) -> None:
     stages.evaluate(options.experiment, options.workdir, options.code)
 
 
-VERB = Verb("run → table beside the baselines", Chain, evaluate)
+VERB = Verb(
+    "run → table beside the baselines",
+    Chain,
+    evaluate,
+    example="podway evaluate movielens_sasrec --evaluation.cutoffs 1 10 --workdir w",
+)

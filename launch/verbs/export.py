@@ -9,4 +9,9 @@ def export(options: Chain) -> None:
     stages.export(options.experiment, options.workdir, options.code)
 
 
-VERB = Verb("run → verified, published SavedModel", Chain, export)
+VERB = Verb(
+    "run → verified, published SavedModel",
+    Chain,
+    export,
+    example="podway export movielens_sasrec --export.top-k 20 --workdir w",
+)

@@ -22,4 +22,9 @@ def run(options: Chain) -> None:
         stages.run(options.experiment, options.workdir, choice)
 
 
-VERB = Verb("data, train, evaluate, export: what is missing", Chain, run)
+VERB = Verb(
+    "data, train, evaluate, export: what is missing",
+    Chain,
+    run,
+    example="podway run movielens_sasrec --trainer.steps 200 --workdir w",
+)
