@@ -7,20 +7,22 @@ import difflib
 import importlib.metadata
 import itertools
 import logging
-import os
 import sys
 
-from podway.framework.devices import libtpu
 from podway.framework.error import PodwayError
 from podway.launch import console, experiments, options, stages, usage
 from podway.launch.verbs import (
+    board,
     checkpoints,
     compare,
     data,
     evaluate,
     export,
     launch_dataflow,
+    lr_find,
+    predict,
     preflight,
+    recommend,
     rejected,
     run,
     serve,
@@ -39,16 +41,23 @@ STAGES = {
     },
     "train": {
         "preflight": preflight.VERB,
+        "lr-find": lr_find.VERB,
         "train": train.VERB,
         "checkpoints": checkpoints.VERB,
     },
-    "evaluate": {"evaluate": evaluate.VERB, "compare": compare.VERB},
+    "evaluate": {
+        "evaluate": evaluate.VERB,
+        "compare": compare.VERB,
+        "recommend": recommend.VERB,
+        "predict": predict.VERB,
+    },
     "export": {"export": export.VERB, "export --check": versions.CHECK},
     "serve": {"serve": serve.VERB},
     "operate": {
         "versions": versions.VERSIONS,
         "promote": versions.PROMOTE,
         "rollback": versions.ROLLBACK,
+        "board": board.VERB,
     },
 }
 """The verbs, by stage of the chain."""
@@ -122,8 +131,7 @@ def _run(name: str, chosen: list[str], overrides: list[str]) -> None:
     """Resolves the options of a verb and acts; turns what a user can mend into one sentence."""
     verb = VERBS[name]
     _log()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    libtpu.prepare()
+    console.prepare_libraries()
     try:
         verb.act(options.read(name, verb, chosen, overrides))
     except options.OptionError as error:

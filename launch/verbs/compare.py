@@ -19,6 +19,8 @@ class Compare:
     """Folder of datasets/, runs/ and evaluations/."""
     code: Choice | None = None
     """Where an evaluation is there, but was made by other code: keep it, or make it new."""
+    html: str = ""
+    """File to write a page of the comparison to, with intervals and slices drawn."""
 
 
 PAIRED = """
@@ -34,7 +36,7 @@ one dataset. Each is ranked on the test split as the first one's `evaluation` sa
 
 def compare(options: Compare) -> None:
     """Compares runs."""
-    stages.compare(options.runs, options.workdir, options.code)
+    stages.compare(options.runs, options.workdir, options.code, html=options.html)
 
 
 VERB = Verb(
@@ -43,5 +45,5 @@ VERB = Verb(
     compare,
     of="RUN RUN …",
     more=PAIRED,
-    example="podway compare movielens_sasrec movielens_ease --workdir w",
+    example="podway compare movielens_sasrec movielens_ease --workdir w --html compared.html",
 )
