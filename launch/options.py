@@ -6,6 +6,7 @@ not of its public interface: without it the box is drawn), the sentence takes th
 
 import contextlib
 import errno
+import importlib
 import pathlib
 import re
 from collections.abc import Iterator
@@ -128,31 +129,38 @@ def _quoted(values: list[str], text: str) -> bool:
     return len(value) >= _NAME and not value.isdigit() and bool(re.search(word, text))
 
 
+def hooks() -> Any:
+    """tyro's module of the hook and its events; None: this tyro has none."""
+    try:
+        return importlib.import_module("tyro._errors")
+    except ImportError:
+        return None
+
+
 @contextlib.contextmanager
 def _refusing(name: str, verb: Verb, default: Any, overrides: list[str]) -> Iterator[None]:
     """Around tyro.cli: what it cannot read becomes an OptionError."""
-    try:
-        from tyro import _errors
-    except ImportError:
+    events = hooks()
+    if events is None:
         yield
         return
 
-    def hook(event: _errors.ParseErrorEvent) -> None:
+    def hook(event: Any) -> None:
         refusal = Refusal(f"podway {name} {verb.of}", list(fields.of_value(default)), overrides)
         match event:
-            case _errors.UnrecognizedArgs():
+            case events.UnrecognizedArgs():
                 raise OptionError(refusal.unknown(event.tokens))
-            case _errors.InvalidChoice():
+            case events.InvalidChoice():
                 given = [*event.choices]
                 raise OptionError(refusal.choice(_flag(event.argument), event.value, given))
-            case _errors.BadValue() if event.reason == "too_few_values":
+            case events.BadValue() if event.reason == "too_few_values":
                 raise OptionError(refusal.missing(_flag(event.argument)))
-            case _errors.InstantiationFailure() if event.argument is not None:
+            case events.InstantiationFailure() if event.argument is not None:
                 raise OptionError(refusal.value(_flag(event.argument), event.message))
-            case _errors.InstantiationFailure():
+            case events.InstantiationFailure():
                 raise OptionError(_with_flags(event.message, overrides))
 
-    with _errors.on_parse_error(hook):
+    with events.on_parse_error(hook):
         yield
 
 

@@ -61,6 +61,8 @@ def _problem(value: Any, hint: Any) -> str | None:
     if item is not None and isinstance(value, tuple):
         at, wrong = next((at, each) for at, each in enumerate(value) if not _fits(each, item))
         return f"a tuple with {_said(wrong)} at place {at}; give {_wanted(item)} there"
+    if item is not None and isinstance(value, list) and all(_fits(each, item) for each in value):
+        return "a list; give a tuple, in round brackets and with a comma even of one"
     if item is not None and _fits(value, item):
         return f"{said}; give a tuple, with a comma even of one: ({_written(value)},)"
     return f"{said}; give {_wanted(hint)}"
