@@ -12,7 +12,7 @@ from podway.beam.formats.parse import text
 from podway.beam.formats.reader import read
 from podway.beam.steps import stored
 from podway.framework import artifact
-from podway.framework.config import SideTable
+from podway.framework.config import LeaveOneOut, SideTable
 from podway.framework.error import ConfigError
 from podway.framework.schema.schema import FIRST_VALUE, Vocabulary
 
@@ -74,9 +74,11 @@ def _check(chosen: plan.BuildPlan, details: dict[str, Any]) -> None:
         )
     for split, part in details["splits"].items():
         if not part["examples"]:
+            remedy = "; a user needs three: to train on, to validate and to test"
+            remedy = remedy if isinstance(data.split, LeaveOneOut) else ""
             raise DataError(
                 f"no user has a {split} example under data.split = {data.split}: too few events"
-                f" per user ({found['kept']:,} events of {found['users']:,} users)"
+                f" per user ({found['kept']:,} events of {found['users']:,} users){remedy}"
             )
     _check_tables(chosen, details["tables"])
 

@@ -2,7 +2,7 @@
 
 import pathlib
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from etils import epath
@@ -34,6 +34,7 @@ def export(
     parameters: dict[str, np.ndarray],
     inputs: Mapping[str, str],
     workdir: epath.PathLike,
+    run_code: Sequence[str] = (),
 ) -> epath.Path:
     """Lowers, writes, verifies and publishes a model; it is served from then on.
 
@@ -42,6 +43,8 @@ def export(
       parameters: by path, as podway.framework.task.merge takes them.
       inputs: versions of the artefacts that this is made from, by kind.
       workdir: models/ lies in it.
+      run_code: hashes of the code that the parameters are of: that made them, then others that
+        they were kept for (--code keep).
 
     Returns models/NAME/VERSION. Raises ConfigError, ExportError, OSError; then nothing is published
     and nothing left behind.
@@ -53,7 +56,7 @@ def export(
         details = write(model, built, parameters)
         report = verify.in_fresh_process(built)
         print(report, flush=True)
-        details |= {promote.VERIFIED: report}
+        details |= {promote.VERIFIED: report, "run_code": list(run_code)}
         code = sources.code("model", experiment)
         return publish.publish(
             built,

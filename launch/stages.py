@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from etils import epath
 
 from podway.framework import artifact
+from podway.framework.artifact import upgrade
 from podway.framework.artifact.upgrade import Choice
+from podway.framework.code import sources
 from podway.framework.config import Experiment, Model
 from podway.framework.error import PodwayError, check
 
@@ -68,7 +70,7 @@ def dataset(
     if since is None:
         directory = beam_dataset.directory(experiment.data, workdir, code, look=look)
         fresh = not artifact.exists(directory)
-        _say("data", fresh, directory)
+        _say("data", fresh, directory, "dataset", experiment.data)
         if fresh:
             beam_dataset.build(experiment.data, workdir, engine, code)
     else:
@@ -150,13 +152,14 @@ def train(
             inputs = run.inputs(dataset, others)
             directory = run.directory(experiment, inputs, workdir, options.code)
             fresh = not artifact.exists(directory)
-            _say("train", fresh, directory)
-            if fresh and (other := run.difference_to_latest(experiment, directory)):
-                print(f"  (not the latest run, but a new one: {other}. Same overrides, same run.)")
+            _say("train", fresh, directory, "run", experiment)
+            if fresh and (shaped := run.shaped_by(experiment, inputs, directory)):
+                print(f"  (not the latest run, but a new one: {'; '.join(shaped)})", flush=True)
             if fresh and task.leaves_weights(experiment.model, dataset.schema):
                 print(
                     f"  (the dataset has event weights, which {type(experiment.model).__name__}"
-                    " does not read: it learns from all events alike)"
+                    " does not read: it learns from all events alike)",
+                    flush=True,
                 )
         if is_fitted(experiment):
             return dataset, fitting.fit(experiment, dataset, workdir, options.code)
@@ -266,7 +269,7 @@ def evaluate(
     manifest = artifact.read(trained, "run")
     directory = evaluation.directory(experiment, manifest, workdir, code)
     fresh = not artifact.exists(directory)
-    _say("evaluate", fresh, directory)
+    _say("evaluate", fresh, directory, "evaluation", experiment)
     if fresh:
         evaluation.compare(experiment, trained, dataset, workdir, code)
         report.write(trained)
@@ -330,14 +333,20 @@ def publish(
     inputs = {"run": manifest.version, **manifest.inputs}
     published = identity.current(experiment, inputs=inputs, workdir=workdir, choice=code)
     if published is not None:
-        _say("export", False, published)
+        _say("export", False, published, "model", experiment)
         return published
     _say("export", True, epath.Path(workdir) / "models" / experiment.name)
     with silence_tensorflow():  # TensorFlow's native code greets
         from podway.export import stage
     _, _, parameters = run.load(trained, experiment)
     served = stage.served(experiment, dataset)
-    return stage.export(served, parameters=parameters, inputs=inputs, workdir=workdir)
+    return stage.export(
+        served,
+        parameters=parameters,
+        inputs=inputs,
+        workdir=workdir,
+        run_code=upgrade.codes(trained, "run"),
+    )
 
 
 def serve(
@@ -347,8 +356,8 @@ def serve(
     file = epath.Path(workdir) / "models" / "models.config"
     if not file.exists():
         raise PodwayError(
-            f"no model is published: {file} does not exist; `podway run {experiment.name}"
-            f" --workdir {workdir}` makes it"
+            f"no model is published in {workdir}: {file} does not exist; `podway run` with the same"
+            f" config and --workdir {workdir} makes and publishes one"
         )
 
     from podway.export.silence import silence_tensorflow
@@ -362,5 +371,19 @@ def serve(
     )
 
 
-def _say(stage: str, fresh: bool, directory: epath.Path) -> None:
-    print(f"{stage}: {'building' if fresh else 'up to date:'} {directory}", flush=True)
+def _say(
+    stage: str,
+    fresh: bool,
+    directory: epath.Path,
+    kind: sources.Kind | None = None,
+    part: Any = None,
+) -> None:
+    """Says what becomes of a stage, whose artefact of this kind is made from a config part."""
+    state = "building" if fresh else "up to date:"
+    if not fresh and kind is not None:
+        from podway.export import layout
+
+        manifest = layout.MANIFEST if kind == "model" else artifact.MANIFEST
+        if upgrade.is_kept(directory, kind, sources.code(kind, part), manifest=manifest):
+            state = "kept, made by other code:"
+    print(f"{stage}: {state} {directory}", flush=True)

@@ -103,7 +103,8 @@ def test_other_overrides_say_how_they_differ_from_the_latest_run(workdir):
         capture_output=True,
         text=True,
     )
-    assert "optimizer.learning_rate is 1e+30 here and 0.004 there" in done.stdout
+    differ = "optimizer.learning_rate 0.004 → 1e+30; trainer.steps 20 → 21"
+    assert f"(not the latest run, but a new one: {differ})" in done.stdout
     assert done.returncode == 1
     assert re.search(r"podway: error: the loss of step \d+ is (nan|inf), on examples", done.stderr)
     assert "Traceback" not in done.stderr

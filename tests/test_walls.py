@@ -125,6 +125,9 @@ ARROWS = {
     "launch": {
         "console": "",
         "experiments": "",
+        "fields": "",
+        "options": "fields refusal verbs",
+        "refusal": "fields",
         "stages": "",
         "supervise": "stages",
         "loaded": "console",
@@ -134,7 +137,8 @@ ARROWS = {
         "verbs": "batch board console dataflow experiments loaded stages supervise",
         "dataflow": "",
         "demo": "console",
-        "cli": "console experiments stages verbs",
+        "usage": "experiments fields verbs",
+        "cli": "console experiments options stages usage verbs",
     },
     "configs": {
         "": "framework/config framework/embedding framework/heads framework/models"

@@ -1,6 +1,7 @@
 """What every reader yields: raw rows as columns, and the rows that could not become columns."""
 
 import dataclasses
+import difflib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -116,10 +117,8 @@ def locate(roles: Roles, names: Sequence[str], file: str) -> Roles:
     for role, name in roles.items():
         if names.count(name) == 0 and name not in held:
             none = ", or to None: then the order of rows is that of time" if role == "time" else ""
-            known = [*names, *held]
-            raise DataError(
-                f"{file} has no column {name!r}; set {_field(role)} to one of {known}{none}"
-            )
+            remedy = _remedy(role, name, [*names, *held])
+            raise DataError(f"{file} has no column {name!r}; {remedy}{none}")
         if names.count(name) > 1:
             raise DataError(f"{file} has more than one column {name!r} ({_field(role)})")
     return {role: name for role, name in roles.items() if name in names}
@@ -140,6 +139,15 @@ def _constant(value: str | None, rows: int) -> pa.Array:
     return pa.DictionaryArray.from_arrays(
         pa.array(np.zeros(rows, np.int32)), pa.array([value], pa.string())
     )
+
+
+def _remedy(role: str, name: str, names: Sequence[str]) -> str:
+    """What would be right where a file lacks a column."""
+    if len(names) == 1 and (found := [mark for mark in ";\t|," if mark in names[0]]):
+        return f"it has one, {names[0]!r}: set data.format.delimiter to {found[0]!r}"
+    if close := difflib.get_close_matches(name, names, n=1):
+        return f"set {_field(role)} to {close[0]!r}, or to another of {list(names)}"
+    return f"set {_field(role)} to one of {list(names)}"
 
 
 def _field(role: str) -> str:

@@ -95,6 +95,13 @@ def codes(directory: epath.Path, kind: str, *, manifest: str = artifact.MANIFEST
     return json.loads(path.read_text()) if path.exists() else []
 
 
+def is_kept(
+    directory: epath.Path, kind: str, code: str, *, manifest: str = artifact.MANIFEST
+) -> bool:
+    """Whether an artefact was made by other code than this, and kept."""
+    return artifact.read_manifest(directory, kind, manifest=manifest).code != code
+
+
 def accept(
     directory: epath.Path, kind: str, code: str, *, manifest: str = artifact.MANIFEST
 ) -> None:

@@ -8,7 +8,6 @@
 Where files lie is stored, but no part of a version: the same code elsewhere is the same.
 """
 
-import contextlib
 import dataclasses
 import hashlib
 import importlib
@@ -16,16 +15,13 @@ import importlib.util
 import pathlib
 import pkgutil
 import re
-import site
 import sys
-import sysconfig
-import traceback
 import types
 from collections.abc import Iterator
 from typing import Any
 
-from podway.framework.code import imports, provenance
-from podway.framework.error import ConfigError, PodwayError, check
+from podway.framework.code import imports, writing
+from podway.framework.error import ConfigError, check
 
 TYPE, FROM = "type", "from"
 """Keys beside a part's fields: the name of its class, and the folder of a user's class."""
@@ -88,13 +84,8 @@ def place_of(cls: type) -> Place:
         return Place(file.stem, file, file.parent, False, True)
     depth = name.count(".") + (file.name == "__init__.py")
     folder = file.parents[depth]
-    installed = folder in _installed()
+    installed = folder in imports.installed()
     return Place(name, file, folder, installed, depth == 0 and not installed)
-
-
-def _installed() -> set[pathlib.Path]:
-    found = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), *site.getsitepackages()]
-    return {pathlib.Path(each).resolve() for each in (*found, site.getusersitepackages())}
 
 
 def find(base: type, name: str, folder: str | None, where: str) -> type:
@@ -166,6 +157,18 @@ def parts(value: Any) -> Iterator[Any]:
             yield from parts(getattr(value, field.name))
 
 
+def texts(value: Any) -> Iterator[str]:
+    """All texts in a config part."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from texts(item)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for field in dataclasses.fields(value):
+            yield from texts(getattr(value, field.name))
+
+
 def load(path: pathlib.Path) -> types.ModuleType:
     """A user's file as a module: one object per file, under a name that hides no other module.
 
@@ -187,7 +190,7 @@ def load(path: pathlib.Path) -> types.ModuleType:
     module = importlib.util.module_from_spec(spec)
     _LOADED[path] = sys.modules[name] = module
     try:
-        with explained(path):
+        with writing.explained(path):
             spec.loader.exec_module(module)
             _check_imports(path)
     except BaseException:
@@ -231,36 +234,3 @@ def _check_imports(path: pathlib.Path) -> None:
             origin is None or pathlib.Path(origin).resolve() == file.resolve(),
             f"{path} means {file} by `import {name}`, and gets {origin}: rename the former",
         )
-
-
-@contextlib.contextmanager
-def explained(path: pathlib.Path) -> Iterator[None]:
-    """An error in a user's file, or in one beside it, becomes a ConfigError with file and line.
-
-    A package that is missing for a file of this project goes through.
-    """
-    try:
-        yield
-    except SyntaxError as error:
-        raise ConfigError(f"{error.filename}:{error.lineno}: {error.msg}") from error
-    except Exception as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        if isinstance(error, ImportError) and _is_of_project(frames):
-            raise
-        lines = [
-            frame for frame in frames if pathlib.Path(frame.filename).is_relative_to(path.parent)
-        ]
-        at = f"{lines[-1].filename}:{lines[-1].lineno}" if lines else str(path)
-        text = str(error)
-        if not isinstance(error, PodwayError):
-            text = ": ".join([type(error).__name__, *text.splitlines()[:1]])
-        if text.startswith(str(path.parent)):  # it says where already
-            raise
-        raise ConfigError(f"{at}: {text}") from error
-
-
-def _is_of_project(frames: traceback.StackSummary) -> bool:
-    """Whether the last file with a name, frozen parts of Python's left out, is of this project."""
-    files = [pathlib.Path(frame.filename).resolve() for frame in frames if frame.filename[0] != "<"]
-    rooms = [provenance.ROOT / room for room in imports.ROOMS]
-    return any(files and files[-1].is_relative_to(room) for room in rooms)

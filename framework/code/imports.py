@@ -2,8 +2,11 @@
 
 import ast
 import functools
+import importlib.util
 import pathlib
+import site
 import sys
+import sysconfig
 from collections.abc import Callable, Iterable, Iterator
 
 from podway.framework.code import provenance
@@ -32,8 +35,9 @@ def own(module: str) -> str | None:
 def imported(module: str, file: pathlib.Path) -> frozenset[str]:
     """Dotted names of all that a module imports, at its start or inside functions.
 
-    `from a import b` gives "a" and "a.b", of which the second may be no module. What only a type
-    checker imports is left out.
+    `from a import b` gives "a" and "a.b", of which the second may be no module. A name in a call of
+    `import_module` counts, where it stands there as text. What only a type checker imports is left
+    out.
 
     Raises SyntaxError, which names file and line.
     """
@@ -52,7 +56,20 @@ def _imported(module: str, file: pathlib.Path, *_: int) -> frozenset[str]:
             above = package[: len(package) - node.level + 1] if node.level else []
             base = ".".join([*above, *([node.module] if node.module else [])])
             found |= {base} | {f"{base}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Call) and (name := _name_in_call(node)):
+            level = len(name) - len(name.lstrip("."))
+            above = package[: len(package) - level + 1] if level else []
+            found.add(".".join([*above, name[level:]]))
     return frozenset(found)
+
+
+def _name_in_call(node: ast.Call) -> str | None:
+    """The module that a call of `import_module` or `__import__` names, if it does so by a text."""
+    called = getattr(node.func, "attr", None) or getattr(node.func, "id", None)
+    first = node.args[0] if node.args else None
+    if called in ("import_module", "__import__") and isinstance(first, ast.Constant):
+        return first.value if isinstance(first.value, str) else None
+    return None
 
 
 def _nodes(node: ast.AST) -> Iterator[ast.AST]:
@@ -98,26 +115,53 @@ def closure(entries: Iterable[str], stop: Callable[[str], bool] = lambda _: Fals
     return found
 
 
+@functools.cache
+def installed() -> set[pathlib.Path]:
+    """The folders in which packages are installed."""
+    found = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), *site.getsitepackages()]
+    return {pathlib.Path(each).resolve() for each in (*found, site.getusersitepackages())}
+
+
+def folder_of(name: str) -> pathlib.Path | None:
+    """Where on sys.path the user's top-level module or package of a name lies.
+
+    None where there is none, and for what is installed, built in or compiled.
+    """
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):  # a module that was made by hand
+        return None
+    if spec is None or name == "__main__":
+        return None
+    if spec.submodule_search_locations is not None:
+        found = next(iter(spec.submodule_search_locations), None)
+    else:
+        found = spec.origin if spec.has_location and str(spec.origin).endswith(".py") else None
+    if found is None:
+        return None
+    folder = pathlib.Path(found).resolve().parent
+    return None if any(folder.is_relative_to(each) for each in installed()) else folder
+
+
 def beside(
     module: str, file: pathlib.Path, folder: pathlib.Path, package: str | None = None
 ) -> tuple[dict[str, pathlib.Path], set[str]]:
-    """What a user's module leads to: the modules of its folder, itself included, and the project's.
+    """What a user's module leads to: further modules of the user's, and the project's.
+
+    The user's are those of its folder, and what else lies on sys.path without being installed.
 
     Args:
       module: its dotted name.
       file: where it is.
-      folder: that its imports are looked for in.
+      folder: that its imports are looked for in first.
       package: the only top-level name to look for, where the folder has all that is installed.
 
-    Returns files by dotted name, and the names of the project's modules that these import.
+    Returns files by dotted name, itself included, and the names of the project's modules that
+    these import.
     """
-    found, ours, ahead = {}, set[str](), [(module, file)]
-
-    def here(name: str) -> pathlib.Path | None:
-        return file_of(name, folder)
-
+    found, ours, ahead = {}, set[str](), [(module, file, folder)]
     while ahead:
-        name, path = ahead.pop()
+        name, path, home = ahead.pop()
         if name in found:
             continue
         found[name] = path
@@ -126,5 +170,21 @@ def beside(
             if mine := own(each):
                 ours |= set(modules(mine))
             elif first not in sys.stdlib_module_names and package in (None, first):
-                ahead += [(one, file_of(one, folder) or path) for one in modules(each, here)]
+                ahead += _of_user(each, home, follow=package is None)
     return found, ours
+
+
+def _of_user(
+    name: str, home: pathlib.Path, *, follow: bool
+) -> Iterator[tuple[str, pathlib.Path, pathlib.Path]]:
+    """The user's modules that importing a name runs, with their files and folders.
+
+    They are looked for in `home`, then, if they are to be followed, on sys.path.
+    """
+    first = name.split(".")[0]
+    here = home
+    if file_of(first, home) is None and not (home / first).is_dir() and follow:
+        here = folder_of(first) or home
+    for each in modules(name, lambda one: file_of(one, here)):
+        if file := file_of(each, here):
+            yield each, file, here

@@ -3,7 +3,8 @@
 A list per kind, by dotted names that begin with the room; a package stands for all its modules.
 tests/framework/code/test_sources.py proves them complete: what the entries import, directly or not,
 is either in the list or NEUTRAL. To these come the modules of the config parts themselves: of a
-run, those of its model and what they import, and a user's file with those beside it.
+run, those of its model and what they import, and a user's file with the user's modules that it
+imports and the files that these name.
 """
 
 import dataclasses
@@ -12,7 +13,7 @@ import pathlib
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
-from podway.framework.code import classes, imports
+from podway.framework.code import classes, imports, users
 from podway.framework.error import ConfigError
 
 Kind = Literal["dataset", "run", "evaluation", "model"]
@@ -141,6 +142,7 @@ PARTS = _of("framework", "models losses training.optimizer training.schedule")
 """What models and optimizers of the framework bring beside the lists."""
 
 
+_USER = "user:"
 MODELS = "framework.models"
 """Neutral but for what the experiment's own model is of."""
 
@@ -165,7 +167,8 @@ def code(kind: Kind, part: Any) -> str:
     """
     digest = hashlib.sha256()
     for name, file in sorted(files(kind, part).items()):
-        digest.update(f"{name}\0".encode() + file.read_bytes())
+        digest.update(f"{name}\0".encode())
+        digest.update(users.content(file) if name.startswith(_USER) else file.read_bytes())
     return digest.hexdigest()[:16]
 
 
@@ -178,11 +181,12 @@ def files(kind: Kind, part: Any) -> dict[str, pathlib.Path]:
     chosen = [getattr(part, name) for name in sources.parts] or [part]
     ours, found = set(sources.modules), dict[str, pathlib.Path]()
     entries = set[str]()
-    for cls in {type(each) for one in chosen for each in classes.parts(one)}:
-        if classes.is_ours(cls):
-            entries.add(imports.own(cls.__module__) or "")
+    raw = set(_raw(part))
+    for each in {id(each): each for one in chosen for each in classes.parts(one)}.values():
+        if classes.is_ours(type(each)):
+            entries.add(imports.own(type(each).__module__) or "")
             continue
-        theirs, used = _of_user(classes.place_of(cls))
+        theirs, used = _of_user(classes.place_of(type(each)), raw, set(classes.texts(each)))
         entries |= used
         found |= theirs
     if sources.parts:
@@ -194,6 +198,16 @@ def files(kind: Kind, part: Any) -> dict[str, pathlib.Path]:
     }
 
 
+def _raw(part: Any) -> Iterator[str]:
+    """The paths of the raw data: what lies there is what a dataset's version says."""
+    for data in (
+        getattr(part, "data", part),
+        *(each.data for each in getattr(part, "mixture", ())),
+    ):
+        yield data.path
+        yield from (table.path for table in data.tables)
+
+
 def brought(kind: Kind, entries: Iterable[str]) -> set[str]:
     """What modules of config parts bring beside a kind's list: they, and what they import."""
     sources = SOURCES[kind]
@@ -203,13 +217,17 @@ def brought(kind: Kind, entries: Iterable[str]) -> set[str]:
     )
 
 
-def _of_user(place: classes.Place) -> tuple[dict[str, pathlib.Path], set[str]]:
+def _of_user(
+    place: classes.Place, raw: set[str], fields: set[str]
+) -> tuple[dict[str, pathlib.Path], set[str]]:
+    """What counts of a user's class, whose fields say `fields`, over raw data that are `raw`."""
     package = place.module.split(".")[0] if place.installed else None
     try:
         found, ours = imports.beside(place.module, place.file, place.folder, package)
     except SyntaxError as error:
         raise ConfigError(f"{error.filename}:{error.lineno}: {error.msg}") from error
-    return {f"user:{name}": file for name, file in found.items()}, ours
+    named = users.named(found, fields, raw)
+    return {f"{_USER}{name}": file for name, file in (found | named).items()}, ours
 
 
 def expand(name: str) -> Iterator[tuple[str, pathlib.Path]]:

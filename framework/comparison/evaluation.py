@@ -54,12 +54,14 @@ def compare(
     """Evaluates the run's selected checkpoint and each baseline on the test split.
 
     Returns the artefact's directory, with table.json, table.txt and table.html, RANKS, and what
-    the model recommends to some users. Raises ArtifactError, and CodeChanged (see `directory`).
+    the model recommends to some users. Raises ArtifactError, and CodeChanged (see `directory`,
+    `run.check_code`).
     """
     _, manifest, parameters = run.load(trained, experiment)
     target = directory(experiment, manifest, workdir, choice)
     if artifact.exists(target):
         return target
+    run.check_code(experiment, trained, choice)
     evaluator, results = evaluator_of(experiment.model, experiment.evaluation), {}
     evaluate = evaluator.for_split(dataset, "test")
     for name, model in {

@@ -37,7 +37,9 @@ def entries(run: epath.PathLike, *, read: bool = False) -> Iterator[Entry]:
     """
     folder = epath.Path(run) / "checkpoints"
     if not folder.exists():
-        raise checkpoint.CheckpointError(f"{run} is no run: it has no folder `checkpoints`")
+        inside = sorted(path.parent.name for path in epath.Path(run).glob("*/checkpoints"))
+        hint = f"; give one of those in it: {', '.join(inside)}" if inside else ""
+        raise checkpoint.CheckpointError(f"{run} is no run: it has no folder `checkpoints`{hint}")
     found = [path for path in folder.iterdir() if path.is_dir()]
     finished = sorted((path for path in found if path.name.isdigit()), key=lambda p: int(p.name))
     for path in finished:

@@ -9,7 +9,7 @@ from etils import epath
 
 from podway.framework import artifact, codec, config, task
 from podway.framework.artifact import upgrade
-from podway.framework.code import sources
+from podway.framework.code import classes, sources
 from podway.framework.embedding import table
 from podway.framework.error import ConfigError
 from podway.framework.evaluation.evaluators import evaluator_of
@@ -17,6 +17,8 @@ from podway.framework.input.batches import Arrays, Dataset
 from podway.framework.runs import checkpoint, records
 from podway.framework.schema.schema import Schema
 
+_SHOWN = 60
+"""Characters of a value that are shown."""
 PARENT = "parent"
 """Among the inputs of a run, the one that it goes on from."""
 _LATEST = "latest"
@@ -55,6 +57,30 @@ def directory(
     return upgrade.choose(
         target, "run", code, choice, begun=lambda run: bool(steps(run)), look=look
     )
+
+
+def check_code(
+    experiment: config.Experiment, directory: epath.Path, choice: upgrade.Choice | None
+) -> None:
+    """Sees to it that the parameters of a committed run meet the code that they were made by.
+
+    With "keep" they are taken for those of the code that is here now. Raises CodeChanged where that
+    is another one, and nobody said so.
+    """
+    if is_of_this_code(experiment, directory):
+        return
+    if choice != "keep":
+        raise upgrade.CodeChanged(
+            f"the run {directory} was made by other code than is here now, which may read its"
+            " parameters in another way: give --code keep to use them all the same, or train it"
+            " anew with --code new"
+        )
+    upgrade.accept(directory, "run", sources.code("run", experiment))
+
+
+def is_of_this_code(experiment: config.Experiment, directory: epath.Path) -> bool:
+    """Whether a run was made by the code that is here now, or was kept for it."""
+    return sources.code("run", experiment) in upgrade.codes(directory, "run")
 
 
 def steps(directory: epath.Path) -> list[int]:
@@ -135,13 +161,48 @@ def latest(runs: epath.Path) -> epath.Path | None:
     return runs / pointer.read_text().strip() if pointer.exists() else None
 
 
-def difference_to_latest(experiment: config.Experiment, directory: epath.Path) -> str | None:
-    """Where an experiment, whose run would be `directory`, differs from the last one committed."""
+def shaped_by(
+    experiment: config.Experiment, inputs: Mapping[str, str], directory: epath.Path
+) -> list[str]:
+    """Why the run in `directory` is not the last one committed: "FIELD OLD → NEW" for each field.
+
+    [] where there is none. Fields that shape no run are left out, however they differ.
+    """
     last = latest(directory.parent)
-    if last is None:
-        return None
-    theirs = json.loads((last / "experiment.json").read_text())
-    return codec.difference(codec.to_json(experiment), theirs)
+    if last is None or not artifact.exists(last):
+        return []
+    manifest = artifact.read_manifest(last, "run")
+    found = list(codec.differences(identity(experiment), manifest.config))
+    if dict(inputs) != {name: each for name, each in manifest.inputs.items() if name != PARENT}:
+        theirs = json.loads((last / "experiment.json").read_text())
+        ours = codec.to_json(experiment)
+        parts = ("data", "mixture")
+        data = [
+            each for part in parts for each in codec.differences(ours[part], theirs[part], part)
+        ]
+        versions = (inputs["dataset"], manifest.inputs["dataset"])
+        found += data or [("the raw data: dataset", *versions)]
+    if not found:
+        found = [("the code", *(path.name.rpartition("-")[2] for path in (directory, last)))]
+    swapped = [path.removesuffix(classes.TYPE) for path, *_ in found if _is_type(path)]
+    return [
+        f"{path.removesuffix(f'.{classes.TYPE}')} {_text(old)} → {_text(new)}"
+        for path, new, old in found
+        if _is_type(path) or not path.startswith(tuple(swapped))
+    ]
+
+
+def _is_type(path: str) -> bool:
+    return path.endswith(f".{classes.TYPE}")
+
+
+def _text(value: Any) -> str:
+    """A value of a config as one writes it, shortened; of a part the class alone."""
+    if isinstance(value, dict):
+        return str(value.get(classes.TYPE, "…"))
+    plain = isinstance(value, str) and value
+    text = value if plain else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def load(

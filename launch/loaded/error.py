@@ -11,6 +11,10 @@ class UnknownValues(UserWarning):
     """Some of the items in a question are none of the model's; the others are answered by."""
 
 
+class OtherCode(UserWarning):
+    """A run was made by other code than is here now: what answers may not be what was trained."""
+
+
 def require(condition: bool, message: str) -> None:
     """Raises RequestError(message) unless `condition` holds."""
     if not condition:

@@ -16,7 +16,7 @@ from podway.launch.loaded import histories as asked
 from podway.launch.loaded import place as places
 from podway.launch.loaded import rows as raw_rows
 from podway.launch.loaded.engine import NO_FILTER, Engine, Filter
-from podway.launch.loaded.error import RequestError, UnknownValues, require
+from podway.launch.loaded.error import OtherCode, RequestError, UnknownValues, require
 from podway.launch.loaded.histories import Histories
 from podway.launch.loaded.labels import Predicting, PublishedLabels, TrainedLabels
 from podway.launch.loaded.recommendations import Recommendations
@@ -52,6 +52,8 @@ def load(
     Raises:
       RequestError: there is no such model; the message says what there is.
       ArtifactError: it is there, but not whole.
+
+    Warns (OtherCode) of a run that other code made than is here now.
     """
     console.prepare_libraries()
     return LoadedModel(places.find(what, workdir, version=version, run=run))
@@ -246,6 +248,12 @@ class LoadedModel:
 
         experiment, _, parameters = run.load(self.place.directory)
         _, schema = run.described(self.place.directory)
+        if not run.is_of_this_code(experiment, self.place.directory):
+            message = (
+                f"{self.place} was made by other code than is here now, which answers with its"
+                " parameters; train it anew, or publish a model before you edit"
+            )
+            warnings.warn(OtherCode(message), stacklevel=4)
         dataset = self._dataset
         if dataset is None:
             raise RequestError(

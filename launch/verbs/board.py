@@ -27,9 +27,7 @@ class Board:
 _MORE = """
 
 The page lists datasets, runs with their state and what they are worth, evaluations and models, and
-leads to the page of each. Its tables are sorted by a click, and searched.
-
-Example:  podway board --workdir w --serve 8080"""
+leads to the page of each. Its tables are sorted by a click, and searched."""
 
 
 def board(options: Board) -> None:
@@ -65,4 +63,11 @@ def _serve(workdir: str | os.PathLike[str], host: str, port: int) -> None:
             listening.serve_forever()
 
 
-VERB = Verb("all that a workdir holds, on one page", Board, board, of="", more=_MORE)
+VERB = Verb(
+    "all that a workdir holds, on one page",
+    Board,
+    board,
+    of="",
+    more=_MORE,
+    example="podway board --workdir w --serve 8080",
+)

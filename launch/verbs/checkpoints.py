@@ -21,4 +21,10 @@ def checkpoints(options: Checkpoints) -> None:
     print(checkpoint_list.table(options.run, read=options.read))
 
 
-VERB = Verb("checkpoints of a run", Checkpoints, checkpoints, of="RUN")
+VERB = Verb(
+    "checkpoints of a run",
+    Checkpoints,
+    checkpoints,
+    of="RUN",
+    example="podway checkpoints w/runs/movielens_sasrec/RUN",
+)

@@ -31,9 +31,7 @@ one dataset. Each is ranked on the test split as the first one's `evaluation` sa
 - the others are compared with the first one: difference of HR@k and NDCG@k, its 95 % interval, and
   the p-value of a paired t-test over users;
 - runs of one config that differ in trainer.seed alone count as one model. Their mean is shown, with
-  an interval over three seeds or more, and their average is what is compared, user by user.
-
-Example:  podway compare movielens_sasrec movielens_ease --workdir w --html compared.html"""
+  an interval over three seeds or more, and their average is what is compared, user by user."""
 
 
 def compare(options: Compare) -> None:
@@ -41,4 +39,11 @@ def compare(options: Compare) -> None:
     stages.compare(options.runs, options.workdir, options.code, html=options.html)
 
 
-VERB = Verb("runs, user by user: which is better?", Compare, compare, of="RUN RUN …", more=PAIRED)
+VERB = Verb(
+    "runs, user by user: which is better?",
+    Compare,
+    compare,
+    of="RUN RUN …",
+    more=PAIRED,
+    example="podway compare movielens_sasrec movielens_ease --workdir w --html compared.html",
+)

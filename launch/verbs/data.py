@@ -41,4 +41,10 @@ def engine(overrides: list[str]) -> dict[str, Any]:
     return {"engine": ENGINES.get(name, Local)()}
 
 
-VERB = Verb("raw events → dataset", Build, data, engine)
+VERB = Verb(
+    "raw events → dataset",
+    Build,
+    data,
+    engine,
+    example="podway data movielens_sasrec --data.min-user-events 10 --workdir w",
+)

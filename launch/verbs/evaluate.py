@@ -11,4 +11,9 @@ def evaluate(options: Trained) -> None:
     stages.evaluate(experiment, options.workdir, options.code)
 
 
-VERB = Verb("run → table beside the baselines", Trained, evaluate)
+VERB = Verb(
+    "run → table beside the baselines",
+    Trained,
+    evaluate,
+    example="podway evaluate movielens_sasrec --evaluation.cutoffs 1 10 --workdir w",
+)

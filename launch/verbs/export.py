@@ -11,4 +11,9 @@ def export(options: Trained) -> None:
     stages.export(experiment, options.workdir, options.code)
 
 
-VERB = Verb("run → verified, published SavedModel", Trained, export)
+VERB = Verb(
+    "run → verified, published SavedModel",
+    Trained,
+    export,
+    example="podway export movielens_sasrec --export.top-k 20 --workdir w",
+)

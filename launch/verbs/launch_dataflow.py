@@ -36,4 +36,9 @@ def launch_dataflow(options: LaunchDataflow) -> None:
         print(submit.submit(data, options.workdir, options.engine, options.template, options.code))
 
 
-VERB = Verb("the data stage as a Dataflow job", LaunchDataflow, launch_dataflow)
+VERB = Verb(
+    "the data stage as a Dataflow job",
+    LaunchDataflow,
+    launch_dataflow,
+    example="podway launch dataflow CONFIG --dry-run --project P --workdir gs://BUCKET/w",
+)

@@ -37,9 +37,7 @@ MORE = """
 Takes the first steps of training at learning rates that rise from --lowest to --highest, until the
 loss diverges, and prints the rate at which it fell fastest (or a third of that at which it was
 lowest, if that is less). Saves no run. The suggestion is a peak rate, for a schedule with a
-warm-up.
-
-Example:  podway lr-find movielens_sasrec --workdir w"""
+warm-up."""
 
 
 _SHOWN = 1.15
@@ -118,4 +116,10 @@ def page(name: str, seen: Sweep, suggestion: Suggestion) -> str:
     return templates.render("charts.html.j2", title=title, charts=[lines], notes=notes)
 
 
-VERB = Verb("a learning rate: sweep over rising rates", LearningRate, find, more=MORE)
+VERB = Verb(
+    "a learning rate: sweep over rising rates",
+    LearningRate,
+    find,
+    more=MORE,
+    example="podway lr-find movielens_sasrec --workdir w",
+)

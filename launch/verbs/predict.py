@@ -28,10 +28,9 @@ class Predict(recommend.Ask):
 
 
 _MORE = """
-The file appears when all is done. A command that was killed goes on where it was, when it is given
-again; until then its parts lie in OUTPUT.parts/.
 
-Example:  podway predict movielens_sasrec --k 10 --output lists.parquet --workdir w"""
+The file appears when all is done. A command that was killed goes on where it was, when it is given
+again; until then its parts lie in OUTPUT.parts/."""
 
 
 def predict(options: Predict) -> None:
@@ -79,4 +78,5 @@ VERB = Verb(
     predict,
     of="MODEL",
     more=f"{recommend.MORE}{_MORE}",
+    example="podway predict movielens_sasrec --k 10 --output lists.parquet --workdir w",
 )

@@ -320,4 +320,9 @@ def _cell(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-VERB = Verb("compile for a pod: fits? how fast? what cost?", Preflight, run)
+VERB = Verb(
+    "compile for a pod: fits? how fast? what cost?",
+    Preflight,
+    run,
+    example="podway preflight billion_items --topology v5e:16x16 --items 1000000000",
+)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import sys
 import warnings
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from podway.launch.verbs.verb import Subject, Verb
@@ -17,6 +19,16 @@ if TYPE_CHECKING:
 
 _SHOWN = 5
 """Events of a user that are shown, the latest."""
+
+
+@contextlib.contextmanager
+def _notes() -> Iterator[None]:
+    """What is warned of is printed as a note."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        yield
+    for warning in said:
+        print(f"podway: note: {warning.message}", file=sys.stderr)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +55,8 @@ class Ask:
         """The model."""
         from podway.launch.loaded.model import load
 
-        return load(self.model, self.workdir, version=self.version, run=self.run)
+        with _notes():
+            return load(self.model, self.workdir, version=self.version, run=self.run)
 
     def filter(self) -> Filter:
         """Which items may be recommended."""
@@ -70,11 +83,7 @@ MORE = """
 
 MODEL is a name: its latest published version in WORKDIR/models, or else its latest run. Or it is a
 folder: WORKDIR/models/NAME/VERSION, WORKDIR/runs/NAME/RUN. A published model answers by TensorFlow,
-as servers do, a run by JAX; both alike. Titles are what the side tables of items `keep`.
-"""
-
-_EXAMPLE = """
-Example:  podway recommend movielens_sasrec --history 1,50 --k 5 --workdir w"""
+as servers do, a run by JAX; both alike. Titles are what the side tables of items `keep`."""
 
 
 def recommend(options: Recommend) -> None:
@@ -86,8 +95,7 @@ def recommend(options: Recommend) -> None:
         "give either --history, item ids, or --user, ids of users of the dataset",
     )
     model = options.loaded()
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
+    with _notes():
         if options.user:
             whose: dict[str, Any] = {"users": options.user}
         else:
@@ -96,8 +104,6 @@ def recommend(options: Recommend) -> None:
         found = model.recommend(
             **whose, k=options.k, filter=options.filter(), targets=options.with_targets
         )
-    for warning in said:
-        print(f"podway: note: {warning.message}", file=sys.stderr)
     if options.json:
         print(json.dumps(_to_json(found), ensure_ascii=False, indent=1))
         return
@@ -144,5 +150,6 @@ VERB = Verb(
     Recommend,
     recommend,
     of="MODEL",
-    more=f"{MORE}{_EXAMPLE}",
+    more=MORE,
+    example="podway recommend movielens_sasrec --history 1,50 --k 5 --workdir w",
 )

@@ -29,4 +29,9 @@ def rejected(options: Rejected) -> None:
     )
 
 
-VERB = Verb("rows left out of the dataset: counts, samples", Rejected, rejected)
+VERB = Verb(
+    "rows left out of the dataset: counts, samples",
+    Rejected,
+    rejected,
+    example="podway rejected movielens_sasrec --samples 3 --workdir w",
+)

@@ -28,4 +28,9 @@ def _run(options: Trained, code: Choice | None) -> None:
     stages.run(experiment, options.workdir, code)
 
 
-VERB = Verb("data, train, evaluate, export: what is missing", Trained, run)
+VERB = Verb(
+    "data, train, evaluate, export: what is missing",
+    Trained,
+    run,
+    example="podway run movielens_sasrec --trainer.steps 200 --workdir w",
+)

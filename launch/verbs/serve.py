@@ -29,4 +29,9 @@ def serve(options: Serve) -> None:
     )
 
 
-VERB = Verb("published SavedModels → gRPC and REST", Serve, serve)
+VERB = Verb(
+    "published SavedModels → gRPC and REST",
+    Serve,
+    serve,
+    example="podway serve movielens_sasrec --port 8500 --rest-port 8501 --workdir w",
+)

@@ -54,4 +54,9 @@ def shardings(experiment: Experiment, workdir: str, pod: preflight.Pod) -> str:
     return "\n".join(lines)
 
 
-VERB = Verb("print the resolved experiment", Show, show)
+VERB = Verb(
+    "print the resolved experiment",
+    Show,
+    show,
+    example="podway show movielens_sasrec --trainer.steps 200",
+)

@@ -43,7 +43,7 @@ def train(options: Train) -> None:
     from podway.framework.training import distributed
 
     here = supervise.in_worker()
-    local = options.num_processes and not (
+    local = options.num_processes is not None and not (
         options.coordinator or options.distributed or options.process_id is not None
     )
     check(options.max_restarts >= 1, f"--max-restarts is {options.max_restarts}; give 1 or more")
@@ -94,4 +94,9 @@ def train(options: Train) -> None:
         stages.train(experiment, options.workdir, chosen)
 
 
-VERB = Verb("dataset → run; resumes, and stops at SIGTERM", Train, train)
+VERB = Verb(
+    "dataset → run; resumes, and stops at SIGTERM",
+    Train,
+    train,
+    example="podway train movielens_sasrec --trainer.steps 200 --workdir w",
+)

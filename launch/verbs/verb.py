@@ -55,6 +55,7 @@ class Verb:
       choose: defaults that depend on the other options, as they were given.
       of: what stands after it.
       more: what `--help` says beside `help`.
+      example: a command that uses it.
     """
 
     help: str
@@ -63,6 +64,7 @@ class Verb:
     choose: Callable[[list[str]], dict[str, Any]] = lambda _: {}
     of: Of = "CONFIG"
     more: str = ""
+    example: str = ""
 
     def subject(self, chosen: list[str]) -> dict[str, Any]:
         """The fields of its options that what stands after it fills. Raises ConfigError."""

@@ -58,23 +58,18 @@ _PROMOTE = """
 MODEL VERSION is a published version, WORKDIR/models/MODEL/VERSION; it must be whole and verified.
 Servers that watch WORKDIR/models/models.config follow by themselves, without losing a request.
 A label moves in two steps, as servers refuse one at a version that is not loaded: the version is
-loaded, then the label moves. With --server one run does both.
-
-Example:  podway promote movielens_sasrec 2 --label canary --server localhost:8500 --workdir w"""
+loaded, then the label moves. With --server one run does both."""
 
 _ROLLBACK = """
 
 What moves goes back to where it was before; run again, it goes back further. A label that was not
-there before is taken away.
-
-Example:  podway rollback movielens_sasrec --workdir w"""
+there before is taken away."""
 
 _CHECK = """
 
 MODEL_DIR is WORKDIR/models/MODEL/VERSION, or a copy of it anywhere. Its files are held against the
-hashes in its manifest, and its graph, in a fresh process and offline, against its golden requests.
-
-Example:  podway export --check w/models/movielens_sasrec/2"""
+hashes in its manifest, and its graph, in a fresh process and offline, against its golden
+requests."""
 
 
 def promote(options: Promote) -> None:
@@ -172,7 +167,28 @@ PROMOTE = Verb(
     promote,
     of="MODEL VERSION",
     more=_PROMOTE,
+    example="podway promote movielens_sasrec 2 --label canary --server localhost:8500 --workdir w",
 )
-ROLLBACK = Verb("undo the last promotion or export", Move, rollback, of="MODEL", more=_ROLLBACK)
-VERSIONS = Verb("published versions, what serves, and what took place", Versions, show, of="MODEL")
-CHECK = Verb("verify a published model again", Check, check, of="MODEL_DIR", more=_CHECK)
+ROLLBACK = Verb(
+    "undo the last promotion or export",
+    Move,
+    rollback,
+    of="MODEL",
+    more=_ROLLBACK,
+    example="podway rollback movielens_sasrec --workdir w",
+)
+VERSIONS = Verb(
+    "published versions, what serves, and what took place",
+    Versions,
+    show,
+    of="MODEL",
+    example="podway versions movielens_sasrec --workdir w",
+)
+CHECK = Verb(
+    "verify a published model again",
+    Check,
+    check,
+    of="MODEL_DIR",
+    more=_CHECK,
+    example="podway export --check w/models/movielens_sasrec/2",
+)

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from podway.launch.chain import Result, data, evaluate, experiment, run
     from podway.launch.loaded.engine import Filter
-    from podway.launch.loaded.error import RequestError, UnknownValues
+    from podway.launch.loaded.error import OtherCode, RequestError, UnknownValues
     from podway.launch.loaded.model import LoadedModel, load
     from podway.launch.loaded.recommendations import Recommendations, Recommended
 
 __all__ = [
     "Filter",
     "LoadedModel",
+    "OtherCode",
     "Recommendations",
     "Recommended",
     "RequestError",
@@ -31,7 +32,7 @@ __all__ = [
 _MODULES = {
     **dict.fromkeys(("Result", "data", "evaluate", "experiment", "run"), "chain"),
     "Filter": "loaded.engine",
-    **dict.fromkeys(("RequestError", "UnknownValues"), "loaded.error"),
+    **dict.fromkeys(("OtherCode", "RequestError", "UnknownValues"), "loaded.error"),
     **dict.fromkeys(("LoadedModel", "load"), "loaded.model"),
     **dict.fromkeys(("Recommendations", "Recommended"), "loaded.recommendations"),
 }

@@ -144,7 +144,7 @@ def test_a_package_is_stored_with_its_folder_unless_it_is_installed(folder, monk
     text = codec.to_json(_with(module.Mine()))
     assert text["model"]["type"] == "package_of_test_codec.part:Mine"
     assert text["model"]["from"] == str(folder)
-    monkeypatch.setattr(classes, "_installed", lambda: {folder})
+    monkeypatch.setattr(imports, "installed", lambda: {folder})
     text = codec.to_json(_with(module.Mine()))
     assert "from" not in text["model"]
     assert type(codec.from_json(Experiment, text).model) is module.Mine

@@ -13,7 +13,7 @@ from podway.framework import codec, config
 from podway.framework.artifact.upgrade import CodeChanged
 from podway.launch import cli, experiments
 from podway.launch.verbs import run as run_verb
-from podway.launch.verbs.verb import Chain
+from podway.launch.verbs.verb import Trained
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 
@@ -39,20 +39,6 @@ def in_process_of_its_own(*arguments: str) -> subprocess.CompletedProcess:
     )
 
 
-def test_help_names_every_verb_and_loads_nothing_heavy():
-    done = in_process_of_its_own("--help")
-    assert done.returncode == 0
-    for verb in ["configs", *cli.VERBS]:
-        assert f"\n  {verb} " in done.stdout
-    code = (
-        "import sys, podway.launch.cli\n"
-        "heavy = {'jax', 'flax', 'tensorflow', 'apache_beam', 'numpy', 'pyarrow'}\n"
-        "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
-    )
-    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert loaded.returncode == 0, loaded.stderr
-
-
 @pytest.mark.parametrize("name", experiments.names())
 def test_each_config_resolves_to_its_golden_file(name):
     experiment = experiments.load(name)
@@ -67,14 +53,6 @@ def test_every_config_says_what_it_is():
     assert set(experiments.names()) <= set(podway("configs").stdout.split())
 
 
-@pytest.mark.parametrize("verb", [name for name, verb in cli.VERBS.items() if verb.of == "CONFIG"])
-def test_help_of_each_verb_explains_the_fields(verb):
-    done = podway(verb, "movielens_sasrec", "--help")
-    assert done.returncode == 0
-    for text in ("--trainer.steps INT", "Optimizer steps.", "--model.width INT", "Width of the"):
-        assert text in done.stdout
-
-
 def test_overrides_are_typed_and_checked():
     done = podway("show", "movielens_sasrec", "--trainer.steps", "7", "--model.width", "32")
     shown = json.loads(done.stdout)
@@ -84,15 +62,27 @@ def test_overrides_are_typed_and_checked():
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["trian"], 2, "there is no verb 'trian'"),
+        (["trian"], 2, "there is no verb 'trian'; perhaps you meant 'train'"),
         (["launch", "mars", "x"], 2, "there is no verb 'launch mars'"),
-        (["data", "movielens_sasrec", "--master", "x"], 2, "Unrecognized options: --master"),
-        (["data", "movielens_sasrec", "--runner", "fink"], 2, "invalid choice 'fink'"),
+        (
+            ["data", "movielens_sasrec", "--master", "x"],
+            2,
+            "--master is no option of `podway data CONFIG`",
+        ),
+        (
+            ["data", "movielens_sasrec", "--runner", "fink"],
+            2,
+            "--runner is 'fink'; perhaps you meant flink, of local",
+        ),
         (["show", "movielens_sasrek"], 1, "perhaps you meant 'movielens_sasrec'"),
         (["show", "nowhere.py"], 1, "there is no config file nowhere.py"),
-        (["show", "movielens_sasrec", "--trainer.stepz", "7"], 2, "--trainer.steps"),
-        (["show", "movielens_sasrec", "--trainer.steps", "many"], 2, "--trainer.steps"),
-        (["show", "movielens_sasrec", "--model.heads", "3"], 2, "model.heads is 3"),
+        (["show", "movielens_sasrec", "--trainer.stepz", "7"], 2, "you meant --trainer.steps"),
+        (["show", "movielens_sasrec", "--trainer.steps", "many"], 2, "is 'many'; give an integer"),
+        (
+            ["show", "movielens_sasrec", "--model.heads", "3"],
+            2,
+            "--model.heads 3: model.heads is 3",
+        ),
         (["train", "movielens_sasrec", "--data.path", "no/such"], 1, "data.path"),
         (["serve", "movielens_sasrec", "--workdir", "/nowhere"], 1, "podway run"),
         (
@@ -100,8 +90,9 @@ def test_overrides_are_typed_and_checked():
             2,
             "evaluation.score_block_items is 0; give 1",
         ),
-        (["compare", "no/run", "--workdir", "/nowhere"], 1, "there is no run no/run"),
-        (["compare", "a", "b", "--seeds", "3"], 2, "Unrecognized options: --seeds"),
+        (["compare", "no/run", "b", "--workdir", "/nowhere"], 1, "there is no run no/run"),
+        (["compare", "no/run"], 2, "give two runs or more"),
+        (["compare", "a", "b", "--seeds", "3"], 2, "--seeds is no option of `podway compare"),
         (["compare", "--workdir", "w"], 2, "usage: podway compare RUN RUN"),
         (["show", "movielens_ease", "--shardings"], 1, "Ease is fitted, not trained"),
         (["preflight", "movielens_ease"], 1, "Ease is fitted, not trained"),
@@ -116,6 +107,7 @@ def test_what_cannot_be_done_is_one_clear_sentence(arguments, code, message, tmp
     assert done.returncode == code, done.stderr
     assert message in " ".join((done.stdout + done.stderr).replace("│", " ").split())
     assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) < 10
     assert not [path for path in tmp_path.rglob("*") if path.is_file() or "_staging" in path.name]
 
 
@@ -135,18 +127,10 @@ def test_a_missing_package_names_the_extra_that_brings_it(tmp_path):
     )
 
 
-def test_checkpoints_of_what_is_no_run_and_its_help(tmp_path):
+def test_checkpoints_of_what_is_no_run(tmp_path):
     done = podway("checkpoints", str(tmp_path))
     assert done.returncode == 1
     assert f"error: {tmp_path} is no run" in done.stderr
-    assert "Read every array" in podway("checkpoints", str(tmp_path), "--help").stdout
-
-
-def test_help_of_compare_says_what_it_does():
-    for arguments in (["compare", "--help"], ["compare", "a", "b", "--help"]):
-        done = podway(*arguments)
-        assert done.returncode == 0
-        assert "paired t-test over users" in " ".join(done.stdout.split())
 
 
 def test_shardings_of_a_pod_that_is_not_here():
@@ -184,7 +168,7 @@ def test_run_asks_in_a_terminal_and_nowhere_else(answer, monkeypatch, capsys):
             raise CodeChanged("both versions")
 
     monkeypatch.setattr(cli.stages, "run", run)
-    options = Chain(experiments.load("movielens_popularity"))
+    options = Trained(experiments.load("movielens_popularity"))
     with pytest.raises(CodeChanged):
         run_verb.run(options)
     for stream in (sys.stdin, sys.stdout):

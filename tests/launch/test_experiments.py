@@ -117,7 +117,7 @@ def test_every_later_process_finds_the_users_classes(place):
     assert "--code new" in said
     assert "Traceback" not in said
     said = podway("train", config, *common, "--code", "keep", cwd=away)
-    assert f"train: up to date: {run}" in said
+    assert f"train: kept, made by other code: {run}" in said
 
     (place / "my" / "config.py").rename(place / "my" / "renamed.py")
     said = podway("compare", *folders, *common, cwd=away, code=1)
@@ -179,7 +179,7 @@ class Mine(Model):
     def __post_init__(self):
         object.__setattr__(self, "a", self.a + 1)
 """
-SET = "@dataclasses.dataclass(frozen=True)\nclass Mine(Model):\n    a: set = frozenset()\n"
+SET = "@dataclasses.dataclass(frozen=True)\nclass Mine(Model):\n    a: frozenset = frozenset()\n"
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_a_missing_package_of_ours_is_no_error_of_the_user(written, monkeypatch)
 
 
 def test_a_file_is_one_module_that_hides_no_other(written):
-    path = written(f"{HEAD}{SET.replace('a: set = frozenset()', 'a: int = 1')}{BODY}")
+    path = written(f"{HEAD}{SET.replace('a: frozenset = frozenset()', 'a: int = 1')}{BODY}")
     first, second = experiments.load(str(path)), experiments.load(str(path))
     assert type(first.model) is type(second.model)
     assert first == second
@@ -243,7 +243,7 @@ def test_a_module_beside_that_an_installed_one_hides_is_refused(written):
 
 
 def test_overrides_keep_the_users_class(written):
-    text = f"{HEAD}{SET.replace('a: set = frozenset()', 'a: int = 1')}{BODY}"
+    text = f"{HEAD}{SET.replace('a: frozenset = frozenset()', 'a: int = 1')}{BODY}"
     loaded = experiments.load(str(written(text)))
     changed = dataclasses.replace(loaded, model=dataclasses.replace(loaded.model, a=3))
     assert classes.describe(type(changed.model))["type"] == "config.py:Mine"

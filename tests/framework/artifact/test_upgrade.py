@@ -163,7 +163,9 @@ def test_evaluations_and_their_groups_follow_the_code(tmp_path, code):
     assert len({group.name for group in groups}) == 2
     changed = dataclasses.replace(experiment.evaluation, bootstrap=11)
     other = dataclasses.replace(experiment, evaluation=changed)
-    assert compare(other, old, dataset, tmp_path) != evaluation
+    with pytest.raises(CodeChanged, match=r"the run .* made by other code .*--code keep"):
+        compare(other, old, dataset, tmp_path)
+    assert compare(other, old, dataset, tmp_path, "keep") != evaluation
 
 
 USER = """

@@ -148,7 +148,7 @@ def test_a_users_file_and_those_beside_it_count(tmp_path, monkeypatch):
 def test_of_an_installed_package_its_own_modules_count(tmp_path, monkeypatch):
     """What else is installed beside it is not the user's code."""
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
-    monkeypatch.setattr(classes, "_installed", lambda: {tmp_path})
+    monkeypatch.setattr(imports, "installed", lambda: {tmp_path})
     package = tmp_path / "installed_of_test_sources"
     package.mkdir()
     text = USER.replace("user_layers_of_test_sources", "another_of_test_sources")
