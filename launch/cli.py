@@ -12,12 +12,14 @@ import tyro
 from podway.framework.error import PodwayError
 from podway.launch import console, experiments, stages
 from podway.launch.verbs import (
+    board,
     checkpoints,
     compare,
     data,
     evaluate,
     export,
     launch_dataflow,
+    lr_find,
     predict,
     preflight,
     recommend,
@@ -34,6 +36,7 @@ VERBS = {
     "data": data.VERB,
     "rejected": rejected.VERB,
     "preflight": preflight.VERB,
+    "lr-find": lr_find.VERB,
     "train": train.VERB,
     "checkpoints": checkpoints.VERB,
     "evaluate": evaluate.VERB,
@@ -46,6 +49,7 @@ VERBS = {
     "rollback": versions.ROLLBACK,
     "versions": versions.VERSIONS,
     "serve": serve.VERB,
+    "board": board.VERB,
     "launch dataflow": launch_dataflow.VERB,
     "run": run.VERB,
 }
@@ -65,6 +69,7 @@ USAGE = """usage: podway VERB CONFIG [options]      podway VERB CONFIG --help ex
        podway compare RUN RUN [RUN ...] [options]
        podway export --check MODEL_DIR
        podway recommend|predict MODEL [options]
+       podway board [options]
        podway promote MODEL VERSION [options]      podway rollback|versions MODEL [options]
 
 Raw events to a served, verified model from one typed config.
@@ -110,7 +115,7 @@ def _main(arguments: list[str]) -> None:
     several = of == "RUN RUN …"
     given = sum(1 for _ in itertools.takewhile(_positional, rest))
     count = given if several else len(of.split())
-    if not given or given < count:
+    if of and (not given or given < count):
         asked = rest[given : given + 1] in (["-h"], ["--help"])
         print(f"usage: podway {name} {of} [options]\n\n{VERBS[name].help}{VERBS[name].more}\n")
         if of == "CONFIG":

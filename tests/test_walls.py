@@ -56,14 +56,16 @@ ARROWS = {
         "input": "artifact devices schema",
         "losses": "devices",
         "metrics": "schema",
-        "heads": "metrics",
+        "heads": "config metrics",
         "task": "config devices embedding heads input metrics schema",
         "models/parts": "config embedding heads input losses metrics schema task",
         "models": "config embedding heads input losses metrics models/parts schema task",
         "evaluation": "config devices heads input metrics models schema task",
-        "runs": "artifact code config embedding evaluation input page schema task",
-        "training": "artifact code config devices embedding evaluation input runs schema task",
-        "comparison": "artifact code config evaluation input metrics runs",
+        "runs": "artifact code config embedding evaluation input schema task",
+        "report": "artifact page runs",
+        "training": "artifact code config devices embedding evaluation input report runs"
+        " schema task",
+        "comparison": "artifact code config evaluation input metrics page report runs",
         "preflight": "config devices evaluation schema task training",
     },
     "beam": {
@@ -97,7 +99,8 @@ ARROWS = {
         "jax_extras": "",
         "served": "cases contract graph jax_extras lowering silence verification"
         " framework/config framework/input framework/schema",
-        "stage": "identity served verification versions"
+        "card": "graph layout framework/code framework/config framework/page framework/report",
+        "stage": "card identity served verification versions"
         " framework/code framework/config framework/input framework/task",
     },
     "export/server": {
@@ -125,7 +128,8 @@ ARROWS = {
         "loaded": "console",
         "batch": "loaded",
         "chain": "console experiments loaded stages",
-        "verbs": "batch console dataflow experiments loaded stages supervise",
+        "board": "",
+        "verbs": "batch board console dataflow experiments loaded stages supervise",
         "dataflow": "",
         "demo": "console",
         "cli": "console experiments stages verbs",

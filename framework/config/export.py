@@ -7,6 +7,20 @@ from podway.framework.error import check
 
 
 @dataclasses.dataclass(frozen=True)
+class Card:
+    """What the card beside a published model says of it, in your words."""
+
+    description: str = ""
+    """What the model is, for somebody who has not heard of it."""
+    intended_use: str = ""
+    """For whom and what it is meant."""
+    limits: str = ""
+    """What it must not be used for, and what it is known to get wrong."""
+    license: str = ""
+    """Under which license it may be used: an SPDX name such as Apache-2.0, or words."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Export:
     """Run → SavedModel for TensorFlow Serving."""
 
@@ -29,6 +43,9 @@ class Export:
     beside: tuple[Literal["jax-export", "weights"], ...] = ()
     """What to add to the SavedModel for JAX: the served function, serialised by jax.export; the
     parameters, as an Orbax checkpoint."""
+
+    card: Card = Card()
+    """What the model's card says."""
 
     def __post_init__(self):
         check(self.top_k >= 1, f"export.top_k is {self.top_k}; give 1 or more")

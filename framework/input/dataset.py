@@ -1,7 +1,7 @@
 """A committed dataset, opened for reading."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import grain
 import numpy as np
@@ -11,7 +11,7 @@ from etils import epath
 
 from podway.framework import artifact
 from podway.framework.input import columns
-from podway.framework.schema.schema import SPLITS, Schema, SchemaError, Vocabulary
+from podway.framework.schema.schema import SPLITS, Schema, SchemaError, Vocabulary, values_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +41,11 @@ class Dataset:
     def head(self, feature: str, rows: int) -> Vocabulary:
         """The first rows of a vocabulary, the most frequent values."""
         return Vocabulary.read(self.directory / "vocabulary" / f"{feature}.jsonl", rows=rows)
+
+    def values(self, feature: str, ids: Iterable[int]) -> dict[int, str]:
+        """The values of some ids of a vocabulary; {} where the dataset has none of that name."""
+        path = self.directory / "vocabulary" / f"{feature}.jsonl"
+        return values_of(path, ids) if path.exists() else {}
 
     def examples(self, split: str) -> int:
         """Number of examples in a split."""

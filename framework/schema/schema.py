@@ -159,6 +159,18 @@ class Vocabulary:
         return cls(tuple(values), tuple(counts))
 
 
+def values_of(path: epath.PathLike, ids: Iterable[int]) -> dict[int, str]:
+    """The values of some ids of a vocabulary's file, without the others in memory."""
+    found, wanted = {}, sorted({int(row) for row in ids})
+    for number, rows in itertools.groupby(wanted, key=lambda row: row // VOCABULARY_ROWS):
+        rows = {row % VOCABULARY_ROWS: row for row in rows}
+        with vocabulary_file(path, number).open() as lines:
+            for line, text in enumerate(itertools.islice(lines, max(rows) + 1)):
+                if line in rows:
+                    found[rows[line]] = json.loads(text)[0]
+    return found
+
+
 def _files(path: epath.Path) -> Iterator[epath.Path]:
     yield path
     for number in itertools.count(1):
