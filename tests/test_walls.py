@@ -79,11 +79,12 @@ ARROWS = {
         "extension": "plan steps framework/artifact framework/schema",
         "rejected": "framework/artifact",
         "check": "statistics framework/artifact framework/schema",
-        "commit": "extension plan rejected steps framework/artifact",
+        "commit": "extension formats plan rejected steps framework/artifact framework/config"
+        " framework/schema",
         "engines": "commit formats plan steps framework/config",
         "dataset": "engines extension formats plan framework/artifact framework/code"
         " framework/config",
-        "overview": "extension framework/artifact",
+        "overview": "extension formats framework/artifact",
     },
     "export": {
         "silence": "",

@@ -47,6 +47,7 @@ class RawBatch:
         the next batch is asked for.
       rejected: rows that could not be divided into columns; they are in none.
       fraction: the part of the file that has been read, from 0 to 1.
+      notices: what was converted, or looks odd, in rows that are kept, and in how many.
     """
 
     columns: dict[str, pa.Array]
@@ -54,6 +55,7 @@ class RawBatch:
     raw: Callable[[int], Any]
     rejected: Sequence[Rejected]
     fraction: float
+    notices: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 def roles_of(raw: Data | SideTable) -> Roles:

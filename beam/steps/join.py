@@ -85,6 +85,7 @@ class Join(apache_beam.DoFn):
         return facts.TableFacts(
             table=table_number,
             of=table.of,
+            keys=len(once),
             repeated=len(rows) - len(once),
             unused=int((~used).sum()),
             without=len(row) - FIRST_VALUE - int(used.sum()),

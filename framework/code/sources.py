@@ -64,7 +64,7 @@ SOURCES: dict[Kind, Sources] = {
         modules=(
             *_of("framework", "config.features schema"),
             *_of("beam", "commit dataset extension features formats plan rejected steps"),
-            *_of("beam.statistics", "distinct ids numbers quantiles statistics"),
+            *_of("beam.statistics", "alike distinct ids numbers quantiles statistics"),
         ),
         neutral={
             "framework.config": "what its fields say stands in the version",

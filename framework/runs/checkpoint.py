@@ -69,7 +69,7 @@ class Checkpoints:
         sign = 1.0 if largest_is_best else -1.0
 
         def goodness(metrics: Mapping[str, float]) -> float:
-            value = metrics[metric]
+            value = metrics.get(metric)
             # What is not a number is never best; Orbax compares, and nan would stay where it is.
             return sign * value if value is not None and math.isfinite(value) else -math.inf
 

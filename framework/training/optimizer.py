@@ -118,7 +118,7 @@ class Muon(Scheduled):
             consistent_rms=_RMS_OF_ADAM,
         )
 
-    def matrices(self, parameters: Any) -> dict[str, contrib.MuonDimensionNumbers | None]:
+    def matrices(self, parameters: Any) -> Any:
         """Path → which dimensions of a parameter are a matrix's rows and columns; None: no matrix.
 
         What stands in the place of a parameter that others follow has no dimensions (optax's mask).
@@ -190,9 +190,9 @@ class Adafactor(Scheduled):
 class MomentumSgd(Scheduled):
     """Stochastic gradient descent with momentum (Polyak, 1964; Sutskever et al., 2013).
 
-    For convolutions with batch-wise augmentation and long schedules, where it can end better than
-    AdamW, and as a baseline that keeps one number for each parameter, or none. Embeddings of rare
-    items hardly move with it. The learning rate must be found: `podway lr-find`.
+    For convolutional nets on long schedules, where it can end better than AdamW, and as a baseline
+    that keeps one number for each parameter, or none. Embeddings of rare items hardly move with it.
+    The learning rate must be found: `podway lr-find`.
     """
 
     learning_rate: float = 0.1

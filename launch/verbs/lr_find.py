@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from etils import epath
@@ -38,6 +40,10 @@ lowest, if that is less). Saves no run. The suggestion is a peak rate, for a sch
 warm-up.
 
 Example:  podway lr-find movielens_sasrec --workdir w"""
+
+
+_SHOWN = 1.15
+"""Losses up to so many times the first one are drawn."""
 
 
 def find(options: LearningRate) -> None:
@@ -84,14 +90,20 @@ def page(name: str, seen: Sweep, suggestion: Suggestion) -> str:
     """The chart of losses by rate, as HTML."""
     from podway.framework.page import chart, templates
 
-    rates = [float(rate) for rate in seen.rates]
-    low, high = float(seen.smoothed.min()), float(seen.smoothed.max())
+    def shown(losses: Iterable[float]) -> list[tuple[float, float]]:
+        """Without those that diverge, beside which the others would be a flat line."""
+        return [
+            (float(rate), float(loss) if loss <= _SHOWN * suggestion.first else math.nan)
+            for rate, loss in zip(seen.rates, losses, strict=True)
+        ]
+
+    ends = [(suggestion.rate, suggestion.loss), (suggestion.rate, suggestion.first)]
     lines = chart.lines(
         "loss by learning rate",
         [
-            chart.Series("loss", list(zip(rates, map(float, seen.losses), strict=True))),
-            chart.Series("smoothed", list(zip(rates, map(float, seen.smoothed), strict=True))),
-            chart.Series("suggestion", [(suggestion.rate, low), (suggestion.rate, high)]),
+            chart.Series("loss", shown(seen.losses)),
+            chart.Series("smoothed", shown(seen.smoothed)),
+            chart.Series("suggestion", ends),
         ],
         x="learning rate",
         y="loss",

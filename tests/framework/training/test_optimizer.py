@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Any
 
 import jax
 import numpy as np
@@ -63,9 +64,11 @@ RATES = (0.1, 0.2, 0.05)
 def followed(chosen: Scheduled, first: dict, gradients: list[dict]) -> dict:
     """The parameters after a step of each of RATES."""
     following = chosen.following(lambda step: np.array(RATES)[step])
-    parameters, moments = dict(first), following.init(first)
+    parameters: Any = dict(first)
+    moments = following.init(first)
     for gradient in gradients:
         with jax.disable_jit():
+            updates: Any
             updates, moments = following.update(gradient, moments, parameters)
         parameters = {path: parameters[path] + updates[path] for path in parameters}
     return {path: np.asarray(array) for path, array in parameters.items()}
