@@ -55,7 +55,7 @@ def test_a_slice_and_a_join_are_those_of_lists(lists, first, last):
         assert part.names is not None
         assert whole.names is not None
         assert lists_of(again) == lists_of(part) + lists_of(whole)
-        assert again.names == (*part.names, *whole.names)
+        assert again.names == tuple(part.names or ()) + tuple(whole.names or ())
 
 
 def test_whole_numbers_are_their_digits():
