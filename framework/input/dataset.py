@@ -11,13 +11,7 @@ from etils import epath
 
 from podway.framework import artifact
 from podway.framework.input import columns
-from podway.framework.schema.schema import (
-    SPLITS,
-    Schema,
-    SchemaError,
-    Vocabulary,
-    values_of,
-)
+from podway.framework.schema.schema import SPLITS, Schema, SchemaError, Vocabulary, values_of
 
 
 @dataclasses.dataclass(frozen=True)

@@ -52,6 +52,8 @@ def test_a_slice_and_a_join_are_those_of_lists(lists, first, last):
     if chosen:
         assert lists_of(part) == [[ITEMS.ids.get(item, 1) for item in row] for row in chosen]
         again = histories.join([part, whole])
+        assert part.names is not None
+        assert whole.names is not None
         assert lists_of(again) == lists_of(part) + lists_of(whole)
         assert again.names == tuple(part.names or ()) + tuple(whole.names or ())
 
