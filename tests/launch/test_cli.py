@@ -13,7 +13,7 @@ from podway.framework import codec, config
 from podway.framework.artifact.upgrade import CodeChanged
 from podway.launch import cli, experiments
 from podway.launch.verbs import run as run_verb
-from podway.launch.verbs.verb import Chain
+from podway.launch.verbs.verb import Trained
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 
@@ -184,7 +184,7 @@ def test_run_asks_in_a_terminal_and_nowhere_else(answer, monkeypatch, capsys):
             raise CodeChanged("both versions")
 
     monkeypatch.setattr(cli.stages, "run", run)
-    options = Chain(experiments.load("movielens_popularity"))
+    options = Trained(experiments.load("movielens_popularity"))
     with pytest.raises(CodeChanged):
         run_verb.run(options)
     for stream in (sys.stdin, sys.stdout):
