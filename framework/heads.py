@@ -63,8 +63,11 @@ class Head:
         """Whether the loss must know first how often the train split has each class."""
         return False
 
-    def count(self, labels: np.ndarray) -> np.ndarray:
-        """How often labels have each class. Raises ConfigError where they are none of this kind."""
+    def count(self, labels: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+        """How often labels have each class, by the rows' weights where they have some.
+
+        Raises ConfigError where the labels are none of this kind.
+        """
         raise NotImplementedError
 
     def prepared(self, counts: np.ndarray | None) -> Self:
@@ -122,10 +125,10 @@ class Binary(Head):
         """Where it is to be balanced."""
         return self.balanced
 
-    def count(self, labels: np.ndarray) -> np.ndarray:
-        """How often labels have each class."""
+    def count(self, labels: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+        """How often labels have each class, by the rows' weights."""
         self.check_labels(labels)
-        return _counts(labels, 2)
+        return _counts(labels, 2, weights)
 
     def prepared(self, counts: np.ndarray | None) -> Self:
         """With class_weights where it is to be balanced."""
@@ -245,10 +248,10 @@ class Classes(Head):
         """Where it is to be balanced."""
         return self.balanced
 
-    def count(self, labels: np.ndarray) -> np.ndarray:
-        """How often labels have each class."""
+    def count(self, labels: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+        """How often labels have each class, by the rows' weights."""
         self.check_labels(labels)
-        return _counts(labels, self.classes)
+        return _counts(labels, self.classes, weights)
 
     def prepared(self, counts: np.ndarray | None) -> Self:
         """With class_weights where it is to be balanced."""
@@ -298,18 +301,19 @@ class Classes(Head):
 
 
 def balance(counts: np.ndarray) -> np.ndarray:
-    """A weight for each class, by its rows, so that all that there are have the same sum.
+    """A weight for each class, by its rows (or their weights), so that all have the same sum.
 
     rows / (classes that there are · rows of the class), whose mean over the rows is 1; of a class
     without rows 0.
     """
     there = counts > 0
-    weights = counts.sum() / (max(there.sum(), 1) * np.maximum(counts, 1))
+    weights = counts.sum() / (max(there.sum(), 1) * np.where(there, counts, 1))
     return np.where(there, weights, 0.0)
 
 
-def _counts(labels: np.ndarray, classes: int) -> np.ndarray:
-    return np.bincount(labels.astype(np.int64), minlength=classes)
+def _counts(labels: np.ndarray, classes: int, weights: np.ndarray | None = None) -> np.ndarray:
+    weights = None if weights is None else np.where(weights > 0, weights, 0.0)
+    return np.bincount(labels.astype(np.int64), weights, minlength=classes)
 
 
 H = TypeVar("H", Binary, Classes)

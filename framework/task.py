@@ -36,6 +36,7 @@ from podway.framework.embedding.table import Embedding, Table
 from podway.framework.error import ConfigError, check
 from podway.framework.heads import Head
 from podway.framework.input.dataset import Dataset
+from podway.framework.input.interactions import label_counts
 from podway.framework.metrics import top_k
 from podway.framework.schema.schema import EVENT_WEIGHT, Schema
 
@@ -290,12 +291,7 @@ class LabelModel(TrainedModel):
         counts: dict[str, np.ndarray] = {}
         if dataset is not None:
             self.label_lengths(dataset.schema)
-            blocks = dataset.blocks("train")
-            for index in range(len(blocks.rows)):
-                columns = blocks.read(np.array([index]), [head.label for head in asking])
-                for head in asking:
-                    found = head.count(np.asarray(columns[head.label]))
-                    counts[head.label] = counts.get(head.label, 0) + found
+            counts = label_counts(dataset, {head.label: head.count for head in asking})
         heads = [head.prepared(counts.get(head.label)) for head in self.objectives]
         return dataclasses.replace(self, objectives=tuple(heads))
 

@@ -1,5 +1,7 @@
 """Who had what in training: the train split as counts and as a matrix. NumPy and SciPy."""
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
 from scipy import sparse
 
@@ -50,6 +52,24 @@ def target_counts(dataset: Dataset) -> np.ndarray:
         return train_counts(dataset)
     ids = _train_column(dataset, "item")[_train_column(dataset, EVENT_WEIGHT) > 0]
     return np.bincount(ids, minlength=dataset.schema["item"].size)
+
+
+def label_counts(
+    dataset: Dataset, counters: Mapping[str, Callable[[np.ndarray, np.ndarray | None], np.ndarray]]
+) -> dict[str, np.ndarray]:
+    """What counters, by label, find in the train split: (labels, weights of the rows) → counts.
+
+    The counts of all rows; weights are None where the dataset has none.
+    """
+    found: dict[str, np.ndarray] = {}
+    weighted = dataset.schema.has(EVENT_WEIGHT)
+    names, blocks = [*counters, *([EVENT_WEIGHT] if weighted else [])], dataset.blocks("train")
+    for index in range(len(blocks.rows)):
+        columns = blocks.read(np.array([index]), names)
+        weights = np.asarray(columns[EVENT_WEIGHT]) if weighted else None
+        for label, count in counters.items():
+            found[label] = found.get(label, 0) + count(np.asarray(columns[label]), weights)
+    return found
 
 
 def train_matrix(dataset: Dataset) -> sparse.csr_matrix:

@@ -94,13 +94,23 @@ class Run:
 
     @property
     def steps(self) -> int:
-        """Steps that it shall do."""
-        return _part(self.experiment, "trainer").get("steps", 0)
+        """Steps that it shall do; of a finished run, that it did: it may have stopped early."""
+        wanted = _part(self.experiment, "trainer").get("steps", 0)
+        return self.manifest.details.get("steps", wanted) if self.manifest else wanted
+
+    @property
+    def early(self) -> str:
+        """Why it ended before its last step, in words; "": it did not."""
+        return self.manifest.details.get("ended", "") if self.manifest else ""
 
     @property
     def parent(self) -> str:
-        """The folder of the run that it took its first parameters from; "": it began anew."""
-        return _part(_part(self.experiment, "trainer"), "warm_start").get("run") or ""
+        """The folder of the run that it goes on from, or took its first parameters from; "": it
+        began anew."""
+        trainer = _part(self.experiment, "trainer")
+        if version := trainer.get("parent"):
+            return str(self.directory.parent / version)
+        return _part(trainer, "warm_start").get("run") or ""
 
     @property
     def fitted(self) -> bool:

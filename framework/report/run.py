@@ -109,6 +109,8 @@ def _about(run: Run) -> list[str]:
         told.append(f"begun {artefacts.clock(run.when)}")
     if manifest:
         told.append(f"finished {artefacts.clock(manifest.created)}")
+        if run.early:
+            told.append(run.early)
         if commit := manifest.git.get("commit"):
             changed = " with changes" if manifest.git.get("dirty") else ""
             told.append(f"commit {commit[:10]}{changed}")

@@ -197,7 +197,7 @@ def train_in(
         reader.close()
         telemetry.close()
         checkpoints.close()
-        if peers.first:
+        if peers.first and not isinstance(sys.exception(), lock.LockedError):
             report.close(target, sys.exception())
     if complete and peers.first:
         run.commit(experiment, inputs, target, selected, steps=done, early=early)

@@ -61,6 +61,14 @@ def test_balanced_classes_have_the_same_sum():
     np.testing.assert_allclose(balance(np.array([30, 0, 10])), [40 / 60, 0, 40 / 20])
 
 
+def test_rows_count_by_their_own_weights_too():
+    labels, weights = np.array([0, 0, 1, 1, 1.0]), np.array([0.25, 0.25, 1, -1, 0.5])
+    counts = Binary("click").count(labels, weights)
+    assert counts.tolist() == [0.5, 1.5]
+    balanced = Binary("click", balanced=True).prepared(counts)
+    np.testing.assert_allclose(balanced.class_weights, [2 / (2 * 0.5), 2 / (2 * 1.5)])
+
+
 def test_balanced_weights_are_those_of_the_train_split(dataset):
     heads = (
         Binary("click", balanced=True),
@@ -147,7 +155,7 @@ def test_weights_that_make_no_sense_are_named():
             np.array([7, 0])
         ),
         "holds .*2.*, and objectives says that it is Binary": lambda: Binary("a").count(
-            np.array([2.0])
+            np.array([2.0]), None
         ),
     }.items():
         with pytest.raises(ConfigError, match=message):

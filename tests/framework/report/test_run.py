@@ -197,6 +197,20 @@ def test_what_differs_from_the_run_before(tmp_path):
     assert "model.width 64 128" in text
 
 
+def test_a_run_that_stopped_early_and_one_that_goes_on_from_it(tmp_path):
+    first = begin(tmp_path, "run-0", metrics=[*LEARNING[:2], JUDGED[0]])
+    commit(first, steps=2, ended="stopped early at step 2 of 4: ndcg@10 has not become better")
+    found = artefacts.run(first)
+    assert (found.steps, found.state) == (2, "finished")
+    text = plain(written(first))
+    assert "stopped early at step 2 of 4: ndcg@10 has not become better" in text
+    assert "2 of 4 " not in text.replace("step 2 of 4", "")
+    longer = EXPERIMENT | {"trainer": {"steps": 6, "parent": "run-0"}}
+    second = begin(tmp_path, "run-1", experiment=longer)
+    assert artefacts.run(second).parent == str(first)
+    assert "Against shop run-0" in plain(written(second))
+
+
 def test_names_and_odd_numbers_of_a_run(tmp_path):
     odd = [{"step": 1, "loss": math.nan, EVIL: 1.0}, {"step": 2, "loss": None}]
     odd += [{"step": 2, f"validation/{EVIL}@10": None, "validation/ndcg@10": None}]
