@@ -7,9 +7,14 @@ from etils import epath
 
 from podway.beam import extension, plan, rejected
 from podway.beam.error import DataError
+from podway.beam.formats import source
+from podway.beam.formats.parse import text
+from podway.beam.formats.reader import read
 from podway.beam.steps import stored
 from podway.framework import artifact
+from podway.framework.config import SideTable
 from podway.framework.error import ConfigError
+from podway.framework.schema.schema import FIRST_VALUE, Vocabulary
 
 
 def publish(chosen: plan.BuildPlan, details: dict[str, Any]) -> None:
@@ -34,6 +39,7 @@ def publish(chosen: plan.BuildPlan, details: dict[str, Any]) -> None:
             details={
                 **details,
                 "raw": list(chosen.raw),
+                "recognised": [one.to_json() for one in chosen.recognised] or None,
                 "since": extension.since(chosen, details["report"]),
                 "extendable": stored.FORMAT if chosen.data.extendable else None,
             },
@@ -57,17 +63,8 @@ def _check(chosen: plan.BuildPlan, details: dict[str, Any]) -> None:
     if not found["rows"]:
         raise DataError(f"data.path is {data.path!r} and there is no row of data in it")
     fresh = extension.fresh(found, chosen.base)
+    _check_rejected(chosen, {**found, **fresh}, data.path, fresh, "part-")
     rows, rejected_count = fresh["rows"], sum(fresh["rejected"].values())
-    if rejected_count > data.max_rejected * rows:
-        reasons = ", ".join(f"{reason}: {count:,}" for reason, count in fresh["rejected"].items())
-        kept = rejected.keep(epath.Path(chosen.stage), {**found, **fresh})
-        samples = [rejected.line(row) for row in itertools.islice(rejected.read(kept), 2)]
-        which = f" --dataset {epath.Path(chosen.target).name}" if chosen.base else ""
-        raise DataError(
-            f"{rejected_count:,} of {rows:,} rows of {data.path} were rejected ({reasons}),"
-            f" more than data.max_rejected = {data.max_rejected} allows; `podway rejected{which}`"
-            f" shows what is kept of them in {kept}, for example {'; '.join(samples)}"
-        )
     if not found["kept"]:
         raise ConfigError(
             f"none of {rows - rejected_count:,} events is left with data.min_user_events ="
@@ -80,3 +77,69 @@ def _check(chosen: plan.BuildPlan, details: dict[str, Any]) -> None:
                 f"no user has a {split} example under data.split = {data.split}: too few events"
                 f" per user ({found['kept']:,} events of {found['users']:,} users)"
             )
+    _check_tables(chosen, details["tables"])
+
+
+def _check_rejected(
+    chosen: plan.BuildPlan, report: dict[str, Any], path: str, counts: dict[str, Any], files: str
+) -> None:
+    """Raises DataError where too many rows of the events or of a side table were rejected.
+
+    Args:
+      chosen: the plan.
+      report: of the dataset that will not be.
+      path: the raw files.
+      counts: their "rows", and of the "rejected" ones how many for which reason.
+      files: what the files of their rejected rows begin with.
+    """
+    rows, count = counts["rows"], sum(counts["rejected"].values())
+    if count <= chosen.data.max_rejected * rows:
+        return
+    reasons = ", ".join(f"{reason}: {count:,}" for reason, count in counts["rejected"].items())
+    kept = rejected.keep(epath.Path(chosen.stage), report)
+    found = rejected.read(kept, files)
+    samples = [rejected.line(row) for row in itertools.islice(found, 2)]
+    which = f" --dataset {epath.Path(chosen.target).name}" if chosen.base else ""
+    hint = ""
+    if any("UTF-8" in reason for reason in counts["rejected"]):
+        hint = "; text of another encoding needs the format's encoding, such as cp1252"
+    raise DataError(
+        f"{count:,} of {rows:,} rows of {path} were rejected ({reasons}), more than"
+        f" data.max_rejected = {chosen.data.max_rejected} allows{hint}; `podway rejected{which}`"
+        f" shows what is kept of them in {kept}, for example {'; '.join(samples)}"
+    )
+
+
+def _check_tables(chosen: plan.BuildPlan, tables: list[dict[str, Any]]) -> None:
+    """Raises DataError where a side table has no row, too many rejected ones, or another key."""
+    found = {table["table"]: table for table in tables}
+    for number, table in enumerate(chosen.data.tables):
+        if number not in found or not found[number]["rows"]:
+            raise DataError(
+                f"the {table.of} table {table.path!r} of data.tables[{number}] has no row of data"
+            )
+        counts = found[number]
+        kept = counts["rows"] - sum(counts["rejected"].values())
+        report = {**counts, "kept": kept, "filtered": {}}
+        _check_rejected(chosen, report, table.path, counts, f"table-{number}-")
+        if counts["matched"] == 0:
+            words = Vocabulary.read(
+                epath.Path(chosen.stage) / "vocabulary" / f"{table.of}.jsonl", rows=FIRST_VALUE + 1
+            )
+            raise DataError(
+                f"none of the {counts['keys']:,} keys of the {table.of} table {table.path!r}, such"
+                f" as {_key(table)!r}, is {'a user' if table.of == 'user' else 'an item'} of the"
+                f" train split, such as {words.values[-1]!r}; set key of data.tables[{number}],"
+                f" which is {table.key!r}, to the column that has the same values"
+            )
+
+
+def _key(table: SideTable) -> str:
+    """A key of a side table, as it is written."""
+    for file in source.find(table):
+        for batch in read(file, table, sample=True):
+            key, _ = text(batch.columns["key"], "key", file)
+            for value in key.to_pylist():
+                if value:
+                    return value
+    return ""

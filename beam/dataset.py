@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,9 +13,12 @@ from podway.beam import extension, plan
 from podway.beam.engines.options import Engine, Local
 from podway.beam.error import DataError
 from podway.beam.formats import source
+from podway.beam.formats.recognise import Recognised
 from podway.framework import artifact, codec, config
 from podway.framework.artifact import upgrade
 from podway.framework.code import provenance, sources
+
+_LOG = logging.getLogger(__name__)
 
 
 def directory(
@@ -137,7 +141,8 @@ def extend(
         target = upgrade.choose(target, "dataset", identity["code"], choice)
         if not artifact.exists(target):
             raw = (*base.details["raw"], *new)
-            chosen = _plan(data, stamps, target, identity, new, raw)
+            recognised = plan.recognised(data, base.details.get("recognised"))
+            chosen = _plan(data, stamps, target, identity, new, raw, recognised)
             chosen = dataclasses.replace(chosen, base=extension.describe(base, whole))
             return _run(chosen, engine), True
     extension.point(whole, target.name)
@@ -160,11 +165,16 @@ def _run(chosen: plan.BuildPlan, engine: Engine | None) -> epath.Path:
 def prepare(data: config.Data, workdir: epath.PathLike) -> plan.BuildPlan:
     """Decides what the dataset will be, and makes the folder that the pipeline writes to.
 
-    Raises DataError: no raw file.
+    Raises DataError: no raw file, or one that may be read in several ways.
     """
     stamps = plan.stamps(data)  # before the files are hashed
     raw = plan.raw_files(data)
-    return _plan(data, stamps, directory_of_whole(data, workdir), _identity(data), raw, raw)
+    recognised = plan.recognised(data)
+    for one, part in zip(recognised, (data, *data.tables), strict=True):
+        for notice in one.notices(part):
+            _LOG.info("%s", notice)
+    target = directory_of_whole(data, workdir)
+    return _plan(data, stamps, target, _identity(data), raw, raw, recognised)
 
 
 def _plan(
@@ -174,6 +184,7 @@ def _plan(
     identity: dict[str, Any],
     read: Sequence[plan.Raw],
     raw: Sequence[plan.Raw],
+    recognised: tuple[Recognised, ...],
 ) -> plan.BuildPlan:
     return plan.BuildPlan(
         data=data,
@@ -184,4 +195,5 @@ def _plan(
         stage=str(artifact.stage_for(target)),
         target=str(target),
         git=provenance.git(),
+        recognised=recognised,
     )

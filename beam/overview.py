@@ -1,9 +1,14 @@
 """A dataset's numbers as lines of text, and the fingerprint of what it holds."""
 
+import datetime
+from collections.abc import Sequence
 from typing import Any
 
 from podway.beam import extension
+from podway.beam.formats.times import NAMES
 from podway.framework import artifact, codec
+
+_EPOCH = datetime.datetime(1970, 1, 1)
 
 
 def fingerprint(manifest: artifact.Manifest) -> str:
@@ -28,14 +33,17 @@ def report(manifest: artifact.Manifest) -> str:
         *(("filtered", count, f"by {rule}") for rule, count in found["filtered"].items()),
         ("rejected", sum(rejected.values()), "see rejected/" if rejected else ""),
         *(("", count, reason) for reason, count in rejected.items()),
+        *_of_times(found, manifest.details.get("recognised") or ()),
         ("users", found["users"], ""),
         ("items", found["items"], ""),
+        *_of_largest(found),
         ("density", found["density"], "events per pair of user and item"),
         ("tied events", found["tied_events"], "of the events share user and time with another"),
         ("tied users", found["tied_users"], "of the users have their last two events at one time"),
         ("repeats", found["repeated_events"], "events equal an earlier one in user, item and time"),
         *((split, part["examples"], "examples") for split, part in splits.items()),
         ("leakage", found["early_test_targets"], "test targets before the latest train event"),
+        *_of_notices(found),
         *(line for table in manifest.details["tables"] for line in _of_table(table)),
         *extension.lines(manifest),
         ("fingerprint", fingerprint(manifest), ""),
@@ -44,12 +52,49 @@ def report(manifest: artifact.Manifest) -> str:
     return "\n".join([head, *(_line(*line) for line in lines)])
 
 
+def _of_times(found: dict[str, Any], recognised: Sequence[dict[str, Any]]) -> list[Any]:
+    """When the first and the last event was, and in which unit the times were taken to be."""
+    if found.get("first") is None:
+        return []
+    unit = recognised[0]["units"].get("time") if recognised else None
+    name = NAMES.get(unit, "ISO 8601" if unit == "iso" else "")
+    said = f"; times read as {name}" if name else ""
+    return [
+        ("first", clock(found["first"]), f"time of the first event (UTC){said}"),
+        ("last", clock(found["last"]), "time of the last event"),
+    ]
+
+
+def _of_largest(found: dict[str, Any]) -> list[Any]:
+    """Which part of the events one user and one item has."""
+    return [
+        (f"top {of}", share, f"of the train events are of the {of} {value!r}")
+        for of, (value, share) in found.get("largest", {}).items()
+    ]
+
+
+def _of_notices(found: dict[str, Any]) -> list[Any]:
+    """What was converted, and what looks like one thing written in several ways."""
+    lines = [("notice", count, reason) for reason, count in found.get("notices", {}).items()]
+    for name, alike in found.get("alike", {}).items():
+        ways = " or ".join(map(repr, alike["examples"][0]))
+        remark = f"values of {name} look like {alike['groups']:,}, such as {ways}"
+        lines.append(("alike", alike["values"], remark))
+    return lines
+
+
+def clock(micro: int) -> str:
+    """A time for people, to the second."""
+    return str(_EPOCH + datetime.timedelta(seconds=micro // 1_000_000))
+
+
 def _of_table(table: dict[str, Any]) -> list[tuple[str, int, str]]:
     """Lines of the report on a side table."""
     return [
         (f"{table['of']} table", table["rows"], f"rows of {table['path']}"),
         *(("  rejected", count, reason) for reason, count in table["rejected"].items()),
         ("  repeated", table["repeated"], "of them have the key of an earlier one"),
+        *(("  notice", count, reason) for reason, count in table.get("notices", {}).items()),
         ("  unused", table["unused"], f"of them are of no {table['of']} of the train split"),
         ("  without", table["without"], f"{table['of']}s of the train split have no row"),
     ]

@@ -1,9 +1,11 @@
 """What a dataset will be and where, as plain data: all that a worker must know to commit it."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from podway.beam.formats import source
+from podway.beam.formats import copies, recognise, source
+from podway.beam.formats.recognise import Recognised
 from podway.framework.config import Data, Rdatasets
 
 Raw = dict[str, Any]
@@ -48,6 +50,7 @@ class BuildPlan:
       target: where the dataset will lie; its last part is the version.
       git: commit of the checkout that launched the pipeline.
       base: the dataset that is extended, if there is one.
+      recognised: how the raw files are written, of the events and of each side table.
     """
 
     data: Data
@@ -59,16 +62,28 @@ class BuildPlan:
     target: str
     git: dict[str, Any]
     base: Base | None = None
+    recognised: tuple[Recognised, ...] = ()
 
 
 def raw_files(data: Data) -> tuple[Raw, ...]:
-    """The raw files of data.path as they are now. Raises DataError: there is none."""
+    """The raw files of data.path as they are now. Raises DataError: there is none, or one twice."""
     files = source.find(data)
     identities = source.identities(data, files)
+    copies.refuse(data, files, identities)
     return tuple(
         {"path": file, "identity": identity}
         for file, identity in zip(files, identities, strict=True)
     )
+
+
+def recognised(
+    data: Data, base: Sequence[Mapping[str, Any]] | None = None
+) -> tuple[Recognised, ...]:
+    """How the raw files are written, of the events and of each side table; what the manifest of a
+    dataset `base` says of it holds. Raises DataError: what may be read in several ways."""
+    if base is not None:
+        return tuple(map(Recognised.from_json, base))
+    return tuple(recognise.recognise(raw, source.find(raw)) for raw in (data, *data.tables))
 
 
 def stamps(data: Data) -> tuple[Stamp, ...]:

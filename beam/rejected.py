@@ -33,10 +33,13 @@ def keep(stage: epath.Path, report: dict[str, Any]) -> epath.Path:
     return directory
 
 
-def read(directory: epath.Path) -> Iterator[dict[str, Any]]:
-    """All rejected rows in a directory: {"file", "row", "reason", "raw"}, in the files' order."""
+def read(directory: epath.Path, begin: str = "") -> Iterator[dict[str, Any]]:
+    """All rejected rows in a directory: {"file", "row", "reason", "raw"}, in the files' order;
+    those alone of the files whose names have this `begin`."""
     parts = directory.iterdir() if directory.exists() else ()
-    yield from _read(sorted(part for part in parts if part.suffix == ".jsonl"))
+    yield from _read(
+        sorted(part for part in parts if part.suffix == ".jsonl" and part.name.startswith(begin))
+    )
 
 
 def _read(parts: Iterable[epath.Path]) -> Iterator[dict[str, Any]]:

@@ -24,7 +24,8 @@ def served(experiment: config.Experiment, dataset: Dataset) -> Served:
     """The experiment's model as what it is: one of labels, or a recommender."""
     if isinstance(experiment.model, task.LabelModel):
         return ServedLabels(experiment, dataset)
-    return ServedRecommender(experiment, dataset.schema, dataset.vocabulary("item"))
+    attributes = {name: texts.tolist() for name, texts in dataset.attributes("item").items()}
+    return ServedRecommender(experiment, dataset.schema, dataset.vocabulary("item"), attributes)
 
 
 def export(

@@ -15,21 +15,27 @@ from podway.framework.error import ConfigError, check
 T = TypeVar("T")
 NEUTRAL = "neutral"
 """Metadata key of a field that does not change the result."""
+LATER = "later"
+"""Metadata key of a field that came later, and at its default changes nothing."""
 
 
 def to_json(value: Any, *, versioned: bool = False) -> Any:
     """A config part as plain JSON values. A swappable part carries its class as `type`.
 
-    `versioned` leaves out the fields that do not change the result, and where files lie: the
-    content of the version. Raises ConfigError: a class that no other process would find.
+    `versioned` leaves out the fields that do not change the result, those that came later and have
+    their default, and where files lie: the content of the version. Raises ConfigError: a class that
+    no other process would find.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         hints = typing.get_type_hints(type(value))
         out = {}
         for field in dataclasses.fields(value):
+            part = getattr(value, field.name)
             if versioned and field.metadata.get(NEUTRAL):
                 continue
-            out[field.name] = _part(getattr(value, field.name), hints[field.name], versioned)
+            if versioned and field.metadata.get(LATER) and part == field.default:
+                continue
+            out[field.name] = _part(part, hints[field.name], versioned)
         return out
     if isinstance(value, tuple | list):
         return [to_json(item, versioned=versioned) for item in value]

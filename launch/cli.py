@@ -5,12 +5,10 @@ Imports nothing heavy: a verb loads what it needs when it runs.
 
 import itertools
 import logging
-import os
 import sys
 
 import tyro
 
-from podway.framework.devices import libtpu
 from podway.framework.error import PodwayError
 from podway.launch import console, experiments, stages
 from podway.launch.verbs import (
@@ -21,7 +19,10 @@ from podway.launch.verbs import (
     evaluate,
     export,
     launch_dataflow,
+    lr_find,
+    predict,
     preflight,
+    recommend,
     rejected,
     run,
     serve,
@@ -35,11 +36,14 @@ VERBS = {
     "data": data.VERB,
     "rejected": rejected.VERB,
     "preflight": preflight.VERB,
+    "lr-find": lr_find.VERB,
     "train": train.VERB,
     "checkpoints": checkpoints.VERB,
     "evaluate": evaluate.VERB,
     "compare": compare.VERB,
     "export": export.VERB,
+    "recommend": recommend.VERB,
+    "predict": predict.VERB,
     "export --check": versions.CHECK,
     "promote": versions.PROMOTE,
     "rollback": versions.ROLLBACK,
@@ -64,6 +68,7 @@ USAGE = """usage: podway VERB CONFIG [options]      podway VERB CONFIG --help ex
        podway checkpoints RUN [options]
        podway compare RUN RUN [RUN ...] [options]
        podway export --check MODEL_DIR
+       podway recommend|predict MODEL [options]
        podway board [options]
        podway promote MODEL VERSION [options]      podway rollback|versions MODEL [options]
 
@@ -75,7 +80,8 @@ verbs:
 
 CONFIG is a name that `podway configs` lists, or a Python file with a function experiment().
 RUN is a run's folder, WORKDIR/runs/NAME/RUN; for `compare` NAME alone means its latest run.
-MODEL is the name of a published model, as in WORKDIR/models/MODEL/VERSION (the MODEL_DIR).
+MODEL is the name of a published model, as in WORKDIR/models/MODEL/VERSION (the MODEL_DIR); for
+`recommend` and `predict` a name whose latest version, or else run, is asked, or the folder of one.
 Example:  podway run movielens_sasrec --trainer.steps 200 --workdir w"""
 
 
@@ -127,8 +133,7 @@ def _run(name: str, chosen: list[str], overrides: list[str]) -> None:
     """Resolves the options of a verb and acts; turns what a user can mend into one sentence."""
     verb = VERBS[name]
     _log()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    libtpu.prepare()
+    console.prepare_libraries()
     try:
         options = tyro.cli(
             verb.options,

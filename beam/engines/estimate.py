@@ -6,7 +6,8 @@ import pathlib
 import pyarrow.parquet as pq
 from etils import epath
 
-from podway.beam.formats import idx, parquet, source
+from podway.beam.formats import idx, parquet
+from podway.beam.formats.stream import Stream
 from podway.framework.config import Characters, Csv, Data, Idx, Parquet, Rdatasets
 
 BASE_BYTES = 450_000_000
@@ -94,10 +95,10 @@ def _from_samples(data: Data, sizes: dict[str, int], features: int) -> Estimate:
     header = isinstance(data.format, Csv) and data.format.header
     largest = sorted(sizes, key=lambda file: -sizes[file])[:SAMPLE_FILES]
     for file in largest:
-        with source.Stream(file) as stream:
-            text = stream.bytes.read(SAMPLE_BYTES)
-            packed = file.endswith(".gz")
-            seen_bytes += stream.fraction() * sizes[file] if packed else len(text)
+        with Stream(file, getattr(data.format, "encoding", "auto")) as opened:
+            text = opened.read(SAMPLE_BYTES)
+            translated = opened.packed or opened.encoding
+            seen_bytes += opened.fraction() * sizes[file] if translated else len(text)
         if isinstance(data.format, Characters):
             seen_rows += len(text.decode(errors="ignore"))
         else:

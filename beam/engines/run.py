@@ -61,7 +61,9 @@ def assemble(
 ) -> apache_beam.Pipeline:
     """The whole pipeline, from raw files to the committed dataset."""
     graph = apache_beam.Pipeline(runner=runner, options=options)
-    details = pipeline.assemble(graph, plan.data, list(plan.files), plan.stage, plan.base)
+    details = pipeline.assemble(
+        graph, plan.data, list(plan.files), plan.stage, plan.base, plan.recognised
+    )
     _ = details | "publish" >> apache_beam.ParDo(_Publish(plan))
     return graph
 

@@ -19,7 +19,8 @@ import pyarrow.compute
 from podway.beam.error import DataError
 from podway.beam.features import pixels
 from podway.beam.formats import parse
-from podway.beam.formats.parse import Checks
+from podway.beam.formats.checks import Checks, is_bytes, is_text
+from podway.beam.formats.times import SECONDS, Clock, microseconds
 from podway.framework.config.features import (
     LARGEST,
     SMALLEST,
@@ -34,15 +35,20 @@ from podway.framework.config.features import (
 pc: Any = pyarrow.compute  # which makes its functions when it is imported
 
 _EXACT = 2.0**53
+_TRUTH = {"true": "1", "True": "1", "TRUE": "1", "false": "0", "False": "0", "FALSE": "0"}
+"""What truth values are called in files without types; as numbers they are 1 and 0 everywhere."""
 
 
-def canonical(values: pa.Array, transform: Transform, where: str) -> tuple[pa.Array, Checks]:
+def canonical(
+    values: pa.Array, transform: Transform, where: str, clock: Clock = SECONDS
+) -> tuple[pa.Array, Checks]:
     """A raw column as canonical values, and the checks that some rows fail.
 
     Args:
       values: of any type that a reader gives.
       transform: of the feature.
       where: the raw file, for errors.
+      clock: what times are written in.
 
     Returns:
       pa.string(), pa.float32() or pa.int64() by the transform's kind; null where missing. A list
@@ -67,7 +73,7 @@ def canonical(values: pa.Array, transform: Transform, where: str) -> tuple[pa.Ar
     if isinstance(transform, Pixels):
         return pixels.canonical(values, transform, where)
     if of_kind == "time":
-        return _time(values, transform.name, where)
+        return _time(values, transform.name, where, clock)
     if of_kind == "number":
         return _number(values, transform, where)
     if _is_list(values.type):
@@ -78,6 +84,34 @@ def canonical(values: pa.Array, transform: Transform, where: str) -> tuple[pa.Ar
             " or Hashed feature"
         )
     return _text(values, transform.name, where)
+
+
+def kept_text(values: pa.Array, name: str, where: str) -> tuple[pa.Array, Checks]:
+    """A raw column as text that is shown, and the checks that some rows fail; null where missing.
+
+    Args:
+      values: of any type that a reader gives; the parts of lists are joined by "|".
+      name: of the column.
+      where: the raw file, for errors.
+
+    Raises DataError: the column's type is no text.
+    """
+    if pa.types.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
+    if pa.types.is_null(values.type):
+        values = values.cast(pa.string())
+    if not _is_list(values.type):
+        return _text(values, name, where)
+    if pa.types.is_fixed_size_list(values.type):
+        values = values.cast(pa.list_(values.type.value_type))
+    lengths = pc.list_value_length(values).fill_null(0).to_numpy()
+    parts, failed = _text(values.flatten(), name, where)
+    rows = np.repeat(np.arange(len(values)), lengths)
+    checks = [(reason, np.isin(np.arange(len(values)), rows[mask])) for reason, mask in failed]
+    offsets = np.append(0, np.cumsum(lengths)).astype(np.int64)
+    lists = pa.LargeListArray.from_arrays(offsets, parts.fill_null(""))
+    joined = pc.binary_join(lists, "|").cast(pa.string())
+    return pc.if_else(pa.array(lengths == 0), pa.scalar(None, pa.string()), joined), checks
 
 
 def to_float32(numbers: Any) -> np.ndarray:
@@ -102,7 +136,7 @@ def _text(values: pa.Array, name: str, where: str) -> tuple[pa.Array, Checks]:
         values = pc.cast(values, options=options).cast(pa.string())
     elif pa.types.is_boolean(kind) or pa.types.is_date(kind):
         values = values.cast(pa.string())
-    elif not (_is_text(kind) or pa.types.is_integer(kind)):
+    elif not (is_text(kind) or is_bytes(kind) or pa.types.is_integer(kind)):
         raise _unfit(values, name, where, "text")
     values, checks = parse.text(values, name, where)
     values = pc.if_else(pc.equal(pc.binary_length(values), 0), pa.scalar(None, pa.string()), values)
@@ -111,10 +145,11 @@ def _text(values: pa.Array, name: str, where: str) -> tuple[pa.Array, Checks]:
 
 def _number(values: pa.Array, transform: Transform, where: str) -> tuple[pa.Array, Checks]:
     name, kind, checks = transform.name, values.type, []
-    if _is_text(kind):
+    if is_text(kind) or is_bytes(kind):
         values, checks = parse.text(values, name, where)
         checks = _of_feature(checks, name)
         stripped = pl.Series(values).str.strip_chars()
+        stripped = stripped.replace(_TRUTH)
         numbers = stripped.cast(pl.Float64, strict=False).to_arrow()
         empty = (stripped.is_null() | (stripped == "")).to_numpy()
         wrong = numbers.is_null().to_numpy(zero_copy_only=False) & ~empty
@@ -132,22 +167,11 @@ def _number(values: pa.Array, transform: Transform, where: str) -> tuple[pa.Arra
     return pa.array(to_float32(wide), pa.float32(), mask=missing), checks
 
 
-def _time(values: pa.Array, name: str, where: str) -> tuple[pa.Array, Checks]:
-    kind = values.type
-    if pa.types.is_decimal(kind):
-        values = values.cast(pa.float64())
-    elif not (
-        _is_text(kind)
-        or pa.types.is_timestamp(kind)
-        or pa.types.is_date(kind)
-        or pa.types.is_integer(kind)
-        or pa.types.is_floating(kind)
-    ):
-        raise _unfit(values, name, where, "times: timestamps, dates, or seconds since 1970")
-    moments, checks = parse.microseconds(values, where)
+def _time(values: pa.Array, name: str, where: str, clock: Clock) -> tuple[pa.Array, Checks]:
+    moments, checks = microseconds(values, where, clock, name)
     missing = np.zeros(len(values), bool)
     for reason, mask in checks:
-        if reason == "missing time":
+        if reason == f"missing {name}":
             missing |= mask
     return pa.array(moments, pa.int64(), mask=missing), _of_feature(checks, name)
 
@@ -183,17 +207,11 @@ def _list(values: pa.Array, transform: Categorical | Hashed, where: str) -> tupl
 def _of_feature(checks: Checks, name: str) -> Checks:
     """parse's checks without the one for missing values, which features may have, and with the
     feature's name."""
-    renamed = {
-        "invalid UTF-8": f"invalid UTF-8 in {name}",
-        "time is not a number": f"{name} is not a number",
-        "time is not in the years 1 to 9999, in seconds": (
-            f"{name} is not in the years 1 to 9999, in seconds"
-        ),
-    }
+    renamed = {"invalid UTF-8": f"invalid UTF-8 in {name}"}
     return [
         (renamed.get(reason, reason), mask)
         for reason, mask in checks
-        if reason not in (f"missing {name}", "missing time")
+        if reason != f"missing {name}"
     ]
 
 
@@ -228,15 +246,4 @@ def _unfit(values: pa.Array, name: str, where: str, wanted: str) -> DataError:
 def _is_list(kind: pa.DataType) -> bool:
     return (
         pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-    )
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    """Text, or bytes that may be text."""
-    return (
-        pa.types.is_string(kind)
-        or pa.types.is_large_string(kind)
-        or pa.types.is_string_view(kind)
-        or pa.types.is_binary(kind)
-        or pa.types.is_large_binary(kind)
     )

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute
 
 from podway.beam.error import DataError
-from podway.beam.formats.parse import Checks
+from podway.beam.formats.checks import Checks
 from podway.framework.config.features import Pixels
 
 pc: Any = pyarrow.compute  # which makes its functions when it is imported

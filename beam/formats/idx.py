@@ -16,7 +16,7 @@ from etils import epath
 
 from podway.beam.error import DataError
 from podway.beam.formats.rows import RawBatch, Roles, locate
-from podway.beam.formats.source import Stream
+from podway.beam.formats.stream import Stream
 from podway.framework.config import Idx
 
 COLUMNS = ("name", "label", "image", "block")
@@ -112,7 +112,7 @@ def _read(stream: Stream, file: str, count: int) -> bytes:
     """So many bytes."""
     parts, left = [], count
     try:
-        while left and (part := stream.bytes.read(left)):
+        while left and (part := stream.read(left)):
             parts.append(part)
             left -= len(part)
     except OSError as error:

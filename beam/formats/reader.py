@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from podway.beam.formats import csv, idx, json_lines, parquet, text
-from podway.beam.formats.rows import RawBatch, roles_of
+from podway.beam.formats.rows import RawBatch, reads, roles_of
 from podway.framework.config import (
     Characters,
     Csv,
@@ -14,23 +14,30 @@ from podway.framework.config import (
     Rdatasets,
     SideTable,
 )
+from podway.framework.config.features import kind
 from podway.framework.error import ConfigError
 
+SAMPLE_BYTES = 1 << 20
+"""What is read of a file to recognise how it is written."""
+SAMPLE_ROWS = 10_000
 
-def read(file: str, raw: Data | SideTable) -> Iterator[RawBatch]:
-    """The rows of one of the files of `raw.path`, in order.
+
+def read(file: str, raw: Data | SideTable, *, sample: bool = False) -> Iterator[RawBatch]:
+    """The rows of one of the files of `raw.path`, in order; `sample`: in small batches, of which
+    the first ones are wanted.
 
     Raises:
       DataError: the file is not in the format that it should be in, or lacks a column.
     """
-    roles = roles_of(raw)
+    roles, block = roles_of(raw), SAMPLE_BYTES if sample else None
     match raw.format:
         case Csv() as format:
-            return csv.read(file, format, roles)
+            numbers = [one.name for one in raw.features if kind(one) == "number" and reads(one)]
+            return csv.read(file, format, roles, numbers=numbers, block=block)
         case Parquet():
-            return parquet.read_parquet(file, roles)
-        case JsonLines():
-            return json_lines.read(file, roles)
+            return parquet.read_parquet(file, roles, rows=SAMPLE_ROWS if sample else None)
+        case JsonLines() as format:
+            return json_lines.read(file, format, roles, block=block)
         case Rdatasets():
             return parquet.read_rdatasets(file, roles)
         case Characters() as format:

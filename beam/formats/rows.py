@@ -14,6 +14,8 @@ from podway.framework.config.features import Gap, Transform
 FIXED = ("user", "item", "time", "key")
 """Roles that are not features."""
 
+_KEEP = "keep:"
+
 Roles = Mapping[str, str]
 """Role of a column ("user", "item", "time", "key", or a feature's name) → its name in the file."""
 
@@ -45,6 +47,7 @@ class RawBatch:
         the next batch is asked for.
       rejected: rows that could not be divided into columns; they are in none.
       fraction: the part of the file that has been read, from 0 to 1.
+      notices: what was converted, or looks odd, in rows that are kept, and in how many.
     """
 
     columns: dict[str, pa.Array]
@@ -52,16 +55,22 @@ class RawBatch:
     raw: Callable[[int], Any]
     rejected: Sequence[Rejected]
     fraction: float
+    notices: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 def roles_of(raw: Data | SideTable) -> Roles:
     """The columns that are read of the events, or of a side table."""
     if isinstance(raw, SideTable):
-        roles = {"key": raw.key}
+        roles = {"key": raw.key} | {keep_role(name): name for name in raw.keep}
     else:
         roles = {"user": raw.columns.user, "item": raw.columns.item}
         roles |= {"time": raw.columns.time} if raw.columns.time is not None else {}
     return roles | {feature.name: feature.source for feature in raw.features if reads(feature)}
+
+
+def keep_role(column: str) -> str:
+    """The role of a side table's column that is kept as text; no feature has such a name."""
+    return f"{_KEEP}{column}"
 
 
 def reads(feature: Transform) -> bool:
@@ -85,4 +94,6 @@ def _field(role: str) -> str:
     """Where the config says which column it is."""
     if role == "key":
         return "the table's key"
+    if role.startswith(_KEEP):
+        return "what the table's `keep` names"
     return f"data.columns.{role}" if role in FIXED else f"the column of the feature {role!r}"

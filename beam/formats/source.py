@@ -1,4 +1,4 @@
-"""The raw files: which they are, what they contain (as a hash), and their bytes."""
+"""The raw files: which they are, and what they contain (as a hash)."""
 
 import functools
 import glob
@@ -8,7 +8,6 @@ import importlib.util
 import os
 from concurrent import futures
 
-import pyarrow as pa
 from etils import epath
 
 from podway.beam.error import DataError
@@ -99,26 +98,6 @@ def _sha256_of(file: str, size: int, changed: int) -> str:
         while chunk := stream.read(1 << 22):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-class Stream:
-    """The bytes of a raw file, unpacked where its name ends in .gz, and how far they are read."""
-
-    def __init__(self, file: str):
-        self.size = max(epath.Path(file).stat().length, 1)
-        self._raw = epath.Path(file).open("rb")
-        plain = pa.PythonFile(self._raw, "r")
-        self.bytes = pa.CompressedInputStream(plain, "gzip") if file.endswith(".gz") else plain
-
-    def fraction(self) -> float:
-        """The part of the file that has been read, from 0 to 1."""
-        return min(self._raw.tell() / self.size, 1.0)
-
-    def __enter__(self) -> "Stream":
-        return self
-
-    def __exit__(self, *_) -> None:
-        self._raw.close()
 
 
 def shares(data: config.Data, files: list[str]) -> list[float]:

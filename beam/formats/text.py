@@ -11,7 +11,7 @@ from etils import epath
 
 from podway.beam.error import DataError
 from podway.beam.formats.rows import RawBatch, Rejected, Roles, locate
-from podway.beam.formats.source import Stream
+from podway.beam.formats.stream import Stream
 from podway.framework.config import Characters
 
 BLOCK_BYTES = 1 << 22
@@ -34,7 +34,7 @@ def read(file: str, format: Characters, roles: Roles) -> Iterator[RawBatch]:
     """
     roles, name, done = locate(roles, COLUMNS, file), epath.Path(file).name, 0
     try:
-        with Stream(file) as stream:
+        with Stream(file, format.encoding) as stream:
             for points in _code_points(stream):
                 yield _rows(points, done, name, format, roles, stream.fraction())
                 done += len(points)
@@ -44,8 +44,8 @@ def read(file: str, format: Characters, roles: Roles) -> Iterator[RawBatch]:
 
 def _code_points(stream: Stream) -> Iterator[np.ndarray]:
     """uint32 code points; what is no UTF-8 as _ESCAPED and the byte."""
-    decoder = codecs.getincrementaldecoder("utf-8-sig")("surrogateescape")
-    for block in itertools.chain(iter(lambda: stream.bytes.read(BLOCK_BYTES), b""), [b""]):
+    decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+    for block in itertools.chain(iter(lambda: stream.read(BLOCK_BYTES), b""), [b""]):
         text = decoder.decode(block, final=not block)
         if text:
             yield np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)

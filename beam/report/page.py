@@ -15,7 +15,7 @@ from podway.beam.report import histogram, tables
 from podway.beam.report.tables import Splits, share
 from podway.beam.statistics import drift
 from podway.beam.statistics.limits import Limits
-from podway.framework.page import templates
+from podway.framework.page import templates, text
 from podway.framework.schema.schema import Feature, Schema
 
 _HERE = pathlib.Path(__file__).parent
@@ -83,6 +83,7 @@ def page(
         title=title,
         raw_rows=f"{report['rows']:,} raw rows" if report.get("rows") else "",
         rows=_rows(report) if report.get("rows") else [],
+        said=_said(report),
         tiles=_tiles(report, details.get("splits", {})),
         splits=[(histogram.colour(split), split, "") for split in statistics],
         cards=cards,
@@ -100,7 +101,23 @@ def _tiles(report: Mapping[str, Any], splits: Mapping[str, Any]) -> list[tuple[s
     tiles += [(name, f"{report[name]:,}") for name in ("users", "items") if name in report]
     if "density" in report:
         tiles.append(("density", f"{report['density']:.3%}"))
+    for of, (_, part) in report.get("largest", {}).items():
+        tiles.append((f"largest {of}", f"{part:.2%}"))
+    if report.get("first") is not None:
+        show = text.clock(report["last"] - report["first"])
+        tiles += [(f"{end} event", show(report[end])) for end in ("first", "last")]
     return tiles
+
+
+def _said(report: Mapping[str, Any]) -> list[str]:
+    """What was converted, and what looks like one thing written in several ways."""
+    said = [f"{count:,} rows: {notice}" for notice, count in report.get("notices", {}).items()]
+    for of, (value, part) in report.get("largest", {}).items():
+        said.append(f"{part:.2%} of the train events are of the {of} {value!r}")
+    for name, alike in report.get("alike", {}).items():
+        ways = " or ".join(map(repr, alike["examples"][0]))
+        said.append(f"{alike['values']:,} values of {name} look like {alike['groups']:,}: {ways}")
+    return said
 
 
 def _rows(report: Mapping[str, Any]) -> list[tuple[str, str, float, str]]:

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from podway.beam.statistics import statistics
+from podway.beam.statistics.alike import Alike
 from podway.beam.steps.split import Events
 from podway.framework.schema.fitted import FittedTransform
 from podway.framework.schema.schema import Feature
@@ -15,19 +16,33 @@ from podway.framework.schema.schema import Feature
 
 @dataclasses.dataclass(frozen=True)
 class ReadCounts:
-    """One raw file: its rows, and how many of them were rejected for which reason."""
+    """One raw file: its rows, how many of them were rejected for which reason, and of how many of
+    the others there is something to say."""
 
     rows: int
     rejected: dict[str, int]
+    notices: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
 class VocabularyTotals:
-    """One file of a vocabulary: its values without the kept rows, and the events it counts."""
+    """One file of a vocabulary.
+
+    Attributes:
+      feature: whose it is.
+      size: its values, without the kept rows.
+      events: those of the train split that it counts.
+      trained: values that the train split has.
+      top: the most frequent value, and how many events have it.
+      alike: values that look like one thing.
+    """
 
     feature: str
     size: int
     events: int
+    trained: int = 0
+    top: tuple[str, int] = ("", 0)
+    alike: Alike = Alike()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +76,7 @@ class ShardFacts:
       trained: those in the train split.
       tied_events: those that share user and time with another one.
       repeated_events: those that share user, time and item with an earlier one.
+      first, last: times of the first and the last event; None without any.
       users: that have an event.
       tied_users: users whose last two events share the time.
       splits: by name.
@@ -71,6 +87,8 @@ class ShardFacts:
     trained: int
     tied_events: int
     repeated_events: int
+    first: int | None
+    last: int | None
     users: int
     tied_users: int
     splits: dict[str, SplitFacts]
@@ -83,6 +101,7 @@ class TableFacts:
     Attributes:
       table: its number in data.tables.
       of: "user" or "item".
+      keys: that its rows have.
       repeated: rows whose key an earlier one has.
       unused: keys that the train split does not have.
       without: users or items of the train split that no row has.
@@ -93,6 +112,7 @@ class TableFacts:
 
     table: int
     of: str
+    keys: int
     repeated: int
     unused: int
     without: int
@@ -175,6 +195,8 @@ def of_shard(
         trained=trained,
         tied_events=int((np.append(tied, False) | np.insert(tied, 0, False)).sum()),
         repeated_events=int(repeated.sum()),
+        first=int(events.time.min()) if len(events.time) else None,
+        last=int(events.time.max()) if len(events.time) else None,
         users=len(events.user),
         tied_users=int(tied[events.offsets[1:][several] - 2].sum()),
         splits=splits,

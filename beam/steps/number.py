@@ -12,6 +12,7 @@ from etils import epath
 
 from podway.beam.error import portable
 from podway.beam.features import fit
+from podway.beam.statistics import alike
 from podway.beam.steps import codes, facts, grow, stored, vocabulary
 from podway.beam.steps.chunk import Chunk
 from podway.framework.config import Data
@@ -147,8 +148,20 @@ class WriteVocabulary(apache_beam.DoFn):
         with portable():
             directory = epath.Path(self._stage) / "vocabulary"
             values = vocabulary.write(directory, name, file, frames)
-        events = sum(int(frame["count"].sum()) for frame in frames)
-        yield facts.VocabularyTotals(name, values, events)
+        yield _totals(name, values, pl.concat(frames).filter(pl.col("value") != ""))
+
+
+def _totals(name: str, values: int, frame: pl.DataFrame) -> facts.VocabularyTotals:
+    trained = frame.filter(pl.col("count") > 0)
+    top = trained.sort(pl.col("count"), "value", descending=[True, False]).head(1)
+    return facts.VocabularyTotals(
+        feature=name,
+        size=values,
+        events=int(frame["count"].sum()),
+        trained=len(trained),
+        top=(top["value"][0], int(top["count"][0])) if len(top) else ("", 0),
+        alike=alike.find(frame["value"], frame["count"]),
+    )
 
 
 class Fit(apache_beam.DoFn):

@@ -13,12 +13,14 @@ table. Everything else is divided.
 """
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import apache_beam
 from apache_beam.pvalue import AsDict, AsList, AsSingleton
 
 from podway.beam.formats import source
+from podway.beam.formats.recognise import Recognised
 from podway.beam.plan import Base
 from podway.beam.steps import arrange, extend, join, number, stored, summarise, write
 from podway.beam.steps.chunk import Chunk
@@ -39,12 +41,17 @@ TOLERANCE = 86_400_000_000
 
 
 def assemble(
-    pipeline: apache_beam.Pipeline, data: Data, files: list[str], stage: str, base: Base | None
+    pipeline: apache_beam.Pipeline,
+    data: Data,
+    files: list[str],
+    stage: str,
+    base: Base | None,
+    recognised: Sequence[Recognised] = (),
 ) -> Node:
     """Adds the whole pipeline, which writes below the directory `stage`.
 
     With a `base`, `files` are those that the base has not read, and its buckets without new events
-    remain as they are.
+    remain as they are. `recognised`: of the events, and of each side table.
 
     Returns one element, when all is written: {"splits": …, "report": …}, the manifest's details
     (see summarise.layout and summarise.report).
@@ -56,11 +63,11 @@ def assemble(
         | "files" >> apache_beam.Create(list(enumerate(files, first)))
         | "spread" >> apache_beam.Reshuffle()
         | "read"
-        >> apache_beam.ParDo(ReadEvents(data, first + len(files), stage, latest))
+        >> apache_beam.ParDo(ReadEvents(data, first + len(files), stage, latest, *recognised[:1]))
         .with_output_types(Bucketed, values=Keyed, counts=Any)
         .with_outputs("values", "counts", main="events")
     )
-    tables = _read_tables(pipeline, data, stage) if data.tables else None
+    tables = _read_tables(pipeline, data, stage, recognised[1:]) if data.tables else None
     listed = tables if any(table.catalogue for table in data.tables) else None
     values = (
         _all_values(read["values"], listed, pipeline, base)
@@ -245,7 +252,7 @@ def _fit(
     return fitted, applied
 
 
-def _read_tables(pipeline: Any, data: Data, stage: str) -> Any:
+def _read_tables(pipeline: Any, data: Data, stage: str, recognised: Sequence[Recognised]) -> Any:
     """What read.ReadTable makes of all side tables: "rows", "counts", "values" and "none"."""
     files = [
         (table_number, file_number, file)
@@ -257,7 +264,7 @@ def _read_tables(pipeline: Any, data: Data, stage: str) -> Any:
         | "table files" >> apache_beam.Create(files)
         | "spread tables" >> apache_beam.Reshuffle()
         | "read tables"
-        >> apache_beam.ParDo(ReadTable(data.tables, stage))
+        >> apache_beam.ParDo(ReadTable(data.tables, stage, recognised))
         .with_output_types(tuple[str, tuple[int, Chunk]], counts=Any, values=Keyed, none=Keyed)
         .with_outputs("counts", "values", "none", main="rows")
     )

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import itertools
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent import futures
 from typing import Any
 
@@ -18,9 +18,13 @@ from etils import epath
 
 from podway.beam.error import portable
 from podway.beam.features import fit
-from podway.beam.formats.parse import Checks, Columns, accept, parse, text
+from podway.beam.features.canonical import kept_text
+from podway.beam.formats.checks import Checks
+from podway.beam.formats.parse import Columns, accept, parse, text
 from podway.beam.formats.reader import read
-from podway.beam.formats.rows import RawBatch, Rejected, reads
+from podway.beam.formats.recognise import NOTHING, Recognised, clocks, resolve
+from podway.beam.formats.rows import RawBatch, Rejected, keep_role, reads
+from podway.beam.formats.times import SECONDS, Clock
 from podway.beam.steps import codes, facts, progress
 from podway.beam.steps.chunk import Chunk
 from podway.framework.config import Data, SideTable
@@ -42,37 +46,42 @@ class ReadEvents(apache_beam.DoFn):
     facts.ReadCounts. Rejected rows go to a file of their own.
     """
 
-    def __init__(self, data: Data, files: int, stage: str, latest: int):
-        self._data, self._files, self._stage, self._latest = data, files, stage, latest
+    def __init__(
+        self, data: Data, files: int, stage: str, latest: int, recognised: Recognised = NOTHING
+    ):
+        self._data, self._clocks = resolve(data, recognised), clocks(data, recognised)
+        self._files, self._stage, self._latest = files, stage, latest
 
     def process(self, element: tuple[int, str]) -> Iterator[Any]:
         """One file."""
         number, file = element
         name = f"part-{number:05}-of-{self._files:05}.jsonl"
         with portable(), rejects_to(epath.Path(self._stage) / "rejected" / name, file) as reject:
-            counts = collections.Counter()
+            counts, notices = collections.Counter(), collections.Counter()
             rows = 0
             prepare = functools.partial(self._prepare, number, file)
-            for fraction, accepted, rejected, found in _map_in_thread(
+            for fraction, accepted, rejected, said, found in _map_in_thread(
                 prepare, read(file, self._data)
             ):
+                notices.update(said)
                 reject(rejected)
                 counts.update(row.reason for row in rejected)
                 rows += accepted + len(rejected)
                 progress.read(number, fraction, accepted + len(rejected), accepted)
                 yield from found
-        yield TaggedOutput("counts", facts.ReadCounts(rows, dict(counts)))
+        yield TaggedOutput("counts", facts.ReadCounts(rows, dict(counts), dict(notices)))
 
     def _prepare(
         self, number: int, file: str, batch: RawBatch
-    ) -> tuple[float, int, list[Rejected], list[Any]]:
+    ) -> tuple[float, int, list[Rejected], Mapping[str, int], list[Any]]:
         """The part of the file that is read, the events of a batch, and what becomes of its rows:
-        those that are rejected, and what the step yields."""
-        features = canonical(batch, self._data.features, file)
+        those that are rejected, what is said of the others, and what the step yields."""
+        features = canonical(batch, self._data.features, file, self._clocks)
         position = number << POSITION_BITS
-        events, rejected = parse(batch, file, position, self._latest, features)
+        clock = self._clocks.get("time", SECONDS)
+        events, rejected, said = parse(batch, file, position, self._latest, features, clock)
         found = list(self._encode(events)) if len(events) else []
-        return batch.fraction, len(events), rejected, found
+        return batch.fraction, len(events), rejected, said, found
 
     def _encode(self, events: pa.Table) -> Iterator[Any]:
         with futures.ThreadPoolExecutor() as threads:
@@ -137,15 +146,21 @@ def _partition(table: pa.Table, buckets: int) -> Iterator[tuple[int, pa.Table]]:
 class ReadTable(apache_beam.DoFn):
     """(number of the side table, number of the file, file) → (of, (table's number, Chunk)).
 
-    The chunk has the key's fingerprint, the row's position and the canonical features.
+    The chunk has the key's fingerprint, the row's position, the canonical features, and the columns
+    that are kept as text.
 
     Tagged outputs: "counts": (table's number, facts.ReadCounts); where the table is a catalogue,
     "values": ((of, part), Chunk of fingerprint and value), and "none": the same with a count of 0
     instead of the value.
     """
 
-    def __init__(self, tables: Sequence[SideTable], stage: str):
-        self._tables, self._stage = tables, stage
+    def __init__(
+        self, tables: Sequence[SideTable], stage: str, recognised: Sequence[Recognised] = ()
+    ):
+        found = [*recognised, *[NOTHING] * (len(tables) - len(recognised))]
+        self._tables = [resolve(table, one) for table, one in zip(tables, found, strict=True)]
+        self._clocks = [clocks(table, one) for table, one in zip(tables, found, strict=True)]
+        self._stage = stage
 
     def process(self, element: tuple[int, int, str]) -> Iterator[Any]:
         """One file."""
@@ -153,13 +168,15 @@ class ReadTable(apache_beam.DoFn):
         table = self._tables[table_number]
         path = epath.Path(self._stage) / "rejected" / f"table-{table_number}-{file_number:05}.jsonl"
         with portable(), rejects_to(path, file) as reject:
-            counts = collections.Counter()
+            counts, notices = collections.Counter(), collections.Counter()
             rows = 0
             for batch in read(file, table):
                 key, checks = text(batch.columns["key"], "key", file)
-                columns, more = canonical(batch, table.features, file)
-                columns = {"key": key, "row": pa.array(batch.numbers), **columns}
-                accepted, rejected = accept(batch, columns, [*checks, *more])
+                columns, more = canonical(batch, table.features, file, self._clocks[table_number])
+                kept, unread = _kept(batch, table.keep, file)
+                columns = {"key": key, "row": pa.array(batch.numbers), **columns, **kept}
+                accepted, rejected, said = accept(batch, columns, [*checks, *more, *unread])
+                notices.update(said)
                 reject(rejected)
                 counts.update(row.reason for row in rejected)
                 rows += len(accepted) + len(rejected)
@@ -167,7 +184,8 @@ class ReadTable(apache_beam.DoFn):
                 yield table.of, (table_number, Chunk(_without_key(accepted, keys, file_number)))
                 if table.catalogue:
                     yield from _list_keys(table.of, values)
-        yield TaggedOutput("counts", (table_number, facts.ReadCounts(rows, dict(counts))))
+        read_counts = facts.ReadCounts(rows, dict(counts), dict(notices))
+        yield TaggedOutput("counts", (table_number, read_counts))
 
 
 def _without_key(table: pa.Table, keys: pa.DictionaryArray, file: int) -> pa.Table:
@@ -175,6 +193,17 @@ def _without_key(table: pa.Table, keys: pa.DictionaryArray, file: int) -> pa.Tab
     position = table["row"].to_numpy() + (file << POSITION_BITS)
     columns = {name: table[name] for name in table.column_names if name not in ("key", "row")}
     return pa.table({"fingerprint": fingerprint, "position": position, **columns})
+
+
+def _kept(rows: RawBatch, names: Sequence[str], file: str) -> Columns:
+    """The columns that are kept as text, by their roles, and the checks that some rows fail."""
+    values: dict[str, pa.Array] = {}
+    checks: Checks = []
+    for name in names:
+        role = keep_role(name)
+        values[role], failed = kept_text(rows.columns[role], name, file)
+        checks += failed
+    return values, [(reason, mask) for reason, mask in checks if mask.any()]
 
 
 def _list_keys(of: str, values: pa.Table) -> Iterator[TaggedOutput]:
@@ -186,12 +215,16 @@ def _list_keys(of: str, values: pa.Table) -> Iterator[TaggedOutput]:
             yield TaggedOutput(tag, ((of, part), chunk))
 
 
-def canonical(rows: RawBatch, features: Sequence[Transform], file: str) -> Columns:
+def canonical(
+    rows: RawBatch, features: Sequence[Transform], file: str, clocks: Mapping[str, Clock]
+) -> Columns:
     """The features' values by name (see fit.canonical), and the checks that some fail."""
     values: dict[str, pa.Array] = {}
     checks: Checks = []
     for feature in filter(reads, features):
-        values[feature.name], failed = fit.canonical(rows.columns[feature.name], feature, file)
+        clock = clocks.get(feature.name, SECONDS)
+        column = rows.columns[feature.name]
+        values[feature.name], failed = fit.canonical(column, feature, file, clock)
         checks += failed
         if isinstance(feature, Label):
             missing = values[feature.name].is_null().to_numpy(zero_copy_only=False)

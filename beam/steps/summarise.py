@@ -1,18 +1,21 @@
 """The last step: the facts of all parts become schema.json, statistics.json and the report."""
 
+import collections
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam
+import polars as pl
 from etils import epath
 
 from podway.beam.error import portable
 from podway.beam.report import page
-from podway.beam.statistics import statistics
+from podway.beam.statistics import alike, statistics
 from podway.beam.steps.facts import ReadCounts, ShardFacts, TableFacts, VocabularyTotals
 from podway.beam.steps.number import Learnt
 from podway.framework.config import Data, GlobalTime, RowExamples
+from podway.framework.config.features import Categorical
 from podway.framework.schema.fitted import write_transforms
 from podway.framework.schema.schema import (
     FIRST_VALUE,
@@ -49,7 +52,8 @@ class Summarise(apache_beam.DoFn):
     ) -> Iterator[dict[str, Any]]:
         """All of them; the element says nothing."""
         if before is not None:  # an extension does not read its base's rows again
-            reads = [*reads, ReadCounts(before["rows"], before["rejected"])]
+            notices = before.get("notices", {})
+            reads = [*reads, ReadCounts(before["rows"], before["rejected"], notices)]
             duplicates = [*duplicates, before["filtered"]["duplicate"]]
         shards = sorted(facts, key=lambda shard: shard.bucket)
         tables = sorted(tables, key=lambda table: table.table)
@@ -62,7 +66,9 @@ class Summarise(apache_beam.DoFn):
             "splits": layout(shards),
             "cuts": cuts,
             "report": report(self._data, shards, reads, filtered, duplicates, totals),
-            "tables": [self._describe(table, table_reads) for table in tables],
+            "tables": [
+                self._describe(table, table_reads, None if before else totals) for table in tables
+            ],
         }
         stage = epath.Path(self._stage)
         with portable():
@@ -77,19 +83,34 @@ class Summarise(apache_beam.DoFn):
                 # The most frequent values are the first ones, but not in an extension.
                 rows = TOP if before is None else VOCABULARY_ROWS
                 words = {name: _words(stage, name, size, rows) for name, size in sizes.items()}
+                categories = {
+                    one.vocabulary: words[one.vocabulary]
+                    for one, _ in fitted
+                    if one.vocabulary and isinstance(one.transform, Categorical)
+                }
+                details["report"]["alike"] |= _alike(categories)
                 found = _statistics(words, described, shards, tables)
                 statistics.write(stage / "statistics.json", found)
                 page.write(stage / "statistics.html", self._data.name, details, described, found)
         yield details
 
     def _describe(
-        self, table: TableFacts, reads: Sequence[tuple[int, ReadCounts]]
+        self,
+        table: TableFacts,
+        reads: Sequence[tuple[int, ReadCounts]],
+        totals: Sequence[VocabularyTotals] | None,
     ) -> dict[str, Any]:
-        """What the report says of a side table."""
+        """What the report says of a side table; `totals` None: of a dataset that was extended."""
+        matched = table.keys - table.unused
+        if self._data.tables[table.table].catalogue:  # its own keys are all in the vocabulary
+            matched = None if totals is None else _total(totals, table.of).trained - table.without
         return {
+            "table": table.table,
             "path": self._data.tables[table.table].path,
             "of": table.of,
             **_count_rejected([read for number, read in reads if number == table.table]),
+            "keys": table.keys,
+            "matched": matched,
             "repeated": table.repeated,
             "unused": table.unused,
             "without": table.without,
@@ -152,6 +173,16 @@ def _words(stage: epath.Path, name: str, size: int, rows: int) -> Vocabulary:
     return Vocabulary(values + unnamed, (0,) * size)
 
 
+def _alike(words: Mapping[str, Vocabulary]) -> dict[str, Any]:
+    """What looks alike of the most frequent values of features."""
+    found = {}
+    for name, vocabulary in words.items():
+        values = pl.Series([value for value in vocabulary.values if value], dtype=pl.String)
+        if (one := alike.find(values)).groups:
+            found[name] = dataclasses.asdict(one)
+    return found
+
+
 def _statistics(
     words: Mapping[str, Vocabulary],
     described: Schema,
@@ -199,6 +230,8 @@ def report(
     early = None if data.columns.time is None else early_targets(shards)
     assert early == 0 or not isinstance(data.split, GlobalTime), "a global split leaks"
     users = sum(shard.users for shard in shards)
+    firsts = [shard.first for shard in shards if shard.first is not None]
+    lasts = [shard.last for shard in shards if shard.last is not None]
     return {
         "rows": found["rows"],
         "kept": kept,
@@ -211,6 +244,17 @@ def report(
         "tied_users": sum(shard.tied_users for shard in shards) / max(users, 1),
         "repeated_events": sum(shard.repeated_events for shard in shards),
         "early_test_targets": early,
+        "first": None if early is None else min(firsts, default=None),
+        "last": None if early is None else max(lasts, default=None),
+        "largest": {
+            total.feature: [total.top[0], total.top[1] / max(trained, 1)] for total in (user, item)
+        },
+        "alike": {
+            total.feature: dataclasses.asdict(total.alike)
+            for total in (user, item)
+            if total.alike.groups
+        },
+        "notices": found["notices"],
     }
 
 
@@ -224,15 +268,24 @@ def early_targets(shards: Sequence[ShardFacts]) -> int:
 
 
 def _count_rejected(reads: Sequence[ReadCounts]) -> dict[str, Any]:
-    reasons: dict[str, int] = {}
+    reasons, notices = collections.Counter(), collections.Counter()
     for file in reads:
-        for reason, count in file.rejected.items():
-            reasons[reason] = reasons.get(reason, 0) + count
-    return {"rows": sum(file.rows for file in reads), "rejected": dict(sorted(reasons.items()))}
+        reasons.update(file.rejected)
+        notices.update(file.notices)
+    return {
+        "rows": sum(file.rows for file in reads),
+        "rejected": dict(sorted(reasons.items())),
+        "notices": dict(sorted(notices.items())),
+    }
 
 
 def _total(totals: Sequence[VocabularyTotals], feature: str) -> VocabularyTotals:
     mine = [total for total in totals if total.feature == feature]
     return VocabularyTotals(
-        feature, sum(total.size for total in mine), sum(total.events for total in mine)
+        feature=feature,
+        size=sum(total.size for total in mine),
+        events=sum(total.events for total in mine),
+        trained=sum(total.trained for total in mine),
+        top=max((total.top for total in mine), key=lambda top: top[1], default=("", 0)),
+        alike=alike.merge([total.alike for total in mine]),
     )

@@ -6,7 +6,7 @@ import datetime
 import logging
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from etils import epath
@@ -89,6 +89,23 @@ def publish(stage: epath.PathLike, target: epath.PathLike, *, manifest: str = MA
         discard(stage)
         raise
     discard(stage)
+
+
+def exchange(path: epath.PathLike, change: Callable[[str], str | None]) -> None:
+    """Replaces the text of a small file by what `change` makes of it, as if nobody else were there.
+
+    "" stands for no file, None leaves what is there. Of several processes one comes after the
+    other: `change` may be called again, with what another one wrote. Raises OSError.
+    """
+    path = epath.Path(path)
+    if str(path).startswith("gs://"):
+        from podway.framework.artifact import gcs  # needs the extra `gcs`
+
+        gcs.exchange(str(path), change)
+    else:
+        from podway.framework.artifact import local
+
+        local.exchange(path, change)
 
 
 def discard(stage: epath.PathLike) -> None:

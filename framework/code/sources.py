@@ -64,7 +64,7 @@ SOURCES: dict[Kind, Sources] = {
         modules=(
             *_of("framework", "config.features schema"),
             *_of("beam", "commit dataset extension features formats plan rejected steps"),
-            *_of("beam.statistics", "distinct ids numbers quantiles statistics"),
+            *_of("beam.statistics", "alike distinct ids numbers quantiles statistics"),
         ),
         neutral={
             "framework.config": "what its fields say stands in the version",
@@ -81,17 +81,20 @@ SOURCES: dict[Kind, Sources] = {
             *_of("framework", "devices.sharding embedding"),
             *_of(
                 "framework.training",
-                "fitting gradient loop program sparse state step validation warm_start",
+                "fitting gradient loop parent patience program sparse state step validation"
+                " warm_start",
             ),
         ),
         neutral={
             "framework.models": "the model's own module counts, with what it imports",
             "framework.training.distributed": "how processes meet and end",
+            "framework.training.norms": "tells how it went",
             "framework.training.flops": "what the utilisation is told by",
             "framework.devices.hardware": "what the utilisation is told by",
             "framework.runs.goodput": "tells where the time went",
             "framework.runs.profiling": "tells where the time went",
             "framework.runs.telemetry": "tells how it went",
+            "framework.runs.lock": "who trains it",
             "framework.runs.records": "tells how it went",
             "framework.report": "pages",
         },
@@ -134,7 +137,7 @@ SOURCES: dict[Kind, Sources] = {
     ),
 }
 
-PARTS = _of("framework", "models losses training.optimizer")
+PARTS = _of("framework", "models losses training.optimizer training.schedule")
 """What models and optimizers of the framework bring beside the lists."""
 
 

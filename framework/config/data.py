@@ -4,6 +4,7 @@ import dataclasses
 from typing import Literal
 
 from podway.framework.config.features import Gap, Label, Transform
+from podway.framework.config.raw import check_encoding, check_time_unit, typed
 from podway.framework.error import check
 
 
@@ -14,24 +15,62 @@ class Format:
 
 @dataclasses.dataclass(frozen=True)
 class Csv(Format):
-    """Delimited text (RFC 4180 quoting), plain or gzip (.gz), UTF-8."""
+    """Delimited text, plain or packed (.gz, .zst, .bz2, .xz, .lz4, or .zip of one file)."""
 
     delimiter: str = ","
-    """The one character between two fields."""
+    """What stands between two fields: a character, or several, such as "::". \\t is a tab."""
     header: bool = True
     """Whether the first row names the columns."""
     names: tuple[str, ...] = ()
     """The column names in order, for files without a header."""
+    quote: str = "auto"
+    """The character around a value that has delimiters or ends of lines in it, where it is doubled
+    (RFC 4180). "none": quotes are text as any other. "auto": the double quote, unless the first
+    rows make sense only without it, which is said; one that swallows what looks like rows is an
+    error then."""
+    escape: str = ""
+    """The character before one that is read as it is, such as \\; a field of it and N alone is
+    missing. "": there is none."""
+    encoding: str = "auto"
+    """As Python calls it: utf-8, utf-16, cp1252 … "auto": what the first bytes of each file say (a
+    byte order mark, or the zeros of UTF-16), else UTF-8."""
+    null: tuple[str, ...] = ("",)
+    """Values that stand for a missing one, such as "NA" or "\\\\N". Empty ones always do."""
+    decimal: Literal[".", ","] = "."
+    """What the fraction of a number begins with, in features of numbers."""
 
     def __post_init__(self):
+        object.__setattr__(self, "delimiter", typed(self.delimiter))
         check(
-            len(self.delimiter) == 1,
-            f"data.format.delimiter is {self.delimiter!r}; give one character",
+            bool(self.delimiter) and self.delimiter.isascii() and not {*self.delimiter} & {*"\r\n"},
+            f"data.format.delimiter is {self.delimiter!r}; give ASCII characters on one line",
         )
+        for name, value in (("quote", self.quote), ("escape", self.escape)):
+            check(
+                value in (("auto", "none") if name == "quote" else ("",))
+                or (len(value) == 1 and value.isascii() and value not in "\r\n" + self.delimiter),
+                f"data.format.{name} is {value!r}; give one ASCII character that is not of the"
+                f" delimiter{', none or auto' if name == 'quote' else ''}",
+            )
+        check(
+            not self.quote_character or self.quote_character not in self.delimiter + self.escape,
+            f"data.format.quote is {self.quote!r}, which is of the delimiter or the escape, too;"
+            " give another character, or none",
+        )
+        check_encoding("data.format.encoding", self.encoding)
         check(
             self.header or bool(self.names),
             "data.format.names is empty; a CSV without header needs its column names",
         )
+        check(
+            not (self.header and self.names),
+            "data.format.names is set and data.format.header too; choose one of them",
+        )
+
+    @property
+    def quote_character(self) -> str:
+        """The one that is looked for; "": none."""
+        return {"auto": '"', "none": ""}.get(self.quote, self.quote)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +80,15 @@ class Parquet(Format):
 
 @dataclasses.dataclass(frozen=True)
 class JsonLines(Format):
-    """One JSON object a line, plain or gzip (.gz), UTF-8."""
+    """One JSON object a line, plain or packed as CSV may be.
+
+    A column is a member of the object, or of one inside of it: user.id."""
+
+    encoding: str = "auto"
+    """As of Csv."""
+
+    def __post_init__(self):
+        check_encoding("data.format.encoding", self.encoding)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,18 +98,21 @@ class Rdatasets(Format):
 
 @dataclasses.dataclass(frozen=True)
 class Characters(Format):
-    """Plain text, plain or gzip (.gz), UTF-8: a row is a character, with the columns "document" and
-    "character"; for language models, whose users are documents and whose items are tokens."""
+    """Plain text, plain or packed as CSV may be: a row is a character, with the columns "document"
+    and "character"; for language models, whose users are documents and whose items are tokens."""
 
     document: int = 512
     """Characters of a document: each file is cut into stretches of so many. Files of one name are
     taken for one."""
+    encoding: str = "auto"
+    """As of Csv."""
 
     def __post_init__(self):
         check(
             self.document >= 1,
             f"data.format.document is {self.document}; give 1 or more characters",
         )
+        check_encoding("data.format.encoding", self.encoding)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,8 +144,16 @@ class Columns:
     item: str = "item"
     """Column that identifies the item; read as text."""
     time: str | None = "time"
-    """Column with the event's time, in integer or fractional seconds since 1970 (UTC); None: the
-    order of the rows is the order of time (a global-time split is then refused)."""
+    """Column with the event's time; None: the order of the rows is the order of time (a global-time
+    split is then refused)."""
+    time_unit: str = "auto"
+    """What the time is written in: s, ms, us or ns since 1970 (UTC), iso (2016-05-01T10:00:00Z and
+    its other forms; without a zone: UTC), or a format such as %d/%m/%Y %H:%M. "auto": what the
+    first rows look like, which is said, and other rows are rejected; a number up to 1e11 is in
+    seconds, up to 1e14 in ms, up to 1e17 in us. Typed timestamps and dates need none."""
+
+    def __post_init__(self):
+        check_time_unit("data.columns.time_unit", self.time_unit)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,6 +223,9 @@ class SideTable:
     catalogue: bool = False
     """Whether the vocabulary has all users or items of the table, after those of the train split:
     those without events can be targets, and be recommended, by their attributes."""
+    keep: tuple[str, ...] = ()
+    """Columns to keep as text, beside the features, so that answers can show them: a title, say
+    (see export.answers)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -233,6 +294,13 @@ class Data:
         places += [(f"data.tables[{at}]", table.features) for at, table in enumerate(self.tables)]
         names = [feature.name for _, features in places for feature in features]
         reserved = {"user", "item", "time", "target", "target_time"}
+        for of in ("user", "item"):
+            kept = [name for table in self.tables if table.of == of for name in table.keep]
+            for name in kept:
+                check(
+                    kept.count(name) == 1,
+                    f"data.tables: {name!r} of {of}s is kept twice; name it in one `keep`",
+                )
         for name in names:
             check(
                 names.count(name) == 1 and name not in reserved,

@@ -20,6 +20,7 @@ import dataclasses
 import math
 from typing import Literal
 
+from podway.framework.config.raw import check_time_unit
 from podway.framework.error import check
 
 Kind = Literal["text", "pixels", "number", "time"]
@@ -221,6 +222,13 @@ class Cyclical(Transform):
 
     period: Literal["day", "week", "year"] = "day"
     """What the time is a part of."""
+    time_unit: str = "auto"
+    """What the column is written in, as data.columns.time_unit; of the events' time itself that
+    counts."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_time_unit(f"{self.name}.time_unit", self.time_unit)
 
     @property
     def length(self) -> int:

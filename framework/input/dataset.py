@@ -11,7 +11,13 @@ from etils import epath
 
 from podway.framework import artifact
 from podway.framework.input import columns
-from podway.framework.schema.schema import Schema, SchemaError, Vocabulary, values_of
+from podway.framework.schema.schema import (
+    SPLITS,
+    Schema,
+    SchemaError,
+    Vocabulary,
+    values_of,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,13 +29,15 @@ class Dataset:
     schema: Schema
 
     @classmethod
-    def open(cls, directory: epath.PathLike) -> "Dataset":
+    def open(cls, directory: epath.PathLike, *, examples: bool = True) -> "Dataset":
         """Checks the manifest and all hashes. Raises artifact.ArtifactError.
 
-        What only an extension of the dataset would read is left unchecked.
+        What only an extension of the dataset would read is left unchecked; so are, for who reads
+        none, the `examples`.
         """
         directory = epath.Path(directory)
-        manifest = artifact.read(directory, "dataset", unread=("events/", "values/"))
+        shards = () if examples else tuple(f"{split}/" for split in SPLITS)
+        manifest = artifact.read(directory, "dataset", unread=("events/", "values/", *shards))
         return cls(directory, manifest, Schema.read(directory / "schema.json"))
 
     def vocabulary(self, feature: str) -> Vocabulary:

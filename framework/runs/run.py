@@ -17,6 +17,8 @@ from podway.framework.input.batches import Arrays, Dataset
 from podway.framework.runs import checkpoint, records
 from podway.framework.schema.schema import Schema
 
+PARENT = "parent"
+"""Among the inputs of a run, the one that it goes on from."""
 _LATEST = "latest"
 """File beside an experiment's runs: the version of the one committed last."""
 
@@ -97,9 +99,15 @@ def commit(
     inputs: Mapping[str, str],
     directory: epath.Path,
     selection: Selection,
+    *,
+    steps: int,
+    early: str = "",
 ) -> None:
-    """Commits the run, with the step that was selected."""
-    codes = upgrade.codes(directory, "run")
+    """Commits the run, with the step that was selected.
+
+    `steps` are those that it has done, `early` says why there are no more.
+    """
+    codes, parent = upgrade.codes(directory, "run"), experiment.trainer.parent
     (directory / records.ENDED).unlink(missing_ok=True)
     artifact.commit(
         directory,
@@ -107,9 +115,11 @@ def commit(
         name=experiment.name,
         version=directory.name,
         config=identity(experiment),
-        inputs=inputs,
+        inputs={**inputs, **({PARENT: parent} if parent else {})},
         code=codes[0],
         details={
+            "steps": steps,
+            **({"ended": early} if early else {}),
             "selected_step": selection.step,
             "validation": selection.metrics,
             **({"code": codes} if len(codes) > 1 else {}),

@@ -86,7 +86,8 @@ def check_step(step: int, metrics: Mapping[str, Any]) -> None:
 class Telemetry:
     """Collects the steps' metrics on the device and fetches them every `every` steps.
 
-    A record holds the metrics of its own step, and over the steps since the last flush:
+    A record holds the metrics of its own step, and over the steps since the last flush: the means
+    of metrics in percent;
     examples_per_second; input_stall_percent, the share of wall time that the loop waited until its
     next batch lay on the devices; and mfu_percent, the FLOPs of a step's matrix products
     (framework/training/flops.py) over step time × the devices' peak
@@ -165,7 +166,13 @@ class Telemetry:
                 "input_stall_percent": 100 * waited / seconds,
                 "mfu_percent": 100 * self._peak * len(pending) / seconds,
             }
-            self.record(step, {name: float(value) for name, value in metrics.items()} | rates)
+            means = {
+                name: sum(float(each[name]) for _, each in pending) / len(pending)
+                for name in metrics
+                if name.endswith("_percent")
+            }
+            values = {name: float(value) for name, value in metrics.items()}
+            self.record(step, values | means | rates)
         if time.monotonic() > self._next_ledger:
             self.write_ledger(step)
         self.restart_clock()

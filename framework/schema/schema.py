@@ -10,6 +10,8 @@ splits have user i32, item i32, time i64, and a value for each feature and label
 and items lie in features/user.arrow and features/item.arrow: Arrow IPC files of one record batch,
 whose row is the id in the vocabulary (rows without a side table's row: as if all values were
 missing).
+What side tables keep as text (SideTable.keep) lies in attributes/user.parquet and
+attributes/item.parquet: a column for each, row = id, "" where there is none.
 
 `item` is in the order of time, oldest first; events at the same time are in the order of their
 items' fingerprints (FarmHash Fingerprint64). `time` and `target_time` are microseconds since 1970

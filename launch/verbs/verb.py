@@ -36,6 +36,15 @@ class Chain(Stage):
 
 
 @dataclasses.dataclass(frozen=True)
+class Trained(Chain):
+    """As Chain, and how much longer to train than the experiment says."""
+
+    more: tuple[int, ...] = ()
+    """Go on from the finished run of this config for so many more steps, in a run of its own whose
+    parent it is. Two numbers: from the longer run once more."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Verb:
     """One verb.
 

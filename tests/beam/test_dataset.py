@@ -281,12 +281,6 @@ def test_too_many_rejected_rows(tmp_path):
     _fails(tmp_path, DataError, message, path)
 
 
-def test_milliseconds_are_named(tmp_path):
-    events = [(user, item, 1_500_000_000_000 + time) for user, item, time in TABLE]
-    path = write_csv(tmp_path / "a.csv", events)
-    _fails(tmp_path, DataError, "not in the years 1 to 9999, in seconds: 11", path)
-
-
 def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
     class Full:
         def __init__(self, path: str, options: str):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from podway.beam.error import DataError
-from podway.beam.formats import csv
+from podway.beam.formats import csv, csv_source
 from podway.beam.formats.rows import Rejected
 from podway.framework.config import Csv
 from podway.framework.error import ConfigError
@@ -145,8 +145,110 @@ def test_a_gzip_file_that_is_cut_short_or_none(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "format", [Csv(delimiter="é"), Csv(delimiter='"'), Csv(delimiter="\n"), Csv(names=("user",))]
+    "fields",
+    [
+        {"delimiter": "é"},
+        {"delimiter": '"'},
+        {"delimiter": "\n"},
+        {"delimiter": ""},
+        {"names": ("user",)},
+        {"header": False},
+        {"quote": "''"},
+        {"quote": ","},
+        {"escape": '"'},
+        {"encoding": "utf-9"},
+    ],
 )
-def test_formats_that_cannot_be(tmp_path, format):
+def test_formats_that_cannot_be(fields):
     with pytest.raises(ConfigError, match=r"data\.format"):
-        _read(tmp_path / "a.csv", b"user,item,time\n", format)
+        Csv(**fields)
+
+
+def rows_of(path, content: bytes, format: Csv, roles: dict[str, str], **more) -> list[tuple]:
+    path.write_bytes(content)
+    found = []
+    for batch in csv.read(str(path), format, roles, **more):
+        found += zip(*(batch.columns[role].to_pylist() for role in roles), strict=True)
+        for row in batch.rejected:
+            found.append((row.row, row.reason, row.raw))
+    return found
+
+
+@pytest.mark.parametrize("block", [16, 1 << 20])
+@pytest.mark.parametrize("delimiter", ["::", "||", " | ", "\t\t"])
+def test_delimiters_of_several_characters(tmp_path, monkeypatch, block, delimiter):
+    monkeypatch.setattr(csv, "BLOCK_BYTES", max(block, 64))
+    monkeypatch.setattr(csv_source, "_BLOCK", block)
+    lines = [["user", "item", "more"], ["1", "a:b|c", ""], ["", "short"], ["2", '"x%y"', "é\x1f"]]
+    content = "\n".join(delimiter.join(line) for line in lines).replace("%", delimiter).encode()
+    roles = {"user": "user", "item": "item", "more": "more"}
+    found = rows_of(
+        tmp_path / "a.dat", content + b"\n3" + delimiter.encode() * 2, Csv(delimiter), roles
+    )
+    assert sorted(found, key=str) == sorted(
+        [
+            (b"1", b"a:b|c", b""),
+            (2, "wrong number of fields", f"{delimiter}short"),
+            (b"2", f"x{delimiter}y".encode(), b"\xc3\xa9\xff"),  # which no text has: rejected later
+            (b"3", b"", b""),
+        ],
+        key=str,
+    )
+
+
+def test_a_delimiter_of_several_characters_is_the_leftmost_one(tmp_path):
+    found = rows_of(tmp_path / "a", b"1:::x\n", Csv("::", False, ("a", "b")), {"a": "a", "b": "b"})
+    assert found == [(b"1", b":x")]
+
+
+def test_a_tab_as_it_is_typed():
+    assert Csv(delimiter="\\t") == Csv(delimiter="\t")
+    assert Csv(delimiter="\\x01").delimiter == "\x01"
+
+
+@pytest.mark.parametrize("size", [7, 1 << 16])
+def test_what_mysql_writes(tmp_path, monkeypatch, size):
+    """SELECT … INTO OUTFILE: tabs, no quotes, a backslash before what is special, \\N for null."""
+    monkeypatch.setattr(csv, "BLOCK_BYTES", 64)
+    format = Csv("\t", False, ("user", "item", "time"), quote="none", escape="\\")
+    content = b'1\ta\\\tb\t\\N\n2\tc\\\nd\t5\n\\N\t\\\\N "x"\t6\n'
+    found = rows_of(tmp_path / "a.tsv", content, format, COLUMNS)
+    assert found == [
+        (b"1", b"a\tb", b""),
+        (b"2", b"c\nd", b"5"),
+        (b"", b'\\N "x"', b"6"),
+    ]
+
+
+def test_escaped_quotes(tmp_path):
+    content = b'user,item,time\n"u","say \\"hi\\", x",5\n'
+    assert rows_of(tmp_path / "a.csv", content, Csv(escape="\\"), COLUMNS) == [
+        (b"u", b'say "hi", x', b"5")
+    ]
+    content = b"user,item,time\n'u','it''s, x',5\n"
+    assert rows_of(tmp_path / "a.csv", content, Csv(quote="'"), COLUMNS) == [
+        (b"u", b"it's, x", b"5")
+    ]
+
+
+def test_declared_nulls_and_decimal_commas(tmp_path):
+    content = b"user;item;time;price\nNA;i;\\N;1,5\nnull;NA x;5;1.234\nu;i;6;-7\n"
+    format = Csv(";", null=("", "NA", "\\N"), decimal=",")
+    roles = {**COLUMNS, "price": "price"}
+    assert rows_of(tmp_path / "a.csv", content, format, roles, numbers=["price"]) == [
+        (None, b"i", None, b"1.5"),
+        (b"null", b"NA x", b"5", b"1'234"),  # no number: its point divides thousands
+        (b"u", b"i", b"6", b"-7"),
+    ]
+
+
+def test_another_delimiter_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"or is data.format.delimiter ';', not ','\?"):
+        _read(tmp_path / "a.csv", b"user;item;time\nu;i;5\n")
+
+
+@pytest.mark.parametrize("ends", [b"\r", b"\r\n"])
+def test_other_ends_of_lines(tmp_path, ends):
+    content = ends.join([b"user,item,time", b"u,i,1", b"", b"v,j,2"])
+    users, _, numbers, _ = _read(tmp_path / "a.csv", content)
+    assert (users, numbers) == ([b"u", b"v"], [1, 2])

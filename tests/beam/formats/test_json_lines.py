@@ -4,7 +4,9 @@ import pytest
 
 from podway.beam.error import DataError
 from podway.beam.formats import json_lines
+from podway.framework.config import JsonLines
 
+ROLES = {"user": "user", "item": "item", "time": "time"}
 LINES = [
     b'{"user": 1, "item": "a", "time": 5, "more": [1]}',
     b"",
@@ -33,7 +35,7 @@ def test_good_and_bad_lines(tmp_path, monkeypatch, block):
     monkeypatch.setattr(json_lines, "BLOCK_BYTES", block)
     path = tmp_path / "a.jsonl.gz"
     path.write_bytes(gzip.compress(b"\n".join(LINES)))
-    batches = list(json_lines.read(str(path), {"user": "user", "item": "item", "time": "time"}))
+    batches = list(json_lines.read(str(path), JsonLines(), ROLES))
     columns = {
         role: [value for rows in batches for value in rows.columns[role].to_pylist()]
         for role in ("user", "item", "time")
@@ -53,4 +55,30 @@ def test_a_column_that_no_row_has(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text('{"user": 1, "movie": 2, "time": 3}\n' * 3)
     with pytest.raises(DataError, match=r"a.jsonl has no column 'item'; .*'movie', 'time', 'user'"):
-        list(json_lines.read(str(path), {"user": "user", "item": "item", "time": "time"}))
+        list(json_lines.read(str(path), JsonLines(), ROLES))
+
+
+def test_members_of_objects_inside(tmp_path):
+    path = tmp_path / "a.jsonl"
+    lines = [
+        '{"user": {"id": 7, "name": "x"}, "item": "a", "time": 1, "tags": ["p", 2]}',
+        '{"user": {"id": "8"}, "item.id": "b", "item": {"id": "c"}, "time": 2}',
+        '{"user": "none", "item": {"id": null}, "time": 3}',
+    ]
+    path.write_bytes(b"\xef\xbb\xbf" + "".join(f"{line}\r\n" for line in lines).encode())
+    roles = {"user": "user.id", "item": "item.id", "time": "time", "tags": "tags"}
+    batch, _ = json_lines.read(str(path), JsonLines(), roles)
+    assert batch.columns["user"].to_pylist() == ["7", "8", None]
+    assert batch.columns["item"].to_pylist() == [None, "b", None]  # a name with a dot comes first
+    assert batch.columns["tags"].to_pylist() == [["p", "2"], None, None]
+    with pytest.raises(DataError, match=r"no column 'user.key'; .*'user', 'user.id', 'user.name'"):
+        list(json_lines.read(str(path), JsonLines(), {**roles, "user": "user.key"}))
+
+
+@pytest.mark.parametrize(
+    "text", ['[{"user": 1}, {"user": 2}]', '[\n {"user": 1},\n {"user": 2}\n]']
+)
+def test_one_array_instead_of_lines(tmp_path, text):
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(DataError, match=r"a.json is one JSON array, .*jq -c"):
+        list(json_lines.read(str(tmp_path / "a.json"), JsonLines(), ROLES))
