@@ -57,7 +57,7 @@ def _of_times(found: dict[str, Any], recognised: Sequence[dict[str, Any]]) -> li
     if found.get("first") is None:
         return []
     unit = recognised[0]["units"].get("time") if recognised else None
-    name = NAMES.get(unit, "ISO 8601" if unit == "iso" else "")
+    name = "ISO 8601" if unit == "iso" else NAMES.get(unit or "", "")
     said = f"; times read as {name}" if name else ""
     return [
         ("first", clock(found["first"]), f"time of the first event (UTC){said}"),

@@ -46,7 +46,7 @@ class Parent:
         """
         if (target / _FILE).exists():
             return
-        earlier = records.read(self.directory / records.METRICS)
+        earlier = records.read(self.directory / "metrics.jsonl")
         kept = [each for each in earlier if each["step"] <= self.step]
         telemetry.Records(target / "metrics.jsonl", kept).save()
         text = {"run": self.directory.name, "step": self.step, "metrics": self.metrics}

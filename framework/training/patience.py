@@ -70,7 +70,7 @@ def history(
     was saved an instant before a crash.
     """
     found: dict[int, dict[str, float | None]] = {}
-    for record in records.read(directory / records.METRICS):
+    for record in records.read(directory / "metrics.jsonl"):
         named = {
             name.removeprefix(_VALIDATION): value
             for name, value in record.items()
