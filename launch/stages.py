@@ -131,6 +131,7 @@ def train(
         type(experiment.model) is not Model,
         f"the experiment {experiment.name!r} has no model: set `model` and `optimizer`",
     )
+    from podway.framework import task
     from podway.framework.devices import allocator, compilation
     from podway.framework.runs import run
     from podway.framework.training import distributed, fitting, loop
@@ -152,6 +153,11 @@ def train(
             _say("train", fresh, directory)
             if fresh and (other := run.difference_to_latest(experiment, directory)):
                 print(f"  (not the latest run, but a new one: {other}. Same overrides, same run.)")
+            if fresh and task.leaves_weights(experiment.model, dataset.schema):
+                print(
+                    f"  (the dataset has event weights, which {type(experiment.model).__name__}"
+                    " does not read: it learns from all events alike)"
+                )
         if is_fitted(experiment):
             return dataset, fitting.fit(experiment, dataset, workdir, options.code)
         outcome = loop.train(
