@@ -58,7 +58,8 @@ def _of_history(golden: Mapping[str, Any]) -> Example:
     sent = {"history": row["values"]} | ({"times": row["times"]} if "times" in row else {})
     answer = row["answer"]
     best = zip(answer["values"][:_SHOWN], answer["scores"][:_SHOWN], strict=True)
-    told = ", ".join(f"{item} ({score:.4g})" for item, score in best)
+    titles = next(iter(golden.get("attributes", {}).values()), {})
+    told = ", ".join(f"{_named(item, titles)} ({score:.4g})" for item, score in best)
     return Example(_body(sent), f"{golden['k']} items with their scores, the best first: {told} …")
 
 
@@ -73,6 +74,10 @@ def _of_row(golden: Mapping[str, Any]) -> Example:
     sent = {name: values[row] for name, values in raw.items()}
     told = ", ".join(f"{label} {json.dumps(values[row])}" for label, values in answers.items())
     return Example(_body(sent), told)
+
+
+def _named(item: str, titles: Mapping[str, str]) -> str:
+    return f"{item} “{titles[item]}”" if titles.get(item) else item
 
 
 def _body(row: Mapping[str, Any]) -> str:

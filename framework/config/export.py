@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Literal
 
+from podway.framework.config.fields import later
 from podway.framework.error import check
 
 
@@ -44,7 +45,7 @@ class Export:
     """What to add to the SavedModel for JAX: the served function, serialised by jax.export; the
     parameters, as an Orbax checkpoint."""
 
-    card: Card = Card()
+    card: Card = later(Card())
     """What the model's card says."""
 
     def __post_init__(self):

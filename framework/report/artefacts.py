@@ -8,7 +8,6 @@ import datetime
 import json
 import math
 import os
-import time
 import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeGuard
@@ -16,14 +15,14 @@ from typing import Any, Literal, TypeGuard
 from etils import epath
 
 from podway.framework import artifact
-from podway.framework.runs import goodput, records
+from podway.framework.runs import goodput, lock, records
 
 TABLE, SAMPLES = "table.json", "samples.json"
 """Of an evaluation: its metrics, and some users' lists."""
 
 State = Literal["finished", "training", "failed", "stopped"]
-QUIET = 600.0
-"""Seconds without a sign of life after which a run is not said to be training."""
+QUIET = 2 * lock.EXPIRES
+"""Seconds after which a lock that nobody renews is no sign of a training."""
 
 Cell = Mapping[str, Any]
 """A metric: its "value", and "low" and "high" where it has an interval; None: not finite."""
@@ -40,7 +39,8 @@ class Run:
       begun: when it began, and on what (records.BEGUN).
       ended: how its training ended, where it is not finished (records.ENDED).
       times: what goodput.json says.
-      signs: seconds since 1970 of the last sign of life.
+      holder: who trains it, or did so when last seen.
+      signs: seconds since 1970 of the last change of its files.
     """
 
     directory: epath.Path
@@ -49,6 +49,7 @@ class Run:
     begun: Mapping[str, Any]
     ended: Mapping[str, Any]
     times: Mapping[str, Any]
+    holder: lock.Holder | None
     signs: float
 
     @property
@@ -104,12 +105,27 @@ class Run:
         return self.manifest.details.get("ended", "") if self.manifest else ""
 
     @property
+    def done(self) -> int | None:
+        """Steps that it has done, where it is finished."""
+        if self.manifest is None:
+            return None
+        return self.manifest.details.get("steps", self.steps)
+
+    @property
     def parent(self) -> str:
+<<<<<<< HEAD
         """The folder of the run that it goes on from, or took its first parameters from; "": it
         began anew."""
         trainer = _part(self.experiment, "trainer")
         if version := trainer.get("parent"):
             return str(self.directory.parent / version)
+=======
+        """The folder of the run that it goes on from, or whose parameters it began with; "": it
+        began anew."""
+        trainer = _part(self.experiment, "trainer")
+        if trainer.get("parent"):
+            return str(self.directory.parent / str(trainer["parent"]))
+>>>>>>> reports
         return _part(trainer, "warm_start").get("run") or ""
 
     @property
@@ -122,9 +138,9 @@ class Run:
         """What became of it."""
         if self.manifest is not None:
             return "finished"
-        if self.ended:
-            return "failed" if self.ended.get("problem") else "stopped"
-        return "training" if time.time() - self.signs < QUIET else "stopped"
+        if self.holder is not None and _age(self.holder.renewed) < QUIET:
+            return "training"
+        return "failed" if self.ended.get("problem") else "stopped"
 
     def metrics(self) -> list[dict[str, Any]]:
         """Its records (records.METRICS), those that can be read."""
@@ -168,6 +184,7 @@ def run(directory: epath.PathLike) -> Run:
         begun=mapping(directory / records.BEGUN),
         ended=mapping(directory / records.ENDED),
         times=mapping(directory / goodput.FILE),
+        holder=lock.holder_of(directory),
         signs=max((_modified(directory / name) for name in signs), default=0.0),
     )
 
@@ -316,6 +333,15 @@ def _folders(folder: epath.Path) -> list[epath.Path]:
         (child for child in found if not child.name.startswith(("_", "."))),
         key=lambda child: child.name,
     )
+
+
+def _age(when: str) -> float:
+    """Seconds since a time (ISO 8601); infinite for what is none."""
+    try:
+        then = datetime.datetime.fromisoformat(when)
+        return (datetime.datetime.now(datetime.UTC) - then).total_seconds()
+    except (ValueError, TypeError):
+        return math.inf
 
 
 def _modified(path: epath.Path) -> float:

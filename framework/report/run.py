@@ -115,6 +115,10 @@ def _about(run: Run) -> list[str]:
             changed = " with changes" if manifest.git.get("dirty") else ""
             told.append(f"commit {commit[:10]}{changed}")
         told.append(f"code {manifest.code[:8]}")
+        if early := manifest.details.get("ended"):
+            told.append(str(early))
+    elif run.state == "training" and run.holder:
+        told.append(f"trained by {run.holder}")
     return told
 
 

@@ -166,8 +166,8 @@ def steps(told: Told) -> tuple[str, float | None]:
     if run.fitted:
         return "fitted", None
     done = run.times.get("step") or max((each["step"] for each in told.records), default=0)
-    if run.manifest is not None:
-        done = run.steps
+    if run.done is not None:
+        done = run.done
     if not artefacts.is_number(run.steps) or not run.steps:
         return "", None
     share = min(done / run.steps, 1.0)
@@ -175,10 +175,14 @@ def steps(told: Told) -> tuple[str, float | None]:
 
 
 def _sign(run: Run) -> str:
-    """Why it failed, or when an unfinished run last gave a sign of life."""
+    """Why it failed or ended early, who trains it, or when it last gave a sign of life."""
+    if run.manifest is not None:
+        return str(run.manifest.details.get("ended", ""))
     if run.state == "failed":
         return str(run.ended.get("problem", ""))
-    if run.state == "finished" or not run.signs:
+    if run.state == "training" and run.holder:
+        return f"by {run.holder}"
+    if not run.signs:
         return ""
     seen = datetime.datetime.fromtimestamp(run.signs, datetime.UTC)
     return f"last sign {seen:%Y-%m-%d %H:%M}"

@@ -1,10 +1,10 @@
 """The page of a run, whatever became of it."""
 
+import dataclasses
+import datetime
 import json
 import math
-import os
 import re
-import time
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ from etils import epath
 
 from podway.framework import artifact
 from podway.framework.report import artefacts, run
-from podway.framework.runs import records
+from podway.framework.runs import lock, records
 
 EVIL = "<img src=x onerror=alert(1)>\"'"
 SECONDS = {
@@ -49,6 +49,14 @@ def begin(folder, name="run-1", **files: Any) -> epath.Path:
             (directory / records.METRICS).write_text(text)
         else:
             (directory / f"{file}.json").write_text(json.dumps(content))
+    return directory
+
+
+def locked(directory: epath.Path, ago: float = 0.0) -> epath.Path:
+    """The run, with a lock that was renewed so many seconds ago."""
+    renewed = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=ago)
+    holder = dataclasses.replace(lock.Holder.here(), user="Ada", renewed=renewed.isoformat())
+    (directory.parent / f"_lock-{directory.name}.json").write_text(holder.text())
     return directory
 
 
@@ -126,14 +134,12 @@ def test_an_unfinished_run_is_told_by_its_records(tmp_path):
     directory = begin(tmp_path, metrics=[*LEARNING[:2], *JUDGED[:1]])
     with (directory / records.METRICS).open("a") as file:
         file.write('{"step": 4, "lo')  # it was killed while it wrote
-    text = plain(written(directory))
-    assert "training" in text
+    text = plain(written(locked(directory)))
+    assert "training SasRec · begun 2026-02-03 04:05 · trained by Ada on" in text
     assert "steps 2 of 4 selected: 2" in text
     assert "ndcg@10, validation 0.1250 at step 2" in text
     assert "Not evaluated on the test split yet" in text
-    old = time.time() - artefacts.QUIET - 60
-    for file in directory.iterdir():
-        os.utime(file, (old, old))
+    locked(directory, artefacts.QUIET + 60)
     assert artefacts.run(directory).state == "stopped"
     assert "stopped" in plain(run.page(artefacts.run(directory)))
 
@@ -145,8 +151,11 @@ def test_a_run_that_failed_says_why(tmp_path):
     assert "failed" in plain(text)
     assert "the loss is nan &lt;img" in text
     assert "<img" not in text
+    assert artefacts.run(locked(directory)).state == "training"  # it is being tried again
+    (directory.parent / f"_lock-{directory.name}.json").unlink()
+    assert artefacts.run(directory).state == "failed"
     records.begin(directory)
-    assert artefacts.run(directory).state == "training"
+    assert artefacts.run(directory).state == "stopped"
     for stopped in (KeyboardInterrupt(), None):
         run.close(directory, stopped)
         assert artefacts.run(directory).state == "stopped"
@@ -193,8 +202,19 @@ def test_what_differs_from_the_run_before(tmp_path):
     third = begin(tmp_path, "run-2", experiment=EXPERIMENT | {"trainer": warm})
     text = plain(written(third))
     assert "Against shop run-1" in text
-    assert "the run that its first parameters are from" in text
+    assert "the run that it goes on from" in text
     assert "model.width 64 128" in text
+    more = {"steps": 8, "parent": "run-2"}
+    fourth = begin(tmp_path, "run-3", experiment=EXPERIMENT | {"trainer": more})
+    assert "Against shop run-2" in plain(written(fourth))
+
+
+def test_a_run_that_ended_early_says_so(tmp_path):
+    directory = begin(tmp_path, metrics=LEARNING[:2])
+    commit(directory, steps=2, ended="no progress in 3 evaluations")
+    text = plain(written(directory))
+    assert "no progress in 3 evaluations" in text
+    assert "steps 2 of 4" in text
 
 
 def test_a_run_that_stopped_early_and_one_that_goes_on_from_it(tmp_path):

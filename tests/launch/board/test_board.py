@@ -3,23 +3,28 @@
 import html
 import http.client
 import json
-import os
 import pathlib
 import re
 import threading
-import time
 
 import pytest
 from etils import epath
 
 from podway.export import layout
 from podway.framework import artifact
-from podway.framework.report import artefacts
 from podway.framework.runs import records
 from podway.launch import cli
 from podway.launch.board import page, rows, server
 from tests.beam.report.test_page import opened
-from tests.framework.report.test_run import EVIL, LEARNING, begin, commit, evaluate, plain
+from tests.framework.report.test_run import (
+    EVIL,
+    LEARNING,
+    begin,
+    commit,
+    evaluate,
+    locked,
+    plain,
+)
 
 JUDGED = [{"step": 2, "validation/ndcg@10": 0.125}, {"step": 4, "validation/ndcg@10": None}]
 
@@ -29,11 +34,8 @@ def workdir(tmp_path) -> epath.Path:
     """A finished and evaluated run, one in training, one that stopped and one that failed."""
     commit(begin(tmp_path, "run-1", metrics=LEARNING))
     evaluate(tmp_path, "run-1")
-    begin(tmp_path, "run-2", metrics=[*LEARNING[:2], *JUDGED[:1]])
-    stopped = begin(tmp_path, "run-3", metrics=LEARNING[:1])
-    old = time.time() - artefacts.QUIET - 60
-    for file in stopped.iterdir():
-        os.utime(file, (old, old))
+    locked(begin(tmp_path, "run-2", metrics=[*LEARNING[:2], *JUDGED[:1]]))
+    begin(tmp_path, "run-3", metrics=LEARNING[:1])
     records.end(begin(tmp_path, "run-4"), f"the loss is nan {EVIL}")
     dataset = epath.Path(tmp_path) / "datasets" / "shop" / "data-1"
     dataset.mkdir(parents=True)
@@ -86,7 +88,7 @@ def test_every_artefact_has_its_row(workdir):
         "finished", "2026-02-03 04:05", "4", "ndcg@10 test", "0.5000 [0.3750, 0.6250]"
     ]  # fmt: skip
     assert first[8] == "shop data-1"
-    assert runs["run-2"][1].startswith("training last sign 20")
+    assert runs["run-2"][1].startswith("training by Ada on ")
     assert runs["run-2"][3:6] == ["2 of 4", "ndcg@10 validation", "0.1250"]
     assert runs["run-3"][1].startswith("stopped last sign 20")
     assert runs["run-4"][1] == f"failed the loss is nan {EVIL}"
@@ -121,6 +123,13 @@ def test_a_parent_is_named(workdir, tmp_path):
     text = page.page(workdir, rows.linked(workdir))
     (row,) = [row for row in cells(text, "runs") if "run-5" in row[0]]
     assert row[7] == "shop run-1"
+
+
+def test_a_run_that_ended_early_has_the_steps_that_it_did(workdir):
+    commit(begin(workdir, "run-6"), steps=2, ended="no progress")
+    text = page.page(workdir, rows.linked(workdir))
+    (row,) = [row for row in cells(text, "runs") if "run-6" in row[0]]
+    assert (row[1], row[3]) == ("finished no progress", "2 of 4")
 
 
 def test_of_two_values_the_smaller_is_best_where_it_is_a_loss():
