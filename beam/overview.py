@@ -80,6 +80,10 @@ def _of_notices(found: dict[str, Any]) -> list[Any]:
         ways = " or ".join(map(repr, alike["examples"][0]))
         remark = f"values of {name} look like {alike['groups']:,}, such as {ways}"
         lines.append(("alike", alike["values"], remark))
+    for name, values in found.get("placeholders", {}).items():
+        for value, count in values.items():
+            remark = f"train events of the {name} {value!r}: a missing one? see null of the format"
+            lines.append(("placeholder", count, remark))
     return lines
 
 

@@ -17,7 +17,7 @@ from podway.framework.config import (
 from podway.framework.config.features import kind
 from podway.framework.error import ConfigError
 
-SAMPLE_BYTES = 1 << 20
+SAMPLE_BYTES = 1 << 18
 """What is read of a file to recognise how it is written."""
 SAMPLE_ROWS = 10_000
 

@@ -35,6 +35,7 @@ class VocabularyTotals:
       trained: values that the train split has.
       top: the most frequent value, and how many events have it.
       alike: values that look like one thing.
+      placeholders: values that may stand for a missing one, and how many events have them.
     """
 
     feature: str
@@ -43,6 +44,7 @@ class VocabularyTotals:
     trained: int = 0
     top: tuple[str, int] = ("", 0)
     alike: Alike = Alike()
+    placeholders: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
