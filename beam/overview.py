@@ -56,7 +56,7 @@ def _of_times(found: dict[str, Any], recognised: Sequence[dict[str, Any]]) -> li
     """When the first and the last event was, and in which unit the times were taken to be."""
     if found.get("first") is None:
         return []
-    unit = recognised[0]["units"].get("time") if recognised else None
+    unit = recognised[0]["units"].get("time", "") if recognised else ""
     name = NAMES.get(unit, "ISO 8601" if unit == "iso" else "")
     said = f"; times read as {name}" if name else ""
     return [
