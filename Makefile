@@ -6,7 +6,7 @@ SERVING_IMAGE ?= tensorflow/serving:2.18.0
 # One worker more than two cores: many tests wait for processes and sockets.
 PYTEST = $(BIN)/python -m pytest -n 3 --dist loadscope -q
 
-.PHONY: demo test test-slow test-all flink serving-smoke lint format golden lock clean
+.PHONY: demo test test-slow test-all flink serving-smoke lint format golden docs lock clean
 
 demo: .venv/.installed
 	$(BIN)/podway run movielens_sasrec --workdir $(WORKDIR)
@@ -49,6 +49,19 @@ golden: .venv/.installed
 lock: .venv/.installed
 	$(BIN)/uv pip compile pyproject.toml --universal --extra dev --python-version 3.11 \
 	  --generate-hashes --no-header --upgrade -q -o requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --universal --extra docs --python-version 3.11 \
+	  --constraint requirements.lock --generate-hashes --no-header --upgrade -q -o requirements-docs.lock
+
+# The documentation as a site, site/index.html, which needs no server and no network.
+docs: .venv-docs/.installed
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict
+	.venv-docs/bin/python docs/site/check.py site
+
+.venv-docs/.installed: requirements-docs.lock
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check \
+	  --require-hashes --no-deps -r requirements-docs.lock
+	touch $@
 
 .venv/.installed: requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -58,4 +71,4 @@ lock: .venv/.installed
 	touch $@
 
 clean:
-	rm -rf .venv $(WORKDIR)
+	rm -rf .venv .venv-docs site $(WORKDIR)

@@ -118,12 +118,13 @@ def extend(
       The extension's directory, and whether it was built now; where nothing is new, the older
       dataset's.
 
+    In each case below, and of those that `build` raises, nothing is left behind.
+
     Raises:
       ConfigError: the older dataset has another config, or cannot be extended.
       DataError: there is none, or a file that it was built of has changed or is gone.
       ArtifactError: the older dataset, or one that it refers to, is not whole.
       CodeChanged: other code built the extension, and there is no choice.
-      And what `build` raises. In each case nothing is left behind.
     """
     stamps = plan.stamps(data)  # before the files are hashed
     whole, identity = directory_of_whole(data, workdir), _identity(data)

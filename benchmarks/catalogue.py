@@ -82,7 +82,9 @@ def load(function: Any, parameters: Any, size: int) -> Callable[[np.ndarray], li
     host = {path: np.asarray(value) for path, value in parameters.items()}
     program = stablehlo.lower(function, host, LENGTH, contract.target)
     with tempfile.TemporaryDirectory() as directory, silence_tensorflow():
-        saved_model.write(pathlib.Path(directory) / "1", program, None, host, vocabulary, contract)
+        saved_model.write(
+            pathlib.Path(directory) / "1", program, None, host, vocabulary, contract, {}
+        )
         signature = servable.load(pathlib.Path(directory) / "1").signature("ids")
 
     def served(ids: np.ndarray) -> list[np.ndarray]:

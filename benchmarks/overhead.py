@@ -20,7 +20,7 @@ from podway.framework import config
 from podway.framework.devices import mesh
 from podway.framework.input.batches import TrainBatches
 from podway.framework.input.dataset import Dataset
-from podway.framework.runs import telemetry
+from podway.framework.runs import records
 from podway.framework.training.loop import train
 from podway.framework.training.program import Program, build_program
 from podway.launch import stages
@@ -30,8 +30,8 @@ def in_the_loop(experiment: config.Experiment, dataset: Dataset) -> float:
     """Seconds per step, the median over the records of metrics.jsonl."""
     with tempfile.TemporaryDirectory() as workdir:
         outcome = train(experiment, dataset, workdir)
-        records = telemetry.read(outcome.directory / "metrics.jsonl")
-    rates = [each["examples_per_second"] for each in records if "examples_per_second" in each]
+        found = records.read(outcome.directory / records.METRICS)
+    rates = [each["examples_per_second"] for each in found if "examples_per_second" in each]
     return experiment.trainer.batch_size / float(np.median(rates[1:]))
 
 

@@ -6,7 +6,7 @@ two and a half minutes (1,200 steps, 8 a second). Random crops matter, as the la
 each user are only 49 % of all.
 """
 
-from podway.framework.config import Columns, Data, Experiment, Rdatasets, SideTable, Trainer
+from podway.framework.config import Columns, Data, Experiment, Export, Rdatasets, SideTable, Trainer
 from podway.framework.config.features import Categorical, Cyclical, Gap, Numeric, Quantiles, Text
 from podway.framework.models.sasrec import SasRec
 from podway.framework.training.optimizer import AdamW
@@ -37,6 +37,7 @@ def experiment() -> Experiment:
                         Quantiles("year", buckets=10),
                     ),
                     format=Rdatasets(),
+                    keep=("title",),
                 ),
             ),
         ),
@@ -45,4 +46,5 @@ def experiment() -> Experiment:
         trainer=Trainer(
             steps=1200, batch_size=64, crop="random", evaluate_every=200, checkpoint_every=200
         ),
+        export=Export(answers=("title",)),
     )

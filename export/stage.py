@@ -8,11 +8,12 @@ import numpy as np
 from etils import epath
 
 from podway.export import identity
+from podway.export.card import card
 from podway.export.error import ExportError
 from podway.export.served.labels import ServedLabels
 from podway.export.served.recommender import ServedRecommender
 from podway.export.served.served import Served, write
-from podway.export.verification import verify
+from podway.export.verification import golden, verify
 from podway.export.versions import promote, publish
 from podway.framework import config, task
 from podway.framework.code import sources
@@ -23,7 +24,8 @@ def served(experiment: config.Experiment, dataset: Dataset) -> Served:
     """The experiment's model as what it is: one of labels, or a recommender."""
     if isinstance(experiment.model, task.LabelModel):
         return ServedLabels(experiment, dataset)
-    return ServedRecommender(experiment, dataset.schema, dataset.vocabulary("item"))
+    attributes = {name: texts.tolist() for name, texts in dataset.attributes("item").items()}
+    return ServedRecommender(experiment, dataset.schema, dataset.vocabulary("item"), attributes)
 
 
 def export(
@@ -51,6 +53,8 @@ def export(
         details = write(model, built, parameters)
         report = verify.in_fresh_process(built)
         print(report, flush=True)
+        details |= {promote.VERIFIED: report}
+        code = sources.code("model", experiment)
         return publish.publish(
             built,
             name=experiment.name,
@@ -58,8 +62,17 @@ def export(
             version=identity.version(experiment, inputs),
             config=identity.identity(experiment),
             inputs=inputs,
-            code=sources.code("model", experiment),
-            details=details | {promote.VERIFIED: report},
+            code=code,
+            details=details,
+            beside=lambda number: card.texts(
+                experiment,
+                version=number,
+                inputs=inputs,
+                workdir=workdir,
+                details=details,
+                golden=golden.read(built),
+                code=code,
+            ),
         )
 
 

@@ -6,7 +6,7 @@ import json
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, TypeVar
 
 from podway.framework.code import classes
@@ -15,21 +15,27 @@ from podway.framework.error import ConfigError, check
 T = TypeVar("T")
 NEUTRAL = "neutral"
 """Metadata key of a field that does not change the result."""
+LATER = "later"
+"""Metadata key of a field that came later, and at its default changes nothing."""
 
 
 def to_json(value: Any, *, versioned: bool = False) -> Any:
     """A config part as plain JSON values. A swappable part carries its class as `type`.
 
-    `versioned` leaves out the fields that do not change the result, and where files lie: the
-    content of the version. Raises ConfigError: a class that no other process would find.
+    `versioned` leaves out the fields that do not change the result, those that came later and have
+    their default, and where files lie: the content of the version. Raises ConfigError: a class that
+    no other process would find.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         hints = typing.get_type_hints(type(value))
         out = {}
         for field in dataclasses.fields(value):
+            part = getattr(value, field.name)
             if versioned and field.metadata.get(NEUTRAL):
                 continue
-            out[field.name] = _part(getattr(value, field.name), hints[field.name], versioned)
+            if versioned and field.metadata.get(LATER) and part == field.default:
+                continue
+            out[field.name] = _part(part, hints[field.name], versioned)
         return out
     if isinstance(value, tuple | list):
         return [to_json(item, versioned=versioned) for item in value]
@@ -116,14 +122,20 @@ def content_hash(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def difference(ours: Any, theirs: Any, where: str = "") -> str | None:
-    """The first place where two JSON values differ, as a sentence; None where they are equal.
+def difference(ours: Any, theirs: Any) -> str | None:
+    """The first place where two JSON values differ, as a sentence; None where they are equal."""
+    for where, here, there in differences(ours, theirs):
+        return f"{where} is {here!r} here and {there!r} there"
+    return None
+
+
+def differences(ours: Any, theirs: Any, where: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Where two JSON values differ: the field's path, the one value, and the other.
 
     The same class in another folder is no difference.
     """
     if isinstance(ours, dict) and isinstance(theirs, dict):
         for key in sorted({*ours, *theirs} - {classes.FROM}):
-            if found := difference(ours.get(key), theirs.get(key), f"{where}.{key}".lstrip(".")):
-                return found
-        return None
-    return None if ours == theirs else f"{where} is {ours!r} here and {theirs!r} there"
+            yield from differences(ours.get(key), theirs.get(key), f"{where}.{key}".lstrip("."))
+    elif ours != theirs:
+        yield where, ours, theirs

@@ -5,13 +5,15 @@ as the dataset has them.
 """
 
 import dataclasses
-from typing import Any
+import math
+from typing import Any, Self, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from podway.framework.config.fields import later
 from podway.framework.error import check
 from podway.framework.metrics.labels import (
     Estimate,
@@ -25,6 +27,7 @@ from podway.framework.metrics.labels import (
     root_mean_square,
     sigmoid,
     softmax_loss,
+    weighted_mean,
 )
 
 _RARE = 1e-6
@@ -54,6 +57,20 @@ class Head:
     def selects(self) -> str:
         """The metric whose smallest value is best."""
         return "logloss"
+
+    @property
+    def asks_counts(self) -> bool:
+        """Whether the loss must know first how often the train split has each class."""
+        return False
+
+    def count(self, labels: np.ndarray) -> np.ndarray:
+        """How often labels have each class. Raises ConfigError where they are none of this kind."""
+        raise NotImplementedError
+
+    def prepared(self, counts: np.ndarray | None) -> Self:
+        """With what the loss takes from these counts of the train split; None: with any numbers,
+        for a program that is not run. Raises ConfigError where they don't fit."""
+        return self
 
     def check_labels(self, labels: np.ndarray) -> None:
         """Raises ConfigError where labels are none of this kind."""
@@ -85,6 +102,35 @@ class Head:
 class Binary(Head):
     """A label of 0 or 1, whose probability is predicted: logistic loss (nats)."""
 
+    class_weights: tuple[float, ...] = later(())
+    """How much a row of label 0 and one of label 1 count in the loss: (1, 9) gives positives a
+    weight of 9. Probabilities are then too high or too low by as much. (): all count alike."""
+    balanced: bool = later(False)
+    """Take as class_weights what makes both labels count alike in the train split."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        _check_weights(self, 2)
+
+    @property
+    def selects(self) -> str:
+        """The loss, with the weights where there are some."""
+        return _selects(self)
+
+    @property
+    def asks_counts(self) -> bool:
+        """Where it is to be balanced."""
+        return self.balanced
+
+    def count(self, labels: np.ndarray) -> np.ndarray:
+        """How often labels have each class."""
+        self.check_labels(labels)
+        return _counts(labels, 2)
+
+    def prepared(self, counts: np.ndarray | None) -> Self:
+        """With class_weights where it is to be balanced."""
+        return _balanced(self, np.ones(2) if counts is None else counts)
+
     def check_labels(self, labels: np.ndarray) -> None:
         """Zeros and ones."""
         wrong = labels[(labels != 0) & (labels != 1)]
@@ -95,8 +141,8 @@ class Binary(Head):
         )
 
     def loss(self, logits: Array, labels: Float[Array, " batch"]) -> Float[Array, " batch"]:
-        """−log of the label's probability."""
-        return jax.nn.softplus(logits) - labels * logits
+        """−log of the label's probability, times the label's weight."""
+        return _weighted(self, jax.nn.softplus(logits) - labels * logits, labels)
 
     def answer(self, logits: Array) -> Array:
         """The probability of 1."""
@@ -121,6 +167,7 @@ class Binary(Head):
             "auc": auc(logits, labels),
             "gauc": grouped_auc(logits, labels, users),
             "logloss": mean(loss),
+            **_weighted_loss(self, loss, labels, 2),
             "normalized_entropy": normalized_entropy(loss, labels),
             "calibration": calibration(probability, labels),
             "ece": expected_calibration_error(probability, labels),
@@ -176,12 +223,36 @@ class Classes(Head):
 
     classes: int = 2
     """How many there are."""
+    class_weights: tuple[float, ...] = later(())
+    """How much a row counts in the loss, by its class. (): all count alike."""
+    balanced: bool = later(False)
+    """Take as class_weights what makes all classes count alike in the train split."""
 
     def __post_init__(self):
         super().__post_init__()
         check(
             self.classes >= 2, f"objectives: {self.label!r} has {self.classes} classes; give 2 up"
         )
+        _check_weights(self, self.classes)
+
+    @property
+    def selects(self) -> str:
+        """The loss, with the weights where there are some."""
+        return _selects(self)
+
+    @property
+    def asks_counts(self) -> bool:
+        """Where it is to be balanced."""
+        return self.balanced
+
+    def count(self, labels: np.ndarray) -> np.ndarray:
+        """How often labels have each class."""
+        self.check_labels(labels)
+        return _counts(labels, self.classes)
+
+    def prepared(self, counts: np.ndarray | None) -> Self:
+        """With class_weights where it is to be balanced."""
+        return _balanced(self, np.ones(self.classes) if counts is None else counts)
 
     @property
     def outputs(self) -> int:
@@ -198,9 +269,9 @@ class Classes(Head):
         )
 
     def loss(self, logits: Array, labels: Float[Array, " batch"]) -> Float[Array, " batch"]:
-        """−log of the class's probability."""
+        """−log of the class's probability, times its weight."""
         picked = jnp.take_along_axis(logits, labels.astype(jnp.int32)[:, None], axis=1)[:, 0]
-        return jax.nn.logsumexp(logits, axis=1) - picked
+        return _weighted(self, jax.nn.logsumexp(logits, axis=1) - picked, labels)
 
     def answer(self, logits: Array) -> Array:
         """The probabilities of the classes."""
@@ -218,7 +289,81 @@ class Classes(Head):
         self, logits: np.ndarray, labels: np.ndarray, users: np.ndarray
     ) -> dict[str, Estimate | None]:
         """Accuracy of the likeliest class, and likelihood."""
+        loss = softmax_loss(logits, labels)
         return {
             "accuracy": mean(logits.argmax(1) == labels),
-            "logloss": mean(softmax_loss(logits, labels)),
+            "logloss": mean(loss),
+            **_weighted_loss(self, loss, labels, self.classes),
         }
+
+
+def balance(counts: np.ndarray) -> np.ndarray:
+    """A weight for each class, by its rows, so that all that there are have the same sum.
+
+    rows / (classes that there are · rows of the class), whose mean over the rows is 1; of a class
+    without rows 0.
+    """
+    there = counts > 0
+    weights = counts.sum() / (max(there.sum(), 1) * np.maximum(counts, 1))
+    return np.where(there, weights, 0.0)
+
+
+def _counts(labels: np.ndarray, classes: int) -> np.ndarray:
+    return np.bincount(labels.astype(np.int64), minlength=classes)
+
+
+H = TypeVar("H", Binary, Classes)
+
+
+def _check_weights(head: Binary | Classes, classes: int) -> None:
+    weights = head.class_weights
+    check(
+        not weights or not head.balanced,
+        f"objectives: {head.label!r} is balanced, which says the class_weights: give one of both",
+    )
+    check(
+        not weights or len(weights) == classes,
+        f"objectives: {head.label!r} has {len(weights)} class_weights; give {classes}, one a class",
+    )
+    check(
+        all(weight >= 0 and math.isfinite(weight) for weight in weights)
+        and (not weights or any(weights)),
+        f"objectives: the class_weights of {head.label!r} are {weights}; give numbers from 0, not"
+        " all of them 0",
+    )
+
+
+def _selects(head: Binary | Classes) -> str:
+    return "weighted_logloss" if head.balanced or head.class_weights else "logloss"
+
+
+def _balanced(head: H, counts: np.ndarray) -> H:
+    if not head.balanced:
+        return head
+    check(
+        bool((counts > 0).all()),
+        f"objectives: {head.label!r} is to be balanced, and no row of the train split has the label"
+        f" {int(counts.argmin())}",
+    )
+    weights = tuple(float(weight) for weight in balance(counts))
+    return dataclasses.replace(head, balanced=False, class_weights=weights)
+
+
+def _weighted(
+    head: Binary | Classes, loss: Float[Array, " batch"], labels: Float[Array, " batch"]
+) -> Float[Array, " batch"]:
+    assert not head.balanced, "`prepared` comes first"
+    if not head.class_weights:
+        return loss
+    return loss * jnp.asarray(head.class_weights, jnp.float32)[labels.astype(jnp.int32)]
+
+
+def _weighted_loss(
+    head: Binary | Classes, loss: np.ndarray, labels: np.ndarray, classes: int
+) -> dict[str, Estimate | None]:
+    """Where there are weights, the mean of the loss by them; those of a balanced head are of the
+    labels that are measured."""
+    if _selects(head) == "logloss":
+        return {}
+    weights = balance(_counts(labels, classes)) if head.balanced else np.array(head.class_weights)
+    return {"weighted_logloss": weighted_mean(loss, weights[labels.astype(np.int64)])}

@@ -79,12 +79,8 @@ def shown(
 class Lines:
     """Progress as lines of a log: what, done/total, rate since the last one, time that is left.
 
-    At the end, where it stays, a line with the rate of the whole.
-
-    Args:
-      what, unit, total, done, stays: as in `shown`.
-      clock: seconds.
-      file: to print to; None: stderr.
+    At the end, where it stays, a line with the rate of the whole. Arguments are those of `shown`,
+    a clock (seconds), and a file to print to; None: stderr.
     """
 
     def __init__(

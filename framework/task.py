@@ -17,6 +17,7 @@ from typing import (
     Any,
     Literal,
     Protocol,
+    Self,
     TypeVar,
     cast,
     runtime_checkable,
@@ -183,6 +184,11 @@ class TrainedModel(ParametricModel):
         """
         return {name: Lookup(path, batch[name]) for name, path in self.embeddings(schema).items()}
 
+    def prepared(self, dataset: Dataset | None) -> Self:
+        """The model with what its loss takes from the dataset; None: with any numbers, for a
+        program that is not run. Raises ConfigError where the dataset does not fit."""
+        return self
+
     def constants(self, dataset: Dataset) -> dict[str, np.ndarray]:
         """Of each parameter that is a constant (see `is_constant`), what the dataset says it is.
 
@@ -271,6 +277,23 @@ class LabelModel(TrainedModel):
                 f" {labels or 'none: add a Label to data.features'}",
             )
         return {head.label: 1 for head in self.objectives}
+
+    def prepared(self, dataset: Dataset | None) -> Self:
+        """With objectives that know the train split's labels, where they ask for them."""
+        asking = [head for head in self.objectives if head.asks_counts]
+        if not asking:
+            return self
+        counts: dict[str, np.ndarray] = {}
+        if dataset is not None:
+            self.label_lengths(dataset.schema)
+            blocks = dataset.blocks("train")
+            for index in range(len(blocks.rows)):
+                columns = blocks.read(np.array([index]), [head.label for head in asking])
+                for head in asking:
+                    found = head.count(np.asarray(columns[head.label]))
+                    counts[head.label] = counts.get(head.label, 0) + found
+        heads = [head.prepared(counts.get(head.label)) for head in self.objectives]
+        return dataclasses.replace(self, objectives=tuple(heads))
 
     def predict(
         self,

@@ -5,22 +5,24 @@ Imports nothing heavy: a verb loads what it needs when it runs.
 
 import itertools
 import logging
-import os
 import sys
 
 import tyro
 
-from podway.framework.devices import libtpu
 from podway.framework.error import PodwayError
 from podway.launch import console, experiments, stages
 from podway.launch.verbs import (
+    board,
     checkpoints,
     compare,
     data,
     evaluate,
     export,
     launch_dataflow,
+    lr_find,
+    predict,
     preflight,
+    recommend,
     rejected,
     run,
     serve,
@@ -34,16 +36,20 @@ VERBS = {
     "data": data.VERB,
     "rejected": rejected.VERB,
     "preflight": preflight.VERB,
+    "lr-find": lr_find.VERB,
     "train": train.VERB,
     "checkpoints": checkpoints.VERB,
     "evaluate": evaluate.VERB,
     "compare": compare.VERB,
     "export": export.VERB,
+    "recommend": recommend.VERB,
+    "predict": predict.VERB,
     "export --check": versions.CHECK,
     "promote": versions.PROMOTE,
     "rollback": versions.ROLLBACK,
     "versions": versions.VERSIONS,
     "serve": serve.VERB,
+    "board": board.VERB,
     "launch dataflow": launch_dataflow.VERB,
     "run": run.VERB,
 }
@@ -62,6 +68,8 @@ USAGE = """usage: podway VERB CONFIG [options]      podway VERB CONFIG --help ex
        podway checkpoints RUN [options]
        podway compare RUN RUN [RUN ...] [options]
        podway export --check MODEL_DIR
+       podway recommend|predict MODEL [options]
+       podway board [options]
        podway promote MODEL VERSION [options]      podway rollback|versions MODEL [options]
 
 Raw events to a served, verified model from one typed config.
@@ -72,7 +80,8 @@ verbs:
 
 CONFIG is a name that `podway configs` lists, or a Python file with a function experiment().
 RUN is a run's folder, WORKDIR/runs/NAME/RUN; for `compare` NAME alone means its latest run.
-MODEL is the name of a published model, as in WORKDIR/models/MODEL/VERSION (the MODEL_DIR).
+MODEL is the name of a published model, as in WORKDIR/models/MODEL/VERSION (the MODEL_DIR); for
+`recommend` and `predict` a name whose latest version, or else run, is asked, or the folder of one.
 Example:  podway run movielens_sasrec --trainer.steps 200 --workdir w"""
 
 
@@ -106,7 +115,7 @@ def _main(arguments: list[str]) -> None:
     several = of == "RUN RUN …"
     given = sum(1 for _ in itertools.takewhile(_positional, rest))
     count = given if several else len(of.split())
-    if not given or given < count:
+    if of and (not given or given < count):
         asked = rest[given : given + 1] in (["-h"], ["--help"])
         print(f"usage: podway {name} {of} [options]\n\n{VERBS[name].help}{VERBS[name].more}\n")
         if of == "CONFIG":
@@ -124,8 +133,7 @@ def _run(name: str, chosen: list[str], overrides: list[str]) -> None:
     """Resolves the options of a verb and acts; turns what a user can mend into one sentence."""
     verb = VERBS[name]
     _log()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    libtpu.prepare()
+    console.prepare_libraries()
     try:
         options = tyro.cli(
             verb.options,

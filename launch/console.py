@@ -2,12 +2,15 @@
 
 import codecs
 import contextlib
+import logging
 import os
 import select
 import sys
 import unicodedata
 from collections.abc import Iterator
 from typing import TextIO
+
+from podway.framework.devices import libtpu
 
 UNREAD = 128 + 13
 """Exit code where the reader went away: what a shell says of a command that SIGPIPE ended."""
@@ -48,6 +51,14 @@ def _replace(error: UnicodeError) -> tuple[str, int]:
 
 
 codecs.register_error(_NAME, _replace)
+
+
+def prepare_libraries() -> None:
+    """Before TensorFlow and JAX are imported: they say errors alone, as the rest would bury what we
+    say, and JAX does not look for a TPU where there is none."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    libtpu.prepare()
 
 
 def knows_all_characters() -> bool:

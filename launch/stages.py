@@ -163,9 +163,50 @@ def train(
             profile=options.profile,
             choice=options.code,
         )
+    if outcome.early:
+        print(f"train: {outcome.early}", flush=True)
     if not outcome.finished:
         raise Stopped(f"saved at step {outcome.step}; the same command resumes there")
     return dataset, outcome.directory
+
+
+def longer(
+    experiment: Experiment,
+    workdir: epath.PathLike,
+    more: Sequence[int],
+    options: TrainOptions,
+    *,
+    train_them: bool = True,
+) -> Experiment:
+    """The experiment that goes on from the run of this one for `more` steps, and so on for each.
+
+    Trains those before the last one that have not finished, or, unless `train_them`, raises
+    ConfigError. Raises Stopped after SIGTERM.
+    """
+    if not more:
+        return experiment
+    check(
+        type(experiment.model) is not Model and not is_fitted(experiment),
+        f"--more: the experiment {experiment.name!r} is not trained in steps",
+    )
+    from podway.framework.runs import run
+    from podway.framework.training import parent
+
+    check(min(more) >= 1, f"--more is {min(more)}; give 1 step or more")
+    for steps in more:
+        if train_them:
+            _, directory = train(experiment, workdir, options)
+        else:
+            dataset, others = datasets(experiment, workdir, build=False, code=options.code)
+            inputs = run.inputs(dataset, others)
+            directory = run.directory(experiment, inputs, workdir, options.code)
+            check(
+                artifact.exists(directory),
+                f"--more: the run {directory} has not finished; train it first, by the same"
+                " command without the last number of --more",
+            )
+        experiment = parent.longer(experiment, directory, steps)
+    return experiment
 
 
 def datasets(
@@ -214,6 +255,7 @@ def evaluate(
     dataset, trained = train(experiment, workdir, TrainOptions(code=code))
 
     from podway.framework.comparison import evaluation
+    from podway.framework.report import run as report
 
     manifest = artifact.read(trained, "run")
     directory = evaluation.directory(experiment, manifest, workdir, code)
@@ -221,17 +263,35 @@ def evaluate(
     _say("evaluate", fresh, directory)
     if fresh:
         evaluation.compare(experiment, trained, dataset, workdir, code)
+        report.write(trained)
     artifact.read(directory, "evaluation")
     print((directory / "table.txt").read_text(), end="")
     return dataset, trained
 
 
-def compare(runs: Sequence[str], workdir: epath.PathLike, code: Choice | None = None) -> None:
-    """Prints how runs compare, user by user; evaluates those that are not yet."""
-    from podway.framework.comparison.runs import evaluate_runs, find, grouped, report
+def compare(
+    runs: Sequence[str],
+    workdir: epath.PathLike,
+    code: Choice | None = None,
+    *,
+    html: str = "",
+) -> None:
+    """Prints how runs compare, user by user; evaluates those that are not yet.
 
-    evaluated = evaluate_runs([find(run, workdir) for run in runs], workdir, code)
-    print(report(grouped(evaluated)))
+    With `html` it writes a page to that file, too.
+    """
+    from podway.framework.comparison import page
+    from podway.framework.comparison.runs import evaluate_runs, find, grouped, report
+    from podway.framework.report import run as run_page
+
+    groups = grouped(evaluate_runs([find(run, workdir) for run in runs], workdir, code))
+    for group in groups:
+        for each in group.runs:
+            run_page.write(each.directory)
+    print(report(groups))
+    if html:
+        page.write(groups, html)
+        print(f"\npage: {html}")
 
 
 def export(
@@ -239,22 +299,23 @@ def export(
 ) -> epath.Path:
     """Run → published model. Returns its directory."""
     dataset, trained = train(experiment, workdir, TrainOptions(code=code))
-    return _export(experiment, dataset, trained, workdir, code)
+    return publish(experiment, dataset, trained, workdir, code)
 
 
 def run(experiment: Experiment, workdir: epath.PathLike, code: Choice | None = None) -> epath.Path:
     """All stages. Returns the published model's directory."""
     dataset, trained = evaluate(experiment, workdir, code)
-    return _export(experiment, dataset, trained, workdir, code)
+    return publish(experiment, dataset, trained, workdir, code)
 
 
-def _export(
+def publish(
     experiment: Experiment,
     dataset: Dataset,
     trained: epath.Path,
     workdir: epath.PathLike,
-    code: Choice | None,
+    code: Choice | None = None,
 ) -> epath.Path:
+    """A run, which is there → published model. Returns its directory."""
     from podway.export import identity
     from podway.export.silence import silence_tensorflow
     from podway.framework.runs import run

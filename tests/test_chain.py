@@ -143,6 +143,7 @@ def test_the_server_answers_over_rest_and_grpc_alike(server):
     assert len(rest[0]["item"]) == 20
     assert not set(rest[0]["item"]) & set(history)
     assert rest[0]["score"] == sorted(rest[0]["score"], reverse=True)
+    assert len(set(rest[0]["title"])) == 20  # of films, by export.answers
     with grpc.insecure_channel(grpc_address) as channel:
         request = predict_pb2.PredictRequest()
         request.model_spec.name = MODEL

@@ -47,7 +47,7 @@ def test_one_name_is_installed_with_every_file(wheel):
     sources = [path for room in ROOMS for kind in kinds for path in (ROOT / room).rglob(kind)]
     assert ROOT / "framework" / "page" / "page.html.j2" in sources
     expected = {f"podway/{path.relative_to(ROOT).as_posix()}" for path in sources}
-    assert names == expected | {"podway/__init__.py"}
+    assert names == expected | {"podway/__init__.py", "podway/py.typed"}
 
 
 def test_it_works_beside_folders_that_are_called_like_rooms(installed, tmp_path):

@@ -56,14 +56,16 @@ ARROWS = {
         "input": "artifact devices schema",
         "losses": "devices",
         "metrics": "schema",
-        "heads": "metrics",
+        "heads": "config metrics",
         "task": "config devices embedding heads input metrics schema",
         "models/parts": "config embedding heads input losses metrics schema task",
         "models": "config embedding heads input losses metrics models/parts schema task",
         "evaluation": "config devices heads input metrics models schema task",
-        "runs": "artifact code config embedding evaluation input page schema task",
-        "training": "artifact code config devices embedding evaluation input runs schema task",
-        "comparison": "artifact code config evaluation input metrics runs",
+        "runs": "artifact code config embedding evaluation input schema task",
+        "report": "artifact page runs",
+        "training": "artifact code config devices embedding evaluation input report runs"
+        " schema task",
+        "comparison": "artifact code config evaluation input metrics page report runs",
         "preflight": "config devices evaluation schema task training",
     },
     "beam": {
@@ -90,7 +92,7 @@ ARROWS = {
         "contract": "framework/config framework/schema",
         "lowering": "contract framework/config framework/evaluation framework/heads"
         " framework/input framework/metrics framework/schema framework/task",
-        "graph": "contract lowering framework/config framework/schema",
+        "graph": "contract layout lowering framework/config framework/schema",
         "cases": "contract graph lowering framework/config framework/schema",
         "verification": "graph layout lowering framework/schema",
         "versions": "layout framework/artifact",
@@ -98,7 +100,8 @@ ARROWS = {
         "jax_extras": "",
         "served": "cases contract graph jax_extras lowering silence verification"
         " framework/config framework/input framework/schema",
-        "stage": "identity served verification versions"
+        "card": "graph layout framework/code framework/config framework/page framework/report",
+        "stage": "card identity served verification versions"
         " framework/code framework/config framework/input framework/task",
     },
     "export/server": {
@@ -123,7 +126,11 @@ ARROWS = {
         "experiments": "",
         "stages": "",
         "supervise": "stages",
-        "verbs": "console dataflow experiments stages supervise",
+        "loaded": "console",
+        "batch": "loaded",
+        "chain": "console experiments loaded stages",
+        "board": "",
+        "verbs": "batch board console dataflow experiments loaded stages supervise",
         "dataflow": "",
         "demo": "console",
         "cli": "console experiments stages verbs",

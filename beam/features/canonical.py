@@ -86,6 +86,34 @@ def canonical(
     return _text(values, transform.name, where)
 
 
+def kept_text(values: pa.Array, name: str, where: str) -> tuple[pa.Array, Checks]:
+    """A raw column as text that is shown, and the checks that some rows fail; null where missing.
+
+    Args:
+      values: of any type that a reader gives; the parts of lists are joined by "|".
+      name: of the column.
+      where: the raw file, for errors.
+
+    Raises DataError: the column's type is no text.
+    """
+    if pa.types.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
+    if pa.types.is_null(values.type):
+        values = values.cast(pa.string())
+    if not _is_list(values.type):
+        return _text(values, name, where)
+    if pa.types.is_fixed_size_list(values.type):
+        values = values.cast(pa.list_(values.type.value_type))
+    lengths = pc.list_value_length(values).fill_null(0).to_numpy()
+    parts, failed = _text(values.flatten(), name, where)
+    rows = np.repeat(np.arange(len(values)), lengths)
+    checks = [(reason, np.isin(np.arange(len(values)), rows[mask])) for reason, mask in failed]
+    offsets = np.append(0, np.cumsum(lengths)).astype(np.int64)
+    lists = pa.LargeListArray.from_arrays(offsets, parts.fill_null(""))
+    joined = pc.binary_join(lists, "|").cast(pa.string())
+    return pc.if_else(pa.array(lengths == 0), pa.scalar(None, pa.string()), joined), checks
+
+
 def to_float32(numbers: Any) -> np.ndarray:
     """float32 as features.py has it: finite, none subnormal, no −0.0; NaN stays."""
     with np.errstate(over="ignore"):

@@ -14,6 +14,8 @@ from podway.framework.config.features import Gap, Transform
 FIXED = ("user", "item", "time", "key")
 """Roles that are not features."""
 
+_KEEP = "keep:"
+
 Roles = Mapping[str, str]
 """Role of a column ("user", "item", "time", "key", or a feature's name) → its name in the file."""
 
@@ -59,11 +61,16 @@ class RawBatch:
 def roles_of(raw: Data | SideTable) -> Roles:
     """The columns that are read of the events, or of a side table."""
     if isinstance(raw, SideTable):
-        roles = {"key": raw.key}
+        roles = {"key": raw.key} | {keep_role(name): name for name in raw.keep}
     else:
         roles = {"user": raw.columns.user, "item": raw.columns.item}
         roles |= {"time": raw.columns.time} if raw.columns.time is not None else {}
     return roles | {feature.name: feature.source for feature in raw.features if reads(feature)}
+
+
+def keep_role(column: str) -> str:
+    """The role of a side table's column that is kept as text; no feature has such a name."""
+    return f"{_KEEP}{column}"
 
 
 def reads(feature: Transform) -> bool:
@@ -87,4 +94,6 @@ def _field(role: str) -> str:
     """Where the config says which column it is."""
     if role == "key":
         return "the table's key"
+    if role.startswith(_KEEP):
+        return "what the table's `keep` names"
     return f"data.columns.{role}" if role in FIXED else f"the column of the feature {role!r}"

@@ -7,10 +7,12 @@ import apache_beam
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 from etils import epath
 
 from podway.beam.error import portable
 from podway.beam.features import fit
+from podway.beam.formats.rows import keep_role
 from podway.beam.steps import codes, facts, number
 from podway.beam.steps.chunk import Chunk
 from podway.framework.config import Data
@@ -20,7 +22,8 @@ from podway.framework.schema.schema import FIRST_VALUE, PADDING
 class Join(apache_beam.DoFn):
     """("user" or "item", rows of its side tables) → facts.TableFacts for each table.
 
-    Writes features/user.arrow or features/item.arrow, row = id, and the features' vocabularies.
+    Writes features/user.arrow or features/item.arrow, row = id, and the features' vocabularies;
+    and of what is kept as text attributes/user.parquet or attributes/item.parquet, row = id.
     Transforms are fitted on those users or items that the vocabulary has, each of which counts
     once.
     """
@@ -38,17 +41,26 @@ class Join(apache_beam.DoFn):
         for table_number, chunk in chunks:
             parts.setdefault(table_number, []).append(pl.DataFrame(chunk.table()))
         columns: dict[str, pa.Array] = {}
+        kept: dict[str, pa.Array] = {}
         with portable():
             for table_number in sorted(parts):
-                yield self._join(
-                    table_number, pl.concat(parts[table_number]).sort("position"), known, columns
-                )
-            self._write(of, columns)
+                rows = pl.concat(parts[table_number]).sort("position")
+                yield self._join(table_number, rows, known, columns, kept)
+            if columns:
+                self._write(of, columns)
+            if kept:
+                self._write_kept(of, kept)
 
     def _join(
-        self, table_number: int, rows: pl.DataFrame, known: pa.Table, columns: dict[str, pa.Array]
+        self,
+        table_number: int,
+        rows: pl.DataFrame,
+        known: pa.Table,
+        columns: dict[str, pa.Array],
+        kept: dict[str, pa.Array],
     ) -> facts.TableFacts:
-        """Fits and applies one table's transforms; adds the results, by id, to `columns`."""
+        """Fits and applies one table's transforms; adds the results, by id, to `columns`, and what
+        is kept as text to `kept`."""
         table, ids = self._data.tables[table_number], known["id"].to_numpy()
         once = rows.unique("fingerprint", keep="first", maintain_order=True)
         fingerprints = once["fingerprint"].to_numpy()
@@ -67,6 +79,9 @@ class Join(apache_beam.DoFn):
             own[feature.name] = columns[feature.name][FIRST_VALUE:]
             if fit.kind(feature) in ("number", "time"):
                 raw[feature.name] = values[FIRST_VALUE:]
+        for name in table.keep:
+            values = number.plain(once[keep_role(name)]).take(pa.array(row, mask=row < 0))
+            kept[name] = values.fill_null("")
         return facts.TableFacts(
             table=table_number,
             of=table.of,
@@ -85,6 +100,13 @@ class Join(apache_beam.DoFn):
         with pa.ipc.new_file(sink, batch.schema) as file:
             file.write_batch(batch)
         path = epath.Path(self._stage) / "features" / f"{of}.arrow"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(sink.getvalue())
+
+    def _write_kept(self, of: str, kept: dict[str, pa.Array]) -> None:
+        sink = io.BytesIO()
+        pq.write_table(pa.table(kept), sink, compression="zstd")
+        path = epath.Path(self._stage) / "attributes" / f"{of}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(sink.getvalue())
 

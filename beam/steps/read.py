@@ -18,11 +18,12 @@ from etils import epath
 
 from podway.beam.error import portable
 from podway.beam.features import fit
+from podway.beam.features.canonical import kept_text
 from podway.beam.formats.checks import Checks
 from podway.beam.formats.parse import Columns, accept, parse, text
 from podway.beam.formats.reader import read
 from podway.beam.formats.recognise import NOTHING, Recognised, clocks, resolve
-from podway.beam.formats.rows import RawBatch, Rejected, reads
+from podway.beam.formats.rows import RawBatch, Rejected, keep_role, reads
 from podway.beam.formats.times import SECONDS, Clock
 from podway.beam.steps import codes, facts, progress
 from podway.beam.steps.chunk import Chunk
@@ -145,7 +146,8 @@ def _partition(table: pa.Table, buckets: int) -> Iterator[tuple[int, pa.Table]]:
 class ReadTable(apache_beam.DoFn):
     """(number of the side table, number of the file, file) → (of, (table's number, Chunk)).
 
-    The chunk has the key's fingerprint, the row's position and the canonical features.
+    The chunk has the key's fingerprint, the row's position, the canonical features, and the columns
+    that are kept as text.
 
     Tagged outputs: "counts": (table's number, facts.ReadCounts); where the table is a catalogue,
     "values": ((of, part), Chunk of fingerprint and value), and "none": the same with a count of 0
@@ -171,8 +173,9 @@ class ReadTable(apache_beam.DoFn):
             for batch in read(file, table):
                 key, checks = text(batch.columns["key"], "key", file)
                 columns, more = canonical(batch, table.features, file, self._clocks[table_number])
-                columns = {"key": key, "row": pa.array(batch.numbers), **columns}
-                accepted, rejected, said = accept(batch, columns, [*checks, *more])
+                kept, unread = _kept(batch, table.keep, file)
+                columns = {"key": key, "row": pa.array(batch.numbers), **columns, **kept}
+                accepted, rejected, said = accept(batch, columns, [*checks, *more, *unread])
                 notices.update(said)
                 reject(rejected)
                 counts.update(row.reason for row in rejected)
@@ -190,6 +193,17 @@ def _without_key(table: pa.Table, keys: pa.DictionaryArray, file: int) -> pa.Tab
     position = table["row"].to_numpy() + (file << POSITION_BITS)
     columns = {name: table[name] for name in table.column_names if name not in ("key", "row")}
     return pa.table({"fingerprint": fingerprint, "position": position, **columns})
+
+
+def _kept(rows: RawBatch, names: Sequence[str], file: str) -> Columns:
+    """The columns that are kept as text, by their roles, and the checks that some rows fail."""
+    values: dict[str, pa.Array] = {}
+    checks: Checks = []
+    for name in names:
+        role = keep_role(name)
+        values[role], failed = kept_text(rows.columns[role], name, file)
+        checks += failed
+    return values, [(reason, mask) for reason, mask in checks if mask.any()]
 
 
 def _list_keys(of: str, values: pa.Table) -> Iterator[TaggedOutput]:

@@ -6,7 +6,7 @@ plain Python, so that the two can disagree (export/cases/reference.py).
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -73,8 +73,11 @@ def golden(
     vocabulary: Vocabulary,
     parameters: dict[str, np.ndarray],
     contract: Contract,
+    attributes: Mapping[str, Sequence[str]],
 ) -> dict[str, Any]:
     """What the golden file holds, its answers computed on the CPU, as TensorFlow will.
+
+    `attributes` are those that are answered, by name, row = id.
 
     Raises ExportError where an answer is not finite.
     """
@@ -107,4 +110,10 @@ def golden(
     }
     if contract.candidate_filter:
         content["filtered"] = filtered.requests(function, parameters, vocabulary, contract)
+    answered = {item for row in rows for item in row["answer"]["ids"]}
+    answered |= {item for row in content.get("filtered", ()) for item in row["answer"]["ids"]}
+    content["attributes"] = {
+        name: {vocabulary.values[item]: texts[item] for item in sorted(answered)}
+        for name, texts in attributes.items()
+    }
     return content

@@ -13,7 +13,7 @@ from typing import Any
 import tensorflow as tf
 
 from podway.export.graph.features import MISSING_TIME, Transforms
-from podway.framework.config.features import Categorical, Hashed, Pixels, is_ragged
+from podway.export.lowering import inputs
 
 _MISSING = {tf.string: "", tf.float32: float("nan"), tf.int64: MISSING_TIME}
 
@@ -35,18 +35,9 @@ class Column:
 
 def columns(transforms: Transforms) -> dict[str, Column]:
     """The raw columns that a graph's features are made of, by input."""
-    sizes: dict[str, int] = {}
-    separators: dict[str, set[str]] = {}
-    for one in transforms.fitted:
-        name, made = transforms.inputs[one.transform.name], one.transform
-        if isinstance(made, Pixels):
-            sizes[name] = made.size
-        if isinstance(made, Categorical | Hashed) and is_ragged(made):
-            separators.setdefault(name, set()).add(made.separator)
-    # Two features may divide one column at two separators; its values are then not joined.
-    one = {name: found.pop() for name, found in separators.items() if len(found) == 1}
+    sizes, separators = inputs.sizes(transforms.fitted), inputs.separators(transforms.fitted)
     return {
-        name: Column(spec.dtype, sizes.get(name), one.get(name))
+        name: Column(spec.dtype, sizes.get(name), separators.get(name))
         for name, spec in transforms.specs.items()
     }
 

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from podway.export.error import ExportError
 from podway.export.graph import lookup, text
+from podway.export.lowering import inputs
 from podway.framework.config.features import (
     LARGEST,
     SMALLEST,
@@ -75,7 +76,7 @@ class Transforms(tf.Module):
     ):
         super().__init__()
         served = [one for one in fitted if not isinstance(one.transform, Label)]
-        self.inputs = _inputs(served)
+        self.inputs = inputs.names(served)
         self.specs = {self.inputs[one.transform.name]: _spec(one, self.inputs) for one in served}
         self.fitted = tuple(served)
         self._lengths = {name: int(length) for name, length in lengths.items()}
@@ -111,34 +112,14 @@ class Transforms(tf.Module):
         }
 
 
-def _inputs(served: Sequence[FittedTransform]) -> dict[str, str]:
-    readers: dict[str, set[tuple[str, bool, str]]] = {}
-    for one in served:
-        readers.setdefault(one.transform.source, set()).add(_reading(one))
-    return {
-        one.transform.name: one.transform.source
-        if _is_identifier(one.transform.source) and len(readers[one.transform.source]) == 1
-        else one.transform.name
-        for one in served
-    }
-
-
-def _reading(one: FittedTransform) -> tuple[str, bool, str]:
-    return kind(one.transform), isinstance(one.transform, Gap), one.table
-
-
-def _is_identifier(name: str) -> bool:
-    return name.isascii() and name.isidentifier()
-
-
-def _spec(one: FittedTransform, inputs: Mapping[str, str]) -> tf.TensorSpec:
+def _spec(one: FittedTransform, names: Mapping[str, str]) -> tf.TensorSpec:
     transform = one.transform
     shape: list[int | None] = [None]
     if isinstance(transform, Gap):
         shape = [None, None]
     elif isinstance(transform, Pixels):
         shape = [None, transform.size]
-    return tf.TensorSpec(shape, DTYPES[kind(transform)], inputs[transform.name])
+    return tf.TensorSpec(shape, DTYPES[kind(transform)], names[transform.name])
 
 
 def apply(

@@ -8,6 +8,9 @@
                       only items of `allow` are recommended, all where a row has none there, and
                       none of `deny`; where export.candidate_filter asks for it
 
+Each signature also has an output of its name for each of export.answers, string [batch, k]: these
+attributes of the items, "" where an item has none.
+
 Where the model reads times, each signature has an input `times` beside history, int64 [batch,
 length], seconds since 1970 (export/graph/times.py); the Examples, an int64_list.
 
@@ -19,7 +22,7 @@ ends with "" (or 0) and LOWEST. Batches: export/graph/lowered.py.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -69,6 +72,7 @@ class RecommenderModule(tf.Module):
       vocabulary: of the items.
       values: file with the serialised tensor of the vocabulary's values (`serialize`).
       contract: ids per row that the function takes, and the batch sizes that may be compiled.
+      attributes: of the items, which are answered beside each, by name: files as `values`.
     """
 
     def __init__(
@@ -79,6 +83,7 @@ class RecommenderModule(tf.Module):
         vocabulary: Vocabulary,
         values: os.PathLike,
         contract: Contract,
+        attributes: Mapping[str, os.PathLike],
     ):
         super().__init__()
         self._length, self._timed = contract.max_history, contract.times
@@ -96,7 +101,9 @@ class RecommenderModule(tf.Module):
         # One function in the graph, which all signatures call and which is compiled once.
         rows = [tf.TensorSpec([None, None], tf.int64)] * (1 + contract.times)
         self._recommend = tf.function(self._best, input_signature=rows, autograph=False)
-        self._value = tf.lookup.StaticHashTable(lookup.Initializer(file, tf.int64, tf.string), "")
+        self._value = _texts(file)
+        self._names = tuple(attributes)
+        self._texts = [_texts(tf.saved_model.Asset(os.fspath(x))) for x in attributes.values()]
 
     def signatures(self) -> dict[str, Callable[..., Answer]]:
         """Signature name → concrete function."""
@@ -124,7 +131,7 @@ class RecommenderModule(tf.Module):
 
     def _from_values(self, history: tf.Tensor, times: Times = None) -> Answer:
         scores, ids = self._recommend(self._id.lookup(history), *_given(times))
-        return {"item": self._value.lookup(ids), "score": scores}
+        return self._answer(ids, self._value.lookup(ids), scores)
 
     def _from_filtered(
         self, history: tf.Tensor, allow: tf.Tensor, deny: tf.Tensor, times: Times = None
@@ -134,7 +141,8 @@ class RecommenderModule(tf.Module):
         allowed &= tf.logical_not(self._among(deny))
         read = self._read(self._id.lookup(history), times)
         scores, ids = self._filtered(*read, tf.ensure_shape(allowed, [None, self._items]))
-        return {"item": self._value.lookup(tf.cast(ids, tf.int64)), "score": scores}
+        ids = tf.cast(ids, tf.int64)
+        return self._answer(ids, self._value.lookup(ids), scores)
 
     def _among(self, values: tf.Tensor) -> tf.Tensor:
         """Which rows of the vocabulary are among the values: bool [batch, rows]."""
@@ -148,7 +156,11 @@ class RecommenderModule(tf.Module):
         known = (history >= FIRST_VALUE) & (history < self._items)
         unknown = tf.where(history == PADDING, np.int64(PADDING), np.int64(self._unknown))
         scores, ids = self._recommend(tf.where(known, history, unknown), *_given(times))
-        return {"item": ids, "score": scores}
+        return self._answer(ids, ids, scores)
+
+    def _answer(self, ids: tf.Tensor, items: tf.Tensor, scores: tf.Tensor) -> Answer:
+        texts = [table.lookup(ids) for table in self._texts]
+        return {"item": items, "score": scores, **dict(zip(self._names, texts, strict=True))}
 
     def _best(self, ids: tf.Tensor, times: Times = None) -> tuple[tf.Tensor, tf.Tensor]:
         scores, ids = self._lowered(*self._read(ids, times))
@@ -161,6 +173,11 @@ class RecommenderModule(tf.Module):
         if given is None:
             return [latest(ids)]
         return [latest(ids), times.elapsed(times.check_shape(given, ids), ids, latest)]
+
+
+def _texts(file: tf.saved_model.Asset) -> tf.lookup.StaticHashTable:
+    """The table id → text of a file."""
+    return tf.lookup.StaticHashTable(lookup.Initializer(file, tf.int64, tf.string), "")
 
 
 def _given(times: Times) -> list[tf.Tensor]:

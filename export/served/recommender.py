@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Mapping, Sequence
 
 import jax
 import numpy as np
@@ -29,11 +30,14 @@ class ServedRecommender:
       experiment: evaluation.exclude_seen says whether seen items may be in the answer.
       schema: of the dataset that the model was trained on.
       vocabulary: of its items.
+      attributes: what the dataset keeps of the items, by name, row = id; export.answers says which
+        of them are served.
     """
 
     experiment: config.Experiment
     schema: Schema
     vocabulary: Vocabulary
+    attributes: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
 
     def write_saved_model(self, built: pathlib.Path, parameters: dict[str, np.ndarray]) -> Extras:
         """See Served."""
@@ -46,6 +50,7 @@ class ServedRecommender:
         lowering.check_parameters(model, schema, parameters)
         seen, times = self.experiment.evaluation.exclude_seen, model.reads_times()
         agreed = contract.resolve(options, schema, exclude_seen=seen, times=times)
+        attributes = self._answered()
         function = lowering.recommend(model, schema, agreed.top_k, exclude_seen=seen)
         common = parameters, agreed.max_history, agreed.target
         lowered, filtered = stablehlo.lower(function, *common, times=times), None
@@ -53,13 +58,24 @@ class ServedRecommender:
             filtered = stablehlo.lower(function, *common, items, times=times)
         with silence_tensorflow():
             tf.config.set_visible_devices([], "GPU")  # they are JAX's
-            saved_model.write(built, lowered, filtered, parameters, vocabulary, agreed)
+            saved_model.write(built, lowered, filtered, parameters, vocabulary, agreed, attributes)
         names = graph.names(agreed)
         return Extras(
             function=function,
             columns=[jax.ShapeDtypeStruct((agreed.max_history,), np.int32)] * (1 + times),
-            golden=cases.golden(model, schema, vocabulary, parameters, agreed),
+            golden=cases.golden(model, schema, vocabulary, parameters, agreed, attributes),
             warmup=verification.warmup_rows(vocabulary, names, times=times),
             details=dataclasses.asdict(agreed)
             | {"signatures": list(names), "padding": graph.padding(agreed)},
         )
+
+    def _answered(self) -> dict[str, Sequence[str]]:
+        """The attributes that are served. Raises ExportError where the dataset lacks one."""
+        for name in self.experiment.export.answers:
+            if name not in self.attributes:
+                raise ExportError(
+                    f"export.answers names {name!r}, and the dataset keeps"
+                    f" {', '.join(self.attributes) or 'nothing'} of its items: name it in `keep` of"
+                    " a side table of items, and build the dataset anew"
+                )
+        return {name: self.attributes[name] for name in self.experiment.export.answers}

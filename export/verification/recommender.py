@@ -75,6 +75,8 @@ class RecommenderGolden:
         kind, k = "ids" if name == "ids" else "values", self.content["k"]
 
         def difference(found: Columns) -> float:
+            for attribute, texts in self.content.get("attributes", {}).items():
+                _check_attribute(expected, kind, found["item"], found[attribute], texts, where)
             return compare(expected, kind, found["item"], found["score"], k, where)
 
         return Request(name, inputs, where, difference)
@@ -120,6 +122,27 @@ def compare(
         if len(set(named)) < len(named):
             raise ExportError(f"{where}, row {row}: an item appears twice")
     return worst
+
+
+def _check_attribute(
+    expected: list[dict[str, Any]],
+    kind: str,
+    item: np.ndarray,
+    found: np.ndarray,
+    texts: Mapping[str, str],
+    where: str,
+) -> None:
+    """Raises ExportError where an item has not its own text, which `texts` has by its value."""
+    for row, answer in enumerate(expected):
+        values = dict(zip(answer[kind], answer["values"], strict=True))
+        for value, text in zip(item[row], found[row], strict=True):
+            named = value.decode() if isinstance(value, bytes) else int(value)
+            wanted = texts.get(values.get(named, ""), "")
+            if text.decode() != wanted:
+                raise ExportError(
+                    f"{where}, row {row}: item {named!r} is answered with {text.decode()!r}, and"
+                    f" the dataset has {wanted!r}"
+                )
 
 
 def _is_close(got: float, wanted: float) -> bool:

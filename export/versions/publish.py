@@ -7,7 +7,7 @@ is published. One publisher at a time per model: a second one is refused.
 """
 
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from etils import epath
@@ -21,7 +21,12 @@ _COUNTER = "highest_version"
 
 
 def publish(
-    model: pathlib.Path, *, name: str, workdir: epath.PathLike, **manifest: Any
+    model: pathlib.Path,
+    *,
+    name: str,
+    workdir: epath.PathLike,
+    beside: Callable[[int], Mapping[str, str]] = lambda _: {},
+    **manifest: Any,
 ) -> epath.Path:
     """Copies a local SavedModel to the next version, commits it and has it served.
 
@@ -31,6 +36,7 @@ def publish(
       model: the verified directory.
       name: of the model.
       workdir: its models/ holds the model and the server's configuration.
+      beside: version → texts to lie beside the model, by path.
       **manifest: what artifact.commit wants to know beside the kind and the name.
 
     Returns the version's directory. Whatever fails on the way (a full disk, say) is raised, and
@@ -43,6 +49,9 @@ def publish(
         for path in artifact.walk(epath.Path(model)):
             (stage / path).parent.mkdir(parents=True, exist_ok=True)
             (epath.Path(model) / path).copy(stage / path)
+        for path, text in beside(number).items():
+            (stage / path).parent.mkdir(parents=True, exist_ok=True)
+            (stage / path).write_text(text)
         artifact.commit(stage, kind="model", name=name, manifest=layout.MANIFEST, **manifest)
     try:
         promote.serve_exported(name, number, workdir)

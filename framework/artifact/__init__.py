@@ -19,6 +19,7 @@ from podway.framework.artifact.manifest import (
 from podway.framework.artifact.stage import (
     commit,
     discard,
+    exchange,
     publish,
     stage_for,
     staging,
@@ -35,6 +36,7 @@ __all__ = [
     "Manifest",
     "commit",
     "discard",
+    "exchange",
     "exists",
     "identity_of",
     "place",

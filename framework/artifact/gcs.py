@@ -2,7 +2,7 @@
 
 import contextlib
 import datetime
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent import futures
 
 from google.api_core import exceptions
@@ -63,6 +63,36 @@ def publish(stage: str, target: str, manifest: str) -> None:
             )
         except exceptions.PreconditionFailed:  # also when our own request arrived twice
             manifests.published(stage, target, manifest=manifest)
+
+
+def exchange(path: str, change: Callable[[str], str | None]) -> None:
+    """Replaces a small object by what `change` makes of its text, "" standing for no object.
+
+    Where somebody else replaced it meanwhile, begins again. None leaves it as it is. Raises
+    OSError.
+    """
+    with _as_os_errors():
+        client = storage.Client()
+        bucket, name = _split(client, path)
+        while True:
+            found, text, expected = bucket.get_blob(name), b"", _ABSENT
+            try:
+                if found is not None:
+                    expected = found.generation
+                    text = found.download_as_bytes(if_generation_match=expected)
+                new = change(text.decode(errors="replace"))
+                if new:
+                    bucket.blob(name).upload_from_string(
+                        new, "application/json", if_generation_match=expected
+                    )
+                elif new == "" and found is not None:
+                    found.delete(if_generation_match=expected)
+                return
+            except exceptions.PreconditionFailed:
+                continue
+            except exceptions.NotFound:
+                if found is None:  # there is no bucket
+                    raise
 
 
 def _copy(blob: storage.Blob, bucket: storage.Bucket, name: str) -> None:

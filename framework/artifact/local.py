@@ -4,7 +4,7 @@ import contextlib
 import errno
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from etils import epath
 
@@ -43,3 +43,40 @@ def _locked(directory: epath.Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def exchange(path: epath.Path, change: Callable[[str], str | None]) -> None:
+    """Replaces the text of a small file by what `change` makes of it, "" standing for no file.
+
+    Nobody else reads or changes it in between. None leaves it as it is.
+    """
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o664)
+        except FileNotFoundError:  # somebody removed the empty folder
+            continue
+        try:
+            with contextlib.suppress(OSError):  # some network file systems lock nothing
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            if not _is_at(handle, path):
+                continue  # somebody removed it while we waited
+            text = os.pread(handle, os.fstat(handle).st_size, 0).decode(errors="replace")
+            new = change(text)
+            if new == "" or (new is None and not text):
+                os.unlink(path)
+            elif new is not None:
+                content = new.encode()
+                os.pwrite(handle, content, 0)
+                os.ftruncate(handle, len(content))
+                os.fsync(handle)
+            return
+        finally:
+            os.close(handle)
+
+
+def _is_at(handle: int, path: epath.Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), os.stat(path))
+    except FileNotFoundError:
+        return False

@@ -6,7 +6,7 @@ import datetime
 import logging
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from etils import epath
@@ -91,6 +91,23 @@ def publish(stage: epath.PathLike, target: epath.PathLike, *, manifest: str = MA
     discard(stage)
 
 
+def exchange(path: epath.PathLike, change: Callable[[str], str | None]) -> None:
+    """Replaces the text of a small file by what `change` makes of it, as if nobody else were there.
+
+    "" stands for no file, None leaves what is there. Of several processes one comes after the
+    other: `change` may be called again, with what another one wrote. Raises OSError.
+    """
+    path = epath.Path(path)
+    if str(path).startswith("gs://"):
+        from podway.framework.artifact import gcs  # needs the extra `gcs`
+
+        gcs.exchange(str(path), change)
+    else:
+        from podway.framework.artifact import local
+
+        local.exchange(path, change)
+
+
 def discard(stage: epath.PathLike) -> None:
     """Removes a stage, if it is there."""
     if epath.Path(stage).exists():
@@ -130,15 +147,18 @@ def commit(
     details: Mapping[str, Any] | None = None,
     git: Mapping[str, Any] | None = None,
     references: Sequence[File] = (),
+    unlisted: Sequence[str] = (),
     manifest: str = MANIFEST,
 ) -> Manifest:
     """Hashes all files below `directory` and writes its manifest, whole or not at all.
 
     `git` is the commit of the checkout that launched the work, where that was another machine;
-    `references` are files of other versions that belong to this one too (see `reference`).
+    `references` are files of other versions that belong to this one too (see `reference`);
+    `unlisted` are files that are written anew later on, and no reader depends on: pages.
     """
     directory = epath.Path(directory)
-    own = checksum.describe(directory, [path for path in walk(directory) if path != manifest])
+    left_out = {manifest, *unlisted}
+    own = checksum.describe(directory, [path for path in walk(directory) if path not in left_out])
     files = (*own, *references)
     content = Manifest(
         kind=kind,

@@ -81,18 +81,22 @@ SOURCES: dict[Kind, Sources] = {
             *_of("framework", "devices.sharding embedding"),
             *_of(
                 "framework.training",
-                "fitting gradient loop program sparse state step validation warm_start",
+                "fitting gradient loop parent patience program sparse state step validation"
+                " warm_start",
             ),
         ),
         neutral={
             "framework.models": "the model's own module counts, with what it imports",
             "framework.training.distributed": "how processes meet and end",
+            "framework.training.norms": "tells how it went",
             "framework.training.flops": "what the utilisation is told by",
             "framework.devices.hardware": "what the utilisation is told by",
             "framework.runs.goodput": "tells where the time went",
             "framework.runs.profiling": "tells where the time went",
             "framework.runs.telemetry": "tells how it went",
-            "framework.runs.report": "the page of a run",
+            "framework.runs.lock": "who trains it",
+            "framework.runs.records": "tells how it went",
+            "framework.report": "pages",
         },
         parts=("model", "optimizer"),
     ),
@@ -103,7 +107,10 @@ SOURCES: dict[Kind, Sources] = {
             "framework.comparison.evaluation",
             *_of("framework.models", "parts.history parts.neighbours popularity sequence_knn"),
         ),
-        neutral={"framework.runs.report": "the page of a run"},
+        neutral={
+            "framework.report": "pages",
+            "framework.runs.records": "what pages are made of",
+        },
         parts=("model",),
     ),
     "model": Sources(
@@ -122,6 +129,7 @@ SOURCES: dict[Kind, Sources] = {
             "framework.evaluation": "how it is evaluated",
             "export.layout": "where models lie",
             "export.identity": "the model's version",
+            "export.card": "a page",
             "export.silence": "what a terminal shows",
             "export.versions": "how a model is published, and which version serves",
         },
@@ -129,7 +137,7 @@ SOURCES: dict[Kind, Sources] = {
     ),
 }
 
-PARTS = _of("framework", "models losses training.optimizer")
+PARTS = _of("framework", "models losses training.optimizer training.schedule")
 """What models and optimizers of the framework bring beside the lists."""
 
 

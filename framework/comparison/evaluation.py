@@ -8,11 +8,13 @@ from etils import epath
 from podway.framework import artifact, codec, config
 from podway.framework.artifact import upgrade
 from podway.framework.code import sources
-from podway.framework.evaluation import slices
+from podway.framework.evaluation import samples, slices
 from podway.framework.evaluation.evaluator import answers
 from podway.framework.evaluation.evaluators import evaluator_of
 from podway.framework.input.batches import Dataset
-from podway.framework.runs import run
+from podway.framework.report import artefacts
+from podway.framework.report import evaluation as page
+from podway.framework.runs import records, run
 
 Table = dict[str, dict[str, dict[str, float]]]
 """{model: {metric@k: {"value", "low", "high"}}}; for slices "metric@k [slice]", with "users"."""
@@ -51,8 +53,8 @@ def compare(
 ) -> epath.Path:
     """Evaluates the run's selected checkpoint and each baseline on the test split.
 
-    Returns the artefact's directory, with table.json, table.txt and RANKS. Raises ArtifactError,
-    and CodeChanged (see `directory`).
+    Returns the artefact's directory, with table.json, table.txt and table.html, RANKS, and what
+    the model recommends to some users. Raises ArtifactError, and CodeChanged (see `directory`).
     """
     _, manifest, parameters = run.load(trained, experiment)
     target = directory(experiment, manifest, workdir, choice)
@@ -70,12 +72,28 @@ def compare(
         results[name] = evaluate(baseline, f"test {name}", baseline=True)
     table = {name: result.metrics for name, result in results.items()}
     ranks = {name: result.ranks for name, result in results.items() if result.ranks is not None}
-    text = "\n".join(filter(None, [format_table(table), evaluator.remark, invalid_remark(table)]))
+    remarks = [*filter(None, [evaluator.remark, invalid_remark(table)])]
+    text = "\n".join([format_table(table), *remarks])
     with artifact.staging(target) as stage:
-        (stage / "table.json").write_text(codec.json_text(table, indent=1))
+        (stage / artefacts.TABLE).write_text(codec.json_text(table, indent=1))
         (stage / "table.txt").write_text(text + "\n")
         with (stage / RANKS).open("wb") as file:
             np.savez(file, allow_pickle=False, **ranks)
+        own = results[own_name(experiment)]
+        if own.ranks is not None and own.lists is not None:
+            users = samples.describe(dataset, "test", own.ranks, own.lists)
+            (stage / artefacts.SAMPLES).write_text(codec.json_text({"users": users}, indent=1))
+        page.write(
+            stage,
+            title=f"{experiment.name}: evaluation of run {manifest.version}",
+            selection=evaluator.metric,
+            about=[
+                f"dataset {dataset.manifest.name} {dataset.manifest.version}",
+                f"{dataset.examples('test'):,} test examples",
+            ],
+            remarks=remarks,
+            run=artefacts.address(epath.Path(trained) / records.PAGE, target),
+        )
         artifact.commit(
             stage,
             kind="evaluation",

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from podway.framework.comparison.evaluation import aligned, compare, own_name, r
 from podway.framework.error import check
 from podway.framework.input.batches import Dataset
 from podway.framework.metrics import ranking
+from podway.framework.report import artefacts
 from podway.framework.runs import run
 
 SEEDS = 3
@@ -23,12 +24,23 @@ SEEDS = 3
 
 @dataclasses.dataclass(frozen=True)
 class EvaluatedRun:
-    """A run, the code that made it, and the ranks of the test split's targets, [users]."""
+    """A run, as it was evaluated.
+
+    Attributes:
+      directory: of the run.
+      experiment: with the `evaluation` that all runs share.
+      code: hash of the code that made it.
+      ranks: of the test split's targets, [users].
+      evaluation: the evaluation's directory.
+      metrics: the run's own in the evaluation's table.
+    """
 
     directory: epath.Path
     experiment: config.Experiment
     code: str
     ranks: np.ndarray
+    evaluation: epath.Path
+    metrics: Mapping[str, Mapping[str, Any]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +107,10 @@ def evaluate_runs(
         evaluation = compare(alike, directory, dataset, workdir, choice)
         ranks, name = read_ranks(evaluation), own_name(alike)
         check(name in ranks, f"{directory} is of {name}, which ranks nothing; compare recommenders")
-        found.append(EvaluatedRun(directory, alike, manifest.code, ranks[name]))
+        metrics = artefacts.table(evaluation)[name]
+        found.append(
+            EvaluatedRun(directory, alike, manifest.code, ranks[name], evaluation, metrics)
+        )
     return found
 
 
@@ -130,45 +145,93 @@ def report(groups: Sequence[Group]) -> str:
 
     Seeds are averaged, user by user, before groups are compared.
     """
-    lines = [f"{len(groups[0].runs[0].ranks):,} test users, each ranked by all"]
+    lines = [users_of(groups)]
     several = [group for group in groups if len(group.runs) > 1]
     if several:
         lines += ["", "over seeds: mean, with a 95 % t interval"]
         rows = [["", *(f"{group.name} ({len(group.runs)} seeds)" for group in several)]]
-        for name, metric, k in _metrics(groups):
-            rows.append([name, *(_over_seeds(group.seeds(metric, k)) for group in several)])
+        for name, metric, k in metrics_of(groups):
+            rows.append([name, *(over_seeds(group.seeds(metric, k)) for group in several)])
         lines.append(aligned(rows))
         if min(len(group.runs) for group in several) < SEEDS:
             lines.append(f"({SEEDS} seeds or more give an interval)")
-    for at, group in enumerate(groups[1:], start=1):
-        lines += ["", f"{group.name} less {groups[0].name}: paired t-test over users"]
-        if len(groups) > 2:
-            lines[-1] += f", p for {len(groups) - 1} comparisons (Holm)"
-        rows = [["", groups[0].name, group.name, "difference", "95 % interval", "p"]]
-        for name, metric, k in _metrics(groups):
-            first, *others = (each.users(metric, k) for each in groups)
-            found = [significance.paired(first, other) for other in others]
-            ours = found[at - 1]
-            rows.append(
-                [
-                    name,
-                    f"{first.mean():.4f}",
-                    f"{others[at - 1].mean():.4f}",
-                    f"{ours.mean:+.4f}",
-                    f"[{ours.low:+.4f}, {ours.high:+.4f}]",
-                    f"{significance.adjusted([each.p for each in found])[at - 1]:.2g}",
-                ]
-            )
-        lines.append(aligned(rows))
+    for each in differences(groups):
+        lines += ["", each.title, aligned(table_of(each))]
     return "\n".join(lines)
 
 
-def _metrics(groups: Sequence[Group]):
+@dataclasses.dataclass(frozen=True)
+class Differences:
+    """How one group differs from the first.
+
+    Attributes:
+      title: which from which, and how it is tested.
+      first: the first group's name.
+      name: the group's.
+      rows: by metric, the mean of the first group, that of this one, their difference, and its p
+        over all comparisons.
+    """
+
+    title: str
+    first: str
+    name: str
+    rows: Mapping[str, tuple[float, float, significance.Difference, float]]
+
+
+def differences(groups: Sequence[Group]) -> list[Differences]:
+    """Of each group but the first one."""
+    rows: list[dict[str, Any]] = [{} for _ in groups[1:]]
+    for metric, per_user, k in metrics_of(groups):
+        first, *others = (group.users(per_user, k) for group in groups)
+        found = [significance.paired(first, other) for other in others]
+        adjusted = significance.adjusted([each.p for each in found])
+        for at, other in enumerate(others):
+            means = float(first.mean()), float(other.mean())
+            rows[at][metric] = (*means, found[at], adjusted[at])
+    several = f", p for {len(rows)} comparisons (Holm)" if len(rows) > 1 else ""
+    return [
+        Differences(
+            f"{group.name} less {groups[0].name}: paired t-test over users{several}",
+            groups[0].name,
+            group.name,
+            found,
+        )
+        for group, found in zip(groups[1:], rows, strict=True)
+    ]
+
+
+def table_of(found: Differences) -> list[list[str]]:
+    """The differences of a group as text, a row a metric, below a head."""
+    rows = [["", found.first, found.name, "difference", "95 % interval", "p"]]
+    for metric, (first, other, difference, p) in found.rows.items():
+        rows.append(
+            [
+                metric,
+                f"{first:.4f}",
+                f"{other:.4f}",
+                f"{difference.mean:+.4f}",
+                f"[{difference.low:+.4f}, {difference.high:+.4f}]",
+                f"{p:.2g}",
+            ]
+        )
+    return rows
+
+
+def users_of(groups: Sequence[Group]) -> str:
+    """How many users there are, in words."""
+    return f"{len(groups[0].runs[0].ranks):,} test users, each ranked by all"
+
+
+def metrics_of(
+    groups: Sequence[Group],
+) -> list[tuple[str, Callable[[np.ndarray, int], np.ndarray], int]]:
+    """What groups are compared by: the metric's name, its function of ranks, and its cutoff."""
     cutoffs = groups[0].runs[0].experiment.evaluation.cutoffs
     return [(f"{name}@{k}", ranking.PER_USER[name], k) for k in cutoffs for name in ("hr", "ndcg")]
 
 
-def _over_seeds(values: np.ndarray) -> str:
+def over_seeds(values: np.ndarray) -> str:
+    """A mean over seeds, with an interval where there are enough."""
     if len(values) < SEEDS:
         return f"{values.mean():.4f}"
     found = significance.interval(values)

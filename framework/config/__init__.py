@@ -26,11 +26,12 @@ from podway.framework.config.data import (
 )
 from podway.framework.config.evaluation import Evaluation
 from podway.framework.config.experiment import Experiment
-from podway.framework.config.export import Export
+from podway.framework.config.export import Card, Export
 from podway.framework.config.model import Model, Optimizer
 from podway.framework.config.training import Mesh, Trainer, WarmStart
 
 __all__ = [
+    "Card",
     "Characters",
     "Columns",
     "Component",

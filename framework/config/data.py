@@ -223,6 +223,9 @@ class SideTable:
     catalogue: bool = False
     """Whether the vocabulary has all users or items of the table, after those of the train split:
     those without events can be targets, and be recommended, by their attributes."""
+    keep: tuple[str, ...] = ()
+    """Columns to keep as text, beside the features, so that answers can show them: a title, say
+    (see export.answers)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -291,6 +294,13 @@ class Data:
         places += [(f"data.tables[{at}]", table.features) for at, table in enumerate(self.tables)]
         names = [feature.name for _, features in places for feature in features]
         reserved = {"user", "item", "time", "target", "target_time"}
+        for of in ("user", "item"):
+            kept = [name for table in self.tables if table.of == of for name in table.keep]
+            for name in kept:
+                check(
+                    kept.count(name) == 1,
+                    f"data.tables: {name!r} of {of}s is kept twice; name it in one `keep`",
+                )
         for name in names:
             check(
                 names.count(name) == 1 and name not in reserved,

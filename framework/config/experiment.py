@@ -39,6 +39,13 @@ class Experiment:
             self.name.replace("_", "").replace("-", "").isalnum(),
             f"name is {self.name!r}; give letters, digits, '_' and '-'",
         )
+        kept = [name for table in self.data.tables if table.of == "item" for name in table.keep]
+        for name in self.export.answers:
+            check(
+                name in kept,
+                f"export.answers names {name!r}, and data.tables keep {kept or 'nothing'} of items:"
+                " name it in `keep` of the side table of items that has this column",
+            )
         for data in (self.data, *(component.data for component in self.mixture)):
             check(
                 data.columns.time is not None or not self.model.reads_times(),

@@ -1,10 +1,11 @@
 """The training loop, and where it runs."""
 
 import dataclasses
+import math
 import re
 from typing import Literal
 
-from podway.framework.config.fields import neutral
+from podway.framework.config.fields import later, neutral
 from podway.framework.error import ConfigError, check
 
 
@@ -78,6 +79,9 @@ class Trainer:
     """Patterns of whole parameter paths that are not trained ("item/embedding", "blocks/0/.*")."""
     warm_start: WarmStart = WarmStart()
     """Where the first parameters come from, instead of random ones."""
+    parent: str = later("")
+    """A finished run of this name in the same workdir, by its version, that this one goes on from:
+    parameters, optimizer state and input position are its last. `--more` sets it, and steps."""
     crop: Literal["latest", "random"] = "latest"
     """What a training example takes of a history longer than the model reads: the latest items, or
     a stretch that is drawn anew each epoch."""
@@ -90,6 +94,11 @@ class Trainer:
     """Threads that read and prepare batches; the order of examples does not depend on it."""
     evaluate_every: int = 100
     """Steps between two evaluations on the validation split; the best one is exported."""
+    patience: int | None = later(None)
+    """Evaluations in a row without a better validation metric after which the run ends early; None:
+    it does not."""
+    min_delta: float = later(0.0)
+    """By how much more than this a metric must be better to count as better for patience."""
     checkpoint_every: int = neutral(100)
     """Steps between two checkpoints."""
     keep_checkpoints: int = neutral(2)
@@ -100,6 +109,9 @@ class Trainer:
     """Keep each checkpoint whose step is a multiple of this, too."""
     log_every: int = neutral(10)
     """Steps between two records of metrics."""
+    gradient_statistics: bool = neutral(False)
+    """Record too, by group of parameters, the norms of gradients and what a step changes, and how
+    many of the steps were clipped."""
     seed: int = 0
     """Seed of initialisation, dropout and the order of examples."""
 
@@ -126,6 +138,19 @@ class Trainer:
         check(
             self.keep_every is None or self.keep_every >= 1,
             f"trainer.keep_every is {self.keep_every}; give 1 or more, or None",
+        )
+        check(
+            self.patience is None or self.patience >= 1,
+            f"trainer.patience is {self.patience}; give 1 or more, or None",
+        )
+        check(
+            0 <= self.min_delta < math.inf,
+            f"trainer.min_delta is {self.min_delta}; give 0 or more",
+        )
+        check(
+            "/" not in self.parent and self.parent not in (".", ".."),
+            f"trainer.parent is {self.parent!r}; give the version of a run, the last part of its"
+            " folder runs/NAME/RUN",
         )
         check(
             self.clip_norm is None or self.clip_norm > 0,

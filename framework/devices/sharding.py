@@ -3,8 +3,9 @@
 A pattern of a parameter's path says along which mesh axes its dimensions are split. A model brings
 rules of its own (config.Model.sharding_rules), which are tried first; what no rule names lies whole
 on each device. A dimension that does not divide is an error that shows the rules. The optimizer's
-moments and the moving average lie as their parameter does. Where sparse embedding tables lie is
-their own plan's to say (framework/embedding/plan.py).
+moments and the moving average lie as their parameter does; a moment that sums up one dimension of
+it, as the others of it do. Where sparse embedding tables lie is their own plan's to say
+(framework/embedding/plan.py).
 """
 
 import dataclasses
@@ -90,15 +91,42 @@ def specs(
 
     Raises ShardingError.
     """
+    parameters = tree["parameters"]
 
     def place(path: tuple[Any, ...], leaf: Any) -> PartitionSpec:
         if leaf.ndim == 0:
             return PartitionSpec()
         if path[0].key in ("tables", "slots"):
             return tables[path[1].key]
-        return spec(str(path[-1].key), leaf.shape, mesh, own)
+        if (name := _parameter(path)) not in parameters:
+            return PartitionSpec()
+        shape = tuple(parameters[name].shape)
+        whole = spec(name, shape, mesh, own)
+        return whole if leaf.shape == shape else _without(whole, shape, tuple(leaf.shape))
 
     return jax.tree_util.tree_map_with_path(place, tree)
+
+
+def _parameter(path: tuple[Any, ...]) -> str:
+    """The parameter that a leaf of a state belongs to: the key that it ends with; "": to none.
+
+    What an optimizer keeps once has a name there, not a key.
+    """
+    return str(getattr(path[-1], "key", ""))
+
+
+def _without(axes: PartitionSpec, shape: tuple[int, ...], found: tuple[int, ...]) -> PartitionSpec:
+    """Where the sums along one dimension of a parameter lie, of which the others are found.
+
+    Whole on each device if it is not clear which dimension it was, or is of other shape.
+    """
+    padded = (*axes, *[None] * (len(shape) - len(axes)))
+    places = {
+        (*padded[:at], *padded[at + 1 :])
+        for at in range(len(shape))
+        if (*shape[:at], *shape[at + 1 :]) == found
+    }
+    return PartitionSpec(*places.pop()) if len(places) == 1 else PartitionSpec()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,14 +163,17 @@ def describe(
             math.prod(leaf.shape)
             * leaf.dtype.itemsize
             // math.prod(_parts(axis, mesh) for axis in place),
-            _remark(path, leaf, own),
+            _remark(path, leaf, tree["parameters"], own),
         )
 
 
-def _remark(path: tuple[Any, ...], leaf: Any, own: ShardingRules) -> str:
-    if leaf.ndim == 0 or path[0].key in ("tables", "slots"):
+def _remark(
+    path: tuple[Any, ...], leaf: Any, parameters: Mapping[str, Any], own: ShardingRules
+) -> str:
+    name = _parameter(path)
+    if leaf.ndim == 0 or path[0].key in ("tables", "slots") or name not in parameters:
         return ""
-    return UNNAMED if rule(str(path[-1].key), leaf.ndim, own) is None else ""
+    return UNNAMED if rule(name, parameters[name].ndim, own) is None else ""
 
 
 def _names(axis: Axes) -> tuple[str, ...]:

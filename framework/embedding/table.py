@@ -160,7 +160,8 @@ def grow(old: Table, new: Table, stored: Array, fresh: Array) -> Array:
     """A table's array, or that of a slot, for more ids.
 
     Args:
-      old, new: the table before and after; `new` has as many rows or more.
+      old: the table before.
+      new: the table after, with as many rows or more.
       stored: the old array.
       fresh: what new ids start with: an array for the new table.
     """

@@ -29,10 +29,13 @@ class EvaluationResult(NamedTuple):
       metrics: over its examples.
       ranks: i32 [examples], the rank of each one's target, in the order of the split; None where
         nothing is ranked.
+      lists: i32 [chosen, k], ids of the best items of the examples that samples.chosen names, the
+        best first; None where nothing is ranked.
     """
 
     metrics: Metrics
     ranks: np.ndarray | None = None
+    lists: np.ndarray | None = None
 
 
 Compute = Callable[[Any], Any]

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from podway.framework import config, task
-from podway.framework.evaluation import ranks, slices
+from podway.framework.evaluation import ranks, samples, slices
 from podway.framework.evaluation.evaluator import Compute, Evaluate, EvaluationResult, answers
 from podway.framework.input.dataset import Dataset
 from podway.framework.input.interactions import train_counts
@@ -86,7 +86,8 @@ class RankingEvaluator:
             table = ranks.summarize(found, options, counts, likelihood=likelihood)
             if intervals:
                 table |= slices.summarize(found, options, counts)
-            return EvaluationResult(table, found.target.astype(np.int32))
+            lists = found.lists[samples.chosen(found.target, found.lists.shape[1])]
+            return EvaluationResult(table, found.target.astype(np.int32), lists)
 
         return evaluate
 

@@ -1,16 +1,23 @@
 """A committed dataset, opened for reading."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import grain
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from etils import epath
 
 from podway.framework import artifact
 from podway.framework.input import columns
-from podway.framework.schema.schema import Schema, SchemaError, Vocabulary
+from podway.framework.schema.schema import (
+    SPLITS,
+    Schema,
+    SchemaError,
+    Vocabulary,
+    values_of,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,13 +29,15 @@ class Dataset:
     schema: Schema
 
     @classmethod
-    def open(cls, directory: epath.PathLike) -> "Dataset":
+    def open(cls, directory: epath.PathLike, *, examples: bool = True) -> "Dataset":
         """Checks the manifest and all hashes. Raises artifact.ArtifactError.
 
-        What only an extension of the dataset would read is left unchecked.
+        What only an extension of the dataset would read is left unchecked; so are, for who reads
+        none, the `examples`.
         """
         directory = epath.Path(directory)
-        manifest = artifact.read(directory, "dataset", unread=("events/", "values/"))
+        shards = () if examples else tuple(f"{split}/" for split in SPLITS)
+        manifest = artifact.read(directory, "dataset", unread=("events/", "values/", *shards))
         return cls(directory, manifest, Schema.read(directory / "schema.json"))
 
     def vocabulary(self, feature: str) -> Vocabulary:
@@ -38,6 +47,11 @@ class Dataset:
     def head(self, feature: str, rows: int) -> Vocabulary:
         """The first rows of a vocabulary, the most frequent values."""
         return Vocabulary.read(self.directory / "vocabulary" / f"{feature}.jsonl", rows=rows)
+
+    def values(self, feature: str, ids: Iterable[int]) -> dict[int, str]:
+        """The values of some ids of a vocabulary; {} where the dataset has none of that name."""
+        path = self.directory / "vocabulary" / f"{feature}.jsonl"
+        return values_of(path, ids) if path.exists() else {}
 
     def examples(self, split: str) -> int:
         """Number of examples in a split."""
@@ -58,6 +72,17 @@ class Dataset:
         with path.open("rb") as file:
             table = pa.ipc.open_file(file).read_all()
         return _columns(table.to_batches(), table.column_names)
+
+    def attributes(self, name: str) -> dict[str, np.ndarray]:
+        """What is kept as text of users or items, by column, object [ids]; {} where nothing is."""
+        path = self.directory / "attributes" / f"{name}.parquet"
+        if not path.exists():
+            return {}
+        with path.open("rb") as file:
+            table = pq.read_table(file)
+        return {
+            column: table[column].to_numpy(zero_copy_only=False) for column in table.column_names
+        }
 
 
 class Blocks:

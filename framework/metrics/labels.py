@@ -73,6 +73,15 @@ def mean(terms: np.ndarray) -> Estimate:
     return Estimate(float(value), (terms - value) / len(terms))
 
 
+def weighted_mean(terms: np.ndarray, weights: np.ndarray) -> Estimate | None:
+    """Of a number per row, by weights; None where these are all 0."""
+    terms, total = terms.astype(np.float64), weights.sum()
+    if not total:
+        return None
+    value = (weights * terms).sum() / total
+    return Estimate(float(value), weights * (terms - value) / total)
+
+
 def root_mean_square(errors: np.ndarray) -> Estimate:
     """Of an error per row."""
     square = mean(errors.astype(np.float64) ** 2)

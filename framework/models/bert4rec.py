@@ -18,6 +18,7 @@ from jaxtyping import Array, Bool, Float, Int
 from podway.framework.embedding.lookup import EmbeddedRows, Lookup
 from podway.framework.error import check
 from podway.framework.losses import softmax
+from podway.framework.metrics import top_k
 from podway.framework.models.parts.attention import AttentionMask
 from podway.framework.models.parts.history import item_logits, item_rows, last, latest_of
 from podway.framework.models.parts.transformer import Block, Encoder, Kind, check_shape
@@ -132,9 +133,19 @@ class Bert4Rec(TrainedModel, Recommender):
         context: ForwardContext = SERVING,
     ) -> Float[Array, "batch rows"]:
         """Logits at the mask behind each history."""
+        return item_logits(*self.factors(module, batch, rows, context), module.items)
+
+    def factors(
+        self,
+        module: Encoder,
+        batch: Batch,
+        rows: Mapping[str, EmbeddedRows],
+        context: ForwardContext = SERVING,
+    ) -> top_k.Factors:
+        """The hidden state at the mask behind each history; the items' embeddings."""
         item = batch["item"]
         hidden = module(rows["item"].values, context, both_ways(item), at=last(item))[:, 0]
-        return item_logits(hidden, module.item.embedding[...], module.items)
+        return top_k.Factors(hidden, module.item.embedding[...])
 
 
 def gaps(

@@ -23,6 +23,7 @@ from podway.framework.embedding.lookup import EmbeddedRows
 from podway.framework.error import check
 from podway.framework.input.packing import SEGMENT
 from podway.framework.losses import softmax
+from podway.framework.metrics import top_k
 from podway.framework.models.parts.attention import CAUSAL, AttentionMask, attend
 from podway.framework.models.parts.history import (
     continues,
@@ -129,9 +130,19 @@ class Decoder(TrainedModel, Recommender):
         context: ForwardContext = SERVING,
     ) -> Float[Array, "batch rows"]:
         """Logits of the token after each text."""
+        return item_logits(*self.factors(module, batch, rows, context), module.items)
+
+    def factors(
+        self,
+        module: "Transformer",
+        batch: Batch,
+        rows: Mapping[str, EmbeddedRows],
+        context: ForwardContext = SERVING,
+    ) -> top_k.Factors:
+        """The hidden state at the last token of each text; the tokens' vectors in the head."""
         hidden, at = module(rows["item"].values, context), last(batch["item"])
         hidden = jnp.take_along_axis(hidden, at[:, None, None], axis=1)[:, 0]
-        return item_logits(hidden, module.head, module.items)
+        return top_k.Factors(hidden, module.head)
 
 
 class Transformer(nnx.Module):

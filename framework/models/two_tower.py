@@ -24,6 +24,7 @@ from podway.framework.embedding.table import Embedding
 from podway.framework.error import check
 from podway.framework.input.dataset import Dataset
 from podway.framework.losses import in_batch
+from podway.framework.metrics import top_k
 from podway.framework.models.parts import content
 from podway.framework.models.parts.causal import ITEM
 from podway.framework.models.parts.history import item_logits, item_rows, latest_of
@@ -187,10 +188,20 @@ class TwoTower(TrainedModel, Recommender):
         context: ForwardContext = SERVING,
     ) -> Float[Array, "batch rows"]:
         """Logits (f32) of each row of the item table as the next item; −inf for no item."""
+        return item_logits(*self.factors(module, batch, rows, context), module.items)
+
+    def factors(
+        self,
+        module: "Towers",
+        batch: Batch,
+        rows: Mapping[str, EmbeddedRows],
+        context: ForwardContext = SERVING,
+    ) -> top_k.Factors:
+        """The towers' vectors of each history and of each row of the item table."""
         item = batch["item"]
         embedded, end = module.embed(item, rows["item"].values), (item != PADDING).sum(1)[:, None]
         users = module.user(embedded, item >= FIRST_VALUE, end)[:, 0]
-        return item_logits(users, module.catalogue(), module.items)
+        return top_k.Factors(users, module.catalogue())
 
 
 class Candidates(NamedTuple):

@@ -12,13 +12,9 @@ from typing import Any
 
 import markupsafe
 
-from podway.framework.page import axis, templates, text
+from podway.framework.page import axis, text
+from podway.framework.page.frame import LETTER, WIDTH, Frame, colour, figure
 
-WIDTH = 520
-COLOURS = 8
-"""Of the stylesheet: c0 … c7. From then on they come again, and lines are dashed."""
-
-_RIGHT, _TOP, _BOTTOM, _LETTER = 14, 10, 24, 7
 _DOTS = 60
 """Points up to which each has a dot, which says its numbers."""
 _DENSE = 1200
@@ -53,6 +49,7 @@ class Bars:
       ticks: (place from 0 to 1, text) along the axis; without, the labels that there is room for.
       colours: series → number of its colour; without, in their order.
       note: about the axis.
+      spans: series → (low, high) about each height, a confidence interval for example; None: none.
     """
 
     labels: Sequence[str]
@@ -61,11 +58,7 @@ class Bars:
     ticks: Sequence[tuple[float, str]] | None = None
     colours: Mapping[str, int] = dataclasses.field(default_factory=dict)
     note: str = ""
-
-
-def colour(number: int) -> str:
-    """The stylesheet's class of a series."""
-    return f"c{number % COLOURS}" + (" dashed" if number >= COLOURS else "")
+    spans: Mapping[str, Sequence[tuple[Any, Any] | None]] = dataclasses.field(default_factory=dict)
 
 
 # ------------------------------------------------------------------------------------------ lines
@@ -79,6 +72,8 @@ def lines(
     y: str = "",
     log_x: bool = False,
     log_y: bool = False,
+    along: Sequence[Any] = (),
+    marks: Sequence[tuple[Any, str]] = (),
     height: int = 220,
 ) -> markupsafe.Markup:
     """A figure of some lines, with what each spans and ends at in words.
@@ -90,17 +85,19 @@ def lines(
       y: likewise the one upwards.
       log_x: whether that is logarithmic.
       log_y: likewise.
+      along: numbers that the axis along the bottom shall have, too: so that several charts have
+        the same.
+      marks: (x, text) of places along the bottom to point out.
       height: of the picture, which is WIDTH wide and scales to the room that it has.
     """
-    across = axis.fitted(
-        [at for one in series for at, *_ in (*one.points, *one.band)], log=log_x, each=True
-    )
+    shown = [at for one in series for at, *_ in (*one.points, *one.band)]
+    across = axis.fitted([*along, *shown], log=log_x, each=True)
     up = axis.fitted(
         [to for one in series for _, *values in (*one.points, *one.band) for to in values],
         log=log_y,
         pad=0.05,
     )
-    frame = _Frame(across.ticks, up.ticks, height, x, y)
+    frame = Frame(across.ticks, up.ticks, height, x, y)
 
     def place(point: Sequence[Any]) -> tuple[float, ...]:
         at, *values = point
@@ -128,12 +125,17 @@ def lines(
         )
     told = [_told(one, x, log_x, log_y) for one in series]
     key = [(colour(at), one.name, told[at]) for at, one in enumerate(series)]
-    return _figure(
+    return figure(
         title,
         frame,
         lines=drawn,
         note="" if any(one["paths"] or one["dots"] for one in drawn) else "no numbers",
         key=key if len(series) > 1 else [],
+        marks=[
+            {"x": at, "told": told, "left": at > frame.left + frame.inner / 2}
+            for at, told in ((frame.x(across.place(place)), told) for place, told in marks)
+            if not math.isnan(at)
+        ],
         words="; ".join(told) if len(series) == 1 else "",
         described="; ".join(f"{one.name}: {each}" for one, each in zip(series, told, strict=True)),
     )
@@ -217,11 +219,13 @@ def bars(
     tallest = [max((v for v in group if not math.isnan(v)), default=0.0) for group in groups]
     every = [value for group in groups for value in group]
     most = _end(tallest) if cut else max(tallest, default=0.0)
-    low = min((value for value in every if value < 0), default=0.0)
-    most = max(most, 0.0) or (0.0 if low else 1.0)
+    ends = [axis.real(end) for each in given.spans.values() for span in each for end in span or ()]
+    ends = [] if cut else [end for end in ends if not math.isnan(end)]
+    low = min((value for value in (*every, *ends) if value < 0), default=0.0)
+    most = max(most, 0.0, *ends) or (0.0 if low else 1.0)
     up = axis.fitted([low, most], count=3, show=show)
     ticks = _label_ticks(given.labels) if given.ticks is None else given.ticks
-    frame = _Frame(ticks, up.ticks, height, "", y)
+    frame = Frame(ticks, up.ticks, height, "", y)
     slot = frame.inner / max(len(groups), 1)
     wide = min((slot - min(slot * 0.2, 12)) / max(len(heights), 1), 40)
     colours = {name: colour(given.colours.get(name, at)) for at, name in enumerate(heights)}
@@ -230,7 +234,7 @@ def bars(
         middle = frame.left + (at + 0.5) * slot
         left = middle - wide * len(heights) / 2
         told = [given.labels[at]]
-        rects = []
+        rects, spans = [], []
         for number, (name, value) in enumerate(zip(heights, group, strict=True)):
             said = given.told[name][at] if name in given.told else text.number(value)
             told.append(f"{name}: {said}")
@@ -245,6 +249,11 @@ def bars(
                         "height": abs(base - top),
                     }
                 )
+            span = given.spans[name][at] if name in given.spans else None
+            ends = [frame.y(up.place(end)) for end in span or ()]
+            if ends and not math.isnan(sum(ends)) and not cut:
+                where = left + (number + 0.5) * wide
+                spans.append({"x": where, "low": ends[0], "high": ends[1]})
         over = tallest[at] if tallest[at] > most else None
         drawn.append(
             {
@@ -252,11 +261,12 @@ def bars(
                 "x": middle - slot / 2,
                 "width": slot,
                 "rects": rects,
+                "spans": spans,
                 "over": over is not None and f"↑ {show([over], over)[0]}",
                 "over_x": left + wide * len(heights) + 3,
             }
         )
-    return _figure(
+    return figure(
         title,
         frame,
         caption=caption,
@@ -274,50 +284,8 @@ def _end(tallest: Sequence[float]) -> float:
 
 def _label_ticks(labels: Sequence[str]) -> list[tuple[float, str]]:
     """As many labels as there is room for, each in the middle of its group."""
-    room = WIDTH / _LETTER / 1.2
+    room = WIDTH / LETTER / 1.2
     longest = int(room / 3)
     short = [one if len(one) <= longest else f"{one[: longest - 1]}…" for one in labels]
     every = math.ceil(len(short) * max(map(len, short), default=0) / room) or 1
     return [((at + 0.5) / len(short), short[at]) for at in range(0, len(short), every)]
-
-
-# ----------------------------------------------------------------------------------------- picture
-
-
-class _Frame:
-    """The picture's places: where the axes are, and their ticks."""
-
-    def __init__(
-        self,
-        across: Sequence[tuple[float, str]],
-        up: Sequence[tuple[float, str]],
-        height: int,
-        x: str,
-        y: str,
-    ):
-        self.width, self.height, self.x_label, self.y_label = WIDTH, height, x, y
-        self.top = _TOP + (16 if y else 0)
-        self.bottom = height - _BOTTOM - (14 if x else 0)
-        self.left = 10 + _LETTER * max([4, *(len(told) for _, told in up)])
-        self.right = WIDTH - _RIGHT
-        self.inner = self.right - self.left
-        self.across = [(self.x(place), self._inside(self.x(place), told), told)
-                       for place, told in across]  # fmt: skip
-        self.up = [(self.y(place), told) for place, told in up]
-
-    def x(self, place: float) -> float:
-        return self.left + place * self.inner
-
-    def y(self, place: float) -> float:
-        return self.bottom - place * (self.bottom - self.top)
-
-    def _inside(self, x: float, told: str) -> float:
-        """The middle of a text that would begin or end outside of the picture."""
-        half = _LETTER * len(told) / 2
-        return max(min(x, WIDTH - half), half)
-
-
-def _figure(title: str, frame: _Frame, **values: Any) -> markupsafe.Markup:
-    told = {"caption": True, "lines": [], "groups": [], "key": [], "words": "", "described": ""}
-    made = templates.environment().get_template("chart.html.j2")
-    return markupsafe.Markup(made.render(told | values, title=title, frame=frame))

@@ -36,17 +36,25 @@ def source(path: pathlib.Path) -> markupsafe.Markup:
     return markupsafe.Markup(path.read_text())
 
 
-def render(template: str, folder: pathlib.Path = HERE, *, script: str = "", **values: Any) -> str:
+def render(
+    template: str,
+    folder: pathlib.Path = HERE,
+    *,
+    script: str = "",
+    refresh: int | None = None,
+    **values: Any,
+) -> str:
     """A page as HTML.
 
     Args:
       template: its file.
       folder: where that lies: the folder of the page's package.
       script: what runs in the page, the only thing that may; from `source`.
+      refresh: seconds after which a browser loads the page again; None: it does not.
       values: what the template uses; `title` it is called by.
     """
     found = environment(folder).get_template(template)
-    return found.render(values, script=script, policy=_policy(script))
+    return found.render(values, script=script, refresh=refresh, policy=_policy(script))
 
 
 def _policy(script: str) -> str:

@@ -58,6 +58,22 @@ def clock(span: float) -> Format:
     return day if span > 30 * DAY else time
 
 
+def span(seconds: float) -> str:
+    """How long something took: "48 s", "2 min 05 s", "3 h 20 min", "4 days 06 h"."""
+    if not math.isfinite(seconds):
+        return str(seconds)
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02} s"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} h {minutes:02} min"
+    days, hours = divmod(hours, 24)
+    return f"{days} day{'s' * (days != 1)} {hours:02} h"
+
+
 def _moment(value: float) -> datetime.datetime:
     return _EPOCH + datetime.timedelta(microseconds=round(value))
 

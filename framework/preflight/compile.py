@@ -104,7 +104,9 @@ def examine(
     limit = hardware.memory(devices.devices.flat[0])
     model_flops = 0.0
     try:
-        program = build_program(experiment, schema, devices)
+        model = task.of_kind(experiment.model, task.TrainedModel).prepared(None)
+        prepared = dataclasses.replace(experiment, model=model)
+        program = build_program(prepared, schema, devices)
     except jax.errors.JaxRuntimeError as error:
         train = _failed(error, parts, limit)
     else:

@@ -69,7 +69,7 @@ class Checkpoints:
         sign = 1.0 if largest_is_best else -1.0
 
         def goodness(metrics: Mapping[str, float]) -> float:
-            value = metrics[metric]
+            value = metrics.get(metric)
             # What is not a number is never best; Orbax compares, and nan would stay where it is.
             return sign * value if value is not None and math.isfinite(value) else -math.inf
 
@@ -139,18 +139,7 @@ class Checkpoints:
         if found := codec.difference(self._experiment, theirs):
             raise CheckpointError(f"{place} is of another experiment: {found}")
         wanted = flatten(like)
-        stored = self._stored(step)
-        problems = [
-            *(f"lacks {path}" for path in sorted(set(wanted) - set(stored))),
-            *(f"has {path}, which is unknown here" for path in sorted(set(stored) - set(wanted))),
-            *(
-                f"has {path} {tuple(stored[path].shape)}, not {wanted[path].shape}"
-                for path in sorted(set(stored) & set(wanted))
-                if tuple(stored[path].shape) != tuple(wanted[path].shape)
-            ),
-        ]
-        if problems:
-            raise CheckpointError(f"{place} does not fit: it {'; it '.join(problems[:5])}")
+        _check_fit(place, wanted, self._stored(step))
         args = ocp.args.Composite(
             state=ocp.args.StandardRestore(wanted),  # type: ignore[call-arg]
             position=ocp.args.JsonRestore(),
@@ -204,6 +193,38 @@ def _damaged(place: epath.Path) -> Iterator[None]:
             f"{place} is incomplete or damaged ({type(error).__name__}: {first}); remove it, and"
             " training goes on from the one before it"
         ) from error
+
+
+def _check_fit(place: epath.Path, wanted: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
+    """Raises CheckpointError unless the arrays of a checkpoint are those that are wanted."""
+    problems = [
+        *(f"lacks {path}" for path in sorted(set(wanted) - set(stored))),
+        *(f"has {path}, which is unknown here" for path in sorted(set(stored) - set(wanted))),
+        *(
+            f"has {path} {tuple(stored[path].shape)}, not {wanted[path].shape}"
+            for path in sorted(set(stored) & set(wanted))
+            if tuple(stored[path].shape) != tuple(wanted[path].shape)
+        ),
+    ]
+    if problems:
+        raise CheckpointError(f"{place} does not fit: it {'; it '.join(problems[:5])}")
+
+
+def restore_from(directory: epath.PathLike, step: int, like: Any) -> Any:
+    """The whole state of a checkpoint of another run; `like` gives shapes, dtypes and shardings.
+
+    Raises CheckpointError where it is of another state, or damaged.
+    """
+    wanted = flatten(like)
+    _check_fit(epath.Path(directory) / str(step), wanted, stored(directory, step))
+    places = {path: leaf.sharding for path, leaf in wanted.items()}
+    return unflatten(load_onto(directory, step, places), like)
+
+
+def metrics_of(directory: epath.PathLike, step: int) -> dict[str, Any]:
+    """The validation metrics that were saved with a checkpoint; None where one was not finite."""
+    file = epath.Path(directory) / str(step) / "metrics" / "metrics"
+    return json.loads(file.read_text()) if file.exists() else {}
 
 
 def load(directory: epath.PathLike, step: int, prefixes: Sequence[str]) -> dict[str, np.ndarray]:

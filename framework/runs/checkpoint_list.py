@@ -1,7 +1,6 @@
 """What checkpoints a run has, and whether each can be restored."""
 
 import dataclasses
-import json
 from collections.abc import Iterator
 
 from etils import epath
@@ -42,7 +41,8 @@ def entries(run: epath.PathLike, *, read: bool = False) -> Iterator[Entry]:
     found = [path for path in folder.iterdir() if path.is_dir()]
     finished = sorted((path for path in found if path.name.isdigit()), key=lambda p: int(p.name))
     for path in finished:
-        yield Entry(path.name, _size(path), _metrics(path), _problem(path, read))
+        metrics = checkpoint.metrics_of(folder, int(path.name))
+        yield Entry(path.name, _size(path), metrics, _problem(path, read))
     for path in sorted(set(found) - set(finished)):
         yield Entry(path.name, _size(path), {}, "never finished")
 
@@ -69,11 +69,6 @@ def _size(path: epath.Path) -> int:
         _size(child) if child.is_dir() else child.stat().length
         for child in epath.Path(path).iterdir()
     )
-
-
-def _metrics(path: epath.Path) -> dict[str, float | None]:
-    file = path / "metrics" / "metrics"
-    return json.loads(file.read_text()) if file.exists() else {}
 
 
 def _problem(path: epath.Path, read: bool) -> str:

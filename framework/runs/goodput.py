@@ -27,6 +27,8 @@ PHASES: tuple[str, ...] = (
 """Getting ready; compiling; computing steps; waiting for a batch; evaluating; waiting for a save;
 work lost in a crash, together with getting ready again."""
 
+FILE = "goodput.json"
+
 MARKS = 16
 """Checkpoints whose times are kept."""
 

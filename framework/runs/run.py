@@ -14,9 +14,11 @@ from podway.framework.embedding import table
 from podway.framework.error import ConfigError
 from podway.framework.evaluation.evaluators import evaluator_of
 from podway.framework.input.batches import Arrays, Dataset
-from podway.framework.runs import checkpoint, report
+from podway.framework.runs import checkpoint, records
 from podway.framework.schema.schema import Schema
 
+PARENT = "parent"
+"""Among the inputs of a run, the one that it goes on from."""
 _LATEST = "latest"
 """File beside an experiment's runs: the version of the one committed last."""
 
@@ -97,23 +99,32 @@ def commit(
     inputs: Mapping[str, str],
     directory: epath.Path,
     selection: Selection,
+    *,
+    steps: int,
+    early: str = "",
 ) -> None:
-    """Writes the report and commits the run, with the step that was selected."""
-    report.write(directory / "report.html", f"{experiment.name} {directory.name}", directory)
-    codes = upgrade.codes(directory, "run")
+    """Commits the run, with the step that was selected.
+
+    `steps` are those that it has done, `early` says why there are no more.
+    """
+    codes, parent = upgrade.codes(directory, "run"), experiment.trainer.parent
+    (directory / records.ENDED).unlink(missing_ok=True)
     artifact.commit(
         directory,
         kind="run",
         name=experiment.name,
         version=directory.name,
         config=identity(experiment),
-        inputs=inputs,
+        inputs={**inputs, **({PARENT: parent} if parent else {})},
         code=codes[0],
         details={
+            "steps": steps,
+            **({"ended": early} if early else {}),
             "selected_step": selection.step,
             "validation": selection.metrics,
             **({"code": codes} if len(codes) > 1 else {}),
         },
+        unlisted=(records.PAGE,),
     )
     artifact.write_atomically(directory.parent / _LATEST, f"{directory.name}\n")
 
@@ -164,12 +175,24 @@ def read(
     return experiment, schema, arrays
 
 
-def describe(experiment: config.Experiment, schema: Schema, directory: epath.Path) -> None:
-    """Writes down what a run is of, as `described` reads it."""
+def describe(
+    experiment: config.Experiment,
+    schema: Schema,
+    directory: epath.Path,
+    inputs: Mapping[str, str],
+) -> None:
+    """Writes down what a run is of, as `described` reads it, and when it began."""
     text = json.dumps(codec.to_json(experiment))
     artifact.write_atomically(directory / "experiment.json", text)
     schema.write(directory / "schema.json")
     upgrade.accept(directory, "run", sources.code("run", experiment))
+    evaluator = evaluator_of(experiment.model, experiment.evaluation)
+    records.begin(
+        directory,
+        inputs=dict(inputs),
+        selection=evaluator.metric,
+        largest_is_best=evaluator.largest_is_best,
+    )
 
 
 def described(directory: epath.PathLike) -> tuple[config.Experiment, Schema]:

@@ -1,7 +1,6 @@
 """What a run tells while it trains: metrics.jsonl, TensorBoard, a progress bar, failed steps."""
 
 import contextlib
-import json
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from tensorboardX import SummaryWriter
 
 from podway.framework import codec, progress
 from podway.framework.error import PodwayError
+from podway.framework.runs import goodput, records
 from podway.framework.runs.goodput import Clock, Ledger
 
 LEDGER_SHARE = 0.01
@@ -86,7 +86,8 @@ def check_step(step: int, metrics: Mapping[str, Any]) -> None:
 class Telemetry:
     """Collects the steps' metrics on the device and fetches them every `every` steps.
 
-    A record holds the metrics of its own step, and over the steps since the last flush:
+    A record holds the metrics of its own step, and over the steps since the last flush: the means
+    of metrics in percent;
     examples_per_second; input_stall_percent, the share of wall time that the loop waited until its
     next batch lay on the devices; and mfu_percent, the FLOPs of a step's matrix products
     (framework/training/flops.py) over step time × the devices' peak
@@ -120,12 +121,12 @@ class Telemetry:
         self._clock, self._step = clock, start
         self._records = self._board = None
         if directory is not None:
-            found = read(directory / "metrics.jsonl")
+            found = records.read(directory / records.METRICS)
             reached = max((record["step"] for record in found), default=start)
             earlier = [record for record in found if record["step"] <= start]
-            self._records = Records(directory / "metrics.jsonl", earlier)
+            self._records = Records(directory / records.METRICS, earlier)
             self._board = SummaryWriter(str(directory / "tensorboard"), purge_step=start + 1)
-            self._ledger = Ledger.open(directory / "goodput.json", clock, start, reached)
+            self._ledger = Ledger.open(directory / goodput.FILE, clock, start, reached)
         else:
             self._ledger = Ledger(None, clock)
         self._next_ledger = 0.0
@@ -165,7 +166,13 @@ class Telemetry:
                 "input_stall_percent": 100 * waited / seconds,
                 "mfu_percent": 100 * self._peak * len(pending) / seconds,
             }
-            self.record(step, {name: float(value) for name, value in metrics.items()} | rates)
+            means = {
+                name: sum(float(each[name]) for _, each in pending) / len(pending)
+                for name in metrics
+                if name.endswith("_percent")
+            }
+            values = {name: float(value) for name, value in metrics.items()}
+            self.record(step, values | means | rates)
         if time.monotonic() > self._next_ledger:
             self.write_ledger(step)
         self.restart_clock()
@@ -232,10 +239,3 @@ class Records:
         """All is in the file after it. An object of a bucket is written anew."""
         if not self._grows:
             self._path.write_text(self._text)
-
-
-def read(path: epath.PathLike) -> list[dict[str, Any]]:
-    """The records of a metrics.jsonl; a last line that was cut off by a crash is left out."""
-    path = epath.Path(path)
-    lines = path.read_text().split("\n")[:-1] if path.exists() else []
-    return [json.loads(line) for line in lines]

@@ -10,6 +10,8 @@ splits have user i32, item i32, time i64, and a value for each feature and label
 and items lie in features/user.arrow and features/item.arrow: Arrow IPC files of one record batch,
 whose row is the id in the vocabulary (rows without a side table's row: as if all values were
 missing).
+What side tables keep as text (SideTable.keep) lies in attributes/user.parquet and
+attributes/item.parquet: a column for each, row = id, "" where there is none.
 
 `item` is in the order of time, oldest first; events at the same time are in the order of their
 items' fingerprints (FarmHash Fingerprint64). `time` and `target_time` are microseconds since 1970
@@ -155,6 +157,18 @@ class Vocabulary:
                     values.append(value)
                     counts.append(count)
         return cls(tuple(values), tuple(counts))
+
+
+def values_of(path: epath.PathLike, ids: Iterable[int]) -> dict[int, str]:
+    """The values of some ids of a vocabulary's file, without the others in memory."""
+    found, wanted = {}, sorted({int(row) for row in ids})
+    for number, rows in itertools.groupby(wanted, key=lambda row: row // VOCABULARY_ROWS):
+        rows = {row % VOCABULARY_ROWS: row for row in rows}
+        with vocabulary_file(path, number).open() as lines:
+            for line, text in enumerate(itertools.islice(lines, max(rows) + 1)):
+                if line in rows:
+                    found[rows[line]] = json.loads(text)[0]
+    return found
 
 
 def _files(path: epath.Path) -> Iterator[epath.Path]:

@@ -15,7 +15,8 @@ from podway.framework.artifact import upgrade
 from podway.framework.devices import mesh
 from podway.framework.error import ConfigError, check
 from podway.framework.input import batches
-from podway.framework.runs import run, telemetry
+from podway.framework.report import run as report
+from podway.framework.runs import lock, run, telemetry
 from podway.framework.runs.goodput import Clock
 from podway.framework.training.validation import validator
 
@@ -37,7 +38,8 @@ def fit(
       choice: what becomes of a run that other code made.
 
     Returns the run's directory. Raises ConfigError where the experiment mixes datasets, or the
-    dataset does not fit the model; CodeChanged where other code made the run and `choice` is None.
+    dataset does not fit the model; CodeChanged where other code made the run and `choice` is None;
+    LockedError where another process makes it now.
     """
     inputs = run.inputs(dataset)
     target = run.directory(experiment, inputs, workdir, choice)
@@ -48,11 +50,24 @@ def fit(
         not experiment.mixture,
         f"mixture: {type(model).__name__} is fitted to one dataset; leave the mixture empty",
     )
+    with lock.hold(target):
+        if not artifact.exists(target):
+            _fit(model, experiment, dataset, inputs, target)
+    return target
+
+
+def _fit(
+    model: task.FittedModel,
+    experiment: config.Experiment,
+    dataset: batches.Dataset,
+    inputs: Mapping[str, str],
+    target: epath.Path,
+) -> None:
     began = time.perf_counter()
     parameters = model.fit(dataset, experiment.trainer.seed)
     seconds = time.perf_counter() - began
     _check_finite(model, parameters)
-    run.describe(experiment, dataset.schema, target)
+    run.describe(experiment, dataset.schema, target, inputs)
     devices = mesh.build(experiment.mesh)
     on_devices = jax.device_put(parameters, mesh.replicated(devices))
     metrics = validator(experiment, dataset, devices, Clock())(on_devices)
@@ -70,8 +85,8 @@ def fit(
         selected = run.select(checkpoints)
     finally:
         checkpoints.close()
-    run.commit(experiment, inputs, target, selected)
-    return target
+    run.commit(experiment, inputs, target, selected, steps=0)
+    report.write(target)
 
 
 def _check_finite(model: task.FittedModel, parameters: Mapping[str, np.ndarray]) -> None:

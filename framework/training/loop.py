@@ -1,7 +1,9 @@
 """Training: restore, then for each step take a batch, step, log, evaluate?, save?"""
 
+import contextlib
 import dataclasses
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 
 import jax
 from etils import epath
@@ -12,7 +14,8 @@ from podway.framework.devices import hardware, mesh
 from podway.framework.error import PodwayError
 from podway.framework.input import interactions
 from podway.framework.input.batches import Dataset, TrainBatches, read_ahead
-from podway.framework.runs import checkpoint, run
+from podway.framework.report import run as report
+from podway.framework.runs import checkpoint, lock, run
 from podway.framework.runs.profiling import Profiled, Span
 from podway.framework.runs.telemetry import (
     DIVERGED,
@@ -21,7 +24,8 @@ from podway.framework.runs.telemetry import (
     check_parameters,
     check_validation,
 )
-from podway.framework.training import distributed
+from podway.framework.training import distributed, parent
+from podway.framework.training.patience import Patience, history
 from podway.framework.training.program import Counts, Program, build_program
 from podway.framework.training.state import State
 from podway.framework.training.validation import validator
@@ -33,11 +37,19 @@ class TrainingError(PodwayError, RuntimeError):
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """How `train` ended: the run's directory, the steps done, and whether these were all."""
+    """How `train` ended.
+
+    Attributes:
+      directory: of the run.
+      step: steps that are done.
+      finished: whether the run is committed, rather than to be gone on with.
+      early: why it finished before its last step; "": it did not.
+    """
 
     directory: epath.Path
     step: int
     finished: bool
+    early: str = ""
 
 
 def train(
@@ -67,30 +79,64 @@ def train(
       CheckpointError: the checkpoint in the run's directory is of another experiment.
       PeerError: the processes don't run the same.
       CodeChanged: there is a run that other code made or began, and no choice.
+      LockedError: another process trains the run.
       TrainingError: the loss is not finite, or an exchange of rows overflowed.
     """
-    options, batch_size = experiment.trainer, experiment.trainer.batch_size
-    peers = peers or distributed.Peers()
-    clock, inputs = peers.clock, run.inputs(dataset, others)
+    peers, inputs = peers or distributed.Peers(), run.inputs(dataset, others)
     peers.agree(distributed.facts(experiment, inputs))
     found = run.directory(experiment, inputs, workdir, choice).name if peers.first else None
     target = epath.Path(workdir) / "runs" / experiment.name / peers.tell(found)
     if peers.tell(artifact.exists(target)):
-        return Outcome(target, options.steps, finished=True)
+        return finished(target)
+    with lock.hold(target) if peers.first else contextlib.nullcontext() as held:
+        if peers.tell(artifact.exists(target)):  # by who had the lock before
+            return finished(target)
+        origin = parent.find(experiment, inputs, target)
+        return train_in(target, experiment, dataset, others, inputs, origin, peers, held, profile)
 
+
+def finished(directory: epath.Path) -> Outcome:
+    """How a run ended that is committed."""
+    manifest = artifact.read_manifest(directory, "run")
+    return Outcome(directory, parent.steps_of(manifest), True, manifest.details.get("ended", ""))
+
+
+def train_in(
+    target: epath.Path,
+    experiment: config.Experiment,
+    dataset: Dataset,
+    others: Sequence[Dataset],
+    inputs: Mapping[str, str],
+    origin: parent.Parent | None,
+    peers: distributed.Peers,
+    held: lock.Lock | None,
+    profile: Span | None,
+) -> Outcome:
+    """Begins the run in the folder `target`, or goes on with it; the rest is as for `train`.
+
+    Args:
+      inputs: the datasets' versions.
+      origin: the run whose state to begin with; None: with a new one.
+      held: the lock, in the process that has it.
+    """
+    options, batch_size, clock = experiment.trainer, experiment.trainer.batch_size, peers.clock
     devices = mesh.build(experiment.mesh)
     model = task.of_kind(experiment.model, task.TrainedModel)
     distributed.check_mesh(devices)
     with clock.on("compile"):
+        prepared = dataclasses.replace(experiment, model=model.prepared(dataset))
         counts, constants = table_counts(experiment, dataset), model.constants(dataset)
-        program = build_program(experiment, dataset.schema, devices, counts, constants)
+        program = build_program(prepared, dataset.schema, devices, counts, constants)
     batches = train_batches(experiment, dataset, others, program)
     validate = validator(experiment, dataset, devices, clock)
     if peers.first:
-        run.describe(experiment, dataset.schema, target)
+        run.describe(experiment, dataset.schema, target, inputs)
+        if origin:
+            origin.hand_down(target)
     peers.see(target / "schema.json")
     checkpoints = run.open_checkpoints(experiment, inputs, target)
-    state, done = restore_or_initialize(program, checkpoints, batch_size, peers)
+    state, done = restore_or_initialize(program, checkpoints, batch_size, peers, origin)
+    patience = patience_of(experiment, target, checkpoints, origin, done)
     take_step = Profiled(
         program.step,
         target / "profile" if peers.first else None,
@@ -100,31 +146,37 @@ def train(
     )
     reader = read_ahead(batches, done, place=program.place)
     telemetry = start_telemetry(experiment, program, devices, target, peers, done)
+    early = peers.tell(patience.ended())
     try:
         with peers.failing_together(), distributed.stopping() as stopping:
             clock.enter("step")
-            for batch in clock.waiting(reader):
+            for batch in clock.waiting(reader) if not early else ():
                 with jax.transfer_guard("disallow"):
                     state, metrics = take_step(done + 1, state, batch)
                 done += 1
                 telemetry.step(done, metrics)
+                if held:
+                    held.check()
                 last, stop, validation = done == options.steps, stopping(done), None
                 if last or done % options.evaluate_every == 0:
                     telemetry.flush()
                     validation = validate(program.inference_parameters(state))
                     check_validation(done, validation)
                     telemetry.record(done, {f"validation/{k}": v for k, v in validation.items()})
+                    patience.take(done, validation)
+                    early = peers.tell(patience.ended())
                 if last or validation or stop or done % options.checkpoint_every == 0:
                     telemetry.flush()
                     check_parameters(done, jax.device_get(program.invalid(state)))
                     with telemetry.saving(done):
                         checkpoints.save(done, state, done * batch_size, validation)
-                if last or stop:
+                if last or stop or early:
                     break
             with clock.on("checkpoint"):
                 checkpoints.wait()
                 selected = run.select(checkpoints)
-            if done == options.steps and selected.step is None:
+            complete = done == options.steps or bool(early)
+            if complete and selected.step is None:
                 raise StepFailed(
                     done, "at no step was the validation metric a finite number", DIVERGED
                 )
@@ -145,9 +197,12 @@ def train(
         reader.close()
         telemetry.close()
         checkpoints.close()
-    if done == options.steps and peers.first:
-        run.commit(experiment, inputs, target, selected)
-    return Outcome(target, done, finished=done == options.steps)
+        if peers.first:
+            report.close(target, sys.exception())
+    if complete and peers.first:
+        run.commit(experiment, inputs, target, selected, steps=done, early=early)
+        report.write(target)
+    return Outcome(target, done, complete, early)
 
 
 def train_batches(
@@ -185,13 +240,30 @@ def restore_or_initialize(
     checkpoints: checkpoint.Checkpoints,
     batch_size: int,
     peers: distributed.Peers,
+    origin: parent.Parent | None,
 ) -> tuple[State, int]:
     """The state to start from, and the batches that it has seen."""
     latest = peers.tell(checkpoints.latest())
-    if latest is None:
+    if latest is not None:
+        state, position = checkpoints.restore(latest, program.state)
+        return state, position // batch_size
+    if origin is None:
         return program.initialize(), 0
-    state, position = checkpoints.restore(latest, program.state)
-    return state, position // batch_size
+    state = origin.restore(program.state)
+    checkpoints.save(origin.step, state, origin.step * batch_size, origin.metrics)
+    return state, origin.step
+
+
+def patience_of(
+    experiment: config.Experiment,
+    target: epath.Path,
+    checkpoints: checkpoint.Checkpoints,
+    origin: parent.Parent | None,
+    done: int,
+) -> Patience:
+    """What the evaluations up to step `done` have shown; a parent's do not count, but its last."""
+    first = origin.step if origin else 0
+    return Patience(experiment, history(target, checkpoints, first, done))
 
 
 def start_telemetry(

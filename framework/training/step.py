@@ -13,7 +13,7 @@ from podway.framework.devices import mesh
 from podway.framework.embedding.lookup import EmbeddedRows, Lookup
 from podway.framework.embedding.plan import TablePlan
 from podway.framework.schema.schema import Schema
-from podway.framework.training import gradient
+from podway.framework.training import gradient, norms
 from podway.framework.training.sparse import sparse_rows
 from podway.framework.training.state import State, frozen_apart
 
@@ -45,8 +45,13 @@ def make_step(
         collected = tables.collect(fetched, of_rows)
         norm = jnp.sqrt(optax.tree.norm(gradients, squared=True) + collected.squared_norm)
         scale = jnp.minimum(1.0, options.clip_norm / norm) if options.clip_norm else 1.0
-        gradients = jax.tree.map(lambda each: each * scale, gradients)
-        updates, moments = optimizer.update(gradients, state["optimizer"], trained)
+        clipped = jax.tree.map(lambda each: each * scale, gradients)
+        updates, moments = optimizer.update(clipped, state["optimizer"], trained)
+        if options.gradient_statistics:
+            sparse = collected.squared_norm if plan.tables else None
+            metrics |= norms.statistics(
+                gradients, updates, trained, norm, options.clip_norm, sparse
+            )
         trained = cast(task.Parameters, optax.apply_updates(trained, updates))
         parameters = {path: (trained | frozen)[path] for path in state["parameters"]}
         new = {"step": state["step"] + 1, "parameters": parameters, "optimizer": moments}

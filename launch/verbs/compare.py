@@ -19,6 +19,8 @@ class Compare:
     """Folder of datasets/, runs/ and evaluations/."""
     code: Choice | None = None
     """Where an evaluation is there, but was made by other code: keep it, or make it new."""
+    html: str = ""
+    """File to write a page of the comparison to, with intervals and slices drawn."""
 
 
 PAIRED = """
@@ -31,12 +33,12 @@ one dataset. Each is ranked on the test split as the first one's `evaluation` sa
 - runs of one config that differ in trainer.seed alone count as one model. Their mean is shown, with
   an interval over three seeds or more, and their average is what is compared, user by user.
 
-Example:  podway compare movielens_sasrec movielens_ease --workdir w"""
+Example:  podway compare movielens_sasrec movielens_ease --workdir w --html compared.html"""
 
 
 def compare(options: Compare) -> None:
     """Compares runs."""
-    stages.compare(options.runs, options.workdir, options.code)
+    stages.compare(options.runs, options.workdir, options.code, html=options.html)
 
 
 VERB = Verb("runs, user by user: which is better?", Compare, compare, of="RUN RUN …", more=PAIRED)

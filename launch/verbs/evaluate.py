@@ -1,12 +1,14 @@
 """`podway evaluate`: a run beside the baselines."""
 
 from podway.launch import stages
-from podway.launch.verbs.verb import Chain, Verb
+from podway.launch.verbs.verb import Trained, Verb
 
 
-def evaluate(options: Chain) -> None:
+def evaluate(options: Trained) -> None:
     """Evaluates the run, which is made if need be."""
-    stages.evaluate(options.experiment, options.workdir, options.code)
+    chosen = stages.TrainOptions(code=options.code)
+    experiment = stages.longer(options.experiment, options.workdir, options.more, chosen)
+    stages.evaluate(experiment, options.workdir, options.code)
 
 
-VERB = Verb("run → table beside the baselines", Chain, evaluate)
+VERB = Verb("run → table beside the baselines", Trained, evaluate)

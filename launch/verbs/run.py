@@ -4,13 +4,13 @@ import sys
 
 from podway.framework.artifact.upgrade import Choice, CodeChanged
 from podway.launch import stages
-from podway.launch.verbs.verb import Chain, Verb
+from podway.launch.verbs.verb import Trained, Verb
 
 
-def run(options: Chain) -> None:
+def run(options: Trained) -> None:
     """Runs all stages; in a terminal, asks what becomes of artefacts that other code made."""
     try:
-        stages.run(options.experiment, options.workdir, options.code)
+        _run(options, options.code)
     except CodeChanged as error:
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
             raise
@@ -19,7 +19,13 @@ def run(options: Chain) -> None:
         choice: Choice | None = {"keep": "keep", "new": "new"}.get(answer)  # type: ignore[assignment]
         if choice is None:
             raise
-        stages.run(options.experiment, options.workdir, choice)
+        _run(options, choice)
 
 
-VERB = Verb("data, train, evaluate, export: what is missing", Chain, run)
+def _run(options: Trained, code: Choice | None) -> None:
+    chosen = stages.TrainOptions(code=code)
+    experiment = stages.longer(options.experiment, options.workdir, options.more, chosen)
+    stages.run(experiment, options.workdir, code)
+
+
+VERB = Verb("data, train, evaluate, export: what is missing", Trained, run)

@@ -5,11 +5,11 @@ import dataclasses
 
 from podway.framework.error import check
 from podway.launch import stages, supervise
-from podway.launch.verbs.verb import Chain, Verb
+from podway.launch.verbs.verb import Trained, Verb
 
 
 @dataclasses.dataclass(frozen=True)
-class Train(Chain):
+class Train(Trained):
     """An experiment, where its artefacts lie, and the processes that train it."""
 
     num_processes: int | None = None
@@ -65,27 +65,33 @@ def train(options: Train) -> None:
         f"{type(options.experiment.model).__name__} is fitted by one process; leave out"
         " --num-processes",
     )
-    if not here and (local or cluster.several or options.restart_on_failure):
+    supervised = not here and (local or cluster.several or options.restart_on_failure)
+    if supervised:
         stages.datasets(
             options.experiment, options.workdir, build=not cluster.several, code=options.code
         )
+    chosen = stages.TrainOptions(
+        cluster, span, options.deterministic, options.compile_cache, options.code
+    )
+    experiment = stages.longer(
+        options.experiment,
+        options.workdir,
+        options.more,
+        dataclasses.replace(chosen, profile=None),
+        train_them=not (here or supervised),
+    )
+    if supervised:
         supervise.run(
             supervise.local(options.num_processes or 1)
             if local
             else supervise.single(options.process_id or 0),
-            progress=lambda: stages.saved_step(options.experiment, options.workdir, options.code),
+            progress=lambda: stages.saved_step(experiment, options.workdir, options.code),
             restarts=options.max_restarts if options.restart_on_failure else 0,
             pause=2 * options.heartbeat if cluster.several else 1.0,
         )
         return
     with supervise.worker() if here else contextlib.nullcontext():
-        stages.train(
-            options.experiment,
-            options.workdir,
-            stages.TrainOptions(
-                cluster, span, options.deterministic, options.compile_cache, options.code
-            ),
-        )
+        stages.train(experiment, options.workdir, chosen)
 
 
 VERB = Verb("dataset → run; resumes, and stops at SIGTERM", Train, train)

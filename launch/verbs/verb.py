@@ -12,9 +12,9 @@ from podway.launch import experiments
 
 Subject = Annotated[str, tyro.conf.Suppress]
 """What stands after the verb: not an option."""
-Of = Literal["CONFIG", "RUN", "RUN RUN …", "MODEL", "MODEL VERSION", "MODEL_DIR"]
+Of = Literal["CONFIG", "RUN", "RUN RUN …", "MODEL", "MODEL VERSION", "MODEL_DIR", ""]
 """What a verb acts on: an experiment, the folder of a run, several runs, a published model, a
-version of it, or the folder of one."""
+version of it, the folder of one, or nothing in particular."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +33,15 @@ class Chain(Stage):
     code: Choice | None = None
     """Where an artefact of this config and these inputs is there, but was made or begun by other
     code: keep it and go on, or make it new. Without this the command stops and names both."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained(Chain):
+    """As Chain, and how much longer to train than the experiment says."""
+
+    more: tuple[int, ...] = ()
+    """Go on from the finished run of this config for so many more steps, in a run of its own whose
+    parent it is. Two numbers: from the longer run once more."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,4 +75,6 @@ class Verb:
                 return dict(zip(("model", "version"), chosen, strict=False))
             case "MODEL_DIR":
                 return {"directory": chosen[0]}
+            case "":
+                return {}
         return {"experiment": experiments.load(chosen[0])}

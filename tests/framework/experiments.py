@@ -1,6 +1,8 @@
 """A small experiment on the small dataset."""
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -10,8 +12,10 @@ import numpy as np
 from podway.framework import task
 from podway.framework.config import Data, Evaluation, Experiment, Mesh, Trainer
 from podway.framework.embedding.table import Embedding
+from podway.framework.input.batches import TrainBatches
 from podway.framework.models.parts import item_losses
 from podway.framework.models.sasrec import SasRec
+from podway.framework.training import optimizer
 from podway.framework.training.optimizer import AdamW
 
 
@@ -58,9 +62,10 @@ def walks(**trainer) -> Experiment:
 
 
 def changed(options: dict[str, Any]) -> Experiment:
-    """`walks` with {"trainer": {...}, "mesh": {...}, "model": {...}}.
+    """`walks` with {"trainer": {...}, "mesh": {...}, "model": {...}, "optimizer": {...}}.
 
-    The model's "embedding" is {...}, its "objective" {"type": "GBce", ...}.
+    The model's "embedding" is {...}, its "objective" {"type": "GBce", ...}; the optimizer is
+    {"type": "Lion", ...}.
     """
     experiment = walks(**options.get("trainer", {}))
     changes = dict(options.get("model", {}))
@@ -69,8 +74,27 @@ def changed(options: dict[str, Any]) -> Experiment:
     if "objective" in changes:
         chosen = dict(changes["objective"])
         changes["objective"] = getattr(item_losses, chosen.pop("type"))(**chosen)
+    if "optimizer" in options:
+        chosen = dict(options["optimizer"])
+        found = getattr(optimizer, chosen.pop("type", "AdamW"))(**chosen)
+        experiment = dataclasses.replace(experiment, optimizer=found)
     return dataclasses.replace(
         experiment,
         mesh=Mesh(**options.get("mesh", {})),
         model=dataclasses.replace(experiment.model, **changes),
     )
+
+
+@contextlib.contextmanager
+def breaking(monkeypatch, index: int) -> Iterator[None]:
+    """Training batch `index` cannot be read, for the time of a block."""
+    read = TrainBatches.__getitem__
+
+    def broken(self, at):
+        if at == index:
+            raise OSError("the disk is broken")
+        return read(self, at)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(TrainBatches, "__getitem__", broken)
+        yield

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import re
 import shutil
 
 import jax
@@ -13,6 +14,7 @@ from etils import epath
 
 from podway.beam.dataset import build
 from podway.export import jax_extras, stage
+from podway.export.card import request
 from podway.export.cases import raw_values
 from podway.export.error import ExportError
 from podway.export.graph import examples
@@ -49,6 +51,7 @@ from podway.framework.heads import Binary, Classes, Regression
 from podway.framework.input.batches import row_batches
 from podway.framework.input.dataset import Dataset
 from podway.framework.models.mmoe import Mmoe
+from tests.export.card import asked
 
 FIELDS = ("who", "what", "at", "paid", "stars", "shop", "tags", "code", "note", "price")
 LABELS = (Binary("liked"), Regression("paid", log=True), Classes("stars", classes=4))
@@ -238,6 +241,15 @@ def test_it_is_verified_published_and_says_what_it_takes(shop):
         for tensor in request.inputs.values()
     }
     assert sizes == {(name, size) for name in manifest.details["signatures"] for size in (1, 4)}
+
+
+def test_its_card_has_a_request_that_it_answers(shop):
+    golden = json.loads((shop.published / GOLDEN).read_text())
+    told = dict(re.findall(r"(\w+) (\[.*?\]|[\d.e+-]+)", request.example(golden).answer))
+    answer = asked.answer(shop.published)
+    assert set(told) == {"liked", "paid", "stars"}
+    for label, value in told.items():
+        np.testing.assert_allclose(answer[label], json.loads(value), rtol=1e-4)
 
 
 def test_jax_takes_the_function_and_the_weights_from_beside_the_model(shop):

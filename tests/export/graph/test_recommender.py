@@ -30,7 +30,7 @@ def build(trained, program, tmp_path):
         values = pathlib.Path(tmp_path) / "values"
         values.write_bytes(tf.io.serialize_tensor(list(words.values)).numpy())
         agreed = contract.resolve(trained.experiment.export, trained.schema)
-        return RecommenderModule(program, None, trained.parameters, words, values, agreed)
+        return RecommenderModule(program, None, trained.parameters, words, values, agreed, {})
 
     return build
 
@@ -156,7 +156,7 @@ def test_the_signatures_say_what_they_take_and_give(published):
 def test_a_vocabulary_that_cannot_be_looked_up_in_is_refused(values, message, tmp_path):
     words = Vocabulary(values, (0,) * len(values))
     with pytest.raises(ExportError, match=message):
-        saved_model.write(tmp_path / "m", None, None, {}, words, None)
+        saved_model.write(tmp_path / "m", None, None, {}, words, None, {})
     assert not (tmp_path / "m").exists()
 
 

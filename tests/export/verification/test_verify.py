@@ -24,7 +24,7 @@ def rewritten(trained, published, tmp_path):
         function = recommender.recommend(trained.experiment.model, trained.schema, agreed.top_k)
         program = stablehlo.lower(function, trained.parameters, agreed.max_history, target)
         values = trained.parameters if parameters is None else parameters
-        saved_model.write(tmp_path / "m", program, None, values, trained.vocabulary, agreed)
+        saved_model.write(tmp_path / "m", program, None, values, trained.vocabulary, agreed, {})
         shutil.copytree(published / "assets.extra", tmp_path / "m" / "assets.extra")
         return tmp_path / "m"
 

@@ -205,3 +205,24 @@ def test_a_checkout_that_is_not_installed_has_no_list_of_packages(monkeypatch):
     monkeypatch.setattr(importlib.metadata, "requires", missing)
     monkeypatch.setattr(importlib.metadata, "version", missing)
     assert provenance.packages.__wrapped__() == {}
+
+
+def test_a_page_that_is_written_anew_is_no_part_of_the_artefact(tmp_path):
+    for name in ("a", "page.html"):
+        (tmp_path / name).write_text("x")
+    committed = artifact.commit(
+        tmp_path,
+        kind="run",
+        name="n",
+        version="1",
+        config={},
+        inputs={},
+        code="",
+        unlisted=("page.html",),
+    )
+    assert [file.path for file in committed.files] == ["a"]
+    (tmp_path / "page.html").write_text("another")
+    artifact.read(tmp_path, "run")
+    (tmp_path / "a").write_text("another")
+    with pytest.raises(artifact.ArtifactError, match="a has 7 bytes"):
+        artifact.read(tmp_path, "run")

@@ -76,7 +76,7 @@ def test_a_run_is_of_the_code_of_its_own_model():
     assert "framework.models.hstu" in hstu
     assert "framework.models.hstu" not in sasrec
     for kind in ("run", "evaluation", "model"):
-        assert not {"framework.runs.report", "framework.runs.telemetry"} & set(
+        assert not {"framework.report.run", "framework.runs.telemetry"} & set(
             sources.files(kind, walks())
         )
     assert not {"beam.report.page", "beam.engines.run"} & set(
@@ -97,7 +97,7 @@ def test_an_edit_counts_where_it_takes_part_alone(tmp_path, monkeypatch):
             file.write("\n# an edit\n")
         return {kind for kind, part in given.items() if sources.code(kind, part) != before[kind]}
 
-    assert changed_by("framework.runs.report") == set()
+    assert changed_by("framework.report.run") == set()
     assert changed_by("beam.report.tables") == set()
     assert changed_by("framework.page.chart") == set()
     assert changed_by("framework.models.hstu") == set()

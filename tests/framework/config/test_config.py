@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from podway.framework import codec, config
-from podway.framework.config import Csv, Data, Experiment, GlobalTime, Trainer
+from podway.framework.config import Csv, Data, Experiment, GlobalTime, Trainer, fields
 from podway.framework.error import ConfigError
 from tests.framework.experiments import walks
 
@@ -26,6 +26,26 @@ def test_version_ignores_what_does_not_change_the_result():
     other_mesh = dataclasses.replace(experiment, mesh=config.Mesh(fsdp=4))
     assert version(walks(checkpoint_every=7)) == version(other_mesh) == version(experiment)
     assert version(walks(steps=21)) != version(experiment)
+
+
+def test_a_field_that_came_later_is_versioned_where_it_is_set_alone():
+    @dataclasses.dataclass(frozen=True)
+    class Before:
+        width: int = 3
+
+    @dataclasses.dataclass(frozen=True)
+    class After(Before):
+        depth: int = fields.later(1)
+        inner: Before = fields.later(Before())
+
+    def versioned(part):
+        return codec.to_json(part, versioned=True)
+
+    assert versioned(After()) == versioned(Before()) == {"width": 3}
+    assert versioned(After(depth=2)) == {"width": 3, "depth": 2}
+    assert versioned(After(inner=Before(4))) == {"width": 3, "inner": {"width": 4}}
+    stored = codec.to_json(After())
+    assert stored == {"width": 3, "depth": 1, "inner": {"width": 3}}, "what is stored says all"
 
 
 @pytest.mark.parametrize(

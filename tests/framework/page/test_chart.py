@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from podway.framework.page import chart
+from podway.framework.page import chart, frame
 
 NAN, INF = math.nan, math.inf
 EVIL = "<script>alert(1)</script>\"'&"
@@ -96,7 +96,7 @@ def test_a_band_is_an_area_behind_its_line():
 
 
 def test_more_lines_than_colours_are_dashed():
-    series = [chart.Series(str(at), [(0, at), (1, at)]) for at in range(chart.COLOURS + 1)]
+    series = [chart.Series(str(at), [(0, at), (1, at)]) for at in range(frame.COLOURS + 1)]
     groups = tree(chart.lines("many", series)).iter("g")
     assert [group.get("class") for group in groups][-1] == "c0 dashed"
 

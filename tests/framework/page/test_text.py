@@ -48,3 +48,21 @@ def test_ticks_tell_neighbours_apart_with_equal_digits(values, step, shown):
 def test_shares_are_percents():
     assert text.percents([0.0, 0.05], 0.05) == ["0%", "5%"]
     assert text.percents([0.0, 0.0005], 0.0005) == ["0.00%", "0.05%"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (0, "0 s"),
+        (4.25, "4.25 s"),
+        (59.4, "59.4 s"),
+        (61, "1 min 01 s"),
+        (3599.9, "1 h 00 min"),
+        (3 * 3600 + 20 * 60, "3 h 20 min"),
+        (26 * 3600, "1 day 02 h"),
+        (100 * 3600, "4 days 04 h"),
+        (float("nan"), "nan"),
+    ],
+)
+def test_spans_for_people(seconds, shown):
+    assert text.span(seconds) == shown

@@ -16,7 +16,7 @@ import pytest
 from etils import epath
 
 from podway.framework.devices import compilation
-from podway.framework.runs import goodput
+from podway.framework.runs import goodput, lock
 from podway.framework.runs.goodput import PHASES
 from podway.framework.training.heartbeat import CRASHED, LOST, REFUSED, Beat, Seen, judge
 from tests.framework.training.test_loop import (
@@ -26,6 +26,7 @@ from tests.framework.training.test_loop import (
     start,
     wait_for_steps,
 )
+from tests.framework.training.test_patience import NEVER
 
 SILENCE = 8
 """Seconds."""
@@ -205,6 +206,23 @@ def test_sigterm_to_one_makes_all_save_the_same_step_and_another_mesh_goes_on(
     record = goodput.read(path)
     assert record is not None
     assert record["steps_redone"] == 0
+
+
+def test_they_stop_early_together_and_process_0_has_the_lock(dataset, tmp_path):
+    processes = together(dataset, tmp_path, 2, 1, trainer=NEVER, pause=0.2)
+    run = holder = None
+    while holder is None:
+        assert processes[0].poll() is None, processes[0].communicate()[1][-3000:]
+        for file in tmp_path.glob("runs/walks/_lock-*.json"):
+            run = epath.Path(file.parent / file.stem.removeprefix("_lock-"))
+            holder = lock.holder_of(run)
+    assert holder.pid == processes[0].pid
+    results = [finish(process) for process in processes]
+    assert [(result["step"], result["finished"]) for result in results] == [(6, True)] * 2
+    assert run is not None
+    assert lock.holder_of(run) is None
+    (path,) = tmp_path.glob("runs/walks/*/manifest.json")
+    assert json.loads(path.read_text())["details"]["ended"].startswith("stopped early at step 6")
 
 
 FOUR = {"data": 4, "fsdp": 1}

@@ -3,6 +3,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from etils import epath
 from podway.framework import artifact
 from podway.framework.config import Component
 from podway.framework.error import ConfigError
+from podway.framework.report import artefacts
 from podway.framework.runs import goodput, run
 from podway.framework.runs.checkpoint import CheckpointError, load_parameters
 from podway.framework.runs.profiling import Span
@@ -92,6 +94,8 @@ def test_a_run_learns_and_is_committed(straight):
     values = losses(workdir)
     assert len(values) == 20
     assert values[-1] < 0.85 * values[0]
+    assert artefacts.run(result["directory"]).state == "finished"
+    assert not {"report.html", "ended.json"} & {file.path for file in manifest.files}
     assert (pathlib.Path(result["directory"]) / "report.html").read_text().count("<svg") >= 10
     experiment, _, parameters = run.load(result["directory"])
     assert experiment == walks()
@@ -131,6 +135,8 @@ def test_sigterm_saves_and_ends_well_and_two_devices_go_on_where_eight_stopped(
     assert done < 20
     (checkpoints,) = tmp_path.glob("runs/walks/*/checkpoints")
     assert (checkpoints / str(done)).is_dir(), "saved at the very step that it stopped at"
+    assert artefacts.run(checkpoints.parent).state == "stopped"
+    assert f"{done} of 20" in (checkpoints.parent / "report.html").read_text()
     result = finish(start(dataset, tmp_path, devices=2, mesh={"data": 1, "fsdp": 2}))
     assert result["finished"]
     np.testing.assert_allclose(losses(tmp_path), losses(straight[0]), atol=1e-5, rtol=0)
@@ -145,6 +151,10 @@ def test_a_loss_that_is_not_finite_stops_the_run(dataset, tmp_path):
         loop.train(experiment, dataset, tmp_path)
     (directory,) = tmp_path.glob("runs/walks/*")
     assert not artifact.exists(directory)
+    assert artefacts.run(directory).state == "failed"
+    assert re.search(
+        r"failed.*the loss of step \d+ is", (directory / "report.html").read_text(), re.S
+    )
 
 
 def test_what_a_last_step_made_not_finite_is_neither_saved_nor_best(dataset, tmp_path):

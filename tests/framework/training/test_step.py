@@ -1,6 +1,7 @@
 """The step's switches, and that no layout of the devices changes what it computes."""
 
 import dataclasses
+import json
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,7 @@ from podway.framework import config
 from podway.framework.devices import mesh
 from podway.framework.error import ConfigError
 from podway.framework.input.batches import TrainBatches, read_ahead
+from podway.framework.training import loop
 from podway.framework.training.program import build_program
 from tests.framework.experiments import walks
 from tests.framework.meshes import on_eight_devices
@@ -177,3 +179,51 @@ def test_a_gradient_is_clipped_to_its_norm(dataset):
     np.testing.assert_allclose(free, norm, rtol=1e-5)
     clipped, same = moved(norm / 7)
     np.testing.assert_allclose((clipped, same), (norm / 7, norm), rtol=1e-5)
+
+
+def test_gradient_statistics_are_those_of_the_arrays_and_change_nothing(dataset):
+    """Against the moments of a first step of Adam, which are the gradients, and the parameters."""
+    plain, _ = stepped(dataset, built(dataset, clip_norm=None), steps=1)
+    states, metrics = stepped(
+        dataset, built(dataset, clip_norm=None, gradient_statistics=True), steps=1
+    )
+    for path, array in plain[-1]["parameters"].items():
+        np.testing.assert_allclose(states[-1]["parameters"][path], array, rtol=1e-6, atol=1e-8)
+    before, after = (state["parameters"] for state in states)
+    mean = states[-1]["optimizer"][0].mu
+    groups = {
+        "blocks/0": [path for path in before if path.startswith("blocks/0/")],
+        "item": ["item/embedding"],
+        "position": ["position/embedding"],
+        "norm": ["norm/bias", "norm/scale"],
+    }
+    assert sum(map(len, groups.values())) == len(before)
+
+    def norm(arrays) -> float:
+        return float(np.sqrt(sum(np.sum(np.square(each, dtype=np.float64)) for each in arrays)))
+
+    for name, paths in groups.items():
+        gradient = norm([mean[path] / 0.1 for path in paths])
+        np.testing.assert_allclose(float(metrics[f"gradient_norm/{name}"]), gradient, rtol=1e-5)
+        ratio = norm([after[path] - before[path] for path in paths]) / norm(
+            [before[path] for path in paths]
+        )
+        np.testing.assert_allclose(float(metrics[f"update_ratio/{name}"]), ratio, rtol=1e-4)
+    assert float(metrics["gradient_clipped_percent"]) == 0
+    squares = sum(float(metrics[f"gradient_norm/{name}"]) ** 2 for name in groups)
+    np.testing.assert_allclose(squares, float(metrics["gradient_norm"]) ** 2, rtol=1e-5)
+
+
+def test_the_share_of_clipped_steps_is_recorded(dataset, tmp_path):
+    free = loop.train(walks(steps=4, gradient_statistics=True, clip_norm=None), dataset, tmp_path)
+    lines = (free.directory / "metrics.jsonl").read_text().splitlines()
+    found = [json.loads(line) for line in lines]
+    sizes = [each["gradient_norm"] for each in found if "loss" in each]
+    middle = float(np.sort(sizes)[2] - 1e-4)
+    options = {"steps": 4, "gradient_statistics": True, "log_every": 4, "clip_norm": middle}
+    limited = loop.train(walks(**options), dataset, tmp_path)
+    lines = (limited.directory / "metrics.jsonl").read_text().splitlines()
+    (share,) = (
+        each["gradient_clipped_percent"] for each in map(json.loads, lines) if "loss" in each
+    )
+    assert share in (25.0, 50.0, 75.0)

@@ -1,0 +1,1 @@
+"""The board: all that a workdir holds, on one page."""
