@@ -122,10 +122,10 @@ def content_hash(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def difference(ours: Any, theirs: Any) -> str | None:
+def difference(ours: Any, theirs: Any, where: str = "") -> str | None:
     """The first place where two JSON values differ, as a sentence; None where they are equal."""
-    for where, here, there in differences(ours, theirs):
-        return f"{where} is {here!r} here and {there!r} there"
+    for path, here, there in differences(ours, theirs, where):
+        return f"{path} is {here!r} here and {there!r} there"
     return None
 
 
