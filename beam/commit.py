@@ -121,7 +121,7 @@ def _check_rejected(
     which = f" --dataset {epath.Path(chosen.target).name}" if chosen.base else ""
     hint = ""
     if any("UTF-8" in reason for reason in counts["rejected"]):
-        hint = "; text of another encoding needs the format's encoding, such as cp1252"
+        hint = "; for text that is no UTF-8 set its encoding (--data.format.encoding cp1252)"
     raise DataError(
         f"{count:,} of {rows:,} rows of {path} were rejected ({reasons}), more than"
         f" data.max_rejected = {chosen.data.max_rejected} allows{hint}; `podway rejected{which}`"

@@ -68,8 +68,8 @@ def _of_times(found: dict[str, Any], recognised: Sequence[dict[str, Any]]) -> li
     """When the first and the last event was, and in which unit the times were taken to be."""
     if found.get("first") is None:
         return []
-    unit = recognised[0]["units"].get("time") if recognised else None
-    name = "ISO 8601" if unit == "iso" else NAMES.get(unit or "", "")
+    unit = recognised[0]["units"].get("time", "") if recognised else ""
+    name = NAMES.get(unit, "ISO 8601" if unit == "iso" else "")
     said = f"; times read as {name}" if name else ""
     return [
         ("first", clock(found["first"]), f"time of the first event (UTC){said}"),
@@ -92,6 +92,10 @@ def _of_notices(found: dict[str, Any]) -> list[Any]:
         ways = " or ".join(map(repr, alike["examples"][0]))
         remark = f"values of {name} look like {alike['groups']:,}, such as {ways}"
         lines.append(("alike", alike["values"], remark))
+    for name, values in found.get("placeholders", {}).items():
+        for value, count in values.items():
+            remark = f"train events of the {name} {value!r}: a missing one? see null of the format"
+            lines.append(("placeholder", count, remark))
     return lines
 
 

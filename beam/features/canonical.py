@@ -124,7 +124,7 @@ def to_float32(numbers: Any) -> np.ndarray:
 
 def text(values: pa.Array, name: str, where: str) -> tuple[pa.Array, Checks]:
     """A column of any type but lists as text, null where missing. Raises DataError."""
-    kind = values.type
+    kind, more = values.type, []
     if pa.types.is_float16(kind):
         values, kind = values.cast(pa.float32()), pa.float32()
     if pa.types.is_floating(kind):
@@ -132,16 +132,17 @@ def text(values: pa.Array, name: str, where: str) -> tuple[pa.Array, Checks]:
     elif pa.types.is_decimal(kind):
         values = _distinct(values, _decimal_digits)
     elif pa.types.is_timestamp(kind):
-        moments = pa.timestamp("us", "UTC" if kind.tz else None)
-        options = pc.CastOptions(moments, allow_time_truncate=True)
-        values = pc.cast(values, options=options).cast(pa.string())
+        moments, checks = microseconds(values, where, role=name)
+        more = [(reason, mask) for reason, mask in checks if "zone" not in reason]
+        stamps = pa.array(moments, mask=values.is_null().to_numpy(zero_copy_only=False))
+        values = stamps.cast(pa.timestamp("us", "UTC" if kind.tz else None)).cast(pa.string())
     elif pa.types.is_boolean(kind) or pa.types.is_date(kind):
         values = values.cast(pa.string())
     elif not (is_text(kind) or is_bytes(kind) or pa.types.is_integer(kind)):
         raise _unfit(values, name, where, "text")
     values, checks = parse.text(values, name, where)
     values = pc.if_else(pc.equal(pc.binary_length(values), 0), pa.scalar(None, pa.string()), values)
-    return values, _of_feature(checks, name)
+    return values, _of_feature([*checks, *more], name)
 
 
 def _number(values: pa.Array, transform: Transform, where: str) -> tuple[pa.Array, Checks]:

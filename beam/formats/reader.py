@@ -29,7 +29,7 @@ from podway.framework.config.where import number_columns
 from podway.framework.error import ConfigError
 from podway.framework.schema.schema import EVENT_WEIGHT
 
-SAMPLE_BYTES = 1 << 20
+SAMPLE_BYTES = 1 << 18
 """What is read of a file to recognise how it is written."""
 SAMPLE_ROWS = 10_000
 

@@ -159,7 +159,7 @@ def _of_text(values: pa.Array, clock: Clock, role: str) -> Found:
 def _of_integers(values: pa.Array, clock: Clock, role: str) -> Found:
     if "%" in clock.unit or (clock.unit == "iso" and not clock.recognised):  # 20160509
         return _of_text(values.cast(pa.string()), clock, role)
-    missing = to_mask(values.is_null())
+    missing = to_mask(values.is_null()) if values.null_count else np.zeros(len(values), bool)
     numbers = values.fill_null(0).to_numpy()
     if clock.unit not in PER_SECOND:
         return np.zeros(len(values), np.int64), [
@@ -168,7 +168,7 @@ def _of_integers(values: pa.Array, clock: Clock, role: str) -> Found:
         ]
     found, outside, finer = _scaled(numbers, PER_SECOND[clock.unit])
     return found, [
-        (f"missing {role}", missing),
+        *([(f"missing {role}", missing)] if values.null_count else []),
         *_contradicting(numbers, clock, role),
         (f"{role} is not in the years 1 to 9999, in {NAMES[clock.unit]}", outside),
         *_converted(role, None, finer),
@@ -205,13 +205,13 @@ def _of_floats(numbers: np.ndarray, missing: np.ndarray, clock: Clock, role: str
     ]
 
 
-def _scaled(count: np.ndarray, per_second: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _scaled(count: np.ndarray, per_second: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Whole numbers as microseconds; which are not in the years 1 to 9999, or lose a part."""
     lowest, highest = EARLIEST * per_second, LATEST * per_second + per_second - 1
     outside = (count < lowest) | (count > highest)
-    inside = np.where(outside, 0, count).astype(np.int64)
+    inside = (np.where(outside, 0, count) if outside.any() else count).astype(np.int64)
     if per_second <= MICRO:
-        return inside * (MICRO // per_second), outside, np.zeros(len(count), bool)
+        return inside * (MICRO // per_second), outside, None
     by = per_second // MICRO
     return inside // by, outside, inside % by != 0
 
@@ -232,11 +232,12 @@ def _contradicting(numbers: np.ndarray, clock: Clock, role: str) -> Checks:
     ]
 
 
-def _converted(role: str, naive: np.ndarray | None, finer: np.ndarray) -> Checks:
-    checks: Checks = [(Notice(f"{role} finer than a microsecond: cut off"), finer)]
-    if naive is not None:
-        checks.insert(0, (Notice(f"{role} without a time zone: read as UTC"), naive))
-    return checks
+def _converted(role: str, naive: np.ndarray | None, finer: np.ndarray | None) -> Checks:
+    found = (
+        (f"{role} without a time zone: read as UTC", naive),
+        (f"{role} finer than a microsecond: cut off", finer),
+    )
+    return [(Notice(reason), mask) for reason, mask in found if mask is not None]
 
 
 def _by_format(stripped: pl.Series, format: str) -> tuple[np.ndarray, np.ndarray]:

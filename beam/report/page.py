@@ -117,6 +117,9 @@ def _said(report: Mapping[str, Any]) -> list[str]:
     for name, alike in report.get("alike", {}).items():
         ways = " or ".join(map(repr, alike["examples"][0]))
         said.append(f"{alike['values']:,} values of {name} look like {alike['groups']:,}: {ways}")
+    for name, values in report.get("placeholders", {}).items():
+        for value, count in values.items():
+            said.append(f"{count:,} train events are of the {name} {value!r}: a missing one?")
     return said
 
 

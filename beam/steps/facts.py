@@ -47,6 +47,7 @@ class VocabularyTotals:
       trained: values that the train split has.
       top: the most frequent value, and how many events have it.
       alike: values that look like one thing.
+      placeholders: values that may stand for a missing one, and how many events have them.
     """
 
     feature: str
@@ -55,6 +56,7 @@ class VocabularyTotals:
     trained: int = 0
     top: tuple[str, int] = ("", 0)
     alike: Alike = Alike()
+    placeholders: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

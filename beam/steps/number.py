@@ -152,15 +152,15 @@ class WriteVocabulary(apache_beam.DoFn):
 
 
 def _totals(name: str, values: int, frame: pl.DataFrame) -> facts.VocabularyTotals:
-    trained = frame.filter(pl.col("count") > 0)
-    top = trained.sort(pl.col("count"), "value", descending=[True, False]).head(1)
+    most = frame.filter((pl.col("count") == pl.col("count").max()) & (pl.col("count") > 0))
     return facts.VocabularyTotals(
         feature=name,
         size=values,
         events=int(frame["count"].sum()),
-        trained=len(trained),
-        top=(top["value"][0], int(top["count"][0])) if len(top) else ("", 0),
+        trained=int((frame["count"] > 0).sum()),
+        top=(str(most["value"].min()), int(most["count"][0])) if len(most) else ("", 0),
         alike=alike.find(frame["value"], frame["count"]),
+        placeholders=alike.placeholders(frame["value"], frame["count"]),
     )
 
 

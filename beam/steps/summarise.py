@@ -261,6 +261,9 @@ def report(
             for total in (user, item)
             if total.alike.groups
         },
+        "placeholders": {
+            total.feature: total.placeholders for total in (user, item) if total.placeholders
+        },
         "notices": found["notices"],
     }
 
@@ -303,4 +306,5 @@ def _total(totals: Sequence[VocabularyTotals], feature: str) -> VocabularyTotals
         trained=sum(total.trained for total in mine),
         top=max((total.top for total in mine), key=lambda top: top[1], default=("", 0)),
         alike=alike.merge([total.alike for total in mine]),
+        placeholders={key: n for total in mine for key, n in total.placeholders.items()},
     )

@@ -113,19 +113,11 @@ class Run:
 
     @property
     def parent(self) -> str:
-<<<<<<< HEAD
-        """The folder of the run that it goes on from, or took its first parameters from; "": it
-        began anew."""
-        trainer = _part(self.experiment, "trainer")
-        if version := trainer.get("parent"):
-            return str(self.directory.parent / version)
-=======
         """The folder of the run that it goes on from, or whose parameters it began with; "": it
         began anew."""
         trainer = _part(self.experiment, "trainer")
         if trainer.get("parent"):
             return str(self.directory.parent / str(trainer["parent"]))
->>>>>>> reports
         return _part(trainer, "warm_start").get("run") or ""
 
     @property

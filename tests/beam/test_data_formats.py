@@ -318,13 +318,14 @@ def test_the_report_says_what_looks_odd(tmp_path):
     ways = ["Foo", "foo ", "FOO", "bar"]
     events = [("big", ways[at % 4], START + at) for at in range(40)]
     events += [(f"u{at}", "bar", START + at) for at in range(10)]
+    events += [("u1", item, START + at) for at, item in enumerate(["NULL", "x", "y"])]
     lines = "".join(f'{user},{item},{time},"a\nb"\n' for user, item, time in events)
     (tmp_path / "a.csv").write_text("user,item,time,text\n" + lines)
     features = (Categorical("kind", column="item"),)
     directory = dataset.build(make_data(tmp_path / "a.csv", features=features), tmp_path / "w")
     report = report_of(directory)
-    assert report["largest"]["user"] == ["big", pytest.approx(38 / 48)]
-    assert report["largest"]["item"] == ["bar", pytest.approx(19 / 48)]
+    assert report["largest"]["user"] == ["big", pytest.approx(38 / 49)]
+    assert report["largest"]["item"] == ["bar", pytest.approx(18 / 49)]
     assert (report["first"], report["last"]) == (START * 10**6, (START + 39) * 10**6)
     expected = {"groups": 1, "values": 3, "examples": [["Foo", "foo ", "FOO"]]}
     assert report["alike"].keys() == {"item", "kind"}
@@ -332,10 +333,12 @@ def test_the_report_says_what_looks_odd(tmp_path):
         assert {**found, "examples": [sorted(one) for one in found["examples"]]} == {
             **expected, "examples": [["FOO", "Foo", "foo "]]
         }  # fmt: skip
-    assert report["notices"] == {"values over 2 to 9 lines": 50}
+    assert report["notices"] == {"values over 2 to 9 lines": 53}
+    assert report["placeholders"] == {"item": {"NULL": 1}}
     lines = told(directory)
-    assert "notice                    50  values over 2 to 9 lines" in lines
-    assert "top user              79.17%  of the train events are of the user 'big'" in lines
+    assert "placeholder                1  train events of the item 'NULL': a missing one?" in lines
+    assert "notice                    53  values over 2 to 9 lines" in lines
+    assert "top user              77.55%  of the train events are of the user 'big'" in lines
     assert "alike                      3  values of item look like 1, such as " in lines
     page = (directory / "statistics.html").read_text()
     assert "2016-05-01" in page
