@@ -115,7 +115,7 @@ def test_a_title_that_cannot_be_read_rejects_its_row_with_the_reason(tmp_path):
     path = tmp_path / "items.csv"
     rows = b"".join(f"{item},T {item}\n".encode() for item in ITEMS[1:])
     path.write_bytes(b"id,title\ni0,caf\xe9\n" + rows)
-    dataset = built(tmp_path, table_of(path, ("title",)))
+    dataset = built(tmp_path, table_of(path, ("title",)), max_rejected=0.1)
     assert of_items(dataset, "title")["i0"] == ""
     (letters,) = (dataset.directory / "rejected").glob("table-0-*.jsonl")
     assert "invalid UTF-8 in title" in letters.read_text()
