@@ -66,8 +66,8 @@ def _locate(roles: Roles, schema: pa.Schema, file: str) -> Paths:
         parts = tuple(name.split("."))
         if name not in names and parts[0] in names and _field(schema.field(parts[0]), parts[1:]):
             paths[role] = parts
-    locate({role: path[0] for role, path in paths.items()}, names, file)
-    return paths
+    own = locate({role: path[0] for role, path in paths.items()}, names, file)
+    return {role: path for role, path in paths.items() if role in own}
 
 
 def _field(field: pa.Field, path: Sequence[str]) -> bool:
