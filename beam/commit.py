@@ -63,8 +63,9 @@ def _check(chosen: plan.BuildPlan, details: dict[str, Any]) -> None:
     if not found["rows"]:
         raise DataError(f"data.path is {data.path!r} and there is no row of data in it")
     fresh = extension.fresh(found, chosen.base)
+    _check_wanted(chosen, data.path, "data.where", fresh)
     _check_rejected(chosen, {**found, **fresh}, data.path, fresh, "part-")
-    rows, rejected_count = fresh["rows"], sum(fresh["rejected"].values())
+    rows, rejected_count = _wanted(fresh), sum(fresh["rejected"].values())
     if not found["kept"]:
         raise ConfigError(
             f"none of {rows - rejected_count:,} events is left with data.min_user_events ="
@@ -82,6 +83,21 @@ def _check(chosen: plan.BuildPlan, details: dict[str, Any]) -> None:
     _check_tables(chosen, details["tables"])
 
 
+def _wanted(counts: dict[str, Any]) -> int:
+    """Rows that no condition of where leaves out."""
+    return counts["rows"] - sum(counts["filtered"].values())
+
+
+def _check_wanted(chosen: plan.BuildPlan, path: str, field: str, counts: dict[str, Any]) -> None:
+    """Raises ConfigError where the conditions of where leave nothing."""
+    if chosen.base is None and counts["filtered"] and not _wanted(counts):
+        rules = ", ".join(f"{rule}: {count:,}" for rule, count in counts["filtered"].items())
+        raise ConfigError(
+            f"none of the {counts['rows']:,} rows of {path} satisfies {field} ({rules}); compare it"
+            " with the raw values"
+        )
+
+
 def _check_rejected(
     chosen: plan.BuildPlan, report: dict[str, Any], path: str, counts: dict[str, Any], files: str
 ) -> None:
@@ -91,10 +107,11 @@ def _check_rejected(
       chosen: the plan.
       report: of the dataset that will not be.
       path: the raw files.
-      counts: their "rows", and of the "rejected" ones how many for which reason.
+      counts: their "rows", of the "rejected" ones how many for which reason, and of those that
+        are "filtered" as they are read, and don't count, how many by which rule.
       files: what the files of their rejected rows begin with.
     """
-    rows, count = counts["rows"], sum(counts["rejected"].values())
+    rows, count = _wanted(counts), sum(counts["rejected"].values())
     if count <= chosen.data.max_rejected * rows:
         return
     reasons = ", ".join(f"{reason}: {count:,}" for reason, count in counts["rejected"].items())
@@ -121,8 +138,8 @@ def _check_tables(chosen: plan.BuildPlan, tables: list[dict[str, Any]]) -> None:
                 f"the {table.of} table {table.path!r} of data.tables[{number}] has no row of data"
             )
         counts = found[number]
-        kept = counts["rows"] - sum(counts["rejected"].values())
-        report = {**counts, "kept": kept, "filtered": {}}
+        _check_wanted(chosen, table.path, f"where of data.tables[{number}]", counts)
+        report = {**counts, "kept": _wanted(counts) - sum(counts["rejected"].values())}
         _check_rejected(chosen, report, table.path, counts, f"table-{number}-")
         if counts["matched"] == 0:
             words = Vocabulary.read(

@@ -15,7 +15,7 @@ from etils import epath
 
 from podway.beam import plan
 from podway.beam.error import DataError
-from podway.beam.steps import stored
+from podway.beam.steps import facts, stored
 from podway.framework import artifact, codec
 from podway.framework.artifact import upgrade
 from podway.framework.error import ConfigError
@@ -139,15 +139,22 @@ def _buckets(paths: Any) -> list[str]:
 
 
 def fresh(report: dict[str, Any], base: plan.Base | None) -> dict[str, Any]:
-    """The rows that were read for this dataset, and the rejected ones by reason."""
+    """The rows that were read for this dataset, the rejected ones by reason, and those filtered by
+    the conditions of data.where."""
+    filtered = {rule: n for rule, n in report["filtered"].items() if rule not in facts.LATER}
     if base is None:
-        return {"rows": report["rows"], "rejected": report["rejected"]}
-    before = base.report["rejected"]
-    rejected = {reason: n - before.get(reason, 0) for reason, n in report["rejected"].items()}
+        return {"rows": report["rows"], "rejected": report["rejected"], "filtered": filtered}
     return {
         "rows": report["rows"] - base.report["rows"],
-        "rejected": {reason: count for reason, count in rejected.items() if count},
+        "rejected": _new(report["rejected"], base.report["rejected"]),
+        "filtered": _new(filtered, base.report["filtered"]),
     }
+
+
+def _new(counts: dict[str, int], before: dict[str, int]) -> dict[str, int]:
+    """What is counted and was not before."""
+    new = {name: count - before.get(name, 0) for name, count in counts.items()}
+    return {name: count for name, count in new.items() if count}
 
 
 def since(chosen: plan.BuildPlan, report: dict[str, Any]) -> dict[str, Any] | None:

@@ -41,6 +41,7 @@ def report(manifest: artifact.Manifest) -> str:
         ("tied events", found["tied_events"], "of the events share user and time with another"),
         ("tied users", found["tied_users"], "of the users have their last two events at one time"),
         ("repeats", found["repeated_events"], "events equal an earlier one in user, item and time"),
+        *_of_targets(found, splits),
         *((split, part["examples"], "examples") for split, part in splits.items()),
         ("leakage", found["early_test_targets"], "test targets before the latest train event"),
         *_of_notices(found),
@@ -52,12 +53,23 @@ def report(manifest: artifact.Manifest) -> str:
     return "\n".join([head, *(_line(*line) for line in lines)])
 
 
+def _of_targets(found: dict[str, Any], splits: dict[str, Any]) -> list[tuple[str, Any, str]]:
+    """Lines of the report where some events are no targets."""
+    if (context := found.get("context_events")) is None:
+        return []
+    lines = [("context", context, "events are history only (data.targets, or of weight 0)")]
+    if seen := found["seen_test_targets"]:
+        remark = "of the test targets are in their own history; evaluation.exclude_seen forbids"
+        lines.append(("seen before", seen / splits["test"]["examples"], f"{remark} them"))
+    return lines
+
+
 def _of_times(found: dict[str, Any], recognised: Sequence[dict[str, Any]]) -> list[Any]:
     """When the first and the last event was, and in which unit the times were taken to be."""
     if found.get("first") is None:
         return []
     unit = recognised[0]["units"].get("time") if recognised else None
-    name = NAMES.get(unit, "ISO 8601" if unit == "iso" else "")
+    name = "ISO 8601" if unit == "iso" else NAMES.get(unit or "", "")
     said = f"; times read as {name}" if name else ""
     return [
         ("first", clock(found["first"]), f"time of the first event (UTC){said}"),
@@ -92,6 +104,7 @@ def _of_table(table: dict[str, Any]) -> list[tuple[str, int, str]]:
     """Lines of the report on a side table."""
     return [
         (f"{table['of']} table", table["rows"], f"rows of {table['path']}"),
+        *(("  filtered", count, f"by {rule}") for rule, count in table.get("filtered", {}).items()),
         *(("  rejected", count, reason) for reason, count in table["rejected"].items()),
         ("  repeated", table["repeated"], "of them have the key of an earlier one"),
         *(("  notice", count, reason) for reason, count in table.get("notices", {}).items()),

@@ -93,7 +93,7 @@ def _decode(hint: Any, value: Any, where: str) -> Any:
     if origin in (typing.Union, types.UnionType):
         if value is None:
             return None
-        return _decode(next(a for a in arguments if a is not types.NoneType), value, where)
+        return _decode_one_of([a for a in arguments if a is not types.NoneType], value, where)
     if origin is Literal:
         check(value in arguments, f"{where}: {value!r} is none of {list(arguments)}")
         return value
@@ -101,6 +101,16 @@ def _decode(hint: Any, value: Any, where: str) -> Any:
     fits = isinstance(value, accepted) and (hint is bool or not isinstance(value, bool))
     check(fits, f"{where}: expected {hint.__name__}, found {value!r}")
     return hint(value)
+
+
+def _decode_one_of(hints: list[Any], value: Any, where: str) -> Any:
+    """By the first of several types that fits."""
+    for hint in hints[:-1]:
+        try:
+            return _decode(hint, value, where)
+        except ConfigError:
+            continue
+    return _decode(hints[-1], value, where)
 
 
 def json_text(value: Any, indent: int | None = None) -> str:

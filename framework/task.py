@@ -37,7 +37,7 @@ from podway.framework.error import ConfigError, check
 from podway.framework.heads import Head
 from podway.framework.input.dataset import Dataset
 from podway.framework.metrics import top_k
-from podway.framework.schema.schema import Schema
+from podway.framework.schema.schema import EVENT_WEIGHT, Schema
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -268,7 +268,10 @@ class LabelModel(TrainedModel):
         return sum(head.outputs for head in self.objectives)
 
     def label_lengths(self, schema: Schema) -> dict[str, int]:
-        """The labels' part of `lengths`. Raises ConfigError where the dataset lacks one."""
+        """The labels' part of `lengths`, and the rows' weights, if any.
+
+        Raises ConfigError where the dataset lacks a label.
+        """
         labels = [feature.name for feature in schema.features if feature.role == "label"]
         for head in self.objectives:
             check(
@@ -276,7 +279,8 @@ class LabelModel(TrainedModel):
                 f"model.objectives names {head.label!r}, which is no label of the dataset; it has"
                 f" {labels or 'none: add a Label to data.features'}",
             )
-        return {head.label: 1 for head in self.objectives}
+        weights = [EVENT_WEIGHT] if schema.has(EVENT_WEIGHT) else []
+        return dict.fromkeys([*(head.label for head in self.objectives), *weights], 1)
 
     def prepared(self, dataset: Dataset | None) -> Self:
         """With objectives that know the train split's labels, where they ask for them."""
@@ -304,22 +308,30 @@ class LabelModel(TrainedModel):
     ) -> dict[str, Array]:
         """Logits by label: f32 [batch], or [batch, classes].
 
-        The batch has the columns of `lengths`, of which the labels are not read.
+        The batch has the columns of `lengths`, of which labels and weights are not read.
         """
         raise NotImplementedError
 
     def loss(
         self, module: Any, batch: Batch, rows: Mapping[str, EmbeddedRows], context: ForwardContext
     ) -> Loss:
-        """The labels' mean losses, weighted and added up."""
-        logits = self.predict(module, batch, rows, context)
+        """The labels' losses, each a mean by the rows' weights; weighted and added up."""
+        logits, weights = self.predict(module, batch, rows, context), batch.get(EVENT_WEIGHT)
         losses = {
-            head.label: head.loss(logits[head.label], batch[head.label]).mean()
+            head.label: _mean(head.loss(logits[head.label], batch[head.label]), weights)
             for head in self.objectives
         }
         total = sum((head.weight * losses[head.label] for head in self.objectives), jnp.zeros(()))
         count = jnp.float32(batch[self.objectives[0].label].shape[0])
+        count = count if weights is None else weights.sum()
         return total, count, {f"{label}_loss": loss for label, loss in losses.items()}
+
+
+def _mean(terms: Float[Array, " batch"], weights: Array | None) -> Float[Array, ""]:
+    if weights is None:
+        return terms.mean()
+    total = weights.sum()
+    return jnp.where(weights > 0, terms * weights, 0.0).sum() / jnp.where(total > 0, total, 1.0)
 
 
 M = TypeVar("M")
@@ -333,6 +345,12 @@ def of_kind(model: config.Model, kind: type[M]) -> M:
             " (framework/task.py)"
         )
     return model
+
+
+def leaves_weights(model: config.Model, schema: Schema) -> bool:
+    """Whether the dataset has event weights that the model does not read."""
+    reads = isinstance(model, TrainedModel) and EVENT_WEIGHT in model.lengths(schema)
+    return schema.has(EVENT_WEIGHT) and not reads
 
 
 HeadFunction = Callable[[Any, Batch, Mapping[str, EmbeddedRows], ForwardContext], Any]

@@ -134,6 +134,7 @@ def train(
         type(experiment.model) is not Model,
         f"the experiment {experiment.name!r} has no model: set `model` and `optimizer`",
     )
+    from podway.framework import task
     from podway.framework.devices import allocator, compilation
     from podway.framework.runs import run
     from podway.framework.training import distributed, fitting, loop
@@ -156,6 +157,11 @@ def train(
             stage = narration.begin("train", "run", experiment, directory, fresh=fresh)
             if fresh and (shaped := run.shaped_by(experiment, inputs, directory)):
                 print(f"  (not the latest run, but a new one: {'; '.join(shaped)})", flush=True)
+            if fresh and task.leaves_weights(experiment.model, dataset.schema):
+                print(
+                    f"  (the dataset has event weights, which {type(experiment.model).__name__}"
+                    " does not read: it learns from all events alike)"
+                )
         if is_fitted(experiment):
             directory = fitting.fit(experiment, dataset, workdir, options.code)
             if stage:

@@ -69,7 +69,8 @@ ARROWS = {
         "preflight": "config devices evaluation schema task training",
     },
     "beam": {
-        "formats": "framework/config",
+        "paths": "framework/config",
+        "formats": "paths framework/config framework/schema",
         "plan": "formats framework/config",
         "statistics": "framework/schema",
         "features": "formats statistics framework/config framework/schema",

@@ -8,7 +8,7 @@ from etils import epath
 
 from podway.beam.formats import idx, parquet
 from podway.beam.formats.stream import Stream
-from podway.framework.config import Characters, Csv, Data, Idx, Parquet, Rdatasets
+from podway.framework.config import Characters, Csv, Data, Idx, Lists, Parquet, Rdatasets
 from podway.framework.page import text
 
 BASE_BYTES = 450_000_000
@@ -102,6 +102,10 @@ def _from_samples(data: Data, sizes: dict[str, int], features: int) -> Estimate:
             seen_bytes += opened.fraction() * sizes[file] if translated else len(text)
         if isinstance(data.format, Characters):
             seen_rows += len(text.decode(errors="ignore"))
+        elif isinstance(data.format, Lists):
+            lines = text.count(b"\n") if data.format.user else 0
+            separator = data.format.separator.encode() or None
+            seen_rows += len(text.split(separator)) - lines
         else:
             seen_rows += text.count(b"\n") - header
     rows = round(total * seen_rows / seen_bytes) if seen_bytes else 0

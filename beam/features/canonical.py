@@ -35,7 +35,7 @@ from podway.framework.config.features import (
 pc: Any = pyarrow.compute  # which makes its functions when it is imported
 
 _EXACT = 2.0**53
-_TRUTH = {"true": "1", "True": "1", "TRUE": "1", "false": "0", "False": "0", "FALSE": "0"}
+TRUTH = {"true": "1", "True": "1", "TRUE": "1", "false": "0", "False": "0", "FALSE": "0"}
 """What truth values are called in files without types; as numbers they are 1 and 0 everywhere."""
 
 
@@ -73,7 +73,7 @@ def canonical(
     if isinstance(transform, Pixels):
         return pixels.canonical(values, transform, where)
     if of_kind == "time":
-        return _time(values, transform.name, where, clock)
+        return time(values, transform.name, where, clock)
     if of_kind == "number":
         return _number(values, transform, where)
     if _is_list(values.type):
@@ -83,7 +83,7 @@ def canonical(
             f"{where}: the column of {transform.name} holds lists; set many=True of a Categorical"
             " or Hashed feature"
         )
-    return _text(values, transform.name, where)
+    return text(values, transform.name, where)
 
 
 def kept_text(values: pa.Array, name: str, where: str) -> tuple[pa.Array, Checks]:
@@ -101,11 +101,11 @@ def kept_text(values: pa.Array, name: str, where: str) -> tuple[pa.Array, Checks
     if pa.types.is_null(values.type):
         values = values.cast(pa.string())
     if not _is_list(values.type):
-        return _text(values, name, where)
+        return text(values, name, where)
     if pa.types.is_fixed_size_list(values.type):
         values = values.cast(pa.list_(values.type.value_type))
     lengths = pc.list_value_length(values).fill_null(0).to_numpy()
-    parts, failed = _text(values.flatten(), name, where)
+    parts, failed = text(values.flatten(), name, where)
     rows = np.repeat(np.arange(len(values)), lengths)
     checks = [(reason, np.isin(np.arange(len(values)), rows[mask])) for reason, mask in failed]
     offsets = np.append(0, np.cumsum(lengths)).astype(np.int64)
@@ -122,7 +122,8 @@ def to_float32(numbers: Any) -> np.ndarray:
     return np.where(np.abs(rounded) < np.float32(SMALLEST), np.float32(0), rounded)
 
 
-def _text(values: pa.Array, name: str, where: str) -> tuple[pa.Array, Checks]:
+def text(values: pa.Array, name: str, where: str) -> tuple[pa.Array, Checks]:
+    """A column of any type but lists as text, null where missing. Raises DataError."""
     kind = values.type
     if pa.types.is_float16(kind):
         values, kind = values.cast(pa.float32()), pa.float32()
@@ -149,7 +150,7 @@ def _number(values: pa.Array, transform: Transform, where: str) -> tuple[pa.Arra
         values, checks = parse.text(values, name, where)
         checks = _of_feature(checks, name)
         stripped = pl.Series(values).str.strip_chars()
-        stripped = stripped.replace(_TRUTH)
+        stripped = stripped.replace(TRUTH)
         numbers = stripped.cast(pl.Float64, strict=False).to_arrow()
         empty = (stripped.is_null() | (stripped == "")).to_numpy()
         wrong = numbers.is_null().to_numpy(zero_copy_only=False) & ~empty
@@ -167,7 +168,10 @@ def _number(values: pa.Array, transform: Transform, where: str) -> tuple[pa.Arra
     return pa.array(to_float32(wide), pa.float32(), mask=missing), checks
 
 
-def _time(values: pa.Array, name: str, where: str, clock: Clock) -> tuple[pa.Array, Checks]:
+def time(
+    values: pa.Array, name: str, where: str, clock: Clock = SECONDS
+) -> tuple[pa.Array, Checks]:
+    """A column of any type as int64 microseconds, null where missing. Raises DataError."""
     moments, checks = microseconds(values, where, clock, name)
     missing = np.zeros(len(values), bool)
     for reason, mask in checks:
@@ -182,7 +186,7 @@ def _list(values: pa.Array, transform: Categorical | Hashed, where: str) -> tupl
         values = values.cast(pa.list_(values.type.value_type))
     lengths = pc.list_value_length(values).fill_null(0).to_numpy()
     rows = np.repeat(np.arange(count), lengths)
-    parts, part_checks = _text(values.flatten(), name, where)
+    parts, part_checks = text(values.flatten(), name, where)
     checks = [(reason, np.isin(np.arange(count), rows[mask])) for reason, mask in part_checks]
     present = parts.is_valid().to_numpy(zero_copy_only=False)
     parts, lengths = parts.drop_null(), np.bincount(rows[present], minlength=count)

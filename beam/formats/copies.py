@@ -4,19 +4,20 @@ import collections
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 
-from etils import epath
-
 from podway.beam.error import DataError
 from podway.beam.formats import reader
+from podway.beam.formats.rows import roles_of
 from podway.beam.formats.stream import SUFFIXES, Stream
+from podway.beam.paths import partitions
 from podway.framework.config import Characters, Data, Idx, Rdatasets
 
 
 def refuse(data: Data, files: Sequence[str], identities: Sequence[Sequence[str | int]]) -> None:
     """Raises DataError where two files have the same rows: the same bytes, packed or not.
 
-    Files without rows may be alike, and so may all where equal events are dropped anyway. Of texts
-    and images, equal ones are other documents.
+    Files without rows may be alike, and so may all where equal events are dropped anyway, or where
+    their folders hold other values of a column that is read. Of texts and images, equal ones are
+    other documents.
 
     Args:
       data: the config.
@@ -26,8 +27,10 @@ def refuse(data: Data, files: Sequence[str], identities: Sequence[Sequence[str |
     if data.duplicates == "drop" or isinstance(data.format, Characters | Idx | Rdatasets):
         return
     by_content = collections.defaultdict(list)
+    read = set(roles_of(data).values())
     for file, (_, *content) in zip(files, identities, strict=True):
-        by_content[tuple(content)].append(file)
+        held = {name: value for name, value in partitions(file).items() if name in read}
+        by_content[(*content, *sorted(held.items()))].append(file)
     for first, second in (*_pairs(by_content.values()), *_packed(files)):
         if _has_rows(first, data):
             raise DataError(
@@ -41,10 +44,11 @@ def _pairs(groups: Iterable[list[str]]) -> Iterator[tuple[str, str]]:
 
 
 def _packed(files: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Files that are called alike but for how they are packed, and are the same unpacked."""
+    """Files of a folder that are called alike but for how they are packed, and are the same
+    unpacked."""
     by_name = collections.defaultdict(list)
     for file in files:
-        name = epath.Path(file).name
+        name = file
         for suffix in SUFFIXES:
             name = name.removesuffix(suffix)
         by_name[name].append(file)

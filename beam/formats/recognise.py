@@ -17,10 +17,11 @@ import pyarrow.types as pt
 from podway.beam.error import DataError
 from podway.beam.formats import csv, iso, reader
 from podway.beam.formats.checks import decode, is_bytes, is_text
-from podway.beam.formats.rows import reads
+from podway.beam.formats.rows import conditions_of, reads, role_of
 from podway.beam.formats.times import NAMES, PER_SECOND, TYPED, Clock, looks_like
 from podway.framework.config import Characters, Csv, Data, Idx, SideTable
 from podway.framework.config.features import Cyclical
+from podway.framework.config.where import moment_columns
 
 FILES = 16
 """Files that are looked into at most: the first ones may be empty."""
@@ -126,6 +127,18 @@ def _times(raw: Data | SideTable) -> dict[str, str]:
             events = isinstance(raw, Data) and feature.source == raw.columns.time
             unit = found["time"] if events and feature.time_unit == "auto" else feature.time_unit
             found[feature.name] = unit
+    return found | dict.fromkeys(set(moment_roles(raw).values()) - set(found), "auto")
+
+
+def moment_roles(raw: Data | SideTable) -> dict[str, str]:
+    """Column that a condition compares with a moment → the role of which it has its unit: that of
+    the events' time, or of a feature, where these read it."""
+    found = {column: role_of(column) for column in moment_columns(conditions_of(raw))}
+    for feature in raw.features:
+        if isinstance(feature, Cyclical) and feature.source in found:
+            found[feature.source] = feature.name
+    if isinstance(raw, Data) and raw.columns.time in found:
+        found[raw.columns.time] = "time"
     return found
 
 
@@ -194,4 +207,6 @@ def _date(value: int, unit: str) -> str:
 def _option(role: str) -> str:
     if role == "time":
         return "data.columns.time_unit"
+    if role.startswith(role_of("")):
+        return f"time_unit of a Cyclical feature of the column {role.removeprefix(role_of(''))!r}"
     return f"time_unit of the feature {role!r}"

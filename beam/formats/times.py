@@ -233,11 +233,10 @@ def _contradicting(numbers: np.ndarray, clock: Clock, role: str) -> Checks:
 
 
 def _converted(role: str, naive: np.ndarray | None, finer: np.ndarray) -> Checks:
-    without_zone = [(Notice(f"{role} without a time zone: read as UTC"), naive)]
-    return [
-        *(without_zone if naive is not None else []),
-        (Notice(f"{role} finer than a microsecond: cut off"), finer),
-    ]
+    checks: Checks = [(Notice(f"{role} finer than a microsecond: cut off"), finer)]
+    if naive is not None:
+        checks.insert(0, (Notice(f"{role} without a time zone: read as UTC"), naive))
+    return checks
 
 
 def _by_format(stripped: pl.Series, format: str) -> tuple[np.ndarray, np.ndarray]:

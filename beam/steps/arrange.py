@@ -124,7 +124,7 @@ class Count(apache_beam.DoFn):
             yield bucket, chunk if kept is None else Chunk(table)
         yield TaggedOutput("filtered", len(everything) - len(table))
         found = split.events(table)
-        train = split.histories(found, split.examples(self._data.split, found, cuts)["train"])
+        train = split.train_mask(self._data, found, cuts)
         for name in table.column_names:
             column = table[name].combine_chunks()
             if pa.types.is_dictionary(column.type):

@@ -18,7 +18,7 @@ from podway.beam.steps.chunk import Chunk
 from podway.beam.steps.number import Key
 from podway.beam.steps.write import numbers_of, path_of
 from podway.framework import artifact
-from podway.framework.config import Data, RowExamples
+from podway.framework.config import Data
 from podway.framework.schema.schema import FIRST_VALUE, SPLITS, VOCABULARY_ROWS, vocabulary_file
 
 
@@ -95,14 +95,11 @@ class Refer(apache_beam.DoFn):
         """One bucket."""
         bucket, chunk = element
         events = split.events(chunk.table())
-        if isinstance(self._data.examples, RowExamples):
-            masks = split.rows(self._data.split, events, cuts)
-        else:
-            examples = split.examples(self._data.split, events, cuts)
-            masks = {name: split.histories(events, examples[name]) for name in SPLITS}
+        masks = split.masks(self._data, events, cuts)
         with portable():
             splits = {name: self._shard(bucket, name, events, masks[name]) for name in SPLITS}
-        yield facts.of_shard(bucket, events, int(masks["train"].sum()), splits)
+        trained = int(masks["train"].sum())
+        yield facts.of_shard(bucket, self._data, events, cuts, trained, splits)
 
     def _shard(
         self, bucket: int, name: str, events: split.Events, mask: np.ndarray

@@ -1,7 +1,7 @@
 """What the steps of the pipeline report: numbers per file, bucket, shard and side table."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,18 +9,30 @@ import pyarrow as pa
 
 from podway.beam.statistics import statistics
 from podway.beam.statistics.alike import Alike
+from podway.beam.steps import split
 from podway.beam.steps.split import Events
+from podway.framework.config import Data, RowExamples
 from podway.framework.schema.fitted import FittedTransform
 from podway.framework.schema.schema import Feature
+
+LATER = ("k-core", "duplicate")
+"""Rules that filter events after they are read; the others are conditions of data.where."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ReadCounts:
-    """One raw file: its rows, how many of them were rejected for which reason, and of how many of
-    the others there is something to say."""
+    """One raw file: its rows, and what became of them.
+
+    Attributes:
+      rows: all of them.
+      rejected: how many, by reason.
+      filtered: how many, by rule, such as a condition of data.where.
+      notices: of how many of the others there is something to say.
+    """
 
     rows: int
     rejected: dict[str, int]
+    filtered: dict[str, int] = dataclasses.field(default_factory=dict)
     notices: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
@@ -79,6 +91,8 @@ class ShardFacts:
       first, last: times of the first and the last event; None without any.
       users: that have an event.
       tied_users: users whose last two events share the time.
+      context_events: those that are history only; None where events have no weights.
+      seen_test_targets: test targets that their own history has; None likewise.
       splits: by name.
     """
 
@@ -91,6 +105,8 @@ class ShardFacts:
     last: int | None
     users: int
     tied_users: int
+    context_events: int | None
+    seen_test_targets: int | None
     splits: dict[str, SplitFacts]
 
 
@@ -181,9 +197,17 @@ def _flat(column: pa.Array) -> np.ndarray:
 
 
 def of_shard(
-    bucket: int, events: Events, trained: int, splits: dict[str, SplitFacts]
+    bucket: int,
+    data: Data,
+    events: Events,
+    cuts: Sequence[int] | None,
+    trained: int,
+    splits: dict[str, SplitFacts],
 ) -> ShardFacts:
     """The facts of a shard."""
+    weights, seen = events.weights, None
+    if weights is not None and not isinstance(data.examples, RowExamples):
+        seen = split.seen_targets(events, split.examples(data.split, events, cuts)["test"])
     same_user = np.ones(max(len(events.item) - 1, 0), bool)
     same_user[events.offsets[1:-1] - 1] = False
     tied = same_user & (events.time[1:] == events.time[:-1])
@@ -199,5 +223,7 @@ def of_shard(
         last=int(events.time.max()) if len(events.time) else None,
         users=len(events.user),
         tied_users=int(tied[events.offsets[1:][several] - 2].sum()),
+        context_events=None if weights is None else int((weights == 0).sum()),
+        seen_test_targets=seen,
         splits=splits,
     )

@@ -25,7 +25,7 @@ from podway.beam.formats.reader import read
 from podway.beam.formats.recognise import NOTHING, Recognised, clocks, resolve
 from podway.beam.formats.rows import RawBatch, Rejected, keep_role, reads
 from podway.beam.formats.times import SECONDS, Clock
-from podway.beam.steps import codes, facts, progress
+from podway.beam.steps import codes, facts, progress, select
 from podway.beam.steps.chunk import Chunk
 from podway.framework.config import Data, SideTable
 from podway.framework.config.features import Label, Transform
@@ -57,31 +57,32 @@ class ReadEvents(apache_beam.DoFn):
         number, file = element
         name = f"part-{number:05}-of-{self._files:05}.jsonl"
         with portable(), rejects_to(epath.Path(self._stage) / "rejected" / name, file) as reject:
-            counts, notices = collections.Counter(), collections.Counter()
+            counts, filtered, notices = (collections.Counter() for _ in range(3))
             rows = 0
             prepare = functools.partial(self._prepare, number, file)
-            for fraction, accepted, rejected, said, found in _map_in_thread(
-                prepare, read(file, self._data)
-            ):
-                notices.update(said)
-                reject(rejected)
-                counts.update(row.reason for row in rejected)
-                rows += accepted + len(rejected)
-                progress.read(number, fraction, accepted + len(rejected), accepted)
-                yield from found
-        yield TaggedOutput("counts", facts.ReadCounts(rows, dict(counts), dict(notices)))
+            for fraction, done in _map_in_thread(prepare, read(file, self._data)):
+                reject(done.rejected)
+                counts.update(row.reason for row in done.rejected)
+                filtered.update(done.filtered)
+                notices.update(done.notices)
+                rows += done.rows
+                progress.read(number, fraction, done.rows, done.accepted)
+                yield from done.found
+        read_counts = facts.ReadCounts(rows, dict(counts), dict(filtered), dict(notices))
+        yield TaggedOutput("counts", read_counts)
 
-    def _prepare(
-        self, number: int, file: str, batch: RawBatch
-    ) -> tuple[float, int, list[Rejected], Mapping[str, int], list[Any]]:
-        """The part of the file that is read, the events of a batch, and what becomes of its rows:
-        those that are rejected, what is said of the others, and what the step yields."""
-        features = canonical(batch, self._data.features, file, self._clocks)
+    def _prepare(self, number: int, file: str, batch: RawBatch) -> tuple[float, "_Done"]:
+        """The part of the file that is read, and what becomes of the rows of a batch."""
+        data, rows = self._data, len(batch.numbers) + len(batch.rejected)
+        batch, filtered, unknown = select.wanted(batch, data, self._clocks, file)
+        values, checks = canonical(batch, data.features, file, self._clocks)
+        weights, more = select.event_weights(batch, data, self._clocks, file)
         position = number << POSITION_BITS
+        features = values | weights, [*checks, *unknown, *more]
         clock = self._clocks.get("time", SECONDS)
         events, rejected, said = parse(batch, file, position, self._latest, features, clock)
         found = list(self._encode(events)) if len(events) else []
-        return batch.fraction, len(events), rejected, said, found
+        return batch.fraction, _Done(rows, len(events), rejected, filtered, said, found)
 
     def _encode(self, events: pa.Table) -> Iterator[Any]:
         with futures.ThreadPoolExecutor() as threads:
@@ -93,6 +94,19 @@ class ReadEvents(apache_beam.DoFn):
         table = pa.table(columns, names=events.column_names)
         for bucket, part in _partition(table, self._data.shards):
             yield bucket, Chunk(part)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Done:
+    """What became of the rows of a batch: those that are rejected, how many are filtered by which
+    rule, what is said of the others, and what the step yields of them."""
+
+    rows: int
+    accepted: int
+    rejected: list[Rejected]
+    filtered: dict[str, int]
+    notices: Mapping[str, int]
+    found: list[Any]
 
 
 def _map_in_thread(
@@ -165,26 +179,29 @@ class ReadTable(apache_beam.DoFn):
     def process(self, element: tuple[int, int, str]) -> Iterator[Any]:
         """One file."""
         table_number, file_number, file = element
-        table = self._tables[table_number]
+        table, clocks = self._tables[table_number], self._clocks[table_number]
         path = epath.Path(self._stage) / "rejected" / f"table-{table_number}-{file_number:05}.jsonl"
         with portable(), rejects_to(path, file) as reject:
-            counts, notices = collections.Counter(), collections.Counter()
+            counts, filtered, notices = (collections.Counter() for _ in range(3))
             rows = 0
             for batch in read(file, table):
+                rows += len(batch.numbers) + len(batch.rejected)
+                batch, others, unknown = select.wanted(batch, table, clocks, file)
+                filtered.update(others)
                 key, checks = text(batch.columns["key"], "key", file)
-                columns, more = canonical(batch, table.features, file, self._clocks[table_number])
+                columns, more = canonical(batch, table.features, file, clocks)
                 kept, unread = _kept(batch, table.keep, file)
                 columns = {"key": key, "row": pa.array(batch.numbers), **columns, **kept}
-                accepted, rejected, said = accept(batch, columns, [*checks, *more, *unread])
+                found = [*checks, *more, *unread, *unknown]
+                accepted, rejected, said = accept(batch, columns, found)
                 notices.update(said)
                 reject(rejected)
                 counts.update(row.reason for row in rejected)
-                rows += len(accepted) + len(rejected)
                 keys, values = codes.code(accepted["key"].combine_chunks())
                 yield table.of, (table_number, Chunk(_without_key(accepted, keys, file_number)))
                 if table.catalogue:
                     yield from _list_keys(table.of, values)
-        read_counts = facts.ReadCounts(rows, dict(counts), dict(notices))
+        read_counts = facts.ReadCounts(rows, dict(counts), dict(filtered), dict(notices))
         yield TaggedOutput("counts", (table_number, read_counts))
 
 

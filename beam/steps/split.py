@@ -14,7 +14,8 @@ import pyarrow as pa
 
 from podway.beam.steps import codes
 from podway.beam.steps.chunk import Chunk
-from podway.framework.config import GlobalTime, LeaveOneOut, Split
+from podway.framework.config import Data, GlobalTime, LeaveOneOut, RowExamples, Split
+from podway.framework.schema.schema import EVENT_WEIGHT
 
 EVENT = ("user", "time", "item")
 
@@ -29,7 +30,8 @@ class Events:
       item: int32 per event: position in `items`.
       items: uint64 fingerprints, rising.
       time: int64 microseconds (or positions) per event.
-      features: further columns, one value per event.
+      features: further columns, one value per event; EVENT_WEIGHT among them, where events have
+        weights.
     """
 
     user: np.ndarray
@@ -38,6 +40,18 @@ class Events:
     items: np.ndarray
     time: np.ndarray
     features: dict[str, pa.Array]
+
+    @property
+    def weights(self) -> np.ndarray | None:
+        """float32 per event; None where each counts 1."""
+        found = self.features.get(EVENT_WEIGHT)
+        return None if found is None else found.to_numpy()
+
+    @property
+    def targets(self) -> np.ndarray:
+        """Positions of the events that may be targets: those with a weight."""
+        weights = self.weights
+        return np.arange(len(self.item)) if weights is None else np.flatnonzero(weights > 0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,41 +209,46 @@ def examples(split: Split, events: Events, cuts: Sequence[int] | None) -> dict[s
 
 
 def leave_one_out(events: Events) -> dict[str, Examples]:
-    """Last event: test target; the one before: validation target; for three events or more."""
-    count = np.diff(events.offsets)
-    everyone = np.arange(len(count))
-    held_out = count >= 3
-    some, last = everyone[held_out], events.offsets[1:][held_out] - 1
+    """Last event: test target; the one before: validation target; for three events or more.
+
+    Of events that may be targets, that is; a history has all events before its target.
+    """
+    start, count = events.offsets[:-1], np.diff(events.offsets)
+    everyone, targets = np.arange(len(count)), events.targets
+    ends = np.searchsorted(targets, events.offsets)
+    some = everyone[np.diff(ends) >= 3]
+    last, before = targets[ends[1:][some] - 1], targets[ends[1:][some] - 2]
+    trained = count.copy()
+    trained[some] = before - start[some]
     return {
-        "train": Examples(everyone, np.where(held_out, count - 2, count)),
-        "validation": Examples(some, count[held_out] - 2, last - 1),
-        "test": Examples(some, count[held_out] - 1, last),
+        "train": Examples(everyone, trained),
+        "validation": Examples(some, before - start[some], before),
+        "test": Examples(some, last - start[some], last),
     }
 
 
 def global_time(events: Events, validation: int, test: int) -> dict[str, Examples]:
-    """Targets are the first events from `validation`, and from `test`, on.
+    """Targets are the first events from `validation`, and from `test`, on that may be targets.
 
     A user has a validation or test example only with events on both sides of the point: without
-    any history there is nothing to rank by.
+    any history there is nothing to rank by. A history has all events before its target.
     """
-    count = np.diff(events.offsets)
-    everyone = np.arange(len(count))
-    before_validation = _count_before(events, validation)
-    before_test = _count_before(events, test)
-    validated = everyone[(before_validation > 0) & (before_validation < before_test)]
-    tested = everyone[(before_test > 0) & (before_test < count)]
-    trained = everyone[before_validation > 0]
-    start = events.offsets[:-1]
+    everyone = np.arange(len(events.user))
+    before = [_count_before(events, point) for point in (validation, test)]
+    trained = everyone[before[0] > 0]
     return {
-        "train": Examples(trained, before_validation[trained]),
-        "validation": Examples(
-            validated,
-            before_validation[validated],
-            start[validated] + before_validation[validated],
-        ),
-        "test": Examples(tested, before_test[tested], start[tested] + before_test[tested]),
+        "train": Examples(trained, before[0][trained]),
+        "validation": _first_from(events, before[0], before[1]),
+        "test": _first_from(events, before[1], np.diff(events.offsets)),
     }
+
+
+def _first_from(events: Events, begin: np.ndarray, end: np.ndarray) -> Examples:
+    """Of users with events before their `begin`-th: the first target from there to `end`."""
+    start, targets = events.offsets[:-1], np.append(events.targets, len(events.item))
+    first = targets[np.searchsorted(targets[:-1], start + begin)]
+    users = np.flatnonzero((begin > 0) & (first < start + end))
+    return Examples(users, (first - start)[users], first[users])
 
 
 def _count_before(events: Events, point: int) -> np.ndarray:
@@ -246,20 +265,44 @@ def histories(events: Events, examples: Examples) -> np.ndarray:
     return np.repeat(np.tile([True, False], len(length)), runs.ravel())
 
 
+def seen_targets(events: Events, examples: Examples) -> int:
+    """How many targets are of an item that their own history has."""
+    assert examples.target is not None
+    user = np.repeat(np.arange(len(events.user)), np.diff(events.offsets))
+    pairs = user * max(len(events.items), 1) + events.item
+    _, first, index = np.unique(pairs, return_index=True, return_inverse=True)
+    return int((first[index[examples.target]] < examples.target).sum())
+
+
 def rows(split: Split, events: Events, cuts: Sequence[int] | None) -> dict[str, np.ndarray]:
     """Where each event is an example of its own: the mask of each split's events."""
-    train = histories(events, examples(split, events, cuts)["train"])
     if isinstance(split, GlobalTime):
         assert cuts is not None
         validation = (events.time >= cuts[0]) & (events.time < cuts[1])
+        train = events.time < cuts[0]
         return {"train": train, "validation": validation, "test": events.time >= cuts[1]}
     position, count = _within(events), np.repeat(np.diff(events.offsets), np.diff(events.offsets))
     held_out = count >= 3
     return {
-        "train": train,
+        "train": ~held_out | (position < count - 2),
         "validation": held_out & (position == count - 2),
         "test": held_out & (position == count - 1),
     }
+
+
+def train_mask(data: Data, events: Events, cuts: Sequence[int] | None) -> np.ndarray:
+    """The mask of the events that training shows."""
+    if isinstance(data.examples, RowExamples):
+        return rows(data.split, events, cuts)["train"]
+    return histories(events, examples(data.split, events, cuts)["train"])
+
+
+def masks(data: Data, events: Events, cuts: Sequence[int] | None) -> dict[str, np.ndarray]:
+    """The mask of the events that each split's examples are, or have in their histories."""
+    if isinstance(data.examples, RowExamples):
+        return rows(data.split, events, cuts)
+    found = examples(data.split, events, cuts)
+    return {name: histories(events, part) for name, part in found.items()}
 
 
 def _within(events: Events) -> np.ndarray:

@@ -12,12 +12,13 @@ from etils import epath
 from podway.beam.error import portable
 from podway.beam.report import page
 from podway.beam.statistics import alike, statistics
-from podway.beam.steps.facts import ReadCounts, ShardFacts, TableFacts, VocabularyTotals
+from podway.beam.steps.facts import LATER, ReadCounts, ShardFacts, TableFacts, VocabularyTotals
 from podway.beam.steps.number import Learnt
 from podway.framework.config import Data, GlobalTime, RowExamples
 from podway.framework.config.features import Categorical
 from podway.framework.schema.fitted import write_transforms
 from podway.framework.schema.schema import (
+    EVENT_WEIGHT,
     FIRST_VALUE,
     SPLITS,
     VOCABULARY_ROWS,
@@ -52,8 +53,9 @@ class Summarise(apache_beam.DoFn):
     ) -> Iterator[dict[str, Any]]:
         """All of them; the element says nothing."""
         if before is not None:  # an extension does not read its base's rows again
+            rules = {rule: n for rule, n in before["filtered"].items() if rule not in LATER}
             notices = before.get("notices", {})
-            reads = [*reads, ReadCounts(before["rows"], before["rejected"], notices)]
+            reads = [*reads, ReadCounts(before["rows"], before["rejected"], rules, notices)]
             duplicates = [*duplicates, before["filtered"]["duplicate"]]
         shards = sorted(facts, key=lambda shard: shard.bucket)
         tables = sorted(tables, key=lambda table: table.table)
@@ -108,7 +110,7 @@ class Summarise(apache_beam.DoFn):
             "table": table.table,
             "path": self._data.tables[table.table].path,
             "of": table.of,
-            **_count_rejected([read for number, read in reads if number == table.table]),
+            **_count([read for number, read in reads if number == table.table]),
             "keys": table.keys,
             "matched": matched,
             "repeated": table.repeated,
@@ -149,6 +151,8 @@ def schema(
         Feature("item", "item", "int32", lists, "item", sizes["item"], length),
         Feature("time", "time", "int64", lists, max_length=length),
     ]
+    if data.columns.weight is not None or data.targets:
+        features.append(Feature(EVENT_WEIGHT, "weight", "float32", lists, max_length=length))
     if lists:
         features += [
             Feature("target", "target", "int32", vocabulary="item", size=sizes["item"]),
@@ -219,10 +223,11 @@ def report(
     Checks that each row of the input is kept, filtered or rejected, and, of a global split, that
     no target is earlier than a train event.
     """
-    found = _count_rejected(reads)
+    found = _count(reads)
     user, item = (_total(totals, name) for name in ("user", "item"))
     kept = sum(shard.events for shard in shards)
-    dropped = {"k-core": sum(filtered), "duplicate": sum(duplicates)}
+    dropped = found["filtered"]
+    dropped |= dict(zip(LATER, (sum(filtered), sum(duplicates)), strict=True))
     rejected = sum(found["rejected"].values())
     assert found["rows"] == kept + sum(dropped.values()) + rejected, "rows got lost"
     trained = sum(shard.trained for shard in shards)
@@ -244,6 +249,8 @@ def report(
         "tied_users": sum(shard.tied_users for shard in shards) / max(users, 1),
         "repeated_events": sum(shard.repeated_events for shard in shards),
         "early_test_targets": early,
+        "context_events": _sum([shard.context_events for shard in shards]),
+        "seen_test_targets": _sum([shard.seen_test_targets for shard in shards]),
         "first": None if early is None else min(firsts, default=None),
         "last": None if early is None else max(lasts, default=None),
         "largest": {
@@ -258,6 +265,12 @@ def report(
     }
 
 
+def _sum(counts: Sequence[int | None]) -> int | None:
+    """None where any is None."""
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
+
+
 def early_targets(shards: Sequence[ShardFacts]) -> int:
     """Test targets that are earlier than the latest train event of anybody."""
     latest = [t for shard in shards if (t := shard.splits["train"].latest) is not None]
@@ -267,14 +280,16 @@ def early_targets(shards: Sequence[ShardFacts]) -> int:
     return sum(int((shard.splits["test"].targets < end).sum()) for shard in shards)
 
 
-def _count_rejected(reads: Sequence[ReadCounts]) -> dict[str, Any]:
-    reasons, notices = collections.Counter(), collections.Counter()
+def _count(reads: Sequence[ReadCounts]) -> dict[str, Any]:
+    rejected, filtered, notices = (collections.Counter() for _ in range(3))
     for file in reads:
-        reasons.update(file.rejected)
+        rejected.update(file.rejected)
+        filtered.update(file.filtered)
         notices.update(file.notices)
     return {
         "rows": sum(file.rows for file in reads),
-        "rejected": dict(sorted(reasons.items())),
+        "rejected": dict(sorted(rejected.items())),
+        "filtered": dict(sorted(filtered.items())),
         "notices": dict(sorted(notices.items())),
     }
 

@@ -19,7 +19,7 @@ from podway.beam.steps.chunk import Chunk
 from podway.beam.steps.number import Learnt
 from podway.framework.config import Data, RowExamples
 from podway.framework.config.features import Gap
-from podway.framework.schema.schema import OUT_OF_VOCABULARY, SPLITS
+from podway.framework.schema.schema import EVENT_WEIGHT, OUT_OF_VOCABULARY, SPLITS
 
 
 class Write(apache_beam.DoFn):
@@ -45,6 +45,7 @@ class Write(apache_beam.DoFn):
         columns = {
             "item": _ids(events.items, index, "item")[events.item],
             "time": events.time,
+            **({} if events.weights is None else {EVENT_WEIGHT: events.weights}),
             **self._features(events, learnt, results),
         }
 
@@ -63,7 +64,7 @@ class Write(apache_beam.DoFn):
                 for name, found, (path, blocks) in zip(SPLITS, described, written, strict=True)
             }
         trained = int(masks["train"].sum())
-        yield facts.of_shard(bucket, events, trained, splits)
+        yield facts.of_shard(bucket, self._data, events, cuts, trained, splits)
 
     def _examples(
         self,

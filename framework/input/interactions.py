@@ -6,7 +6,7 @@ from scipy import sparse
 from podway.framework.error import check
 from podway.framework.input.columns import Ragged
 from podway.framework.input.dataset import Dataset
-from podway.framework.schema.schema import FIRST_VALUE
+from podway.framework.schema.schema import EVENT_WEIGHT, FIRST_VALUE
 
 
 def train_histories(dataset: Dataset) -> Ragged:
@@ -22,11 +22,33 @@ def train_histories(dataset: Dataset) -> Ragged:
     return column
 
 
+def train_targets(dataset: Dataset) -> np.ndarray:
+    """Which training events may be targets, in the order of the histories' values, bool [events].
+
+    The others are history only: they have no weight.
+    """
+    if not dataset.schema.has(EVENT_WEIGHT):
+        return np.ones(len(_train_column(dataset, "item")), bool)
+    return _train_column(dataset, EVENT_WEIGHT) > 0
+
+
+def _train_column(dataset: Dataset, name: str) -> np.ndarray:
+    """A column's values, of all training events."""
+    blocks = dataset.blocks("train")
+    column = blocks.read(np.arange(len(blocks.rows)), [name])[name]
+    return column.values if isinstance(column, Ragged) else column
+
+
 def train_counts(dataset: Dataset) -> np.ndarray:
     """Training events by item id, [items]; an example is a history, or one event."""
-    blocks = dataset.blocks("train")
-    column = blocks.read(np.arange(len(blocks.rows)), ["item"])["item"]
-    ids = column.values if isinstance(column, Ragged) else column
+    return np.bincount(_train_column(dataset, "item"), minlength=dataset.schema["item"].size)
+
+
+def target_counts(dataset: Dataset) -> np.ndarray:
+    """Likewise, of the events that may be targets."""
+    if not dataset.schema.has(EVENT_WEIGHT):
+        return train_counts(dataset)
+    ids = _train_column(dataset, "item")[_train_column(dataset, EVENT_WEIGHT) > 0]
     return np.bincount(ids, minlength=dataset.schema["item"].size)
 
 

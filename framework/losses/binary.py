@@ -5,11 +5,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
 from podway.framework.devices import mesh
 from podway.framework.losses.sampled import score_drawn
 from podway.framework.losses.softmax import CHUNK_ELEMENTS
+from podway.framework.losses.weights import Weights, divisor, weigh
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(6, 7))
@@ -17,13 +18,13 @@ def binary_cross_entropy(
     hidden: Float[Array, "batch length width"],
     positives: Float[Array, "batch length width"],
     targets: Int[Array, "batch length"],
-    weights: Bool[Array, "batch length"],
+    weights: Weights,
     negatives: Float[Array, "*owners drawn width"],
     drawn: Int[Array, "*owners drawn"],
     beta: float = 1.0,
     devices: jax.sharding.Mesh | None = None,
 ) -> Float[Array, ""]:
-    """Binary cross-entropy (nats, f32) of targets and drawn rows, mean where the weight is true.
+    """Binary cross-entropy (nats, f32) of targets and drawn rows, a weighted mean.
 
     A position's loss is −(β log σ(s⁺) + Σ log(1 − σ(s⁻))) / (1 + drawn), with scores s = hidden ·
     row. A drawn target is left out of the sum, and the other drawn rows stand for it. At β = 1 that
@@ -37,7 +38,7 @@ def binary_cross_entropy(
       hidden: states that are to predict.
       positives: the targets' rows.
       targets: their ids.
-      weights: which positions count.
+      weights: what each position counts, [batch, length].
       negatives: the drawn rows. `owners` are (batch, length), (batch,) where the positions of an
         example share them, or () where all do.
       drawn: their ids.
@@ -58,7 +59,7 @@ def _forward(
     examples = batch // parts
     size = next(size for size in range(min(room, examples), 0, -1) if examples % size == 0)
     count = examples // size
-    scale = 1.0 / jnp.maximum(weights.sum(), 1)
+    scale = 1.0 / divisor(weights)
 
     def chunks(x: Array) -> Array:
         """[batch, …] → [count, batch / count, …]; each device takes some of its own examples."""
@@ -109,7 +110,7 @@ def _sum(hidden, positives, negatives, drawn, targets, weights, beta: float) -> 
     against = jnp.where(other, softplus(scores), 0.0).sum(-1)
     against *= count / jnp.maximum(other.sum(-1), 1)
     terms = (beta * softplus(-own) + against) / (1 + count)
-    return jnp.where(weights, terms, 0.0).sum()
+    return weigh(terms, weights).sum()
 
 
 @jax.custom_jvp

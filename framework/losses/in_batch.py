@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from podway.framework.losses.weights import Weights, divisor, weigh
+
 
 def mixed_shares(
     share: Float[Array, "*ids"],
@@ -39,9 +41,9 @@ def corrected_softmax_cross_entropy(
     negative: Bool[Array, "examples candidates"],
     q: Float[Array, " candidates"],
     own_q: Float[Array, " examples"],
-    weights: Bool[Array, " examples"],
+    weights: Weights,
 ) -> Float[Array, ""]:
-    """Mean of −log softmax(target) (nats, f32) where the weight is true, from some candidates.
+    """Weighted mean of −log softmax(target) (nats, f32), from some candidates.
 
     The sum of exp(logit) over all items but the target is estimated by the mean over the negatives
     of exp(logit) · (1 − own_q) / q, as one that is not the target is drawn with q / (1 − own_q).
@@ -53,15 +55,15 @@ def corrected_softmax_cross_entropy(
         otherwise to be left out.
       q: share of the draws that each candidate's id has; more than 0 where it is a negative.
       own_q: the same of the targets.
-      weights: which examples count.
+      weights: what each example counts.
     """
     negatives = negative.sum(-1, keepdims=True)
     stands_for = jnp.log1p(-own_q)[:, None] - jnp.log(jnp.maximum(negatives, 1))
     log_q = jnp.log(jnp.where(q > 0, q, 1.0))
     corrected = jnp.where(negative, logits - log_q + stands_for, -jnp.inf)
     every = jnp.concatenate([own[:, None], corrected], axis=-1)
-    terms = jnp.where(weights, jax.nn.logsumexp(every, axis=-1) - own, 0.0)
-    return terms.sum() / jnp.maximum(weights.sum(), 1)
+    terms = weigh(jax.nn.logsumexp(every, axis=-1) - own, weights)
+    return terms.sum() / divisor(weights)
 
 
 def negatives_of(

@@ -4,17 +4,19 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from podway.framework.losses.weights import Weights, divisor, weigh
+
 
 def sampled_softmax_cross_entropy(
     hidden: Float[Array, "batch length width"],
     positives: Float[Array, "batch length width"],
     targets: Int[Array, "batch length"],
-    weights: Bool[Array, "batch length"],
+    weights: Weights,
     negatives: Float[Array, "*owners drawn width"],
     drawn: Int[Array, "*owners drawn"],
     catalogue: int,
 ) -> Float[Array, ""]:
-    """Mean of −log softmax(target) (nats, f32) where the weight is true, from a few drawn rows.
+    """Weighted mean of −log softmax(target) (nats, f32), from a few drawn rows.
 
     The sum over the other catalogue − 1 rows is estimated from those that are drawn, uniformly,
     each standing for (catalogue − 1) / (drawn ones that are not the target). (Importance sampling
@@ -25,7 +27,7 @@ def sampled_softmax_cross_entropy(
       hidden: states that are to predict.
       positives: the targets' rows.
       targets: their ids.
-      weights: which positions count.
+      weights: what each position counts, [batch, length].
       negatives: the drawn rows. `owners` are as in `binary_cross_entropy`.
       drawn: their ids.
       catalogue: rows that could have been drawn, the target among them.
@@ -35,8 +37,8 @@ def sampled_softmax_cross_entropy(
     logits = jnp.where(other, logits + jnp.log(stands_for), -jnp.inf)
     own = jnp.einsum("blw,blw->bl", hidden, positives, preferred_element_type=jnp.float32)
     every = jnp.concatenate([own[..., None], logits], axis=-1)
-    terms = jnp.where(weights, jax.nn.logsumexp(every, axis=-1) - own, 0.0)
-    return terms.sum() / jnp.maximum(weights.sum(), 1)
+    terms = weigh(jax.nn.logsumexp(every, axis=-1) - own, weights)
+    return terms.sum() / divisor(weights)
 
 
 def score_drawn(

@@ -5,9 +5,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
 from podway.framework.devices import mesh
+from podway.framework.losses.weights import Weights, divisor, weigh
 
 CHUNK_ELEMENTS = {"cpu": 1 << 20, "gpu": 1 << 26, "tpu": 1 << 26}
 """Logits that exist at once on a device, by platform: on a CPU so few that its cache holds them."""
@@ -22,14 +23,15 @@ def linear_softmax_cross_entropy(
     hidden: Float[Array, "batch length width"],
     table: Float[Array, "rows width"],
     targets: Int[Array, "batch length"],
-    weights: Bool[Array, "batch length"],
+    weights: Weights,
     first: int,
     last: int,
     devices: jax.sharding.Mesh | None = None,
 ) -> Float[Array, ""]:
-    """Mean of −log softmax(hidden · tableᵀ)[target] (nats, f32) where the weight is true.
+    """Weighted mean of −log softmax(hidden · tableᵀ)[target] (nats, f32).
 
-    The softmax runs over the rows first … last − 1 of the table; targets with weight lie there.
+    The weights are [batch, length]. The softmax runs over the rows first … last − 1 of the table;
+    targets with weight lie there.
     Logits never exist as a whole: positions are taken in chunks of the length (the batch stays
     split among devices), and a chunk's gradients are computed while its logits are at hand, so the
     backward pass only scales them. (The idea of fused linear cross-entropy, Hsu et al. 2024,
@@ -65,7 +67,7 @@ def _forward(
     cut = _blocks(rows // held, batch * size * rows / (CHUNK_ELEMENTS[platform] * parts))
     row = jnp.arange(rows).reshape(held, cut, -1).swapaxes(0, 1)
     blocks = table.reshape(held, cut, -1, width).swapaxes(0, 1)
-    scale = 1.0 / jnp.maximum(weights.sum(), 1)
+    scale = 1.0 / divisor(weights)
 
     def logits_of(h: Array, block: Array, row: Array) -> Array:
         """[batch, size, held, rows of the block]."""
@@ -99,7 +101,7 @@ def _forward(
             if exponentials is None:
                 exponentials = jnp.exp(logits_of(h, block, row) - top)
             gradient = exponentials / normalizer - (row == target)
-            gradient = jnp.where(weight, gradient * scale, 0.0).astype(h.dtype)
+            gradient = weigh(gradient * scale, weight).astype(h.dtype)
             hidden_gradient += jnp.einsum("bstr,trw->bsw", gradient, block)
             return hidden_gradient, of_table(gradient, h)
 
@@ -114,8 +116,8 @@ def _forward(
             (top, normalizer, picked), _ = jax.lax.scan(look, seen, (blocks, row))
             hidden_gradient, of_blocks = jax.lax.scan(differentiate, start, (blocks, row))
             table_gradient += of_blocks
-        # Not a product with the weights: a masked position may have any target.
-        terms = jnp.where(weight, jnp.log(normalizer) + top - picked, 0.0)
+        # Not a plain product: a position that does not count may have any target.
+        terms = weigh(jnp.log(normalizer) + top - picked, weight)
         return (total + terms.sum(), table_gradient), hidden_gradient
 
     # The table's gradient, for each block and part. On one device its width comes first, so that

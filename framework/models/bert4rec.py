@@ -20,6 +20,11 @@ from podway.framework.error import check
 from podway.framework.losses import softmax
 from podway.framework.metrics import top_k
 from podway.framework.models.parts.attention import AttentionMask
+from podway.framework.models.parts.event_weights import (
+    history_columns,
+    may_be_targets,
+    weights_at,
+)
 from podway.framework.models.parts.history import item_logits, item_rows, last, latest_of
 from podway.framework.models.parts.transformer import Block, Encoder, Kind, check_shape
 from podway.framework.schema.schema import FIRST_VALUE, PADDING, Schema
@@ -80,7 +85,8 @@ class Bert4Rec(TrainedModel, Recommender):
 
     def lengths(self, schema: Schema) -> dict[str, int]:
         """The items that are read."""
-        return {"item": min(self.max_length, schema["item"].max_length)}
+        length = min(self.max_length, schema["item"].max_length)
+        return dict.fromkeys(history_columns(schema, "item"), length)
 
     def embeddings(self, schema: Schema) -> dict[str, str]:
         """The items', in whose table the mask's stands too."""
@@ -105,24 +111,26 @@ class Bert4Rec(TrainedModel, Recommender):
         rows: Mapping[str, EmbeddedRows],
         context: ForwardContext,
     ) -> Loss:
-        """Cross-entropy of the masked items. Needs context.key, which says where they are."""
+        """Cross-entropy of the masked items, by their weights. Needs context.key, which says where
+        they are."""
         assert context.key is not None
         key, drawing = jax.random.split(context.key)
         item = batch["item"]
-        at, valid = gaps(item, self.masked, self.masked_last, drawing)
+        at, valid = gaps(may_be_targets(batch), self.masked, self.masked_last, drawing)
         hide = (valid[..., None] & (at[..., None] == jnp.arange(item.shape[1]))).any(1)
         embedded = jnp.where(hide[..., None], rows["mask"].values, rows["item"].values)
         hidden = module(embedded, dataclasses.replace(context, key=key), both_ways(item))
+        weights = weights_at(batch, at, valid)
         loss = softmax.linear_softmax_cross_entropy(
             jnp.take_along_axis(hidden, at[..., None], axis=1),
             module.item.embedding[...],
             jnp.take_along_axis(item, at, axis=1),
-            valid,
+            weights,
             FIRST_VALUE,
             module.items,
             context.devices,
         )
-        weight = valid.sum().astype(jnp.float32)
+        weight = weights.sum().astype(jnp.float32)
         return jnp.asarray(loss), weight, {"filled_positions": (item != PADDING).mean()}
 
     def scores(
@@ -149,20 +157,19 @@ class Bert4Rec(TrainedModel, Recommender):
 
 
 def gaps(
-    item: Int[Array, "batch length"], share: float, last_only: float, key: Array
+    known: Bool[Array, "batch length"], share: float, last_only: float, key: Array
 ) -> tuple[Int[Array, "batch gaps"], Bool[Array, "batch gaps"]]:
     """Positions to mask, and which of them count.
 
     Of each row a share of its known items, rounded, one at least and drawn evenly without
     replacement; in a share `last_only` of the rows just the last one. A row without known items has
-    none.
+    none. (Of items that may be targets, where others are history only.)
     """
-    batch, length = item.shape
-    known = item >= FIRST_VALUE
+    batch, length = known.shape
     most = max(1, round(share * length))
     wanted = jnp.clip(jnp.round(share * known.sum(1)), 1, most)
     evenly, which = jax.random.split(key)
-    order = jax.random.uniform(evenly, item.shape)
+    order = jax.random.uniform(evenly, known.shape)
     alone = jax.random.bernoulli(which, last_only, (batch, 1))
     # The later, the sooner it is taken.
     order = jnp.where(alone, -jnp.arange(length), order)

@@ -25,6 +25,7 @@ from podway.framework.input.packing import SEGMENT
 from podway.framework.losses import softmax
 from podway.framework.metrics import top_k
 from podway.framework.models.parts.attention import CAUSAL, AttentionMask, attend
+from podway.framework.models.parts.event_weights import history_columns, weights_of_next
 from podway.framework.models.parts.history import (
     continues,
     item_logits,
@@ -94,7 +95,8 @@ class Decoder(TrainedModel, Recommender):
 
     def lengths(self, schema: Schema) -> dict[str, int]:
         """One token more than is read, as each is the target of the one before it."""
-        return {"item": min(self.max_length, schema["item"].max_length - 1) + 1}
+        length = min(self.max_length, schema["item"].max_length - 1) + 1
+        return dict.fromkeys(history_columns(schema, "item"), length)
 
     def embeddings(self, schema: Schema) -> dict[str, str]:
         """The tokens'."""
@@ -111,15 +113,16 @@ class Decoder(TrainedModel, Recommender):
         rows: Mapping[str, EmbeddedRows],
         context: ForwardContext,
     ) -> Loss:
-        """Cross-entropy of the next token at each position that has one and knows it."""
+        """Cross-entropy of the next token at each position that has one and knows it, by its
+        weight."""
         read, targets = batch["item"][:, :-1], batch["item"][:, 1:]
-        valid = (targets >= FIRST_VALUE) & continues(batch)
+        weights = weights_of_next(batch, (targets >= FIRST_VALUE) & continues(batch))
         segment = batch[SEGMENT][:, :-1] if SEGMENT in batch else None
         hidden = module(rows["item"].values[:, :-1], context, AttentionMask(segment=segment))
         loss = softmax.linear_softmax_cross_entropy(
-            hidden, module.head, targets, valid, FIRST_VALUE, module.items, context.devices
+            hidden, module.head, targets, weights, FIRST_VALUE, module.items, context.devices
         )
-        weight = valid.sum().astype(jnp.float32)
+        weight = weights.sum().astype(jnp.float32)
         return jnp.asarray(loss), weight, {"filled_positions": (read != PADDING).mean()}
 
     def scores(

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from podway.framework.embedding.lookup import EmbeddedRows
 from podway.framework.input.dataset import Dataset
-from podway.framework.input.interactions import train_counts
+from podway.framework.input.interactions import target_counts
 from podway.framework.models.parts.history import item_rows
 from podway.framework.schema.schema import Schema
 from podway.framework.task import SERVING, Batch, FittedModel, ForwardContext
@@ -18,12 +18,12 @@ from podway.framework.task import SERVING, Batch, FittedModel, ForwardContext
 
 @dataclasses.dataclass(frozen=True)
 class Popularity(FittedModel):
-    """Scores an item by its training events."""
+    """Scores an item by its training events that may be targets."""
 
     def fit(self, dataset: Dataset, seed: int) -> dict[str, np.ndarray]:
-        """Counts the training events."""
+        """Counts the training events that may be targets."""
         counts = np.zeros(item_rows(dataset.schema["item"].size), np.float32)
-        known = train_counts(dataset)
+        known = target_counts(dataset)
         counts[: len(known)] = known
         return {"counts": counts}
 

@@ -22,8 +22,10 @@ from podway.framework.config.model import Model, ShardingRules
 from podway.framework.embedding.lookup import EmbeddedRows, Lookup
 from podway.framework.error import check
 from podway.framework.input.dataset import Dataset
+from podway.framework.losses.weights import divisor, weigh
 from podway.framework.metrics import top_k
 from podway.framework.models.parts import content
+from podway.framework.models.parts.event_weights import may_be_targets, weights_at
 from podway.framework.models.parts.history import item_logits
 from podway.framework.models.parts.transformer import drop
 from podway.framework.models.two_tower import Towers, TwoTower, targets_of
@@ -120,21 +122,22 @@ class RetrieveRank(TrainedModel, Recommender):
         retrieval, weight, metrics = self.retrieval.loss(
             module.retrieval, batch, rows, dataclasses.replace(context, key=first)
         )
-        ranker = self.ranking_loss(module, rows["item"], dataclasses.replace(context, key=second))
+        context = dataclasses.replace(context, key=second)
+        ranker = self.ranking_loss(module, batch, rows["item"], context)
         metrics |= {"retrieval_loss": retrieval, "ranking_loss": ranker}
         return retrieval + ranker, weight, metrics
 
     def ranking_loss(
-        self, module: "Chain", rows: EmbeddedRows, context: ForwardContext
+        self, module: "Chain", batch: Batch, rows: EmbeddedRows, context: ForwardContext
     ) -> Float[Array, ""]:
-        """Mean of −log softmax(target) (nats, f32) among some of the candidates.
+        """Weighted mean of −log softmax(target) (nats, f32) among some of the candidates.
 
         Of those targets that the retrieval would have found: the others are nothing to rank.
         Without a key, the candidates are the best ones.
         """
         items = rows.ids
         draw, choose, drop_key = context.keys(3)
-        at, weights = targets_of(items, self.targets, draw)
+        at, there = targets_of(may_be_targets(batch), self.targets, draw)
         ids = jnp.take_along_axis(items, at, axis=1)
         before = jnp.arange(items.shape[1]) < at[..., None]
         read = Read(*map(jax.lax.stop_gradient, module.read(items, at, rows.values)))
@@ -148,7 +151,7 @@ class RetrieveRank(TrainedModel, Recommender):
         best, candidates = top_k.top_k(allowed, module.limit(self.candidates))
         own = jnp.take_along_axis(logits, ids[..., None], axis=-1)[..., 0]
         # Else the ranker would learn that a target is what the retrieval thinks little of.
-        weights &= own >= best[:, -1].reshape(own.shape)
+        weights = weights_at(batch, at, there & (own >= best[:, -1].reshape(own.shape)))
         shape = (len(best), min(self.sampled, best.shape[1]))
         chosen = jnp.broadcast_to(jnp.arange(shape[1]), shape)
         if choose is not None:
@@ -164,8 +167,8 @@ class RetrieveRank(TrainedModel, Recommender):
         )
         there = jnp.concatenate([jnp.ones_like(ids, bool)[..., None], there], axis=-1)
         scores = jnp.where(there, scores, -jnp.inf)
-        terms = jnp.where(weights, jax.nn.logsumexp(scores, axis=-1) - scores[..., 0], 0.0)
-        return terms.sum() / jnp.maximum(weights.sum(), 1)
+        terms = weigh(jax.nn.logsumexp(scores, axis=-1) - scores[..., 0], weights)
+        return terms.sum() / divisor(weights)
 
     def scores(
         self,

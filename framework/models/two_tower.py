@@ -27,6 +27,11 @@ from podway.framework.losses import in_batch
 from podway.framework.metrics import top_k
 from podway.framework.models.parts import content
 from podway.framework.models.parts.causal import ITEM
+from podway.framework.models.parts.event_weights import (
+    history_columns,
+    may_be_targets,
+    weights_at,
+)
 from podway.framework.models.parts.history import item_logits, item_rows, latest_of
 from podway.framework.models.parts.transformer import drop
 from podway.framework.schema.schema import FIRST_VALUE, PADDING, Schema
@@ -102,7 +107,8 @@ class TwoTower(TrainedModel, Recommender):
 
     def lengths(self, schema: Schema) -> dict[str, int]:
         """One item more than is read: the last one is only a target."""
-        return {"item": min(self.max_length + 1, schema["item"].max_length)}
+        length = min(self.max_length + 1, schema["item"].max_length)
+        return dict.fromkeys(history_columns(schema, "item"), length)
 
     def embeddings(self, schema: Schema) -> dict[str, str]:
         """The items' own."""
@@ -147,7 +153,8 @@ class TwoTower(TrainedModel, Recommender):
         """
         items = batch["item"]
         draw, forget, user_key, item_key, forget_drawn, drawn_key = context.keys(6)
-        at, weights = targets_of(items, self.targets, draw)
+        at, there = targets_of(may_be_targets(batch), self.targets, draw)
+        weights = weights_at(batch, at, there)
         embedded = module.embed(items, drop_ids(self.id_dropout, rows["item"].values, forget))
         users = module.user(embedded, items >= FIRST_VALUE, at, user_key)
         chosen = jnp.take_along_axis(embedded, at[..., None], axis=1)
@@ -156,7 +163,8 @@ class TwoTower(TrainedModel, Recommender):
         chosen = module.item_vectors(chosen, item_key)
         own = jnp.einsum("nw,nw->n", users, chosen, preferred_element_type=jnp.float32)
         weights, owners = weights.reshape(-1), jnp.repeat(jnp.arange(len(items)), at.shape[1])
-        pool = [Candidates(chosen, ids, owners, weights)]
+        there = there.reshape(-1)
+        pool = [Candidates(chosen, ids, owners, there)]
         if self.negatives:
             drawn = rows["negatives"]
             kept = drop_ids(self.id_dropout, drawn.values, forget_drawn)
@@ -169,7 +177,7 @@ class TwoTower(TrainedModel, Recommender):
             for each in pool
         ]
         negative = [in_batch.negatives_of(ids, owners, *each[1:]) for each in pool]
-        q = [module.chance(each.ids, weights.sum(), self.negatives) for each in pool]
+        q = [module.chance(each.ids, there.sum(), self.negatives) for each in pool]
         loss = in_batch.corrected_softmax_cross_entropy(
             own,
             jnp.concatenate(logits, axis=1),
@@ -178,7 +186,7 @@ class TwoTower(TrainedModel, Recommender):
             q[0],
             weights,
         )
-        return loss, weights.sum().astype(jnp.float32), {"filled_targets": weights.mean()}
+        return loss, weights.sum().astype(jnp.float32), {"filled_targets": there.mean()}
 
     def scores(
         self,
@@ -299,16 +307,15 @@ class Tower(nnx.Module):
 
 
 def targets_of(
-    items: Int[Array, "batch length"], count: int, key: Array | None
+    known: Bool[Array, "batch length"], count: int, key: Array | None
 ) -> tuple[Int[Array, "batch places"], Bool[Array, "batch places"]]:
-    """Places of so many items of each history, evenly drawn, and which there are.
+    """So many places of each row where an item is known, evenly drawn, and which there are.
 
     Without a key, the first ones. The item at place 0 has no history before it: a user of whom
     nothing is known.
     """
-    known = items >= FIRST_VALUE
-    draw = jnp.zeros(items.shape) if key is None else jax.random.uniform(key, items.shape)
-    drawn, at = jax.lax.top_k(jnp.where(known, draw, -1.0), min(count, items.shape[1]))
+    draw = jnp.zeros(known.shape) if key is None else jax.random.uniform(key, known.shape)
+    drawn, at = jax.lax.top_k(jnp.where(known, draw, -1.0), min(count, known.shape[1]))
     return at, drawn >= 0
 
 

@@ -10,8 +10,8 @@ import math
 import os
 import time
 import urllib.parse
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, TypeGuard
 
 from etils import epath
 
@@ -120,7 +120,7 @@ class Run:
         """Its records (records.METRICS), those that can be read."""
         return _metrics(self.directory / records.METRICS)
 
-    def validation(self, found: list[dict[str, Any]]) -> tuple[int | None, dict[str, Any]]:
+    def validation(self, found: Sequence[Mapping[str, Any]]) -> tuple[int | None, dict[str, Any]]:
         """The step whose checkpoint is the best so far by its records, and its metrics there."""
         if self.manifest is not None:
             details = self.manifest.details
@@ -256,7 +256,7 @@ def link(page: epath.Path, folder: epath.PathLike) -> str:
     return address(page, folder) if page.exists() else ""
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[float]:
     """Whether a value is a finite number."""
     return isinstance(value, int | float) and math.isfinite(value)
 

@@ -15,6 +15,8 @@ LOSS = "loss"
 _VALIDATION = "validation/"
 _LIKE_LOSS = ("nll", "logloss")
 """Validation metrics in the unit of the loss of the models that have them: nats."""
+_PIECES = 1000
+"""Pieces of a long line, of each of which the first, lowest, highest and last point are drawn."""
 _PER_USER = ("hr", "ndcg", "mrr")
 """Metrics of one scale, which share a chart per cutoff."""
 
@@ -83,7 +85,27 @@ def _series(records: Sequence[Mapping[str, Any]]) -> dict[str, Points]:
         for name, value in record.items():
             if name != "step":
                 series.setdefault(name, []).append((record["step"], value))
-    return series
+    return {name: _thinned(points) for name, points in series.items()}
+
+
+def _thinned(points: Points) -> Points:
+    """As many points as a picture can show, with the extremes and the gaps."""
+    size = len(points) // _PIECES
+    if size < 2 * 4:
+        return points
+    kept: Points = []
+    for start in range(0, len(points), size):
+        piece = points[start : start + size]
+        known = [at for at, (_, value) in enumerate(piece) if is_number(value)]
+        gap = next((at for at, (_, value) in enumerate(piece) if not is_number(value)), 0)
+        ends = {0, gap, len(piece) - 1}
+        if known:
+            ends |= {
+                min(known, key=lambda at: piece[at][1]),
+                max(known, key=lambda at: piece[at][1]),
+            }
+        kept += [piece[at] for at in sorted(ends)]
+    return kept
 
 
 def _is_single(points: Points) -> bool:

@@ -38,7 +38,7 @@ def facts(directory: epath.Path, manifest: artifact.Manifest) -> list[tuple[str,
 
 def times(directory: epath.Path) -> list[tuple[str, str]]:
     """The first and the last time of its events."""
-    ends: list[tuple[int, int]] = []
+    ends: list[tuple[float, float]] = []
     for split in _mapping(artefacts.mapping(directory / "statistics.json").get("splits")).values():
         for name in _CLOCKS:
             found = _mapping(_mapping(split).get(name))

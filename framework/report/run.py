@@ -194,9 +194,9 @@ def _differences(run: Run, earlier: Run) -> tables.Table:
         for kind, version in earlier.inputs.items()
         if run.inputs.get(kind) != version
     ]
-    codes = [each.manifest.code[:8] if each.manifest else "" for each in (run, earlier)]
-    if all(codes) and codes[0] != codes[1]:
-        rows.append(("code", *codes))
+    here, there = (each.manifest.code[:8] if each.manifest else "" for each in (run, earlier))
+    if here and there and here != there:
+        rows.append(("code", here, there))
     return tables.Table(("field", "here", "there"), [tables.cells(row) for row in rows])
 
 

@@ -5,7 +5,8 @@ A dataset's shards hold, per example (a user):
     train               user i32, item list<i32>, time list<i64>
     validation, test    the same as history, plus target i32, target_time i64
 
-and a list for each feature of the events. Where an example is an event (config.RowExamples), all
+and a list for each feature of the events, and of their weights where they have some (event_weight
+f32). Where an example is an event (config.RowExamples), all
 splits have user i32, item i32, time i64, and a value for each feature and label. Features of users
 and items lie in features/user.arrow and features/item.arrow: Arrow IPC files of one record batch,
 whose row is the id in the vocabulary (rows without a side table's row: as if all values were
@@ -34,6 +35,10 @@ from etils import epath
 
 from podway.framework.error import PodwayError
 
+EVENT_WEIGHT = "event_weight"
+"""The column of the events' weights in the training loss, where a dataset has them: 0 for events
+that are history only."""
+
 PADDING = 0
 OUT_OF_VOCABULARY = 1
 FIRST_VALUE = 2
@@ -54,7 +59,7 @@ class Feature:
 
     Attributes:
       name: column name in the shards.
-      role: "user", "item", "time", "target", "target_time", "feature" or "label".
+      role: "user", "item", "time", "target", "target_time", "weight", "feature" or "label".
       dtype: "int32", "int64", "uint8" or "float32".
       ragged: whether an example holds a list of values.
       vocabulary: name of the vocabulary that its ids are rows of, if any.
@@ -89,6 +94,10 @@ class Schema:
         raise SchemaError(
             f"the dataset has no feature {name!r}; it has {[f.name for f in self.features]}"
         )
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a feature."""
+        return any(feature.name == name for feature in self.features)
 
     def write(self, path: epath.PathLike) -> None:
         """Writes schema.json."""

@@ -87,7 +87,7 @@ def accumulate(
     )
     of_values = jax.tree.map(lambda x: _join(x, devices), of_own) | of_common
     mean, gradients, of_values = jax.tree.map(
-        lambda each: each / jnp.maximum(weight, 1), (mean, gradients, of_values)
+        lambda each: each / jnp.where(weight > 0, weight, 1.0), (mean, gradients, of_values)
     )
     return mean, jax.tree.map(lambda each: each.mean(0), metrics), gradients, of_values
 

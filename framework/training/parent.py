@@ -9,7 +9,7 @@ from etils import epath
 
 from podway.framework import artifact, codec, config
 from podway.framework.error import ConfigError, check
-from podway.framework.runs import checkpoint, run, telemetry
+from podway.framework.runs import checkpoint, records, run, telemetry
 from podway.framework.training.state import State
 
 _FILE = "parent.json"
@@ -46,7 +46,7 @@ class Parent:
         """
         if (target / _FILE).exists():
             return
-        earlier = telemetry.read(self.directory / "metrics.jsonl")
+        earlier = records.read(self.directory / "metrics.jsonl")
         kept = [each for each in earlier if each["step"] <= self.step]
         telemetry.Records(target / "metrics.jsonl", kept).save()
         text = {"run": self.directory.name, "step": self.step, "metrics": self.metrics}

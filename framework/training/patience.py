@@ -7,7 +7,7 @@ from etils import epath
 
 from podway.framework import config
 from podway.framework.evaluation.evaluators import evaluator_of
-from podway.framework.runs import checkpoint, run, telemetry
+from podway.framework.runs import checkpoint, records, run
 
 
 def without_progress(
@@ -70,7 +70,7 @@ def history(
     was saved an instant before a crash.
     """
     found: dict[int, dict[str, float | None]] = {}
-    for record in telemetry.read(directory / "metrics.jsonl"):
+    for record in records.read(directory / "metrics.jsonl"):
         named = {
             name.removeprefix(_VALIDATION): value
             for name, value in record.items()

@@ -63,7 +63,7 @@ def _tiles(found: Sequence[Told]) -> list[tuple[str, str]]:
 
 
 def _live(told: Told, link: Link) -> dict[str, Any]:
-    step, _ = told.run.validation(list(told.records))
+    step, _ = told.run.validation(told.records)
     return {
         "title": f"{told.run.name} {told.run.version}",
         "link": link(told.run.directory, records.PAGE),

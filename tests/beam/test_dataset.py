@@ -251,9 +251,8 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(tmp_path, caplog):
     path = write_csv(tmp_path / "a.csv", TABLE)
     for missing in (tmp_path / "b.csv", tmp_path / "*.parquet", tmp_path / "no" / "*.csv"):
         _fails(tmp_path, DataError, r"data\.path is '.*' and no file is there", missing)
-    _fails(
-        tmp_path, DataError, r"which is a folder: give '.*/\*\.csv' for the files in it", tmp_path
-    )
+    message = r"of a folder, Parquet reads files whose names end in \.parquet, .*, but .*a\.csv;"
+    _fails(tmp_path, DataError, message, tmp_path, format=Parquet())
     columns = Columns(user="userId")
     _fails(tmp_path, DataError, r"a\.csv has no column 'userId'", path, columns=columns)
     _fails(tmp_path, DataError, "cannot be read as Parquet", path, format=Parquet())

@@ -19,6 +19,7 @@ from podway.framework.error import check
 from podway.framework.input.packing import SEGMENT
 from podway.framework.metrics import top_k
 from podway.framework.models.parts.attention import AttentionMask, keeps_apart
+from podway.framework.models.parts.event_weights import history_columns, weights_of_next
 from podway.framework.models.parts.history import (
     continues,
     item_logits,
@@ -89,7 +90,8 @@ class CausalModel(TrainedModel, Recommender):
     def lengths(self, schema: Schema) -> dict[str, int]:
         """One item more than is read, as each is the target of the one before it."""
         length = min(self.max_length, schema["item"].max_length - 1) + 1
-        return dict.fromkeys(["item", "time"] if self.reads_times() else ["item"], length)
+        names = ["item", "time"] if self.reads_times() else ["item"]
+        return dict.fromkeys(history_columns(schema, *names), length)
 
     def embeddings(self, schema: Schema) -> dict[str, str]:
         """The items'."""
@@ -116,17 +118,17 @@ class CausalModel(TrainedModel, Recommender):
         rows: Mapping[str, EmbeddedRows],
         context: ForwardContext,
     ) -> Loss:
-        """The objective at each position that has a next item and knows it."""
+        """The objective at each position that has a next item and knows it, by its weight."""
         targets, embedded = batch["item"][:, 1:], rows["item"].values
         read = {name: column[:, :-1] for name, column in batch.items()}
         hidden = self.states(module, read, embedded[:, :-1], context)
-        valid = (targets >= FIRST_VALUE) & continues(batch)
+        weights = weights_of_next(batch, (targets >= FIRST_VALUE) & continues(batch))
         table = module.item.embedding[...]
         predictions = Predictions(
-            hidden, targets, embedded[:, 1:], valid, table, module.items, context.devices
+            hidden, targets, embedded[:, 1:], weights, table, module.items, context.devices
         )
         loss = self.objective.loss(predictions, rows)
-        weight = valid.sum().astype(jnp.float32)
+        weight = weights.sum().astype(jnp.float32)
         return jnp.asarray(loss), weight, {"filled_positions": (read["item"] != PADDING).mean()}
 
     def scores(

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int
 from podway.framework.error import check
 from podway.framework.input import join
 from podway.framework.input.dataset import Dataset
-from podway.framework.input.interactions import train_histories
+from podway.framework.input.interactions import train_histories, train_targets
 from podway.framework.schema.schema import FIRST_VALUE, PADDING, Feature, Schema
 from podway.framework.task import Constants
 
@@ -79,8 +79,8 @@ def constants(
     Of attributes, values that no item with events has are left out: nothing is learnt of them.
 
     SHARES estimates how often an item is a target: each history gives `targets` of its events, or
-    all if it has fewer, each event alike. (Of histories longer than a batch reads, the events at
-    both ends are in fewer random crops; that is neglected.)
+    all if it has fewer, each event alike, but for those that are history only. (Of histories longer
+    than a batch reads, the events at both ends are in fewer random crops; that is neglected.)
 
     Args:
       dataset: with a side table of items, where there are features.
@@ -91,11 +91,12 @@ def constants(
     Raises SchemaError where the dataset has no such table.
     """
     size = dataset.schema["item"].size
-    histories = train_histories(dataset)
-    lengths = np.diff(histories.offsets)
+    histories, may = train_histories(dataset), train_targets(dataset)
+    owner = np.repeat(np.arange(len(histories.offsets) - 1), np.diff(histories.offsets))
+    lengths = np.bincount(owner, may, minlength=len(histories.offsets) - 1)
     each = np.minimum(lengths, targets) / np.maximum(lengths, 1)
     known = histories.values >= FIRST_VALUE
-    weights = np.where(known, np.repeat(each, lengths), 0.0)
+    weights = np.where(known & may, each[owner], 0.0)
     counts = np.bincount(histories.values[known], minlength=size)
     share = np.bincount(histories.values, weights, minlength=size) / max(weights.sum(), 1e-9)
     found = {COUNTS: counts.astype(np.int32), SHARES: share.astype(np.float32)}

@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from typing import Literal
 
 import jax
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
 from podway.framework.embedding.lookup import EmbeddedRows, Lookup
 from podway.framework.error import check
 from podway.framework.losses import binary, sampled, softmax
+from podway.framework.losses.weights import Weights
 from podway.framework.schema.schema import FIRST_VALUE
 
 NEGATIVES = "negatives"
@@ -29,7 +30,7 @@ class Predictions:
       hidden: the states.
       targets: ids of the items to predict.
       positives: the targets' embeddings.
-      weights: which positions count; their targets are items.
+      weights: what each position counts, [batch, length]; the targets of those that do are items.
       table: the items' embeddings; empty while it is a sparse table.
       items: ids FIRST_VALUE … items − 1 are items.
       devices: see task.ForwardContext.
@@ -38,7 +39,7 @@ class Predictions:
     hidden: Float[Array, "batch length width"]
     targets: Int[Array, "batch length"]
     positives: Float[Array, "batch length width"]
-    weights: Bool[Array, "batch length"]
+    weights: Weights
     table: Float[Array, "rows width"]
     items: int
     devices: jax.sharding.Mesh | None = None

@@ -154,8 +154,8 @@ def test_side_tables_are_joined_by_id(tmp_path, build):
     assert (fitted["weight"].mean, fitted["weight"].deviation) == (10.0, 1.0)
     assert artifact.read(directory, "dataset").details["tables"] == [
         {"table": 0, "path": str(tmp_path / "items.parquet"), "of": "item", "rows": 5,
-         "rejected": {}, "notices": {}, "keys": 4, "matched": 2, "repeated": 1, "unused": 2,
-         "without": 1}
+         "rejected": {}, "filtered": {}, "notices": {}, "keys": 4, "matched": 2, "repeated": 1,
+         "unused": 2, "without": 1}
     ]  # fmt: skip
     found = statistics.read(directory / "statistics.json")["train"]
     assert (found["weight"]["count"], found["weight"]["missing"]) == (3, 2)

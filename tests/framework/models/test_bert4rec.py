@@ -98,14 +98,14 @@ def test_loss_is_of_the_masked_items_alone(share, dataset, monkeypatch):
 
 
 def test_gaps_are_even_and_only_items_are_masked():
-    item = jnp.asarray(np.tile(BATCH[1], (4000, 1)))
-    at, valid = map(np.asarray, bert4rec.gaps(item, 0.5, 0.0, jax.random.key(0)))
+    known = jnp.asarray(np.tile(BATCH[1] >= 2, (4000, 1)))
+    at, valid = map(np.asarray, bert4rec.gaps(known, 0.5, 0.0, jax.random.key(0)))
     assert at.shape == (4000, 3)
     assert (valid.sum(1) == 2).all(), "half of the five that are known, rounded to even"
     counts = np.bincount(at[valid], minlength=6)
     assert counts[1] == 0, "out of vocabulary"
     assert (np.abs(counts[[0, 2, 3, 4, 5]] - 1600) < 5 * np.sqrt(1600)).all()
-    at, valid = map(np.asarray, bert4rec.gaps(item, 0.5, 0.25, jax.random.key(0)))
+    at, valid = map(np.asarray, bert4rec.gaps(known, 0.5, 0.25, jax.random.key(0)))
     assert abs((valid.sum(1) == 1).mean() - 0.25) < 0.04
     assert (at[valid.sum(1) == 1, 0] == 5).all()
 

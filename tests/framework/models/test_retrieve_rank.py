@@ -143,7 +143,7 @@ def test_the_rankers_loss_matches_an_independent_computation(built, described):
     module = task.merge(task.structure(MODEL, described.schema), built)
     table = built["retrieval/item/embedding"]
     rows = EmbeddedRows(jnp.asarray(table)[BATCH], jnp.asarray(BATCH))
-    loss = EVERY.ranking_loss(module, rows, task.ForwardContext())
+    loss = EVERY.ranking_loss(module, {"item": rows.ids}, rows, task.ForwardContext())
     terms = []
     # The first two items of each row are targets; of the first one, nothing is known before.
     for history, target in (([5], 9), ([6], 7)):
@@ -158,7 +158,10 @@ def test_the_rankers_loss_matches_an_independent_computation(built, described):
 
     def of_the_second(targets):
         chosen = dataclasses.replace(EVERY, targets=targets)
-        return float(chosen.ranking_loss(module, rows, task.ForwardContext())) * targets
+        return (
+            float(chosen.ranking_loss(module, {"item": rows.ids}, rows, task.ForwardContext()))
+            * targets
+        )
 
     np.testing.assert_allclose(float(loss) * 2 - of_the_second(1), np.mean(terms), rtol=1e-4)
 
@@ -177,9 +180,9 @@ def test_what_the_retrieval_does_not_find_is_nothing_to_rank(built, described):
         model = dataclasses.replace(MODEL, candidates=candidates)
         # The first target, item 5 of an unknown user, is in both.
         one = dataclasses.replace(model, targets=1).ranking_loss(
-            module, rows, task.ForwardContext()
+            module, {"item": rows.ids}, rows, task.ForwardContext()
         )
-        both = model.ranking_loss(module, rows, task.ForwardContext())
+        both = model.ranking_loss(module, {"item": rows.ids}, rows, task.ForwardContext())
         return float(one), float(both)
 
     one, both = loss(order[20], 10)
@@ -198,7 +201,7 @@ def test_the_ranker_does_not_train_the_retrieval(built, described):
         rows = EmbeddedRows(table[BATCH], jnp.asarray(BATCH))
         # The third target has two items before it: attention to one alone has no gradient.
         chosen = dataclasses.replace(EVERY, targets=3)
-        return chosen.ranking_loss(module, rows, task.ForwardContext())
+        return chosen.ranking_loss(module, {"item": rows.ids}, rows, task.ForwardContext())
 
     learnt = {path: jnp.asarray(e) for path, e in built.items() if not task.is_constant(path)}
     gradients = jax.jit(jax.grad(loss))(learnt)

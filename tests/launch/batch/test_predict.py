@@ -56,6 +56,7 @@ def test_the_file_has_the_lists_of_recommend(kind, part, request, tmp_path):
     output = tmp_path / "x.parquet"
     made = predict.predict(model, everybody(model), output, k=K, part=part)
     table = pq.read_table(output)
+    assert made is not None
     assert (made.rows, made.unanswered) == (len(table), 0)
     assert table.column_names == ["user", "rank", "item", "score", "title"]
     assert lists(table) == recommended(model.recommend(users=model.users, k=K), model.users)
@@ -191,6 +192,7 @@ def test_a_file_of_histories(run, suffix, named, tmp_path):
     source = OfFile(file, run.engine.items, timed=False)
     assert source.total == 5
     made = predict.predict(run, source, tmp_path / "x.parquet", k=2, part=2)
+    assert made is not None
     assert made.unanswered == 2
     table = pq.read_table(tmp_path / "x.parquet").to_pylist()
     expected, answered = [], [0, 2, 4]

@@ -53,7 +53,7 @@ def test_a_slice_and_a_join_are_those_of_lists(lists, first, last):
         assert lists_of(part) == [[ITEMS.ids.get(item, 1) for item in row] for row in chosen]
         again = histories.join([part, whole])
         assert lists_of(again) == lists_of(part) + lists_of(whole)
-        assert again.names == (*part.names, *whole.names)
+        assert again.names == tuple(part.names or ()) + tuple(whole.names or ())
 
 
 def test_whole_numbers_are_their_digits():

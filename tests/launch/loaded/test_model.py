@@ -72,7 +72,9 @@ def test_lists_are_those_that_the_evaluation_ranked(shop, run):
     found = ranks.rank_split(compute, dataset, "test", experiment.evaluation)
     names, items = (dataset.vocabulary(name).values for name in ("user", "item"))
     blocks = dataset.blocks("test")
-    users = [names[user] for user in blocks.read(np.arange(len(blocks.rows)), ["user"])["user"]]
+    read = blocks.read(np.arange(len(blocks.rows)), ["user"])["user"]
+    assert isinstance(read, np.ndarray)
+    users = [names[user] for user in read]
     lists = run.recommend(users=users, k=10)
     expected = [[items[item] for item in row if item] for row in found.lists]
     assert [[each.item for each in row] for row in lists] == expected

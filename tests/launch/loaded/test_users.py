@@ -60,6 +60,7 @@ def test_histories_are_what_the_split_shows_of_the_raw_events(dataset, targets):
     histories = users.read(order)
     ids = found.vocabulary("item").ids
     assert histories.names == tuple(users.names[place] for place in order)
+    assert histories.times is not None
     for row, place in enumerate(order):
         part = slice(histories.offsets[row], histories.offsets[row + 1])
         wanted = expected[users.names[place]]
