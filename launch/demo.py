@@ -3,21 +3,27 @@
 usage: python -m podway.launch.demo [--workdir workdir]
 
 Takes a few MovieLens users, shows what they watched last, and prints the titles that the model
-recommends. The clients are what anybody would use: tensorflow-serving-api's stubs and plain HTTP.
+recommends; then what to do next. The clients are what anybody would use: tensorflow-serving-api's
+stubs and plain HTTP.
 """
 
 import argparse
 import contextlib
 import json
 import os
+import pathlib
 import re
+import shlex
+import shutil
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
 from podway.export.silence import silence_tensorflow
+from podway.framework.page import text
 from podway.launch import console
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read when TensorFlow is imported
@@ -30,14 +36,17 @@ SHOWN = 5
 def server(workdir: str) -> Iterator[tuple[str, str]]:
     """`podway serve` on free ports, as a process of its own: its gRPC and REST addresses."""
     command = [sys.executable, "-m", "podway.launch.cli", "serve", MODEL, "--workdir", workdir]
+    print("serve: starting", flush=True)
+    began = time.monotonic()
     process = subprocess.Popen(
         [*command, "--port", "0", "--rest-port", "0"], stderr=subprocess.PIPE, text=True
     )
     assert process.stderr is not None
     try:
         for line in process.stderr:
-            print("  server:", line, end="")
+            print(f"  {line}", end="")
             if found := re.search(r"serving on gRPC (\S+), REST (\S+)", line):
+                print(f"serve: {text.span(time.monotonic() - began)}", flush=True)
                 yield found[1], found[2]
                 break
         else:
@@ -106,7 +115,28 @@ def main() -> None:
             print("  and is recommended, over gRPC and REST alike:")
             for item in recommended[:SHOWN]:
                 print(f"  ★ {titles[item]}")
-    print(f"\nServe it yourself:  podway serve {MODEL} --workdir {options.workdir}")
+    print(f"\n{next_steps(options.workdir)}")
+
+
+def next_steps(workdir: str) -> str:
+    """Three things to do next; the commands work as they stand, where the demo was called."""
+    beside = pathlib.Path(sys.executable).parent / "podway"
+    known = shutil.which("podway")
+    same = known is not None and pathlib.Path(known).resolve() == beside.resolve()
+    podway = "podway" if same or not beside.exists() else os.path.relpath(beside)
+    where = f"--workdir {shlex.quote(workdir)}"
+    url = f"localhost:8501/v1/models/{MODEL}:predict"
+    return f"""What to do next:
+
+1. Ask for films that go with two others (Toy Story, The Usual Suspects):
+     {podway} recommend {MODEL} --history 1,50 --k 5 {where}
+2. Look at what was made; it writes a page that leads to the reports of data, run and model:
+     {podway} board {where}
+3. Serve the model, and ask from another terminal:
+     {podway} serve {MODEL} --port 8500 --rest-port 8501 {where}
+     curl -d '{{"instances": [{{"history": ["1", "50"]}}]}}' {url}
+
+Your own CSV: docs/tutorial.md. All commands: {podway} --help"""
 
 
 if __name__ == "__main__":

@@ -116,7 +116,8 @@ def _with_flags(text: str, overrides: list[str]) -> str:
     given = [
         f"{flag} {' '.join(values)}".strip()
         for flag, values in typed(overrides)
-        if flag.removeprefix("--").replace("-", "_") in named or _quoted(values, text)
+        if flag.removeprefix("--").replace("-", "_") in named
+        or (flag != "--workdir" and _quoted(values, text))
     ]
     given = [each for each in given if not text.startswith(each.partition(" ")[0])]
     return f"{', '.join(given)}: {text}" if given else text

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from etils import epath
 
 from podway.framework import artifact
 from podway.framework.artifact import upgrade
 from podway.framework.artifact.upgrade import Choice
-from podway.framework.code import sources
 from podway.framework.config import Experiment, Model
 from podway.framework.error import PodwayError, check
+from podway.launch import narration
 
 if TYPE_CHECKING:
     from podway.beam.engines.options import Engine
@@ -70,9 +70,10 @@ def dataset(
     if since is None:
         directory = beam_dataset.directory(experiment.data, workdir, code, look=look)
         fresh = not artifact.exists(directory)
-        _say("data", fresh, directory, "dataset", experiment.data)
+        stage = narration.begin("data", "dataset", experiment.data, directory, fresh=fresh)
         if fresh:
             beam_dataset.build(experiment.data, workdir, engine, code)
+            stage.end(directory)
     else:
         print(f"data: looking for raw files that are new since {since}", flush=True)
         directory, fresh = beam_dataset.extend(experiment.data, workdir, since, engine, code)
@@ -148,11 +149,12 @@ def train(
         dataset, others = datasets(
             experiment, workdir, build=not cluster.several, code=options.code
         )
+        stage = None
         if peers.first:
             inputs = run.inputs(dataset, others)
             directory = run.directory(experiment, inputs, workdir, options.code)
             fresh = not artifact.exists(directory)
-            _say("train", fresh, directory, "run", experiment)
+            stage = narration.begin("train", "run", experiment, directory, fresh=fresh)
             if fresh and (shaped := run.shaped_by(experiment, inputs, directory)):
                 print(f"  (not the latest run, but a new one: {'; '.join(shaped)})", flush=True)
             if fresh and task.leaves_weights(experiment.model, dataset.schema):
@@ -162,7 +164,10 @@ def train(
                     flush=True,
                 )
         if is_fitted(experiment):
-            return dataset, fitting.fit(experiment, dataset, workdir, options.code)
+            directory = fitting.fit(experiment, dataset, workdir, options.code)
+            if stage:
+                stage.end(directory)
+            return dataset, directory
         outcome = loop.train(
             experiment,
             dataset,
@@ -176,6 +181,8 @@ def train(
         print(f"train: {outcome.early}", flush=True)
     if not outcome.finished:
         raise Stopped(f"saved at step {outcome.step}; the same command resumes there")
+    if stage:
+        stage.end(outcome.directory)
     return dataset, outcome.directory
 
 
@@ -269,10 +276,11 @@ def evaluate(
     manifest = artifact.read(trained, "run")
     directory = evaluation.directory(experiment, manifest, workdir, code)
     fresh = not artifact.exists(directory)
-    _say("evaluate", fresh, directory, "evaluation", experiment)
+    stage = narration.begin("evaluate", "evaluation", experiment, directory, fresh=fresh)
     if fresh:
         evaluation.compare(experiment, trained, dataset, workdir, code)
         report.write(trained)
+        stage.end(directory)
     artifact.read(directory, "evaluation")
     print((directory / "table.txt").read_text(), end="")
     return dataset, trained
@@ -333,20 +341,23 @@ def publish(
     inputs = {"run": manifest.version, **manifest.inputs}
     published = identity.current(experiment, inputs=inputs, workdir=workdir, choice=code)
     if published is not None:
-        _say("export", False, published, "model", experiment)
+        narration.begin("export", "model", experiment, published, fresh=False)
         return published
-    _say("export", True, epath.Path(workdir) / "models" / experiment.name)
+    home = epath.Path(workdir) / "models" / experiment.name
+    said = narration.begin("export", "model", experiment, home, fresh=True)
     with silence_tensorflow():  # TensorFlow's native code greets
         from podway.export import stage
     _, _, parameters = run.load(trained, experiment)
     served = stage.served(experiment, dataset)
-    return stage.export(
+    published = stage.export(
         served,
         parameters=parameters,
         inputs=inputs,
         workdir=workdir,
         run_code=upgrade.codes(trained, "run"),
     )
+    said.end(published)
+    return published
 
 
 def serve(
@@ -369,21 +380,3 @@ def serve(
             model_config_file=str(file), host=host, port=port, rest_api_port=rest_port
         )
     )
-
-
-def _say(
-    stage: str,
-    fresh: bool,
-    directory: epath.Path,
-    kind: sources.Kind | None = None,
-    part: Any = None,
-) -> None:
-    """Says what becomes of a stage, whose artefact of this kind is made from a config part."""
-    state = "building" if fresh else "up to date:"
-    if not fresh and kind is not None:
-        from podway.export import layout
-
-        manifest = layout.MANIFEST if kind == "model" else artifact.MANIFEST
-        if upgrade.is_kept(directory, kind, sources.code(kind, part), manifest=manifest):
-            state = "kept, made by other code:"
-    print(f"{stage}: {state} {directory}", flush=True)

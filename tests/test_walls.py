@@ -82,7 +82,7 @@ ARROWS = {
         "check": "statistics framework/artifact framework/schema",
         "commit": "extension formats plan rejected steps framework/artifact framework/config"
         " framework/schema",
-        "engines": "commit formats plan steps framework/config",
+        "engines": "commit formats plan steps framework/config framework/page",
         "dataset": "engines extension formats plan framework/artifact framework/code"
         " framework/config",
         "overview": "extension formats framework/artifact",
@@ -128,7 +128,8 @@ ARROWS = {
         "fields": "",
         "options": "fields refusal verbs",
         "refusal": "fields",
-        "stages": "",
+        "narration": "",
+        "stages": "narration",
         "supervise": "stages",
         "loaded": "console",
         "batch": "loaded",

@@ -9,6 +9,7 @@ from etils import epath
 from podway.beam.formats import idx, parquet
 from podway.beam.formats.stream import Stream
 from podway.framework.config import Characters, Csv, Data, Idx, Lists, Parquet, Rdatasets
+from podway.framework.page import text
 
 BASE_BYTES = 450_000_000
 """Python, Beam, Arrow and polars, with nothing to do."""
@@ -61,7 +62,7 @@ class Estimate:
     def summary(self) -> str:
         """Rows and sizes, for people."""
         sign = "" if self.exact else "about "
-        return f"{sign}{self.rows:,} rows in {size(self.raw_bytes)}"
+        return f"{sign}{self.rows:,} rows in {text.size(self.raw_bytes)}"
 
 
 def estimate(data: Data, files: list[str]) -> Estimate:
@@ -125,12 +126,3 @@ def available_bytes() -> int | None:
     except OSError:  # not Linux, or no such control group
         pass
     return min(found) if found else None
-
-
-def size(count: float) -> str:
-    """Bytes for people, in powers of 1000."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} TB"

@@ -22,6 +22,7 @@ from podway.beam.formats import source
 from podway.beam.plan import BuildPlan
 from podway.beam.steps import chunk, pipeline, progress
 from podway.framework.error import ConfigError, check
+from podway.framework.page import text
 
 _LOG = logging.getLogger(__name__)
 
@@ -160,16 +161,16 @@ def _announce_memory(plan: BuildPlan) -> None:
         _LOG.info("rows cannot be estimated: %s", error)
         return
     needed, free = found.local_bytes(), estimate.available_bytes()
-    need = f"{found.summary()} need some {estimate.size(needed)} of memory"
+    need = f"{found.summary()} need some {text.size(needed)} of memory"
     if free is None or needed <= free:
-        _LOG.info("%s; free: %s", need, "unknown" if free is None else estimate.size(free))
+        _LOG.info("%s; free: %s", need, "unknown" if free is None else text.size(free))
         return
     _LOG.warning(
         "%s and %s are free: run on a larger machine, or with --runner flink or dataflow, whose"
         " workers hold one shard each (%s with data.shards = %d; more shards, less memory)",
         need,
-        estimate.size(free),
-        estimate.size(found.worker_bytes(plan.data.shards)),
+        text.size(free),
+        text.size(found.worker_bytes(plan.data.shards)),
         plan.data.shards,
     )
 

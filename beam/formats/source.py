@@ -33,7 +33,7 @@ def find(raw: config.Data | config.SideTable) -> list[str]:
     files = paths.find(pattern, raw.format)
     if not files:
         where = "data.path" if isinstance(raw, config.Data) else "the path of a side table"
-        raise DataError(f"{where} is {raw.path!r}{_remedy(pattern, raw)}")
+        raise DataError(f"{where} is {raw.path!r} and no file is there{_remedy(pattern, raw)}")
     if others := paths.left_out(pattern, raw.format):
         _tell_once(
             f"{raw.path}: {len(others):,} other files than {type(raw.format).__name__} reads from a"
@@ -43,24 +43,22 @@ def find(raw: config.Data | config.SideTable) -> list[str]:
 
 
 def _remedy(pattern: str, raw: config.Data | config.SideTable) -> str:
-    """What is wrong with a path that leads to no file, and what would be right."""
     path = epath.Path(pattern)
-    if "://" not in pattern and path.is_dir():
+    if path.is_dir():
         name = type(raw.format).__name__
         endings = ", ".join(paths.SUFFIXES.get(type(raw.format), ()))
         others = paths.left_out(pattern, raw.format)
         there = f", but {others[0]}" if others else ""
         return (
-            f" and no file is there: of a folder, {name} reads files whose names end in"
-            f" {endings}{there}; give another format, or a pattern such as FOLDER/**/*"
+            f": of a folder, {name} reads files whose names end in {endings}{there}; give another"
+            " format, or a pattern such as FOLDER/**/*"
         )
-    if "://" in pattern:
-        return " and no file is there: give a file, a folder, or a pattern of files"
-    beside = [found.name for found in path.parent.iterdir()] if path.parent.is_dir() else []
+    local = "://" not in pattern
+    beside = [each.name for each in path.parent.iterdir()] if local and path.parent.is_dir() else []
     if close := difflib.get_close_matches(path.name, beside, n=1):
-        return f" and no file is there; perhaps you meant {str(path.with_name(close[0]))!r}"
-    here = "" if path.is_absolute() else f" (from {os.getcwd()}, where the command runs)"
-    return f" and no file is there{here}: give a file, a folder, or a pattern of files"
+        return f"; perhaps you meant {str(path.with_name(close[0]))!r}"
+    here = f" (the command runs in {os.getcwd()})" if local and not path.is_absolute() else ""
+    return f"{here}: give a file, a folder, or a pattern of files"
 
 
 @functools.cache

@@ -74,6 +74,15 @@ def span(seconds: float) -> str:
     return f"{days} day{'s' * (days != 1)} {hours:02} h"
 
 
+def size(count: float) -> str:
+    """Bytes, in powers of 1000."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"
+
+
 def _moment(value: float) -> datetime.datetime:
     return _EPOCH + datetime.timedelta(microseconds=round(value))
 

@@ -207,14 +207,14 @@ def test_a_mistake_on_the_command_line_names_the_option(write, typed, message):
             1,
             "is 'folder', which is a folder: give 'folder/*.txt",
         ),
-        ("data mine.py --data.path no.x", 1, "no file is there (from "),
+        ("data mine.py --data.path no.x", 1, "no file is there (the command runs in "),
         ("train mine.py --workdir events.csv", 1, "--workdir events.csv: events.csv/data"),
     ],
 )
 def test_a_mistake_about_what_is_there_says_what_is(write, tmp_path, typed, code, message):
     write()
     (tmp_path / "folder").mkdir()
-    (tmp_path / "folder" / "a.txt").write_text("")
+    (tmp_path / "folder" / "a.bin").write_text("")
     (tmp_path / "runs" / "0123" / "checkpoints").mkdir(parents=True)
     done = podway(*typed.split())
     assert done.returncode == code

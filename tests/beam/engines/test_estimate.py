@@ -8,6 +8,7 @@ from podway.beam import dataset
 from podway.beam.engines import estimate
 from podway.beam.formats import source
 from podway.framework.config import Csv, JsonLines, Parquet, Rdatasets
+from podway.framework.page import text
 from tests.beam.conftest import make_data, some_events
 
 
@@ -65,4 +66,4 @@ def test_memory_grows_with_rows_and_features_and_falls_with_shards():
     assert large.shards(memory - 1) == 11
     available = estimate.available_bytes()
     assert available is None or available > 0
-    assert [estimate.size(n) for n in (999, 1500, 22e9)] == ["999 B", "1.5 kB", "22 GB"]
+    assert [text.size(n) for n in (999, 1500, 22e9)] == ["999 B", "1.5 kB", "22 GB"]
