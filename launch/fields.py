@@ -102,7 +102,7 @@ def _named(cls: type) -> Iterator[tuple[dataclasses.Field, Any, str]]:
         said = getattr(hints[field.name], "__metadata__", ())
         if tyro.conf.Suppress in said:
             continue
-        given = [each.name for each in said if isinstance(each, _ARGUMENT)]
+        given = [getattr(each, "name", None) for each in said if isinstance(each, _ARGUMENT)]
         name = given[0] if given and given[0] is not None else field.name
         yield field, hints[field.name], name.replace("_", "-")
 

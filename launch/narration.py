@@ -17,7 +17,8 @@ class Stage:
     """A stage whose artefact is there, or is made from now on."""
 
     def __init__(self, name: str, kind: sources.Kind, fresh: bool):
-        self._name, self._kind, self._fresh = name, kind, fresh
+        self._name, self._fresh = name, fresh
+        self._kind: sources.Kind = kind
         self._began = time.monotonic()
 
     def end(self, directory: epath.Path) -> None:

@@ -56,7 +56,7 @@ def read(name: str, verb: Verb, chosen: list[str], overrides: list[str]) -> Any:
     if explain and verb.of == "CONFIG" and not chosen:
         subject, more = {"experiment": _UNKNOWN}, _WITHOUT
     elif explain and not chosen:
-        subject = verb.subject(verb.of.split())
+        subject = verb.subject([str(word) for word in verb.of.split()])
     else:
         subject = verb.subject(chosen)
     try:

@@ -18,6 +18,7 @@ from podway.framework import artifact
 from podway.framework.artifact.upgrade import Choice
 from podway.framework.config import Data, Rdatasets
 from podway.framework.error import PodwayError
+from podway.framework.page import text
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -162,7 +163,7 @@ def _machines(engine: Dataflow) -> list[str]:
     memory = _process_bytes(engine.machine_type)
     return [
         f"type   {engine.machine_type}"
-        + (f" ({estimate.size(memory)} for each CPU's process)" if memory else ""),
+        + (f" ({text.size(memory)} for each CPU's process)" if memory else ""),
         f"count  1 to {engine.max_workers}, as Dataflow sees fit; {engine.disk_gb} GB of disk each",
         f"image  {engine.image}",
     ]
@@ -187,7 +188,7 @@ def _data(plan: BuildPlan, engine: Dataflow) -> list[str]:
     lines = [
         f"rows   {found.summary()}",
         f"{shards}, about {found.rows // data.shards:,} rows each",
-        f"memory about {estimate.size(needed)} for the worker of one shard",
+        f"memory about {text.size(needed)} for the worker of one shard",
     ]
     if memory and needed > memory:
         more = found.shards(memory)
