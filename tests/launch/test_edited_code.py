@@ -91,7 +91,7 @@ def podway(*arguments: str) -> tuple[int, str]:
         try:
             cli.main([*arguments, "--workdir", "w"])
         except SystemExit as end:
-            code = end.code
+            code = end.code if isinstance(end.code, int) else 1
     return code, said.getvalue()
 
 
