@@ -89,9 +89,8 @@ def _at(condition: Any, seconds: int) -> bool:
     """By the day, which is how far apart the values are."""
     day = datetime.datetime.fromtimestamp(seconds, datetime.UTC).date().isoformat()
     if isinstance(condition, Between):
-        return condition.low <= day[: len(condition.low)] and (
-            day[: len(condition.high)] <= condition.high
-        )
+        low, high = str(condition.low), str(condition.high)
+        return low <= day[: len(low)] and day[: len(high)] <= high
     return COMPARED[type(condition)](day[: len(condition.value)], condition.value)
 
 
