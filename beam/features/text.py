@@ -143,7 +143,7 @@ def _tokens(
     word_length = np.bincount((np.cumsum(begins) - 1)[inside], minlength=len(word_row))
     kept = _rank(word_row, count) < max_tokens  # each word has a token at least
     if cut.any():
-        ends = np.flatnonzero(inside & ~np.append(follows[1:], False))
+        ends = np.flatnonzero(inside & ~np.append((inside & follows)[1:], False))
         reaches = ends == (np.cumsum(lengths) - 1)[word_row]
         whole = np.iinfo(np.int64).max
         if isinstance(tokenizer, CharacterNgrams):  # of these the first ones are enough
