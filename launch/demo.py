@@ -44,7 +44,8 @@ def server(workdir: str) -> Iterator[tuple[str, str]]:
     assert process.stderr is not None
     try:
         for line in process.stderr:
-            print(f"  {line}", end="")
+            if re.match(r"\d{4}-|podway:", line):  # TensorFlow's native code says more
+                print(f"  {line}", end="")
             if found := re.search(r"serving on gRPC (\S+), REST (\S+)", line):
                 print(f"serve: {text.span(time.monotonic() - began)}", flush=True)
                 yield found[1], found[2]

@@ -15,6 +15,7 @@ import urllib.request
 import pytest
 
 from tests import xla
+from tests.launch.test_demo import commands
 
 ROOT = pathlib.Path(__file__).parent.parent
 SMALL = [
@@ -106,7 +107,9 @@ def test_other_overrides_say_how_they_differ_from_the_latest_run(workdir):
     differ = "optimizer.learning_rate 0.004 → 1e+30; trainer.steps 20 → 21"
     assert f"(not the latest run, but a new one: {differ})" in done.stdout
     assert done.returncode == 1
-    assert re.search(r"podway: error: the loss of step \d+ is (nan|inf), on examples", done.stderr)
+    assert re.search(
+        r"podway: error: .*the loss of step \d+ is (nan|inf), on examples", done.stderr
+    )
     assert "Traceback" not in done.stderr
 
 
@@ -218,3 +221,23 @@ def test_bad_input_is_one_clear_sentence_and_leaves_nothing(
     assert "Traceback" not in said
     assert not list(workdir.rglob("_staging*"))
     assert sorted(workdir.rglob("manifest.json")) == before
+
+
+@pytest.mark.slow
+def test_the_demo_recommends_and_ends_in_commands_that_work(workdir):
+    done = subprocess.run(
+        [sys.executable, "-m", "podway.launch.demo", "--workdir", str(workdir)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("  ★ ") == 3 * 5
+    assert re.search(r"^serve: [\d.]+ (s|min)", done.stdout, re.MULTILINE)
+    steps = done.stdout[done.stdout.index("What to do next") :]
+    recommend, board, _ = commands(steps)
+    assert "Toy Story" in steps
+    assert len(re.findall(r"^ +\d  ", podway(*recommend), re.MULTILINE)) == 5
+    podway(*board)
+    assert (workdir / "board.html").exists()

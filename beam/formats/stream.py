@@ -198,7 +198,7 @@ class _Decoded:
             except UnicodeError as error:
                 raise OSError(f"no text in {self._encoding}: {error}") from error
             if text and not self._begun:
-                text, self._begun = text.removeprefix("\ufeff"), True
+                text, self._begun = text.removeprefix(codecs.BOM_UTF8.decode()), True
             self._ready += text.encode("utf-8", self._errors)
         found, self._ready = self._ready[:size], self._ready[size:]
         return found

@@ -83,7 +83,12 @@ def _fits(value: Any, hint: Any) -> bool:
     if hint in (int, float):
         accepted = (int, float) if hint is float else int
         return isinstance(value, accepted) and not isinstance(value, bool)
-    return not isinstance(hint, type) or isinstance(value, hint)
+    if origin is not None or not isinstance(hint, type):
+        return True  # a mapping, a function: not looked into
+    try:
+        return isinstance(value, hint)
+    except TypeError:  # a protocol that cannot be asked
+        return True
 
 
 def _fits_class(cls: type, hint: Any) -> bool:

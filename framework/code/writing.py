@@ -36,7 +36,8 @@ def line_of(file: pathlib.Path, experiment: Any, text: str) -> int | None:
         for part in above:
             name, _, at = part.removesuffix("]").partition("[")
             owner = getattr(owner, name, None)
-            owner = owner[int(at)] if at and isinstance(owner, tuple) else owner
+            if at and isinstance(owner, tuple):
+                owner = owner[int(at)] if int(at) < len(owner) else None
         if dataclasses.is_dataclass(owner) and (line := line_of_field(file, type(owner), field)):
             return line
     return None

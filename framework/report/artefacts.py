@@ -95,9 +95,8 @@ class Run:
 
     @property
     def steps(self) -> int:
-        """Steps that it shall do; of a finished run, that it did: it may have stopped early."""
-        wanted = _part(self.experiment, "trainer").get("steps", 0)
-        return self.manifest.details.get("steps", wanted) if self.manifest else wanted
+        """Steps that it shall do; it may stop early."""
+        return _part(self.experiment, "trainer").get("steps", 0)
 
     @property
     def early(self) -> str:

@@ -51,7 +51,7 @@ def test_every_character_of_ours_has_a_likeness():
 def test_commands_print_where_there_is_only_ascii():
     assert "raw events -> dataset" in in_ascii("--help")
     assert "dataset -> run; resumes" in in_ascii("train", "movielens_popularity", "--help")
-    assert "RUN RUN ..." in in_ascii("compare")
+    assert "RUN RUN ..." in in_ascii("compare", "--help")
     assert len(in_ascii("configs").splitlines()) > 9
     sizes = ("--shardings", "--topology", "v5e:4x4", "--items", "1000")
     shown = in_ascii("show", "completejourney_sasrec", *sizes)
@@ -86,7 +86,8 @@ def run(
 
 @pytest.mark.parametrize("unbuffered", ["", "1"], ids=["at its end", "at its first line"])
 @pytest.mark.parametrize(
-    "arguments", [("--help",), ("configs",), ("compare",), ("show", "movielens_popularity")]
+    "arguments",
+    [("--help",), ("configs",), ("compare", "--help"), ("show", "movielens_popularity")],
 )
 def test_a_command_ends_quietly_where_nobody_reads(arguments, unbuffered):
     environment = {"PYTHONUNBUFFERED": unbuffered}

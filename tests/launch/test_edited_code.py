@@ -91,7 +91,7 @@ def podway(*arguments: str) -> tuple[int, str]:
         try:
             cli.main([*arguments, "--workdir", "w"])
         except SystemExit as end:
-            code = end.code
+            code = end.code if isinstance(end.code, int) else 1
     return code, said.getvalue()
 
 
@@ -181,6 +181,20 @@ def test_an_edit_of_the_config_alone_is_no_edit_of_the_code(folder):
     assert code == 0, said
     assert "train: up to date" in said
     assert "evaluate: building" in said
+
+
+def test_a_loaded_run_says_that_its_code_was_edited(folder):
+    """A published model is what it was: it has no code of the user's."""
+    asked = ("recommend", "mine", "--history", "other", "--k", "2")
+    for more in ([], ["--run", "latest"]):
+        code, said = podway(*asked, *more)
+        assert code == 0, said
+        assert "other code" not in said
+        with edited(folder / "edited_beside.py"):
+            code, said = podway(*asked, *more)
+        assert code == 0, said
+        assert ("podway: note: run w/runs/mine/" in said) == bool(more)
+        assert ("was made by other code than is here now" in said) == bool(more)
 
 
 def test_new_code_gives_new_figures_and_a_new_model(folder):

@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from podway.framework.config import Csv
 from podway.framework.error import ConfigError
 from podway.launch import cli, experiments, options
 from tests.launch.test_cli import podway
@@ -114,7 +115,7 @@ def write(tmp_path, monkeypatch):
 def test_a_mistake_in_a_file_names_the_line_and_what_would_be_right(write, right, wrong, message):
     write(right, wrong)
     if message is None:
-        assert experiments.load("mine.py").data.format.delimiter == ";;"
+        assert experiments.load("mine.py").data.format == Csv(delimiter=";;")
         return
     with pytest.raises(ConfigError) as caught:
         experiments.load("mine.py")
@@ -205,7 +206,7 @@ def test_a_mistake_on_the_command_line_names_the_option(write, typed, message):
         (
             "data mine.py --data.path folder",
             1,
-            "is 'folder', which is a folder: give 'folder/*.txt",
+            "is 'folder' and no file is there: of a folder, Csv reads files whose names end in",
         ),
         ("data mine.py --data.path no.x", 1, "no file is there (the command runs in "),
         ("train mine.py --workdir events.csv", 1, "--workdir events.csv: events.csv/data"),

@@ -15,12 +15,12 @@ from tests.gcs import Store
 CONFIG = """
 import dataclasses
 from podway.configs import movielens_sasrec
-from podway.framework.config import Csv, Data
+from podway.framework.config import Csv, Data, Export
 
 def experiment():
     data = Data(name="small", path={path!r}, format=Csv(), shards=2, max_rejected=0.1,
                 min_user_events=1, min_item_events=1)
-    return dataclasses.replace(movielens_sasrec.experiment(), data=data)
+    return dataclasses.replace(movielens_sasrec.experiment(), data=data, export=Export())
 """
 
 COMMANDS = """

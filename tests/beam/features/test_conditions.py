@@ -43,7 +43,7 @@ COMPARED = {
 }
 
 
-def slowly(condition: Condition, row: dict[str, Any]) -> bool | None:
+def slowly(condition: Any, row: dict[str, Any]) -> bool | None:
     """Whether a row satisfies a condition; None: unknown."""
     if isinstance(condition, AnyOf | AllOf):
         found = [slowly(part, row) for part in condition.conditions]
@@ -85,13 +85,12 @@ def _number(raw: Any) -> Any:
     return None if math.isnan(found) else found
 
 
-def _at(condition: Condition, seconds: int) -> bool:
+def _at(condition: Any, seconds: int) -> bool:
     """By the day, which is how far apart the values are."""
     day = datetime.datetime.fromtimestamp(seconds, datetime.UTC).date().isoformat()
     if isinstance(condition, Between):
-        return condition.low <= day[: len(condition.low)] and (
-            day[: len(condition.high)] <= condition.high
-        )
+        low, high = str(condition.low), str(condition.high)
+        return low <= day[: len(low)] and day[: len(high)] <= high
     return COMPARED[type(condition)](day[: len(condition.value)], condition.value)
 
 

@@ -47,5 +47,5 @@ def test_without_xla_the_warm_up_fails_with_the_text_that_the_docs_have(publishe
     assert said.startswith("warm-up failed: ")
     assert "record 1: " in said
     assert "XLA compilation disabled" in said
-    assert "`XLA compilation disabled`" in (ROOT / "docs" / "serving.md").read_text()
+    assert "`XLA compilation disabled`" in (ROOT / "docs" / "howto" / "tf_serving.md").read_text()
     assert loaded(published) == "loaded"

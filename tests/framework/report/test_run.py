@@ -221,10 +221,10 @@ def test_a_run_that_stopped_early_and_one_that_goes_on_from_it(tmp_path):
     first = begin(tmp_path, "run-0", metrics=[*LEARNING[:2], JUDGED[0]])
     commit(first, steps=2, ended="stopped early at step 2 of 4: ndcg@10 has not become better")
     found = artefacts.run(first)
-    assert (found.steps, found.state) == (2, "finished")
+    assert (found.done, found.steps, found.state) == (2, 4, "finished")
     text = plain(written(first))
     assert "stopped early at step 2 of 4: ndcg@10 has not become better" in text
-    assert "2 of 4 " not in text.replace("step 2 of 4", "")
+    assert "steps 2 of 4" in text
     longer = EXPERIMENT | {"trainer": {"steps": 6, "parent": "run-0"}}
     second = begin(tmp_path, "run-1", experiment=longer)
     assert artefacts.run(second).parent == str(first)

@@ -260,7 +260,10 @@ def test_the_command_writes_the_page(workdir, capsys):
     [
         (["--workdir", "no/such/folder"], "--workdir no/such/folder does not exist"),
         (["--serve", "0", "--output", "x"], "--output and --serve are two ways"),
-        (["--serve", "1", "--host", "203.0.113.7"], "the board cannot listen on 203.0.113.7:1"),
+        (
+            ["--serve", "1", "--host", "203.0.113.7"],
+            "--host 203.0.113.7: the board cannot listen on 203.0.113.7:1",
+        ),
     ],
 )
 def test_what_cannot_be_shown_is_one_sentence(workdir, capsys, options, sentence):
