@@ -193,7 +193,7 @@ def lines(manifest: artifact.Manifest) -> list[tuple[str, int, str]]:
     new = manifest.details.get("since")
     if new is None:
         return []
-    buckets = _buckets(file.path for file in manifest.files)
+    buckets, of = _buckets(file.path for file in manifest.files), " of users" * ("users" in new)
     return [
         ("since", len(new["files"]), f"new raw files, beside those of {new['version']}"),
         ("", new["rows"], "new rows"),
@@ -202,7 +202,7 @@ def lines(manifest: artifact.Manifest) -> list[tuple[str, int, str]]:
             ("", count, f"of the new files {'has' if count == 1 else 'have'} other columns: {said}")
             for count, said in new.get("columns", ())
         ),
-        ("", new["buckets"], f"of {len(buckets)} buckets written anew"),
+        ("", new["buckets"], f"of {len(buckets)} buckets{of} written anew"),
     ]
 
 

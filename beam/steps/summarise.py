@@ -71,7 +71,8 @@ class Summarise(apache_beam.DoFn):
         learnt = sorted(learnt, key=lambda one: order.index(one[0].transform.name))
         described = schema(self._data, shards, tables, learnt, sizes)
         fitted = [*learnt, *(one for table in tables for one in table.learnt)]
-        later = dict(zip(LATER, (filtered, duplicates, old), strict=True))
+        later: dict[str, list[int]] = {}
+        later |= zip(LATER, (filtered, duplicates, old), strict=True)
         details = {
             "splits": layout(shards),
             "cuts": cuts,

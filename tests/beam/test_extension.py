@@ -142,10 +142,12 @@ def test_an_error_in_the_pipeline_leaves_the_base_alone(tmp_path, monkeypatch):
 CONFIG = """
 import dataclasses
 from podway.configs import movielens_sasrec
+from podway.framework.config import Export
 from tests.beam.conftest import make_data
 
 def experiment():
-    return dataclasses.replace(movielens_sasrec.experiment(), data=make_data({path!r}))
+    data = make_data({path!r})
+    return dataclasses.replace(movielens_sasrec.experiment(), data=data, export=Export())
 """
 
 
