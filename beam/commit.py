@@ -12,7 +12,7 @@ from podway.beam.formats.parse import text
 from podway.beam.formats.reader import read
 from podway.beam.steps import stored
 from podway.framework import artifact
-from podway.framework.config import LeaveOneOut, SideTable
+from podway.framework.config import LeaveOneOut, RandomSplit, SideTable
 from podway.framework.error import ConfigError
 from podway.framework.schema.schema import FIRST_VALUE, Vocabulary
 
@@ -73,6 +73,11 @@ def _check(chosen: plan.BuildPlan, details: dict[str, Any]) -> None:
             " give smaller numbers"
         )
     for split, part in details["splits"].items():
+        if not part["examples"] and isinstance(data.split, RandomSplit):
+            raise DataError(
+                f"no row is a {split} example under data.split = {data.split}: give a larger share,"
+                f" or more rows than {found['kept']:,}"
+            )
         if not part["examples"]:
             remedy = "; a user needs three: to train on, to validate and to test"
             remedy = remedy if isinstance(data.split, LeaveOneOut) else ""

@@ -9,7 +9,7 @@ from typing import Any
 
 from etils import epath
 
-from podway.beam import extension, plan
+from podway.beam import extension, headers, plan
 from podway.beam.engines.options import Engine, Local
 from podway.beam.error import DataError
 from podway.beam.formats import source
@@ -95,7 +95,8 @@ def build(
     target = directory(data, workdir, choice)
     if artifact.exists(target):
         return target
-    return _run(prepare(data, workdir), engine)
+    with headers.explained(data):
+        return _run(prepare(data, workdir), engine)
 
 
 def extend(
@@ -141,10 +142,11 @@ def extend(
         target = upgrade.choose(target, "dataset", identity["code"], choice)
         if not artifact.exists(target):
             raw = (*base.details["raw"], *new)
-            recognised = plan.recognised(data, base.details.get("recognised"))
-            chosen = _plan(data, stamps, target, identity, new, raw, recognised)
-            chosen = dataclasses.replace(chosen, base=extension.describe(base, whole))
-            return _run(chosen, engine), True
+            with headers.explained(data):
+                recognised = plan.recognised(data, base.details.get("recognised"))
+                chosen = _plan(data, stamps, target, identity, new, raw, recognised)
+                chosen = dataclasses.replace(chosen, base=extension.describe(base, whole))
+                return _run(chosen, engine), True
     extension.point(whole, target.name)
     return target, False
 

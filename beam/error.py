@@ -18,6 +18,10 @@ class DataError(PodwayError, ValueError):
     """Raw data that cannot become a dataset; the message names the file and what would be right."""
 
 
+class ColumnError(DataError):
+    """A raw file that lacks a column, or has it twice."""
+
+
 class _Carrier(Exception):
     """A user's error on its way out of a worker."""
 
@@ -30,7 +34,7 @@ _LOGGERS = (
 )
 """Where Beam's engines log what a worker raised."""
 _MARKED = re.compile(r"podway-error-([A-Za-z0-9_=-]+)-end")
-_CLASSES = {"DataError": DataError, "ConfigError": ConfigError}
+_CLASSES = {"DataError": DataError, "ColumnError": ColumnError, "ConfigError": ConfigError}
 
 
 @contextlib.contextmanager

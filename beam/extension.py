@@ -13,7 +13,7 @@ from typing import Any
 
 from etils import epath
 
-from podway.beam import plan
+from podway.beam import headers, plan
 from podway.beam.error import DataError
 from podway.beam.steps import facts, stored
 from podway.framework import artifact, codec
@@ -164,11 +164,28 @@ def since(chosen: plan.BuildPlan, report: dict[str, Any]) -> dict[str, Any] | No
     return {
         "version": chosen.base.version,
         "files": [record["path"] for record in chosen.raw[chosen.base.files :]],
-        "users": report["users"] - chosen.base.report["users"],
-        "items": report["items"] - chosen.base.report["items"],
+        **{
+            name: report[name] - chosen.base.report[name]
+            for name in ("users", "items")
+            if report[name] is not None
+        },
         **fresh(report, chosen.base),
+        "columns": _changes(report["columns"], chosen.base.report.get("columns", ())),
         "buckets": len(_buckets(artifact.walk(epath.Path(chosen.stage)))),
     }
+
+
+def _changes(groups: Sequence[headers.Group], before: Sequence[headers.Group]) -> list[list[Any]]:
+    """[number of files, what differs] of new files with columns that no file of the base has."""
+    if not before:
+        return []
+    usual = max(before, key=lambda one: one["files"])["columns"]
+    known = [one["columns"] for one in before]
+    return [
+        [one["files"], headers.difference(one["columns"], usual)]
+        for one in groups
+        if one["columns"] not in known
+    ]
 
 
 def lines(manifest: artifact.Manifest) -> list[tuple[str, int, str]]:
@@ -176,13 +193,16 @@ def lines(manifest: artifact.Manifest) -> list[tuple[str, int, str]]:
     new = manifest.details.get("since")
     if new is None:
         return []
-    buckets = _buckets(file.path for file in manifest.files)
+    buckets, of = _buckets(file.path for file in manifest.files), " of users" * ("users" in new)
     return [
         ("since", len(new["files"]), f"new raw files, beside those of {new['version']}"),
         ("", new["rows"], "new rows"),
-        ("", new["users"], "new users"),
-        ("", new["items"], "new items"),
-        ("", new["buckets"], f"of {len(buckets)} buckets of users written anew"),
+        *(("", new[name], f"new {name}") for name in ("users", "items") if name in new),
+        *(
+            ("", count, f"of the new files {'has' if count == 1 else 'have'} other columns: {said}")
+            for count, said in new.get("columns", ())
+        ),
+        ("", new["buckets"], f"of {len(buckets)} buckets{of} written anew"),
     ]
 
 

@@ -4,11 +4,15 @@ import datetime
 from collections.abc import Sequence
 from typing import Any
 
-from podway.beam import extension
+from podway.beam import extension, headers
 from podway.beam.formats.times import NAMES
 from podway.framework import artifact, codec
 
 _EPOCH = datetime.datetime(1970, 1, 1)
+
+
+LONG = 10_000
+"""Events of a history above which its length is worth a word."""
 
 
 def fingerprint(manifest: artifact.Manifest) -> str:
@@ -29,28 +33,59 @@ def report(manifest: artifact.Manifest) -> str:
     rejected = found["rejected"]
     lines = [
         ("rows", found["rows"], "in the raw data"),
-        ("kept", found["kept"], "events"),
+        ("kept", found["kept"], "rows" if found["users"] is None else "events"),
         *(("filtered", count, f"by {rule}") for rule, count in found["filtered"].items()),
         ("rejected", sum(rejected.values()), "see rejected/" if rejected else ""),
         *(("", count, reason) for reason, count in rejected.items()),
         *_of_times(found, manifest.details.get("recognised") or ()),
-        ("users", found["users"], ""),
-        ("items", found["items"], ""),
-        *_of_largest(found),
-        ("density", found["density"], "events per pair of user and item"),
-        ("tied events", found["tied_events"], "of the events share user and time with another"),
-        ("tied users", found["tied_users"], "of the users have their last two events at one time"),
-        ("repeats", found["repeated_events"], "events equal an earlier one in user, item and time"),
+        *_of_events(found),
         *_of_targets(found, splits),
         *((split, part["examples"], "examples") for split, part in splits.items()),
-        ("leakage", found["early_test_targets"], "test targets before the latest train event"),
+        *_of_leakage(found),
+        *_of_longest(found),
         *_of_notices(found),
+        *(("columns", count, said) for count, said in headers.lines(found.get("columns", ()))),
         *(line for table in manifest.details["tables"] for line in _of_table(table)),
         *extension.lines(manifest),
         ("fingerprint", fingerprint(manifest), ""),
     ]
     head = f"dataset {manifest.name} {manifest.version}"
     return "\n".join([head, *(_line(*line) for line in lines)])
+
+
+def _of_events(found: dict[str, Any]) -> list[tuple[str, Any, str]]:
+    """Lines of the report on users and items, as far as there are such."""
+    users, items = found["users"], found["items"]
+    lines = [("users", users, "")] if users is not None else []
+    lines += [("items", items, "")] if items is not None else []
+    lines += _of_largest(found)
+    if users is None:
+        said = "rows equal an earlier one in all that is read"
+        return [*lines, ("repeats", found["repeated_events"], said)]
+    if items is not None:
+        lines.append(("density", found["density"], "events per pair of user and item"))
+    tied = "of the users have their last two events at one time"
+    return [
+        *lines,
+        ("tied events", found["tied_events"], "of the events share user and time with another"),
+        ("tied users", found["tied_users"], tied),
+        ("repeats", found["repeated_events"], "events equal an earlier one in user, item and time"),
+    ]
+
+
+def _of_leakage(found: dict[str, Any]) -> list[tuple[str, Any, str]]:
+    if found["users"] is None:
+        return []
+    said = "test targets before the latest train event"
+    return [("leakage", found["early_test_targets"], said)]
+
+
+def _of_longest(found: dict[str, Any]) -> list[tuple[str, Any, str]]:
+    """A line on the longest history, where that is a cost."""
+    longest = found.get("longest_history", 0)
+    said = "events of the longest history, which evaluation and serving read;"
+    said = f"{said} data.max_user_events bounds them"
+    return [("longest", longest, said)] if longest > LONG else []
 
 
 def _of_targets(found: dict[str, Any], splits: dict[str, Any]) -> list[tuple[str, Any, str]]:

@@ -23,7 +23,7 @@ class Base:
       directory: where it lies, beside the extension.
       version: its name there.
       files: how many raw files it was made of; the new ones' numbers follow.
-      cuts: its points in time, of a global split.
+      cuts: the points of its split, where it has some (see steps/masks.py).
       report: its report (see summarise.report).
       whole: the version that a dataset of all raw files would have without it.
     """
@@ -31,7 +31,7 @@ class Base:
     directory: str
     version: str
     files: int
-    cuts: tuple[int, ...] | None
+    cuts: list[Any] | None
     report: dict[str, Any]
     whole: str
 

@@ -71,21 +71,22 @@ ARROWS = {
     "beam": {
         "paths": "framework/config",
         "formats": "paths framework/config framework/schema",
+        "headers": "formats framework/config",
         "plan": "formats framework/config",
         "statistics": "framework/schema",
         "features": "formats statistics framework/config framework/schema",
         "report": "statistics framework/page framework/schema",
-        "steps": "features formats plan report statistics"
+        "steps": "features formats headers plan report statistics"
         " framework/artifact framework/config framework/schema",
-        "extension": "plan steps framework/artifact framework/schema",
+        "extension": "headers plan steps framework/artifact framework/schema",
         "rejected": "framework/artifact",
         "check": "statistics framework/artifact framework/schema",
         "commit": "extension formats plan rejected steps framework/artifact framework/config"
         " framework/schema",
         "engines": "commit formats plan steps framework/config framework/page",
-        "dataset": "engines extension formats plan framework/artifact framework/code"
+        "dataset": "engines extension formats headers plan framework/artifact framework/code"
         " framework/config",
-        "overview": "extension formats framework/artifact",
+        "overview": "extension formats headers framework/artifact",
     },
     "export": {
         "silence": "",

@@ -19,6 +19,10 @@ from podway.framework.schema.schema import FIRST_VALUE
 
 pc: Any = pyarrow.compute  # which makes its functions when it is imported
 
+HEAD = 16
+"""Code points that are looked at first for each token that is wanted; eight times as many, again
+and again, where they have too few: so that the cost of a text is that of its first tokens."""
+
 POINTS_AT_ONCE = 1 << 22
 """Code points that are worked on together; bounds the memory."""
 
@@ -50,19 +54,61 @@ def divide(texts: pa.Array, separator: str) -> Parts:
 
 def tokens(texts: pa.Array, tokenizer: Words | CharacterNgrams, max_tokens: int) -> Parts:
     """The first `max_tokens` tokens of each text; null has none."""
-    if not len(texts):
-        return Parts(np.zeros(0, np.int64), pa.array([], pa.large_string()))
-    found = [_tokens(chunk, tokenizer, max_tokens) for chunk in _chunks(texts)]
+    lengths, size = pc.utf8_length(texts).fill_null(0).to_numpy(), max(64, HEAD * max_tokens)
+    left, found = np.arange(len(texts)), [Parts(np.zeros(0, np.int64), _NO_TOKENS)]
+    rows = [left[:0]]
+    while len(left):
+        mine, cut = texts.take(pa.array(left)), lengths[left] > size
+        mine = pc.utf8_slice_codeunits(mine, 0, size) if cut.any() else mine
+        parts = _of_heads(mine, cut, tokenizer, max_tokens)
+        done = ~cut | (parts.lengths >= max_tokens)
+        found.append(_choose(parts, done))
+        rows.append(left[done])
+        left, size = left[~done], size * 8
+    every = Parts(
+        np.concatenate([parts.lengths for parts in found]),
+        pa.chunked_array([parts.values for parts in found]).combine_chunks(),
+    )
+    return every if len(found) == 2 else _reorder(every, np.concatenate(rows))
+
+
+_NO_TOKENS = pa.array([], pa.large_string())
+
+
+def _of_heads(
+    texts: pa.Array, cut: np.ndarray, tokenizer: Words | CharacterNgrams, max_tokens: int
+) -> Parts:
+    """The first tokens of texts that may be cut: those of the word at the cut are left out."""
+    found, start = [], 0
+    for chunk in _chunks(texts):
+        found.append(_tokens(chunk, tokenizer, max_tokens, cut[start : start + len(chunk)]))
+        start += len(chunk)
     return Parts(
         np.concatenate([parts.lengths for parts in found]),
         pa.chunked_array([parts.values for parts in found]).combine_chunks(),
     )
 
 
+def _choose(parts: Parts, rows: np.ndarray) -> Parts:
+    """Those of some texts, a mask."""
+    if rows.all():
+        return parts
+    return Parts(parts.lengths[rows], parts.values.filter(pa.array(np.repeat(rows, parts.lengths))))
+
+
+def _reorder(parts: Parts, rows: np.ndarray) -> Parts:
+    """The parts by the number of their text, `rows`."""
+    order = np.argsort(rows)
+    starts = np.cumsum(parts.lengths) - parts.lengths
+    lengths = parts.lengths[order]
+    return Parts(lengths, parts.values.take(pa.array(ranges(starts[order], lengths))))
+
+
 def byte_ids(texts: pa.Array, max_tokens: int) -> tuple[np.ndarray, np.ndarray]:
     """int64 lengths, and the int32 ids of the first bytes of all texts (features.Bytes)."""
-    sizes = pc.binary_length(texts).fill_null(0).to_numpy().astype(np.int64)
-    content = b"".join(texts.cast(pa.binary()).drop_null().to_pylist())
+    heads = pc.binary_slice(texts.cast(pa.binary()), 0, max_tokens)
+    sizes = pc.binary_length(heads).fill_null(0).to_numpy().astype(np.int64)
+    content = b"".join(heads.drop_null().to_pylist())
     lengths = np.minimum(sizes, max_tokens)
     kept = ranges(np.cumsum(sizes) - sizes, lengths)
     return lengths, np.frombuffer(content, np.uint8)[kept].astype(np.int32) + FIRST_VALUE
@@ -82,7 +128,10 @@ def _chunks(texts: pa.Array) -> Iterator[pa.Array]:
         yield texts.slice(start, end - start)
 
 
-def _tokens(texts: pa.Array, tokenizer: Words | CharacterNgrams, max_tokens: int) -> Parts:
+def _tokens(
+    texts: pa.Array, tokenizer: Words | CharacterNgrams, max_tokens: int, cut: np.ndarray
+) -> Parts:
+    """The first tokens of each text; without the last word of one that is cut within it."""
     count = len(texts)
     lengths = pc.utf8_length(texts).fill_null(0).to_numpy().astype(np.int64)
     points = np.frombuffer("".join(texts.drop_null().to_pylist()).encode("utf-32-le"), np.uint32)
@@ -93,6 +142,13 @@ def _tokens(texts: pa.Array, tokenizer: Words | CharacterNgrams, max_tokens: int
     word_row, points = row[begins], points[inside]
     word_length = np.bincount((np.cumsum(begins) - 1)[inside], minlength=len(word_row))
     kept = _rank(word_row, count) < max_tokens  # each word has a token at least
+    if cut.any():
+        ends = np.flatnonzero(inside & ~np.append((inside & follows)[1:], False))
+        reaches = ends == (np.cumsum(lengths) - 1)[word_row]
+        whole = np.iinfo(np.int64).max
+        if isinstance(tokenizer, CharacterNgrams):  # of these the first ones are enough
+            whole = max_tokens + tokenizer.size
+        kept &= ~(reaches & cut[word_row] & (word_length < whole))
     points = points[np.repeat(kept, word_length)]
     word_row, word_length = word_row[kept], word_length[kept]
     if tokenizer.lowercase:

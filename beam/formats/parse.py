@@ -38,7 +38,7 @@ _NONE: Columns = ({}, [])
 def parse(
     rows: RawBatch,
     file: str,
-    position: int,
+    position: int | None,
     latest: int = END_OF_TIME,
     features: Columns = _NONE,
     clock: Clock = SECONDS,
@@ -48,28 +48,35 @@ def parse(
     Args:
       rows: as read.
       file: name of the raw file, for errors.
-      position: where there is no time column, the time of row r is `position` + r.
+      position: where there is no time column, the time of row r is `position` + r; None: that of
+        each row is 0.
       latest: microseconds since 1970; later events are rejected as being in the future.
       features: canonical values by the features' names, and the checks that some of them fail.
       clock: what times are written in.
 
     Returns:
-      Table (user and item: strings, time int64, canonical values of the features by their names),
+      Table (user and item, where there are such: strings; time int64; canonical values of the
+      features by their names),
       the rejected rows in the file's order, and of how many kept rows each notice is.
 
     Raises:
       DataError: a column is of a type that cannot hold the values of its role.
     """
-    user, user_checks = text(rows.columns["user"], "user", file)
-    item, item_checks = text(rows.columns["item"], "item", file)
+    events, checks = dict[str, pa.Array](), Checks()
+    for role in ("user", "item"):
+        if role in rows.columns:
+            events[role], found = text(rows.columns[role], role, file)
+            checks += found
     if "time" in rows.columns:
-        time, time_checks = microseconds(rows.columns["time"], file, clock)
-        time_checks.append(("time is in the future", time > latest))
+        time, found = microseconds(rows.columns["time"], file, clock)
+        checks += [*found, ("time is in the future", time > latest)]
+    elif position is not None:
+        time = position + rows.numbers
     else:
-        time, time_checks = position + rows.numbers, []
-    values, checks = features
-    events = {"user": user, "item": item, "time": pa.array(time, pa.int64()), **values}
-    return accept(rows, events, [*user_checks, *item_checks, *time_checks, *checks])
+        time = np.zeros(len(rows.numbers), np.int64)
+    values, failed = features
+    events |= {"time": pa.array(time, pa.int64()), **values}
+    return accept(rows, events, [*checks, *failed])
 
 
 def accept(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from podway.beam.error import DataError
+from podway.beam.error import ColumnError
 from podway.beam.paths import partitions
 from podway.framework.config import Data, SideTable
 from podway.framework.config.features import Gap, Transform
@@ -68,9 +68,9 @@ def roles_of(raw: Data | SideTable) -> Roles:
     if isinstance(raw, SideTable):
         roles = {"key": raw.key} | {keep_role(name): name for name in raw.keep}
     else:
-        roles = {"user": raw.columns.user, "item": raw.columns.item}
-        roles |= {"time": raw.columns.time} if raw.columns.time is not None else {}
-        roles |= {EVENT_WEIGHT: raw.columns.weight} if raw.columns.weight is not None else {}
+        names = {role: getattr(raw.columns, role) for role in ("user", "item", "time")}
+        names[EVENT_WEIGHT] = raw.columns.weight
+        roles = {role: name for role, name in names.items() if name is not None}
     roles |= {feature.name: feature.source for feature in raw.features if reads(feature)}
     return roles | {role_of(column): column for column in columns_of(conditions_of(raw))}
 
@@ -111,16 +111,16 @@ def reads(feature: Transform) -> bool:
 def locate(roles: Roles, names: Sequence[str], file: str) -> Roles:
     """The roles whose columns the file has.
 
-    Raises DataError where it has one twice, or lacks one that no folder says (paths.partitions).
+    Raises ColumnError where it has one twice, or lacks one that no folder says (paths.partitions).
     """
     held = partitions(file)
     for role, name in roles.items():
         if names.count(name) == 0 and name not in held:
             none = ", or to None: then the order of rows is that of time" if role == "time" else ""
             remedy = _remedy(role, name, [*names, *held])
-            raise DataError(f"{file} has no column {name!r}; {remedy}{none}")
+            raise ColumnError(f"{file} has no column {name!r}; {remedy}{none}")
         if names.count(name) > 1:
-            raise DataError(f"{file} has more than one column {name!r} ({_field(role)})")
+            raise ColumnError(f"{file} has more than one column {name!r} ({_field(role)})")
     return {role: name for role, name in roles.items() if name in names}
 
 

@@ -98,8 +98,10 @@ def page(
 
 def _tiles(report: Mapping[str, Any], splits: Mapping[str, Any]) -> list[tuple[str, str]]:
     tiles = [(f"{split} examples", f"{part['examples']:,}") for split, part in splits.items()]
-    tiles += [(name, f"{report[name]:,}") for name in ("users", "items") if name in report]
-    if "density" in report:
+    tiles += [
+        (name, f"{report[name]:,}") for name in ("users", "items") if report.get(name) is not None
+    ]
+    if report.get("density") is not None:
         tiles.append(("density", f"{report['density']:.3%}"))
     for of, (_, part) in report.get("largest", {}).items():
         tiles.append((f"largest {of}", f"{part:.2%}"))

@@ -12,7 +12,7 @@ from podway.beam.error import portable
 from podway.beam.features import fit
 from podway.beam.formats.rows import reads
 from podway.beam.statistics import quantiles
-from podway.beam.steps import codes, progress, split, stored
+from podway.beam.steps import codes, masks, progress, split, stored
 from podway.beam.steps.chunk import Chunk
 from podway.beam.steps.kcore import k_core
 from podway.beam.steps.read import NO_TIME
@@ -31,7 +31,10 @@ TIMES = 1 << 16
 
 
 class Arrange(apache_beam.DoFn):
-    """(bucket, Chunks of events) → (bucket, sorted Chunk); tagged "duplicates": rows dropped."""
+    """(bucket, Chunks of events) → (bucket, sorted Chunk).
+
+    Tagged outputs: "duplicates" and "old", how many events were dropped as such.
+    """
 
     def __init__(self, data: Data):
         self._data = data
@@ -41,8 +44,11 @@ class Arrange(apache_beam.DoFn):
         bucket, chunks = element
         table, dropped = split.arrange(chunks, self._data.seed, self._data.duplicates)
         progress.advance("arrange", after="read", rows=len(table) + dropped)
-        yield bucket, Chunk(table)
         yield TaggedOutput("duplicates", dropped)
+        if self._data.max_user_events is not None:
+            table, dropped = split.latest(table, self._data.max_user_events)
+            yield TaggedOutput("old", dropped)
+        yield bucket, Chunk(table)
 
 
 def edges(bucket: int, chunk: Chunk) -> tuple[int, Chunk]:
@@ -85,6 +91,29 @@ class Times(apache_beam.DoFn):
             yield quantiles.of(times, limit=TIMES)
 
 
+class Strata(apache_beam.DoFn):
+    """(bucket, events) → {class: quantiles.Sketch of the places of its rows} (see masks.py)."""
+
+    def __init__(self, data: Data):
+        self._data = data
+
+    def process(
+        self, element: tuple[int, Chunk], kept_ids: KeptIds
+    ) -> Iterator[dict[int, quantiles.Sketch]]:
+        """One bucket."""
+        table = element[1].table()
+        mask = mask_of_kept(table, kept_ids)
+        events = split.events(table if mask is None else table.filter(mask))
+        with portable():
+            yield masks.strata(self._data, events)
+
+
+def cut_strata(sketches: Sequence[Any], data: Data) -> list[list[int]]:
+    """See masks.cut."""
+    with portable():
+        return masks.cut(sketches, data)
+
+
 def cut(sketches: Sequence[quantiles.Sketch], shares: tuple[float, ...]) -> list[int]:
     """The times at these shares of the events; exact up to TIMES distinct times."""
     if not sketches:
@@ -106,9 +135,7 @@ class Count(apache_beam.DoFn):
     def __init__(self, data: Data, stage: str):
         self._data, self._stage = data, stage
 
-    def process(
-        self, element: tuple[int, Chunk], kept_ids: KeptIds, cuts: list[int] | None
-    ) -> Iterator[Any]:
+    def process(self, element: tuple[int, Chunk], kept_ids: KeptIds, cuts: Any) -> Iterator[Any]:
         """One bucket."""
         bucket, chunk = element
         everything = chunk.table()
@@ -124,10 +151,10 @@ class Count(apache_beam.DoFn):
             yield bucket, chunk if kept is None else Chunk(table)
         yield TaggedOutput("filtered", len(everything) - len(table))
         found = split.events(table)
-        train = split.train_mask(self._data, found, cuts)
+        train = masks.of_train(self._data, found, cuts)
         for name in table.column_names:
             column = table[name].combine_chunks()
-            if pa.types.is_dictionary(column.type):
+            if pa.types.is_dictionary(column.type) and name not in self._data.columns.absent:
                 for part, counts in codes.parts(_count(column, train)):
                     yield TaggedOutput("counts", ((name, part), counts))
         for feature in self._data.features:

@@ -5,7 +5,8 @@ int32 index per row; the text itself travels apart, once per distinct value and 
 workers share, such as a vocabulary, is divided into PARTS ranges of fingerprints.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -122,6 +123,24 @@ def look_up(values: np.ndarray, keys: np.ndarray, results: np.ndarray, other: in
     index = np.searchsorted(keys, values)
     index[index == len(keys)] = 0
     return np.where(keys[index] == values, results[index], results.dtype.type(other))
+
+
+def hash_rows(columns: Mapping[str, Any]) -> np.ndarray:
+    """A uint64 for each row, of all its values.
+
+    Args:
+      columns: arrays of numbers, or dictionaries of fingerprints, in an order that is part of the
+        hash; missing numbers are one NaN.
+    """
+    found = np.zeros(1, np.uint64)
+    for column in columns.values():
+        if isinstance(column, pa.DictionaryArray):
+            values = column.dictionary.to_numpy()[column.indices.to_numpy()]
+        else:
+            values = np.asarray(column)
+            values = values.view(f"u{values.dtype.itemsize}").astype(np.uint64)
+        found = scatter(found ^ values, len(columns))
+    return found
 
 
 def scatter(values: np.ndarray, seed: int) -> np.ndarray:

@@ -13,7 +13,7 @@ from etils import epath
 
 from podway.beam.error import portable
 from podway.beam.features.fingerprint import fingerprints
-from podway.beam.steps import arrange, codes, facts, split, stored
+from podway.beam.steps import arrange, codes, facts, masks, split, stored
 from podway.beam.steps.chunk import Chunk
 from podway.beam.steps.number import Key
 from podway.beam.steps.write import numbers_of, path_of
@@ -89,16 +89,14 @@ class Refer(apache_beam.DoFn):
                 path = artifact.reference(shard["path"], manifest.version)
                 self._blocks[artifact.place(path)] = path, shard["blocks"]
 
-    def process(
-        self, element: tuple[int, Chunk], cuts: list[int] | None
-    ) -> Iterator[facts.ShardFacts]:
+    def process(self, element: tuple[int, Chunk], cuts: Any) -> Iterator[facts.ShardFacts]:
         """One bucket."""
         bucket, chunk = element
         events = split.events(chunk.table())
-        masks = split.masks(self._data, events, cuts)
+        shown = masks.of_splits(self._data, events, cuts)
         with portable():
-            splits = {name: self._shard(bucket, name, events, masks[name]) for name in SPLITS}
-        trained = int(masks["train"].sum())
+            splits = {name: self._shard(bucket, name, events, shown[name]) for name in SPLITS}
+        trained = int(shown["train"].sum())
         yield facts.of_shard(bucket, self._data, events, cuts, trained, splits)
 
     def _shard(

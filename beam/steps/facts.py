@@ -1,7 +1,7 @@
 """What the steps of the pipeline report: numbers per file, bucket, shard and side table."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,10 @@ from podway.framework.config import Data, RowExamples
 from podway.framework.schema.fitted import FittedTransform
 from podway.framework.schema.schema import Feature
 
-LATER = ("k-core", "duplicate")
+OLD = "max_user_events"
+"""The rule by which a user's events before the latest ones are filtered."""
+
+LATER = ("k-core", "duplicate", OLD)
 """Rules that filter events after they are read; the others are conditions of data.where."""
 
 
@@ -28,12 +31,16 @@ class ReadCounts:
       rejected: how many, by reason.
       filtered: how many, by rule, such as a condition of data.where.
       notices: of how many of the others there is something to say.
+      file: which one; "" for a base's.
+      columns: that it has (see headers.of_file).
     """
 
     rows: int
     rejected: dict[str, int]
     filtered: dict[str, int] = dataclasses.field(default_factory=dict)
     notices: dict[str, int] = dataclasses.field(default_factory=dict)
+    file: str = ""
+    columns: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,7 +151,7 @@ def of_split(
 ) -> SplitFacts:
     """The facts of one split of a shard; `raw` are numbers as they were before the transforms."""
     columns = {name: batch[name] for name in batch.schema.names}
-    time = _flat(columns["time"])
+    time = _flat(columns["time"]) if "time" in columns else np.array([], np.int64)
     targets = columns.get("target_time")
     described = columns
     if targets is not None:  # the histories are the train split's, and a little more
@@ -202,7 +209,7 @@ def of_shard(
     bucket: int,
     data: Data,
     events: Events,
-    cuts: Sequence[int] | None,
+    cuts: Any,
     trained: int,
     splits: dict[str, SplitFacts],
 ) -> ShardFacts:

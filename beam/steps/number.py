@@ -98,7 +98,9 @@ class Number(apache_beam.DoFn):
         """Looks how many ids are taken."""
         if self._base is not None:
             schema = Schema.read(epath.Path(self._base) / "schema.json")
-            self._taken = {name: schema[name].size - FIRST_VALUE for name in self._taken}
+            self._taken = {
+                name: schema[name].size - FIRST_VALUE for name in self._taken if schema.has(name)
+            }
 
     def process(
         self, element: tuple[Key, Chunk], histograms: Sequence[vocabulary.Histogram]

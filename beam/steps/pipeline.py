@@ -25,7 +25,7 @@ from podway.beam.plan import Base
 from podway.beam.steps import arrange, extend, join, number, stored, summarise, write
 from podway.beam.steps.chunk import Chunk
 from podway.beam.steps.read import ReadEvents, ReadTable
-from podway.framework.config import Data, GlobalTime
+from podway.framework.config import Data, GlobalTime, RandomSplit
 
 Node = Any
 """A PCollection; Beam types the results of its operators more loosely than its arguments."""
@@ -105,6 +105,7 @@ def assemble(
             AsList(read["counts"]),
             AsList(counted["filtered"]),
             AsList(arranged["duplicates"]),
+            AsList(arranged["old"]) if data.max_user_events is not None else [],
             AsList(totals),
             fitted,
             *joined,
@@ -131,7 +132,7 @@ def _flatten(name: str, parts: list[Node]) -> Node:
 
 
 def _arrange(read: Node, pipeline: Any, data: Data, base: Base | None) -> Any:
-    """Each bucket's events, sorted; "events" and "duplicates"."""
+    """Each bucket's events, sorted; "events", "duplicates" and "old"."""
     if base is None:
         grouped = read | "group by bucket" >> apache_beam.GroupByKey()
         step: apache_beam.DoFn = arrange.Arrange(data)
@@ -141,35 +142,41 @@ def _arrange(read: Node, pipeline: Any, data: Data, base: Base | None) -> Any:
         grouped = parts | "group by bucket" >> apache_beam.CoGroupByKey()
         step = extend.Arrange(data)
     return grouped | "arrange" >> apache_beam.ParDo(step).with_output_types(
-        Bucketed, duplicates=Any
-    ).with_outputs("duplicates", main="events")
+        Bucketed, duplicates=Any, old=Any
+    ).with_outputs("duplicates", "old", main="events")
 
 
 def _kept_ids(arranged: Node, data: Data) -> AsDict | None:
     """The users and items that the k-core keeps: {"user": Chunk, "item": Chunk}; None: all."""
-    if data.min_user_events == 1 and data.min_item_events == 1:
+    minima = data.minima
+    if minima == (1, 1):
         return None
     return AsDict(
         arranged
         | "to one worker" >> apache_beam.MapTuple(arrange.edges).with_output_types(Bucketed)
         | "gather" >> apache_beam.GroupByKey()
-        | "k-core"
-        >> apache_beam.ParDo(
-            arrange.KCore(data.min_user_events, data.min_item_events)
-        ).with_output_types(Named)
+        | "k-core" >> apache_beam.ParDo(arrange.KCore(*minima)).with_output_types(Named)
     )
 
 
 def _cuts(
     arranged: Node, kept_ids: AsDict | None, pipeline: Any, data: Data, base: Base | None
 ) -> AsSingleton | None:
-    """The two points in time of a global split: the base's, or over the kept events."""
-    split = data.split
-    if not isinstance(split, GlobalTime):
+    """The points of the split: of a global one two in time, of a stratified one two for each class;
+    the base's, or over the kept events. None: it has none."""
+    split, stratified = data.split, isinstance(data.split, RandomSplit) and data.split.stratify
+    if not isinstance(split, GlobalTime) and not stratified:
         return None
     if base is not None:
         assert base.cuts is not None
         return AsSingleton(pipeline | "the base's cuts" >> apache_beam.Create([list(base.cuts)]))
+    if not isinstance(split, GlobalTime):
+        return AsSingleton(
+            arranged
+            | "strata" >> apache_beam.ParDo(arrange.Strata(data), kept_ids)
+            | "all strata" >> apache_beam.combiners.ToList()
+            | "cut strata" >> apache_beam.Map(arrange.cut_strata, data)
+        )
     return AsSingleton(
         arranged
         | "kept times" >> apache_beam.ParDo(arrange.Times(), kept_ids)

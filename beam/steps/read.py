@@ -16,8 +16,9 @@ import pyarrow as pa
 from apache_beam.pvalue import TaggedOutput
 from etils import epath
 
+from podway.beam import headers
 from podway.beam.error import portable
-from podway.beam.features import fit
+from podway.beam.features import fit, select
 from podway.beam.features.canonical import kept_text
 from podway.beam.formats.checks import Checks
 from podway.beam.formats.parse import Columns, accept, parse, text
@@ -25,9 +26,9 @@ from podway.beam.formats.reader import read
 from podway.beam.formats.recognise import NOTHING, Recognised, clocks, resolve
 from podway.beam.formats.rows import RawBatch, Rejected, keep_role, reads
 from podway.beam.formats.times import SECONDS, Clock
-from podway.beam.steps import codes, facts, progress, select
+from podway.beam.steps import codes, facts, progress, split
 from podway.beam.steps.chunk import Chunk
-from podway.framework.config import Data, SideTable
+from podway.framework.config import Data, RandomSplit, SideTable
 from podway.framework.config.features import Label, Transform
 
 POSITION_BITS = 40
@@ -68,8 +69,9 @@ class ReadEvents(apache_beam.DoFn):
                 rows += done.rows
                 progress.read(number, fraction, done.rows, done.accepted)
                 yield from done.found
-        read_counts = facts.ReadCounts(rows, dict(counts), dict(filtered), dict(notices))
-        yield TaggedOutput("counts", read_counts)
+        found = dict(counts), dict(filtered), dict(notices)
+        columns = headers.of_file(file, self._data)
+        yield TaggedOutput("counts", facts.ReadCounts(rows, *found, file, columns))
 
     def _prepare(self, number: int, file: str, batch: RawBatch) -> tuple[float, "_Done"]:
         """The part of the file that is read, and what becomes of the rows of a batch."""
@@ -77,23 +79,47 @@ class ReadEvents(apache_beam.DoFn):
         batch, filtered, unknown = select.wanted(batch, data, self._clocks, file)
         values, checks = canonical(batch, data.features, file, self._clocks)
         weights, more = select.event_weights(batch, data, self._clocks, file)
-        position = number << POSITION_BITS
+        # A random split must not depend on where a row stands.
+        ordered = not isinstance(data.split, RandomSplit)
+        position = number << POSITION_BITS if ordered else None
         features = values | weights, [*checks, *unknown, *more]
         clock = self._clocks.get("time", SECONDS)
         events, rejected, said = parse(batch, file, position, self._latest, features, clock)
-        found = list(self._encode(events)) if len(events) else []
-        return batch.fraction, _Done(rows, len(events), rejected, filtered, said, found)
+        found, accepted = [], len(events)
+        if accepted:
+            found, accepted, old = self._encode(events)
+            filtered = {**filtered, **old}
+        return batch.fraction, _Done(rows, accepted, rejected, filtered, said, found)
 
-    def _encode(self, events: pa.Table) -> Iterator[Any]:
+    def _encode(self, events: pa.Table) -> tuple[list[Any], int, dict[str, int]]:
+        """What the step yields of events, how many of them, and how many others are filtered."""
+        found = []
         with futures.ThreadPoolExecutor() as threads:
             coded = list(threads.map(_code, events.columns))
         for name, (_, values) in zip(events.column_names, coded, strict=True):
             for part, chunk in codes.parts(values) if values is not None else ():
-                yield TaggedOutput("values", ((name, part), chunk))
-        columns = [column for column, _ in coded]
-        table = pa.table(columns, names=events.column_names)
+                found.append(TaggedOutput("values", ((name, part), chunk)))
+        columns = {
+            name: column for name, (column, _) in zip(events.column_names, coded, strict=True)
+        }
+        table, old = pa.table(_with_roles(columns)), {}
+        if self._data.max_user_events is not None:
+            most, duplicates = self._data.max_user_events, self._data.duplicates
+            table, old = split.latest_of_some(table, most, duplicates)
         for bucket, part in _partition(table, self._data.shards):
-            yield bucket, Chunk(part)
+            found.append((bucket, Chunk(part)))
+        return found, len(table), old
+
+
+def _with_roles(columns: dict[str, pa.Array]) -> dict[str, pa.Array]:
+    """With a user and an item for each row: where it has none, a hash of what it holds, which
+    spreads rows over buckets, and one item for all."""
+    rows = len(columns["time"])
+    found = {"item": codes.dictionary(np.zeros(rows, np.int32), np.zeros(1, np.uint64)), **columns}
+    if "user" not in columns:
+        hashes, index = np.unique(codes.hash_rows(columns), return_inverse=True)
+        found["user"] = codes.dictionary(index, hashes)
+    return found
 
 
 @dataclasses.dataclass(frozen=True)

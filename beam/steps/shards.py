@@ -57,12 +57,11 @@ def of_sequences(
     return pa.RecordBatch.from_pydict(arrays)
 
 
-def of_rows(users: np.ndarray, columns: Mapping[str, Any], mask: np.ndarray) -> pa.RecordBatch:
-    """An example per event of the mask: user, item and all other columns."""
+def of_rows(columns: Mapping[str, Any], mask: np.ndarray) -> pa.RecordBatch:
+    """An example per event of the mask, with all columns."""
     chosen = pa.array(mask)
-    arrays = {name: pa.array(values).filter(chosen) for name, values in columns.items()}
     return pa.RecordBatch.from_pydict(
-        {"user": pa.array(users, pa.int32()).filter(chosen), **arrays}
+        {name: pa.array(values).filter(chosen) for name, values in columns.items()}
     )
 
 

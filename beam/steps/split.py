@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from podway.beam.steps import codes
 from podway.beam.steps.chunk import Chunk
-from podway.framework.config import Data, GlobalTime, LeaveOneOut, RowExamples, Split
+from podway.framework.config import GlobalTime, LeaveOneOut, Split
 from podway.framework.schema.schema import EVENT_WEIGHT
 
 EVENT = ("user", "time", "item")
@@ -170,6 +170,50 @@ def _repeats(columns: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate([[False], same])[: len(columns[0])]
 
 
+def latest(table: pa.Table, most: int) -> tuple[pa.Table, int]:
+    """Of each user's events, in the order that `arrange` gives, the last `most`; and how many
+    others there were."""
+    user = table["user"].combine_chunks().indices.to_numpy()
+    counts = np.bincount(user, minlength=1)
+    if counts.max() <= most:
+        return table, 0
+    stay = np.cumsum(counts)[user] - np.arange(len(user)) <= most
+    return table.filter(pa.array(stay)), int((~stay).sum())
+
+
+def latest_of_some(table: pa.Table, most: int, duplicates: str) -> tuple[pa.Table, dict[str, int]]:
+    """Some events, in any order, without those that are none of their user's latest: whatever other
+    events there are, they are none of the latest of all. So a user with many costs no more than
+    one with few.
+
+    Returns the events, and how many were dropped by which rule.
+    """
+    user = table["user"].combine_chunks().indices.to_numpy()
+    many = np.bincount(user, minlength=1)[user] > most
+    if not many.any():
+        return table, {}
+    place = np.flatnonzero(many)
+    names = [*EVENT, *(name for name in table.column_names if name not in EVENT)]
+    columns = {}
+    for name in names:
+        column = table[name].combine_chunks()
+        column = column.indices if isinstance(column, pa.DictionaryArray) else column
+        columns[name] = column.to_numpy()[place]
+    # Values of a batch are in the order of their fingerprints, as they are in `arrange`.
+    order = pl.DataFrame(columns).with_row_index().sort(names)["index"].to_numpy()
+    repeated = np.zeros(len(order), bool)
+    if duplicates == "drop":
+        repeated = _repeats([columns[name][order] for name in EVENT])
+    order = order[~repeated]
+    counts = np.bincount(columns["user"][order])
+    stay = np.cumsum(counts)[columns["user"][order]] - np.arange(len(order)) <= most
+    kept = np.ones(len(user), bool)
+    kept[place] = False
+    kept[place[order[stay]]] = True
+    dropped = {"duplicate": int(repeated.sum()), "max_user_events": int((~stay).sum())}
+    return table.filter(pa.array(kept)), dropped
+
+
 def of_these(table: pa.Table, users: np.ndarray, items: np.ndarray) -> pa.Array:
     """Mask of the events of these users and items (rising fingerprints)."""
     masks = []
@@ -272,42 +316,6 @@ def seen_targets(events: Events, examples: Examples) -> int:
     pairs = user * max(len(events.items), 1) + events.item
     _, first, index = np.unique(pairs, return_index=True, return_inverse=True)
     return int((first[index[examples.target]] < examples.target).sum())
-
-
-def rows(split: Split, events: Events, cuts: Sequence[int] | None) -> dict[str, np.ndarray]:
-    """Where each event is an example of its own: the mask of each split's events."""
-    if isinstance(split, GlobalTime):
-        assert cuts is not None
-        validation = (events.time >= cuts[0]) & (events.time < cuts[1])
-        train = events.time < cuts[0]
-        return {"train": train, "validation": validation, "test": events.time >= cuts[1]}
-    position, count = _within(events), np.repeat(np.diff(events.offsets), np.diff(events.offsets))
-    held_out = count >= 3
-    return {
-        "train": ~held_out | (position < count - 2),
-        "validation": held_out & (position == count - 2),
-        "test": held_out & (position == count - 1),
-    }
-
-
-def train_mask(data: Data, events: Events, cuts: Sequence[int] | None) -> np.ndarray:
-    """The mask of the events that training shows."""
-    if isinstance(data.examples, RowExamples):
-        return rows(data.split, events, cuts)["train"]
-    return histories(events, examples(data.split, events, cuts)["train"])
-
-
-def masks(data: Data, events: Events, cuts: Sequence[int] | None) -> dict[str, np.ndarray]:
-    """The mask of the events that each split's examples are, or have in their histories."""
-    if isinstance(data.examples, RowExamples):
-        return rows(data.split, events, cuts)
-    found = examples(data.split, events, cuts)
-    return {name: histories(events, part) for name, part in found.items()}
-
-
-def _within(events: Events) -> np.ndarray:
-    """Per event, how many events of its user come before it."""
-    return np.arange(len(events.item)) - np.repeat(events.offsets[:-1], np.diff(events.offsets))
 
 
 def quantiles(times: np.ndarray, counts: np.ndarray, shares: tuple[float, ...]) -> list[int]:

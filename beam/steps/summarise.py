@@ -9,10 +9,11 @@ import apache_beam
 import polars as pl
 from etils import epath
 
+from podway.beam import headers
 from podway.beam.error import portable
 from podway.beam.report import page
 from podway.beam.statistics import alike, statistics
-from podway.beam.steps.facts import LATER, ReadCounts, ShardFacts, TableFacts, VocabularyTotals
+from podway.beam.steps.facts import LATER, OLD, ReadCounts, ShardFacts, TableFacts, VocabularyTotals
 from podway.beam.steps.number import Learnt
 from podway.framework.config import Data, GlobalTime, RowExamples
 from podway.framework.config.features import Categorical
@@ -41,11 +42,12 @@ class Summarise(apache_beam.DoFn):
         self,
         element: bytes,
         facts: list[ShardFacts],
-        cuts: list[int] | None,
+        cuts: list[Any] | None,
         before: dict[str, Any] | None,
         reads: list[ReadCounts],
         filtered: list[int],
         duplicates: list[int],
+        old: list[int],
         totals: list[VocabularyTotals],
         learnt: list[Learnt],
         tables: list[TableFacts],
@@ -57,17 +59,24 @@ class Summarise(apache_beam.DoFn):
             notices = before.get("notices", {})
             reads = [*reads, ReadCounts(before["rows"], before["rejected"], rules, notices)]
             duplicates = [*duplicates, before["filtered"]["duplicate"]]
+            old = [*old, before["filtered"].get(OLD, 0)]
+        columns = headers.group(
+            sorted((read.file, read.columns) for read in reads if read.file),
+            before.get("columns", ()) if before else (),
+        )
         shards = sorted(facts, key=lambda shard: shard.bucket)
         tables = sorted(tables, key=lambda table: table.table)
-        sizes = {name: _total(totals, name).size + FIRST_VALUE for name in ("user", "item")}
+        sizes = {name: _total(totals, name).size + FIRST_VALUE for name in _roles(self._data)}
         order = [feature.name for feature in self._data.features]
         learnt = sorted(learnt, key=lambda one: order.index(one[0].transform.name))
         described = schema(self._data, shards, tables, learnt, sizes)
         fitted = [*learnt, *(one for table in tables for one in table.learnt)]
+        later: dict[str, list[int]] = {}
+        later |= zip(LATER, (filtered, duplicates, old), strict=True)
         details = {
             "splits": layout(shards),
             "cuts": cuts,
-            "report": report(self._data, shards, reads, filtered, duplicates, totals),
+            "report": report(self._data, shards, reads, later, totals) | {"columns": columns},
             "tables": [
                 self._describe(table, table_reads, None if before else totals) for table in tables
             ],
@@ -76,7 +85,8 @@ class Summarise(apache_beam.DoFn):
         with portable():
             described.write(stage / "schema.json")
             write_transforms(stage / "transform.json", tuple(one for one, _ in fitted))
-            if totals:  # else there is no vocabulary, and the dataset will be refused
+            rowless = not details["report"]["kept"]
+            if totals or not (sizes or rowless):  # else the dataset will be refused
                 sizes |= {
                     one.vocabulary: one.size - getattr(one.transform, "oov_buckets", 1) + 1
                     for one, _ in fitted
@@ -119,6 +129,11 @@ class Summarise(apache_beam.DoFn):
         }
 
 
+def _roles(data: Data) -> list[str]:
+    """Of user and item what there is."""
+    return [name for name in ("user", "item") if name not in data.columns.absent]
+
+
 def layout(shards: Sequence[ShardFacts]) -> dict[str, Any]:
     """Split → number of examples, and the files with the rows of their records."""
     found = {}
@@ -147,10 +162,11 @@ def schema(
     lists = not isinstance(data.examples, RowExamples)
     length = long("item") if lists else 1
     features = [
-        Feature("user", "user", "int32", vocabulary="user", size=sizes["user"]),
-        Feature("item", "item", "int32", lists, "item", sizes["item"], length),
+        Feature("user", "user", "int32", vocabulary="user", size=sizes.get("user", 0)),
+        Feature("item", "item", "int32", lists, "item", sizes.get("item", 0), length),
         Feature("time", "time", "int64", lists, max_length=length),
     ]
+    features = [feature for feature in features if feature.name not in data.columns.absent]
     if data.columns.weight is not None or data.targets:
         features.append(Feature(EVENT_WEIGHT, "weight", "float32", lists, max_length=length))
     if lists:
@@ -214,8 +230,7 @@ def report(
     data: Data,
     shards: Sequence[ShardFacts],
     reads: Sequence[ReadCounts],
-    filtered: Sequence[int],
-    duplicates: Sequence[int],
+    later: Mapping[str, Sequence[int]],
     totals: Sequence[VocabularyTotals],
 ) -> dict[str, Any]:
     """The numbers of the report (overview.report says what they are).
@@ -224,17 +239,20 @@ def report(
     no target is earlier than a train event.
     """
     found = _count(reads)
-    user, item = (_total(totals, name) for name in ("user", "item"))
+    roles = {name: _total(totals, name) for name in _roles(data)}
     kept = sum(shard.events for shard in shards)
     dropped = found["filtered"]
-    dropped |= dict(zip(LATER, (sum(filtered), sum(duplicates)), strict=True))
+    for rule, counts in later.items():
+        if rule != OLD or data.max_user_events is not None:
+            dropped[rule] = dropped.pop(rule, 0) + sum(counts)
     rejected = sum(found["rejected"].values())
     assert found["rows"] == kept + sum(dropped.values()) + rejected, "rows got lost"
     trained = sum(shard.trained for shard in shards)
-    assert user.events == item.events == trained, "vocabularies miscount"
+    assert {total.events for total in roles.values()} <= {trained}, "vocabularies miscount"
     early = None if data.columns.time is None else early_targets(shards)
     assert early == 0 or not isinstance(data.split, GlobalTime), "a global split leaks"
-    users = sum(shard.users for shard in shards)
+    users = sum(shard.users for shard in shards) if "user" in roles else None
+    items = roles["item"].size if "item" in roles else None
     firsts = [shard.first for shard in shards if shard.first is not None]
     lasts = [shard.last for shard in shards if shard.last is not None]
     return {
@@ -243,10 +261,10 @@ def report(
         "filtered": dropped,
         "rejected": found["rejected"],
         "users": users,
-        "items": item.size,
-        "density": kept / (users * item.size) if users and item.size else 0.0,
+        "items": items,
+        "density": _density(kept, users, items),
         "tied_events": sum(shard.tied_events for shard in shards) / max(kept, 1),
-        "tied_users": sum(shard.tied_users for shard in shards) / max(users, 1),
+        "tied_users": sum(shard.tied_users for shard in shards) / max(users or 0, 1),
         "repeated_events": sum(shard.repeated_events for shard in shards),
         "early_test_targets": early,
         "context_events": _sum([shard.context_events for shard in shards]),
@@ -254,18 +272,29 @@ def report(
         "first": None if early is None else min(firsts, default=None),
         "last": None if early is None else max(lasts, default=None),
         "largest": {
-            total.feature: [total.top[0], total.top[1] / max(trained, 1)] for total in (user, item)
+            name: [total.top[0], total.top[1] / max(trained, 1)] for name, total in roles.items()
         },
         "alike": {
-            total.feature: dataclasses.asdict(total.alike)
-            for total in (user, item)
+            name: dataclasses.asdict(total.alike)
+            for name, total in roles.items()
             if total.alike.groups
         },
         "placeholders": {
-            total.feature: total.placeholders for total in (user, item) if total.placeholders
+            name: total.placeholders for name, total in roles.items() if total.placeholders
         },
         "notices": found["notices"],
+        "longest_history": max(
+            (part.longest.get("item", 0) for shard in shards for part in shard.splits.values()),
+            default=0,
+        ),
     }
+
+
+def _density(kept: int, users: int | None, items: int | None) -> float | None:
+    """Events per pair of user and item; None where there are no such pairs."""
+    if users is None or items is None:
+        return None
+    return kept / (users * items) if users and items else 0.0
 
 
 def _sum(counts: Sequence[int | None]) -> int | None:

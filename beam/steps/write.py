@@ -13,7 +13,7 @@ from etils import epath
 from podway.beam.error import portable
 from podway.beam.features import fit
 from podway.beam.formats.rows import reads
-from podway.beam.steps import codes, facts, progress, shards, split
+from podway.beam.steps import codes, facts, masks, progress, shards, split
 from podway.beam.steps.arrange import number
 from podway.beam.steps.chunk import Chunk
 from podway.beam.steps.number import Learnt
@@ -31,7 +31,7 @@ class Write(apache_beam.DoFn):
     def process(
         self,
         element: tuple[int, Chunk],
-        cuts: list[int] | None,
+        cuts: Any,
         index: Mapping[str, Chunk],
         learnt: Sequence[Learnt],
         results: Mapping[str, Chunk],
@@ -50,20 +50,20 @@ class Write(apache_beam.DoFn):
         }
 
         def describe(name: str) -> facts.SplitFacts:
-            numbers = numbers_of(self._data, events.features, masks[name])
+            numbers = numbers_of(self._data, events.features, shown[name])
             return facts.of_split(None, [], batches[name], numbers)
 
         # Filtering and sorting leave Python's lock to others; ArrayRecord, which compresses, does
         # not, so the shards are written one by one, beside all else.
         with portable(), concurrent.futures.ThreadPoolExecutor(len(SPLITS)) as threads:
-            batches, masks = self._examples(bucket, events, users, columns, cuts, threads)
+            batches, shown = self._examples(bucket, events, users, columns, cuts, threads)
             described = threads.map(describe, SPLITS)
             written = [self._write(bucket, name, batches[name]) for name in SPLITS]
             splits = {
                 name: dataclasses.replace(found, path=path, blocks=blocks)
                 for name, found, (path, blocks) in zip(SPLITS, described, written, strict=True)
             }
-        trained = int(masks["train"].sum())
+        trained = int(shown["train"].sum())
         yield facts.of_shard(bucket, self._data, events, cuts, trained, splits)
 
     def _examples(
@@ -72,25 +72,27 @@ class Write(apache_beam.DoFn):
         events: split.Events,
         users: np.ndarray,
         columns: Mapping[str, Any],
-        cuts: list[int] | None,
+        cuts: Any,
         threads: concurrent.futures.Executor,
     ) -> tuple[dict[str, pa.RecordBatch], dict[str, np.ndarray]]:
         """The examples of each split, and the mask of the events that they show."""
         if isinstance(self._data.examples, RowExamples):
-            masks = split.rows(self._data.split, events, cuts)
-            of_row = np.repeat(users, np.diff(events.offsets))
+            shown = masks.rows(self._data, events, cuts)
+            absent = self._data.columns.absent
+            columns = {"user": np.repeat(users, np.diff(events.offsets)), **columns}
+            columns = {name: part for name, part in columns.items() if name not in absent}
             generator = np.random.default_rng((self._data.seed, bucket))
             batches = {}
             for name in SPLITS:
-                batch = shards.of_rows(of_row, columns, masks[name])
+                batch = shards.of_rows(columns, shown[name])
                 batches[name] = batch.take(pa.array(generator.permutation(batch.num_rows)))
-            return batches, masks
+            return batches, shown
         examples = split.examples(self._data.split, events, cuts)
         batches = threads.map(
             lambda name: shards.of_sequences(users, events, columns, examples[name]), SPLITS
         )
-        masks = {name: split.histories(events, examples[name]) for name in SPLITS}
-        return dict(zip(SPLITS, batches, strict=True)), masks
+        shown = {name: split.histories(events, examples[name]) for name in SPLITS}
+        return dict(zip(SPLITS, batches, strict=True)), shown
 
     def _features(
         self, events: split.Events, learnt: Sequence[Learnt], results: Mapping[str, Chunk]

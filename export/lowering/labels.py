@@ -65,6 +65,7 @@ def resolve_reading(experiment: config.Experiment, dataset: Dataset) -> Reading:
     known = {
         role: FittedTransform(Categorical(role, column=column), "events", role, schema[role].size)
         for role, column in ids.items()
+        if column is not None
     }
     known |= {
         feature.transform.name: feature

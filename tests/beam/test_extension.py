@@ -142,13 +142,12 @@ def test_an_error_in_the_pipeline_leaves_the_base_alone(tmp_path, monkeypatch):
 CONFIG = """
 import dataclasses
 from podway.configs import movielens_sasrec
+from podway.framework.config import Export
 from tests.beam.conftest import make_data
 
 def experiment():
-    basis = movielens_sasrec.experiment()
-    # Its data keep no titles to answer with.
-    export = dataclasses.replace(basis.export, answers=())
-    return dataclasses.replace(basis, data=make_data({path!r}), export=export)
+    data = make_data({path!r})
+    return dataclasses.replace(movielens_sasrec.experiment(), data=data, export=Export())
 """
 
 

@@ -3,6 +3,7 @@ import pyarrow as pa
 
 from podway.beam.steps import codes
 from podway.beam.steps.chunk import Chunk
+from podway.beam.steps.masks import rows
 from podway.beam.steps.split import (
     Events,
     Examples,
@@ -13,9 +14,8 @@ from podway.beam.steps.split import (
     leave_one_out,
     of_these,
     quantiles,
-    rows,
 )
-from podway.framework.config import GlobalTime, LeaveOneOut
+from podway.framework.config import Data, GlobalTime, LeaveOneOut, RowExamples
 
 
 def _events(times: list[list[int]]) -> Events:
@@ -83,11 +83,11 @@ def test_kept_events_lose_users_and_items():
 
 def test_rows_by_hand():
     times = _events([[1, 2, 3, 4], [1, 9]])
-    masks = rows(LeaveOneOut(), times, None)
+    masks = rows(Data("a", "b", examples=RowExamples(), split=LeaveOneOut()), times, None)
     assert masks["train"].tolist() == [True, True, False, False, True, True]
     assert masks["validation"].tolist() == [False, False, True, False, False, False]
     assert masks["test"].tolist() == [False, False, False, True, False, False]
-    masks = rows(GlobalTime(), times, [3, 4])
+    masks = rows(Data("a", "b", examples=RowExamples(), split=GlobalTime()), times, [3, 4])
     assert masks["train"].tolist() == [True, True, False, False, True, False]
     assert masks["validation"].tolist() == [False, False, True, False, False, False]
     assert masks["test"].tolist() == [False, False, False, True, False, True]
