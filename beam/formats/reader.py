@@ -1,6 +1,6 @@
 """A raw file → its rows, whatever its format."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from podway.beam.formats import csv, idx, json_lines, lists, parquet, text
 from podway.beam.formats.rows import (
@@ -34,9 +34,20 @@ SAMPLE_BYTES = 1 << 18
 SAMPLE_ROWS = 10_000
 
 
-def read(file: str, raw: Data | SideTable, *, sample: bool = False) -> Iterator[RawBatch]:
-    """The rows of one of the files of `raw.path`, in order; `sample`: in small batches, of which
-    the first ones are wanted.
+def read(
+    file: str,
+    raw: Data | SideTable,
+    *,
+    sample: bool = False,
+    only: Collection[str] | None = None,
+) -> Iterator[RawBatch]:
+    """The rows of one of the files of `raw.path`, in order.
+
+    Args:
+      file: name of the file.
+      raw: what it is of.
+      sample: in small batches, as the first ones are wanted.
+      only: the roles that are read, of formats that store columns; None: all.
 
     Raises:
       DataError: the file is not in the format that it should be in, or lacks a column.
@@ -56,6 +67,7 @@ def _read(file: str, raw: Data | SideTable, roles: Roles, *, sample: bool) -> It
             numbers += [EVENT_WEIGHT]
             return csv.read(file, format, roles, numbers=numbers, block=block)
         case Parquet():
+            roles = {role: name for role, name in roles.items() if only is None or role in only}
             return parquet.read_parquet(file, roles, rows=SAMPLE_ROWS if sample else None)
         case JsonLines() as format:
             return json_lines.read(file, format, roles, block=block)
