@@ -39,7 +39,7 @@ def read(
     raw: Data | SideTable,
     *,
     sample: bool = False,
-    only: Collection[str] | None = None,
+    only: Collection[str] = (),
 ) -> Iterator[RawBatch]:
     """The rows of one of the files of `raw.path`, in order.
 
@@ -47,13 +47,16 @@ def read(
       file: name of the file.
       raw: what it is of.
       sample: in small batches, as the first ones are wanted.
-      only: the roles that are read, of formats that store columns; None: all.
+      only: the roles that are read, of formats that store columns; none: all.
 
     Raises:
       DataError: the file is not in the format that it should be in, or lacks a column.
     """
     roles = roles_of(raw)
     held = {} if isinstance(raw.format, Rdatasets) else partitions(file)
+    some = {role: name for role, name in roles.items() if role in only}
+    if isinstance(raw.format, Parquet) and any(name not in held for name in some.values()):
+        roles = some  # else there would be no column, and so no row
     for rows in _read(file, raw, roles, sample=sample):
         yield complete(rows, roles, held) if held else rows
 
@@ -67,7 +70,6 @@ def _read(file: str, raw: Data | SideTable, roles: Roles, *, sample: bool) -> It
             numbers += [EVENT_WEIGHT]
             return csv.read(file, format, roles, numbers=numbers, block=block)
         case Parquet():
-            roles = {role: name for role, name in roles.items() if only is None or role in only}
             return parquet.read_parquet(file, roles, rows=SAMPLE_ROWS if sample else None)
         case JsonLines() as format:
             return json_lines.read(file, format, roles, block=block)

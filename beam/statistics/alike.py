@@ -11,7 +11,7 @@ SHOWN = 3
 """Groups that are remembered."""
 
 _MISSING = ("null", "none", "nil", "na", "n/a", "nan", "\\n", "undefined", "unknown", "-", "?")
-PLACEHOLDERS = sorted({way(one) for one in _MISSING for way in (str, str.upper, str.title)} | {"NaN"})
+PLACEHOLDERS = ["NaN", *{way(one) for one in _MISSING for way in (str, str.upper, str.title)}]
 """What stands for a missing value in many files."""
 
 _NOT_PLAIN = np.zeros(256, bool)
