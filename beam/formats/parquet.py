@@ -115,7 +115,7 @@ _UUID = [place for place in range(36) if place not in (8, 13, 18, 23)]
 def _head(source: pq.ParquetFile, paths: Paths, rows: int) -> Iterator[RawBatch]:
     """The first rows."""
     wanted = sorted({path[0] for path in paths.values()})
-    for batch in source.iter_batches(rows, columns=wanted):
+    for batch in source.iter_batches(rows, columns=wanted, use_threads=False):
         table = pa.Table.from_batches([batch])
         numbers = np.arange(1, len(table) + 1)
         yield RawBatch(_columns(table, paths), numbers, str, (), 1.0)

@@ -1,6 +1,6 @@
 """A raw file → its rows, whatever its format."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from podway.beam.formats import csv, idx, json_lines, lists, parquet, text
 from podway.beam.formats.rows import (
@@ -34,15 +34,29 @@ SAMPLE_BYTES = 1 << 18
 SAMPLE_ROWS = 10_000
 
 
-def read(file: str, raw: Data | SideTable, *, sample: bool = False) -> Iterator[RawBatch]:
-    """The rows of one of the files of `raw.path`, in order; `sample`: in small batches, of which
-    the first ones are wanted.
+def read(
+    file: str,
+    raw: Data | SideTable,
+    *,
+    sample: bool = False,
+    only: Collection[str] = (),
+) -> Iterator[RawBatch]:
+    """The rows of one of the files of `raw.path`, in order.
+
+    Args:
+      file: name of the file.
+      raw: what it is of.
+      sample: in small batches, as the first ones are wanted.
+      only: the roles that are read, of formats that store columns; none: all.
 
     Raises:
       DataError: the file is not in the format that it should be in, or lacks a column.
     """
     roles = roles_of(raw)
     held = {} if isinstance(raw.format, Rdatasets) else partitions(file)
+    some = {role: name for role, name in roles.items() if role in only}
+    if isinstance(raw.format, Parquet) and any(name not in held for name in some.values()):
+        roles = some  # else there would be no column, and so no row
     for rows in _read(file, raw, roles, sample=sample):
         yield complete(rows, roles, held) if held else rows
 

@@ -90,7 +90,8 @@ def recognise(raw: Data | SideTable, files: Iterable[str]) -> Recognised:
         if sniff and isinstance(raw.format, Csv):
             quotes_are_text = csv.quotes_are_text(file, raw.format, reader.SAMPLE_BYTES)
             raw = resolve(raw, Recognised(quotes_are_text=quotes_are_text))
-        batch = next(reader.read(file, raw, sample=True), None) if wanted or sniff else None
+        rows = reader.read(file, raw, sample=True, only=wanted) if wanted or sniff else iter(())
+        batch = next(rows, None)
         if batch is None or not len(batch.numbers):
             continue
         sniff = False

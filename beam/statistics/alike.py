@@ -10,8 +10,9 @@ import pyarrow as pa
 SHOWN = 3
 """Groups that are remembered."""
 
-PLACEHOLDERS = ("null", "none", "nil", "na", "n/a", "nan", "\\n", "undefined", "unknown", "-", "?")
-"""What stands for a missing value in many files, in small letters."""
+_MISSING = ("null", "none", "nil", "na", "n/a", "nan", "\\n", "undefined", "unknown", "-", "?")
+PLACEHOLDERS = ["NaN", *{way(one) for one in _MISSING for way in (str, str.upper, str.title)}]
+"""What stands for a missing value in many files."""
 
 _NOT_PLAIN = np.zeros(256, bool)
 _NOT_PLAIN[[*range(33), *range(ord("A"), ord("Z") + 1), *range(127, 256)]] = True
@@ -57,9 +58,7 @@ def find(values: pl.Series, counts: pl.Series | None = None) -> Alike:
 
 def placeholders(values: pl.Series, counts: pl.Series) -> dict[str, int]:
     """Of distinct values, those that may stand for a missing one, and how often they occur."""
-    short = values.str.len_bytes() <= max(map(len, PLACEHOLDERS))
-    values, counts = values.filter(short), counts.filter(short)
-    like = values.str.to_lowercase().is_in(PLACEHOLDERS) & (counts > 0)
+    like = values.is_in(PLACEHOLDERS) & (counts > 0)
     return dict(zip(values.filter(like).to_list(), counts.filter(like).to_list(), strict=True))
 
 
