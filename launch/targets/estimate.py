@@ -84,7 +84,9 @@ def _price(estimate: Estimate) -> str:
 def of(
     experiment: Experiment, schema: Schema | None, pod: Topology, price: Price | None, why_not: str
 ) -> Estimate:
-    """Compiles the step for a pod of TPUs, where sizes are known. Raises ConfigError, TopologyError.
+    """Compiles the step for a pod of TPUs, where sizes are known.
+
+    Raises ConfigError, TopologyError.
 
     Args:
       experiment: the config.

@@ -46,12 +46,14 @@ class Launch:
     def __post_init__(self):
         check(
             not self.given_name or names.is_legal(self.given_name, _NAME),
-            f"--name is {self.given_name!r}; give small letters, digits and '-', at most {_NAME}",
+            f"--launch-name is {self.given_name!r}; give small letters, digits and '-', at most"
+            f" {_NAME}",
         )
         check(
             self.frozen.size <= CONFIG_MAP_BYTES,
-            f"the experiment and its sources have {self.frozen.size:,} bytes, and a ConfigMap holds"
-            f" {CONFIG_MAP_BYTES:,}: build large files into the image, or put them into the workdir",
+            f"the experiment and its sources have {self.frozen.size:,} bytes, and a ConfigMap"
+            f" holds {CONFIG_MAP_BYTES:,}: build large files into the image, or put them into the"
+            " workdir",
         )
 
         for path in self.frozen.files:
@@ -116,8 +118,8 @@ class Launch:
             for path in (*paths, *_side_tables(data)):
                 if not _REMOTE.match(path) and not self._mounted(path):
                     found.append(
-                        f"data.path of {data.name!r} is {path!r}, which the cluster's machines don't"
-                        " see; copy it to gs://, or into a volume, and name it there"
+                        f"data.path of {data.name!r} is {path!r}, which the cluster's machines"
+                        " don't see; copy it to gs://, or into a volume, and name it there"
                     )
         return found
 

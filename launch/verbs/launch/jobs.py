@@ -114,7 +114,7 @@ def logs(options: Logs) -> None:
 
 
 def stop(options: Stop) -> None:
-    """Ends a launch: its processes get SIGTERM, save and end. The same launch goes on from there."""
+    """Ends a launch: its processes get SIGTERM and save. The same launch goes on from there."""
     from podway.launch.targets.kubernetes import follow, training
 
     cluster = _cluster(options)

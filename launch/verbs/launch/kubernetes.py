@@ -23,7 +23,7 @@ class LaunchKubernetes(Stage):
     target_file: str = ""
     """Python file with a function target() that returns a Kubernetes(…). Its fields can be changed
     by --target.… as those of a config."""
-    name: str = ""
+    launch_name: str = ""
     """Name of the launch. Without one it is made of the config: the same config on the same workdir
     is the same launch."""
     dry_run: bool = False
@@ -67,7 +67,7 @@ def launch(options: LaunchKubernetes) -> None:
         frozen.freeze(options.experiment),
         options.target,
         options.workdir,
-        options.name,
+        options.launch_name,
     )
     check_trained_in_steps(found)
     estimate = _estimate(options, found)
@@ -159,7 +159,7 @@ def _apply(options: LaunchKubernetes, found: Any, objects: list[dict[str, Any]])
         if other != found.hash:
             raise LaunchError(
                 f"the name {found.name!r} is taken by another launch, of other content; give"
-                " another --name, or stop that one"
+                " another --launch-name, or stop that one"
             )
         now, _ = follow.look(cluster, found.name)
         if now.phase == "failed" and not options.resume:
