@@ -139,6 +139,7 @@ ARROWS = {
         "board": "",
         "verbs": "batch board console dataflow experiments loaded stages supervise",
         "dataflow": "",
+        "prices": "",
         "demo": "console",
         "usage": "experiments fields verbs",
         "cli": "console experiments options stages usage verbs",
