@@ -39,7 +39,7 @@ def main() -> int:
 def _compile(uv: str, what: list[str], name: str, text: str = "") -> None:
     command = [uv, "pip", "compile", *what, "--universal", "--python-version", "3.11"]
     command += ["--constraint", str(ROOT / "requirements.lock"), "--generate-hashes"]
-    command += ["--no-header", "--no-annotate", "--quiet"]
+    command += ["--no-header", "--no-annotate", "--upgrade", "--quiet"]
     command += ["--output-file", str(LOCKS / f"{name}.lock")]
     subprocess.run(command, check=True, input=text, text=True, stdout=subprocess.DEVNULL)
 

@@ -1,7 +1,7 @@
 """Builds and runs images without Docker and without a registry, as root on Debian.
 
-The base is made of Debian's packages. buildah builds without namespaces of its own, podman runs in a
-mount namespace in which it finds cgroups that it knows (docs/launch/proof.md).
+The base is made of Debian's packages. buildah builds without namespaces of its own, podman runs in
+a mount namespace in which it finds cgroups that it knows (docs/launch/images.md).
 """
 
 import os
@@ -77,7 +77,7 @@ def container(
     image: str,
     *arguments: str,
     name: str,
-    mounts: Mapping[pathlib.Path, str] | None = None,
+    mounts: Mapping[pathlib.Path, pathlib.Path] | None = None,
     then: str = 'podman wait "$NAME"',
     entrypoint: str | None = None,
 ) -> subprocess.CompletedProcess[str]:

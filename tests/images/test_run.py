@@ -1,4 +1,4 @@
-"""The images, built and run: as nobody, a step of training, a save at SIGTERM, an answering server."""
+"""The images, built and run: nobody's rights, a training that saves at SIGTERM, a server."""
 
 import json
 import pathlib
@@ -7,12 +7,18 @@ import shutil
 import pytest
 
 from podway.framework import exit_codes
+from podway.launch import cli
+from tests.cluster.control_plane import free_ports
 from tests.images import engine
 from tests.launch.test_supervise import SHOP
 
 pytestmark = [pytest.mark.extensive, pytest.mark.timeout(3600)]
 
 NOBODY = 10001
+STOP = """
+podman stop --time 60 "$NAME" >/dev/null
+podman inspect --format '{{.State.ExitCode}}' "$NAME"
+"""
 WAIT_FOR = "for _ in $(seq 600); do {ready} && break; sleep 0.2; done"
 
 
@@ -32,8 +38,6 @@ def trainer(tmp_path_factory) -> str:
 @pytest.fixture
 def work(tmp_path) -> pathlib.Path:
     """A folder that the images may write into, with a config and its dataset."""
-    from podway.launch import cli
-
     rows = [f"u{user},i{(user * 7 + time) % 40},{time}" for user in range(60) for time in range(9)]
     (tmp_path / "events.csv").write_text("\n".join(["user,item,time", *rows, ""]))
     (tmp_path / "shop.py").write_text(SHOP.format(path=tmp_path / "events.csv"))
@@ -43,8 +47,9 @@ def work(tmp_path) -> pathlib.Path:
     return tmp_path
 
 
-def train(*options: str) -> list[str]:
-    return ["train", "/work/shop.py", "--workdir", "/work/w", "--mesh.fsdp", "1", *options]
+def train(work: pathlib.Path, *options: str) -> list[str]:
+    config = str(work / "shop.py")
+    return ["train", config, "--workdir", str(work / "w"), "--mesh.fsdp", "1", *options]
 
 
 def test_it_is_podway_and_nobody(trainer):
@@ -78,23 +83,21 @@ def test_it_has_no_tools_that_built_it(trainer):
     assert not {"pip", "gcc", "make", "uv", "tensorflow", "apache_beam"} & set(words)
 
 
-def test_a_trainer_steps_saves_at_sigterm_and_goes_on(trainer, work):
-    mounts = {work: "/work"}
-    found = (work / "w").glob("runs/shop/*/metrics.jsonl")
+def test_a_trainer_saves_at_sigterm_and_ends_with_a_code_of_its_own(trainer, work):
     ready = f"grep -qs loss {work}/w/runs/shop/*/metrics.jsonl"
-    then = WAIT_FOR.format(ready=ready) + '; podman stop --time 60 "$NAME" >/dev/null;'
-    then += " podman inspect --format '{{.State.ExitCode}}' \"$NAME\""
-    steps = ["--trainer.steps", "100000", "--trainer.log-every", "1"]
-    said = engine.container(trainer, *train(*steps), name="podway-stop", mounts=mounts, then=then)
+    command = train(work, "--trainer.steps", "100000", "--trainer.log-every", "1")
+    then = WAIT_FOR.format(ready=ready) + STOP
+    said = engine.container(trainer, *command, name="podway-stop", mounts={work: work}, then=then)
     assert said.stdout.split()[-1] == str(exit_codes.PREEMPTED), said.stderr[-3000:]
-    (metrics,) = found
+    (metrics,) = (work / "w").glob("runs/shop/*/metrics.jsonl")
     done = json.loads(metrics.read_text().splitlines()[-1])["step"]
     assert (metrics.parent / "checkpoints" / str(done)).is_dir()
 
-    said = engine.container(
-        trainer, *train("--trainer.steps", "3"), name="podway-end", mounts=mounts
-    )
-    assert said.stdout.strip() == "0", said.stderr[-3000:]
+
+def test_a_complete_training_ends_with_0(trainer, work):
+    command = train(work, "--trainer.steps", "3")
+    said = engine.container(trainer, *command, name="podway-end", mounts={work: work})
+    assert said.stdout.strip() == str(exit_codes.COMPLETE), said.stderr[-3000:]
     assert list((work / "w").glob("runs/shop/*/manifest.json"))
 
 
@@ -105,20 +108,21 @@ def test_what_the_user_must_mend_ends_with_1(trainer):
 
 
 def test_a_server_answers(work, tmp_path_factory):
-    from podway.launch import cli
-    from tests.cluster.control_plane import free_ports
-
     image = engine.build("server", tmp_path_factory.mktemp("build"))
+    said = engine.container(image, name="podway-server-help")
+    assert said.stdout.strip() == "0", said.stderr
     flags = ["--mesh.fsdp", "1", "--trainer.steps", "20"]
     cli.main(["run", str(work / "shop.py"), "--workdir", str(work / "w"), *flags])
-    models = work / "w" / "models" / "shop"
     grpc, rest = free_ports(2)
-    url = f"http://127.0.0.1:{rest}/v1/models/shop"
-    ready = f"curl --silent --fail {url}"
-    then = WAIT_FOR.format(ready=ready) + '; podman stop --time 30 "$NAME" >/dev/null;'
-    then += " podman inspect --format '{{.State.ExitCode}}' \"$NAME\""
-    serve = ["serve", "shop", "--workdir", "/work/w", "--port", str(grpc), "--rest-port", str(rest)]
-    said = engine.container(image, *serve, name="podway-serve", mounts={work: "/work"}, then=then)
-    assert models.is_dir()
+    then = WAIT_FOR.format(ready=f"curl --silent --fail http://127.0.0.1:{rest}/v1/models/shop")
+    said = engine.container(
+        image,
+        *("--model_name=shop", f"--model_base_path={work}/w/models/shop"),
+        *(f"--port={grpc}", f"--rest_api_port={rest}"),
+        name="podway-serve",
+        entrypoint="podway-model-server",
+        mounts={work: work},
+        then=then + STOP,
+    )
     assert '"state": "AVAILABLE"' in said.stdout, said.stderr[-3000:]
     assert said.stdout.split()[-1] == "0"
