@@ -55,7 +55,8 @@ class Names:
 
     def translated(self, text: str, subdomain: str) -> str:
         """The text with HOST.SUBDOMAIN and HOST.SUBDOMAIN:PORT on loopback."""
-        name = re.compile(rf"\b([a-z0-9-]+)\.{re.escape(subdomain)}(?:\.svc[\w.]*)?(?::(\d+))?\b")
+        space = r"(?:\.[a-z0-9-]+\.svc(?:\.cluster\.local)?)?"
+        name = re.compile(rf"\b([a-z0-9-]+)\.{re.escape(subdomain)}{space}(?::(\d+))?\b")
 
         def here(found: re.Match[str]) -> str:
             if not found[2]:
