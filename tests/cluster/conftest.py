@@ -21,6 +21,6 @@ def plane(tmp_path_factory) -> Iterator[ControlPlane]:
 @pytest.fixture(scope="module")
 def hosts(plane, tmp_path_factory) -> Iterator[Kubelet]:
     """Runs what is bound to a node; it must have no problem of its own."""
-    with kubelet.running(plane.client, tmp_path_factory.mktemp("hosts")) as found:
+    with kubelet.running(plane, tmp_path_factory.mktemp("hosts")) as found:
         yield found
     assert not found.problems, found.problems[0]

@@ -177,6 +177,7 @@ def _api_server(folder: pathlib.Path, ports: dict[str, int]) -> list[str]:
         # What GKE's control plane has: the toleration of a taint named like the resource.
         "--enable-admission-plugins=ExtendedResourceToleration",
         "--enable-priority-and-fairness=false",
+        "--kubelet-preferred-address-types=InternalIP",
     ]
 
 

@@ -11,13 +11,14 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
-from tests.cluster import container, nodes
+from tests.cluster import container, logs, nodes
 from tests.cluster.client import Client
 from tests.cluster.container import Pod
-from tests.cluster.control_plane import free_ports
+from tests.cluster.control_plane import ControlPlane, free_ports
+from tests.cluster.nodes import Pool
 
 ROOT = pathlib.Path(__file__).parents[2]
 PERIOD = 0.1
@@ -30,13 +31,13 @@ class _Running:
 
     Attributes:
       process: of its container.
-      log: file of what it writes.
+      log: what copies what it writes to its file.
       killed_at: when it is killed if it still runs (s, monotonic clock); None: nobody asked it to
         end.
     """
 
     process: subprocess.Popen[bytes]
-    log: pathlib.Path
+    log: threading.Thread
     killed_at: float | None = None
 
 
@@ -46,12 +47,14 @@ class Kubelet:
     Args:
       client: of the API server.
       folder: for logs and volumes.
-      environment: variables of all processes, beside this one's.
+      certificates: folder of tls.crt and tls.key, for its server of logs.
     """
 
-    def __init__(self, client: Client, folder: pathlib.Path, environment: Mapping[str, str]):
-        self.client, self._folder = client, folder
-        self._environment = dict(os.environ) | dict(environment)
+    def __init__(self, client: Client, folder: pathlib.Path, certificates: pathlib.Path):
+        self.client, self._folder, self._certificates = client, folder, certificates
+        self._environment = dict(os.environ)
+        self._serving = contextlib.ExitStack()
+        self._port_of_logs = 0
         self._running: dict[str, _Running] = {}
         self._ended: set[str] = set()
         self._lock = threading.RLock()
@@ -63,12 +66,19 @@ class Kubelet:
 
     def start(self) -> None:
         """From now on pods run."""
+        keys = (self._certificates / "tls.crt", self._certificates / "tls.key")
+        self._port_of_logs = self._serving.enter_context(logs.serving(*keys, self._log))
         self._thread.start()
+
+    def add(self, pool: Pool) -> None:
+        """Adds the machines of a node pool, whose pods run from now on."""
+        nodes.add(self.client, pool, self._port_of_logs)
 
     def stop(self) -> None:
         """Kills what runs."""
         self._over.set()
         self._thread.join()
+        self._serving.close()
         for each in self._running.values():
             _kill(each.process)
 
@@ -81,7 +91,10 @@ class Kubelet:
     def logs(self) -> dict[str, str]:
         """What each pod wrote that ever ran, by pod."""
         files = sorted((self._folder / "pods").glob("*/log"), key=lambda it: it.stat().st_ctime)
-        return {file.parent.name: file.read_text(errors="replace") for file in files}
+        return {
+            file.parent.name: "\n".join(logs.lines(file, timed=False, since=None, tail=None))
+            for file in files
+        }
 
     def take(self, pool: str, warned: float = 0.0) -> list[str]:
         """Takes a pool's machines away, as a preemption does; returns the pods that were there.
@@ -147,17 +160,15 @@ class Kubelet:
         )
         names = container.Names(attempt, self._port)
         wanted = container.process(pod, self._hosts(pod), names, self._volumes(pod, folder))
-        log = folder / "log"
-        with log.open("ab") as file:
-            process = subprocess.Popen(
-                wanted.command,
-                env=self._environment | dict(wanted.environment),
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                cwd=folder,
-                start_new_session=True,
-            )
-        self._running[uid] = _Running(process, log)
+        process = subprocess.Popen(
+            wanted.command,
+            env=self._environment | dict(wanted.environment),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=folder,
+            start_new_session=True,
+        )
+        self._running[uid] = _Running(process, logs.keep(process, folder / "log"))
         state = {"running": {"startedAt": _now()}}
         self._say(pod, "Running", state, ready=True)
 
@@ -179,9 +190,10 @@ class Kubelet:
     def _finish(self, pod: Pod, disrupted: bool = False) -> None:
         """Reports how a process ended."""
         uid = pod["metadata"]["uid"]
-        process = self._running.pop(uid).process
+        running = self._running.pop(uid)
         self._ended.add(uid)
-        code = process.wait()
+        code = running.process.wait()
+        running.log.join(1)  # whom its children might keep open
         code = 128 - code if code < 0 else code
         reason = "Error" if code else "Completed"
         state = {"terminated": {"exitCode": code, "reason": reason, "finishedAt": _now()}}
@@ -256,6 +268,10 @@ class Kubelet:
             found[volume["name"]] = path
         return found
 
+    def _log(self, space: str, pod: str) -> pathlib.Path | None:
+        """The file of a pod's log; names are of one namespace in each test."""
+        return self._folder / "pods" / pod / "log"
+
     def _port(self, attempt: str, host: str, port: int) -> int:
         """A port of loopback for one of a host's, the same for all who ask."""
         key = (attempt, host, port)
@@ -277,13 +293,11 @@ class Kubelet:
 
 
 @contextlib.contextmanager
-def running(
-    client: Client, folder: pathlib.Path, environment: Mapping[str, str] | None = None
-) -> Iterator[Kubelet]:
+def running(plane: ControlPlane, folder: pathlib.Path) -> Iterator[Kubelet]:
     """A kubelet for the time of a block."""
-    kubelet = Kubelet(client, folder, environment or {})
-    kubelet.start()
+    kubelet = Kubelet(plane.client, folder, plane.folder / "hooks")
     try:
+        kubelet.start()
         yield kubelet
     finally:
         kubelet.stop()

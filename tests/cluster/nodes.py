@@ -31,8 +31,8 @@ class Pool:
         return [f"gke-{self.name}-{number}" for number in range(self.hosts)]
 
 
-def add(client: Client, pool: Pool) -> None:
-    """Makes the nodes of a pool, ready."""
+def add(client: Client, pool: Pool, kubelet: int) -> None:
+    """Makes the nodes of a pool, ready; `kubelet`: the port of loopback where they are asked."""
     for name in pool.nodes:
         labels = {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux", POOL: pool.name}
         resources = {"cpu": "112", "memory": "192Gi", "pods": "110"}
@@ -45,7 +45,13 @@ def add(client: Client, pool: Pool) -> None:
         about = {"name": name, "labels": labels}
         client.made({"apiVersion": "v1", "kind": "Node", "metadata": about})
         ready = {"type": "Ready", "status": "True", "reason": "KubeletReady"}
-        status = {"capacity": resources, "allocatable": resources, "conditions": [ready]}
+        status = {
+            "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": kubelet}},
+            "capacity": resources,
+            "allocatable": resources,
+            "conditions": [ready],
+        }
         client.patch(f"/api/v1/nodes/{name}/status", {"status": status})
         # The API server taints a new node as not ready, which a node controller would lift.
         client.patch(f"/api/v1/nodes/{name}", {"spec": {"taints": taints}})

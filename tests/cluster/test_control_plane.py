@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.cluster import jobsets, manifests, nodes, planted
+from tests.cluster import jobsets, manifests, planted, planted_custom
 from tests.cluster.nodes import Pool
 
 pytestmark = pytest.mark.extensive
@@ -11,9 +11,9 @@ TOPOLOGY = "4x4"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _pools(plane) -> None:
+def _pools(hosts) -> None:
     for number in range(6):
-        nodes.add(plane.client, Pool(f"v5e-{number}", 4, TOPOLOGY))
+        hosts.add(Pool(f"v5e-{number}", 4, TOPOLOGY))
 
 
 def told(file) -> list[str]:
@@ -28,7 +28,9 @@ def test_what_is_right_is_taken(plane, make):
 
 
 @pytest.mark.parametrize(
-    "error", [*planted.BUILTIN, *planted.CUSTOM, *planted.WEBHOOK], ids=lambda error: error.name
+    "error",
+    [*planted.BUILTIN, *planted_custom.CUSTOM, *planted_custom.WEBHOOK],
+    ids=lambda error: error.name,
 )
 def test_what_is_planted_is_refused(plane, error):
     """Which shows that these are errors, and not only what the checker takes for one."""
@@ -36,7 +38,7 @@ def test_what_is_planted_is_refused(plane, error):
     assert status in (400, 403, 422), answer
 
 
-@pytest.mark.parametrize("error", planted.SILENT, ids=lambda error: error.name)
+@pytest.mark.parametrize("error", planted_custom.SILENT, ids=lambda error: error.name)
 def test_what_only_the_checker_refuses_is_taken(plane, error):
     status, answer = plane.client.create(error.manifest, dry_run=True)
     assert status == 201, answer
@@ -73,6 +75,20 @@ def test_each_slice_gets_a_pool_and_what_ends_a_process_decides_what_follows(
     assert jobsets.status(client, "decide")["restarts"] == 2
 
 
+def test_an_api_server_has_the_logs(plane, hosts):
+    said = ["sh", "-c", "echo one; echo two >&2; echo three"]
+    made = jobsets.make("said", 1, 1, command=said)
+    plane.client.made(made)
+    plane.wait("the end", lambda: jobsets.ended(plane.client, "said"))
+    name = next(name for name in hosts.logs() if name.startswith("said-"))
+    path = f"/api/v1/namespaces/default/pods/{name}/log"
+    assert plane.client.request("GET", f"{path}?tailLines=2")[1]["message"] == "two\nthree\n"
+    (line,) = plane.client.request("GET", f"{path}?tailLines=1&timestamps=true")[1][
+        "message"
+    ].splitlines()
+    assert line.endswith("Z three")
+
+
 def test_a_saved_state_and_exit_code_0_would_be_the_end(plane, hosts, tmp_path):
     """Why a preempted trainer exits with a code of its own."""
     stop = ["sh", "-c", "trap 'exit 0' TERM; while true; do sleep 0.1; done"]
@@ -105,7 +121,7 @@ def test_what_fits_nowhere_says_why(plane):
 
 def test_a_budget_keeps_one_of_two_servers(plane, hosts):
     client = plane.client
-    nodes.add(client, Pool("cpu", 2))
+    hosts.add(Pool("cpu", 2))
     deployment = manifests.deployment()
     (server,) = deployment["spec"]["template"]["spec"]["containers"]
     server["command"] = ["sleep", "600"]

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from podway.launch import cli
-from tests.cluster import jobsets, nodes
+from tests.cluster import jobsets
 from tests.cluster.nodes import Pool
 from tests.launch.test_supervise import SHOP
 
@@ -74,7 +74,7 @@ class Runs:
         self._plane, self._hosts, self._shop, self._pools = plane, hosts, shop, 0
 
     def add_pool(self, hosts: int) -> None:
-        nodes.add(self._plane.client, Pool(f"slice-{self._pools}", hosts, TOPOLOGY, chips=1))
+        self._hosts.add(Pool(f"slice-{self._pools}", hosts, TOPOLOGY, chips=1))
         self._pools += 1
 
     def start(self, name: str, slices: int, hosts: int, **options: object) -> pathlib.Path:

@@ -5,7 +5,7 @@ import json
 import pytest
 import yaml
 
-from tests.cluster import manifests, planted, programs
+from tests.cluster import manifests, planted, planted_custom, programs
 from tests.cluster.validation import validate, validate_files
 
 pytestmark = pytest.mark.slow
@@ -26,7 +26,7 @@ def test_what_is_right_passes(make):
 
 @pytest.mark.parametrize(
     "error",
-    [*planted.BUILTIN, *planted.CUSTOM, *planted.WEBHOOK, *planted.SILENT],
+    [*planted.BUILTIN, *planted_custom.CUSTOM, *planted_custom.WEBHOOK, *planted_custom.SILENT],
     ids=lambda error: error.name,
 )
 def test_each_planted_error_is_caught_and_named(error):
