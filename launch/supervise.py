@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from podway.framework import exit_codes
 from podway.framework.error import PodwayError
 from podway.framework.progress import BARS
+from podway.framework.runs import lifetime
 from podway.launch import stages
 
 WORKER = "PODWAY_WORKER"
@@ -103,8 +104,9 @@ def run(
       SupervisorError: no restart helped, or none would.
     """
     left, saved = restarts, progress()
+    submitted = os.environ.get(lifetime.SUBMITTED) or f"{time.time():.3f}"
     with _asked() as asked:
-        while (end := _run_once(workers(), asked)) is not None:
+        while (end := _run_once(workers(), asked, submitted)) is not None:
             now = progress()
             preempted = end.code in (*ASKED, *(CAUSED if asked.is_set() else ()))
             if preempted and (asked.is_set() or restarts == 0):
@@ -158,14 +160,14 @@ def _asked() -> Iterator[_Asked]:
         signal.signal(signal.SIGTERM, previous)
 
 
-def _run_once(workers: Sequence[Worker], asked: _Asked) -> End | None:
+def _run_once(workers: Sequence[Worker], asked: _Asked, submitted: str) -> End | None:
     """Runs the workers to their end; the first failure, after which the others were killed.
 
     Who ends as it was asked to has told the others: they end by themselves.
     """
     processes = {}
     for worker in workers:
-        processes[worker.number] = _start(worker)
+        processes[worker.number] = _start(worker, submitted)
         asked.processes = list(processes.values())
     if asked.is_set():  # while they started
         asked.take()
@@ -206,8 +208,12 @@ def _patience(ends: Mapping[int, int]) -> float:
     return (0.0, FOLLOW, 0.5)[min(_rank(code) for code in ends.values())]
 
 
-def _start(worker: Worker) -> subprocess.Popen[bytes]:
-    environment = os.environ | {WORKER: str(worker.number)}
+def _start(worker: Worker, submitted: str) -> subprocess.Popen[bytes]:
+    environment = os.environ | {
+        WORKER: str(worker.number),
+        lifetime.SUBMITTED: submitted,
+        lifetime.STARTED: f"{time.time():.3f}",
+    }
     if sys.stderr.isatty():
         environment[BARS] = "1"  # what it writes goes on to this terminal
     return subprocess.Popen(worker.command, env=environment, stderr=subprocess.PIPE)
