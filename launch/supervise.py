@@ -67,11 +67,14 @@ class End:
       number: of the process.
       code: its exit status, negative for a signal.
       error: the last it wrote about it.
+      guilty: whose failure it is: of processes that ended because they lost another, the one that
+        did not end.
     """
 
     number: int
     code: int
     error: str
+    guilty: int
 
     def __str__(self) -> str:
         how = f"exit code {self.code}"
@@ -80,8 +83,33 @@ class End:
         return f"process {self.number} ended with {how}: {self.error}"
 
 
+class Crew:
+    """The processes of a run: always the same ones.
+
+    Args:
+      make: the list of them, for each start.
+    """
+
+    def __init__(self, make: Callable[[], Sequence[Worker]]):
+        self._make = make
+
+    def workers(self) -> Sequence[Worker]:
+        """Those to start now."""
+        return self._make()
+
+    def failed(self, end: End, saved: int) -> str:
+        """Takes note of a failure; "", or what is different at the next start, which then does not
+        count."""
+        del end, saved
+        return ""
+
+    def change(self) -> str:
+        """Asked while they run: "", or what others to go on with, for which these are to end."""
+        return ""
+
+
 def run(
-    workers: Callable[[], Sequence[Worker]],
+    crew: Crew,
     *,
     progress: Callable[[], int],
     restarts: int,
@@ -93,7 +121,7 @@ def run(
     of this process, they were preempted: they start again, and that does not count as a restart.
 
     Args:
-      workers: makes the list of them, for each start.
+      crew: who they are.
       progress: the last step that is saved.
       restarts: starts after a failure with nothing saved since the failure before it; 0: no start
         again of any kind.
@@ -106,7 +134,7 @@ def run(
     left, saved = restarts, progress()
     submitted = os.environ.get(lifetime.SUBMITTED) or f"{time.time():.3f}"
     with _asked() as asked:
-        while (end := _run_once(workers(), asked, submitted)) is not None:
+        while (end := _run_once(crew, asked, submitted)) is not None:
             now = progress()
             preempted = end.code in (*ASKED, *(CAUSED if asked.is_set() else ()))
             if preempted and (asked.is_set() or restarts == 0):
@@ -114,14 +142,19 @@ def run(
             if asked.is_set() or end.code in exit_codes.HOPELESS or restarts == 0:
                 raise SupervisorError(f"{end}", end.code)
             left, saved = (restarts, now) if now > saved else (left, saved)
-            if left == 0 and not preempted:
+            change = "" if preempted else crew.failed(end, now)
+            free = preempted or bool(change)
+            if left == 0 and not free:
                 raise SupervisorError(
                     f"gave up after {restarts} restarts without progress beyond step {saved};"
                     f" {end}",
                     end.code,
                 )
-            left -= not preempted
-            _say(f"{end}; starting again from step {now}, {left} restarts left without progress")
+            left -= not free
+            _say(
+                f"{end}; {change}{'; ' if change else ''}starting again from step {now},"
+                f" {left} restarts left without progress"
+            )
             if asked.wait(pause):
                 raise _stopped(now)
 
@@ -160,20 +193,21 @@ def _asked() -> Iterator[_Asked]:
         signal.signal(signal.SIGTERM, previous)
 
 
-def _run_once(workers: Sequence[Worker], asked: _Asked, submitted: str) -> End | None:
+def _run_once(crew: Crew, asked: _Asked, submitted: str) -> End | None:
     """Runs the workers to their end; the first failure, after which the others were killed.
 
     Who ends as it was asked to has told the others: they end by themselves.
     """
-    processes = {}
-    for worker in workers:
-        processes[worker.number] = _start(worker, submitted)
-        asked.processes = list(processes.values())
-    if asked.is_set():  # while they started
-        asked.take()
-    tails = {number: _Tail(process) for number, process in processes.items()}
-    began = dict[int, float]()  # to be without a process
+    processes = dict[int, subprocess.Popen[bytes]]()
+    tails = dict[int, _Tail]()
+    began, changing = dict[int, float](), False  # when each had ended
     try:
+        for worker in crew.workers():
+            processes[worker.number] = process = _start(worker, submitted)
+            tails[worker.number] = _Tail(process)
+            asked.processes = list(processes.values())
+        if asked.is_set():  # while they started
+            asked.take()
         while True:
             codes = {number: process.poll() for number, process in processes.items()}
             running = any(code is None for code in codes.values())
@@ -183,11 +217,18 @@ def _run_once(workers: Sequence[Worker], asked: _Asked, submitted: str) -> End |
             overdue = ends and not asked.is_set() and now - min(began.values()) > _patience(ends)
             if not running or overdue:
                 break
+            if not ends and not asked.is_set() and not changing and (change := crew.change()):
+                _say(f"{change}; they save and start again")
+                changing = True
+                for process in processes.values():
+                    process.terminate()
             time.sleep(0.05)
         if not ends:
             return None
         first = min(ends, key=lambda number: (_rank(ends[number]), began[number], number))
-        return End(first, ends[first], tails[first].error())
+        lost = [number for number, code in codes.items() if code is None]
+        guilty = lost[0] if lost and ends[first] in CAUSED else first
+        return End(first, ends[first], tails[first].error(), guilty)
     finally:
         asked.processes = []
         for process in processes.values():
@@ -255,24 +296,26 @@ class _Tail:
         return errors[-1] if errors else "it said nothing"
 
 
-def local(processes: int) -> Callable[[], Sequence[Worker]]:
-    """All processes of a run on this machine, which meet at a port that is free at each start."""
-
-    def workers() -> Sequence[Worker]:
-        with socket.socket() as free:
-            free.bind(("localhost", 0))
-            address = f"localhost:{free.getsockname()[1]}"
-        return [
-            Worker(number, again("--coordinator", address, "--process-id", str(number)))
-            for number in range(processes)
-        ]
-
-    return workers
+def local(processes: int) -> Crew:
+    """All processes of a run on this machine."""
+    return Crew(lambda: together(range(processes)))
 
 
-def single(number: int) -> Callable[[], Sequence[Worker]]:
+def together(processes: Sequence[int]) -> Sequence[Worker]:
+    """Some processes of a run on this machine, which meet at a port that is free at each start."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    cluster = ("--coordinator", address, "--num-processes", str(len(processes)))
+    return [
+        Worker(number, again(*cluster, "--process-id", str(number)))
+        for number in range(len(processes))
+    ]
+
+
+def single(number: int) -> Crew:
     """One process, whose options say all."""
-    return lambda: [Worker(number, again())]
+    return Crew(lambda: [Worker(number, again())])
 
 
 def again(*options: str) -> list[str]:

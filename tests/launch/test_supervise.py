@@ -21,7 +21,7 @@ def python(program: str, number: int = 0) -> Worker:
 
 
 def run(workers, progress=lambda: 0, restarts=2):
-    supervise.run(workers, progress=progress, restarts=restarts, pause=0.01)
+    supervise.run(supervise.Crew(workers), progress=progress, restarts=restarts, pause=0.01)
 
 
 def counting(path: pathlib.Path, program: str) -> str:
@@ -133,12 +133,7 @@ def test_the_first_failure_is_named_not_the_one_that_it_caused():
     killed = python("import os,signal; os.kill(os.getpid(), signal.SIGKILL)", 1)
     lost = python("raise SystemExit(75)", 0)
     with pytest.raises(SupervisorError, match="process 1 ended with signal SIGKILL"):
-        supervise.run(
-            lambda: [python("import time; time.sleep(60)", 2), lost, killed],
-            progress=lambda: 0,
-            restarts=0,
-            pause=0,
-        )
+        run(lambda: [python("import time; time.sleep(60)", 2), lost, killed], restarts=0)
 
 
 def test_sigterm_goes_on_to_all_and_is_no_failure(tmp_path):
