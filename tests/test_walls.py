@@ -48,6 +48,7 @@ PURE = ("error", "codec", "exit_codes", "progress", "code", "config", "artifact"
 ARROWS = {
     "framework": {
         "code": "",
+        "termination": "",
         "artifact": "code",
         "config": "",
         "schema": "config",
@@ -65,7 +66,7 @@ ARROWS = {
         "runs": "artifact code config embedding evaluation input schema task",
         "report": "artifact page runs",
         "training": "artifact code config devices embedding evaluation input report runs"
-        " schema task",
+        " schema task termination",
         "comparison": "artifact code config evaluation input metrics page report runs",
         "preflight": "config devices evaluation schema task training",
     },

@@ -167,6 +167,8 @@ def _goodput(record: Mapping[str, Any]) -> dict[str, Any] | None:
         told = dict.fromkeys(_LATER, 0.0) | record["seconds"]
         seconds = {phase: float(told[phase]) for phase in _COLOURS}
         seconds = {phase: spent for phase, spent in seconds.items() if spent or phase not in _LATER}
+        history = record.get("history", ())
+        counts = [int(each["processes"]) for each in history if "processes" in each]
         waiting, outside = float(told.get("waiting", 0)), float(record.get("outside_seconds", 0))
         percent, sessions = float(record["goodput_percent"]), record["sessions"]
         redone = record["steps_redone"]
@@ -192,6 +194,9 @@ def _goodput(record: Mapping[str, Any]) -> dict[str, Any] | None:
         "waiting": f"Waiting for machines, {text.span(waiting)}, is not in it: with that"
         f" {100 * seconds['step'] / (total + waiting):.1f} %."
         if waiting >= 1
+        else "",
+        "sizes": f"Processes of its sessions: {', '.join(str(each) for each in counts)}."
+        if len(set(counts)) > 1
         else "",
         "outside": f"{text.span(outside)} between sessions do not count, as nobody had asked for"
         " the run."
