@@ -34,10 +34,6 @@ VISIBLE = 30
 class PeerError(PodwayError, RuntimeError):
     """The processes of a run don't fit together; the message says which."""
 
-    def __init__(self, message: str, exit_code: int = exit_codes.REFUSED):
-        super().__init__(message)
-        self.exit_code = exit_code
-
 
 @dataclasses.dataclass(frozen=True)
 class Cluster:
@@ -177,7 +173,6 @@ def join(cluster: Cluster) -> Iterator[Peers]:
 
     Raises:
       ConfigError: the platform does not say who the processes are.
-      PeerError: not all came.
     """
     if not cluster.several:
         yield Peers()
@@ -196,13 +191,6 @@ def join(cluster: Cluster) -> Iterator[Peers]:
     except ValueError as error:
         raise ConfigError(
             f"--distributed: {error}; give --coordinator, --num-processes and --process-id"
-        ) from error
-    except jax.errors.JaxRuntimeError as error:
-        raise PeerError(
-            f"the processes of the run did not find each other within {PATIENCE // 2} s"
-            f" ({str(error).splitlines()[0]}); see whether all were started, and whether they reach"
-            f" process 0 at {distributed.global_state.coordinator_address}",
-            exit_codes.LOST,
         ) from error
     state = distributed.global_state
     client: Any = state.client

@@ -89,10 +89,13 @@ def train(options: Train) -> None:
         train_them=not (here or supervised),
     )
     if supervised:
-        restart = options.restart_on_failure or options.elastic
+        restart, saved = options.restart_on_failure or options.elastic, 0
 
         def progress() -> int:
-            return stages.saved_step(experiment, options.workdir, options.code)
+            nonlocal saved
+            with contextlib.suppress(OSError):  # the store may answer the next time
+                saved = stages.saved_step(experiment, options.workdir, options.code)
+            return saved
 
         supervise.run(
             _crew(options, progress) if local else supervise.single(options.process_id or 0),
