@@ -8,7 +8,9 @@ import importlib.metadata
 import itertools
 import logging
 import sys
+import traceback
 
+from podway.framework import exit_codes, termination
 from podway.framework.error import PodwayError
 from podway.launch import console, experiments, options, stages, usage
 from podway.launch.verbs import (
@@ -80,13 +82,29 @@ EXTRAS = {
     "yaml": "kubernetes",
 }
 """Package → the extra of `podway` that brings it."""
+_FULL = (
+    "the memory of a device is full (above); lower trainer.batch_size or evaluation.batch_size, or"
+    " spread the model over more devices by mesh.fsdp: `podway preflight CONFIG` says what fits"
+)
 _HELP, _HELP_ALL = ("-h", "--help"), "--help-all"
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Runs one command; exits with 0, 1 (it could not be done) or 2 (it was not understood)."""
-    with console.gentle():
-        _main(sys.argv[1:] if arguments is None else arguments)
+    """Runs one command; exits with what framework/exit_codes.py says."""
+    try:
+        with console.gentle(), termination.ending():
+            _main(sys.argv[1:] if arguments is None else arguments)
+    except stages.Stopped as stop:
+        _end(str(stop), stop)
+    except termination.Terminated as stop:
+        _end("ended at SIGTERM; the same command goes on with what is done", stop)
+    except KeyboardInterrupt as error:
+        _fail("interrupted", exit_codes.of(error))
+    except Exception as error:
+        traceback.print_exc()
+        if exit_codes.is_out_of_memory(error):
+            print(f"podway: error: {_FULL}", file=sys.stderr)
+        sys.exit(exit_codes.of(error))
 
 
 def _main(arguments: list[str]) -> None:
@@ -94,7 +112,7 @@ def _main(arguments: list[str]) -> None:
         arguments = [*arguments[1:], "--help"]
     if not arguments or arguments[0] in (*_HELP, _HELP_ALL):
         print(usage.of_all(STAGES))
-        sys.exit(0 if arguments else 2)
+        sys.exit(exit_codes.COMPLETE if arguments else exit_codes.MISUSED)
     if arguments[0] == "--version":
         print(f"podway {importlib.metadata.version('podway')}")
         return
@@ -110,7 +128,7 @@ def _main(arguments: list[str]) -> None:
         print(usage.of_configs())
         return
     if name not in VERBS:
-        _fail(f"there is no verb {name!r}; {_nearest(name)}", 2)
+        _fail(f"there is no verb {name!r}; {_nearest(name)}", exit_codes.MISUSED)
     verb = VERBS[name]
     chosen, overrides = _divided(verb, rest)
     if set(_HELP) & set(rest):
@@ -119,7 +137,7 @@ def _main(arguments: list[str]) -> None:
     if len(chosen) < len(verb.of.replace("…", "").split()) and _HELP_ALL not in rest:
         print(f"{usage.line(name, verb)}\n{usage.example(verb)}", file=sys.stderr)
         missing = "RUN RUN" if "…" in verb.of else verb.of.split(" ", len(chosen))[-1]
-        _fail(f"{missing} is missing: give {usage.MEANING[missing]}", 2)
+        _fail(f"{missing} is missing: give {usage.MEANING[missing]}", exit_codes.MISUSED)
     _run(name, chosen, overrides)
 
 
@@ -148,30 +166,35 @@ def _run(name: str, chosen: list[str], overrides: list[str]) -> None:
     try:
         verb.act(options.read(name, verb, chosen, overrides))
     except options.OptionError as error:
-        _fail(str(error), 2)
+        _fail(str(error), exit_codes.MISUSED)
     except PodwayError as error:
-        _fail(options.located(error, verb, chosen, overrides), 1)
+        _fail(options.located(error, verb, chosen, overrides), error.exit_code)
     except ImportError as error:
         # fsspec and epath say in an ImportError of their own what they miss.
         missing = error.__cause__ if isinstance(error.__cause__, ImportError) else error
         extra = EXTRAS.get((missing.name or "").partition(".")[0])
         if extra is None or not isinstance(missing, ModuleNotFoundError):
             raise
-        _fail(f"{missing.name} is not installed; pip install 'podway[{extra}]' brings it", 1)
+        _fail(
+            f"{missing.name} is not installed; pip install 'podway[{extra}]' brings it",
+            exit_codes.REFUSED,
+        )
     except OSError as error:
         if isinstance(error, BrokenPipeError) and console.unread():
             raise
-        _fail(options.of_system(error, overrides), 1)
-    except stages.Stopped as stop:
-        print(f"podway: {stop}")
-    except KeyboardInterrupt:
-        _fail("interrupted", 130)
+        _fail(options.of_system(error, overrides), exit_codes.of(error))
 
 
 def _log() -> None:
     """We say what we do; of libraries only errors are shown, as the rest would bury it."""
     logging.basicConfig(level=logging.ERROR, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("podway").setLevel(logging.INFO)
+
+
+def _end(message: str, stop: BaseException) -> None:
+    """After what was asked to end did: no error, and not complete either."""
+    print(f"podway: {message}", flush=True)
+    sys.exit(exit_codes.of(stop))
 
 
 def _fail(message: str, code: int) -> None:
