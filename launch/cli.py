@@ -20,6 +20,7 @@ from podway.launch.verbs import (
     export,
     launch_dataflow,
     lr_find,
+    plan,
     predict,
     preflight,
     recommend,
@@ -58,6 +59,7 @@ STAGES = {
         "promote": versions.PROMOTE,
         "rollback": versions.ROLLBACK,
         "board": board.VERB,
+        "plan": plan.VERB,
     },
 }
 """The verbs, by stage of the chain."""
