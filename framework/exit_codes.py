@@ -1,0 +1,64 @@
+"""How the `podway` command ends, in numbers that schedulers and supervisors act on.
+
+The one table of them. Under a Kubernetes Job, a pod that ends with 0 is done, even while it is
+being deleted: so 0 is kept for what is complete. A process that a signal ends has no code of ours:
+a shell and Kubernetes say 128 + the signal's number (137: SIGKILL, which is also how Linux ends
+what is out of memory), and a restart may help.
+"""
+
+import dataclasses
+import types
+from collections.abc import Mapping
+
+COMPLETE = 0
+REFUSED = 1
+MISUSED = 2
+PREEMPTED = 42
+CRASHED = 70
+LOST = 75
+INTERRUPTED = 130
+UNREAD = 128 + 13
+
+
+@dataclasses.dataclass(frozen=True)
+class Ending:
+    """What an exit code means.
+
+    Attributes:
+      meaning: in words.
+      restart: whether the same command, started again by itself, may get further.
+      counted: whether such a restart uses up a budget of restarts.
+    """
+
+    meaning: str
+    restart: bool = False
+    counted: bool = True
+
+
+ENDINGS: Mapping[int, Ending] = types.MappingProxyType(
+    {
+        COMPLETE: Ending("complete"),
+        REFUSED: Ending("the user must mend something: config, data, rights, space, memory"),
+        MISUSED: Ending("the command line was not understood"),
+        PREEMPTED: Ending(
+            "asked to end (SIGTERM): what is done is saved, the same command goes on from there",
+            restart=True,
+            counted=False,
+        ),
+        CRASHED: Ending("an unexpected error, with a traceback", restart=True),
+        LOST: Ending("another process of the run failed or was lost", restart=True),
+        INTERRUPTED: Ending("interrupted by a person (Ctrl-C)"),
+        UNREAD: Ending("nobody reads any more what it prints"),
+    }
+)
+"""Exit code → what it means. What is not in it may be tried again, and counts."""
+
+HOPELESS = tuple(
+    code for code, ending in ENDINGS.items() if code != COMPLETE and not ending.restart
+)
+"""The codes after which a restart would end the same way, or is not wanted."""
+
+
+def ending(code: int) -> Ending:
+    """What an exit code means, also one that is not ours."""
+    return ENDINGS.get(code, Ending(f"exit code {code}", restart=True))
