@@ -7,7 +7,6 @@ from podway.framework.page import chart, templates, whisker
 from podway.framework.page.table import Cell, Table, cells
 from podway.launch.plan import told
 from podway.launch.plan.defaults import NOT_COUNTED
-from podway.launch.plan.figure import SAID
 from podway.launch.plan.plan import Plan
 from podway.launch.plan.sensitivity import Effect
 
@@ -64,7 +63,7 @@ def render(plan: Plan, effects: tuple[Effect, ...]) -> str:
                 [
                     Cell(figure.name),
                     Cell(told.amount(figure.value), "" if figure.known else "warn"),
-                    *cells([figure.unit, SAID[figure.basis], figure.meaning, figure.source]),
+                    *cells([figure.unit, told.basis(figure), figure.meaning, figure.source]),
                 ]
                 for figure in plan.figures
             ],

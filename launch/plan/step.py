@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import TYPE_CHECKING
 
 from podway.framework import config
@@ -51,9 +52,11 @@ class Step:
     @property
     def figures(self) -> tuple[Figure, ...]:
         """As figures of a plan."""
-        shapes = "shapes of the training state"
-        fits = "podway preflight" if self.needed == self.needed else self.source
-        pod = "--topology, --slices" if self.chips == self.chips else self.source
+        shapes = self.source if math.isnan(self.model) else "shapes of the training state"
+        fits = self.source if math.isnan(self.needed) else "podway preflight"
+        pod = "no pod is named: give --topology"
+        if not math.isnan(self.chips):
+            pod = "--topology, --slices"
         return (
             Figure("chips", self.chips, "chips", "given", pod, "of training", varied=False),
             Figure(
@@ -73,6 +76,14 @@ class Step:
                 varied=False,
             ),
         )
+
+
+def unknown(why: str, pod: Topology | None, seconds: float | None) -> Step:
+    """Of a model whose step cannot be compiled for declared sizes."""
+    known = Step(source=why) if pod is None else Step(source=why, chips=float(pod.chips))
+    if seconds is None:
+        return known
+    return dataclasses.replace(known, seconds=seconds, basis="given", source="--step-seconds")
 
 
 def of(
@@ -103,14 +114,22 @@ def of(
         return dataclasses.replace(known, source="no pod is named: give --topology")
     if not compiles:
         return dataclasses.replace(known, source="--no-compile: give --step-seconds")
+    import jax
+
     from podway.framework.devices.topology import TopologyError
     from podway.framework.preflight.compile import examine
 
+    if not pod.accelerator.small and jax.devices()[0].platform != _platform(pod):
+        return _counted(known, experiment, schema, pod, f"nothing here compiles for {pod}")
     try:
         report = examine(experiment, schema, pod, evaluation=False)
     except TopologyError as error:
         return _counted(known, experiment, schema, pod, str(error))
     return _compiled(known, report)
+
+
+def _platform(pod: Topology) -> str:
+    return "cpu" if pod.accelerator.name == "cpu" else "gpu"
 
 
 def _compiled(known: Step, report: Report) -> Step:

@@ -6,7 +6,7 @@ from typing import Any
 from podway.launch.plan.defaults import NOT_COUNTED
 from podway.launch.plan.figure import SAID, Figure
 from podway.launch.plan.line import Line
-from podway.launch.plan.plan import Check, Plan
+from podway.launch.plan.plan import Check, Plan, compute
 from podway.launch.plan.sensitivity import Effect
 
 SHOWN = 12
@@ -44,8 +44,6 @@ def why_unknown(plan: Plan, line: Line) -> str:
 
 
 def _cost(plan: Plan, line: Line, values: dict[str, float]) -> float:
-    from podway.launch.plan.plan import compute
-
     changed = {**plan.values, **values}
     same = (each for each in compute(changed) if (each.section, each.name) == key(line))
     return next(same).cost(changed)
@@ -173,7 +171,12 @@ def _effects(plan: Plan, effects: tuple[Effect, ...]) -> list[str]:
 
 
 def _figure(figure: Figure) -> list[str]:
-    return [figure.name, amount(figure.value), figure.unit, SAID[figure.basis], _said(figure)]
+    return [figure.name, amount(figure.value), figure.unit, basis(figure), _said(figure)]
+
+
+def basis(figure: Figure) -> str:
+    """What kind of source a figure has; of what is unknown there is none."""
+    return SAID[figure.basis] if figure.known else "–"
 
 
 def _said(figure: Figure) -> str:

@@ -17,7 +17,7 @@ from podway.launch.verbs import preflight
 from podway.launch.verbs.verb import Verb
 
 if TYPE_CHECKING:
-    from podway.launch.plan.figure import Figure
+    from podway.launch.plan.step import Step
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,11 +68,11 @@ def run(given: Planned) -> None:
     experiment, options = given.experiment, given.load
     prices = book.read(options.prices)
     load.stated(options, experiment)  # what is missing is said before anything is compiled
-    accelerator = options.topology.partition(":")[0]
+    step, accelerator = _step(experiment, options)
     figures = gather.gather(
         options,
         experiment,
-        _step(experiment, options),
+        step.figures,
         accelerator,
         prices,
         options.qps_per_core,
@@ -88,38 +88,30 @@ def run(given: Planned) -> None:
         print(told.text(made, effects))
 
 
-def _step(experiment: Experiment, options: Options) -> tuple[Figure, ...]:
-    """What is known of the model's training step, and of its size."""
-    from podway.launch.plan import step
-
-    if type(experiment.model) is Model or stages.is_fitted(experiment):
-        name = type(experiment.model).__name__
-        return step.Step(source=f"{name} is not trained in steps").figures
-    if isinstance(experiment.data.examples, RowExamples):
-        why = "the sizes of a dataset of rows are not declared"
-        return step.Step(
-            seconds=step.UNKNOWN if options.step_seconds is None else options.step_seconds,
-            source=f"{why}: give --assume step_seconds=… chips=… model_bytes=…",
-        ).figures
-    preflight.choose_platform([options.topology] if options.topology else [])
+def _step(experiment: Experiment, options: Options) -> tuple[Step, str]:
+    """What is known of the model's training step, and the accelerator that it runs on."""
+    if options.topology and options.compile and options.step_seconds is None:
+        preflight.choose_platform([options.topology])
 
     from podway.framework.devices import topology
     from podway.framework.preflight.compile import declared
+    from podway.launch.plan import step
 
     pod = topology.parse(options.topology, options.slices) if options.topology else None
+    name = pod.accelerator.name if pod else ""
+    if type(experiment.model) is Model or stages.is_fitted(experiment):
+        why = f"{type(experiment.model).__name__} is not trained in steps"
+        return step.unknown(why, pod, options.step_seconds), name
+    if isinstance(experiment.data.examples, RowExamples):
+        why = "the tables of a dataset of rows are not declared: give --assume NAME=VALUE"
+        return step.unknown(why, pod, options.step_seconds), name
     assert options.items is not None
     assert options.users is not None
     length = getattr(experiment.model, "max_length", 2)
-    schema = declared(
-        int(options.items) + 2, int(options.users) + 1, length, experiment.data.tables
-    )
-    return step.of(
-        experiment,
-        schema,
-        pod,
-        seconds=options.step_seconds,
-        compiles=options.compile,
-    ).figures
+    items, users = int(options.items), int(options.users)
+    schema = declared(max(items, 3), max(users, 3), length, experiment.data.tables)
+    found = step.of(experiment, schema, pod, seconds=options.step_seconds, compiles=options.compile)
+    return found, name
 
 
 VERB = Verb(
