@@ -38,13 +38,13 @@ def lines(v: Values) -> tuple[Line, ...]:
             "rows / (rows_per_core_second × vcpu_speed × worker_scaling) / data_hours"
             " / worker_vcpus",
         ),
-        Line(SECTION, "workers' vCPUs", month, "vCPU h", "of a build × builds", "vcpu_hour"),
+        Line(SECTION, "workers' vCPUs", month, "vCPU h", "of a build × builds", "worker_vcpu_hour"),
         Line(
             SECTION,
             "workers' memory",
             month * v["gib_per_vcpu"],
             "GiB h",
             "vCPU h × gib_per_vcpu",
-            "memory_gib_hour",
+            "worker_gib_hour",
         ),
     )

@@ -14,9 +14,12 @@ MACHINE = "n2"
 _WIDTH = 64
 """Width of the model whose scores were measured."""
 
+_RESERVED = "reserved"
 _PRICED = {
     "vcpu_hour": ("vcpu-hour", MACHINE, "vCPU h"),
     "memory_gib_hour": ("memory-gib-hour", MACHINE, "GiB h"),
+    "worker_vcpu_hour": ("vcpu-hour", MACHINE, "vCPU h"),
+    "worker_gib_hour": ("memory-gib-hour", MACHINE, "GiB h"),
     "storage_gib_month": ("storage-gib-month", "standard", "GiB month"),
     "writes_thousand": ("storage-thousand-writes", "standard", "thousand"),
     "reads_thousand": ("storage-thousand-reads", "standard", "thousand"),
@@ -27,7 +30,10 @@ _PRICED = {
     "zone_gib": ("zone-gib", "", "GiB"),
 }
 """Figure → item, kind and unit of its price."""
-_MACHINES = ("vcpu_hour", "memory_gib_hour")
+_ALWAYS = ("vcpu_hour", "memory_gib_hour")
+"""Of what runs all the time."""
+_AT_TIMES = ("worker_vcpu_hour", "worker_gib_hour")
+"""Of what does not, and so is never reserved."""
 
 
 def gather(
@@ -52,6 +58,7 @@ def gather(
     """
     figures = (
         *stated(load, experiment),
+        _spot(load),
         *training,
         *_serving(experiment, qps_per_core),
         *defaults.VENDOR,
@@ -59,6 +66,16 @@ def gather(
         *_prices(book, load, accelerator),
     )
     return assumed(figures, assumptions)
+
+
+def _spot(load: Load) -> Figure:
+    spot = load.machine_capacity == "spot"
+    return Figure(
+        *("machines_spot", float(spot), "", "given", "--machine-capacity"),
+        meaning="1: machines may be taken away at any time",
+        high=1.0,
+        varied=False,
+    )
 
 
 def _serving(experiment: Experiment, qps: float | None) -> tuple[Figure, ...]:
@@ -83,9 +100,20 @@ def _serving(experiment: Experiment, qps: float | None) -> tuple[Figure, ...]:
 
 
 def _prices(book: Book, load: Load, accelerator: str) -> tuple[Figure, ...]:
-    found = [_price(book, "chip_hour", "chip-hour", accelerator, "chip h", load, load.capacity)]
+    reserved = load.capacity.startswith(_RESERVED)
+    found = [
+        Figure(
+            *("chips_reserved", float(reserved), "", "given", "--capacity"),
+            meaning="1: chips are paid for all month, 0: while they train",
+            high=1.0,
+            varied=False,
+        ),
+        _price(book, "chip_hour", "chip-hour", accelerator, "chip h", load, load.capacity),
+    ]
     for name, (item, kind, unit) in _PRICED.items():
-        capacity = load.machine_capacity if name in _MACHINES else "on-demand"
+        capacity = load.machine_capacity if name in (*_ALWAYS, *_AT_TIMES) else "on-demand"
+        if name in _AT_TIMES and capacity.startswith(_RESERVED):
+            capacity = "on-demand"
         found.append(_price(book, name, item, kind, unit, load, capacity))
     return tuple(found)
 

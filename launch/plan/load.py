@@ -49,7 +49,7 @@ class Load:
     capacity: str = "on-demand"
     """How chips are bought: on-demand, spot, reserved-1y, reserved-3y, flex-start, reserved."""
     machine_capacity: str = "on-demand"
-    """How other machines are bought, likewise."""
+    """How other machines are bought, likewise; workers that run at times are never reserved."""
 
     def __post_init__(self):
         for name in ("users", "items", "epochs", "freshness", "retrain_every", "training_days"):

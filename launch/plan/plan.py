@@ -111,6 +111,9 @@ def _checks(v: Values) -> tuple[Check, ...]:
         found.append(Check(False, "--zones 1: a zone that is lost takes the service with it"))
     else:
         found.append(Check(True, f"a zone of {v['zones']:g} may be lost at the peak"))
+    if v["machines_spot"]:
+        said = "--machine-capacity spot: replicas and stores may all be taken away at once"
+        found.append(Check(False, f"{said}; buy them otherwise"))
     return tuple(found)
 
 

@@ -1,7 +1,7 @@
 """Training, export and gate: steps, hours, chips."""
 
 from podway.launch.plan import data
-from podway.launch.plan.figure import HOUR, Values, whole
+from podway.launch.plan.figure import HOUR, MONTH_HOURS, Values, whole
 from podway.launch.plan.line import Line
 
 SECTION = "training"
@@ -24,9 +24,14 @@ def model_age(v: Values) -> float:
     return v["retrain_every_hours"] + chain
 
 
+def paid_hours(v: Values) -> float:
+    """Of a month, for each chip: those of the runs, or all where chips are reserved."""
+    return MONTH_HOURS if v["chips_reserved"] else hours(v) * data.builds(v)
+
+
 def lines(v: Values) -> tuple[Line, ...]:
     """What the training runs of a month take."""
-    chip_hours = hours(v) * v["chips"] * data.builds(v)
+    chip_hours = v["chips"] * paid_hours(v)
     vcpu_hours = v["export_hours"] * v["worker_vcpus"] * data.builds(v)
     return (
         Line(SECTION, "steps of a run", steps(v), "steps", "examples × epochs / batch_size"),
@@ -45,14 +50,21 @@ def lines(v: Values) -> tuple[Line, ...]:
             "h",
             "retrain_every_hours + data_hours + hours of a run + export_hours",
         ),
-        Line(SECTION, "chips' hours", chip_hours, "chip h", "hours × chips × builds", "chip_hour"),
+        Line(
+            SECTION,
+            "chips' hours",
+            chip_hours,
+            "chip h",
+            "chips × hours of a run × builds, or × month where they are reserved",
+            "chip_hour",
+        ),
         Line(
             "export",
             "export and gate, vCPUs",
             vcpu_hours,
             "vCPU h",
             "export_hours × worker_vcpus × builds",
-            "vcpu_hour",
+            "worker_vcpu_hour",
         ),
         Line(
             "export",
@@ -60,6 +72,6 @@ def lines(v: Values) -> tuple[Line, ...]:
             vcpu_hours * v["gib_per_vcpu"],
             "GiB h",
             "vCPU h × gib_per_vcpu",
-            "memory_gib_hour",
+            "worker_gib_hour",
         ),
     )

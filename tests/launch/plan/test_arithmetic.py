@@ -32,7 +32,7 @@ def simulated(v: Values) -> float:
     for _ in range(int(v["training_days"])):
         events = v["events_per_second"] * 24 * 60 * 60
         seconds += events / v["rows_per_core_second"] / v["vcpu_speed"] / v["worker_scaling"]
-    machine = v["vcpu_hour"] + v["gib_per_vcpu"] * v["memory_gib_hour"]
+    machine = v["worker_vcpu_hour"] + v["gib_per_vcpu"] * v["worker_gib_hour"]
     bill += builds * seconds / 3600 * machine
     # Every run makes its steps on its chips, and is exported on one worker.
     left, steps = v["users"] * v["epochs"], 0
@@ -157,6 +157,15 @@ def test_no_load_is_what_stands_by():
     costs = {line.name: line.cost(nothing) for line in compute(nothing) if line.price}
     for name in ("chips' hours", "workers' vCPUs", "through the balancer", "logs of events"):
         assert costs[name] == 0
+
+
+def test_reserved_chips_are_paid_for_all_month():
+    at_times = {**VALUES, "chips_reserved": 0.0}
+    always = {**VALUES, "chips_reserved": 1.0}
+    assert amounts(always)["training", "chips' hours"] == 730 * VALUES["chips"]
+    runs = amounts(at_times)["training", "hours of a run"] * 730 / VALUES["retrain_every_hours"]
+    found = amounts(at_times)["training", "chips' hours"]
+    assert found == pytest.approx(runs * VALUES["chips"])
 
 
 def test_one_zone_has_a_replica_to_spare_and_more_zones_a_zone():

@@ -120,6 +120,11 @@ def test_prices_are_those_of_the_region_and_the_capacity():
     assert named(spot, "chip_hour").value == chip.value
     assert named(spot, "vcpu_hour").value == core.value
     assert chip.date in named(spot, "chip_hour").source
+    worker = shipped.find("vcpu-hour", "n2", "europe-west4")
+    assert worker is not None
+    assert named(spot, "worker_vcpu_hour").value == worker.value, "it runs at times"
+    assert named(spot, "chips_reserved").value == 0
+    assert named(figures(capacity="reserved-1y"), "chips_reserved").value == 1
     nowhere = figures(region="mars-north1")
     assert not named(nowhere, "vcpu_hour").known
     assert named(nowhere, "queue_gib").known, "it is the same in all regions"

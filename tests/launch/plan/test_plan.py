@@ -58,6 +58,7 @@ def test_no_requests_have_no_cost_a_million():
         ({"freshness": 2.0}, False, "the chain alone takes"),
         ({"retrain_every": 3.0, "freshness": 99.0}, False, "they overlap; give more chips or"),
         ({"zones": 1}, False, "--zones 1: a zone that is lost"),
+        ({"machine_capacity": "spot"}, False, "--machine-capacity spot: replicas and stores"),
         ({"zones": 4}, True, "a zone of 4 may be lost"),
         ({"step": dataclasses.replace(STEP, needed=17 << 30)}, False, "17.00 GiB of 16.00 GiB;"),
         ({"step": STEP}, True, "a device needs 4.00 GiB of 16.00 GiB"),
