@@ -70,6 +70,12 @@ def test_what_the_load_asks_for_is_checked(changed, holds, said):
     assert found.holds is holds
 
 
+def test_the_oldest_model_waits_for_the_next_one_to_be_built_trained_and_exported():
+    lines = {line.name: line.value for line in made(retrain_every=10.0).lines}
+    chain = 4 + lines["hours of a run"] + 0.5  # data_hours, export_hours
+    assert lines["oldest model that answers"] == pytest.approx(10 + chain)
+
+
 def test_the_interval_that_is_proposed_keeps_the_freshness():
     late = made(freshness=28.0)
     (found,) = (check for check in late.checks if "--retrain-every" in check.said)
