@@ -29,7 +29,7 @@ def render(plan: Plan, effects: tuple[Effect, ...]) -> str:
     ]
     bars = chart.bars(
         f"{currency} a month, by section",
-        chart.Bars([*by_section], {"cost": [*by_section.values()]}),
+        chart.Bars([*by_section], {"cost": [*by_section.values()]}, ticks=_ticks(by_section)),
     )
     return templates.render(
         "plan.html.j2",
@@ -86,6 +86,11 @@ def _swings(plan: Plan, effects: tuple[Effect, ...]) -> str:
     ]
     words = "rules of thumb × 0.5 to 2, others ± 25 %, one at a time"
     return whisker.whiskers(f"Total in {plan.currency} a month", rows, words=words)
+
+
+def _ticks(by_section: dict[str, float]) -> list[tuple[float, str]]:
+    """All names: there is just room for them."""
+    return [((at + 0.5) / len(by_section), name) for at, name in enumerate(by_section)]
 
 
 def _short(value: float) -> str:

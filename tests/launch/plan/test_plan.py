@@ -106,6 +106,8 @@ def test_the_page_has_it_all():
     for text in ("Plan of test", "<svg", "utilisation", "rule of thumb", "not in the total"):
         assert text.lower() in html.lower()
     assert html.count("<svg") == 2
+    for section in whole.by_section:
+        assert f">{section}</text>" in html
     assert "no price of chip-hour is known for tpu7x" in html
 
 
