@@ -21,6 +21,7 @@ from podway.launch.verbs import (
     evaluate,
     export,
     lr_find,
+    plan,
     predict,
     preflight,
     recommend,
@@ -66,6 +67,7 @@ STAGES = {
         "promote": versions.PROMOTE,
         "rollback": versions.ROLLBACK,
         "board": board.VERB,
+        "plan": plan.VERB,
     },
 }
 """The verbs, by stage of the chain."""
