@@ -108,8 +108,8 @@ def _of_host(launch: Launch, facts: Facts, mine: dict[str, Any], *, install: boo
         yield f"{host}: the workdir {launch.workdir} cannot be written: {said['workdir']}"
     if said["others"] and said["accelerators"]:
         yield (
-            f"{host}: {', '.join(said['others'])} runs there, on the same accelerators; wait for its"
-            " end, or `podway stop` it"
+            f"{host}: {', '.join(said['others'])} runs there, on the same accelerators; wait for"
+            " its end, or `podway stop` it"
         )
     if said["ends_at_logout"]:
         yield (
