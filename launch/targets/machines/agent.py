@@ -92,7 +92,7 @@ def listen(port, guests, seconds):
     try:
         server = socket.create_server(("", port))
     except OSError as error:
-        return {"error": error.strerror or str(error)}
+        return {"error": os.strerror(error.errno)}
     deadline = time.monotonic() + seconds
     with server:
         while guests and time.monotonic() < deadline:
@@ -113,7 +113,7 @@ def join(workdir, name, text, address, port, seconds, environment):
             socket.create_connection((address, port), timeout=3).close()
             reached = True
         except OSError as error:
-            said = error.strerror or str(error)
+            said = os.strerror(error.errno) if error.errno else str(error)
             if time.monotonic() > deadline:
                 break
             time.sleep(0.2)
