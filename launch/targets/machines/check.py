@@ -133,12 +133,12 @@ def _of_host(launch: Launch, facts: Facts, mine: dict[str, Any], *, install: boo
 
 def _of_identity(launch: Launch, facts: Facts, mine: dict[str, Any]) -> Iterator[str]:
     assert facts.said
-    host, theirs, python = facts.process.host, facts.said["identity"], launch.target.python
+    host, theirs, target = facts.process.host, facts.said["identity"], launch.target
     if "error" in theirs:
         error = theirs["error"]
         if "No module named" in error:
             yield (
-                f"{host}: {python} misses a package ({error}); install podway[data,train,export]"
+                f"{host}: {target.python} misses a package ({error}); install podway[data,train]"
                 " there, or give --target.install"
             )
         else:
@@ -156,6 +156,11 @@ def _of_identity(launch: Launch, facts: Facts, mine: dict[str, Any]) -> Iterator
         )
     if error := theirs["raw"].get("error"):
         yield f"{host}: {error}"
+    if target.export and facts.process.number == 0 and not theirs["exports"]:
+        yield (
+            f"{host}: {identity.EXPORT} is not installed, which the export needs; install"
+            " podway[export] there, or give --target.no-export"
+        )
 
 
 def _of_pair(first: Facts, facts: Facts) -> Iterator[str]:

@@ -4,6 +4,7 @@
 """
 
 import importlib.metadata
+import importlib.util
 import json
 import pathlib
 import sys
@@ -17,17 +18,27 @@ from podway.launch.targets import frozen
 
 PACKAGES = ("jax", "jaxlib")
 """Whose versions all processes must share."""
+EXPORT = "tensorflow"
+"""What the export needs, and training does not."""
 
 
 def of(experiment: Experiment) -> dict[str, Any]:
-    """Version, code and packages, and the raw files that are seen from here."""
+    """Version of Podway, and of the code that makes each kind of artefact."""
     return {
         "podway": importlib.metadata.version("podway"),
         "code": {
             "dataset": sources.code("dataset", experiment.data),
             **{kind: sources.code(kind, experiment) for kind in ("run", "evaluation", "model")},
         },
+    }
+
+
+def of_host(experiment: Experiment) -> dict[str, Any]:
+    """As `of`, with what is installed, and the raw files that are seen from here."""
+    return {
+        **of(experiment),
         "packages": {name: _version(name) for name in PACKAGES},
+        "exports": importlib.util.find_spec(EXPORT) is not None,
         "raw": _raw(experiment),
     }
 
@@ -55,9 +66,9 @@ def _raw(experiment: Experiment) -> dict[str, str]:
 
 
 def main() -> None:
-    """Prints the identity of an experiment, as JSON."""
+    """Prints the identity of an experiment here, as JSON."""
     try:
-        print(json.dumps(of(frozen.read(pathlib.Path(sys.argv[1])))))
+        print(json.dumps(of_host(frozen.read(pathlib.Path(sys.argv[1])))))
     except PodwayError as error:
         sys.exit(f"podway: error: {error}")
 

@@ -143,7 +143,7 @@ class Launch:
         """
         found = [Stage("wait") if process.number else Stage("data", self._command("data"))]
         found.append(Stage("train", self._train(process, coordinator), self._devices(process)))
-        if process.number == 0:
+        if process.number == 0 and self.target.export:
             # One process can't use its part of a slice of TPUs alone.
             alone = {"JAX_PLATFORMS": "cpu"} if self.target.distributed else {}
             found.append(Stage("export", self._command("run"), self._devices(process) | alone))

@@ -12,12 +12,13 @@ def text(launch: Launch, coordinator: str, missing: Sequence[str]) -> str:
     """The plan."""
     target, count = launch.target, len(launch.processes)
     first = target.hosts[0]
+    alone = "data, evaluation and export" if target.export else "data"
     meet = f", which meet at {coordinator}:{target.port}" if count > 1 else ""
     if target.distributed:
         meet = ", of which the platform tells them"
     lines = [
         f"launch {launch.name}: {launch.experiment.name} on {_count(len(target.hosts), 'host')}",
-        f"  hosts      {' '.join(target.hosts)}; data, evaluation and export on {first}",
+        f"  hosts      {' '.join(target.hosts)}; {alone} on {first}",
         f"  processes  {count}{meet}",
         f"  python     {target.python}" + (f", after `{target.install}`" if target.install else ""),
         f"  workdir    {launch.workdir}",

@@ -30,6 +30,8 @@ class Machines:
     """Processes on each host. One uses all its GPUs or TPUs."""
     gpus_per_process: int = 0
     """With several processes on a host: how many of its GPUs each one gets; 0: it sees all."""
+    export: bool = True
+    """Evaluate and export on the first host after training, which needs podway[export] there."""
     distributed: bool = False
     """The platform tells the processes of each other: for the hosts of one Cloud TPU slice, in the
     order of their worker numbers."""

@@ -1,4 +1,4 @@
-"""Machines that are really this one: each an ssh server of its own, with a home folder of its own."""
+"""Machines that are really this one: each an ssh server, with a home folder of its own."""
 
 import contextlib
 import dataclasses

@@ -10,12 +10,8 @@ from podway.launch.targets.machines import check
 from podway.launch.targets.machines.check import Facts
 from tests.launch.targets.machines.conftest import a_launch
 
-MINE = {
-    "podway": "1",
-    "code": {"run": "abc"},
-    "packages": {"jax": "0.10"},
-    "raw": {"files": "123"},
-}
+MINE = {"podway": "1", "code": {"run": "abc"}}
+THEIRS = {**MINE, "packages": {"jax": "0.10"}, "exports": True, "raw": {"files": "123"}}
 GOOD = {
     "time": 0.0,
     "name": "b",
@@ -23,7 +19,7 @@ GOOD = {
     "alive": False,
     "home": "",
     "workdir": "",
-    "identity": MINE,
+    "identity": THEIRS,
     "accelerators": 0,
     "others": [],
     "ends_at_logout": False,
@@ -100,6 +96,17 @@ def test_accelerators_are_enough_and_free():
     (found,) = problems(busy)
     assert "b: other-1 runs there, on the same accelerators" in found
     assert problems(changed("others", ["other-1"])) == []
+
+
+def test_the_first_host_alone_exports():
+    launch = a_launch()
+    first, other = launch.processes
+    lacks = changed("identity.exports", False)
+    assert problems(lacks) == []
+    (found,) = check.of(launch, [Facts(first, lacks), Facts(other, lacks)], MINE, install=False)
+    assert "a: tensorflow is not installed" in found
+    trains = a_launch(export=False)
+    assert not list(check.of(trains, [Facts(first, lacks)], MINE, install=False))
 
 
 def test_what_will_be_installed_is_not_missed():

@@ -94,7 +94,7 @@ def test_a_key_that_the_host_does_not_know(folder, machines, tmp_path):
 
 def test_a_host_whose_key_nobody_has_seen(folder, machines, tmp_path):
     reached = ssh.Ssh((f"UserKnownHostsFile={tmp_path}/none", "StrictHostKeyChecking=yes"))
-    with pytest.raises(UnreachableError, match="Host key verification failed.*connect once by"):
+    with pytest.raises(UnreachableError, match=r"Host key verification failed.*connect once"):
         reached.run(Host.parse(machines[0].host), "true", "")
 
 
@@ -105,7 +105,7 @@ def test_a_host_that_is_off(folder):
 
 
 def test_a_name_that_nobody_knows():
-    with pytest.raises(UnreachableError, match="nowhere.invalid: .*there is no host of that name"):
+    with pytest.raises(UnreachableError, match=r"nowhere\.invalid: .*no host of that name"):
         ssh.Ssh().run(Host.parse("nowhere.invalid"), "true", "")
 
 
