@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
+from podway.launch.targets.error import LaunchError
 from podway.launch.targets.machines import agent
 from podway.launch.targets.machines.host import Host
 from podway.launch.targets.machines.target import Machines
@@ -167,8 +168,9 @@ class LocalSsh:
             text=True,
             timeout=timeout,
             env=own,
-            check=True,
         )
+        if done.returncode:
+            raise LaunchError(f"{host}: {done.stderr}")
         return done.stdout
 
     def address(self, host: Host) -> str:
