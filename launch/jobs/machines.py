@@ -24,7 +24,7 @@ def row(record: Record) -> dict[str, Any]:
                 now = status.of(Control(record.name, remote).look())
             except LaunchError as error:
                 now = status.Status("unknown", "", (str(error),))
-        if now.over:
+        if now.over and now.phase != record.end:
             registry.ended(record, now.phase)
     return {
         "launch": record.name,

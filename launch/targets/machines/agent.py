@@ -43,7 +43,7 @@ def look(folder, offset=None, tail=0):
         return found
     with contextlib.suppress(FileNotFoundError), (home / "output.log").open("rb") as file:
         size = file.seek(0, os.SEEK_END)
-        begin = max(size - CHUNK, 0) if tail else min(offset, size)
+        begin = max(size - CHUNK, 0) if tail else min(offset or 0, size)
         file.seek(begin)
         text = file.read(CHUNK)
         if not tail and found["alive"]:  # no half lines
@@ -92,7 +92,7 @@ def listen(port, guests, seconds):
     try:
         server = socket.create_server(("", port))
     except OSError as error:
-        return {"error": os.strerror(error.errno)}
+        return {"error": os.strerror(error.errno or 0)}
     deadline = time.monotonic() + seconds
     with server:
         while guests and time.monotonic() < deadline:
