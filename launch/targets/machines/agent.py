@@ -120,32 +120,59 @@ def join(workdir, name, text, address, port, seconds, environment):
     return {"sees": _sees(_path(workdir) / name, text, deadline), "reached": reached, "error": said}
 
 
-def start(folder, files, spec, environment):
+def start(folder, files, spec):
     """Starts the process, unless it runs. It outlives this connection."""
     home = pathlib.Path(folder).expanduser()
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _lock(home) as lock:
+        if lock is None:
+            return {"started": False}
+        _write_all(home / "experiment", files)
+        _write(home / "spec.json", json.dumps(spec, indent=1))
+        _begin(home, spec, lock)
+    return {"started": True}
+
+
+def again(folder, skip):
+    """Starts it as it was started before, without stages that are done, unless it runs."""
+    home = pathlib.Path(folder).expanduser()
+    with _lock(home) as lock:
+        if lock is None:
+            return {"started": False}
+        spec = json.loads((home / "spec.json").read_text())
+        spec["stages"] = [each for each in spec["stages"] if each["name"] not in skip]
+        _write(home / "spec.json", json.dumps(spec, indent=1))
+        _begin(home, spec, lock)
+    return {"started": True}
+
+
+@contextlib.contextmanager
+def _lock(home):
+    """The lock's file; None: a process has it."""
     with (home / "lock").open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            return {"started": False}
-        (home / "stop").unlink(missing_ok=True)
-        _write_all(home / "experiment", files)
-        _write(home / "spec.json", json.dumps(spec, indent=1))
-        _write(home / "state.json", json.dumps({"state": "running", "stage": "", **spec["launch"]}))
-        _use(environment)
-        with (home / "output.log").open("ab") as log:
-            subprocess.Popen(
-                [sys.executable, "-m", "podway.launch.targets.machines.runner", str(home)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=home,
-                start_new_session=True,
-                pass_fds=[lock.fileno()],
-                env={**os.environ, "PODWAY_LOCK": str(lock.fileno())},
-            )
-    return {"started": True}
+            yield None
+            return
+        yield lock
+
+
+def _begin(home, spec, lock):
+    """Starts the runner, which takes over the lock."""
+    (home / "stop").unlink(missing_ok=True)
+    _write(home / "state.json", json.dumps({"state": "running", "stage": "", **spec["launch"]}))
+    with (home / "output.log").open("ab") as log:
+        subprocess.Popen(
+            [sys.executable, "-m", "podway.launch.targets.machines.runner", str(home)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=home,
+            start_new_session=True,
+            pass_fds=[lock.fileno()],
+            env={**os.environ, **spec["environment"], "PODWAY_LOCK": str(lock.fileno())},
+        )
 
 
 def stop(folder):

@@ -70,7 +70,7 @@ def _ask(launch: Launch, remote: Remote, process: Process) -> Facts:
             folder=folder(launch.name, process),
             files=encoded(launch.frozen.files),
             workdir=launch.workdir,
-            environment=remote.environment,
+            environment=remote.target.variables,
         )
     except LaunchError as error:
         return Facts(process, None, str(error))
@@ -189,7 +189,7 @@ def meeting(
     several = len(launch.processes) > 1 and not launch.target.distributed
     name, text = f".podway-{secrets.token_hex(8)}", secrets.token_hex(8)
     port = launch.target.port if several else 0
-    common = {"workdir": launch.workdir, "name": name, "environment": remote.environment}
+    common = {"workdir": launch.workdir, "name": name, "environment": remote.target.variables}
     host = firsts[0].host
     remote.ask(host, "share", text=text, **common)
     try:

@@ -75,7 +75,7 @@ class Control:
                 "shell",
                 timeout=INSTALLED,
                 command=command,
-                environment=self.remote.environment,
+                environment=self.remote.target.variables,
             ),
             firsts,
         )
@@ -89,12 +89,7 @@ class Control:
                 )
 
     def start(
-        self,
-        launch: Launch,
-        coordinator: str,
-        attempt: str,
-        numbers: Sequence[int] | None = None,
-        skip: tuple[str, ...] = (),
+        self, launch: Launch, coordinator: str, attempt: str, numbers: Sequence[int] | None = None
     ) -> None:
         """Starts processes, by default all. Where one cannot, those that did are ended again.
 
@@ -109,18 +104,23 @@ class Control:
                 "start",
                 folder=folder(self.name, process),
                 files=files,
-                spec=launch.spec(process, coordinator, attempt, skip),
-                environment=self.remote.environment,
+                spec=launch.spec(process, coordinator, attempt),
             ),
             chosen,
         )
         errors = [said for said in found if isinstance(said, LaunchError)]
-        if errors and numbers is None:
-            self.stop(
-                [p.number for p, said in zip(chosen, found, strict=True) if said not in errors]
-            )
         if errors:
+            done = [p.number for p, said in zip(chosen, found, strict=True) if said not in errors]
+            self.stop(done)
             raise errors[0]
+
+    def again(self, process: Process, skip: tuple[str, ...] = ()) -> None:
+        """Starts a process as it was started before, without stages that are done.
+
+        Raises LaunchError.
+        """
+        home = folder(self.name, process)
+        self.remote.ask(process.host, "again", folder=home, skip=skip)
 
     def _seen(self, found: list[Any], chosen: Sequence[Process] | None = None) -> list[Seen]:
         for said in found:

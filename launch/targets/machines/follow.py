@@ -24,8 +24,8 @@ class Mending:
 
     Args:
       control: of the launch.
-      launch: with all that a start needs.
-      coordinator: address of process 0's host.
+      launch: for a host that knows nothing of it any more.
+      coordinator: address of process 0's host, for that one.
     """
 
     def __init__(self, control: Control, launch: Launch, coordinator: str):
@@ -58,11 +58,15 @@ class Mending:
                 " machine says why (`dmesg`, `journalctl`)"
             )
         trained = any(one.state == "complete" for one in seen)
-        skip = ("data", "train") if number == 0 and trained else ()
-        attempt = next(one.record["attempt"] for one in seen if one.record)
         say(f"{each.process} is started again")
         try:
-            self._control.start(self._launch, self._coordinator, attempt, [number], skip)
+            if each.state == "absent":
+                attempt = next(one.record["attempt"] for one in seen if one.record)
+                self._control.start(self._launch, self._coordinator, attempt, [number])
+            else:
+                # Alone it would wait for the others, which have trained.
+                done = ("data", "train") if number == 0 and trained else ()
+                self._control.again(each.process, done)
         except UnreachableError as error:
             say(f"  {error}")
 

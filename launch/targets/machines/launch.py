@@ -133,13 +133,12 @@ class Launch:
                     )
         return found
 
-    def stages(self, process: Process, coordinator: str, skip: tuple[str, ...] = ()) -> list[Stage]:
+    def stages(self, process: Process, coordinator: str) -> list[Stage]:
         """What a process does, one after the other.
 
         Args:
           process: which.
           coordinator: address of process 0's host, without the port.
-          skip: names of stages that are done.
         """
         found = [Stage("wait") if process.number else Stage("data", self._command("data"))]
         found.append(Stage("train", self._train(process, coordinator), self._devices(process)))
@@ -147,13 +146,10 @@ class Launch:
             # One process can't use its part of a slice of TPUs alone.
             alone = {"JAX_PLATFORMS": "cpu"} if self.target.distributed else {}
             found.append(Stage("export", self._command("run"), self._devices(process) | alone))
-        return [stage for stage in found if stage.name not in skip]
+        return found
 
-    def spec(
-        self, process: Process, coordinator: str, attempt: str, skip: tuple[str, ...] = ()
-    ) -> dict[str, Any]:
+    def spec(self, process: Process, coordinator: str, attempt: str) -> dict[str, Any]:
         """What the runner on the host reads."""
-        stages = [dataclasses.asdict(each) for each in self.stages(process, coordinator, skip)]
         launch = {
             "name": self.name,
             "hash": self.hash,
@@ -161,7 +157,12 @@ class Launch:
             "process": process.number,
             "experiment": self.experiment.name,
         }
-        return {"launch": launch, "workdir": self.workdir, "stages": stages}
+        return {
+            "launch": launch,
+            "workdir": self.workdir,
+            "environment": self.target.variables,
+            "stages": [dataclasses.asdict(each) for each in self.stages(process, coordinator)],
+        }
 
     def _command(self, verb: str, *options: str) -> tuple[str, ...]:
         return (verb, f"experiment/{FILE}", "--workdir", self.workdir, *options)

@@ -33,12 +33,6 @@ class Remote:
     target: Machines
     ssh: Ssh
 
-    @property
-    def environment(self) -> dict[str, str]:
-        """Of all processes."""
-        pairs = (pair.partition("=") for pair in self.target.environment)
-        return {name: value for name, _, value in pairs}
-
     def ask(self, host: Host, do: str, *, timeout: float = 60, **arguments: Any) -> dict[str, Any]:
         """What the agent answers.
 

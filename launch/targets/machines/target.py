@@ -94,3 +94,9 @@ class Machines:
             f"target.processes_per_host is {self.processes_per_host}, but with target.distributed"
             " the platform says which processes there are: leave one of them out",
         )
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The environment, by name."""
+        pairs = (pair.partition("=") for pair in self.environment)
+        return {name: value for name, _, value in pairs}

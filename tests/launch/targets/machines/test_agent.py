@@ -39,8 +39,12 @@ class Machine:
             "start",
             folder="~/.podway/launches/x/0",
             files={"source0/a.py": "eA=="},
-            spec={"launch": launch, "workdir": str(self.workdir), "stages": stages},
-            environment=remote.environment,
+            spec={
+                "launch": launch,
+                "workdir": str(self.workdir),
+                "environment": remote.target.variables,
+                "stages": stages,
+            },
         )
         return answer["started"]
 
@@ -111,9 +115,11 @@ def test_a_machine_that_shuts_down_is_no_stop(machine):
 
 
 def test_a_machine_that_loses_power(machine):
-    machine.start(WAIT)
+    machine.start(WAIT, VERSION)
     os.kill(machine.until("running").record["pid"], signal.SIGKILL)
     machine.until("lost")
+    machine.control.again(machine.control.processes[0], ("wait",))
+    assert machine.until("complete", "failed").record["codes"] == {"train": 0}
 
 
 @pytest.mark.parametrize(("code", "state"), [(0, "complete"), (1, "failed")])

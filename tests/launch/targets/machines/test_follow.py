@@ -6,7 +6,7 @@ import pytest
 from podway.launch.targets.error import LaunchError
 from podway.launch.targets.machines import follow, status
 from podway.launch.targets.machines.follow import Mending
-from podway.launch.targets.machines.launch import Launch
+from podway.launch.targets.machines.launch import Launch, Process
 from tests.launch.targets.machines import test_status as states
 from tests.launch.targets.machines.conftest import a_launch
 
@@ -26,8 +26,11 @@ class Scripted:
     def stop(self, numbers: Sequence[int]) -> None:
         self.done.append(("stop", *numbers))
 
-    def start(self, launch: Launch, coordinator: str, attempt: str, numbers, skip) -> None:
-        self.done.append(("start", attempt, *numbers, *skip))
+    def start(self, launch: Launch, coordinator: str, attempt: str, numbers) -> None:
+        self.done.append(("start", attempt, *numbers))
+
+    def again(self, process: Process, skip: tuple[str, ...]) -> None:
+        self.done.append(("again", process.number, *skip))
 
 
 def followed(*looks: tuple, mend=True, **fields) -> tuple[status.Status, list[tuple], list[str]]:
@@ -61,22 +64,29 @@ def test_what_process_0_writes_is_shown():
     assert said[:2] == ["step 1", "step 2"]
 
 
-@pytest.mark.parametrize("gone", [states.LOST, states.TOLD, states.NEVER])
-def test_a_process_whose_machine_was_restarted_is_started_again(gone):
+@pytest.mark.parametrize(
+    ("gone", "act"),
+    [
+        (states.LOST, ("again", 1)),
+        (states.TOLD, ("again", 1)),
+        (states.NEVER, ("start", "1", 1)),  # its disk is new, too
+    ],
+)
+def test_a_process_whose_machine_was_restarted_is_started_again(gone, act):
     _, acted, said = followed((states.RUNS, gone), (states.DONE, states.TRAINED))
-    assert acted == [("start", "1", 1)]
+    assert acted == [act]
     assert "process 1 on b is started again" in said
 
 
 def test_all_machines_were_restarted():
     _, acted, _ = followed((states.LOST, states.LOST), (states.DONE, states.TRAINED))
-    assert acted == [("start", "1", 0), ("start", "1", 1)]
+    assert acted == [("again", 0), ("again", 1)]
 
 
 def test_the_first_alone_goes_on_where_the_others_have_trained():
     """Training again, it would wait for them."""
     _, acted, _ = followed((states.LOST, states.TRAINED), (states.DONE, states.TRAINED))
-    assert acted == [("start", "1", 0, "data", "train")]
+    assert acted == [("again", 0, "data", "train")]
 
 
 def test_at_the_end_the_others_are_not_needed():
