@@ -32,7 +32,7 @@ from podway.launch.verbs import (
     train,
     versions,
 )
-from podway.launch.verbs.launch import dataflow, file, jobs, kubernetes
+from podway.launch.verbs.launch import dataflow, file, jobs, kubernetes, machines
 from podway.launch.verbs.verb import Verb
 
 STAGES = {
@@ -49,6 +49,7 @@ STAGES = {
     },
     "launch": {
         "launch kubernetes": kubernetes.VERB,
+        "launch machines": machines.VERB,
         "launch dataflow": dataflow.VERB,
         "jobs": jobs.JOBS,
         "logs": jobs.LOGS,

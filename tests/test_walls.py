@@ -140,9 +140,12 @@ ARROWS = {
         "chain": "console experiments loaded stages",
         "board": "",
         "verbs": "batch board console elastic experiments loaded plan prices stages supervise",
-        "verbs/launch": "dataflow prices stages targets targets/kubernetes verbs",
+        "verbs/launch": "dataflow jobs prices stages targets targets/kubernetes targets/machines"
+        " verbs",
         "targets": "prices",
         "targets/kubernetes": "targets",
+        "targets/machines": "targets",
+        "jobs": "targets targets/kubernetes targets/machines",
         "dataflow": "",
         "prices": "",
         "plan": "prices",
