@@ -126,7 +126,7 @@ ARROWS = {
     },
     "launch": {
         "console": "",
-        "experiments": "",
+        "experiments": "targets",
         "fields": "",
         "options": "fields refusal verbs",
         "refusal": "fields",
@@ -137,12 +137,15 @@ ARROWS = {
         "batch": "loaded",
         "chain": "console experiments loaded stages",
         "board": "",
-        "verbs": "batch board console dataflow experiments loaded stages supervise",
+        "verbs": "batch board console experiments loaded stages supervise",
+        "verbs/launch": "dataflow prices stages targets targets/kubernetes verbs",
+        "targets": "prices",
+        "targets/kubernetes": "targets",
         "dataflow": "",
         "prices": "",
         "demo": "console",
         "usage": "experiments fields verbs",
-        "cli": "console experiments options stages usage verbs",
+        "cli": "console experiments options stages usage verbs verbs/launch",
     },
     "configs": {
         "": "framework/config framework/embedding framework/heads framework/models"
