@@ -29,7 +29,18 @@ from podway.launch.verbs import (
     train,
     versions,
 )
-from podway.launch.verbs.launch import dataflow, file, jobs, kubernetes
+from podway.launch.verbs.launch import (
+    cloud_run,
+    dataflow,
+    deploy,
+    deploy_cloud_run,
+    file,
+    jobs,
+    kubernetes,
+    manifest,
+    queue,
+    retrain,
+)
 from podway.launch.verbs.verb import Verb
 
 STAGES = {
@@ -46,7 +57,11 @@ STAGES = {
     },
     "launch": {
         "launch kubernetes": kubernetes.VERB,
+        "launch cloud-run": cloud_run.VERB,
         "launch dataflow": dataflow.VERB,
+        "launch retrain": retrain.VERB,
+        "launch manifest": manifest.VERB,
+        "launch queue": queue.VERB,
         "jobs": jobs.JOBS,
         "logs": jobs.LOGS,
         "stop": jobs.STOP,
@@ -58,7 +73,11 @@ STAGES = {
         "predict": predict.VERB,
     },
     "export": {"export": export.VERB, "export --check": versions.CHECK},
-    "serve": {"serve": serve.VERB},
+    "serve": {
+        "serve": serve.VERB,
+        "deploy kubernetes": deploy.VERB,
+        "deploy cloud-run": deploy_cloud_run.VERB,
+    },
     "operate": {
         "versions": versions.VERSIONS,
         "promote": versions.PROMOTE,

@@ -1,4 +1,4 @@
-"""Published versions of a model, as targets serve them: which, how large, and how they are batched."""
+"""Published versions of a model, as targets serve them: which, how large, how they are batched."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -47,7 +47,7 @@ class Published:
 
 
 def read(name: str, version: int, workdir: str) -> Published:
-    """A version, by its manifest. Raises ArtifactError, ExportError: it is not there, or unverified."""
+    """A version, by its manifest. Raises ArtifactError, ExportError: none, or not verified."""
     home = layout.models(workdir) / name / str(version)
     if not home.exists():
         there = ", ".join(map(str, promote.numbers(home.parent))) or "none"

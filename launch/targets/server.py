@@ -18,7 +18,7 @@ GRPC, REST = 8500, 8501
 METRICS = "/monitoring/prometheus/metrics"
 """Path of the metrics on the REST port, as both servers have it by default."""
 FILES = "/podway/server"
-"""Where the files lie in a container."""
+"""Where the files lie in a container, unless it is said otherwise."""
 
 _MODELS, _BATCHING, _MONITORING = "models.config", "batching.config", "monitoring.config"
 _BINARIES = {"tensorflow-serving": "tensorflow_model_server", "podway": "podway-model-server"}
@@ -37,6 +37,7 @@ class Run:
       threads: runs that are in progress at once.
       gpu: whether it has one.
       label: by which requests may ask for the version; "": none.
+      home: where the server's files lie.
     """
 
     server: Server
@@ -45,6 +46,7 @@ class Run:
     threads: int = 1
     gpu: bool = False
     label: str = ""
+    home: str = FILES
 
     @property
     def batches(self) -> bool:
@@ -62,7 +64,7 @@ class Run:
         return f"/v1/models/{self.published.name}/versions/{self.published.version}/metadata"
 
     def files(self) -> Mapping[str, str]:
-        """What lies in FILES: name → text."""
+        """What lies in `home`: name → text."""
         found = {_MODELS: self._models(), _MONITORING: _monitoring()}
         if self.batches:
             found[_BATCHING] = batching(self.published, self.threads)
@@ -73,8 +75,8 @@ class Run:
         flags = {
             "port": str(GRPC),
             "rest_api_port": str(REST),
-            "model_config_file": f"{FILES}/{_MODELS}",
-            "monitoring_config_file": f"{FILES}/{_MONITORING}",
+            "model_config_file": f"{self.home}/{_MODELS}",
+            "monitoring_config_file": f"{self.home}/{_MONITORING}",
             # Without it a model, a StableHLO program, cannot be run at all.
             "xla_cpu_compilation_enabled": "true",
             "enable_grpc_healthcheck_service": "true",
@@ -88,7 +90,7 @@ class Run:
             flags["host"] = "0.0.0.0"  # which is TensorFlow Serving's default, and no flag of it
         if self.batches:
             flags["enable_batching"] = "true"
-            flags["batching_parameters_file"] = f"{FILES}/{_BATCHING}"
+            flags["batching_parameters_file"] = f"{self.home}/{_BATCHING}"
         return [_BINARIES[self.server], *(f"--{name}={value}" for name, value in flags.items())]
 
     def _models(self) -> str:

@@ -5,7 +5,7 @@ Launches then name the queue (target.queue) and wait in it until their machines 
 
 import dataclasses
 import re
-from typing import Any
+from typing import Any, Literal
 
 from podway.framework.error import ConfigError, check
 from podway.launch.targets import names
@@ -37,8 +37,8 @@ class Queue:
     """Of the queue, which launches give as target.queue, and of its ClusterQueue."""
     namespaces: tuple[str, ...] = ("podway",)
     """Where launches may come from; each gets a LocalQueue."""
-    provider: str = "gke"
-    """Whose labels nodes have: "gke", or "any"."""
+    provider: Literal["gke", "any"] = "gke"
+    """Whose labels nodes have."""
     context: str = ""
     """Of the kubeconfig; empty: its current one."""
 
@@ -49,10 +49,6 @@ class Queue:
                 names.is_legal(name),
                 f"target has the name {name!r}; give small letters, digits and '-', at most 63",
             )
-        check(
-            self.provider in ("gke", "any"),
-            f"target.provider is {self.provider!r}; give gke or any",
-        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +90,7 @@ def _flavor(queue: Queue, quota: str) -> Flavor:
             accelerator=parts["accelerator"],
             capacity=capacity,
             reservation=parts["reservation"] or "",
-            provider=queue.provider,  # pyright: ignore[reportArgumentType]
+            provider=queue.provider,
         )
         pool = pools.of(target)
     except ConfigError as error:
@@ -113,7 +109,9 @@ def objects(queue: Queue) -> list[dict[str, Any]]:
     """All objects, in the order in which they are applied."""
     found = flavors(queue)
     made = [*_priorities(), _resource_flavor(_MACHINES, {}, ())]
-    made += [_resource_flavor(each.name, each.pool.selector, each.pool.tolerations) for each in found]
+    made += [
+        _resource_flavor(each.name, each.pool.selector, each.pool.tolerations) for each in found
+    ]
     if any(each.flexible for each in found):
         made += _provisioning(found)
     made.append(_cluster_queue(queue, found))
@@ -166,7 +164,7 @@ def _resource_flavor(name: str, labels: Any, taints: tuple[str, ...]) -> dict[st
 
 
 def _cluster_queue(queue: Queue, found: list[Flavor]) -> dict[str, Any]:
-    groups = [
+    groups: list[dict[str, Any]] = [
         {
             "coveredResources": ["cpu", "memory"],
             "flavors": [
@@ -190,10 +188,13 @@ def _cluster_queue(queue: Queue, found: list[Flavor]) -> dict[str, Any]:
             if each.pool.resource == resource
         ]
         groups.append({"coveredResources": [resource], "flavors": flavor})
-    spaces = [{"key": "kubernetes.io/metadata.name", "operator": "In"}]
-    spaces[0] |= {"values": sorted(queue.namespaces)}  # pyright: ignore
+    spaces = {
+        "key": "kubernetes.io/metadata.name",
+        "operator": "In",
+        "values": sorted(queue.namespaces),
+    }
     spec: dict[str, Any] = {
-        "namespaceSelector": {"matchExpressions": spaces},
+        "namespaceSelector": {"matchExpressions": [spaces]},
         "queueingStrategy": "BestEffortFIFO",
         "preemption": {"withinClusterQueue": "LowerPriority"},
         "resourceGroups": groups,
@@ -222,3 +223,36 @@ def _provisioning(found: list[Flavor]) -> list[dict[str, Any]]:
         _object(API, "ProvisioningRequestConfig", _PROVISION, config),
         _object(API, "AdmissionCheck", _PROVISION, check_spec),
     ]
+
+
+def problems(objects: list[dict[str, Any]]) -> list[str]:
+    """What no schema knows: that the queues name what there is. A sentence each."""
+    there = {(each["kind"], each["metadata"]["name"]) for each in objects}
+    found = []
+    for each in objects:
+        where, spec = f"{each['kind']} {each['metadata']['name']}", each.get("spec", {})
+        wanted = [("ClusterQueue", spec["clusterQueue"])] if each["kind"] == "LocalQueue" else []
+        if each["kind"] == "ClusterQueue":
+            covered = [
+                name for group in spec["resourceGroups"] for name in group["coveredResources"]
+            ]
+            found += [
+                f"{where}: {name} is in two groups"
+                for name in {*covered}
+                if covered.count(name) > 1
+            ]
+            for group in spec["resourceGroups"]:
+                for flavor in group["flavors"]:
+                    wanted.append(("ResourceFlavor", flavor["name"]))
+                    if [part["name"] for part in flavor["resources"]] != group["coveredResources"]:
+                        found.append(
+                            f"{where}: {flavor['name']} has not the resources of its group"
+                        )
+            for rule in spec.get("admissionChecksStrategy", {}).get("admissionChecks", []):
+                wanted.append(("AdmissionCheck", rule["name"]))
+        found += [
+            f"{where}: there is no {kind} {name}"
+            for kind, name in wanted
+            if (kind, name) not in there
+        ]
+    return found

@@ -1,4 +1,4 @@
-"""`podway deploy kubernetes`: a published model on a cluster, planned, checked, applied, followed."""
+"""`podway deploy kubernetes`: a published model on a cluster: planned, applied, followed."""
 
 import dataclasses
 import sys
@@ -7,14 +7,15 @@ from typing import Any
 from podway.framework.error import ConfigError, check
 from podway.launch.targets.kubernetes.serving.config import Serving
 from podway.launch.verbs.launch import file
+from podway.launch.verbs.launch.objects import Applying, agreed
 from podway.launch.verbs.verb import Subject, Verb
 
 
 @dataclasses.dataclass(frozen=True)
-class Deploy:
+class Deploy(Applying):
     """A published model, where it lies, and what becomes of it."""
 
-    model: Subject
+    model: Subject = ""
     workdir: str = "workdir"
     """Folder of models/, as this machine sees it."""
     stable: int | None = None
@@ -25,19 +26,13 @@ class Deploy:
     there is one."""
     no_canary: bool = False
     """Have no canary, whatever the labels say."""
-    dry_run: bool = False
-    """Print the plan and the objects, and change nothing. Asks no cluster."""
-    output: str = ""
-    """With --dry-run: where to write the objects to."""
-    yes: bool = False
-    """Don't ask."""
 
     def __post_init__(self):
+        super().__post_init__()
         check(
             not (self.no_canary and self.canary is not None),
             "--canary and --no-canary exclude each other; leave one out",
         )
-        check(not self.output or self.dry_run, "--output goes with --dry-run")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,9 +76,7 @@ def tracks(options: Deploy) -> Any:
     """The versions that are to serve, by track."""
     from podway.launch.targets import published
 
-    found = dict(
-        published.tracks(options.model, options.workdir, options.stable, options.canary)
-    )
+    found = dict(published.tracks(options.model, options.workdir, options.stable, options.canary))
     if options.no_canary:
         found.pop(published.CANARY, None)
     return found
@@ -97,7 +90,9 @@ def plan(found: Any, missing: list[str]) -> str:
     lines = [f"deploy {found.model} by {target.server}"]
     for track, version in found.tracks.items():
         least = scaling.canary_least if track == "canary" else scaling.least
-        given = "as given" if target.memory else f"from {version.bytes / (1 << 20):,.1f} MiB of files"
+        given = (
+            "as given" if target.memory else f"from {version.bytes / (1 << 20):,.1f} MiB of files"
+        )
         lines.append(
             f"  {track:<10} version {version.version}: {least} to {scaling.most} pods of"
             f" {target.cpu} cores and {found.memory(track)} of memory ({given})"
@@ -146,7 +141,7 @@ def _apply(options: DeployKubernetes, found: Any, made: list[dict[str, Any]]) ->
 
     cluster = Cluster(options.target.namespace, options.target.context)
     cluster.apply(made, dry_run=True)
-    if not agreed(options):
+    if not agreed(options, "deploy it?"):
         raise LaunchError("nothing is deployed; --yes deploys without asking")
     routes = [each for each in made if each["kind"] in objects.ROUTES]
     for each in cluster.apply([each for each in made if each not in routes]):
@@ -166,15 +161,6 @@ def _apply(options: DeployKubernetes, found: Any, made: list[dict[str, Any]]) ->
         print(f"took away {each['kind']} {each['metadata']['name']}")
     versions = ", ".join(f"{track} {each.version}" for track, each in found.tracks.items())
     print(f"{found.model} serves: {versions}")
-
-
-def agreed(options: Deploy) -> bool:
-    """Whether --yes was given, or a person says so."""
-    if options.yes:
-        return True
-    if not sys.stdin.isatty():
-        return False
-    return input("deploy it? [y/N] ").strip().lower() in ("y", "yes")
 
 
 def say(text: str, stream: Any) -> None:

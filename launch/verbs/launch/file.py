@@ -8,7 +8,7 @@ from podway.framework.code import classes, writing
 from podway.framework.error import ConfigError, check
 
 _FUNCTION = "target"
-KINDS = {"Kubernetes": "kubernetes"}
+KINDS = {"Kubernetes": "kubernetes", "Queue": "queue", "CloudRunJob": "cloud-run"}
 """Class of a target → the verb that launches on it."""
 
 

@@ -76,7 +76,7 @@ def until_ready(
     say: Callable[[str], None] = lambda text: print(text, flush=True),
     interval: float = INTERVAL,
 ) -> None:
-    """Returns when all tracks serve. Raises LaunchError: one never will, with what is in the way."""
+    """Returns when all tracks serve. Raises LaunchError: one never will; it says why."""
     last: dict[str, Rollout] = {}
     while True:
         now = {track: look(cluster, deployed, track) for track in deployed.tracks}
