@@ -4,12 +4,15 @@ The same on a cluster and on Cloud Run. The files pin the version: which of the 
 server has is decided by who deployed it, and not by what is exported next.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import json
 from collections.abc import Mapping
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from podway.launch.targets.published import Published
+if TYPE_CHECKING:
+    from podway.launch.targets.published import Published
 
 Server = Literal["tensorflow-serving", "podway"]
 

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 from podway.framework.error import check
-from podway.launch.targets.kubernetes.queue import Queue
+from podway.launch.targets.kubernetes.quotas import Queue
 from podway.launch.verbs.launch import file
 from podway.launch.verbs.launch.objects import Applying
 from podway.launch.verbs.verb import Verb

@@ -6,7 +6,7 @@ from typing import Any
 
 from podway.framework.config import Model
 from podway.framework.error import check
-from podway.launch.targets.kubernetes.retrain import Schedule
+from podway.launch.targets.kubernetes.schedule import Schedule
 from podway.launch.targets.kubernetes.target import Kubernetes
 from podway.launch.verbs.launch import file
 from podway.launch.verbs.launch.objects import Applying
