@@ -8,6 +8,7 @@ import functools
 import importlib.resources
 import json
 import pathlib
+import re
 import shutil
 import subprocess
 from typing import Any
@@ -92,7 +93,17 @@ def _closed(node: Any) -> Any:
         found.setdefault("additionalProperties", False)
     if node.get("x-kubernetes-int-or-string"):
         found.pop("type", None)
+    if isinstance(node.get("pattern"), str) and not _is_pattern(node["pattern"]):
+        del found["pattern"]  # Go's expressions allow what Python's do not
     return found
+
+
+def _is_pattern(text: str) -> bool:
+    try:
+        re.compile(text)
+    except re.error:
+        return False
+    return True
 
 
 @functools.cache

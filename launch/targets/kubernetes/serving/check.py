@@ -33,6 +33,9 @@ def problems(objects: Sequence[dict[str, Any]]) -> list[str]:
                 name = each["spec"]["targetRef"]["name"]
                 if name not in services:
                     found.append(f"{where}: there is no Service {name}")
+                asked = each["spec"]["default"].get("config", {}).get("httpHealthCheck", {})
+                if "/versions/" in asked.get("requestPath", ""):
+                    found.append(f"{where}: pods of the version before would fail it, all at once")
             case "PodMonitoring":
                 found += _selected(where, each["spec"]["selector"]["matchLabels"], deployments)
     return found

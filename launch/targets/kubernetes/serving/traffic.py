@@ -40,8 +40,10 @@ def service(deployed: Deployed, track: str = "") -> dict[str, Any]:
 
 
 def health_check(deployed: Deployed, track: str) -> dict[str, Any]:
-    """What GKE's load balancer asks to see whether a pod serves: by itself it would ask for /."""
-    run = deployed.run(track)
+    """What GKE's load balancer asks to see whether a pod serves: by itself it would ask for /.
+
+    It asks for no version: while one takes over from another, pods of both must pass.
+    """
     return {
         "apiVersion": GKE,
         "kind": "HealthCheckPolicy",
@@ -57,7 +59,7 @@ def health_check(deployed: Deployed, track: str) -> dict[str, Any]:
                     "httpHealthCheck": {
                         "portSpecification": "USE_FIXED_PORT",
                         "port": server.REST,
-                        "requestPath": run.ready,
+                        "requestPath": f"/v1/models/{deployed.model}/metadata",
                     },
                 },
             },

@@ -216,8 +216,8 @@ def test_without_a_gateway_there_are_no_routes():
 def test_load_balancers_of_google_ask_what_answers():
     policy = _one(objects(deployed("serving")), "HealthCheckPolicy")["spec"]
     asked = policy["default"]["config"]["httpHealthCheck"]
-    probe = _container(objects(deployed("serving")))["readinessProbe"]["httpGet"]
-    assert (asked["requestPath"], asked["port"]) == (probe["path"], server.REST)
+    assert asked["requestPath"] == "/v1/models/movielens_sasrec/metadata"
+    assert asked["port"] == server.REST
 
 
 def test_servers_of_a_volume_ask_nobody():
@@ -335,6 +335,9 @@ BROKEN = {
     "there is no Service gone": lambda made: _one(made, "HealthCheckPolicy")["spec"][
         "targetRef"
     ].update(name="gone"),
+    "would fail it, all at once": lambda made: _one(made, "HealthCheckPolicy")["spec"]["default"][
+        "config"
+    ]["httpHealthCheck"].update(requestPath="/v1/models/m/versions/3"),
     "asks the port http": lambda made: _probe(made, "startupProbe").update(port="http"),
     "depends on the model": lambda made: _probe(made, "livenessProbe").update(
         path="/v1/models/movielens_sasrec"
