@@ -32,7 +32,19 @@ from podway.launch.verbs import (
     train,
     versions,
 )
-from podway.launch.verbs.launch import dataflow, file, jobs, kubernetes, machines
+from podway.launch.verbs.launch import (
+    cloud_run,
+    dataflow,
+    deploy,
+    deploy_cloud_run,
+    file,
+    jobs,
+    kubernetes,
+    machines,
+    manifest,
+    queue,
+    retrain,
+)
 from podway.launch.verbs.verb import Verb
 
 STAGES = {
@@ -50,7 +62,11 @@ STAGES = {
     "launch": {
         "launch kubernetes": kubernetes.VERB,
         "launch machines": machines.VERB,
+        "launch cloud-run": cloud_run.VERB,
         "launch dataflow": dataflow.VERB,
+        "launch retrain": retrain.VERB,
+        "launch manifest": manifest.VERB,
+        "launch queue": queue.VERB,
         "jobs": jobs.JOBS,
         "logs": jobs.LOGS,
         "stop": jobs.STOP,
@@ -62,7 +78,11 @@ STAGES = {
         "predict": predict.VERB,
     },
     "export": {"export": export.VERB, "export --check": versions.CHECK},
-    "serve": {"serve": serve.VERB},
+    "serve": {
+        "serve": serve.VERB,
+        "deploy kubernetes": deploy.VERB,
+        "deploy cloud-run": deploy_cloud_run.VERB,
+    },
     "operate": {
         "versions": versions.VERSIONS,
         "promote": versions.PROMOTE,
