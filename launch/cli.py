@@ -48,7 +48,17 @@ from podway.launch.verbs.launch import (
 from podway.launch.verbs.verb import Verb
 
 STAGES = {
-    "the chain": {"show": show.VERB, "run": run.VERB},
+    "the chain": {
+        "show": show.VERB,
+        "run": run.VERB,
+        "launch kubernetes": kubernetes.VERB,
+        "launch machines": machines.VERB,
+        "launch cloud-run": cloud_run.VERB,
+        "launch dataflow": dataflow.VERB,
+        "launch retrain": retrain.VERB,
+        "launch manifest": manifest.VERB,
+        "launch queue": queue.VERB,
+    },
     "data": {
         "data": data.VERB,
         "rejected": rejected.VERB,
@@ -59,31 +69,23 @@ STAGES = {
         "train": train.VERB,
         "checkpoints": checkpoints.VERB,
     },
-    "launch": {
-        "launch kubernetes": kubernetes.VERB,
-        "launch machines": machines.VERB,
-        "launch cloud-run": cloud_run.VERB,
-        "launch dataflow": dataflow.VERB,
-        "launch retrain": retrain.VERB,
-        "launch manifest": manifest.VERB,
-        "launch queue": queue.VERB,
-        "jobs": jobs.JOBS,
-        "logs": jobs.LOGS,
-        "stop": jobs.STOP,
-    },
     "evaluate": {
         "evaluate": evaluate.VERB,
         "compare": compare.VERB,
         "recommend": recommend.VERB,
         "predict": predict.VERB,
     },
-    "export": {"export": export.VERB, "export --check": versions.CHECK},
-    "serve": {
+    "export and serve": {
+        "export": export.VERB,
+        "export --check": versions.CHECK,
         "serve": serve.VERB,
         "deploy kubernetes": deploy.VERB,
         "deploy cloud-run": deploy_cloud_run.VERB,
     },
     "operate": {
+        "jobs": jobs.JOBS,
+        "logs": jobs.LOGS,
+        "stop": jobs.STOP,
         "versions": versions.VERSIONS,
         "promote": versions.PROMOTE,
         "rollback": versions.ROLLBACK,
@@ -145,7 +147,10 @@ def _main(arguments: list[str]) -> None:
         except PodwayError as error:
             _fail(str(error), 1)
     name, *rest = arguments
-    if name == "launch" or " ".join(arguments[:2]) in VERBS:
+    if name in usage.FAMILIES and (not rest or rest[0] in _HELP):
+        print(usage.of_family(name, VERBS))
+        sys.exit(exit_codes.COMPLETE if rest else exit_codes.MISUSED)
+    if name in usage.FAMILIES or " ".join(arguments[:2]) in VERBS:
         name, rest = " ".join(arguments[:2]), arguments[2:]
     if name == "configs":
         print(usage.of_configs())

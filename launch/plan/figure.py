@@ -5,8 +5,6 @@ import math
 from collections.abc import Mapping
 from typing import Literal
 
-import numpy as np
-
 Basis = Literal["given", "config", "compiled", "measured", "vendor", "rule"]
 SAID: Mapping[Basis, str] = {
     "given": "given",
@@ -68,12 +66,14 @@ def whole(value: float) -> float:
 
     What exceeds a whole number by rounding alone is that number.
     """
-    return float(np.ceil(value - 1e-9 * max(abs(value), 1.0)))
+    if not math.isfinite(value):
+        return value
+    return float(math.ceil(value - 1e-9 * max(abs(value), 1.0)))
 
 
 def largest(*values: float) -> float:
     """The largest; unknown if any is."""
-    return float(np.max(values))
+    return math.nan if any(map(math.isnan, values)) else max(values)
 
 
 def values_of(figures: tuple[Figure, ...]) -> dict[str, float]:
