@@ -140,8 +140,10 @@ ARROWS = {
         "chain": "console experiments loaded stages",
         "board": "",
         "verbs": "batch board console elastic experiments loaded plan prices stages supervise",
-        "verbs/launch": "dataflow jobs prices stages targets targets/kubernetes targets/machines"
-        " verbs",
+        "verbs/launch": "dataflow jobs prices stages targets targets/cloud_run targets/kubernetes"
+        " targets/kubernetes/serving targets/machines verbs",
+        "targets/cloud_run": "targets targets/kubernetes",
+        "targets/kubernetes/serving": "targets targets/kubernetes",
         "targets": "prices",
         "targets/kubernetes": "targets",
         "targets/machines": "targets",

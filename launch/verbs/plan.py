@@ -118,8 +118,7 @@ VERB = Verb(
     "what a load takes: chips, replicas, cost",
     Planned,
     run,
-    more=""". Every figure has its source; what nobody knows is
-left out of the total, which says so.""",
+    more=": each with its source",
     example="podway plan billion_items --users 300e6 --items 2e6 --events-per-second 50e3"
     " --requests-per-second 100e3",
 )
