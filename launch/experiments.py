@@ -13,6 +13,7 @@ from podway.framework import codec
 from podway.framework.code import classes, kinds, writing
 from podway.framework.config import Experiment
 from podway.framework.error import ConfigError
+from podway.launch.targets import frozen
 
 _FUNCTION = "experiment"
 _FOLDER = pathlib.Path(configs.__file__).parent
@@ -30,13 +31,15 @@ def summary(name: str) -> str:
 
 
 def load(name: str) -> Experiment:
-    """An experiment of configs/, or of a Python file with a function `experiment()`.
+    """An experiment of configs/, of a Python file with a function `experiment()`, or a frozen one.
 
     Raises ConfigError: there is none of that name, with a suggestion; or, with file and line, what
     is wrong in the file.
     """
     if name.endswith(".py"):
         return _load_file(pathlib.Path(name))
+    if name.endswith(".json"):
+        return frozen.read(pathlib.Path(name))
     if name not in names():
         raise ConfigError(f"there is no config {name!r}; {_suggestion(name)}")
     return importlib.import_module(f"podway.configs.{name}").experiment()

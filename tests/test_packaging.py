@@ -43,7 +43,7 @@ def test_one_name_is_installed_with_every_file(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert {name.split("/")[0] for name in names} == {"podway"}
-    kinds = ("*.py", "*.css", "*.html.j2", "*.js")
+    kinds = ("*.py", "*.css", "*.html.j2", "*.js", "*.toml")
     sources = [path for room in ROOMS for kind in kinds for path in (ROOT / room).rglob(kind)]
     assert ROOT / "framework" / "page" / "page.html.j2" in sources
     expected = {f"podway/{path.relative_to(ROOT).as_posix()}" for path in sources}

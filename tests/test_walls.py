@@ -127,7 +127,7 @@ ARROWS = {
     },
     "launch": {
         "console": "",
-        "experiments": "",
+        "experiments": "targets",
         "fields": "",
         "options": "fields refusal verbs",
         "refusal": "fields",
@@ -139,11 +139,21 @@ ARROWS = {
         "batch": "loaded",
         "chain": "console experiments loaded stages",
         "board": "",
-        "verbs": "batch board console dataflow elastic experiments loaded stages supervise",
+        "verbs": "batch board console elastic experiments loaded plan prices stages supervise",
+        "verbs/launch": "dataflow jobs prices stages targets targets/cloud_run targets/kubernetes"
+        " targets/kubernetes/serving targets/machines verbs",
+        "targets/cloud_run": "targets targets/kubernetes",
+        "targets/kubernetes/serving": "targets targets/kubernetes",
+        "targets": "prices",
+        "targets/kubernetes": "targets",
+        "targets/machines": "targets",
+        "jobs": "targets targets/kubernetes targets/machines",
         "dataflow": "",
+        "prices": "",
+        "plan": "prices",
         "demo": "console",
         "usage": "experiments fields verbs",
-        "cli": "console experiments options stages usage verbs",
+        "cli": "console experiments options stages usage verbs verbs/launch",
     },
     "configs": {
         "": "framework/config framework/embedding framework/heads framework/models"

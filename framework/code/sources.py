@@ -143,7 +143,8 @@ PARTS = _of("framework", "models losses training.optimizer training.schedule")
 """What models and optimizers of the framework bring beside the lists."""
 
 
-_USER = "user:"
+USER = "user:"
+"""How the names of a user's sources begin."""
 MODELS = "framework.models"
 """Neutral but for what the experiment's own model is of."""
 
@@ -169,7 +170,7 @@ def code(kind: Kind, part: Any) -> str:
     digest = hashlib.sha256()
     for name, file in sorted(files(kind, part).items()):
         digest.update(f"{name}\0".encode())
-        digest.update(users.content(file) if name.startswith(_USER) else file.read_bytes())
+        digest.update(users.content(file) if name.startswith(USER) else file.read_bytes())
     return digest.hexdigest()[:16]
 
 
@@ -228,7 +229,7 @@ def _of_user(
     except SyntaxError as error:
         raise ConfigError(f"{error.filename}:{error.lineno}: {error.msg}") from error
     named = users.named(found, fields, raw)
-    return {f"{_USER}{name}": file for name, file in (found | named).items()}, ours
+    return {f"{USER}{name}": file for name, file in (found | named).items()}, ours
 
 
 def expand(name: str) -> Iterator[tuple[str, pathlib.Path]]:

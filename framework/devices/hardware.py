@@ -38,7 +38,6 @@ class Accelerator:
       torus: which other shapes exist: "" for none, "16" for those of `small` whose sides of 16 wrap
         around, "4" for cuboids of multiples of 4, which wrap around on all sides.
       sources: where the figures come from.
-      price_per_chip_hour: no default, as it depends on contract and place; given by the user.
     """
 
     name: str
@@ -55,7 +54,6 @@ class Accelerator:
     small: tuple[tuple[int, ...], ...] = ()
     torus: str = ""
     sources: tuple[str, ...] = ()
-    price_per_chip_hour: float | None = None
 
 
 _FLAT = ((1, 1), (2, 2), (2, 4), (4, 4), (4, 8), (8, 8), (8, 16), (16, 16))

@@ -75,7 +75,7 @@ def run(given: Preflight) -> None:
     experiment, options = given.experiment, given.pod
     check_trained(experiment)
     names = _names(options)
-    _choose_platform(names)
+    choose_platform(names)
 
     from podway.framework.devices import topology
     from podway.framework.preflight.compile import attempts, examine, scan
@@ -120,7 +120,7 @@ def _names(options: Options) -> list[str]:
     return [f"{kind}:{shape}" for shape in shapes.split(",")]
 
 
-def _choose_platform(names: list[str]) -> None:
+def choose_platform(names: list[str]) -> None:
     """Tells JAX, before it starts, to leave the GPU alone, and to show the CPU as so many devices.
 
     Compiling for stand-ins needs no device.

@@ -144,3 +144,16 @@ def test_a_second_trainer_is_refused_takes_over_when_the_first_is_killed_and_sto
     finally:
         first.kill()
         first.wait()
+
+
+def test_the_data_of_a_mixture_are_built_before_several_processes_train(shop, tmp_path):
+    """Each of these refuses to build what is missing, and says that `podway data` does."""
+    text = shop.read_text()
+    (data,) = re.findall(r"data=(Data\(name=.shop..*\)),", text)
+    more = data.replace('"shop"', '"more"')
+    mixed = text.replace("data=Data", f"mixture=(Component(data={more}),),\n        data=Data")
+    config = tmp_path / "mixed.py"
+    config.write_text(mixed.replace("import Columns", "import Columns, Component"))
+    cli.main(["data", str(config), "--workdir", str(tmp_path)])
+    names = {path.parent.parent.name for path in tmp_path.glob("datasets/*/*/manifest.json")}
+    assert names == {"shop", "more"}

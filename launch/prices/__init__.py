@@ -1,0 +1,1 @@
+"""What machines, chips, bytes and requests cost, each figure with its source."""

@@ -1,0 +1,7 @@
+"""What goes wrong with a launch."""
+
+from podway.framework.error import PodwayError
+
+
+class LaunchError(PodwayError):
+    """A cluster or a machine that does not do what was asked; the message says what would help."""

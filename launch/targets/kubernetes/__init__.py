@@ -1,0 +1,1 @@
+"""Any Kubernetes cluster with JobSet: GKE's TPU and GPU pools, and others by their own labels."""

@@ -1,0 +1,142 @@
+"""One launch: an experiment, a target and a workdir, and the names that follow from them."""
+
+import dataclasses
+import functools
+import re
+
+from podway.framework import codec
+from podway.framework.config import Experiment, Rdatasets
+from podway.framework.error import ConfigError, check
+from podway.launch.targets import names
+from podway.launch.targets.frozen import Frozen
+from podway.launch.targets.kubernetes import pools
+from podway.launch.targets.kubernetes.target import Kubernetes
+
+OWN = "podway.dev"
+"""Prefix of our labels and annotations."""
+_NAME = 40
+"""Characters of a launch's name: those of its pods have a role and two numbers more."""
+_KEY = re.compile(r"[-._/a-zA-Z0-9]+")
+"""Paths that a ConfigMap's keys can stand for."""
+_REMOTE = re.compile(r"[a-z][a-z0-9+.-]*://")
+CONFIG_MAP_BYTES = 1_000_000
+"""What a ConfigMap may hold: a mebibyte, less the names."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Launch:
+    """What is launched.
+
+    Attributes:
+      experiment: the config.
+      frozen: it and the user's sources, as files.
+      target: the cluster.
+      workdir: where all processes find datasets, runs and models.
+      given_name: of the job; "": made of the experiment's name and content.
+      elastic: whether it goes on with fewer slices when one is lost for good.
+    """
+
+    experiment: Experiment
+    frozen: Frozen
+    target: Kubernetes
+    workdir: str
+    given_name: str = ""
+    elastic: bool = False
+
+    def __post_init__(self):
+        check(
+            not self.given_name or names.is_legal(self.given_name, _NAME),
+            f"--launch-name is {self.given_name!r}; give small letters, digits and '-', at most"
+            f" {_NAME}",
+        )
+        check(
+            self.frozen.size <= CONFIG_MAP_BYTES,
+            f"the experiment and its sources have {self.frozen.size:,} bytes, and a ConfigMap"
+            f" holds {CONFIG_MAP_BYTES:,}: build large files into the image, or put them into the"
+            " workdir",
+        )
+
+        for path in self.frozen.files:
+            check(
+                bool(_KEY.fullmatch(path)),
+                f"the experiment's source {path!r} has a name that a ConfigMap cannot hold; rename"
+                " it to letters, digits, '.', '_' and '-'",
+            )
+
+    @functools.cached_property
+    def pool(self) -> pools.Pool:
+        """The machines of a slice. Raises ConfigError: there are no such."""
+        return pools.of(self.target)
+
+    @functools.cached_property
+    def hash(self) -> str:
+        """Of what is trained, and where it is put: a launch of the same is the same launch."""
+        return codec.content_hash([self.frozen.hash, self.workdir])
+
+    @property
+    def name(self) -> str:
+        """Of the job and of what belongs to it."""
+        if self.given_name:
+            return self.given_name
+        return f"{names.legal(self.experiment.name, _NAME - 7)}-{self.hash[:6]}"
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Of all objects of the launch."""
+        return {
+            "app.kubernetes.io/name": "podway",
+            "app.kubernetes.io/managed-by": "podway",
+            f"{OWN}/experiment": names.legal(self.experiment.name),
+            f"{OWN}/launch": self.name,
+        }
+
+    @property
+    def annotations(self) -> dict[str, str]:
+        """Of the job: what labels cannot hold."""
+        return {
+            f"{OWN}/experiment": self.experiment.name,
+            f"{OWN}/hash": self.hash,
+            f"{OWN}/workdir": self.workdir,
+        }
+
+    def problems(self) -> list[str]:
+        """What must be mended before anything is applied, a sentence each."""
+        target, found = self.target, []
+        for field in dataclasses.fields(target.images):
+            if not getattr(target.images, field.name):
+                found.append(
+                    f"target.images.{field.name} is missing: build and push the image, and give"
+                    " NAME@sha256:DIGEST"
+                )
+        if not _REMOTE.match(self.workdir) and not self._mounted(self.workdir):
+            found.append(
+                f"--workdir is {self.workdir!r}, a folder of this machine; give gs://BUCKET/FOLDER,"
+                " or a folder of target.buckets or target.claims"
+            )
+        for data in (self.experiment.data, *(each.data for each in self.experiment.mixture)):
+            paths = [] if isinstance(data.format, Rdatasets) else [data.path]
+            for path in (*paths, *_side_tables(data)):
+                if not _REMOTE.match(path) and not self._mounted(path):
+                    found.append(
+                        f"data.path of {data.name!r} is {path!r}, which the cluster's machines"
+                        " don't see; copy it to gs://, or into a volume, and name it there"
+                    )
+        return found
+
+    def _mounted(self, path: str) -> bool:
+        volumes = (*self.target.buckets, *self.target.claims)
+        return any(f"{path}/".startswith(f"{volume.path.rstrip('/')}/") for volume in volumes)
+
+
+def _side_tables(data) -> list[str]:
+    return [table.path for table in data.tables if not isinstance(table.format, Rdatasets)]
+
+
+def check_trained_in_steps(launch: Launch) -> None:
+    """Raises ConfigError: several processes cannot share the work."""
+    from podway.framework import task
+
+    several = launch.pool.hosts * launch.target.slices > 1
+    if several and isinstance(launch.experiment.model, task.FittedModel):
+        kind = type(launch.experiment.model).__name__
+        raise ConfigError(f"{kind} is fitted by one process; give target.accelerator one host")

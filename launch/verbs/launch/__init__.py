@@ -1,0 +1,1 @@
+"""`podway launch TARGET CONFIG`, and what is done to what was launched."""

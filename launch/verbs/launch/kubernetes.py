@@ -1,0 +1,248 @@
+"""`podway launch kubernetes`: a training run on a cluster, planned, checked, applied, followed."""
+
+import dataclasses
+import os
+import sys
+import time
+from typing import Any
+
+from podway.framework.config import Model
+from podway.framework.error import ConfigError, check
+from podway.launch import stages
+from podway.launch.targets.kubernetes.target import Kubernetes
+from podway.launch.verbs.launch import file
+from podway.launch.verbs.verb import Stage, Verb
+
+
+@dataclasses.dataclass(frozen=True)
+class LaunchKubernetes(Stage):
+    """An experiment, where its artefacts lie, and the cluster."""
+
+    target: Kubernetes = Kubernetes()
+    """The cluster, and what of it is taken."""
+    target_file: str = ""
+    """Python file with a function target() that returns a Kubernetes(…). Its fields can be changed
+    by --target.… as those of a config."""
+    launch_name: str = ""
+    """Name of the launch. Without one it is made of the config: the same config on the same workdir
+    is the same launch."""
+    dry_run: bool = False
+    """Print the plan and the objects, and apply nothing. Asks no cluster."""
+    output: str = ""
+    """With --dry-run: folder to write the objects to, a file each."""
+    yes: bool = False
+    """Don't ask."""
+    resume: bool = False
+    """Start again what has failed: it goes on from its last save."""
+    detach: bool = False
+    """Don't follow the launch to its end."""
+    items: int | None = None
+    """For the prediction where the dataset is not there yet: its number of items."""
+    users: int = 1_000_000
+    """Users of a declared dataset."""
+    history: int = 1024
+    """Longest history of a declared dataset."""
+    skip_preflight: bool = False
+    """Don't compile the step to see whether it fits."""
+    prices: str = ""
+    """File of prices, before those that are known (docs/capacity.md)."""
+
+
+def launch(options: LaunchKubernetes) -> None:
+    """Plans, and, unless it is a dry run, asks, applies and follows."""
+    check(
+        type(options.experiment.model) is not Model,
+        f"the experiment {options.experiment.name!r} has no model: set `model` and `optimizer`",
+    )
+    check(not options.output or options.dry_run, "--output goes with --dry-run")
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")  # nothing runs here
+
+    from podway.launch.targets import frozen
+    from podway.launch.targets.kubernetes import check as own
+    from podway.launch.targets.kubernetes import training, yaml_text
+    from podway.launch.targets.kubernetes.launch import Launch, check_trained_in_steps
+
+    found = Launch(
+        options.experiment,
+        frozen.freeze(options.experiment),
+        options.target,
+        options.workdir,
+        options.launch_name,
+    )
+    check_trained_in_steps(found)
+    estimate = _estimate(options, found)
+    objects = training.objects(found, None if options.dry_run else int(time.time()))
+    wrong = own.problems(objects)
+    assert not wrong, wrong
+    missing = found.problems()
+    if estimate.fits is False:
+        missing.append("the training step does not fit; `podway preflight` names what would")
+    if options.dry_run:
+        if options.output:
+            files = yaml_text.write(objects, options.output)
+            print(f"{options.output}: {len(files)} objects")
+        else:
+            print(yaml_text.of(objects), end="")
+        _say(plan(found, estimate, missing), sys.stderr)
+        sys.exit(1 if missing else 0)
+    _say(plan(found, estimate, missing), sys.stdout)
+    if missing:
+        raise ConfigError(f"nothing is launched: {missing[0]}")
+    _apply(options, found, objects)
+
+
+def plan(found: Any, estimate: Any, missing: list[str]) -> str:
+    """What will be done, on what, for how much, and what is in the way."""
+    pool, target = found.pool, found.target
+    pods = target.slices * pool.hosts
+    machine = f" on {pool.machine}" if pool.machine else ""
+    where = f"namespace {target.namespace}"
+    where += f", context {target.context}" if target.context else ""
+    where += f", queue {target.queue}" if target.queue else ""
+    lines = [
+        f"launch {found.name}: {found.experiment.name} on {pool.topology}",
+        f"  pods       {pods}{machine}, {target.capacity}; one each for data and export",
+        f"  cluster    {where}",
+        f"  workdir    {found.workdir}",
+        *(f"  {line}" for line in estimate.lines()),
+        f"  restarts   {target.max_restarts} after crashes and lost machines; preemptions are free",
+    ]
+    if missing:
+        lines += ["before this can be launched:", *(f"  - {each}" for each in missing)]
+    return "\n".join(lines)
+
+
+def _estimate(options: LaunchKubernetes, found: Any) -> Any:
+    from podway.launch.prices import book
+    from podway.launch.targets import estimate
+
+    pod, target = found.pool.topology, options.target
+    price = book.read(options.prices).chip_hour(
+        pod.accelerator.name, target.region, target.capacity
+    )
+    schema, why_not = _sizes(options)
+    return estimate.of(options.experiment, schema, pod, price, why_not)
+
+
+def _sizes(options: LaunchKubernetes) -> tuple[Any, str]:
+    """The dataset's schema, or a declared one; without either, why not."""
+    if options.skip_preflight:
+        return None, "--skip-preflight"
+    if stages.is_fitted(options.experiment):
+        return None, "the model is fitted at once, not in steps"
+    if options.items is not None:
+        from podway.framework.preflight.compile import declared
+
+        tables = options.experiment.data.tables
+        return declared(options.items, options.users, options.history, tables), ""
+    why_not = "the dataset is not there yet, so that its sizes are unknown; --items declares them"
+    from podway.beam import dataset
+    from podway.framework import artifact
+
+    directory = dataset.directory(options.experiment.data, options.workdir, look=True)
+    if not artifact.exists(directory):
+        return None, why_not
+    return stages.data(options.experiment, options.workdir, look=True).schema, ""
+
+
+def _apply(options: LaunchKubernetes, found: Any, objects: list[dict[str, Any]]) -> None:
+    from podway.launch.targets.error import LaunchError
+    from podway.launch.targets.kubernetes import follow, training
+    from podway.launch.targets.kubernetes.cluster import Cluster
+    from podway.launch.targets.kubernetes.launch import OWN
+
+    cluster = Cluster(options.target.namespace, options.target.context)
+    there = cluster.get(training.API, "JobSet", found.name)
+    if there is not None:
+        other = (there["metadata"].get("annotations") or {}).get(f"{OWN}/hash")
+        if other != found.hash:
+            raise LaunchError(
+                f"the name {found.name!r} is taken by another launch, of other content; give"
+                " another --launch-name, or stop that one"
+            )
+        now, _ = follow.look(cluster, found.name)
+        if now.phase == "failed" and not options.resume:
+            raise LaunchError(
+                f"{found.name} has failed: {'; '.join(now.lines)}. --resume starts it again from"
+                " its last save"
+            )
+        if now.phase == "failed":
+            cluster.delete(there)
+            _wait_until_gone(cluster, found.name)
+            there = None
+        elif now.phase == "complete":
+            print(f"{found.name} is complete")
+            return
+    if there is None:
+        if not options.yes and not _agreed():
+            raise LaunchError("nothing is launched; --yes launches without asking")
+        for each in cluster.apply(objects):
+            print(f"made {each}")
+        _register(options, found)
+    else:
+        print(f"{found.name} is there already")
+    if options.detach:
+        print(f"`podway logs {found.name}` follows it, `podway stop {found.name}` ends it")
+        return
+    _follow(cluster, found.name)
+
+
+def _register(options: LaunchKubernetes, found: Any) -> None:
+    """So that `podway jobs` knows where to look."""
+    from podway.launch.jobs import registry
+
+    record = registry.Record(
+        name=found.name,
+        kind="kubernetes",
+        target=options.target,
+        experiment=found.experiment.name,
+        workdir=found.workdir,
+        hash=found.hash,
+        launched=time.time(),
+    )
+    registry.write(record)
+
+
+def _wait_until_gone(cluster: Any, name: str) -> None:
+    from podway.launch.targets.kubernetes import training
+
+    while cluster.get(training.API, "JobSet", name) is not None:
+        time.sleep(1)
+
+
+def _agreed() -> bool:
+    if not sys.stdin.isatty():
+        return False
+    return input("launch it? [y/N] ").strip().lower() in ("y", "yes")
+
+
+def _follow(cluster: Any, name: str) -> None:
+    from podway.launch.targets.error import LaunchError
+    from podway.launch.targets.kubernetes import follow
+
+    try:
+        end = follow.until_over(cluster, name)
+    except KeyboardInterrupt:
+        follow.say_detached(name)
+        return
+    if end.phase == "failed":
+        raise LaunchError(f"{name} has failed: {'; '.join(end.lines)}")
+
+
+def _say(text: str, stream: Any) -> None:
+    print(text, file=stream, flush=True)
+
+
+def target(overrides: list[str]) -> dict[str, Any]:
+    """The target of --target-file, whose fields the other options change."""
+    return file.chosen(overrides, Kubernetes)
+
+
+VERB = Verb(
+    "train on a Kubernetes cluster",
+    LaunchKubernetes,
+    launch,
+    target,
+    example="podway launch kubernetes CONFIG --target.accelerator v5e:4x4 --workdir gs://B/w"
+    " --dry-run",
+)
