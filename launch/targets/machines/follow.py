@@ -88,7 +88,7 @@ def until_over(
       say: prints a line.
       interval: seconds between looks.
     """
-    last, said, offset = "", set[str](), 0
+    last, said, away, offset = "", set[str](), set[str](), 0
     while True:
         seen = control.look(offset, of=process)
         now = status.of(seen)
@@ -102,10 +102,10 @@ def until_over(
         for line in now.lines:
             if line not in said:
                 say(f"  {line}")
-        for line in said - set(now.lines):
-            if line.partition(":")[0] in {str(one.process.host) for one in seen if one.answer}:
-                say(f"  {line.partition(':')[0]} answers again")
-        last, said = str(now), set(now.lines)
+        silent = {str(each.process.host) for each in seen if each.answer is None}
+        for host in sorted(away - silent):
+            say(f"  {host} answers again")
+        last, said, away = str(now), set(now.lines), silent
         if now.over or (mending is None and now.phase in ("lost", "absent")):
             return now
         if mending is not None:
