@@ -93,10 +93,10 @@ def until_over(
         seen = control.look(offset, of=process)
         now = status.of(seen)
         answer = seen[process].answer
-        if answer is not None:
-            offset = answer["offset"]
-            for line in answer["log"].splitlines():
-                say(line)
+        written = answer["log"].splitlines() if answer is not None else []
+        offset = answer["offset"] if answer is not None else offset
+        for line in written:
+            say(line)
         if str(now) != last:
             say(f"launch {control.name}: {now}")
         for line in now.lines:
@@ -106,8 +106,11 @@ def until_over(
         for host in sorted(away - silent):
             say(f"  {host} answers again")
         last, said, away = str(now), set(now.lines), silent
-        if now.over or (mending is None and now.phase in ("lost", "absent")):
+        over = now.over or (mending is None and now.phase in ("lost", "absent"))
+        if over and not written:
             return now
+        if over:  # there may be more
+            continue
         if mending is not None:
             mending.mend(seen, now, say)
         time.sleep(interval)
