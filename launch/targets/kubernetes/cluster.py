@@ -107,6 +107,20 @@ class Cluster:
             )
         return [each.to_dict() for each in found.items]
 
+    def create(self, each: dict[str, Any]) -> bool:
+        """Creates an object, for those who may not change any. Returns False if it is there."""
+        resource = self._resource(each["apiVersion"], each["kind"])
+        try:
+            with self._explained(_said(each)):
+                resource.create(
+                    body=each,
+                    namespace=self._space(resource),
+                    query_params=[("fieldValidation", "Strict")],
+                )
+        except _ThereError:
+            return False
+        return True
+
     def delete(self, wanted: dict[str, Any]) -> bool:
         """Deletes an object, and then what belongs to it. Returns False if there is none."""
         resource = self._resource(wanted["apiVersion"], wanted["kind"])
@@ -166,6 +180,8 @@ class Cluster:
             said = _message(error)
             if error.status == 404:
                 raise _MissingError(f"{what}: {said}") from error
+            if error.status == 409 and "already exists" in said:
+                raise _ThereError(f"{what}: {said}") from error
             if error.status == 400 and "waiting to start" in said:
                 raise _NotYetError(f"{what}: {said}") from error
             raise LaunchError(f"{what}: {explain(error.status or 0, said)}") from error
@@ -178,6 +194,10 @@ class Cluster:
 
 class _MissingError(LaunchError):
     """There is no such object."""
+
+
+class _ThereError(LaunchError):
+    """There is such an object already."""
 
 
 class _NotYetError(LaunchError):
