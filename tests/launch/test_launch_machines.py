@@ -213,3 +213,5 @@ def test_a_lost_machine_and_a_stop_change_nothing(lab, straight):
     assert f"no longer followed, {name} goes on" in lab.said(process)
     assert f"launch {name}: complete" in lab.said(lab.podway("logs", name))
     assert losses(lab.workdir) == straight
+    (path,) = lab.workdir.glob("runs/shop/*/goodput.json")
+    assert json.loads(path.read_text())["seconds"]["away"] > 0
