@@ -118,7 +118,10 @@ def _main(arguments: list[str]) -> None:
         print(f"podway {importlib.metadata.version('podway')}")
         return
     if arguments[0] == "launch" and arguments[1:] and arguments[1].endswith(".py"):
-        arguments = file.rewritten(arguments)
+        try:
+            arguments = file.rewritten(arguments)
+        except PodwayError as error:
+            _fail(str(error), 1)
     name, *rest = arguments
     if name == "launch" or " ".join(arguments[:2]) in VERBS:
         name, rest = " ".join(arguments[:2]), arguments[2:]

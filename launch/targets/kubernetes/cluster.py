@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -36,7 +37,7 @@ class Cluster:
     def __init__(self, namespace: str, context: str = ""):
         self.namespace = namespace
         try:
-            kubernetes.config.load_config(context=context or None)
+            _load(context)
         except kubernetes.config.ConfigException as error:
             raise LaunchError(
                 f"no cluster to talk to ({error}); `gcloud container clusters get-credentials"
@@ -201,6 +202,16 @@ class _ThereError(LaunchError):
 
 class _NotYetError(LaunchError):
     """The container has not begun."""
+
+
+def _load(context: str) -> None:
+    """Reads the kubeconfig; in a pod without one, the pod's own account."""
+    files = os.environ.get("KUBECONFIG") or os.path.expanduser("~/.kube/config")
+    there = any(os.path.exists(file) for file in files.split(os.pathsep))
+    if there or context:
+        kubernetes.config.load_kube_config(config_file=files, context=context or None)
+    else:
+        kubernetes.config.load_incluster_config()
 
 
 def explain(status: int, said: str) -> str:
