@@ -6,7 +6,7 @@ SERVING_IMAGE ?= tensorflow/serving:2.18.0
 # One worker more than two cores: many tests wait for processes and sockets.
 PYTEST = $(BIN)/python -m pytest -n 3 --dist loadscope -q
 
-.PHONY: demo test test-slow test-all flink serving-smoke lint format golden docs lock clean
+.PHONY: demo test test-slow test-all flink kube cluster images serving-smoke lint format golden docs lock clean
 
 demo: .venv/.installed
 	$(BIN)/podway run movielens_sasrec --workdir $(WORKDIR)
@@ -25,6 +25,19 @@ test-all: .venv/.installed
 # Fetches Beam's Flink job server to where Beam looks for it. Running it needs Java 17.
 flink: .venv/.installed
 	$(BIN)/python -m podway.beam.engines.flink_jar
+
+# Builds what validates manifests as an API server does. Needs Go; what it made is kept in ~/.cache/podway.
+kube: .venv/.installed
+	$(BIN)/python -m tests.cluster.programs validate
+
+# Manifests on a real Kubernetes control plane, and trainings whose hosts are taken away. Needs Go.
+cluster: .venv/.installed
+	$(BIN)/python -m tests.cluster.programs validate kubelite
+	$(BIN)/python -m pytest -q --timeout 3600 tests/cluster
+
+# Podway's container images, by docker, podman or buildah.
+images:
+	$(PYTHON) images/build.py
 
 # The contract tests against the stock server, in Docker.
 serving-smoke: .venv/.installed
@@ -51,6 +64,7 @@ lock: .venv/.installed
 	  --generate-hashes --no-header --upgrade -q -o requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --universal --extra docs --python-version 3.11 \
 	  --constraint requirements.lock --generate-hashes --no-header --upgrade -q -o requirements-docs.lock
+	$(BIN)/python images/lock.py
 
 # The documentation as a site, site/index.html, which needs no server and no network.
 docs: .venv-docs/.installed

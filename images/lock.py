@@ -1,0 +1,48 @@
+"""Resolves what each image installs, at the versions of requirements.lock.
+
+usage: python images/lock.py        (`make lock` runs it)
+
+An image has the packages of some extras of Podway, and nothing besides.
+"""
+
+import pathlib
+import shutil
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).parents[1]
+LOCKS = ROOT / "images" / "locks"
+
+EXTRAS = {
+    "train-cpu": ("train", "storage"),
+    "train-tpu": ("tpu", "storage"),
+    "train-cuda": ("cuda13", "storage"),
+    "worker": ("data", "gcs"),
+    "export": ("data", "export", "storage"),
+    "server": ("serve", "storage"),
+}
+"""Image → the extras that it installs."""
+BUILD = ("pip", "setuptools>=80", "wheel")
+"""What makes the wheel."""
+
+
+def main() -> int:
+    """Writes the locks."""
+    uv = shutil.which("uv", path=str(pathlib.Path(sys.executable).parent)) or "uv"
+    for name, extras in EXTRAS.items():
+        wanted = [word for extra in extras for word in ("--extra", extra)]
+        _compile(uv, [str(ROOT / "pyproject.toml"), *wanted], name)
+    _compile(uv, ["-"], "build", "\n".join(BUILD))
+    return 0
+
+
+def _compile(uv: str, what: list[str], name: str, text: str = "") -> None:
+    command = [uv, "pip", "compile", *what, "--universal", "--python-version", "3.11"]
+    command += ["--constraint", str(ROOT / "requirements.lock"), "--generate-hashes"]
+    command += ["--no-header", "--no-annotate", "--upgrade", "--quiet"]
+    command += ["--output-file", str(LOCKS / f"{name}.lock")]
+    subprocess.run(command, check=True, input=text, text=True, stdout=subprocess.DEVNULL)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,81 @@
+"""Builds the Go programs that prove manifests, once for each version of their sources.
+
+usage: python -m tests.cluster.programs [validate kubelite]
+
+They are made of Kubernetes' own modules, which the go command fetches (docs/launch/proof.md).
+"""
+
+import hashlib
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+HERE = pathlib.Path(__file__).parent
+VERSION = "v1.35.4"
+"""Of Kubernetes, as go.mod has it: what the API server says of itself."""
+
+
+def missing() -> str | None:
+    """Why the programs can't be built here."""
+    if shutil.which("go") is None:
+        return "there is no go command; install Go 1.25 or later (https://go.dev/dl)"
+    return None
+
+
+def place(name: str) -> pathlib.Path:
+    """Where a program lies when it is built of the sources as they are."""
+    sources = [path for path in sorted((HERE / name).iterdir()) if path.suffix in _SOURCES]
+    content = hashlib.sha256()
+    for path in sources:
+        content.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
+    return cache / "podway" / f"kube-{content.hexdigest()[:16]}" / name
+
+
+def build(name: str) -> pathlib.Path:
+    """The program, built at the machine's lowest priority unless it is there."""
+    target = place(name)
+    if target.exists():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+        made = pathlib.Path(scratch) / name
+        flags = ["-trimpath", "-buildvcs=false", "-ldflags", _LINKER, "-o", str(made)]
+        subprocess.run(
+            ["nice", "go", "build", *flags, "."],
+            cwd=HERE / name,
+            env=os.environ | {"CGO_ENABLED": "0"},
+            check=True,
+        )
+        os.replace(made, target)
+    return target
+
+
+_SOURCES = {".go", ".mod", ".sum"}
+_MAJOR, _MINOR, _ = VERSION.removeprefix("v").split(".")
+_LINKER = " ".join(
+    [
+        "-s -w",
+        *(
+            f"-X k8s.io/component-base/version.{name}={value}"
+            for name, value in [("gitVersion", VERSION), ("gitMajor", _MAJOR), ("gitMinor", _MINOR)]
+        ),
+    ]
+)
+
+
+def main(names: list[str]) -> int:
+    """Builds the named programs, or all; says where they are, or why not."""
+    if why := missing():
+        print(f"NO KUBERNETES: {why}; its tests are skipped", file=sys.stderr)
+        return 1
+    for name in names or ["validate", "kubelite"]:
+        print(build(name))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,128 @@
+"""The images, built and run: nobody's rights, a training that saves at SIGTERM, a server."""
+
+import json
+import pathlib
+import shutil
+
+import pytest
+
+from podway.framework import exit_codes
+from podway.launch import cli
+from tests.cluster.control_plane import free_ports
+from tests.images import engine
+from tests.launch.test_supervise import SHOP
+
+pytestmark = [pytest.mark.extensive, pytest.mark.timeout(3600)]
+
+NOBODY = 10001
+STOP = """
+podman stop --time 60 "$NAME" >/dev/null
+podman inspect --format '{{.State.ExitCode}}' "$NAME"
+"""
+WAIT_FOR = "for _ in $(seq 600); do {ready} && break; sleep 0.2; done"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _base(tmp_path_factory) -> None:
+    if why := engine.missing():
+        pytest.skip(f"no image is built: {why}")
+    engine.make_base(tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture(scope="module")
+def trainer(tmp_path_factory) -> str:
+    """The image that trains on CPUs."""
+    return engine.build("train-cpu", tmp_path_factory.mktemp("build"))
+
+
+@pytest.fixture
+def work(tmp_path) -> pathlib.Path:
+    """A folder that the images may write into, with a config and its dataset."""
+    rows = [f"u{user},i{(user * 7 + time) % 40},{time}" for user in range(60) for time in range(9)]
+    (tmp_path / "events.csv").write_text("\n".join(["user,item,time", *rows, ""]))
+    (tmp_path / "shop.py").write_text(SHOP.format(path=tmp_path / "events.csv"))
+    cli.main(["data", str(tmp_path / "shop.py"), "--workdir", str(tmp_path / "w")])
+    for path in [tmp_path, *tmp_path.rglob("*")]:
+        shutil.chown(path, NOBODY)
+    return tmp_path
+
+
+def train(work: pathlib.Path, *options: str) -> list[str]:
+    config = str(work / "shop.py")
+    return ["train", config, "--workdir", str(work / "w"), "--mesh.fsdp", "1", *options]
+
+
+def test_it_is_podway_and_nobody(trainer):
+    said = engine.container(trainer, name="podway-help")
+    assert said.stdout.strip() == "0", said.stderr
+    assert "usage: podway" in said.stdout + said.stderr
+    inspected = engine.run(["buildah", "inspect", "--type", "image", trainer])
+    config = json.loads(inspected.stdout)["OCIv1"]["config"]
+    assert config["User"] == str(NOBODY)
+    assert config["Entrypoint"] == ["podway"]
+    assert config["StopSignal"] == "SIGTERM"
+    labels = config["Labels"]
+    assert labels["org.opencontainers.image.title"] == "podway-train-cpu"
+    assert labels["org.opencontainers.image.version"] in trainer
+    assert labels["org.opencontainers.image.revision"][:12] in trainer
+
+
+def test_it_has_no_tools_that_built_it(trainer):
+    """Beside the base: no compiler, no pip in its environment, none of another image's packages."""
+    then = (
+        'podman exec "$NAME" sh -c \'command -v gcc cc make uv; ls /wheels /source /build;'
+        " id -u; ls /opt/podway/bin; ls /opt/podway/lib/python3*/site-packages'; podman kill $NAME"
+    )
+    keep = ["-c", "import time; time.sleep(600)"]
+    said = engine.container(
+        trainer, *keep, name="podway-tools", then=then, entrypoint="/opt/podway/bin/python"
+    )
+    words = said.stdout.split()
+    assert str(NOBODY) in words
+    assert "jax" in words
+    assert not {"pip", "gcc", "make", "uv", "tensorflow", "apache_beam"} & set(words)
+
+
+def test_a_trainer_saves_at_sigterm_and_ends_with_a_code_of_its_own(trainer, work):
+    ready = f"grep -qs loss {work}/w/runs/shop/*/metrics.jsonl"
+    command = train(work, "--trainer.steps", "100000", "--trainer.log-every", "1")
+    then = WAIT_FOR.format(ready=ready) + STOP
+    said = engine.container(trainer, *command, name="podway-stop", mounts={work: work}, then=then)
+    assert said.stdout.split()[-1] == str(exit_codes.PREEMPTED), said.stderr[-3000:]
+    (metrics,) = (work / "w").glob("runs/shop/*/metrics.jsonl")
+    done = json.loads(metrics.read_text().splitlines()[-1])["step"]
+    assert (metrics.parent / "checkpoints" / str(done)).is_dir()
+
+
+def test_a_complete_training_ends_with_0(trainer, work):
+    command = train(work, "--trainer.steps", "3")
+    said = engine.container(trainer, *command, name="podway-end", mounts={work: work})
+    assert said.stdout.strip() == str(exit_codes.COMPLETE), said.stderr[-3000:]
+    assert list((work / "w").glob("runs/shop/*/manifest.json"))
+
+
+def test_what_the_user_must_mend_ends_with_1(trainer):
+    said = engine.container(trainer, "train", "no_such_config", name="podway-mistake")
+    assert said.stdout.strip() == str(exit_codes.REFUSED)
+    assert "no_such_config" in said.stderr
+
+
+def test_a_server_answers(work, tmp_path_factory):
+    image = engine.build("server", tmp_path_factory.mktemp("build"))
+    said = engine.container(image, name="podway-server-help")
+    assert said.stdout.strip() == "0", said.stderr
+    flags = ["--mesh.fsdp", "1", "--trainer.steps", "20"]
+    cli.main(["run", str(work / "shop.py"), "--workdir", str(work / "w"), *flags])
+    grpc, rest = free_ports(2)
+    then = WAIT_FOR.format(ready=f"curl --silent --fail http://127.0.0.1:{rest}/v1/models/shop")
+    said = engine.container(
+        image,
+        *("--model_name=shop", f"--model_base_path={work}/w/models/shop"),
+        *(f"--port={grpc}", f"--rest_api_port={rest}"),
+        name="podway-serve",
+        entrypoint="podway-model-server",
+        mounts={work: work},
+        then=then + STOP,
+    )
+    assert '"state": "AVAILABLE"' in said.stdout, said.stderr[-3000:]
+    assert said.stdout.split()[-1] == "0"
