@@ -1,8 +1,16 @@
 """Errors that a user can mend."""
 
+from podway.framework import exit_codes
+
 
 class PodwayError(Exception):
-    """What is wrong, where, and what would be right, in one sentence; shown without a traceback."""
+    """What is wrong, where, and what would be right, in one sentence; shown without a traceback.
+
+    Attributes:
+      exit_code: that the command ends with (framework/exit_codes.py).
+    """
+
+    exit_code = exit_codes.REFUSED
 
 
 class ConfigError(PodwayError, ValueError):

@@ -7,6 +7,7 @@ what is out of memory), and a restart may help.
 """
 
 import dataclasses
+import errno
 import types
 from collections.abc import Mapping
 
@@ -17,7 +18,7 @@ PREEMPTED = 42
 CRASHED = 70
 LOST = 75
 INTERRUPTED = 130
-UNREAD = 128 + 13
+UNREAD = 128 + 13  # what a shell says of a command that SIGPIPE ended
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +58,42 @@ HOPELESS = tuple(
     code for code, ending in ENDINGS.items() if code != COMPLETE and not ending.restart
 )
 """The codes after which a restart would end the same way, or is not wanted."""
+
+
+_MENDABLE = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
+    *(errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP),
+    *(errno.EADDRINUSE, errno.EADDRNOTAVAIL),
+}
+"""What the operating system says of what the user must mend: no room, no right, no such path. The
+rest (a connection that broke, a disk that fails) may be over at the next try."""
+_KINDS = (
+    FileNotFoundError,
+    PermissionError,
+    FileExistsError,
+    NotADirectoryError,
+    IsADirectoryError,
+)
+
+
+def of(error: BaseException) -> int:
+    """The exit code after an error: the one it says (`exit_code`), or by its kind."""
+    said = getattr(error, "exit_code", None)
+    if isinstance(said, int):
+        return said
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
+    if isinstance(error, OSError) and (error.errno in _MENDABLE or isinstance(error, _KINDS)):
+        return REFUSED
+    return REFUSED if is_out_of_memory(error) else CRASHED
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a device's memory did not hold a program: it won't the next time either."""
+    return type(error).__name__ in ("JaxRuntimeError", "XlaRuntimeError") and (
+        "RESOURCE_EXHAUSTED" in str(error)
+    )
 
 
 def ending(code: int) -> Ending:

@@ -3,12 +3,16 @@
 Imports nothing heavy: a verb loads what it needs when it runs.
 """
 
+import contextlib
 import difflib
 import importlib.metadata
 import itertools
 import logging
+import os
 import sys
+import traceback
 
+from podway.framework import exit_codes, termination
 from podway.framework.error import PodwayError
 from podway.launch import console, experiments, options, stages, usage
 from podway.launch.verbs import (
@@ -19,6 +23,7 @@ from podway.launch.verbs import (
     evaluate,
     export,
     lr_find,
+    plan,
     predict,
     preflight,
     recommend,
@@ -29,11 +34,33 @@ from podway.launch.verbs import (
     train,
     versions,
 )
-from podway.launch.verbs.launch import dataflow, file, jobs, kubernetes
+from podway.launch.verbs.launch import (
+    cloud_run,
+    dataflow,
+    deploy,
+    deploy_cloud_run,
+    file,
+    jobs,
+    kubernetes,
+    machines,
+    manifest,
+    queue,
+    retrain,
+)
 from podway.launch.verbs.verb import Verb
 
 STAGES = {
-    "the chain": {"show": show.VERB, "run": run.VERB},
+    "the chain": {
+        "show": show.VERB,
+        "run": run.VERB,
+        "launch kubernetes": kubernetes.VERB,
+        "launch machines": machines.VERB,
+        "launch cloud-run": cloud_run.VERB,
+        "launch dataflow": dataflow.VERB,
+        "launch retrain": retrain.VERB,
+        "launch manifest": manifest.VERB,
+        "launch queue": queue.VERB,
+    },
     "data": {
         "data": data.VERB,
         "rejected": rejected.VERB,
@@ -44,26 +71,28 @@ STAGES = {
         "train": train.VERB,
         "checkpoints": checkpoints.VERB,
     },
-    "launch": {
-        "launch kubernetes": kubernetes.VERB,
-        "launch dataflow": dataflow.VERB,
-        "jobs": jobs.JOBS,
-        "logs": jobs.LOGS,
-        "stop": jobs.STOP,
-    },
     "evaluate": {
         "evaluate": evaluate.VERB,
         "compare": compare.VERB,
         "recommend": recommend.VERB,
         "predict": predict.VERB,
     },
-    "export": {"export": export.VERB, "export --check": versions.CHECK},
-    "serve": {"serve": serve.VERB},
+    "export and serve": {
+        "export": export.VERB,
+        "export --check": versions.CHECK,
+        "serve": serve.VERB,
+        "deploy kubernetes": deploy.VERB,
+        "deploy cloud-run": deploy_cloud_run.VERB,
+    },
     "operate": {
+        "jobs": jobs.JOBS,
+        "logs": jobs.LOGS,
+        "stop": jobs.STOP,
         "versions": versions.VERSIONS,
         "promote": versions.PROMOTE,
         "rollback": versions.ROLLBACK,
         "board": board.VERB,
+        "plan": plan.VERB,
     },
 }
 """The verbs, by stage of the chain."""
@@ -80,13 +109,34 @@ EXTRAS = {
     "yaml": "kubernetes",
 }
 """Package → the extra of `podway` that brings it."""
+_FULL = (
+    "the memory of a device is full (above); lower trainer.batch_size or evaluation.batch_size, or"
+    " spread the model over more devices by mesh.fsdp: `podway preflight CONFIG` says what fits"
+)
 _HELP, _HELP_ALL = ("-h", "--help"), "--help-all"
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Runs one command; exits with 0, 1 (it could not be done) or 2 (it was not understood)."""
-    with console.gentle():
-        _main(sys.argv[1:] if arguments is None else arguments)
+    """Runs one command; exits with what framework/exit_codes.py says."""
+    try:
+        with console.gentle(), termination.ending():
+            _main(sys.argv[1:] if arguments is None else arguments)
+    except stages.Stopped as stop:
+        print(f"podway: {stop}", flush=True)
+        sys.exit(exit_codes.of(stop))
+    except KeyboardInterrupt as stop:
+        if isinstance(stop, termination.Terminated):
+            print("podway: ended at SIGTERM; the same command goes on with what is done")
+        else:
+            print("podway: error: interrupted", file=sys.stderr)
+        if arguments is None:
+            _leave(exit_codes.of(stop))
+        sys.exit(exit_codes.of(stop))
+    except Exception as error:
+        traceback.print_exc()
+        if exit_codes.is_out_of_memory(error):
+            print(f"podway: error: {_FULL}", file=sys.stderr)
+        sys.exit(exit_codes.of(error))
 
 
 def _main(arguments: list[str]) -> None:
@@ -94,20 +144,26 @@ def _main(arguments: list[str]) -> None:
         arguments = [*arguments[1:], "--help"]
     if not arguments or arguments[0] in (*_HELP, _HELP_ALL):
         print(usage.of_all(STAGES))
-        sys.exit(0 if arguments else 2)
+        sys.exit(exit_codes.COMPLETE if arguments else exit_codes.MISUSED)
     if arguments[0] == "--version":
         print(f"podway {importlib.metadata.version('podway')}")
         return
     if arguments[0] == "launch" and arguments[1:] and arguments[1].endswith(".py"):
-        arguments = file.rewritten(arguments)
+        try:
+            arguments = file.rewritten(arguments)
+        except PodwayError as error:
+            _fail(str(error), 1)
     name, *rest = arguments
-    if name == "launch" or " ".join(arguments[:2]) in VERBS:
+    if name in usage.FAMILIES and (not rest or rest[0] in _HELP):
+        print(usage.of_family(name, VERBS))
+        sys.exit(exit_codes.COMPLETE if rest else exit_codes.MISUSED)
+    if name in usage.FAMILIES or " ".join(arguments[:2]) in VERBS:
         name, rest = " ".join(arguments[:2]), arguments[2:]
     if name == "configs":
         print(usage.of_configs())
         return
     if name not in VERBS:
-        _fail(f"there is no verb {name!r}; {_nearest(name)}", 2)
+        _fail(f"there is no verb {name!r}; {_nearest(name)}", exit_codes.MISUSED)
     verb = VERBS[name]
     chosen, overrides = _divided(verb, rest)
     if set(_HELP) & set(rest):
@@ -116,7 +172,7 @@ def _main(arguments: list[str]) -> None:
     if len(chosen) < len(verb.of.replace("…", "").split()) and _HELP_ALL not in rest:
         print(f"{usage.line(name, verb)}\n{usage.example(verb)}", file=sys.stderr)
         missing = "RUN RUN" if "…" in verb.of else verb.of.split(" ", len(chosen))[-1]
-        _fail(f"{missing} is missing: give {usage.MEANING[missing]}", 2)
+        _fail(f"{missing} is missing: give {usage.MEANING[missing]}", exit_codes.MISUSED)
     _run(name, chosen, overrides)
 
 
@@ -145,30 +201,38 @@ def _run(name: str, chosen: list[str], overrides: list[str]) -> None:
     try:
         verb.act(options.read(name, verb, chosen, overrides))
     except options.OptionError as error:
-        _fail(str(error), 2)
+        _fail(str(error), exit_codes.MISUSED)
     except PodwayError as error:
-        _fail(options.located(error, verb, chosen, overrides), 1)
+        _fail(options.located(error, verb, chosen, overrides), error.exit_code)
     except ImportError as error:
         # fsspec and epath say in an ImportError of their own what they miss.
         missing = error.__cause__ if isinstance(error.__cause__, ImportError) else error
         extra = EXTRAS.get((missing.name or "").partition(".")[0])
         if extra is None or not isinstance(missing, ModuleNotFoundError):
             raise
-        _fail(f"{missing.name} is not installed; pip install 'podway[{extra}]' brings it", 1)
+        _fail(
+            f"{missing.name} is not installed; pip install 'podway[{extra}]' brings it",
+            exit_codes.REFUSED,
+        )
     except OSError as error:
         if isinstance(error, BrokenPipeError) and console.unread():
             raise
-        _fail(options.of_system(error, overrides), 1)
-    except stages.Stopped as stop:
-        print(f"podway: {stop}")
-    except KeyboardInterrupt:
-        _fail("interrupted", 130)
+        _fail(options.of_system(error, overrides), exit_codes.of(error))
 
 
 def _log() -> None:
     """We say what we do; of libraries only errors are shown, as the rest would bury it."""
     logging.basicConfig(level=logging.ERROR, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("podway").setLevel(logging.INFO)
+
+
+def _leave(code: int) -> None:
+    """Ends the process without the interpreter's last steps: threads of libraries that still run
+    abort it there."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 def _fail(message: str, code: int) -> None:

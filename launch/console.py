@@ -11,9 +11,7 @@ from collections.abc import Iterator
 from typing import TextIO
 
 from podway.framework.devices import libtpu
-
-UNREAD = 128 + 13
-"""Exit code where the reader went away: what a shell says of a command that SIGPIPE ended."""
+from podway.framework.exit_codes import UNREAD
 
 _READABLE = {
     **dict.fromkeys("–−─━┄", "-"),

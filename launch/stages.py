@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from etils import epath
 
-from podway.framework import artifact
+from podway.framework import artifact, exit_codes
 from podway.framework.artifact import upgrade
 from podway.framework.artifact.upgrade import Choice
 from podway.framework.config import Experiment, Model
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 class Stopped(Exception):
     """Training was asked to stop, saved its state, and can go on."""
+
+    exit_code = exit_codes.PREEMPTED
 
 
 @dataclasses.dataclass(frozen=True)

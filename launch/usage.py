@@ -17,6 +17,12 @@ _WIDEST = 100
 _COLUMN = 28
 """Where the texts of options begin."""
 
+FAMILIES = {
+    "launch": "elsewhere",
+    "deploy": "serve it elsewhere",
+}
+"""First words of verbs that have a second one → what they do."""
+
 MEANING = {
     "CONFIG": "a name that `podway configs` lists, or a Python file with a function experiment()",
     "RUN": "a run's folder, WORKDIR/runs/NAME/RUN",
@@ -36,8 +42,7 @@ Raw events to a served, verified model from one typed config.
 {stages}
 
 CONFIG is a name that `podway configs` lists, or a Python file with a function experiment().
-RUN is a run's folder, WORKDIR/runs/NAME/RUN; for `compare` NAME alone means its latest run.
-MODEL is the name of a published model, as in WORKDIR/models/MODEL/VERSION (the MODEL_DIR).
+RUN is a folder WORKDIR/runs/NAME/RUN, MODEL a name as in WORKDIR/models/MODEL/VERSION (MODEL_DIR).
 Example:  podway run movielens_sasrec --trainer.steps 200 --workdir w"""
 
 
@@ -48,8 +53,34 @@ def of_all(stages: dict[str, dict[str, Verb]]) -> str:
         lines.append(f"{stage}:")
         if not lines[1:]:
             lines.append(f"  {'configs':<16} list the experiments")
-        lines += [f"  {name:<16} {verb.help}" for name, verb in verbs.items()]
+        alone = {name: verb for name, verb in verbs.items() if _first(name) not in FAMILIES}
+        lines += [f"  {name:<16} {verb.help}" for name, verb in alone.items()]
+        for family in dict.fromkeys(_first(name) for name in verbs if name not in alone):
+            members = ", ".join(_members(family, verbs))
+            lines += textwrap.wrap(
+                f"{f'{family} TARGET':<16} {FAMILIES[family]}: {members}",
+                _WIDEST,
+                initial_indent="  ",
+                subsequent_indent=" " * 19,
+                break_on_hyphens=False,
+            )
     return _ALL.format(stages="\n".join(lines))
+
+
+def of_family(family: str, verbs: dict[str, Verb]) -> str:
+    """The text of `podway launch --help`: what may stand after it."""
+    lines = [f"usage: podway {family} TARGET … [options]", "", f"{FAMILIES[family]}:"]
+    for name in _members(family, verbs):
+        lines.append(f"  {name:<16} {verbs[f'{family} {name}'].help}")
+    return "\n".join([*lines, "", f"`podway {family} TARGET --help` explains one."])
+
+
+def _first(name: str) -> str:
+    return name.split(" ")[0]
+
+
+def _members(family: str, verbs: dict[str, Verb]) -> list[str]:
+    return [name.removeprefix(f"{family} ") for name in verbs if _first(name) == family]
 
 
 def line(name: str, verb: Verb, chosen: list[str] | None = None) -> str:
@@ -58,8 +89,15 @@ def line(name: str, verb: Verb, chosen: list[str] | None = None) -> str:
 
 
 def example(verb: Verb) -> str:
-    """The verb's example, on a line of its own."""
-    return f"Example:  {verb.example}"
+    """The verb's example; what is longer than a line goes on in the next, as in a shell."""
+    lines = textwrap.wrap(
+        f"Example:  {verb.example}",
+        _WIDEST - 20,
+        subsequent_indent=" " * 12,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return " \\\n".join(lines)
 
 
 def of_verb(name: str, verb: Verb, chosen: list[str], overrides: list[str]) -> str:

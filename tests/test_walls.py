@@ -48,6 +48,7 @@ PURE = ("error", "codec", "exit_codes", "progress", "code", "config", "artifact"
 ARROWS = {
     "framework": {
         "code": "",
+        "termination": "",
         "artifact": "code",
         "config": "",
         "schema": "config",
@@ -65,7 +66,7 @@ ARROWS = {
         "runs": "artifact code config embedding evaluation input schema task",
         "report": "artifact page runs",
         "training": "artifact code config devices embedding evaluation input report runs"
-        " schema task",
+        " schema task termination",
         "comparison": "artifact code config evaluation input metrics page report runs",
         "preflight": "config devices evaluation schema task training",
     },
@@ -126,23 +127,33 @@ ARROWS = {
     },
     "launch": {
         "console": "",
-        "experiments": "",
+        "experiments": "targets",
         "fields": "",
         "options": "fields refusal verbs",
         "refusal": "fields",
         "narration": "",
         "stages": "narration",
         "supervise": "stages",
+        "elastic": "supervise",
         "loaded": "console",
         "batch": "loaded",
         "chain": "console experiments loaded stages",
         "board": "",
-        "verbs": "batch board console dataflow experiments loaded stages supervise",
+        "verbs": "batch board console elastic experiments loaded plan prices stages supervise",
+        "verbs/launch": "dataflow jobs prices stages targets targets/cloud_run targets/kubernetes"
+        " targets/kubernetes/serving targets/machines verbs",
+        "targets/cloud_run": "targets targets/kubernetes",
+        "targets/kubernetes/serving": "targets targets/kubernetes",
+        "targets": "prices",
+        "targets/kubernetes": "targets",
+        "targets/machines": "targets",
+        "jobs": "targets targets/kubernetes targets/machines",
         "dataflow": "",
         "prices": "",
+        "plan": "prices",
         "demo": "console",
         "usage": "experiments fields verbs",
-        "cli": "console experiments options stages usage verbs",
+        "cli": "console experiments options stages usage verbs verbs/launch",
     },
     "configs": {
         "": "framework/config framework/embedding framework/heads framework/models"

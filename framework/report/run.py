@@ -25,9 +25,12 @@ _COLOURS = {
     "evaluate": 3,
     "checkpoint": 6,
     "restart": 4,
+    "away": 5,
     "other": 7,
 }
-"""Of the phases of goodput.py."""
+"""Of the phases of goodput.py since the first process started."""
+_LATER = ("away",)
+"""Phases that records of earlier versions have not."""
 _OTHER = "export"
 """Part of the experiment that shapes no run."""
 _CONFIG = ("model", "optimizer", "trainer", "evaluation", "mixture", "mesh")
@@ -161,7 +164,12 @@ def _facts(
 def _goodput(record: Mapping[str, Any]) -> dict[str, Any] | None:
     """Where the time went: class of the colour, phase, share and seconds; the same in numbers."""
     try:
-        seconds = {phase: float(record["seconds"][phase]) for phase in _COLOURS}
+        told = dict.fromkeys(_LATER, 0.0) | record["seconds"]
+        seconds = {phase: float(told[phase]) for phase in _COLOURS}
+        seconds = {phase: spent for phase, spent in seconds.items() if spent or phase not in _LATER}
+        history = record.get("history", ())
+        counts = [int(each["processes"]) for each in history if "processes" in each]
+        waiting, outside = float(told.get("waiting", 0)), float(record.get("outside_seconds", 0))
         percent, sessions = float(record["goodput_percent"]), record["sessions"]
         redone = record["steps_redone"]
     except (KeyError, TypeError, ValueError):
@@ -183,6 +191,17 @@ def _goodput(record: Mapping[str, Any]) -> dict[str, Any] | None:
         "percent": percent,
         "told": f"{text.span(total)} in {sessions} session{'s' * (sessions != 1)}",
         "redone": f"{redone:,} steps were done again after a crash." if redone else "",
+        "waiting": f"Waiting for machines, {text.span(waiting)}, is not in it: with that"
+        f" {100 * seconds['step'] / (total + waiting):.1f} %."
+        if waiting >= 1
+        else "",
+        "sizes": f"Processes of its sessions: {', '.join(str(each) for each in counts)}."
+        if len(set(counts)) > 1
+        else "",
+        "outside": f"{text.span(outside)} between sessions do not count, as nobody had asked for"
+        " the run."
+        if outside >= 1
+        else "",
         "parts": parts,
         "table": tables.Table(("", "seconds", "share"), rows),
     }

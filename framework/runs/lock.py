@@ -21,7 +21,7 @@ from collections.abc import Iterator
 
 from etils import epath
 
-from podway.framework import artifact
+from podway.framework import artifact, exit_codes
 from podway.framework.error import PodwayError
 
 RENEWED = 10.0
@@ -33,7 +33,12 @@ LONG_AGO = 3600.0
 
 
 class LockedError(PodwayError, RuntimeError):
-    """Somebody else trains this run; the message says who, where and since when."""
+    """Somebody else trains this run; the message says who, where and since when.
+
+    Where that is a process which a scheduler has given up, but which lives, another try may help.
+    """
+
+    exit_code = exit_codes.LOST
 
 
 @dataclasses.dataclass(frozen=True)

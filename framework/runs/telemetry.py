@@ -127,6 +127,8 @@ class Telemetry:
             self._records = Records(directory / records.METRICS, earlier)
             self._board = SummaryWriter(str(directory / "tensorboard"), purge_step=start + 1)
             self._ledger = Ledger.open(directory / goodput.FILE, clock, start, reached)
+            counts = {"processes": jax.process_count(), "devices": jax.device_count()}
+            self._ledger.history[-1] |= counts
         else:
             self._ledger = Ledger(None, clock)
         self._next_ledger = 0.0

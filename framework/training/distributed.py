@@ -14,17 +14,19 @@ import jax
 from etils import epath
 from jax.experimental import multihost_utils
 
-from podway.framework import codec, config
+from podway.framework import codec, config, exit_codes, termination
 from podway.framework.code import sources
 from podway.framework.error import ConfigError, PodwayError, check
 from podway.framework.runs.goodput import Clock
 from podway.framework.runs.telemetry import StepFailed
-from podway.framework.training.heartbeat import CRASHED, REFUSED, Watch
+from podway.framework.training.heartbeat import Watch
 
 PATIENCE = 600
 """Seconds that the processes wait for one another before the first step."""
 END = 86_400
 """Seconds that the processes wait, at the end, until process 0 has committed the run."""
+ASKED = "it was asked to end (SIGTERM)"
+"""What a process says that ends before it has a step to save."""
 VISIBLE = 30
 """Seconds until a file that process 0 wrote must be seen by all, on a shared file system."""
 
@@ -133,27 +135,33 @@ class Peers:
     def failing_together(self) -> Iterator[None]:
         """An error in the block ends all processes, instead of leaving the others to wait.
 
-        A step that failed goes through: all processes see it at the same step.
+        A step that failed goes through: all processes see it at the same step. Where memory runs
+        out after a save of this session, a restart helps: it had fitted until then.
         """
         try:
             yield
         except StepFailed:
             raise
         except BaseException as error:
+            if exit_codes.is_out_of_memory(error) and self.clock.seconds()["checkpoint"]:
+                setattr(error, "exit_code", exit_codes.CRASHED)  # noqa: B010
             self._fail(error)
             raise
 
     def _fail(self, error: BaseException) -> None:
         if self._watch is None:
             return
+        code = exit_codes.of(error)
         if isinstance(error, PodwayError):
-            self._watch.fail(str(error), REFUSED)
+            self._watch.fail(str(error), code)
+        if isinstance(error, KeyboardInterrupt):
+            self._watch.fail(ASKED if code == exit_codes.PREEMPTED else "interrupted", code)
         if isinstance(error, jax.errors.JaxRuntimeError) or "Gloo" in str(error):
             # If a collective broke because a peer is dead, the watch will end this process
             # meanwhile, and say whose silence it was.
             time.sleep(2 * self._watch.silence)
         traceback.print_exception(error)
-        self._watch.fail(f"{type(error).__name__}: {error}".splitlines()[0], CRASHED)
+        self._watch.fail(f"{type(error).__name__}: {error}".splitlines()[0], code)
 
 
 @contextlib.contextmanager
@@ -161,8 +169,7 @@ def join(cluster: Cluster) -> Iterator[Peers]:
     """The processes of a run, for the time of a block, at whose end they wait for each other.
 
     To be entered before JAX touches a device. Any error in the block, and the loss of any process,
-    ends this process: with the exit code podway.framework.training.heartbeat.REFUSED if the user
-    must mend something.
+    ends this process, with the exit code that framework/exit_codes.py has for it.
 
     Raises:
       ConfigError: the platform does not say who the processes are.
@@ -172,6 +179,7 @@ def join(cluster: Cluster) -> Iterator[Peers]:
         return
     from jax._src import distributed  # the store of the coordination service has no other door
 
+    jax.config.update("jax_enable_preemption_service", False)  # until there is a step to agree on
     try:
         jax.distributed.initialize(
             cluster.coordinator,
@@ -195,11 +203,12 @@ def join(cluster: Cluster) -> Iterator[Peers]:
         standstill=cluster.standstill,
     )
     peers = Peers(watch, client)
-    try:
-        yield peers
-    except BaseException as error:
-        peers._fail(error)
-        raise
+    with termination.last_words(lambda: watch.fail(ASKED, exit_codes.PREEMPTED)):
+        try:
+            yield peers
+        except BaseException as error:
+            peers._fail(error)
+            raise
     client.wait_at_barrier("podway/end", END * 1000)
     watch.stop()
     jax.distributed.shutdown()
@@ -232,9 +241,16 @@ def stopping() -> Iterator[Callable[[int], bool]]:
 
     It is true after a SIGTERM. With several processes, a SIGTERM to any of them stops all of them
     after the same step, which JAX's preemption service agrees on in the background: asking costs no
-    communication.
+    communication. The service begins here, when all are ready for the first step, and takes SIGTERM
+    over; before, a process that is asked to end does so at once, and the others with it.
     """
     if jax.process_count() > 1:
+        from jax._src import distributed  # as above
+
+        service: Any = distributed.global_state
+        service.client.wait_at_barrier("podway/loop", END * 1000)
+        jax.config.update("jax_enable_preemption_service", True)
+        service.initialize_preemption_sync_manager()
         yield multihost_utils.reached_preemption_sync_point
         return
     stop = threading.Event()

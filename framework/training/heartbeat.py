@@ -16,11 +16,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from podway.framework import exit_codes
+from podway.framework.exit_codes import LOST, PREEMPTED
 from podway.framework.runs.goodput import Clock
-
-CRASHED, LOST, REFUSED = 70, 75, 1
-"""Exit codes: an unexpected error here; an error elsewhere, or a lost process (after both a restart
-may help); an error that the user must mend (a restart does not help)."""
 
 WATCHED = ("step", "input", "evaluate", "checkpoint")
 """Phases in which a process must get on. Compiling and reading a checkpoint may take long."""
@@ -38,7 +36,7 @@ class Beat:
       phase: what it does (framework/runs/goodput.py).
       moves: changes of phase so far.
       failure: why it ends, if it does.
-      final: whether a restart would not help.
+      code: its exit code then.
     """
 
     count: int
@@ -48,7 +46,7 @@ class Beat:
     phase: str = "other"
     moves: int = 0
     failure: str = ""
-    final: bool = False
+    code: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,10 +75,22 @@ class Seen:
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """Why the run can't go on, and whether a restart would not help."""
+    """Why the run can't go on, and the exit code of those who are told.
+
+    Attributes:
+      message: names who it is about.
+      code: that of the process which ended it, where it holds for all of them; else LOST.
+    """
 
     message: str
-    final: bool = False
+    code: int = LOST
+
+    @staticmethod
+    def of_end(name: str, why: str, code: int) -> "Verdict":
+        """After a process has said why it ends, and with which code."""
+        how = "ended" if code == PREEMPTED else "failed"
+        shared = code == PREEMPTED or code in exit_codes.HOPELESS
+        return Verdict(f"{name} {how}: {why}", code if shared else LOST)
 
 
 def judge(
@@ -101,7 +111,7 @@ def judge(
 
     for process, known in sorted(seen.items()):
         if known.beat.failure:
-            return Verdict(f"{name(process)} failed: {known.beat.failure}", known.beat.final)
+            return Verdict.of_end(name(process), known.beat.failure, known.beat.code)
     silent = [process for process, known in sorted(seen.items()) if now - known.heard > silence]
     if silent:
         return Verdict(
@@ -177,9 +187,9 @@ class Watch:
     def fail(self, message: str, code: int) -> None:
         """Tells the others why this process ends, and ends it. Does not return."""
         self._stopped.set()
-        self._tell(failure=message, final=code == REFUSED)
+        self._tell(failure=message, code=code)
         if self._process == 0:
-            self._publish(Verdict(f"process 0 ({self.name}) failed: {message}", code == REFUSED))
+            self._publish(Verdict.of_end(f"process 0 ({self.name})", message, code))
         self._leave(message, code)
 
     def stop(self) -> None:
@@ -215,7 +225,7 @@ class Watch:
                 continue
             self._answered = time.monotonic()
             if verdict and not self._stopped.is_set():
-                self._leave(verdict.message, REFUSED if verdict.final else LOST)
+                self._leave(verdict.message, verdict.code)
 
     def _guard(self) -> None:
         """Notices that process 0 no longer answers; a call to it would just not return."""
@@ -250,7 +260,8 @@ class Watch:
             raise
 
     def _leave(self, message: str, code: int) -> None:
-        print(f"\npodway: error: {message}", file=sys.stderr, flush=True)
+        kind = "" if code == PREEMPTED else "error: "
+        print(f"\npodway: {kind}{message}", file=sys.stderr, flush=True)
         if self._process == 0:  # the store goes with this process: let the others read why
             time.sleep(1.5 * self._interval)
         sys.stdout.flush()

@@ -12,6 +12,7 @@ ITEMS = {
     "storage-thousand-writes": "a thousand writes and listings of objects",
     "storage-thousand-reads": "a thousand reads of objects",
     "egress-gib": "a GiB to the internet",
+    "zone-gib": "a GiB between zones of a region",
     "balancer-gib": "a GiB through the load balancer, in one direction",
     "balancer-hour": "the load balancer itself",
     "queue-gib": "a GiB published to the queue, or delivered by it",

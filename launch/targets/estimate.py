@@ -9,10 +9,9 @@ from podway.framework.config import Experiment
 from podway.framework.page import text
 
 if TYPE_CHECKING:
-    from podway.launch.prices.price import Price
-
     from podway.framework.devices.topology import Topology
     from podway.framework.schema.schema import Schema
+    from podway.launch.prices.price import Price
 
 
 @dataclasses.dataclass(frozen=True)

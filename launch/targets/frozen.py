@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from podway.framework import codec
-from podway.framework.code import classes, sources
+from podway.framework.code import classes, imports, sources
 from podway.framework.config import Experiment
 from podway.framework.error import ConfigError
 
@@ -89,13 +89,17 @@ def _user_files(experiment: Experiment) -> list[pathlib.Path]:
     datas = [experiment.data, *(component.data for component in experiment.mixture)]
     found = [sources.files("dataset", data) for data in datas]
     found += [sources.files(kind, experiment) for kind in ("run", "evaluation", "model")]
+    paths = {
+        path.resolve()
+        for files in found
+        for name, path in files.items()
+        if name.startswith(sources.USER)
+    }
+    # What is installed must be so on the other machine, too.
     return sorted(
-        {
-            path.resolve()
-            for files in found
-            for name, path in files.items()
-            if name.startswith(sources.USER)
-        }
+        path
+        for path in paths
+        if not any(path.is_relative_to(folder) for folder in imports.installed())
     )
 
 

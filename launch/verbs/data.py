@@ -26,11 +26,18 @@ class Build(Chain):
 
 
 def data(options: Build) -> None:
-    """Builds a dataset, or extends one; then checks it if asked to."""
+    """Builds a dataset and those of the mixture, or extends it; then checks it if asked to."""
     directory = stages.dataset(
         options.experiment, options.workdir, options.engine, since=options.since, code=options.code
     )
     check.run(directory, options.checks)
+    for component in options.experiment.mixture if options.since is None else ():
+        stages.dataset(
+            dataclasses.replace(options.experiment, data=component.data, mixture=()),
+            options.workdir,
+            options.engine,
+            code=options.code,
+        )
 
 
 def engine(overrides: list[str]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from etils import epath
 
 from podway.framework.config import Experiment, Model, RowExamples
 from podway.framework.error import check
+from podway.framework.exit_codes import COMPLETE, REFUSED
 from podway.launch import stages
 from podway.launch.verbs.verb import Stage, Verb
 
@@ -74,7 +75,7 @@ def run(given: Preflight) -> None:
     experiment, options = given.experiment, given.pod
     check_trained(experiment)
     names = _names(options)
-    _choose_platform(names)
+    choose_platform(names)
 
     from podway.framework.devices import topology
     from podway.framework.preflight.compile import attempts, examine, scan
@@ -85,7 +86,7 @@ def run(given: Preflight) -> None:
     if options.scan:
         reports = scan(experiment, sizes, pods)
         _print_scan(reports, options)
-        sys.exit(0 if all(report.fits for report in reports) else 1)
+        sys.exit(COMPLETE if all(report.fits for report in reports) else REFUSED)
     pod = pods[0] if pods else topology.here()
     report = examine(experiment, sizes, pod, evaluation=not options.skip_evaluation)
     retry = not report.fits and not options.skip_suggestions
@@ -96,7 +97,7 @@ def run(given: Preflight) -> None:
         print(describe(report, options.price_per_chip_hour))
         if retry:
             print(_advice(report, tried))
-    sys.exit(0 if report.fits else 1)
+    sys.exit(COMPLETE if report.fits else REFUSED)
 
 
 def check_trained(experiment: Experiment) -> None:
@@ -119,7 +120,7 @@ def _names(options: Options) -> list[str]:
     return [f"{kind}:{shape}" for shape in shapes.split(",")]
 
 
-def _choose_platform(names: list[str]) -> None:
+def choose_platform(names: list[str]) -> None:
     """Tells JAX, before it starts, to leave the GPU alone, and to show the CPU as so many devices.
 
     Compiling for stand-ins needs no device.

@@ -2,9 +2,10 @@
 
 import contextlib
 import dataclasses
+from collections.abc import Callable
 
 from podway.framework.error import check
-from podway.launch import stages, supervise
+from podway.launch import elastic, stages, supervise
 from podway.launch.verbs.verb import Trained, Verb
 
 
@@ -24,6 +25,9 @@ class Train(Trained):
     """Start again, from the last checkpoint, when a process fails."""
     max_restarts: int = 3
     """Restarts without a new checkpoint after which to give up."""
+    elastic: bool = False
+    """Go on with fewer processes when one is lost for good, and with all when it is back; for
+    --num-processes alone, and with restarts."""
     heartbeat: float = 15.0
     """Seconds without a sign of life after which a process counts as lost, and all end."""
     standstill: float = 600.0
@@ -50,6 +54,10 @@ def train(options: Train) -> None:
     check(
         not local or (options.num_processes or 0) >= 1,
         f"--num-processes is {options.num_processes}; give 1 or more",
+    )
+    check(
+        not options.elastic or local or here,
+        "--elastic is for processes that one supervisor starts: give --num-processes alone",
     )
     span = profiling.Span.parse(options.profile) if options.profile else None
     cluster = distributed.Cluster(
@@ -81,17 +89,32 @@ def train(options: Train) -> None:
         train_them=not (here or supervised),
     )
     if supervised:
+        restart, saved = options.restart_on_failure or options.elastic, 0
+
+        def progress() -> int:
+            nonlocal saved
+            with contextlib.suppress(OSError):  # the store may answer the next time
+                saved = stages.saved_step(experiment, options.workdir, options.code)
+            return saved
+
         supervise.run(
-            supervise.local(options.num_processes or 1)
-            if local
-            else supervise.single(options.process_id or 0),
-            progress=lambda: stages.saved_step(experiment, options.workdir, options.code),
-            restarts=options.max_restarts if options.restart_on_failure else 0,
+            _crew(options, progress) if local else supervise.single(options.process_id or 0),
+            progress=progress,
+            restarts=options.max_restarts if restart else 0,
             pause=2 * options.heartbeat if cluster.several else 1.0,
         )
         return
     with supervise.worker() if here else contextlib.nullcontext():
         stages.train(experiment, options.workdir, chosen)
+
+
+def _crew(options: Train, progress: Callable[[], int]) -> supervise.Crew:
+    """The processes of this machine."""
+    processes = options.num_processes or 1
+    if not options.elastic:
+        return supervise.local(processes)
+    sizes = elastic.sizes(options.experiment, processes, elastic.devices())
+    return elastic.Elastic(supervise.together, sizes, progress)
 
 
 VERB = Verb(

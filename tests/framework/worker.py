@@ -4,15 +4,18 @@ usage: python -m tests.framework.worker DATASET WORKDIR JSON
 JSON: {"trainer": {...}, "mesh": {...}, "model": {...}, "cluster": {...},
        "pause": seconds before each batch, "hang": the batch that is never read,
        "break": the batch that can't be read, "compiled": folder of compiled programs,
-       "rate": of learning}
+       "rate": of learning, "prepare": seconds before the program is built}
 """
 
 import json
+import os
+import pathlib
 import sys
 import time
 
 import jax
 
+from podway.framework import termination
 from podway.framework.devices import compilation
 from podway.framework.input.batches import Dataset, TrainBatches
 from podway.framework.training import distributed, loop
@@ -38,6 +41,15 @@ def main() -> None:
         return read(self, index)
 
     TrainBatches.__getitem__ = slowly
+    check_mesh = distributed.check_mesh
+
+    def prepared(devices):
+        if seconds := options.get("prepare"):
+            (pathlib.Path(workdir) / f"preparing {os.getpid()}").touch()
+            time.sleep(seconds)
+        check_mesh(devices)
+
+    distributed.check_mesh = prepared
     found = []
     if cache := options.get("compiled"):
         compilation.keep(cache)
@@ -59,4 +71,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with termination.ending():
+        main()

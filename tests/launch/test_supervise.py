@@ -9,8 +9,9 @@ import time
 
 import pytest
 
+from podway.framework import exit_codes
 from podway.framework.progress import BARS
-from podway.launch import supervise
+from podway.launch import stages, supervise
 from podway.launch.supervise import SupervisorError, Worker
 from tests import xla
 
@@ -20,7 +21,7 @@ def python(program: str, number: int = 0) -> Worker:
 
 
 def run(workers, progress=lambda: 0, restarts=2):
-    supervise.run(workers, progress=progress, restarts=restarts, pause=0.01)
+    supervise.run(supervise.Crew(workers), progress=progress, restarts=restarts, pause=0.01)
 
 
 def counting(path: pathlib.Path, program: str) -> str:
@@ -74,31 +75,72 @@ def test_progress_gives_new_restarts(tmp_path):
     assert len(path.read_text()) == 6
 
 
-def test_what_the_user_must_mend_is_not_tried_again(tmp_path):
+@pytest.mark.parametrize("code", [1, 2, 130])
+def test_what_the_user_must_mend_or_wants_is_not_tried_again(tmp_path, code):
     path = tmp_path / "starts"
-    said = "import sys; sys.stderr.write('podway: error: trainer.steps is 0\\n'); sys.exit(1)"
-    with pytest.raises(SupervisorError, match=r"process 0 .*: trainer\.steps is 0"):
+    said = f"import sys; sys.stderr.write('podway: error: trainer.steps is 0\\n'); sys.exit({code})"
+    with pytest.raises(SupervisorError, match=r"process 0 .*: trainer\.steps is 0") as error:
         run(lambda: [python(counting(path, said))])
     assert len(path.read_text()) == 1
+    assert error.value.exit_code == code
+
+
+KILLED = "import os; os.kill(os.getpid(), 9)"
+
+
+@pytest.mark.parametrize(
+    ("program", "code"), [("exit(75)", 75), ("exit(9)", 70), ("exit(70)", 70), (KILLED, 70)]
+)
+def test_the_supervisor_ends_as_the_first_failure_did(program, code):
+    with pytest.raises(SupervisorError) as error:
+        run(
+            lambda: [python(f"import sys; sys.{program}" if "exit" in program else program)],
+            restarts=0,
+        )
+    assert error.value.exit_code == code
+
+
+def test_the_preempted_start_again_and_that_does_not_count(tmp_path):
+    path = tmp_path / "starts"
+    program = counting(path, "raise SystemExit(42 if n < 5 else 0)")
+    run(lambda: [python(program)], restarts=1)
+    assert len(path.read_text()) == 5
+    with pytest.raises(stages.Stopped, match="saved at step 7"):
+        run(lambda: [python("raise SystemExit(42)")], progress=lambda: 7, restarts=0)
+
+
+def test_who_still_saves_when_another_has_ended_is_waited_for(tmp_path):
+    saves = (
+        f"import time; time.sleep(1); open({str(tmp_path / 'saved')!r}, 'w'); raise SystemExit(42)"
+    )
+    with pytest.raises(stages.Stopped, match="nothing to save yet"):
+        run(lambda: [python("raise SystemExit(42)", 0), python(saves, 1)], restarts=0)
+    assert (tmp_path / "saved").exists()
+
+
+def test_who_does_not_follow_the_preempted_is_ended(tmp_path, monkeypatch):
+    monkeypatch.setattr(supervise, "FOLLOW", 0.2)
+    path = tmp_path / "starts"
+    stuck = counting(path, "import time; n < 2 and time.sleep(60)")
+    preempted = counting(tmp_path / "other", "raise SystemExit(42 if n < 2 else 0)")
+    start = time.monotonic()
+    run(lambda: [python(preempted, 0), python(stuck, 1)], restarts=1)
+    assert time.monotonic() - start < 30
+    assert len(path.read_text()) == 2
 
 
 def test_the_first_failure_is_named_not_the_one_that_it_caused():
     killed = python("import os,signal; os.kill(os.getpid(), signal.SIGKILL)", 1)
     lost = python("raise SystemExit(75)", 0)
     with pytest.raises(SupervisorError, match="process 1 ended with signal SIGKILL"):
-        supervise.run(
-            lambda: [python("import time; time.sleep(60)", 2), lost, killed],
-            progress=lambda: 0,
-            restarts=0,
-            pause=0,
-        )
+        run(lambda: [python("import time; time.sleep(60)", 2), lost, killed], restarts=0)
 
 
 def test_sigterm_goes_on_to_all_and_is_no_failure(tmp_path):
     program = (
         "import signal,sys,time,pathlib\n"
         "signal.signal(signal.SIGTERM, lambda *_: (pathlib.Path({0!r}).write_text('saved'),"
-        " sys.exit(0)))\npathlib.Path({1!r}).write_text('')\ntime.sleep(60)"
+        " sys.exit(42)))\npathlib.Path({1!r}).write_text('')\ntime.sleep(60)"
     )
     ready = [tmp_path / f"ready {number}" for number in range(2)]
     saved = [tmp_path / f"saved {number}" for number in range(2)]
@@ -109,12 +151,14 @@ def test_sigterm_goes_on_to_all_and_is_no_failure(tmp_path):
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=ask).start()
-    run(
-        lambda: [
-            python(program.format(str(saved[number]), str(ready[number])), number)
-            for number in range(2)
-        ]
-    )
+    with pytest.raises(stages.Stopped, match="saved at step 5; the same command resumes there"):
+        run(
+            lambda: [
+                python(program.format(str(saved[number]), str(ready[number])), number)
+                for number in range(2)
+            ],
+            progress=lambda: 5,
+        )
     assert [path.read_text() for path in saved] == ["saved", "saved"]
 
 
@@ -231,7 +275,7 @@ def test_sigterm_to_the_supervisor_saves_and_the_same_command_goes_on(shop, tmp_
     wait_for_step(tmp_path, 30, process)
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate()
-    assert process.returncode == 0, said[-3000:]
+    assert process.returncode == exit_codes.PREEMPTED, said[-3000:]
     done = max(step for step, _ in losses(tmp_path))
     assert 30 <= done < 120
     (path,) = tmp_path.glob("runs/shop/*/checkpoints")

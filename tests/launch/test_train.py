@@ -11,8 +11,8 @@ import time
 import pytest
 from etils import epath
 
-from podway.framework import artifact
-from podway.framework.runs import lock
+from podway.framework import artifact, exit_codes
+from podway.framework.runs import goodput, lock
 from podway.launch import cli
 from tests import xla
 from tests.launch.test_supervise import SHOP
@@ -60,6 +60,12 @@ def training(workdir: pathlib.Path) -> lock.Holder | None:
     return None
 
 
+def sessions(workdir: pathlib.Path) -> list[int]:
+    """Of each run the processes that have trained it."""
+    found = [goodput.read(path) for path in workdir.glob("runs/shop/*/goodput.json")]
+    return [record["sessions"] for record in found if record]
+
+
 def test_more_goes_on_from_the_finished_run_and_once_more(shop, workdir, capsys):
     command = ["train", str(shop), "--workdir", str(workdir), *QUICK]
     cli.main([*command, "--more", "10", "5"])
@@ -100,13 +106,18 @@ def test_a_learning_rate_is_found_and_drawn(shop, workdir, capsys):
     assert len(list(workdir.glob("runs/shop/*"))) == before, "no run is made"
 
 
-def test_a_second_trainer_is_refused_and_takes_over_when_the_first_is_killed(shop, workdir):
+def test_a_second_trainer_is_refused_takes_over_when_the_first_is_killed_and_stops_when_asked(
+    shop, workdir
+):
     command = [sys.executable, "-m", "podway.launch.cli", "train", str(shop)]
-    command += ["--workdir", str(workdir), *QUICK, "--trainer.seed", "7", "--trainer.steps", "4000"]
+    command += ["--workdir", str(workdir), *QUICK, "--trainer.seed", "7"]
+    command += ["--trainer.steps", "100000"]
     environment = os.environ | {"XLA_FLAGS": xla.flags(), "JAX_PLATFORMS": "cpu"}
 
     def start() -> subprocess.Popen:
-        return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
 
     first = start()
     try:
@@ -116,7 +127,7 @@ def test_a_second_trainer_is_refused_and_takes_over_when_the_first_is_killed(sho
         assert holder.pid == first.pid
         second = start()
         _, said = second.communicate(timeout=120)
-        assert second.returncode == 1
+        assert second.returncode == exit_codes.LOST
         assert f"(process {first.pid}) since {holder.since}; wait for it, or end it first" in said
         first.send_signal(signal.SIGKILL)
         first.wait()
@@ -124,8 +135,25 @@ def test_a_second_trainer_is_refused_and_takes_over_when_the_first_is_killed(sho
         while (holder := training(workdir)) is None or holder.pid != third.pid:
             assert third.poll() is None, third.communicate()[1][-3000:]
             time.sleep(0.05)
-        third.kill()
-        third.wait()
+        while sorted(sessions(workdir))[-1] < 2:
+            time.sleep(0.05)
+        third.send_signal(signal.SIGTERM)
+        out, said = third.communicate(timeout=120)
+        assert third.returncode == exit_codes.PREEMPTED, said
+        assert re.search(r"^podway: saved at step \d+; the same command resumes there$", out, re.M)
     finally:
         first.kill()
         first.wait()
+
+
+def test_the_data_of_a_mixture_are_built_before_several_processes_train(shop, tmp_path):
+    """Each of these refuses to build what is missing, and says that `podway data` does."""
+    text = shop.read_text()
+    (data,) = re.findall(r"data=(Data\(name=.shop..*\)),", text)
+    more = data.replace('"shop"', '"more"')
+    mixed = text.replace("data=Data", f"mixture=(Component(data={more}),),\n        data=Data")
+    config = tmp_path / "mixed.py"
+    config.write_text(mixed.replace("import Columns", "import Columns, Component"))
+    cli.main(["data", str(config), "--workdir", str(tmp_path)])
+    names = {path.parent.parent.name for path in tmp_path.glob("datasets/*/*/manifest.json")}
+    assert names == {"shop", "more"}

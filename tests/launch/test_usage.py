@@ -21,7 +21,13 @@ def test_all_verbs_stand_under_a_stage_of_the_chain():
     stages = [line for line in lines if re.fullmatch(r"[a-z ]+:", line)]
     assert stages == [f"{stage}:" for stage in cli.STAGES]
     for verb in ["configs", *cli.VERBS]:
-        assert f"\n  {verb} " in said
+        family, _, member = verb.partition(" ")
+        if family in usage.FAMILIES:
+            assert re.search(rf"\n  {family} TARGET .*[:,]\s+{member}\b", said, re.DOTALL)
+            assert f"\n  {member} " in podway(family, "--help").stdout
+        else:
+            assert f"\n  {verb} " in said
+    assert podway("launch").returncode == 2
     assert podway("help").stdout == said
     assert podway().stdout == said
     assert podway().returncode == 2

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -36,7 +37,7 @@ class Cluster:
     def __init__(self, namespace: str, context: str = ""):
         self.namespace = namespace
         try:
-            kubernetes.config.load_config(context=context or None)
+            _load(context)
         except kubernetes.config.ConfigException as error:
             raise LaunchError(
                 f"no cluster to talk to ({error}); `gcloud container clusters get-credentials"
@@ -106,6 +107,20 @@ class Cluster:
             )
         return [each.to_dict() for each in found.items]
 
+    def create(self, each: dict[str, Any]) -> bool:
+        """Creates an object, for those who may not change any. Returns False if it is there."""
+        resource = self._resource(each["apiVersion"], each["kind"])
+        try:
+            with self._explained(_said(each)):
+                resource.create(
+                    body=each,
+                    namespace=self._space(resource),
+                    query_params=[("fieldValidation", "Strict")],
+                )
+        except _ThereError:
+            return False
+        return True
+
     def delete(self, wanted: dict[str, Any]) -> bool:
         """Deletes an object, and then what belongs to it. Returns False if there is none."""
         resource = self._resource(wanted["apiVersion"], wanted["kind"])
@@ -165,6 +180,8 @@ class Cluster:
             said = _message(error)
             if error.status == 404:
                 raise _MissingError(f"{what}: {said}") from error
+            if error.status == 409 and "already exists" in said:
+                raise _ThereError(f"{what}: {said}") from error
             if error.status == 400 and "waiting to start" in said:
                 raise _NotYetError(f"{what}: {said}") from error
             raise LaunchError(f"{what}: {explain(error.status or 0, said)}") from error
@@ -179,8 +196,22 @@ class _MissingError(LaunchError):
     """There is no such object."""
 
 
+class _ThereError(LaunchError):
+    """There is such an object already."""
+
+
 class _NotYetError(LaunchError):
     """The container has not begun."""
+
+
+def _load(context: str) -> None:
+    """Reads the kubeconfig; in a pod without one, the pod's own account."""
+    files = os.environ.get("KUBECONFIG") or os.path.expanduser("~/.kube/config")
+    there = any(os.path.exists(file) for file in files.split(os.pathsep))
+    if there or context:
+        kubernetes.config.load_kube_config(config_file=files, context=context or None)
+    else:
+        kubernetes.config.load_incluster_config()
 
 
 def explain(status: int, said: str) -> str:

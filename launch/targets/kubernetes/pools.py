@@ -79,7 +79,6 @@ def of(target: Kubernetes) -> Pool:
     extra = dict(pair.split("=", 1) for pair in target.node_selector)
     chips = math.prod(shape.shape)
     if name == "cpu":
-        check(target.slices == 1, "target.slices is for TPUs; give the number of machines, cpu:4")
         return Pool(shape, chips, "", 0, _labels(target, {}) | extra, _taints(target), "")
     if name in _GPUS:
         per_host = shape.accelerator.chips_per_host
@@ -120,6 +119,10 @@ def _topology(target: Kubernetes) -> topology.Topology:
     check(
         name not in _GPUS or target.slices == 1,
         "target.slices is for TPUs; give the number of all GPUs, h100:16",
+    )
+    check(
+        name != "cpu" or target.slices == 1,
+        "target.slices is for TPUs; give the number of machines, cpu:4",
     )
     try:
         return topology.parse(target.accelerator, target.slices)

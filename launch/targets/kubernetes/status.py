@@ -74,7 +74,7 @@ def of(
         return Status("stopping", stage, ("its processes save, and end",), **counted)
     if (job_set.get("spec") or {}).get("suspend"):
         return Status("queued", stage, tuple(_queued(workloads)), restarts)
-    lines = [*_pending(mine), *_failures(mine), *_warnings(events, mine)]
+    lines = [*pending(mine), *_failures(mine), *_warnings(events, mine)]
     if running < wanted:
         return Status("waiting", stage, tuple(lines), **counted)
     return Status("running", stage, tuple(lines), **counted)
@@ -120,7 +120,7 @@ def _queued(workloads: Sequence[dict[str, Any]]) -> list[str]:
     return [f"the queue says: {text}" for text in said if text] or ["it waits in its queue"]
 
 
-def _pending(pods: Sequence[dict[str, Any]]) -> list[str]:
+def pending(pods: Sequence[dict[str, Any]]) -> list[str]:
     """Why pods don't run yet, in the scheduler's words and the kubelet's; each reason once."""
     found: dict[str, int] = {}
     for pod in pods:

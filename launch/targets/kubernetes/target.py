@@ -11,7 +11,7 @@ Capacity = Literal["on-demand", "spot", "reserved", "flex-start"]
 
 DIGEST = re.compile(r".+@sha256:[0-9a-f]{64}")
 _QUANTITY = re.compile(r"\d+(\.\d+)?(m|[KMGTP]i?)?")
-_PAIR = re.compile(r"[^=\s]+=[^=]*")
+_PAIR = re.compile(r"[^=\s]+=.*")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -105,14 +105,14 @@ def job_set(launch: Launch, submitted: int | None = None) -> dict[str, Any]:
                 {
                     "name": "data",
                     "replicas": 1,
-                    "template": {"spec": _single(launch, "data", "data", submitted)},
+                    "template": {"spec": single(launch, "data", "data", submitted)},
                 },
                 train,
                 {
                     "name": "export",
                     "replicas": 1,
                     "dependsOn": [{"name": "train", "status": "Complete"}],
-                    "template": {"spec": _single(launch, "export", "run", submitted)},
+                    "template": {"spec": single(launch, "export", "run", submitted)},
                 },
             ],
         },
@@ -190,7 +190,7 @@ def _training(launch: Launch, submitted: int | None) -> dict[str, Any]:
     }
 
 
-def _single(launch: Launch, name: str, verb: str, submitted: int | None) -> dict[str, Any]:
+def single(launch: Launch, name: str, verb: str, submitted: int | None) -> dict[str, Any]:
     """The Job of a stage that one pod without accelerators does."""
     container = {
         "name": name,

@@ -8,7 +8,12 @@ from podway.framework.code import classes, writing
 from podway.framework.error import ConfigError, check
 
 _FUNCTION = "target"
-KINDS = {"Kubernetes": "kubernetes"}
+KINDS = {
+    "CloudRunJob": "cloud-run",
+    "Kubernetes": "kubernetes",
+    "Machines": "machines",
+    "Queue": "queue",
+}
 """Class of a target → the verb that launches on it."""
 
 

@@ -1,19 +1,29 @@
-"""`podway jobs`, `podway logs`, `podway stop`: what was launched on a cluster."""
+"""`podway jobs`, `podway logs`, `podway stop`: what was launched, on clusters and on machines."""
+
+from __future__ import annotations
 
 import dataclasses
 import sys
-import time
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
+from podway.framework.error import check
 from podway.launch.verbs.verb import Subject, Verb
+
+if TYPE_CHECKING:
+    from podway.launch.jobs.registry import Record
+    from podway.launch.targets.kubernetes.cluster import Cluster
+
+NAMESPACE = "podway"
+"""Where launches on a cluster are unless something else is said."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """Which cluster."""
+    """Which cluster, of launches on one."""
 
-    namespace: str = "podway"
-    """Where the launches are."""
+    namespace: str = ""
+    """Of the cluster; empty: those that were launched into from this machine, and "podway"."""
     context: str = ""
     """Of the kubeconfig; empty: its current one."""
 
@@ -32,7 +42,9 @@ class Logs(Place):
 
     launch: Subject = ""
     pod: str = ""
-    """Name of a pod; without one the first process of the stage that goes on."""
+    """On a cluster: name of a pod; without one the first process of the stage that goes on."""
+    process: int = 0
+    """On machines: number of the process."""
     tail: int = 0
     """Print the last lines of what is there, and end; 0: follow to the launch's end."""
 
@@ -47,95 +59,103 @@ class Stop(Place):
 
 
 def jobs(options: Jobs) -> None:
-    """Prints the launches of a namespace."""
+    """Prints the launches of a cluster's namespaces, and those on machines."""
     import json
 
-    from podway.launch.targets.kubernetes import follow, training
-    from podway.launch.targets.kubernetes.launch import OWN
+    from podway.launch.jobs import machines, registry
 
-    cluster = _cluster(options)
+    records = registry.read()
     rows = []
-    for each in cluster.list(training.API, "JobSet", labels="app.kubernetes.io/managed-by=podway"):
-        metadata = each["metadata"]
-        now, _ = follow.look(cluster, metadata["name"])
-        notes = metadata.get("annotations") or {}
-        rows.append(
-            {
-                "launch": metadata["name"],
-                "experiment": notes.get(f"{OWN}/experiment", ""),
-                "phase": now.phase,
-                "stage": now.stage,
-                "pods": f"{now.running}/{now.wanted}" if now.wanted else "",
-                "restarts": now.restarts,
-                "since": metadata.get("creationTimestamp", ""),
-                "workdir": notes.get(f"{OWN}/workdir", ""),
-                "says": now.lines[0] if now.lines else "",
-            }
-        )
+    if not (options.namespace or options.context):
+        rows += _each(machines.row, [record for record in records if record.kind == "machines"])
+    rows += _on_clusters(options, records, required=not rows)
     if options.json:
         print(json.dumps(rows, indent=1))
     elif not rows:
-        print(f"no launches in the namespace {options.namespace!r}")
+        print(f"no launches in the namespace {options.namespace or NAMESPACE!r}, none on machines")
     else:
         print(_table(rows))
 
 
+def _on_clusters(options: Jobs, records: list[Record], *, required: bool) -> list[dict[str, Any]]:
+    """Of all namespaces that are known; `required`: it is an error if there is no cluster."""
+    from podway.framework.error import PodwayError
+
+    places = {(options.namespace or NAMESPACE, options.context): required}
+    if not (options.namespace or options.context):
+        places |= {place: True for record in records if (place := _place_of(record))}
+    rows = []
+    for (namespace, context), wanted in places.items():
+        try:
+            from podway.launch.jobs import kubernetes
+
+            rows += kubernetes.rows(_cluster(namespace, context))
+        except (PodwayError, ImportError) as error:
+            if required:
+                raise
+            if wanted:
+                print(f"podway: namespace {namespace}: {error}", file=sys.stderr)
+    return rows
+
+
+def _each(act: Callable[[Record], dict[str, Any]], records: list[Record]) -> list[dict[str, Any]]:
+    from podway.launch.targets.machines import remote
+
+    return remote.each(act, records)
+
+
 def logs(options: Logs) -> None:
     """Prints what a launch's first process writes, until the launch is over."""
-    from podway.launch.targets.error import LaunchError
-    from podway.launch.targets.kubernetes import follow
+    check(options.tail >= 0, f"--tail is {options.tail}; give 0 or more")
+    record = _record(options, options.launch)
+    if record is not None and record.kind == "machines":
+        from podway.launch.jobs import machines
 
-    cluster = _cluster(options)
-    if not (options.pod or options.tail):
-        try:
-            end = follow.until_over(cluster, options.launch)
-        except KeyboardInterrupt:
-            follow.say_detached(options.launch)
-            return
-        if end.phase == "failed":
-            sys.exit(1)
+        check(not options.pod, "--pod is of launches on a cluster; give --process NUMBER")
+        machines.logs(record, options.process, options.tail)
         return
-    now, pods = follow.look(cluster, options.launch)
-    wanted = [
-        pod
-        for pod in pods
-        if pod["metadata"]["name"] == options.pod
-        or (not options.pod and follow.is_first(pod, now.stage))
-    ]
-    if not wanted:
-        names = ", ".join(sorted(pod["metadata"]["name"] for pod in pods)) or "none"
-        raise LaunchError(f"there is no such pod of {options.launch}; there are: {names}")
-    for pod in wanted:
-        container = pod["spec"]["containers"][0]["name"]
-        for line in cluster.logs(
-            pod["metadata"]["name"], container, tail=options.tail
-        ).splitlines():
-            print(follow.divided(line)[1])
+    from podway.launch.jobs import kubernetes
+
+    kubernetes.logs(_of(options, record), options.launch, options.pod, options.tail)
 
 
 def stop(options: Stop) -> None:
     """Ends a launch: its processes get SIGTERM and save. The same launch goes on from there."""
-    from podway.launch.targets.kubernetes import follow, training
+    record = _record(options, options.launch)
+    if record is not None and record.kind == "machines":
+        from podway.launch.jobs import machines
 
-    cluster = _cluster(options)
-    follow.look(cluster, options.launch)
-    job_set = {
-        "apiVersion": training.API,
-        "kind": "JobSet",
-        "metadata": {"name": options.launch},
-    }
-    cluster.delete(job_set)
-    print(f"{options.launch}: its processes save, and end", flush=True)
-    while options.wait and cluster.find(job_set) is not None:
-        time.sleep(1)
-    if options.wait:
-        print(f"{options.launch}: stopped; the same `podway launch` goes on from its last save")
+        machines.stop(record, wait=options.wait)
+        return
+    from podway.launch.jobs import kubernetes
+
+    kubernetes.stop(_of(options, record), options.launch, wait=options.wait)
 
 
-def _cluster(options: Place) -> Any:
+def _record(options: Place, name: str) -> Record | None:
+    """What this machine knows of a launch, unless a cluster is named."""
+    from podway.launch.jobs import registry
+
+    return None if options.namespace or options.context else registry.find(name)
+
+
+def _of(options: Place, record: Record | None) -> Cluster:
+    """The cluster that is named, or that the launch was put on."""
+    namespace, context = (record and _place_of(record)) or (NAMESPACE, "")
+    return _cluster(options.namespace or namespace, options.context or context)
+
+
+def _place_of(record: Record) -> tuple[str, str] | None:
+    from podway.launch.targets.kubernetes.target import Kubernetes
+
+    target = record.target
+    return (target.namespace, target.context) if isinstance(target, Kubernetes) else None
+
+
+def _cluster(namespace: str, context: str) -> Cluster:
     from podway.launch.targets.kubernetes.cluster import Cluster
 
-    return Cluster(options.namespace, options.context)
+    return Cluster(namespace, context)
 
 
 def _table(rows: list[dict[str, Any]]) -> str:
@@ -148,7 +168,7 @@ def _table(rows: list[dict[str, Any]]) -> str:
     )
 
 
-JOBS = Verb("what was launched on a cluster", Jobs, jobs, of="", example="podway jobs --json")
+JOBS = Verb("what was launched", Jobs, jobs, of="", example="podway jobs --json")
 LOGS = Verb(
     "follow a launch", Logs, logs, of="LAUNCH", example="podway logs movielens-sasrec-1a2b3c"
 )

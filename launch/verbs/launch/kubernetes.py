@@ -114,7 +114,6 @@ def plan(found: Any, estimate: Any, missing: list[str]) -> str:
 
 def _estimate(options: LaunchKubernetes, found: Any) -> Any:
     from podway.launch.prices import book
-
     from podway.launch.targets import estimate
 
     pod, target = found.pool.topology, options.target
@@ -179,12 +178,29 @@ def _apply(options: LaunchKubernetes, found: Any, objects: list[dict[str, Any]])
             raise LaunchError("nothing is launched; --yes launches without asking")
         for each in cluster.apply(objects):
             print(f"made {each}")
+        _register(options, found)
     else:
         print(f"{found.name} is there already")
     if options.detach:
         print(f"`podway logs {found.name}` follows it, `podway stop {found.name}` ends it")
         return
     _follow(cluster, found.name)
+
+
+def _register(options: LaunchKubernetes, found: Any) -> None:
+    """So that `podway jobs` knows where to look."""
+    from podway.launch.jobs import registry
+
+    record = registry.Record(
+        name=found.name,
+        kind="kubernetes",
+        target=options.target,
+        experiment=found.experiment.name,
+        workdir=found.workdir,
+        hash=found.hash,
+        launched=time.time(),
+    )
+    registry.write(record)
 
 
 def _wait_until_gone(cluster: Any, name: str) -> None:

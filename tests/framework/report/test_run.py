@@ -130,6 +130,25 @@ def test_where_the_time_went_and_every_metric(tmp_path):
     assert "fit" not in re.findall(r"<figcaption><b>(.*?)</b>", text)
 
 
+def test_the_time_between_sessions_and_how_many_processes_they_had(tmp_path):
+    directory = begin(tmp_path, metrics=LEARNING)
+    seconds = SECONDS | {"away": 20.0, "waiting": 120.0}
+    record = GOODPUT | {
+        "goodput_percent": 75.0,
+        "seconds": seconds,
+        "outside_seconds": 3600.0,
+        "history": [{"processes": 4}, {"processes": 3}],
+    }
+    (directory / "goodput.json").write_text(json.dumps(record))
+    text = plain(written(directory))
+    assert "Goodput 75.0 %: 2 min 00 s in 2 sessions." in text
+    assert "Waiting for machines, 2 min 00 s, is not in it: with that 37.5 %." in text
+    assert "1 h 00 min between sessions do not count" in text
+    assert "Processes of its sessions: 4, 3." in text
+    assert "away 20.0 s 16.7 %" in text
+    assert "waiting" not in text.lower().replace("waiting for machines", "")
+
+
 def test_an_unfinished_run_is_told_by_its_records(tmp_path):
     directory = begin(tmp_path, metrics=[*LEARNING[:2], *JUDGED[:1]])
     with (directory / records.METRICS).open("a") as file:

@@ -16,9 +16,10 @@ import pytest
 from etils import epath
 
 from podway.framework.devices import compilation
+from podway.framework.exit_codes import CRASHED, LOST, PREEMPTED, REFUSED
 from podway.framework.runs import goodput, lock
 from podway.framework.runs.goodput import PHASES
-from podway.framework.training.heartbeat import CRASHED, LOST, REFUSED, Beat, Seen, judge
+from podway.framework.training.heartbeat import Beat, Seen, judge
 from tests.framework.training.test_loop import (
     final_parameters,
     finish,
@@ -208,6 +209,18 @@ def test_sigterm_to_one_makes_all_save_the_same_step_and_another_mesh_goes_on(
     assert record["steps_redone"] == 0
 
 
+def test_sigterm_before_the_first_step_ends_all_with_the_code_of_the_preempted(dataset, tmp_path):
+    processes = together(dataset, tmp_path, 2, 1, prepare=120)
+    ready = [tmp_path / f"preparing {process.pid}" for process in processes]
+    while not all(path.exists() for path in ready):
+        assert all(process.poll() is None for process in processes)
+        time.sleep(0.05)
+    processes[1].send_signal(signal.SIGTERM)
+    for code, error in ends(processes, STOPPED):
+        assert code == PREEMPTED, error
+        assert "asked to end (SIGTERM)" in error
+
+
 def test_they_stop_early_together_and_process_0_has_the_lock(dataset, tmp_path):
     processes = together(dataset, tmp_path, 2, 1, trainer=NEVER, pause=0.2)
     run = holder = None
@@ -266,11 +279,16 @@ def test_judging_names_who_is_silent_who_failed_and_who_is_behind():
     assert "process 1 (host, pid 11) is dead or hangs: it was last heard of 25 s" in str(
         judge(late, 105, **limits)
     )
-    failed = dataclasses.replace(seen[2].beat, failure="no space left", final=True)
+    failed = dataclasses.replace(seen[2].beat, failure="no space left", code=REFUSED)
     verdict = judge(seen | {2: dataclasses.replace(seen[2], beat=failed)}, 105, **limits)
     assert verdict
-    assert verdict.final
+    assert verdict.code == REFUSED
     assert verdict.message == "process 2 (host, pid 12) failed: no space left"
+    for code, told in ((CRASHED, LOST), (LOST, LOST), (PREEMPTED, PREEMPTED)):
+        failed = dataclasses.replace(failed, code=code)
+        verdict = judge(seen | {2: dataclasses.replace(seen[2], beat=failed)}, 105, **limits)
+        assert verdict
+        assert verdict.code == told
 
     alive = {number: dataclasses.replace(each, heard=170.0) for number, each in seen.items()}
     verdict = judge(alive, 170, **limits)

@@ -1,0 +1,1 @@
+"""From a stated load to chips, workers, replicas, stores and what they cost."""

@@ -1,0 +1,1 @@
+"""Google Cloud Run: a published model as a service, and a stage as a job."""

@@ -1,0 +1,1 @@
+"""A published model on a Kubernetes cluster: servers, traffic, what watches them."""

@@ -1,0 +1,56 @@
+"""All objects of a deployed model, in the order in which they are applied."""
+
+from typing import Any
+
+from podway.launch.targets.kubernetes.serving import servers, traffic, watch
+from podway.launch.targets.kubernetes.serving.deployed import Deployed
+
+ROUTES = ("HTTPRoute", "GRPCRoute")
+"""Kinds that send requests to a version: applied when its pods serve, and not before."""
+
+
+def objects(deployed: Deployed) -> list[dict[str, Any]]:
+    """Namespace, account, what each track has, what they share, and the routes last."""
+    target = deployed.target
+    found = [_namespace(deployed), _service_account(deployed), traffic.network_policy(deployed)]
+    for track in deployed.tracks:
+        found += [
+            servers.files(deployed, track),
+            traffic.service(deployed, track),
+            servers.deployment(deployed, track),
+            servers.autoscaler(deployed, track),
+            servers.budget(deployed, track),
+        ]
+        if target.gateway.name and target.provider == "gke":
+            found += [traffic.health_check(deployed, track), traffic.draining(deployed, track)]
+    found += [traffic.service(deployed), *watch.objects(deployed)]
+    if target.gateway.name:
+        found.append(traffic.http_route(deployed))
+    if target.gateway.grpc:
+        found.append(traffic.grpc_route(deployed))
+    return found
+
+
+def _namespace(deployed: Deployed) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {
+            "name": deployed.target.namespace,
+            "labels": {"app.kubernetes.io/managed-by": "podway"},
+        },
+    }
+
+
+def _service_account(deployed: Deployed) -> dict[str, Any]:
+    """Whom the pods run as; other models of the namespace share it."""
+    target = deployed.target
+    metadata: dict[str, Any] = {
+        "name": target.service_account,
+        "namespace": target.namespace,
+        "labels": {"app.kubernetes.io/managed-by": "podway"},
+    }
+    if target.google_service_account:
+        account = target.google_service_account
+        metadata["annotations"] = {"iam.gke.io/gcp-service-account": account}
+    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}

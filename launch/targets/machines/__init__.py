@@ -1,0 +1,1 @@
+"""Plain machines by ssh, without a scheduler: checked, started, followed and stopped."""

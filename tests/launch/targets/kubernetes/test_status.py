@@ -1,0 +1,147 @@
+import pytest
+
+from podway.launch.targets.kubernetes import follow, status, training
+from tests.launch.targets.kubernetes.conftest import a_launch
+
+LABELS = "jobset.sigs.k8s.io/replicatedjob-name"
+
+
+@pytest.fixture(scope="module")
+def spec() -> dict:
+    return training.job_set(a_launch(accelerator="v5e:4x4", slices=2))
+
+
+def job_set(spec: dict, *, suspend=False, deleted=False, restarts=0, done=(), conditions=()):
+    found = {**spec, "metadata": dict(spec["metadata"]), "spec": dict(spec["spec"])}
+    found["spec"]["suspend"] = suspend
+    if deleted:
+        found["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    found["status"] = {
+        "restarts": restarts,
+        "replicatedJobsStatus": [{"name": name, "succeeded": count} for name, count in done],
+        "conditions": [
+            {"type": kind, "status": "True", "message": message} for kind, message in conditions
+        ],
+    }
+    return found
+
+
+def pod(role="train", index=0, phase="Running", *, code=None, said="", **more) -> dict:
+    found = {
+        "metadata": {
+            "name": f"x-{role}-0-{index}",
+            "labels": {LABELS: role, "batch.kubernetes.io/job-completion-index": str(index)},
+        },
+        "status": {"phase": phase, "conditions": more.get("conditions", [])},
+    }
+    if code is not None:
+        end = {"exitCode": code, "message": said}
+        found["status"]["containerStatuses"] = [{"state": {"terminated": end}}]
+    if "waiting" in more:
+        waiting = {"reason": more["waiting"], "message": "not found"}
+        found["status"]["containerStatuses"] = [{"image": "r/i", "state": {"waiting": waiting}}]
+    return found
+
+
+def test_a_queued_one_says_why(spec):
+    workload = {
+        "status": {
+            "conditions": [
+                {"type": "QuotaReserved", "status": "False", "message": "insufficient quota"}
+            ]
+        }
+    }
+    now = status.of(job_set(spec, suspend=True), [], (), [workload])
+    assert now.phase == "queued"
+    assert "insufficient quota" in now.lines[0]
+
+
+def test_the_stage_is_the_first_that_is_not_done(spec):
+    assert status.of(job_set(spec), []).stage == "data"
+    assert status.of(job_set(spec, done=[("data", 1)]), []).stage == "train"
+    half = job_set(spec, done=[("data", 1), ("train", 1)])
+    assert status.of(half, []).stage == "train", "one of two slices"
+    assert status.of(job_set(spec, done=[("data", 1), ("train", 2)]), []).stage == "export"
+
+
+def test_pods_that_wait_say_why_once(spec):
+    unscheduled = {"reason": "Unschedulable", "status": "False", "message": "0/4 nodes"}
+    pods = [pod(index=at, phase="Pending", conditions=[unscheduled]) for at in range(8)]
+    now = status.of(job_set(spec, done=[("data", 1)]), pods)
+    assert (now.phase, now.running, now.wanted) == ("waiting", 0, 8)
+    assert now.lines == ("8 pods: no machine for it yet: 0/4 nodes",)
+
+
+def test_an_image_that_is_not_there(spec):
+    now = status.of(job_set(spec), [pod("data", phase="Pending", waiting="ImagePullBackOff")])
+    assert "r/i cannot be pulled" in now.lines[0]
+
+
+def test_a_job_that_cannot_be_made(spec):
+    event = {
+        "type": "Warning",
+        "message": "only Never",
+        "involvedObject": {"kind": "JobSet", "name": "x"},
+    }
+    assert status.of(job_set(spec), [], [event]).lines == ("JobSet x: only Never",)
+
+
+def test_running(spec):
+    pods = [pod(index=at) for at in range(8)]
+    now = status.of(job_set(spec, done=[("data", 1)], restarts=2), pods)
+    assert str(now) == "running, train: 8 of 8 pods run, 2 restarts"
+    assert not now.over
+
+
+def test_failed_says_the_cause_first(spec):
+    pods = [
+        pod(index=0, phase="Failed", code=75, said="podway: error: process 1 is dead"),
+        pod(index=1, phase="Failed", code=1, said="x\n podway: error: no such column 'a'\n"),
+    ]
+    failed = job_set(spec, done=[("data", 1)], conditions=[("Failed", "it failed")])
+    now = status.of(failed, pods)
+    assert now.over
+    assert "x-train-0-1 ended with 1" in now.lines[0]
+    assert "no such column 'a'" in now.lines[0]
+    assert "x-train-0-0 ended with 75" in now.lines[1]
+    assert now.lines[-1] == "it failed"
+
+
+def test_one_that_was_taken_away(spec):
+    condition = {"type": "DisruptionTarget", "status": "True", "message": "node shutdown"}
+    lost = pod(phase="Failed", code=137, conditions=[condition])
+    now = status.of(job_set(spec, done=[("data", 1)]), [lost])
+    assert "taken away: node shutdown" in now.lines[0]
+
+
+def test_complete_and_stopping(spec):
+    assert status.of(job_set(spec, conditions=[("Completed", "")]), []).phase == "complete"
+    assert status.of(job_set(spec, deleted=True), []).phase == "stopping"
+
+
+class Recorded:
+    """Logs as a cluster would give them."""
+
+    def __init__(self, *texts: str):
+        self._texts = list(texts)
+
+    def logs(self, pod: str, container: str) -> str:
+        return self._texts.pop(0) if len(self._texts) > 1 else self._texts[0]
+
+
+def test_each_line_of_a_log_is_shown_once():
+    first = "2026-01-01T00:00:01.5Z step 1\n"
+    later = first + "2026-01-01T00:00:02Z step 2\nhalf a line"
+    said: list[str] = []
+    tail = follow.Tail(Recorded(first, later), said.append)  # type: ignore[arg-type]
+    for _ in range(3):
+        tail.show("train", [pod(), pod(index=1)])
+    assert said == ["step 1", "step 2"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("", ""), ("a\nb\n", "b"), ("podway: error: x\npodway: saved", "x")],
+)
+def test_what_a_process_said_last(text, said):
+    assert status.error(text) == said

@@ -1,0 +1,141 @@
+"""How the command ends: every verb alike, and as the page says."""
+
+import errno
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import pytest
+
+from podway.framework import exit_codes, termination
+from podway.framework.error import ConfigError
+from podway.framework.runs.lock import LockedError
+from podway.launch import cli, options, stages
+from tests import xla
+from tests.launch.test_supervise import SHOP
+
+ROOT = pathlib.Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "exit_codes.md"
+FULL = jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 99 bytes.")
+
+
+def ended(monkeypatch, capsys, name: str, error: BaseException | None) -> tuple[int, str]:
+    """Exit code and what is said, of a verb in which an error comes up; None: a SIGTERM comes."""
+
+    def read(*_: object) -> None:
+        if error is None:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(30)
+        else:
+            raise error
+
+    monkeypatch.setattr(options, "read", read)
+    monkeypatch.setattr(options, "located", lambda error, *_: str(error))
+    of = cli.VERBS[name].of.replace("CONFIG", "movielens_sasrec").replace("…", "").split()
+    with pytest.raises(SystemExit) as end:
+        cli.main([*name.split(" ", 1 if name.startswith("launch") else -1), *of])
+    said = capsys.readouterr()
+    assert isinstance(end.value.code, int)
+    return end.value.code, said.out + said.err
+
+
+@pytest.mark.parametrize("name", [name for name in cli.VERBS if "--" not in name])
+def test_every_verb_ends_alike(monkeypatch, capsys, name):
+    for error, code, said in (
+        (ConfigError("trainer.steps is 0"), 1, "podway: error: trainer.steps is 0"),
+        (RuntimeError("a bug"), 70, "Traceback"),
+        (KeyboardInterrupt(), 130, "podway: error: interrupted"),
+        (stages.Stopped("saved at step 5"), 42, "podway: saved at step 5"),
+        (None, 42, "ended at SIGTERM"),
+    ):
+        found, text = ended(monkeypatch, capsys, name, error)
+        assert found == code, text
+        assert said in text
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "workdir/x"), 1, "the disk is full"),
+        (FileNotFoundError("gs://bucket/x"), 1, "gs://bucket/x"),
+        (OSError(errno.EIO, "Input/output error", "x"), 70, "Input/output error"),
+        (ConnectionResetError("reset by peer"), 70, "reset by peer"),
+        (LockedError("the run is being trained"), 75, "the run is being trained"),
+        (FULL, 1, "lower trainer.batch_size"),
+        (MemoryError(), 70, "MemoryError"),
+    ],
+)
+def test_the_code_says_whether_another_try_may_help(monkeypatch, capsys, error, code, said):
+    found, text = ended(monkeypatch, capsys, "evaluate", error)
+    assert found == code
+    assert said in text
+    assert exit_codes.ending(code).restart is (code != 1)
+
+
+def test_the_page_has_the_table():
+    rows = re.findall(r"^\| (\d+) \| (.+?) \| (\w+) \|$", PAGE.read_text(), re.MULTILINE)
+    answers = {
+        code: "no" if not ending.restart else "yes" if ending.counted else "free"
+        for code, ending in exit_codes.ENDINGS.items()
+    }
+    assert {int(code): answer for code, _, answer in rows} == answers
+    for code, meaning, _ in rows:
+        assert meaning.startswith(exit_codes.ENDINGS[int(code)].meaning)
+    assert exit_codes.HOPELESS == (1, 2, 130, 141)
+
+
+def shop(folder: pathlib.Path, events: int) -> pathlib.Path:
+    """A config over so many events; reading 400,000 takes seconds."""
+    rows = (f"u{row % (events // 40)},i{row * 7 % 997},{row}" for row in range(events))
+    (folder / "events.csv").write_text("\n".join(["user,item,time", *rows, ""]))
+    (folder / "shop.py").write_text(SHOP.format(path=folder / "events.csv"))
+    return folder / "shop.py"
+
+
+def test_sigterm_in_the_data_stage_ends_it_and_leaves_nothing(tmp_path):
+    config, workdir = str(shop(tmp_path, 400_000)), str(tmp_path / "w")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "podway.launch.cli", "data", config, "--workdir", workdir],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    assert process.stdout.readline().startswith("data: building")
+    time.sleep(1)
+    process.send_signal(signal.SIGTERM)
+    began = time.monotonic()
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == exit_codes.PREEMPTED, out
+    assert time.monotonic() - began < 2 * termination.GRACE
+    assert not list(tmp_path.rglob("manifest.json"))
+
+
+def test_a_device_whose_memory_is_too_small_is_for_the_user_to_mend(tmp_path):
+    """A real one: no machine has 2^50 bytes."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "podway.launch.cli", "train", str(shop(tmp_path, 2_000))),
+            *(
+                "--workdir",
+                str(tmp_path / "w"),
+                "--mesh.fsdp",
+                "1",
+                "--model.feed-forward",
+                str(2**42),
+            ),
+        ],
+        cwd=ROOT,
+        env=os.environ | {"XLA_FLAGS": xla.flags(), "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == exit_codes.REFUSED, done.stderr[-3000:]
+    assert "podway: error: the memory of a device is full" in done.stderr
