@@ -316,6 +316,7 @@ def straight(tmp_path_factory) -> list:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # where others keep the machine busy
 def test_a_lost_machine_and_a_stop_change_nothing(lab, straight):
     process = lab.launch("--target.no-export")
     wait_for_step(lab.workdir, 10, process)
