@@ -12,7 +12,7 @@ from podway.launch.targets.kubernetes import cluster, follow
 from podway.launch.targets.kubernetes.status import Status
 from podway.launch.verbs.launch import cloud_run
 from tests.launch.targets.cloud_run.test_cloud import a_job
-from tests.launch.test_launch_kubernetes import GIVEN
+from tests.launch.targets.kubernetes.test_verb import GIVEN
 
 IMAGES = [word for word in GIVEN if word != "--skip-preflight"]
 
