@@ -91,7 +91,7 @@ class Training:
             [
                 *(sys.executable, "-m", "benchmarks.elastic", "--supervise", str(folder)),
                 *("train", str(folder / "faults.py"), "--workdir", str(folder / "w")),
-                *("--num-processes", str(processes), "--elastic", "--heartbeat", "5"),
+                *("--num-processes", str(processes), "--elastic", "--heartbeat", "8"),
             ],
             cwd=ROOT,
             env=os.environ | {"JAX_PLATFORMS": "cpu"},

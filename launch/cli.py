@@ -3,10 +3,12 @@
 Imports nothing heavy: a verb loads what it needs when it runs.
 """
 
+import contextlib
 import difflib
 import importlib.metadata
 import itertools
 import logging
+import os
 import sys
 import traceback
 
@@ -120,11 +122,16 @@ def main(arguments: list[str] | None = None) -> None:
         with console.gentle(), termination.ending():
             _main(sys.argv[1:] if arguments is None else arguments)
     except stages.Stopped as stop:
-        _end(str(stop), stop)
-    except termination.Terminated as stop:
-        _end("ended at SIGTERM; the same command goes on with what is done", stop)
-    except KeyboardInterrupt as error:
-        _fail("interrupted", exit_codes.of(error))
+        print(f"podway: {stop}", flush=True)
+        sys.exit(exit_codes.of(stop))
+    except KeyboardInterrupt as stop:
+        if isinstance(stop, termination.Terminated):
+            print("podway: ended at SIGTERM; the same command goes on with what is done")
+        else:
+            print("podway: error: interrupted", file=sys.stderr)
+        if arguments is None:
+            _leave(exit_codes.of(stop))
+        sys.exit(exit_codes.of(stop))
     except Exception as error:
         traceback.print_exc()
         if exit_codes.is_out_of_memory(error):
@@ -219,10 +226,13 @@ def _log() -> None:
     logging.getLogger("podway").setLevel(logging.INFO)
 
 
-def _end(message: str, stop: BaseException) -> None:
-    """After what was asked to end did: no error, and not complete either."""
-    print(f"podway: {message}", flush=True)
-    sys.exit(exit_codes.of(stop))
+def _leave(code: int) -> None:
+    """Ends the process without the interpreter's last steps: threads of libraries that still run
+    abort it there."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 def _fail(message: str, code: int) -> None:

@@ -11,6 +11,7 @@ import sys
 
 import pytest
 
+from podway.framework import exit_codes
 from podway.launch import cli, console
 from tests.test_walls import ROOMS, sources
 
@@ -113,7 +114,7 @@ def test_another_pipe_that_breaks_is_an_error(monkeypatch, capsys):
     monkeypatch.setitem(cli.VERBS, "show", cli.VERBS["show"].__class__("", cli.show.Show, act))
     with pytest.raises(SystemExit) as ended:
         cli.main(["show", "movielens_popularity"])
-    assert ended.value.code == 1
+    assert ended.value.code == exit_codes.CRASHED
     assert "podway: error: Broken pipe" in capsys.readouterr().err
 
 

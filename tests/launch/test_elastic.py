@@ -169,6 +169,7 @@ signal.signal(signal.SIGTERM, lambda *_: sys.exit(42))
 if number == 0:
     with (folder / "starts").open("a") as file:
         file.write(f"{count} ")
+time.sleep(1)  # as a restart takes: nobody saves before
 while not (folder / "done").exists():
     if number == 0:
         step = int((folder / "step").read_text()) + 1

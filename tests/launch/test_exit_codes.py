@@ -89,19 +89,18 @@ def test_the_page_has_the_table():
     assert exit_codes.HOPELESS == (1, 2, 130, 141)
 
 
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory) -> pathlib.Path:
-    """A config over so many events that reading them takes seconds."""
-    folder = tmp_path_factory.mktemp("shop")
-    rows = (f"u{row % 9973},i{row * 7 % 997},{row}" for row in range(400_000))
+def shop(folder: pathlib.Path, events: int) -> pathlib.Path:
+    """A config over so many events; reading 400,000 takes seconds."""
+    rows = (f"u{row % (events // 40)},i{row * 7 % 997},{row}" for row in range(events))
     (folder / "events.csv").write_text("\n".join(["user,item,time", *rows, ""]))
     (folder / "shop.py").write_text(SHOP.format(path=folder / "events.csv"))
     return folder / "shop.py"
 
 
-def test_sigterm_in_the_data_stage_ends_it_and_leaves_nothing(shop, tmp_path):
+def test_sigterm_in_the_data_stage_ends_it_and_leaves_nothing(tmp_path):
+    config, workdir = str(shop(tmp_path, 400_000)), str(tmp_path / "w")
     process = subprocess.Popen(
-        [sys.executable, "-m", "podway.launch.cli", "data", str(shop), "--workdir", str(tmp_path)],
+        [sys.executable, "-m", "podway.launch.cli", "data", config, "--workdir", workdir],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
@@ -117,12 +116,19 @@ def test_sigterm_in_the_data_stage_ends_it_and_leaves_nothing(shop, tmp_path):
     assert not list(tmp_path.rglob("manifest.json"))
 
 
-def test_a_device_whose_memory_is_too_small_is_for_the_user_to_mend(shop, tmp_path):
+def test_a_device_whose_memory_is_too_small_is_for_the_user_to_mend(tmp_path):
     """A real one: no machine has 2^50 bytes."""
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "podway.launch.cli", "train", str(shop)),
-            *("--workdir", str(tmp_path), "--mesh.fsdp", "1", "--model.feed-forward", str(2**42)),
+            *(sys.executable, "-m", "podway.launch.cli", "train", str(shop(tmp_path, 2_000))),
+            *(
+                "--workdir",
+                str(tmp_path / "w"),
+                "--mesh.fsdp",
+                "1",
+                "--model.feed-forward",
+                str(2**42),
+            ),
         ],
         cwd=ROOT,
         env=os.environ | {"XLA_FLAGS": xla.flags(), "JAX_PLATFORMS": "cpu"},

@@ -10,6 +10,7 @@ import time
 import pytest
 
 from podway.framework import exit_codes
+from podway.framework.runs import lifetime
 from podway.launch.targets.error import LaunchError
 from podway.launch.targets.machines import status
 from podway.launch.targets.machines.control import Control
@@ -81,6 +82,8 @@ def test_a_process_runs_to_its_end_and_says_what_it_wrote(machine):
     assert machine.seen(offset=seen.answer["offset"]).answer["log"] == ""
     assert machine.seen(tail=1).answer["log"].startswith("podway 0")
     assert (machine.home / "experiment/source0/a.py").read_text() == "x"
+    environment = json.loads((machine.home / "spec.json").read_text())["environment"]
+    assert 0 <= time.time() - float(environment[lifetime.SUBMITTED]) < 60
 
 
 def test_a_failure_keeps_code_and_sentence(machine):
