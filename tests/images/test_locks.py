@@ -25,6 +25,7 @@ FOREIGN = {
     "worker": {"tensorflow", "jax", "flax"},
     "export": {"libtpu"},
     "server": {"jax", "flax", "apache-beam"},
+    "launcher": {"jax", "tensorflow", "apache-beam", "numpy"},
 }
 """Image → packages that it must not have: they are large, and of other rooms."""
 
