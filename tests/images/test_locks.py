@@ -112,7 +112,7 @@ def test_the_linter_finds_what_it_should(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["train-gpu"], "there is no image 'train-gpu'; give one of export, server, train-cpu"),
+        (["train-gpu"], "there is no image 'train-gpu'; give one of export, launcher, server"),
         (["worker", "--engine", "buildah"], "buildah is not installed; install docker, podman or"),
     ],
 )
