@@ -63,7 +63,7 @@ def test_the_page_is_what_the_command_prints():
 
 
 def test_the_total_of_the_faster_server_is_what_the_command_says():
-    said = r"`(--qps-per-core \d+)` instead, the total is\s([\d,]+) USD"
+    said = r"`(--qps-per-core \d+)`\s+instead, the total is ([\d,]+) USD"
     ((flags, total),) = re.findall(said, PAGE)
     taken = [f"{name}={shown(name)}" for name in COMPILED]
     done = podway(*ARGUMENTS, *flags.split(), "--no-compile", "--assume", *taken)
