@@ -25,6 +25,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 ROOT = pathlib.Path(__file__).parent.parent
 KINDS = ("kill", "hang", "preempt", "lost")
@@ -271,7 +272,7 @@ def work(broken: str, arguments: Sequence[str]) -> None:
 
     read = TrainBatches.__getitem__
 
-    def slowly(self: TrainBatches, index: int) -> object:
+    def slowly(self: TrainBatches, index: int) -> Any:
         time.sleep(PAUSE)
         return read(self, index)
 
