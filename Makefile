@@ -4,7 +4,7 @@ WORKDIR ?= workdir
 BIN = .venv/bin
 SERVING_IMAGE ?= tensorflow/serving:2.18.0
 # One worker more than two cores: many tests wait for processes and sockets.
-PYTEST = $(BIN)/python -m pytest -n 3 --dist loadscope -q
+PYTEST = $(BIN)/python -m pytest -n 3 --dist loadscope -q --durations 40 --durations-min 5
 
 .PHONY: demo test test-slow test-all flink kube cluster images serving-smoke lint format golden docs lock clean
 

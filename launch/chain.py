@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import json
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from etils import epath
@@ -67,7 +68,9 @@ def data(
     """Raw events → dataset. Returns its folder.
 
     Here and below: an experiment may be named, as in `experiment`; what is there already is not
-    made again; `code` says what becomes of that which other code made ("keep" or "new").
+    made again; `code` says what becomes of that which other code made ("keep" or "new");
+    `more` goes on from the finished run for so many more steps, in a run of its own, once for each
+    number.
     """
     console.prepare_libraries()
     return stages.dataset(_resolved(of), workdir, code=code)
@@ -78,10 +81,12 @@ def evaluate(
     workdir: str | os.PathLike[str] = "workdir",
     *,
     code: Choice | None = None,
+    more: Sequence[int] = (),
 ) -> Result:
     """Data, training, and the table beside the baselines; see `data`."""
     console.prepare_libraries()
-    return _evaluate(_resolved(of), workdir, code)[0]
+    found = _longer(_resolved(of), workdir, more, code)
+    return _evaluate(found, workdir, code)[0]
 
 
 def run(
@@ -89,10 +94,11 @@ def run(
     workdir: str | os.PathLike[str] = "workdir",
     *,
     code: Choice | None = None,
+    more: Sequence[int] = (),
 ) -> Result:
     """Data, training, evaluation, export: a verified, published model; see `data`."""
     console.prepare_libraries()
-    found = _resolved(of)
+    found = _longer(_resolved(of), workdir, more, code)
     result, dataset = _evaluate(found, workdir, code)
     published = stages.publish(found, dataset, result.run, workdir, code)
     return dataclasses.replace(result, model=published)
@@ -100,6 +106,12 @@ def run(
 
 def _resolved(of: Experiment | str | os.PathLike[str]) -> Experiment:
     return of if isinstance(of, Experiment) else experiment(of)
+
+
+def _longer(
+    of: Experiment, workdir: str | os.PathLike[str], more: Sequence[int], code: Choice | None
+) -> Experiment:
+    return stages.longer(of, workdir, more, stages.TrainOptions(code=code))
 
 
 def _evaluate(

@@ -56,8 +56,9 @@ def of_all(stages: dict[str, dict[str, Verb]]) -> str:
         alone = {name: verb for name, verb in verbs.items() if _first(name) not in FAMILIES}
         lines += [f"  {name:<16} {verb.help}" for name, verb in alone.items()]
         for family in dict.fromkeys(_first(name) for name in verbs if name not in alone):
+            members = ", ".join(_members(family, verbs))
             lines += textwrap.wrap(
-                f"{f'{family} TARGET':<16} {FAMILIES[family]}: {', '.join(_members(family, verbs))}",
+                f"{f'{family} TARGET':<16} {FAMILIES[family]}: {members}",
                 _WIDEST,
                 initial_indent="  ",
                 subsequent_indent=" " * 19,

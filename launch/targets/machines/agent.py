@@ -128,6 +128,8 @@ def start(folder, files, spec):
         if lock is None:
             return {"started": False}
         _write_all(home / "experiment", files)
+        # From now on somebody waits for the run (framework/runs/lifetime.py).
+        spec["environment"].setdefault("PODWAY_SUBMITTED", str(time.time()))
         _write(home / "spec.json", json.dumps(spec, indent=1))
         _begin(home, spec, lock)
     return {"started": True}

@@ -88,26 +88,29 @@ def until_over(
       say: prints a line.
       interval: seconds between looks.
     """
-    last, said, offset = "", set[str](), 0
+    last, said, away, offset = "", set[str](), set[str](), 0
     while True:
         seen = control.look(offset, of=process)
         now = status.of(seen)
         answer = seen[process].answer
-        if answer is not None:
-            offset = answer["offset"]
-            for line in answer["log"].splitlines():
-                say(line)
+        written = answer["log"].splitlines() if answer is not None else []
+        offset = answer["offset"] if answer is not None else offset
+        for line in written:
+            say(line)
         if str(now) != last:
             say(f"launch {control.name}: {now}")
         for line in now.lines:
             if line not in said:
                 say(f"  {line}")
-        for line in said - set(now.lines):
-            if line.partition(":")[0] in {str(one.process.host) for one in seen if one.answer}:
-                say(f"  {line.partition(':')[0]} answers again")
-        last, said = str(now), set(now.lines)
-        if now.over or (mending is None and now.phase in ("lost", "absent")):
+        silent = {str(each.process.host) for each in seen if each.answer is None}
+        for host in sorted(away - silent):
+            say(f"  {host} answers again")
+        last, said, away = str(now), set(now.lines), silent
+        over = now.over or (mending is None and now.phase in ("lost", "absent"))
+        if over and not written:
             return now
+        if over:  # there may be more
+            continue
         if mending is not None:
             mending.mend(seen, now, say)
         time.sleep(interval)

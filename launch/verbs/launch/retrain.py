@@ -48,7 +48,8 @@ def launch(options: LaunchRetrain) -> None:
     wrong = own.problems(made)
     assert not wrong, wrong
     said = plan(found, options.schedule)
-    objects.settle(options, made, said, found.problems(), options.target.context)
+    missing = retrain.problems(found, options.schedule)
+    objects.settle(options, made, said, missing, options.target.context)
 
 
 def plan(found: Any, schedule: Schedule) -> str:

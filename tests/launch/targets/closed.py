@@ -37,7 +37,7 @@ _MODULES = {
         "config/crd/standard/gateway.networking.k8s.io_{}.yaml",
         {"HTTPRoute": "httproutes", "GRPCRoute": "grpcroutes"},
     ),
-    "github.com/GoogleCloudPlatform/prometheus-engine@v0.15.3": (
+    "github.com/GoogleCloudPlatform/prometheus-engine@v0.17.2": (
         "charts/operator/crds/monitoring.googleapis.com_{}.yaml",
         {"PodMonitoring": "podmonitorings", "Rules": "rules"},
     ),

@@ -100,9 +100,9 @@ def test_requests_at_once_are_two_batches():
 
 
 def test_memory_is_what_the_model_takes_in_steps_that_there_are():
-    assert deployed("rest").memory("stable") == "2560Mi"
+    assert deployed("rest").memory("stable") == "5120Mi"
     assert deployed("gpu").memory("stable") == "16384Mi"
-    large = dataclasses.replace(deployed("rest").tracks["stable"], bytes=3 * GIB)
+    large = dataclasses.replace(deployed("rest").tracks["stable"], bytes=2 * GIB)
     found = dataclasses.replace(deployed("rest"), tracks={"stable": large})
     assert "give target.cpu 4" in found.problems()[0]
     larger = dataclasses.replace(large, bytes=20 * GIB)

@@ -5,11 +5,14 @@ import json
 import os
 import pathlib
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
 
 from podway.framework import exit_codes
+from podway.framework.runs import lifetime
 from podway.launch.targets.error import LaunchError
 from podway.launch.targets.machines import status
 from podway.launch.targets.machines.control import Control
@@ -81,6 +84,8 @@ def test_a_process_runs_to_its_end_and_says_what_it_wrote(machine):
     assert machine.seen(offset=seen.answer["offset"]).answer["log"] == ""
     assert machine.seen(tail=1).answer["log"].startswith("podway 0")
     assert (machine.home / "experiment/source0/a.py").read_text() == "x"
+    environment = json.loads((machine.home / "spec.json").read_text())["environment"]
+    assert 0 <= time.time() - float(environment[lifetime.SUBMITTED]) < 60
 
 
 def test_a_failure_keeps_code_and_sentence(machine):
@@ -103,9 +108,12 @@ def test_one_process_at_a_time_that_ends_when_it_is_asked_to(machine):
 
 
 def test_it_was_asked_before_it_could_hear(machine):
-    machine.start(WAIT)
-    machine.control.stop()
-    machine.until("stopped")
+    machine.start(VERSION)
+    machine.until("complete")
+    (machine.home / "stop").touch()
+    command = [sys.executable, "-m", "podway.launch.targets.machines.runner", str(machine.home)]
+    assert subprocess.run(command, check=False).returncode == exit_codes.PREEMPTED
+    assert machine.seen().state == "stopped"
 
 
 def test_a_machine_that_shuts_down_is_no_stop(machine):

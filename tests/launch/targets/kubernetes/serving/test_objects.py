@@ -146,7 +146,7 @@ def test_histories_are_not_batched_where_that_changes_them():
 def test_memory_follows_the_model():
     found = deployed("serving")
     stable, canary = (found.memory(track) for track in found.tracks)
-    assert (stable, canary) == ("2524Mi", "2824Mi")
+    assert (stable, canary) == ("4780Mi", "5480Mi")
     assert deployed("serving_any").memory("stable") == "4Gi"
 
 

@@ -1,0 +1,196 @@
+"""`podway launch queue`, `retrain`, `manifest` and `cloud-run`, without a cluster or a cloud."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+from typing import ClassVar
+
+import pytest
+import yaml
+
+from podway.launch import cli, experiments
+from podway.launch.targets.kubernetes import cluster, follow
+from podway.launch.targets.kubernetes.status import Status
+from podway.launch.verbs.launch import cloud_run
+from tests.launch.targets.cloud_run.test_cloud import a_job
+from tests.launch.targets.kubernetes.conftest import DIGEST
+from tests.launch.targets.kubernetes.test_verb import GIVEN
+
+IMAGES = [word for word in GIVEN if word != "--skip-preflight"]
+LAUNCHER = ("--schedule.launcher", DIGEST.format("launcher"))
+
+
+def run(capsys, *arguments: str) -> tuple[int, str, str]:
+    code = 0
+    try:
+        cli.main(["launch", *arguments])
+    except SystemExit as end:
+        code = int(end.code or 0)
+    printed = capsys.readouterr()
+    return code, printed.out, printed.err
+
+
+def kinds(text: str) -> list[str]:
+    return [each["kind"] for each in yaml.safe_load_all(text)]
+
+
+def test_a_queue(capsys):
+    code, out, err = run(capsys, "queue", "--target.quotas", "v5e:4x4:spot=64", "--dry-run")
+    assert code == 0, err
+    assert kinds(out)[-1] == "LocalQueue"
+    assert "64 chips: 4 of this topology" in err
+
+
+def test_a_queue_of_nothing(capsys):
+    code, _, err = run(capsys, "queue", "--dry-run")
+    assert code == 1
+    assert "--target.quotas is missing" in err
+
+
+class FakeCluster:
+    """Remembers what was applied where."""
+
+    applied: ClassVar[dict[str, list[str]]] = {}
+    created: ClassVar[list[dict]] = []
+
+    def __init__(self, namespace, context=""):
+        self.namespace = namespace
+
+    def apply(self, objects, *, dry_run=False):
+        self.applied.setdefault(self.namespace, []).extend(each["kind"] for each in objects)
+        return []
+
+    def create(self, each):
+        self.created.append(each)
+        return len(self.created) == 1
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    FakeCluster.applied.clear()
+    FakeCluster.created.clear()
+    monkeypatch.setattr(cluster, "Cluster", FakeCluster)
+    return FakeCluster
+
+
+def test_queues_of_several_namespaces_are_applied_in_each(capsys, fake):
+    quotas = ("--target.quotas", "v5e:4x4=64", "--target.namespaces", "a", "b")
+    code, _, err = run(capsys, "queue", *quotas, "--yes")
+    assert code == 0, err
+    assert fake.applied["b"] == ["Namespace", "LocalQueue"]
+    assert fake.applied["a"][-2:] == ["Namespace", "LocalQueue"]
+    assert "ClusterQueue" in fake.applied["a"]
+
+
+def test_retraining(capsys):
+    code, out, err = run(
+        capsys,
+        *("retrain", "movielens_sasrec", *IMAGES, "--dry-run"),
+        *("--target.accelerator", "v5e:4x4", "--schedule.schedule", "@weekly"),
+    )
+    assert code == 1
+    assert "schedule.launcher is missing" in err
+    code, out, err = run(
+        capsys,
+        *("retrain", "movielens_sasrec", *IMAGES, *LAUNCHER, "--dry-run"),
+        *("--target.accelerator", "v5e:4x4", "--schedule.schedule", "@weekly"),
+    )
+    assert code == 0, err
+    assert kinds(out)[-1] == "CronJob"
+    assert "at @weekly (Etc/UTC)" in err
+
+
+def test_retraining_on_one_machine_takes_one_image(capsys):
+    images = dict(zip(IMAGES[::2], IMAGES[1::2], strict=True))
+    code, out, err = run(
+        capsys,
+        *("retrain", "movielens_sasrec", "--target.accelerator", "cpu:1", "--dry-run"),
+        *("--target.images.export", images["--target.images.export"]),
+        *("--workdir", "gs://bucket/w"),
+    )
+    assert code == 0, err
+    assert "Role" not in kinds(out)
+
+
+def test_a_launcher_creates_and_follows(capsys, fake, monkeypatch, tmp_path):
+    """What a CronJob's pod does, twice: the second one finds the launch."""
+    _, out, _ = run(
+        capsys,
+        *("retrain", "movielens_sasrec", *IMAGES, "--dry-run"),
+        *("--target.accelerator", "v5e:4x4"),
+    )
+    (text,) = [
+        each["data"]["job_set.json"]
+        for each in yaml.safe_load_all(out)
+        if "job_set.json" in (each.get("data") or {})
+    ]
+    file = tmp_path / "job_set.json"
+    file.write_text(text)
+    ends = [Status("complete", "", ()), Status("failed", "train", ("it broke",))]
+    monkeypatch.setattr(follow, "until_over", lambda *_: ends.pop(0))
+    command = ("manifest", "--file", str(file), "--launch-name", "movielens-sasrec-29400000")
+    code, out, err = run(capsys, *command)
+    assert code == 0, err
+    assert "made JobSet movielens-sasrec-29400000" in out
+    assert fake.created[0]["metadata"]["namespace"] == "podway"
+    code, out, err = run(capsys, *command)
+    assert code == 1
+    assert "there is already" in out
+    assert "has failed: it broke" in err
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("{", "is no JSON"), ('{"kind": "Job"}', "holds no JobSet"), (None, "is no JSON")],
+)
+def test_files_that_are_no_manifest(capsys, tmp_path, text, message):
+    file = tmp_path / "job_set.json"
+    if text is not None:
+        file.write_text(text)
+    code, _, err = run(capsys, "manifest", "--file", str(file), "--launch-name", "x")
+    assert code == 1
+    assert message in err
+
+
+def test_names_that_no_launch_can_have(capsys):
+    code, _, err = run(capsys, "manifest", "--file", "x", "--launch-name", "My_launch")
+    assert code == 1
+    assert "--launch-name" in err
+
+
+# -------------------------------------------------------------------------------- Cloud Run
+
+
+def test_a_job(capsys):
+    code, out, err = run(
+        capsys, "cloud-run", "movielens_sasrec", "--workdir", "gs://bucket/w", "--dry-run"
+    )
+    assert code == 1
+    assert kinds(out) == ["Job"]
+    assert "target.project is missing" in err
+
+
+def test_a_job_reads_the_frozen_experiment(tmp_path):
+    """The path that it is given is the one that is written, as seen through the mounted bucket."""
+    from podway.launch.targets import frozen
+    from podway.launch.targets.cloud_run import job
+
+    experiment = experiments.load("movielens_sasrec")
+    found = dataclasses.replace(a_job(), frozen=frozen.freeze(experiment))
+    spec = job.job(found)["spec"]["template"]["spec"]["template"]["spec"]
+    inside = spec["containers"][0]["args"][1]
+    here = dataclasses.replace(found, workdir=str(tmp_path))
+    cloud_run.put(here)
+    file = tmp_path / inside.removeprefix("/podway/bucket/w/")
+    assert experiments.load(str(file)) == experiment
+    assert json.loads(file.read_text())["name"] == "movielens_sasrec"
+
+
+def test_a_launcher_needs_no_jax():
+    """Its image has the cluster's client, and nothing that trains."""
+    code = (
+        "import sys; from podway.launch.targets.kubernetes import cluster, follow, retrain;"
+        " sys.exit({'jax', 'numpy', 'tensorflow'} & {*sys.modules} and 1)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
