@@ -25,13 +25,19 @@ MODULES = {
         ["clusterqueues", "localqueues", "resourceflavors", "workloadpriorityclasses"],
     ),
     "sigs.k8s.io/gateway-api@v1.5.0": ("config/crd/standard", ["httproutes"]),
-    "github.com/prometheus-operator/prometheus-operator@v0.86.1": (
+    "github.com/prometheus-operator/prometheus-operator@v0.85.0": (
         "example/prometheus-operator-crd",
         ["podmonitors", "prometheusrules"],
     ),
 }
 """Module and version → the folder of its definitions, and the kinds (plural) that are copied."""
 
+
+class _Loader(yaml.CSafeLoader):
+    """Takes `=` as text, which YAML 1.1 has a type for, and Go's libraries have not."""
+
+
+_Loader.add_constructor("tag:yaml.org,2002:value", lambda loader, node: node.value)
 _HEADER = "# Of {module} (Apache-2.0), {file}, without descriptions.\n"
 
 
@@ -40,10 +46,13 @@ def copy(module: str, into: pathlib.Path) -> None:
     folder, names = MODULES[module]
     root = _downloaded(module) / folder
     for path in sorted(root.glob("*.yaml")):
-        definition = yaml.safe_load(path.read_text())
-        if not isinstance(definition, dict) or "names" not in definition.get("spec", {}):
+        if path.name == "kustomization.yaml":
             continue
-        if definition["spec"]["names"]["plural"] in names:
+        for definition in yaml.load_all(path.read_text(), _Loader):
+            if not definition or definition["kind"] != "CustomResourceDefinition":
+                continue
+            if definition["spec"]["names"]["plural"] not in names:
+                continue
             name = f"{definition['metadata']['name']}.yaml"
             header = _HEADER.format(module=module, file=f"{folder}/{path.name}")
             text = yaml.safe_dump(_trimmed(definition), sort_keys=False, width=100)

@@ -59,8 +59,8 @@ CUSTOM = (
         "Kueue: quota of a resource that the group does not cover",
         manifests.cluster_queue,
         spec("resourceGroups", 0, "coveredResources", ["google.com/tpu", "cpu"]),
-        "spec.resourceGroups[0].flavors[0].resources",
-        "",
+        "spec.resourceGroups[0]",
+        "flavors must have the same number of resources as the coveredResources",
     ),
     plant(
         "Kueue: unknown field",
@@ -77,11 +77,11 @@ CUSTOM = (
         "should be greater than or equal to 0",
     ),
     plant(
-        "PodMonitor: endpoint as a mapping",
+        "PodMonitor: scheme that there is not",
         manifests.pod_monitor,
-        spec("podMetricsEndpoints", {"port": "http"}),
-        "spec.podMetricsEndpoints",
-        "must be of type array",
+        spec("podMetricsEndpoints", 0, "scheme", "ftp"),
+        "spec.podMetricsEndpoints[0].scheme",
+        "Unsupported value",
     ),
     plant(
         "PrometheusRule: alert without an expression",

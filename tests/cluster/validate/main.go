@@ -88,13 +88,24 @@ func checkAll(stream io.Reader, kinds customKinds) ([]string, error) {
 		}
 		var who identity
 		err = yaml.Unmarshal(document, &who)
-		if err == nil && who.Kind == "" && len(bytes.TrimSpace(document)) == 0 {
+		if err == nil && isEmpty(document) {
 			continue
 		}
 		for _, problem := range check(document, who.TypeMeta, kinds) {
 			lines = append(lines, line(who, problem))
 		}
 	}
+}
+
+// isEmpty tells whether a document has nothing but comments.
+func isEmpty(document []byte) bool {
+	for _, line := range bytes.Split(document, []byte("\n")) {
+		line = bytes.TrimSpace(line)
+		if len(line) > 0 && line[0] != '#' && string(line) != "---" {
+			return false
+		}
+	}
+	return true
 }
 
 // check returns the errors of a manifest.

@@ -4,45 +4,29 @@ import pathlib
 import re
 import shlex
 
-import pytest
-
 from podway.launch.plan import defaults
 from podway.launch.prices import book
-from tests.launch.test_cli import in_process_of_its_own, podway
+from tests.launch.test_cli import podway
 
 PAGE = (pathlib.Path(__file__).parents[3] / "docs" / "capacity.md").read_text()
 COMMAND, SAID = re.findall(
     r"^```sh\n(podway plan [^`]*)^```\n\n```text\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE
 )[0]
 ARGUMENTS = shlex.split(COMMAND.replace("\\\n", ""))[1:]
-COMPILED = ("step_seconds", "device_needed_bytes", "device_limit_bytes")
 
 
-def shown(name: str) -> str:
-    """A figure's value as the page has it."""
-    found = re.search(rf"^  {name} +([\d.,e-]+)  ", SAID, re.MULTILINE)
-    assert found, name
-    return found[1].replace(",", "")
-
-
-def test_the_page_is_what_the_command_prints_but_for_what_is_compiled():
-    """Quick: what the compiler said is taken from the page, and stands there rounded."""
-    taken = [f"{name}={shown(name)}" for name in (*COMPILED, "step_slowdown")]
-    done = podway(*ARGUMENTS, "--no-compile", "--assume", *taken)
-    assert done.returncode == 0, done.stderr
-    said, printed = SAID.splitlines(), done.stdout.splitlines()
-    assert len(said) == len(printed)
-    for page, line in zip(said, printed, strict=True):
-        if any(f"  {name} " in line for name in (*COMPILED, "step_slowdown")):
-            continue
-        assert page.split() == line.split()
-
-
-@pytest.mark.slow
 def test_the_page_is_what_the_command_prints():
-    done = in_process_of_its_own(*ARGUMENTS)
+    done = podway(*ARGUMENTS)
     assert done.returncode == 0, done.stderr
     assert done.stdout == SAID
+
+
+def test_the_total_of_the_faster_server_is_what_the_command_says():
+    (flags, total) = re.findall(
+        r"`(--qps-per-core \d+)` instead, the total is\n([\d,]+) USD", PAGE
+    )[0]
+    done = podway(*ARGUMENTS, *flags.split())
+    assert f"\ntotal: {total} USD a month" in done.stdout
 
 
 def test_the_page_asks_for_what_it_says():

@@ -5,6 +5,8 @@ import json
 import os
 import pathlib
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -106,9 +108,12 @@ def test_one_process_at_a_time_that_ends_when_it_is_asked_to(machine):
 
 
 def test_it_was_asked_before_it_could_hear(machine):
-    machine.start(WAIT)
-    machine.control.stop()
-    machine.until("stopped")
+    machine.start(VERSION)
+    machine.until("complete")
+    (machine.home / "stop").touch()
+    command = [sys.executable, "-m", "podway.launch.targets.machines.runner", str(machine.home)]
+    assert subprocess.run(command, check=False).returncode == exit_codes.PREEMPTED
+    assert machine.seen().state == "stopped"
 
 
 def test_a_machine_that_shuts_down_is_no_stop(machine):

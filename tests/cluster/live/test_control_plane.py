@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.cluster import jobsets, manifests, planted, planted_custom
+from tests.cluster import manifests, planted, planted_custom
+from tests.cluster.live import jobsets
 from tests.cluster.nodes import Pool
 
 pytestmark = pytest.mark.extensive

@@ -15,7 +15,7 @@ from tests.launch.test_supervise import SHOP
 
 pytestmark = [pytest.mark.extensive, pytest.mark.timeout(3600)]
 
-ROOT = pathlib.Path(__file__).parents[2]
+ROOT = pathlib.Path(__file__).parents[3]
 DIGEST = "registry.example/podway/{}@sha256:" + 64 * "0"
 
 

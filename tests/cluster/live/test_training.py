@@ -8,7 +8,7 @@ import time
 import pytest
 
 from podway.launch import cli
-from tests.cluster import jobsets
+from tests.cluster.live import jobsets
 from tests.cluster.nodes import Pool
 from tests.launch.test_supervise import SHOP
 
