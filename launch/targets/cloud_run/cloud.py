@@ -8,7 +8,7 @@ from typing import Any
 
 import google.api_core.exceptions as google_errors
 import google.auth.exceptions
-from google.cloud import run_v2
+import google.cloud.run_v2 as run_v2
 
 from podway.launch.targets.cloud_run import messages
 from podway.launch.targets.cloud_run.target import Place
