@@ -12,6 +12,7 @@ once. A step takes 0.05 s, so that what is measured is the restart.
 
 import argparse
 import collections
+import contextlib
 import dataclasses
 import json
 import os
@@ -24,11 +25,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 ROOT = pathlib.Path(__file__).parent.parent
 KINDS = ("kill", "hang", "preempt", "lost")
 PATIENCE = 180.0
 """Seconds after which a fault counts as not recovered."""
+RECENT = 5.0
+"""Seconds since the last sign of life of a run that trains."""
 PAUSE = 0.05
 """Seconds that each batch takes."""
 EVERY = 10
@@ -64,11 +68,13 @@ class Fault:
       kind: one of KINDS.
       process: the victim.
       seconds: to the next step; None: there was none.
+      cpu: seconds that a process had computed by then: how long it takes where nobody else does.
     """
 
     kind: str
     process: int
     seconds: float | None
+    cpu: float
 
 
 class Training:
@@ -132,26 +138,42 @@ class Training:
                 return int(pid)
         return None
 
+    def steady(self) -> bool:
+        """Whether all are there and have just saved."""
+        there = all(self.worker(process) for process in range(self.processes))
+        return there and time.time() - self.sessions()[-1]["alive"] < RECENT
+
+    def cpu(self) -> float:
+        """The most that one of them has computed since it was started, in seconds."""
+        most = 0.0
+        for process in range(self.processes):
+            if pid := self.worker(process):
+                times = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+                most = max(most, (int(times[11]) + int(times[12])) / os.sysconf("SC_CLK_TCK"))
+        return most
+
     def broken(self, process: int) -> pathlib.Path:
         """While this file is there, the process cannot be started."""
         return self.folder / f"broken-{process}"
 
     def inject(self, kind: str, process: int) -> Fault:
         """One fault, from which the run then recovers, or does not."""
-        seen = len(self.sessions())
-        pid = self.worker(process)
-        assert pid is not None
+        whole = self.until(self.steady)
+        seen, pid = len(self.sessions()), self.worker(process)
+        if whole is None or pid is None:
+            return Fault(kind, process, None, 0.0)
         if kind == "lost":
             self.broken(process).touch()
         signals = {"hang": signal.SIGSTOP, "preempt": signal.SIGTERM}
         os.kill(pid, signals.get(kind, signal.SIGKILL))
         seconds = self.until(lambda: len(self.sessions()) > seen)
+        cpu = self.cpu()
         if kind == "lost" and seconds is not None:
             fewer = self.sessions()[-1]["processes"] < self.processes
             self.broken(process).unlink()
             whole = self.until(lambda: self.sessions()[-1]["processes"] == self.processes)
             seconds = seconds if fewer and whole is not None else None
-        return Fault(kind, process, seconds)
+        return Fault(kind, process, seconds, cpu)
 
     def end(self) -> int:
         """Its exit code, once it is complete or, unless it is, was asked to end."""
@@ -162,34 +184,36 @@ class Training:
 
 
 def inject(training: Training, kinds: Sequence[str], generator: random.Random) -> list[Fault]:
-    """Faults of these kinds, one after the other; stops at the first that the run dies of."""
+    """Faults of these kinds, one after the other, until the run dies of one, or Ctrl-C."""
     found = []
-    for kind in kinds:
-        time.sleep(generator.uniform(0, 3))
-        found.append(training.inject(kind, generator.randrange(training.processes)))
-        seconds = found[-1].seconds
-        told = "not recovered" if seconds is None else f"next step after {seconds:.1f} s"
-        print(f"{len(found)}: {kind} process {found[-1].process}: {told}", flush=True)
-        if training.supervisor.poll() is not None:
-            break
+    with contextlib.suppress(KeyboardInterrupt):
+        for kind in kinds:
+            time.sleep(generator.uniform(0, 3))
+            fault = training.inject(kind, generator.randrange(training.processes))
+            found.append(fault)
+            told = "not recovered" if fault.seconds is None else f"next step {fault.seconds:.1f} s"
+            told += f", of which computing {fault.cpu:.1f} s"
+            print(f"{len(found)}: {kind} process {fault.process}: {told}", flush=True)
+            if training.supervisor.poll() is not None:
+                break
     return found
 
 
-def report(faults: Sequence[Fault], start: float, asked: int) -> str:
+def report(faults: Sequence[Fault], start: float) -> str:
     """The table."""
-    lines = [
-        f"{'fault':10}{'injected':>10}{'recovered':>11}{'median s':>10}{'most s':>8}{'ratio':>7}"
-    ]
+    names = ("injected", "recovered", "median s", "most s", "ratio", "CPU s")
+    lines = [f"{'fault':10}" + "".join(f"{name:>10}" for name in names)]
     by_kind = collections.defaultdict(list)
     for fault in faults:
-        by_kind[fault.kind].append(fault.seconds)
-        by_kind["all"].append(fault.seconds)
-    for kind, seconds in by_kind.items():
-        good = [each for each in seconds if each is not None]
+        by_kind[fault.kind].append(fault)
+        by_kind["all"].append(fault)
+    for kind, found in by_kind.items():
+        good = [fault.seconds for fault in found if fault.seconds is not None]
         middle, most = (statistics.median(good), max(good)) if good else (float("nan"),) * 2
-        count = max(asked, len(seconds)) if kind == "all" else len(seconds)
+        computing = statistics.median(fault.cpu for fault in found)
         lines.append(
-            f"{kind:10}{count:10}{len(good):11}{middle:10.1f}{most:8.1f}{middle / start:7.2f}"
+            f"{kind:10}{len(found):10}{len(good):10}{middle:10.1f}{most:10.1f}"
+            f"{middle / start:10.2f}{computing:10.1f}"
         )
     return "\n".join(lines)
 
@@ -201,27 +225,30 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=3)
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=KINDS)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", default="", help="empty, or not there yet")
     options = parser.parse_args()
     generator = random.Random(options.seed)
     kinds = [options.kinds[number % len(options.kinds)] for number in range(options.faults)]
     generator.shuffle(kinds)
-    with tempfile.TemporaryDirectory() as folder:
-        training = Training(pathlib.Path(folder), options.processes)
-        try:
-            start = training.until(lambda: bool(training.sessions()))
-            if start is None:
-                raise SystemExit(pathlib.Path(folder, "said.txt").read_text()[-3000:])
-            faults = inject(training, kinds, generator)
-            code, steps = training.end(), training.steps()
-        finally:
-            training.supervisor.kill()
-        whole = steps == list(range(EVERY, steps[-1] + 1, EVERY))
-        print(report(faults, start, options.faults))
-        print(
-            f"undisturbed start, data and compilation included: {start:.1f} s; ended with {code};"
-            f" steps recorded: {steps[-1]}, each once: {'yes' if whole else 'NO'}; load"
-            f" {os.getloadavg()[1]:.1f} on {os.cpu_count()} cores"
-        )
+    folder = pathlib.Path(options.folder or tempfile.mkdtemp())
+    folder.mkdir(parents=True, exist_ok=True)
+    training = Training(folder, options.processes)
+    try:
+        start = training.until(lambda: bool(training.sessions()))
+        if start is None:
+            raise SystemExit((folder / "said.txt").read_text()[-3000:])
+        faults = inject(training, kinds, generator)
+        code, steps = training.end(), training.steps()
+    finally:
+        training.supervisor.terminate()
+    whole = steps == list(range(EVERY, steps[-1] + 1, EVERY))
+    print(report(faults, start))
+    print(
+        f"undisturbed start, data and compilation included: {start:.1f} s; ended with {code};"
+        f" steps recorded: {steps[-1]}, each once: {'yes' if whole else 'NO'}; load"
+        f" {os.getloadavg()[1]:.1f} on {os.cpu_count()} cores; what the processes said:"
+        f" {folder / 'said.txt'}"
+    )
 
 
 def supervise(folder: str, arguments: Sequence[str]) -> None:
@@ -256,7 +283,7 @@ def work(broken: str, arguments: Sequence[str]) -> None:
 
     read = TrainBatches.__getitem__
 
-    def slowly(self: TrainBatches, index: int) -> object:
+    def slowly(self: TrainBatches, index: int) -> Any:
         time.sleep(PAUSE)
         return read(self, index)
 

@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -38,19 +39,35 @@ def ending(grace: float = GRACE) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    came = threading.Event()
+    came, lost, ended = threading.Event(), threading.Event(), threading.Event()
 
     def handle(*_: Any) -> None:
         if not came.is_set():
             came.set()
             raise Terminated
 
+    def ignored(error: Any) -> None:
+        """What comes up in a callback of the garbage collector, say, goes nowhere."""
+        if isinstance(error.exc_value, Terminated):
+            lost.set()
+        else:
+            hook(error)
+
+    def again() -> None:
+        """Sends what was lost."""
+        if lost.is_set():
+            lost.clear()
+            came.clear()
+            signal.pthread_kill(main, signal.SIGTERM)
+
     reader, writer = socket.socketpair()
     writer.setblocking(False)
     previous = signal.signal(signal.SIGTERM, handle)
     wakeup = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
-    ended = threading.Event()
-    watch = threading.Thread(target=_watch, args=(reader, handle, ended, grace), daemon=True)
+    hook, sys.unraisablehook = sys.unraisablehook, ignored
+    main = threading.get_ident()
+    arguments = (reader, handle, again, ended, grace)
+    watch = threading.Thread(target=_watch, args=arguments, daemon=True)
     watch.start()
     try:
         yield
@@ -58,6 +75,7 @@ def ending(grace: float = GRACE) -> Iterator[None]:
         ended.set()
         signal.set_wakeup_fd(wakeup)
         signal.signal(signal.SIGTERM, previous)
+        sys.unraisablehook = hook
         writer.close()
         watch.join()
         reader.close()
@@ -74,7 +92,11 @@ def last_words(say: Callable[[], None]) -> Iterator[None]:
 
 
 def _watch(
-    reader: socket.socket, handle: Callable[..., None], ended: threading.Event, grace: float
+    reader: socket.socket,
+    handle: Callable[..., None],
+    again: Callable[[], None],
+    ended: threading.Event,
+    grace: float,
 ) -> None:
     """Python's C handler writes the number of each signal, whatever the main thread does."""
     while numbers := reader.recv(64):
@@ -82,8 +104,11 @@ def _watch(
             break
     else:
         return
-    if ended.wait(grace):
-        return
+    until = time.monotonic() + grace
+    while time.monotonic() < until:
+        if ended.wait(min(grace, 0.2)):
+            return
+        again()
     for say in reversed(_last_words):
         say()
     with contextlib.suppress(Exception):

@@ -20,6 +20,7 @@ EXTRAS = {
     "worker": ("data", "gcs"),
     "export": ("data", "export", "storage"),
     "server": ("serve", "storage"),
+    "launcher": ("kubernetes",),
 }
 """Image → the extras that it installs."""
 BUILD = ("pip", "setuptools>=80", "wheel")

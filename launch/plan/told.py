@@ -151,7 +151,7 @@ def _total(plan: Plan) -> list[str]:
         lines.append("NOT in the total, as it is unknown:")
         for line in plan.unpriced:
             lines.append(f"  {line.section}, {line.name}: {why_unknown(plan, line)}")
-    return [*lines, f"not counted at all: {'; '.join(NOT_COUNTED)}"]
+    return [*lines, "not counted at all:", *(f"  {each}" for each in NOT_COUNTED)]
 
 
 def _effects(plan: Plan, effects: tuple[Effect, ...]) -> list[str]:

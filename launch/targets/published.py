@@ -16,10 +16,10 @@ GIB = 1 << 30
 _RUNTIME_BYTES = 5 * GIB // 4
 _FACTOR = 7
 """Times the files' size that a server takes at its highest: tensors are read from the files, held
-as variables, and scored against by whole batches. `python -m benchmarks.serving_memory` measured
-966, 1,482 and 2,601 MiB of the embedded server for 3, 77 and 257 MiB of files (10 k, 300 k and 1 M
-items of width 64, batches of 64): 950 MiB and 6.4 to 6.9 times the files. Of others nothing was
-measured."""
+as variables, and scored against by whole batches. `python -m benchmarks.catalogue --memory`
+measured 966, 1,482 and 2,601 MiB of the embedded server for 3, 77 and 257 MiB of files (10 k, 300 k
+and 1 M items of width 64, batches of 64): 950 MiB and 6.4 to 6.9 times the files. Of other servers
+nothing was measured."""
 
 
 @dataclasses.dataclass(frozen=True)

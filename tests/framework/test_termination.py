@@ -78,6 +78,18 @@ def test_last_words_are_said_before_that():
     assert out == "farewell\n"
 
 
+def test_what_a_callback_swallows_comes_again():
+    """The garbage collector calls functions of libraries, JAX's too, whose errors go nowhere."""
+    body = (
+        "import gc; gc.callbacks.append(lambda *_: time.sleep(1))\n"
+        "    gc.collect(); print('collected', flush=True); time.sleep(60)"
+    )
+    code, out, err, seconds = asked(start(body))
+    assert (code, err) == (exit_codes.PREEMPTED, "")
+    assert out in ("", "collected\n")
+    assert seconds < 20
+
+
 @pytest.mark.parametrize(("seconds", "said"), [(0, "cleaned\nlate\n"), (30, "cleaned\n")])
 def test_it_may_clean_up_within_the_grace(seconds, said):
     body = CLEANS_UP.format(seconds=seconds).strip()

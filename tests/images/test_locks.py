@@ -25,6 +25,7 @@ FOREIGN = {
     "worker": {"tensorflow", "jax", "flax"},
     "export": {"libtpu"},
     "server": {"jax", "flax", "apache-beam"},
+    "launcher": {"jax", "tensorflow", "apache-beam", "numpy"},
 }
 """Image → packages that it must not have: they are large, and of other rooms."""
 
@@ -111,7 +112,7 @@ def test_the_linter_finds_what_it_should(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["train-gpu"], "there is no image 'train-gpu'; give one of export, server, train-cpu"),
+        (["train-gpu"], "there is no image 'train-gpu'; give one of export, launcher, server"),
         (["worker", "--engine", "buildah"], "buildah is not installed; install docker, podman or"),
     ],
 )

@@ -90,7 +90,7 @@ def test_the_page_has_the_table():
 
 
 def shop(folder: pathlib.Path, events: int) -> pathlib.Path:
-    """A config over so many events; reading 400,000 takes seconds."""
+    """A config over so many events; reading two millions takes a while."""
     rows = (f"u{row % (events // 40)},i{row * 7 % 997},{row}" for row in range(events))
     (folder / "events.csv").write_text("\n".join(["user,item,time", *rows, ""]))
     (folder / "shop.py").write_text(SHOP.format(path=folder / "events.csv"))
@@ -98,7 +98,7 @@ def shop(folder: pathlib.Path, events: int) -> pathlib.Path:
 
 
 def test_sigterm_in_the_data_stage_ends_it_and_leaves_nothing(tmp_path):
-    config, workdir = str(shop(tmp_path, 400_000)), str(tmp_path / "w")
+    config, workdir = str(shop(tmp_path, 2_000_000)), str(tmp_path / "w")
     process = subprocess.Popen(
         [sys.executable, "-m", "podway.launch.cli", "data", config, "--workdir", workdir],
         cwd=ROOT,

@@ -4,13 +4,18 @@ GKE's names: cloud.google.com/kubernetes-engine/docs/concepts/tpus, …/how-to/g
 (github.com/AI-Hypercomputer/xpk, core/system_characteristics.py).
 """
 
+from __future__ import annotations
+
 import dataclasses
 import math
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from podway.framework.devices import hardware, topology
 from podway.framework.error import ConfigError, check
 from podway.launch.targets.kubernetes.target import Kubernetes
+
+if TYPE_CHECKING:
+    from podway.framework.devices import topology
 
 TPU, GPU = "google.com/tpu", "nvidia.com/gpu"
 """Resources that pods ask for."""
@@ -109,6 +114,8 @@ def of(target: Kubernetes) -> Pool:
 
 
 def _topology(target: Kubernetes) -> topology.Topology:
+    from podway.framework.devices import hardware, topology  # JAX, which a launcher has not
+
     name = target.accelerator.partition(":")[0]
     known = [each.name for each in hardware.ACCELERATORS]
     check(

@@ -21,6 +21,8 @@ HOME = "/podway/launch"
 """Where it lies in the launcher's container."""
 _NAME = 31
 """Characters of a CronJob's name: its Jobs' have nine more, and name the launches."""
+_NO_IMAGE = f"{pods.NO_IMAGE}podway-launcher@sha256:{64 * '0'}"
+"""Stands in a dry run for an image that was not given."""
 _ROOM = 64 << 10
 """Bytes of a ConfigMap that names and labels take."""
 
@@ -44,6 +46,17 @@ def objects(launch: Launch, schedule: Schedule) -> list[dict[str, Any]]:
 def is_alone(launch: Launch) -> bool:
     """Whether one pod without accelerators does all of it."""
     return not launch.pool.resource and launch.pool.hosts * launch.target.slices == 1
+
+
+def problems(launch: Launch, schedule: Schedule) -> list[str]:
+    """What must be mended before anything is applied, a sentence each."""
+    if is_alone(launch):  # one image does all of it
+        unused = ("target.images.train ", "target.images.data ")
+        return [each for each in launch.problems() if not each.startswith(unused)]
+    if schedule.launcher:
+        return launch.problems()
+    missing = "schedule.launcher is missing: give the image launcher as NAME@sha256:DIGEST"
+    return [*launch.problems(), missing]
 
 
 def name(launch: Launch) -> str:
@@ -142,7 +155,7 @@ def _launcher(launch: Launch, schedule: Schedule) -> dict[str, Any]:
     path = "metadata.labels['batch.kubernetes.io/job-name']"
     container = {
         "name": "launcher",
-        "image": schedule.launcher or pods.image(launch, "data"),
+        "image": schedule.launcher or _NO_IMAGE,
         "command": ["podway"],
         "args": ["launch", "manifest", "--file", f"{HOME}/{FILE}", "--launch-name", "$(JOB_NAME)"],
         "env": [

@@ -20,7 +20,7 @@ class Schedule:
     deadline_seconds: int = 3600
     """How late a training may begin that could not begin in time; later it is left out."""
     launcher: str = ""
-    """Image of the pod that creates the launch: podway[kubernetes]; empty: target.images.data."""
+    """Image of the pod that creates the launch, podway[kubernetes]; one CPU machine needs none."""
     history: int = 3
     """How many ended launchers are kept to be looked at, of those that went well and of others."""
 

@@ -47,11 +47,8 @@ def launch(options: LaunchRetrain) -> None:
     made = retrain.objects(found, options.schedule)
     wrong = own.problems(made)
     assert not wrong, wrong
-    missing = found.problems()
-    if retrain.is_alone(found):  # one image does all of it
-        unused = ("target.images.train ", "target.images.data ")
-        missing = [each for each in missing if not each.startswith(unused)]
     said = plan(found, options.schedule)
+    missing = retrain.problems(found, options.schedule)
     objects.settle(options, made, said, missing, options.target.context)
 
 

@@ -13,8 +13,15 @@ import time
 import pytest
 
 from podway.framework import exit_codes
-from podway.launch import cli
+from podway.launch import cli, experiments
+from podway.launch.jobs import registry
+from podway.launch.targets import frozen
+from podway.launch.targets.machines import check, status
+from podway.launch.targets.machines.control import Control
+from podway.launch.targets.machines.launch import Launch
+from podway.launch.targets.machines.target import Machines
 from tests.launch.targets.machines import hosts
+from tests.launch.targets.machines import test_status as states
 from tests.launch.test_supervise import SHOP, losses, wait_for_step
 
 
@@ -95,6 +102,131 @@ def test_all_problems_of_all_hosts_are_listed_and_nothing_is_started(capsys, mon
         assert f"  - {host}: " in out
     assert re.search(r"nothing is launched: .*Connection refused.*, and 1 more", err), err
     assert not list(tmp_path.iterdir())
+
+
+class Fake:
+    """In place of the hosts: they say what stands in `answers`, and note what they are told."""
+
+    def __init__(self, monkeypatch, tmp_path, *answers: dict):
+        self.answers, self.done = list(answers), []
+        self.wrong: list[list[str]] = [[]]
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+        monkeypatch.setattr(check, "problems", self.problems)
+        for name in ("look", "start", "install"):
+            monkeypatch.setattr(Control, name, self.acting(name))
+
+    def acting(self, name: str):
+        return lambda control, *_, **__: getattr(self, name)(control)
+
+    def problems(self, *_, install: bool) -> list[str]:
+        self.done.append("check to install" if install else "check")
+        return self.wrong.pop(0) if self.wrong else []
+
+    def look(self, control: Control) -> list[status.Seen]:
+        if self.done[-1:] == ["start"]:
+            self.answers = [states.DONE, states.TRAINED]
+        return [
+            status.seen(process, answer)
+            for process, answer in zip(control.processes, self.answers, strict=True)
+        ]
+
+    def start(self, _: Control) -> None:
+        self.done.append("start")
+
+    def install(self, _: Control) -> None:
+        self.done.append("install")
+
+
+def launched(capsys, *more: str) -> tuple[int, str, str]:
+    try:
+        cli.main(["launch", "machines", "movielens_sasrec", *GIVEN, *more])
+    except SystemExit as end:
+        code = int(end.code or 0)
+    else:
+        code = 0
+    printed = capsys.readouterr()
+    return code, printed.out, printed.err
+
+
+def hash_of() -> str:
+    """Of the launch that `launched` is about."""
+    experiment = experiments.load("movielens_sasrec")
+    return Launch(
+        experiment, frozen.freeze(experiment), Machines(hosts=("gpu1",)), "/shared/w"
+    ).hash
+
+
+def test_what_is_not_there_yet_is_checked_started_and_followed(capsys, monkeypatch, tmp_path):
+    fake = Fake(monkeypatch, tmp_path, states.NEVER, states.NEVER)
+    code, out, _ = launched(capsys, "--yes")
+    assert code == 0
+    assert fake.done == ["check", "start"]
+    assert out.splitlines()[-1].endswith(": complete")
+    (record,) = registry.read()
+    assert (record.kind, record.end) == ("machines", "complete")
+
+
+def test_podway_is_installed_when_the_user_agreed_and_checked_then(capsys, monkeypatch, tmp_path):
+    install = ("--target.install", "pip install podway")
+    fake = Fake(monkeypatch, tmp_path, states.NEVER, states.NEVER)
+    assert launched(capsys, *install)[0] == 1
+    assert fake.done == ["check to install"]
+    fake.wrong = [[], ["gpu1: Podway 2 is installed there"]]
+    code, _, err = launched(capsys, "--yes", *install)
+    assert code == 1
+    assert "nothing is launched: gpu1: Podway 2" in err
+    assert fake.done[1:] == ["check to install", "install", "check"]
+    assert registry.read() == []
+    launched(capsys, "--yes", *install)
+    assert fake.done[-2:] == ["check", "start"]
+
+
+def test_without_an_answer_nothing_is_started(capsys, monkeypatch, tmp_path):
+    fake = Fake(monkeypatch, tmp_path, states.STOPPED, states.STOPPED)
+    code, _, err = launched(capsys)
+    assert code == 1
+    assert "nothing is launched; --yes launches without asking" in err
+    assert fake.done == ["check"]
+
+
+def test_what_has_failed_is_started_again_if_that_is_asked_for(capsys, monkeypatch, tmp_path):
+    fake = Fake(monkeypatch, tmp_path, states.REFUSED, states.PEER)
+    code, _, err = launched(capsys, "--yes")
+    assert code == 1
+    assert "has failed: process 0 on gpu1 ended with 1" in err
+    assert "trainer.steps is 0" in err
+    assert "--resume starts it again from its last save" in err
+    assert fake.done == []
+    assert launched(capsys, "--yes", "--resume")[0] == 0
+    assert fake.done == ["check", "start"]
+
+
+def test_what_is_complete_is_not_done_again(capsys, monkeypatch, tmp_path):
+    fake = Fake(monkeypatch, tmp_path, states.DONE, states.TRAINED)
+    code, out, _ = launched(capsys, "--yes")
+    assert code == 0
+    assert "is complete; --resume runs it again" in out
+    assert fake.done == []
+
+
+def test_a_name_that_another_launch_has(capsys, monkeypatch, tmp_path):
+    other = states.answer("running", alive=True, hash="other")
+    Fake(monkeypatch, tmp_path, other, other)
+    code, _, err = launched(capsys, "--yes", "--launch-name", "mine")
+    assert code == 1
+    assert "gpu1: the name 'mine' is taken by another launch, of other content" in err
+
+
+def test_a_launch_that_runs_is_followed_without_a_question(capsys, monkeypatch, tmp_path):
+    runs = states.answer("running", alive=True, hash=hash_of())
+    fake = Fake(monkeypatch, tmp_path, runs, runs)
+    code, out, _ = launched(capsys, "--detach")
+    assert code == 0
+    assert "is there already" in out
+    assert fake.done == []
+    code, _, err = launched(capsys, "--target.hosts", "gpu3", "gpu4", "--yes")
+    assert code == 1
+    assert "runs on gpu1, me@gpu2:2222; `podway stop movielens-sasrec-" in err
 
 
 STEPS = 300
@@ -184,6 +316,7 @@ def straight(tmp_path_factory) -> list:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # where others keep the machine busy
 def test_a_lost_machine_and_a_stop_change_nothing(lab, straight):
     process = lab.launch("--target.no-export")
     wait_for_step(lab.workdir, 10, process)

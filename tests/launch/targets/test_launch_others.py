@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import subprocess
+import sys
 from typing import ClassVar
 
 import pytest
@@ -12,9 +14,11 @@ from podway.launch.targets.kubernetes import cluster, follow
 from podway.launch.targets.kubernetes.status import Status
 from podway.launch.verbs.launch import cloud_run
 from tests.launch.targets.cloud_run.test_cloud import a_job
-from tests.launch.test_launch_kubernetes import GIVEN
+from tests.launch.targets.kubernetes.conftest import DIGEST
+from tests.launch.targets.kubernetes.test_verb import GIVEN
 
 IMAGES = [word for word in GIVEN if word != "--skip-preflight"]
+LAUNCHER = ("--schedule.launcher", DIGEST.format("launcher"))
 
 
 def run(capsys, *arguments: str) -> tuple[int, str, str]:
@@ -83,6 +87,13 @@ def test_retraining(capsys):
     code, out, err = run(
         capsys,
         *("retrain", "movielens_sasrec", *IMAGES, "--dry-run"),
+        *("--target.accelerator", "v5e:4x4", "--schedule.schedule", "@weekly"),
+    )
+    assert code == 1
+    assert "schedule.launcher is missing" in err
+    code, out, err = run(
+        capsys,
+        *("retrain", "movielens_sasrec", *IMAGES, *LAUNCHER, "--dry-run"),
         *("--target.accelerator", "v5e:4x4", "--schedule.schedule", "@weekly"),
     )
     assert code == 0, err
@@ -174,3 +185,12 @@ def test_a_job_reads_the_frozen_experiment(tmp_path):
     file = tmp_path / inside.removeprefix("/podway/bucket/w/")
     assert experiments.load(str(file)) == experiment
     assert json.loads(file.read_text())["name"] == "movielens_sasrec"
+
+
+def test_a_launcher_needs_no_jax():
+    """Its image has the cluster's client, and nothing that trains."""
+    code = (
+        "import sys; from podway.launch.targets.kubernetes import cluster, follow, retrain;"
+        " sys.exit(bool({'jax', 'numpy', 'tensorflow'} & {*sys.modules}))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
