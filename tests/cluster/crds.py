@@ -22,12 +22,23 @@ MODULES = {
     "sigs.k8s.io/jobset@v0.11.1": ("config/components/crd/bases", ["jobsets"]),
     "sigs.k8s.io/kueue@v0.17.0": (
         "config/components/crd/bases",
-        ["clusterqueues", "localqueues", "resourceflavors", "workloadpriorityclasses"],
+        [
+            "admissionchecks",
+            "clusterqueues",
+            "localqueues",
+            "provisioningrequestconfigs",
+            "resourceflavors",
+            "workloadpriorityclasses",
+        ],
     ),
-    "sigs.k8s.io/gateway-api@v1.5.0": ("config/crd/standard", ["httproutes"]),
+    "sigs.k8s.io/gateway-api@v1.4.0": ("config/crd/standard", ["grpcroutes", "httproutes"]),
     "github.com/prometheus-operator/prometheus-operator@v0.85.0": (
         "example/prometheus-operator-crd",
         ["podmonitors", "prometheusrules"],
+    ),
+    "github.com/GoogleCloudPlatform/prometheus-engine@v0.17.2": (
+        "charts/operator/crds",
+        ["podmonitorings", "rules"],
     ),
 }
 """Module and version → the folder of its definitions, and the kinds (plural) that are copied."""

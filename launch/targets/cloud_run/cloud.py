@@ -1,13 +1,14 @@
 """Cloud Run by Google's client: services, revisions and jobs, and its errors in one sentence."""
 
 import contextlib
+import importlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import google.api_core.exceptions as google_errors
 import google.auth.exceptions
-from google.cloud import run_v2
+import google.cloud.run_v2 as run_v2
 
 from podway.launch.targets.cloud_run import messages
 from podway.launch.targets.cloud_run.target import Place
@@ -176,6 +177,6 @@ def _client(kind: str, channel: Channel | None) -> Any:
     client = getattr(run_v2, f"{kind}Client")
     if channel is None:
         return client()
-    package = getattr(run_v2.services, kind.lower())
-    transport = getattr(package.transports, f"{kind}GrpcTransport")
+    package = importlib.import_module(f"google.cloud.run_v2.services.{kind.lower()}.transports")
+    transport = getattr(package, f"{kind}GrpcTransport")
     return client(transport=transport(channel=channel()))

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from google.cloud import run_v2
+import google.cloud.run_v2 as run_v2
 from google.protobuf import duration_pb2
 
 _INGRESS = {

@@ -20,6 +20,26 @@ _JOB_SET = (
     "install JobSet 0.11 or later: https://jobset.sigs.k8s.io/docs/installation (an administrator"
     " of the cluster may have to)"
 )
+_REMEDIES = {
+    "jobset.x-k8s.io": _JOB_SET,
+    "kueue.x-k8s.io": "install Kueue: https://kueue.sigs.k8s.io/docs/installation",
+    "gateway.networking.k8s.io": (
+        "enable the Gateway API (https://gateway-api.sigs.k8s.io; on GKE `gcloud container clusters"
+        " update CLUSTER --gateway-api=standard`), or leave out target.gateway"
+    ),
+    "networking.gke.io": (
+        "it is no cluster of GKE with the Gateway API; give --target.provider any"
+    ),
+    "monitoring.coreos.com": (
+        "install Prometheus' operator (https://prometheus-operator.dev), or give another"
+        " target.monitoring"
+    ),
+    "monitoring.googleapis.com": (
+        "enable managed Prometheus (`gcloud container clusters update CLUSTER"
+        " --enable-managed-prometheus`), or give another target.monitoring"
+    ),
+}
+"""Group of kinds that a cluster may lack → what would help."""
 _NEWER = ("dependsOn", "onJobFailureMessagePatterns")
 """Fields that older versions of JobSet don't know."""
 
@@ -164,9 +184,8 @@ class Cluster:
             with self._explained(kind):
                 return self._client.resources.get(api_version=version, kind=kind)
         except ResourceNotFoundError as error:
-            if kind == "JobSet":
-                raise LaunchError(f"the cluster {self.host} has no JobSet: {_JOB_SET}") from error
-            raise LaunchError(f"the cluster {self.host} knows no {kind} of {version}") from error
+            remedy = _REMEDIES.get(version.partition("/")[0], f"it knows nothing of {version}")
+            raise LaunchError(f"the cluster {self.host} has no {kind}: {remedy}") from error
 
     def _space(self, resource: Any) -> str | None:
         return self.namespace if resource.namespaced else None

@@ -33,7 +33,6 @@ class Launch:
       target: the cluster.
       workdir: where all processes find datasets, runs and models.
       given_name: of the job; "": made of the experiment's name and content.
-      elastic: whether it goes on with fewer slices when one is lost for good.
     """
 
     experiment: Experiment
@@ -41,7 +40,6 @@ class Launch:
     target: Kubernetes
     workdir: str
     given_name: str = ""
-    elastic: bool = False
 
     def __post_init__(self):
         check(

@@ -78,10 +78,10 @@ def plan(found: Any) -> str:
 
 
 def _apply(options: LaunchCloudRun, found: Any, made: dict[str, Any]) -> None:
-    from podway.launch.targets.cloud_run.cloud import Cloud
+    from podway.launch.targets.cloud_run.connect import connect
     from podway.launch.targets.error import LaunchError
 
-    cloud = Cloud(options.target)
+    cloud = connect(options.target)
     if not agreed(options, "launch it?"):
         raise LaunchError("nothing is launched; --yes launches without asking")
     put(found)

@@ -83,10 +83,10 @@ def write(made: list[dict[str, Any]], output: str) -> None:
 
 
 def _apply(options: DeployCloudRun, found: Any, made: list[dict[str, Any]]) -> None:
-    from podway.launch.targets.cloud_run.cloud import Cloud
+    from podway.launch.targets.cloud_run.connect import connect
     from podway.launch.targets.error import LaunchError
 
-    cloud = Cloud(options.target)
+    cloud = connect(options.target)
     if not agreed(options, "deploy it?"):
         raise LaunchError("nothing is deployed; --yes deploys without asking")
     address = cloud.deploy(made, lambda text: print(text, flush=True))

@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from podway.framework.error import ConfigError, check
@@ -75,7 +75,7 @@ def _apply(options: Any, objects: Sequence[dict[str, Any]], context: str) -> Non
             print(f"made {each}")
 
 
-def _space(objects: Sequence[dict[str, Any]]) -> Any:
+def _space(objects: Sequence[dict[str, Any]]) -> Callable[[dict[str, Any]], str]:
     """Object → the namespace with which it is applied."""
     spaces = [each["metadata"].get("namespace") for each in objects]
     first = next(filter(None, spaces), "default")

@@ -1,5 +1,6 @@
 """`podway deploy …`, as far as it goes without a cluster and without a cloud."""
 
+import sys
 from typing import ClassVar
 
 import grpc
@@ -231,3 +232,15 @@ def test_a_service_is_made(capsys, workdir, monkeypatch):
     assert code == 0, err
     assert "serves at https://shop-x.a.run.app: version 2 100 %" in out
     assert "CreateService" in fake.calls
+
+
+def test_without_googles_client(capsys, workdir, monkeypatch):
+    from podway.launch.targets.cloud_run.deployed import Deployed
+
+    monkeypatch.setattr(Deployed, "bucket", "bucket")
+    monkeypatch.delitem(sys.modules, "podway.launch.targets.cloud_run.cloud")
+    monkeypatch.delattr("podway.launch.targets.cloud_run.cloud")
+    monkeypatch.setitem(sys.modules, "google.cloud.run_v2", None)
+    code, _, err = run(capsys, "deploy", "cloud-run", "shop", "--workdir", workdir, *PLACE, "--yes")
+    assert code == 1
+    assert "pip install 'podway[cloud-run]'" in err

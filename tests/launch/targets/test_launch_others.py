@@ -191,6 +191,6 @@ def test_a_launcher_needs_no_jax():
     """Its image has the cluster's client, and nothing that trains."""
     code = (
         "import sys; from podway.launch.targets.kubernetes import cluster, follow, retrain;"
-        " sys.exit({'jax', 'numpy', 'tensorflow'} & {*sys.modules} and 1)"
+        " sys.exit(bool({'jax', 'numpy', 'tensorflow'} & {*sys.modules}))"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

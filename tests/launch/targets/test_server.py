@@ -68,7 +68,7 @@ def test_flags_are_those_that_the_servers_have(gpu):
     options = command.parse(ours[1:])
     assert (options.host, options.port) == ("0.0.0.0", server.GRPC)
     assert options.enable_batching
-    flags = {re.match(r"--(\w+)=", flag)[1] for flag in stock[1:]}
+    flags = {flag.removeprefix("--").partition("=")[0] for flag in stock[1:]}
     assert stock[0] == "tensorflow_model_server"
     assert flags <= {field.name for field in dataclasses.fields(ServerOptions)} - OURS
     assert {field.name for field in dataclasses.fields(ListenOptions)} >= {"host", "workers"}
@@ -134,7 +134,8 @@ def get(url: str, body: bytes | None = None) -> tuple[int, str]:
 def resident(pid: int) -> int:
     """Bytes of memory at the highest."""
     text = pathlib.Path(f"/proc/{pid}/status").read_text()
-    return 1024 * int(re.search(r"VmHWM:\s+(\d+)", text)[1])
+    (peak,) = re.findall(r"VmHWM:\s+(\d+)", text)
+    return 1024 * int(peak)
 
 
 def free_port() -> int:
