@@ -25,11 +25,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 ROOT = pathlib.Path(__file__).parent.parent
 KINDS = ("kill", "hang", "preempt", "lost")
 PATIENCE = 180.0
 """Seconds after which a fault counts as not recovered."""
+RECENT = 5.0
+"""Seconds since the last sign of life of a run that trains."""
 PAUSE = 0.05
 """Seconds that each batch takes."""
 EVERY = 10
@@ -135,6 +138,11 @@ class Training:
                 return int(pid)
         return None
 
+    def steady(self) -> bool:
+        """Whether all are there and have just saved."""
+        there = all(self.worker(process) for process in range(self.processes))
+        return there and time.time() - self.sessions()[-1]["alive"] < RECENT
+
     def cpu(self) -> float:
         """The most that one of them has computed since it was started, in seconds."""
         most = 0.0
@@ -150,9 +158,10 @@ class Training:
 
     def inject(self, kind: str, process: int) -> Fault:
         """One fault, from which the run then recovers, or does not."""
-        seen = len(self.sessions())
-        pid = self.worker(process)
-        assert pid is not None
+        whole = self.until(self.steady)
+        seen, pid = len(self.sessions()), self.worker(process)
+        if whole is None or pid is None:
+            return Fault(kind, process, None, 0.0)
         if kind == "lost":
             self.broken(process).touch()
         signals = {"hang": signal.SIGSTOP, "preempt": signal.SIGTERM}
@@ -216,27 +225,30 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=3)
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=KINDS)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", default="", help="empty, or not there yet")
     options = parser.parse_args()
     generator = random.Random(options.seed)
     kinds = [options.kinds[number % len(options.kinds)] for number in range(options.faults)]
     generator.shuffle(kinds)
-    with tempfile.TemporaryDirectory() as folder:
-        training = Training(pathlib.Path(folder), options.processes)
-        try:
-            start = training.until(lambda: bool(training.sessions()))
-            if start is None:
-                raise SystemExit(pathlib.Path(folder, "said.txt").read_text()[-3000:])
-            faults = inject(training, kinds, generator)
-            code, steps = training.end(), training.steps()
-        finally:
-            training.supervisor.kill()
-        whole = steps == list(range(EVERY, steps[-1] + 1, EVERY))
-        print(report(faults, start))
-        print(
-            f"undisturbed start, data and compilation included: {start:.1f} s; ended with {code};"
-            f" steps recorded: {steps[-1]}, each once: {'yes' if whole else 'NO'}; load"
-            f" {os.getloadavg()[1]:.1f} on {os.cpu_count()} cores"
-        )
+    folder = pathlib.Path(options.folder or tempfile.mkdtemp())
+    folder.mkdir(parents=True, exist_ok=True)
+    training = Training(folder, options.processes)
+    try:
+        start = training.until(lambda: bool(training.sessions()))
+        if start is None:
+            raise SystemExit((folder / "said.txt").read_text()[-3000:])
+        faults = inject(training, kinds, generator)
+        code, steps = training.end(), training.steps()
+    finally:
+        training.supervisor.terminate()
+    whole = steps == list(range(EVERY, steps[-1] + 1, EVERY))
+    print(report(faults, start))
+    print(
+        f"undisturbed start, data and compilation included: {start:.1f} s; ended with {code};"
+        f" steps recorded: {steps[-1]}, each once: {'yes' if whole else 'NO'}; load"
+        f" {os.getloadavg()[1]:.1f} on {os.cpu_count()} cores; what the processes said:"
+        f" {folder / 'said.txt'}"
+    )
 
 
 def supervise(folder: str, arguments: Sequence[str]) -> None:
@@ -271,7 +283,7 @@ def work(broken: str, arguments: Sequence[str]) -> None:
 
     read = TrainBatches.__getitem__
 
-    def slowly(self: TrainBatches, index: int) -> object:
+    def slowly(self: TrainBatches, index: int) -> Any:
         time.sleep(PAUSE)
         return read(self, index)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import math
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from podway.framework.devices.topology import Topology
     from podway.framework.preflight.report import Report
     from podway.framework.schema.schema import Schema
+
+log = logging.getLogger(__name__)
 
 MFU = 0.2
 """Share of the peak that a step reaches, where none was compiled: on an H100 a language model of a
@@ -121,6 +124,7 @@ def of(
 
     if not pod.accelerator.small and jax.devices()[0].platform != _platform(pod):
         return _counted(known, experiment, schema, pod, f"nothing here compiles for {pod}")
+    log.info("compiling the training step for %s, which may take minutes", pod)
     try:
         report = examine(experiment, schema, pod, evaluation=False)
     except TopologyError as error:

@@ -31,7 +31,7 @@ MODULES = {
             "workloadpriorityclasses",
         ],
     ),
-    "sigs.k8s.io/gateway-api@v1.5.0": ("config/crd/standard", ["grpcroutes", "httproutes"]),
+    "sigs.k8s.io/gateway-api@v1.4.0": ("config/crd/standard", ["grpcroutes", "httproutes"]),
     "github.com/prometheus-operator/prometheus-operator@v0.85.0": (
         "example/prometheus-operator-crd",
         ["podmonitors", "prometheusrules"],

@@ -1,24 +1,23 @@
-"""What `podway launch kubernetes` applies, before the API server's own validation."""
+"""What launches and deployments apply, before the API server's own validation."""
 
-import dataclasses
+import pathlib
 
 import pytest
+import yaml
 
-from podway.launch import experiments
-from podway.launch.targets import frozen
-from podway.launch.targets.kubernetes import training
-from podway.launch.targets.kubernetes.launch import Launch
-from podway.launch.targets.kubernetes.target import Bucket, Claim, Images, Kubernetes
-from tests.cluster import programs
-from tests.cluster.validation import validate
+from podway.launch.targets.kubernetes import queue, retrain, training, yaml_text
+from podway.launch.targets.kubernetes.quotas import Queue
+from podway.launch.targets.kubernetes.schedule import Schedule
+from podway.launch.targets.kubernetes.target import Bucket, Claim
+from tests.cluster import manifests, programs
+from tests.cluster.validation import validate, validate_files
+from tests.launch.targets.kubernetes.conftest import a_launch
 
 pytestmark = pytest.mark.slow
 
-DIGEST = "europe-docker.pkg.dev/p/podway/{}@sha256:" + 64 * "0"
-PLAIN = Kubernetes(
-    accelerator="v5e:4x4",
-    images=Images(*(DIGEST.format(name) for name in ("train-tpu", "worker", "export"))),
-)
+GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "launch"
+GOOGLES = "networking.gke.io/"
+"""Kinds of GKE, whose definitions are in no Go module."""
 FURTHER = {
     "queue": "training",
     "priority": "low",
@@ -29,16 +28,16 @@ FURTHER = {
     "node_selector": ("team=research",),
 }
 TARGETS = {
-    "a slice": {},
-    "slices": {"slices": 4},
+    "a slice": {"accelerator": "v5e:4x4"},
+    "slices": {"accelerator": "v5e:4x4", "slices": 4},
     "a host": {"accelerator": "v5e:2x2"},
-    "spot": {"capacity": "spot"},
-    "reserved": {"capacity": "reserved", "reservation": "r"},
-    "flex start": {"capacity": "flex-start"},
+    "spot": {"accelerator": "v5e:4x4", "capacity": "spot"},
+    "reserved": {"accelerator": "v5e:4x4", "capacity": "reserved", "reservation": "r"},
+    "flex start": {"accelerator": "v5e:4x4", "capacity": "flex-start"},
     "GPUs": {"accelerator": "h100:16"},
     "CPUs": {"accelerator": "cpu:2"},
     "any cluster": {"provider": "any", "accelerator": "h100:16"},
-    "all the rest": FURTHER,
+    "all the rest": {"accelerator": "v5e:4x4"} | FURTHER,
 }
 
 
@@ -50,11 +49,40 @@ def _built() -> None:
 
 
 @pytest.mark.parametrize("name", TARGETS)
-@pytest.mark.parametrize("submitted", [None, 1_800_000_000])
-def test_a_launch_is_valid(name, submitted):
-    experiment = experiments.load("movielens_sasrec")
-    target = dataclasses.replace(PLAIN, **TARGETS[name])
-    launch = Launch(experiment, frozen.freeze(experiment), target, "gs://bucket/w")
-    objects = training.objects(launch, submitted)
+def test_a_launch_is_valid(name):
+    objects = training.objects(a_launch(**TARGETS[name]), 1_800_000_000)
     assert {each["kind"] for each in objects} >= {"ConfigMap", "JobSet", "Namespace"}
     assert validate(objects) == []
+
+
+@pytest.mark.parametrize("name", ["slices", "CPUs", "all the rest"])
+def test_a_schedule_of_launches_is_valid(name):
+    objects = retrain.objects(a_launch(**TARGETS[name]), Schedule())
+    assert {each["kind"] for each in objects} >= {"CronJob", "Role"}
+    assert validate(objects) == []
+
+
+def test_a_queue_is_valid():
+    quotas = ("v5e:4x4:spot=64", "h100:8=16", "v5e:8x8:flex-start=64", "v6e:8x8:reserved/b=256")
+    objects = queue.objects(Queue(quotas=quotas, namespaces=("research", "shop")))
+    assert {each["kind"] for each in objects} >= {"ClusterQueue", "LocalQueue"}
+    assert validate(objects) == []
+
+
+@pytest.mark.parametrize("name", ["serving", "serving_any"])
+def test_a_deployment_is_valid(name):
+    documents = yaml.safe_load_all((GOLDEN / f"{name}.yaml").read_text())
+    objects = [each for each in documents if not each["apiVersion"].startswith(GOOGLES)]
+    assert {each["kind"] for each in objects} >= {"Deployment", "PodDisruptionBudget"}
+    assert validate(objects) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["12e4", "0x1f", "1_000", "0o17", "1:30", "~", "no", ".5", "=", "-"]
+)
+def test_a_text_that_looks_like_a_number_stays_a_text(text, tmp_path):
+    """A hash may be 12e4567, which is a number to Kubernetes' YAML and none to Python's."""
+    made = manifests.config_map() | {"data": {"hash": text}}
+    file = tmp_path / "made.yaml"
+    file.write_text(yaml_text.of([made]))
+    assert validate_files([file]) == []

@@ -172,7 +172,7 @@ def test_a_mistake_on_the_command_line_names_the_option(write, typed, message):
     ("typed", "code", "message"),
     [
         ("trian mine.py", 2, "there is no verb 'trian'; perhaps you meant 'train'"),
-        ("launch mine.py", 2, "perhaps you meant 'launch dataflow'"),
+        ("launch mine.py", 1, "name a target first: `podway launch kubernetes mine.py`"),
         ("mine.py", 2, "mine.py is a config: `podway run mine.py`"),
         ("zzz", 2, "there is no verb 'zzz'; `podway --help` lists them"),
         (

@@ -16,14 +16,14 @@ _PAIR = re.compile(r"[^=\s]+=.*")
 
 @dataclasses.dataclass(frozen=True)
 class Images:
-    """Container images, NAME@sha256:DIGEST each; images/README.md says how they are built."""
+    """Container images, NAME@sha256:DIGEST each; built as docs/launch/images.md says."""
 
     train: str = ""
-    """Of the training processes: podway[tpu,gcs] or podway[cuda13,gcs]."""
+    """Of the training processes: train-tpu, train-cuda or train-cpu."""
     data: str = ""
-    """Of the data stage: podway[data,gcs]."""
+    """Of the data stage: worker."""
     export: str = ""
-    """Of evaluation, export and the embedded server: podway[data,export,gcs]."""
+    """Of evaluation and export: export."""
 
     def __post_init__(self):
         for field in dataclasses.fields(self):

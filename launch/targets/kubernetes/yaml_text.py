@@ -1,10 +1,14 @@
 """Objects as YAML, as `kubectl apply -f` takes them."""
 
 import pathlib
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import yaml
+
+_NUMBER = re.compile(r"\d+[eE]\d+|0o[0-7]+")
+"""Numbers to Kubernetes, which reads YAML 1.2, and texts to PyYAML: a hash may look so."""
 
 
 class _Dumper(yaml.SafeDumper):
@@ -15,7 +19,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-    style = "|" if "\n" in value else None
+    style = "|" if "\n" in value else "'" if _NUMBER.fullmatch(value) else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
 

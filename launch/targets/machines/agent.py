@@ -73,17 +73,23 @@ def facts(folder, files, workdir, environment):
 
 
 def share(workdir, name, text, environment):
-    """Writes a file that the others must see."""
+    """Writes a file that the others must see; says whether the folder is new."""
     _use(environment)
-    (_path(workdir) / name).write_text(text)
-    return {}
+    folder = _path(workdir)
+    new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(text)
+    return {"new": new}
 
 
-def unshare(workdir, name, environment):
-    """Removes it."""
+def unshare(workdir, name, new, environment):
+    """Removes it, and the folder if it was new."""
     _use(environment)
     with contextlib.suppress(OSError):
         (_path(workdir) / name).unlink()
+    if new and "://" not in workdir:
+        with contextlib.suppress(OSError):
+            pathlib.Path(workdir).rmdir()
     return {}
 
 
@@ -228,9 +234,10 @@ def _held(path):
 
 
 def _writable(folder):
-    """Why nothing can be written there; "" where it can."""
+    """Why nothing can be written there; "" where it can. A folder that is not there stays so."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        while isinstance(folder, pathlib.Path) and not folder.exists():
+            folder = folder.parent
         probe = folder / f".podway-{socket.gethostname()}-{os.getpid()}"
         probe.write_text("")
         probe.unlink()
@@ -310,6 +317,7 @@ def _write_all(folder, files):
     """A folder with these files (base64) and no others."""
     new = folder.with_name(f"{folder.name}.new")
     shutil.rmtree(new, ignore_errors=True)
+    new.mkdir()
     for name, content in files.items():
         path = new / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -191,7 +191,7 @@ def meeting(
     port = launch.target.port if several else 0
     common = {"workdir": launch.workdir, "name": name, "environment": remote.target.variables}
     host = firsts[0].host
-    remote.ask(host, "share", text=text, **common)
+    new = remote.ask(host, "share", text=text, **common)["new"]
     try:
         with futures.ThreadPoolExecutor(1) as pool:
             # A little longer than the guests try.
@@ -212,7 +212,7 @@ def meeting(
             guests = each(join, firsts[1:])
             taken = server.result()["error"] if server else ""
     finally:
-        remote.ask(host, "unshare", **common)
+        remote.ask(host, "unshare", new=new, **common)
     return list(_apart(launch, firsts, guests, coordinator, taken))
 
 

@@ -23,7 +23,10 @@ def load(path: pathlib.Path, kind: type | None = None) -> Any:
     module = classes.load(path)
     function = getattr(module, _FUNCTION, None)
     if not callable(function):
-        raise ConfigError(f"{path} has no function `target()` that returns a target")
+        hint = ""
+        if hasattr(module, "experiment"):
+            hint = f"; it is a config, so name a target first: `podway launch kubernetes {path}`"
+        raise ConfigError(f"{path} has no function `target()` that returns a target{hint}")
     with writing.explained(path):
         found = function()
     if kind is not None and not isinstance(found, kind):

@@ -205,3 +205,6 @@ replace (
 	k8s.io/sample-cli-plugin => k8s.io/sample-cli-plugin v0.35.4
 	k8s.io/sample-controller => k8s.io/sample-controller v0.35.4
 )
+
+// JobSet's webhooks are written for it, though its go.mod asks for a later one.
+replace sigs.k8s.io/controller-runtime => sigs.k8s.io/controller-runtime v0.22.4

@@ -17,9 +17,14 @@ def _pools(hosts) -> None:
         hosts.add(Pool(f"v5e-{number}", 4, TOPOLOGY))
 
 
-def told(file) -> list[str]:
-    """A command that runs until a file says its exit code."""
-    return ["sh", "-c", f"while [ ! -s {file} ]; do sleep 0.1; done; exit $(cat {file})"]
+def told(folder) -> dict:
+    """A container that runs until a file of its attempt says the exit code."""
+    attempt = "metadata.labels['jobset.sigs.k8s.io/restart-attempt']"
+    wait = f"while [ ! -s {folder}/$ATTEMPT ]; do sleep 0.1; done; exit $(cat {folder}/$ATTEMPT)"
+    return {
+        "command": ["sh", "-c", wait],
+        "env": [{"name": "ATTEMPT", "valueFrom": {"fieldRef": {"fieldPath": attempt}}}],
+    }
 
 
 @pytest.mark.parametrize("make", manifests.GOOD)
@@ -49,8 +54,7 @@ def test_each_slice_gets_a_pool_and_what_ends_a_process_decides_what_follows(
     plane, hosts, tmp_path
 ):
     client = plane.client
-    code = tmp_path / "code"
-    client.made(jobsets.make("decide", 2, 4, command=told(code)))
+    client.made(jobsets.make("decide", 2, 4, **told(tmp_path)))
     found = plane.wait("8 pods", jobsets.running(client, "decide", 8))
     placed = jobsets.pools(found)
     assert len(placed) == 2
@@ -65,13 +69,12 @@ def test_each_slice_gets_a_pool_and_what_ends_a_process_decides_what_follows(
     counted = jobsets.status(client, "decide").get("restartsCountTowardsMax", 0)
     assert counted == 0, "a preemption uses up no restart"
 
-    code.write_text("75")
+    (tmp_path / "1").write_text("75")
     plane.wait("a restart", lambda: jobsets.status(client, "decide").get("restarts") == 2)
-    code.write_text("")
     plane.wait("8 pods", jobsets.running(client, "decide", 8))
     assert jobsets.status(client, "decide")["restartsCountTowardsMax"] == 1
 
-    code.write_text("1")
+    (tmp_path / "2").write_text("1")
     assert plane.wait("the end", lambda: jobsets.ended(client, "decide")) == "Failed"
     assert jobsets.status(client, "decide")["restarts"] == 2
 

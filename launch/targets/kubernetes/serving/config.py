@@ -107,7 +107,7 @@ class Serving:
     """The stock server, or "podway": the embedded one."""
     image: str = ""
     """Of the server, NAME@sha256:DIGEST: tensorflow/serving 2.18 or later (…-gpu for a GPU), or
-    podway[export,gcs]."""
+    Podway's `server` (docs/launch/images.md)."""
     provider: Literal["gke", "any"] = "gke"
     """"gke": buckets are mounted by its Cloud Storage FUSE, and its load balancers get health
     checks."""

@@ -161,3 +161,57 @@ def test_installation(machine, works):
     else:
         with pytest.raises(LaunchError, match=r"a: target\.install ended with 3: no space"):
             control.install()
+
+
+def facts(machine: Machine, workdir: str) -> dict:
+    remote = machine.control.remote
+    return remote.ask(
+        machine.control.processes[0].host,
+        "facts",
+        folder="~/.podway/launches/x/0",
+        files={"experiment.json": "e30="},
+        workdir=workdir,
+        environment=remote.target.variables,
+    )
+
+
+def test_what_a_host_says_of_itself_changes_nothing_there(machine, tmp_path):
+    found = facts(machine, str(tmp_path / "w/new"))
+    assert (found["workdir"], found["home"], found["alive"], found["others"]) == ("", "", False, [])
+    assert "expected" in found["identity"]["error"] or "missing" in found["identity"]["error"]
+    assert not (tmp_path / "w").exists()
+    assert not list((tmp_path / "home").iterdir())
+    assert facts(machine, "/proc/w")["workdir"] == "No such file or directory"
+
+
+def test_another_launch_of_this_host_is_seen(machine):
+    machine.start(WAIT)
+    machine.until("running")
+    remote, host = machine.control.remote, machine.control.processes[0].host
+    for name, others in (("x", []), ("y", ["x"])):
+        folder = f"~/.podway/launches/{name}/1"
+        common = {"files": {}, "workdir": "/tmp", "environment": {}}
+        assert remote.ask(host, "facts", folder=folder, **common)["others"] == others
+
+
+def test_a_bucket_is_shared(machine, beam_store):
+    store = beam_store.environment()
+    variables = machine.control.remote.target.variables | {
+        name: value for name, value in store.items() if os.environ.get(name) != value
+    }
+    remote = dataclasses.replace(
+        machine.control.remote,
+        target=hosts.target("a", environment=tuple(map("=".join, variables.items()))),
+    )
+    host, workdir = machine.control.processes[0].host, f"{beam_store.bucket()}/w"
+    common = {"workdir": workdir, "environment": remote.target.variables}
+    options = {"folder": "~/.podway/launches/x/0", "files": {}}
+    assert remote.ask(host, "facts", **options, **common)["workdir"] == ""
+    new = remote.ask(host, "share", name="f", text="t", **common)["new"]
+    reach = {"address": "", "port": 0, "seconds": 5}
+    assert remote.ask(host, "join", name="f", text="t", **reach, **common)["sees"]
+    remote.ask(host, "unshare", name="f", new=new, **common)
+    reach["seconds"] = 0
+    assert not remote.ask(host, "join", name="f", text="t", **reach, **common)["sees"]
+    common["workdir"] = "gs://there-is-no-such-bucket/w"
+    assert remote.ask(host, "facts", **options, **common)["workdir"]

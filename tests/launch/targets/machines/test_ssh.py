@@ -123,8 +123,10 @@ def meeting(folder, machines, workdir: str, **changes) -> list[str]:
         return check.meeting(launch, remote, launch.processes, "127.0.0.1")
 
 
-def test_hosts_that_share_a_folder_and_reach_the_port_can_meet(folder, machines, tmp_path):
-    assert meeting(folder, machines, str(tmp_path)) == []
+@pytest.mark.parametrize("new", [True, False])
+def test_hosts_that_share_a_folder_and_reach_the_port_can_meet(folder, machines, tmp_path, new):
+    workdir = tmp_path / "w" if new else tmp_path
+    assert meeting(folder, machines, str(workdir)) == []
     assert not list(tmp_path.iterdir())
 
 
