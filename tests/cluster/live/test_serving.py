@@ -22,7 +22,7 @@ REST = "http://127.0.0.1:8501"
 
 
 @pytest.fixture(scope="module")
-def workdir(hosts) -> pathlib.Path:
+def workdir(plane, hosts) -> pathlib.Path:
     """Two published versions in a volume, which has the same path here and in the pods."""
     hosts.add(Pool("cpu", 1))
     bind(plane)
@@ -41,6 +41,7 @@ def bind(plane) -> None:
     shared = {"accessModes": ["ReadOnlyMany"], "storageClassName": ""}
     size = {"storage": "1Gi"}
     volume = {**shared, "capacity": size, "hostPath": {"path": "/models"}, "claimRef": about}
+    volume["persistentVolumeReclaimPolicy"] = "Retain"
     claim = {**shared, "resources": {"requests": size}, "volumeName": "models"}
     for each in (
         space,
