@@ -14,15 +14,15 @@ ROOT = pathlib.Path(__file__).parents[1]
 LOCKS = ROOT / "images" / "locks"
 
 EXTRAS = {
-    "train-cpu": ("train", "storage"),
-    "train-tpu": ("tpu", "storage"),
-    "train-cuda": ("cuda13", "storage"),
+    "train-cpu": ("train", "data", "storage"),
+    "train-tpu": ("tpu", "data", "storage"),
+    "train-cuda": ("cuda13", "data", "storage"),
     "worker": ("data", "gcs"),
     "export": ("data", "export", "storage"),
     "server": ("serve", "storage"),
     "launcher": ("kubernetes",),
 }
-"""Image → the extras that it installs."""
+"""Image → the extras that it installs. A trainer finds its dataset by the code of the data stage."""
 BUILD = ("pip", "setuptools>=80", "wheel")
 """What makes the wheel."""
 

@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Iterator
 from typing import Any
 
-from tests.cluster import container, logs, nodes
+from tests.cluster import container, logs, nodes, volumes
 from tests.cluster.client import Client
 from tests.cluster.container import Pod
 from tests.cluster.control_plane import ControlPlane, free_ports
@@ -82,9 +82,10 @@ class Kubelet:
         for each in self._running.values():
             _kill(each.process)
 
-    def claim(self, name: str) -> pathlib.Path:
-        """The folder of a PersistentVolumeClaim, which all pods share."""
-        path = self._folder / "claims" / name
+    def claim(self, name: str, space: str = "default") -> pathlib.Path:
+        """The folder of a PersistentVolumeClaim, made if need be, which all pods share."""
+        volumes.make_claim(self.client, space, name)
+        path = self._folder / "claims" / space / name
         path.mkdir(parents=True, exist_ok=True)
         return path
 
@@ -257,7 +258,8 @@ class Kubelet:
             if "hostPath" in volume:
                 path = pathlib.Path(volume["hostPath"]["path"])
             elif "persistentVolumeClaim" in volume:
-                path = self.claim(volume["persistentVolumeClaim"]["claimName"])
+                claim = volume["persistentVolumeClaim"]["claimName"]
+                path = self.claim(claim, pod["metadata"]["namespace"])
             elif "configMap" in volume:
                 space, of = pod["metadata"]["namespace"], volume["configMap"]
                 place = f"/api/v1/namespaces/{space}/configmaps/{of['name']}"

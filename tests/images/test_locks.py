@@ -19,9 +19,9 @@ IMAGES = ROOT / "images"
 EXTRAS = runpy.run_path(str(IMAGES / "lock.py"))["EXTRAS"]
 PIN = re.compile(r"^([\w.-]+)(?:\[[\w,]+\])?==([^\s;]+)(.*)$", re.MULTILINE)
 FOREIGN = {
-    "train-cpu": {"tensorflow", "apache-beam", "libtpu"},
-    "train-tpu": {"tensorflow", "apache-beam"},
-    "train-cuda": {"tensorflow", "apache-beam", "libtpu"},
+    "train-cpu": {"tensorflow", "libtpu"},
+    "train-tpu": {"tensorflow"},
+    "train-cuda": {"tensorflow", "libtpu"},
     "worker": {"tensorflow", "jax", "flax"},
     "export": {"libtpu"},
     "server": {"jax", "flax", "apache-beam"},

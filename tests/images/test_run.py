@@ -80,7 +80,7 @@ def test_it_has_no_tools_that_built_it(trainer):
     words = said.stdout.split()
     assert str(NOBODY) in words
     assert "jax" in words
-    assert not {"pip", "gcc", "make", "uv", "tensorflow", "apache_beam"} & set(words)
+    assert not {"pip", "gcc", "make", "uv", "tensorflow"} & set(words)
 
 
 def test_a_trainer_saves_at_sigterm_and_ends_with_a_code_of_its_own(trainer, work):

@@ -25,7 +25,7 @@ def work(hosts) -> pathlib.Path:
     for number in range(3):
         hosts.add(Pool(f"slice-{number}", 2, "2x4"))
     hosts.add(Pool("cpu", 1))
-    folder = hosts.claim("work")
+    folder = hosts.claim("work", "podway")
     rows = [
         f"u{user},i{(user * 7 + time) % 40},{time}"
         for user in range(100)
