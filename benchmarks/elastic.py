@@ -139,9 +139,14 @@ class Training:
         return None
 
     def steady(self) -> bool:
-        """Whether all are there and have just saved."""
-        there = all(self.worker(process) for process in range(self.processes))
-        return there and time.time() - self.sessions()[-1]["alive"] < RECENT
+        """Whether all are there, have taken a step, and have just shown it."""
+        pids = [self.worker(process) for process in range(self.processes)]
+        try:
+            started = [os.stat(f"/proc/{pid}").st_ctime for pid in pids]
+        except OSError:  # one is not there
+            return False
+        alive = self.sessions()[-1]["alive"]
+        return alive > max(started) and time.time() - alive < RECENT
 
     def cpu(self) -> float:
         """The most that one of them has computed since it was started, in seconds."""

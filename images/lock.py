@@ -22,7 +22,7 @@ EXTRAS = {
     "server": ("serve", "storage"),
     "launcher": ("kubernetes",),
 }
-"""Image → the extras that it installs. A trainer finds its dataset by the code of the data stage."""
+"""Image → the extras that it installs. Trainers find their dataset by the data stage's code."""
 BUILD = ("pip", "setuptools>=80", "wheel")
 """What makes the wheel."""
 

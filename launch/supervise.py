@@ -214,7 +214,8 @@ def _run_once(crew: Crew, asked: _Asked, submitted: str) -> End | None:
             ends = {number: code for number, code in codes.items() if code}
             now = time.monotonic()
             began |= {number: now for number in ends if number not in began}
-            overdue = ends and not asked.is_set() and now - min(began.values()) > _patience(ends)
+            patience = FOLLOW if asked.is_set() else _patience(ends)
+            overdue = ends and now - min(began.values()) > patience
             if not running or overdue:
                 break
             if not ends and not asked.is_set() and not changing and (change := crew.change()):
@@ -246,7 +247,7 @@ def _rank(code: int) -> int:
 
 def _patience(ends: Mapping[int, int]) -> float:
     """Seconds that the others have, after a process ended, to end by themselves."""
-    return (0.0, FOLLOW, 0.5)[min(_rank(code) for code in ends.values())]
+    return (0.0, FOLLOW, 0.5)[min((_rank(code) for code in ends.values()), default=0)]
 
 
 def _start(worker: Worker, submitted: str) -> subprocess.Popen[bytes]:

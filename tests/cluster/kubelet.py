@@ -211,7 +211,9 @@ class Kubelet:
     ) -> None:
         conditions = {each["type"]: each for each in pod["status"].get("conditions", [])}
         for kind in ("Ready", "ContainersReady"):
-            conditions[kind] = {"type": kind, "status": str(ready)}
+            # Without the time a pod never counts as available where minReadySeconds is set.
+            since = {"lastTransitionTime": _now()}
+            conditions[kind] = {"type": kind, "status": str(ready), **since}
         if disrupted:
             conditions["DisruptionTarget"] = {
                 "type": "DisruptionTarget",
@@ -282,16 +284,19 @@ class Kubelet:
         return self._ports[key]
 
     def _write_podway(self) -> None:
-        """The command `podway` of this checkout, before any that is installed."""
-        script = self._folder / "bin" / "podway"
-        script.parent.mkdir(parents=True, exist_ok=True)
-        script.write_text(
-            f"#!/bin/sh\nexport PYTHONPATH={shlex.quote(str(ROOT / 'src'))}\n"
-            f'exec {shlex.quote(sys.executable)} -m podway.launch.cli "$@"\n'
-        )
-        script.chmod(0o755)
+        """The commands of this checkout, before any that are installed."""
+        commands = {"podway": "podway.launch.cli", "podway-model-server": "podway.export.server"}
+        home = self._folder / "bin"
+        home.mkdir(parents=True, exist_ok=True)
+        for name, module in commands.items():
+            script = home / name
+            script.write_text(
+                f"#!/bin/sh\nexport PYTHONPATH={shlex.quote(str(ROOT / 'src'))}\n"
+                f'exec {shlex.quote(sys.executable)} -m {module} "$@"\n'
+            )
+            script.chmod(0o755)
         path = self._environment.get("PATH", os.defpath)
-        self._environment["PATH"] = f"{script.parent}{os.pathsep}{path}"
+        self._environment["PATH"] = f"{home}{os.pathsep}{path}"
 
 
 @contextlib.contextmanager

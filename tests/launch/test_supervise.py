@@ -55,6 +55,32 @@ def test_it_gives_up_without_progress_and_says_the_last_error(tmp_path):
     assert len(path.read_text()) == 3
 
 
+def test_who_hangs_when_all_are_asked_to_end_is_ended(tmp_path, monkeypatch):
+    monkeypatch.setattr(supervise, "FOLLOW", 0.5)
+    program = (
+        "import pathlib, signal, sys, time\n"
+        "signal.signal(signal.SIGTERM, {0})\npathlib.Path({1!r}).touch()\ntime.sleep(60)"
+    )
+    ready = [tmp_path / "ends", tmp_path / "hangs"]
+    handlers = ["lambda *_: sys.exit(42)", "signal.SIG_IGN"]
+
+    def ask() -> None:
+        while not all(path.exists() for path in ready):
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=ask).start()
+    start = time.monotonic()
+    with pytest.raises(stages.Stopped):
+        run(
+            lambda: [
+                python(program.format(handler, str(path)), number)
+                for number, (handler, path) in enumerate(zip(handlers, ready, strict=True))
+            ]
+        )
+    assert time.monotonic() - start < 30
+
+
 @pytest.mark.parametrize("terminal", [True, False])
 def test_bars_are_drawn_where_they_reach_a_terminal(terminal, monkeypatch, tmp_path):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
