@@ -150,6 +150,10 @@ def tpu_host(pod: Pod, chips: int, hosts: int, names: Names) -> dict[str, str]:
         "JAX_FORCE_TPU_INIT": "1",
         "TPU_SKIP_MDS_QUERY": "1",
         "TPU_WORKER_ID": annotations.get(_INDEX, "0"),
+        # Of one slice alone; what is not set at all, JAX asks Google's metadata server for.
+        "MEGASCALE_COORDINATOR_ADDRESS": "",
+        "MEGASCALE_NUM_SLICES": "",
+        "MEGASCALE_SLICE_ID": "",
     }
     if f"{_JOBSET}/jobset-name" not in labels:
         return found | {"TPU_WORKER_HOSTNAMES": "127.0.0.1"}

@@ -85,7 +85,7 @@ def test_a_host_of_a_tpu_slice_learns_what_gke_tells():
     one = copy.deepcopy(pod(resources={"limits": {"google.com/tpu": "4"}}))
     one["metadata"]["labels"]["jobset.sigs.k8s.io/replicatedjob-replicas"] = "1"
     alone = container.process(one, 4, NAMES, {}).environment
-    assert not [name for name in alone if name.startswith("MEGASCALE")]
+    assert {value for name, value in alone.items() if name.startswith("MEGASCALE")} == {""}
 
 
 def test_a_config_map_is_files(tmp_path):
