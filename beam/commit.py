@@ -5,7 +5,7 @@ from typing import Any
 
 from etils import epath
 
-from podway.beam import extension, plan, rejected
+from podway.beam import extension, place, plan, rejected
 from podway.beam.error import DataError
 from podway.beam.formats import source
 from podway.beam.formats.parse import text
@@ -53,7 +53,7 @@ def publish(chosen: plan.BuildPlan, details: dict[str, Any]) -> None:
             if not artifact.exists(target):
                 raise
     if chosen.base is not None:
-        extension.point(target.parent / chosen.base.whole, target.name)
+        place.point(target.parent / chosen.base.whole, target.name)
     artifact.discard(chosen.stage)
 
 

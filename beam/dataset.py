@@ -12,59 +12,13 @@ from etils import epath
 from podway.beam import extension, headers, plan
 from podway.beam.engines.options import Engine, Local
 from podway.beam.error import DataError
-from podway.beam.formats import source
 from podway.beam.formats.recognise import Recognised
-from podway.framework import artifact, codec, config
+from podway.beam.place import directory, directory_of_whole, identity_of, point
+from podway.framework import artifact, config
 from podway.framework.artifact import upgrade
-from podway.framework.code import provenance, sources
+from podway.framework.code import provenance
 
 _LOG = logging.getLogger(__name__)
-
-
-def directory(
-    data: config.Data,
-    workdir: epath.PathLike,
-    choice: upgrade.Choice | None = None,
-    *,
-    look: bool = False,
-) -> epath.Path:
-    """Where the dataset of this config, of the raw data as they are now, lies or will lie.
-
-    Where it was not built as a whole but as an extension (see `extend`), it is that. `choice` and
-    `look` say what becomes of one that other code built.
-
-    Raises:
-      DataError: no raw file.
-      CodeChanged: other code built it, and there is no choice.
-    """
-    whole = directory_of_whole(data, workdir)
-    if found := extension.standing_for(whole):
-        return found
-    others = [extension.standing_for(other) for other in extension.of_other_code(whole)]
-    return upgrade.choose(
-        whole,
-        "dataset",
-        sources.code("dataset", data),
-        choice,
-        others=[other for other in others if other is not None],
-        look=look,
-    )
-
-
-def directory_of_whole(data: config.Data, workdir: epath.PathLike) -> epath.Path:
-    """Where `build` puts it, whatever is there already. Raises DataError: no raw file."""
-    return epath.Path(workdir) / "datasets" / data.name / artifact.version(**_identity(data))
-
-
-def _identity(data: config.Data) -> dict[str, Any]:
-    """What the version is a hash of."""
-    raw = [source.content_hash(part, source.find(part)) for part in (data, *data.tables)]
-    return {
-        "kind": "dataset",
-        "config": codec.to_json(data, versioned=True),
-        "inputs": {"raw": codec.content_hash(raw)},
-        "code": sources.code("dataset", data),
-    }
 
 
 def build(
@@ -128,7 +82,7 @@ def extend(
       CodeChanged: other code built the extension, and there is no choice.
     """
     stamps = plan.stamps(data)  # before the files are hashed
-    whole, identity = directory_of_whole(data, workdir), _identity(data)
+    whole, identity = directory_of_whole(data, workdir), identity_of(data)
     base = extension.choose(whole.parent, since, identity["config"])
     nothing_new = base.inputs["raw"] == identity["inputs"]["raw"]
     if nothing_new and ("base" not in base.inputs or base.code != identity["code"]):
@@ -147,7 +101,7 @@ def extend(
                 chosen = _plan(data, stamps, target, identity, new, raw, recognised)
                 chosen = dataclasses.replace(chosen, base=extension.describe(base, whole))
                 return _run(chosen, engine), True
-    extension.point(whole, target.name)
+    point(whole, target.name)
     return target, False
 
 
@@ -176,7 +130,7 @@ def prepare(data: config.Data, workdir: epath.PathLike) -> plan.BuildPlan:
         for notice in one.notices(part):
             _LOG.info("%s", notice)
     target = directory_of_whole(data, workdir)
-    return _plan(data, stamps, target, _identity(data), raw, raw, recognised)
+    return _plan(data, stamps, target, identity_of(data), raw, raw, recognised)
 
 
 def _plan(

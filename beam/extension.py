@@ -7,7 +7,6 @@ for the dataset WHOLE, which would have been built of the same raw files at once
 
 import collections
 import dataclasses
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +16,6 @@ from podway.beam import headers, plan
 from podway.beam.error import DataError
 from podway.beam.steps import facts, stored
 from podway.framework import artifact, codec
-from podway.framework.artifact import upgrade
 from podway.framework.error import ConfigError
 from podway.framework.schema.schema import SPLITS
 
@@ -204,34 +202,3 @@ def lines(manifest: artifact.Manifest) -> list[tuple[str, int, str]]:
         ),
         ("", new["buckets"], f"of {len(buckets)} buckets{of} written anew"),
     ]
-
-
-def instead_of(whole: epath.Path) -> epath.Path | None:
-    """The extension that stands for the dataset `whole`, if one was committed."""
-    pointer = _pointer(whole)
-    if not pointer.exists():
-        return None
-    directory = whole.parent / json.loads(pointer.read_text())["version"]
-    return directory if artifact.exists(directory) else None
-
-
-def standing_for(whole: epath.Path) -> epath.Path | None:
-    """The committed dataset of the config and raw files of `whole`: it, or an extension."""
-    return whole if artifact.exists(whole) else instead_of(whole)
-
-
-def of_other_code(whole: epath.Path) -> list[epath.Path]:
-    """What stands for `whole` in the versions of other code, whether built at once or extended."""
-    pointers = upgrade.siblings(whole.parent / "extensions" / whole.name)
-    names = {path.name.removesuffix(".json") for path in pointers} - {whole.name}
-    names |= {path.name for path in upgrade.siblings(whole)}
-    return [whole.parent / name for name in sorted(names)]
-
-
-def point(whole: epath.Path, version: str) -> None:
-    """Lets a committed extension stand for the dataset `whole`."""
-    artifact.write_atomically(_pointer(whole), json.dumps({"version": version}) + "\n")
-
-
-def _pointer(whole: epath.Path) -> epath.Path:
-    return whole.parent / "extensions" / f"{whole.name}.json"

@@ -66,21 +66,26 @@ def dataset(
     becomes of artefacts that other code made; CodeChanged is raised without it, unless they are
     only to `look` at.
     """
-    from podway.beam import dataset as beam_dataset
-    from podway.beam import overview
+    from podway.beam import place
 
     if since is None:
-        directory = beam_dataset.directory(experiment.data, workdir, code, look=look)
+        directory = place.directory(experiment.data, workdir, code, look=look)
         fresh = not artifact.exists(directory)
         stage = narration.begin("data", "dataset", experiment.data, directory, fresh=fresh)
         if fresh:
+            from podway.beam import dataset as beam_dataset
+
             beam_dataset.build(experiment.data, workdir, engine, code)
             stage.end(directory)
     else:
+        from podway.beam import dataset as beam_dataset
+
         print(f"data: looking for raw files that are new since {since}", flush=True)
         directory, fresh = beam_dataset.extend(experiment.data, workdir, since, engine, code)
         print(f"data: {'extended:' if fresh else 'nothing new:'} {directory}", flush=True)
     if fresh:
+        from podway.beam import overview
+
         print(overview.report(artifact.read_manifest(directory, "dataset")))
     return directory
 
@@ -109,13 +114,13 @@ def rejected(
     version: str | None,
 ) -> None:
     """Prints what was left out of a dataset, built or failed, and why. Raises DataError."""
-    from podway.beam import dataset as beam_dataset
+    from podway.beam import place
     from podway.beam import rejected as beam_rejected
 
     if version is None:
-        directory = beam_dataset.directory_of_whole(experiment.data, workdir)
+        directory = place.directory_of_whole(experiment.data, workdir)
         if not beam_rejected.kept(directory):
-            directory = beam_dataset.directory(experiment.data, workdir, look=True)
+            directory = place.directory(experiment.data, workdir, look=True)
     else:
         directory = epath.Path(workdir) / "datasets" / experiment.data.name / version
     print(beam_rejected.show(directory, samples=samples, reason=reason))
@@ -241,12 +246,12 @@ def datasets(
         found = [data(one, workdir, code=code) for one in experiments]
         return found[0], found[1:]
 
-    from podway.beam import dataset as beam_dataset
+    from podway.beam import place
     from podway.framework.input.batches import Dataset
 
     found = []
     for part in parts:
-        directory = beam_dataset.directory(part, workdir, code)
+        directory = place.directory(part, workdir, code)
         check(
             artifact.exists(directory),
             f"the dataset {directory} does not exist; build it before several processes train:"

@@ -74,6 +74,7 @@ ARROWS = {
         "paths": "framework/config",
         "formats": "paths framework/config framework/schema",
         "headers": "formats framework/config",
+        "place": "formats framework/artifact framework/code framework/config",
         "plan": "formats framework/config",
         "statistics": "framework/schema",
         "features": "formats statistics framework/config framework/schema",
@@ -83,11 +84,11 @@ ARROWS = {
         "extension": "headers plan steps framework/artifact framework/schema",
         "rejected": "framework/artifact",
         "check": "statistics framework/artifact framework/schema",
-        "commit": "extension formats plan rejected steps framework/artifact framework/config"
+        "commit": "extension formats place plan rejected steps framework/artifact framework/config"
         " framework/schema",
         "engines": "commit formats plan steps framework/config framework/page",
-        "dataset": "engines extension formats headers plan framework/artifact framework/code"
-        " framework/config",
+        "dataset": "engines extension formats headers place plan framework/artifact"
+        " framework/code framework/config",
         "overview": "extension formats headers framework/artifact",
     },
     "export": {

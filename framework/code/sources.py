@@ -64,7 +64,8 @@ SOURCES: dict[Kind, Sources] = {
         entries=("beam.dataset", "beam.commit", "beam.steps.pipeline"),
         modules=(
             *_of("framework", "config.features schema"),
-            *_of("beam", "commit dataset extension features formats paths plan rejected steps"),
+            *_of("beam", "commit dataset extension features formats paths place plan rejected"),
+            "beam.steps",
             *_of("beam.statistics", "alike distinct ids numbers quantiles statistics"),
         ),
         neutral={

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from etils import epath
 
-from podway.beam import dataset
+from podway.beam import dataset, place
 from podway.beam.engines import estimate
 from podway.beam.engines.options import Dataflow
 from podway.beam.formats import source
@@ -51,7 +51,7 @@ def submit(
 
     from podway.beam.engines import dataflow, run
 
-    target = dataset.directory(data, workdir, code)
+    target = place.directory(data, workdir, code)
     if artifact.exists(target):
         return f"up to date: {target}"
     plan = dataset.prepare(data, workdir)
@@ -115,7 +115,7 @@ def _offline_plan(data: Data, workdir: epath.PathLike) -> BuildPlan:
     else:
         from podway.beam import plan
 
-        target = dataset.directory_of_whole(data, workdir)
+        target = place.directory_of_whole(data, workdir)
         files, stamps = tuple(source.find(data)), plan.stamps(data)
     stage = target.parent / f"_staging-{target.name}"
     return BuildPlan(

@@ -136,10 +136,10 @@ def _sizes(options: LaunchKubernetes) -> tuple[Any, str]:
         tables = options.experiment.data.tables
         return declared(options.items, options.users, options.history, tables), ""
     why_not = "the dataset is not there yet, so that its sizes are unknown; --items declares them"
-    from podway.beam import dataset
+    from podway.beam import place
     from podway.framework import artifact
 
-    directory = dataset.directory(options.experiment.data, options.workdir, look=True)
+    directory = place.directory(options.experiment.data, options.workdir, look=True)
     if not artifact.exists(directory):
         return None, why_not
     return stages.data(options.experiment, options.workdir, look=True).schema, ""
