@@ -22,7 +22,7 @@ EXTRAS = {
     "server": ("serve", "storage"),
     "launcher": ("kubernetes",),
 }
-"""Image → the extras that it installs. Trainers find their dataset by the data stage's code."""
+"""Image → the extras that it installs. A trainer can build a small dataset itself."""
 BUILD = ("pip", "setuptools>=80", "wheel")
 """What makes the wheel."""
 

@@ -72,7 +72,7 @@ ARROWS = {
     },
     "beam": {
         "paths": "framework/config",
-        "formats": "paths framework/config framework/schema",
+        "formats": "paths framework/artifact framework/config framework/schema",
         "headers": "formats framework/config",
         "place": "formats framework/artifact framework/code framework/config",
         "plan": "formats framework/config",
@@ -86,7 +86,7 @@ ARROWS = {
         "check": "statistics framework/artifact framework/schema",
         "commit": "extension formats place plan rejected steps framework/artifact framework/config"
         " framework/schema",
-        "engines": "commit formats plan steps framework/config framework/page",
+        "engines": "commit formats plan steps framework/artifact framework/config framework/page",
         "dataset": "engines extension formats headers place plan framework/artifact"
         " framework/code framework/config",
         "overview": "extension formats headers framework/artifact",

@@ -8,6 +8,7 @@ from etils import epath
 
 from podway.beam.formats import idx, parquet
 from podway.beam.formats.stream import Stream
+from podway.framework.artifact.files import stat
 from podway.framework.config import Characters, Csv, Data, Idx, Lists, Parquet, Rdatasets
 from podway.framework.page import text
 
@@ -74,7 +75,7 @@ def estimate(data: Data, files: list[str]) -> Estimate:
             return Estimate(0, True, 0, features)
         size = int(table.memory_usage().sum())
         return Estimate(len(table), True, size, features)
-    sizes = {file: epath.Path(file).stat().length for file in files}
+    sizes = {file: stat(file).length for file in files}
     if isinstance(data.format, Parquet):
         counts = [_parquet_rows(file) for file in files]
         return Estimate(sum(counts), True, sum(sizes.values()), features)

@@ -16,6 +16,7 @@ from etils import epath
 
 from podway.beam.error import DataError
 from podway.beam.formats.rows import RawBatch, Roles, locate
+from podway.framework.artifact.files import stat
 
 pc: Any = pyarrow.compute  # which makes its functions when it is imported
 
@@ -32,7 +33,7 @@ def read_parquet(file: str, roles: Roles, *, rows: int | None = None) -> Iterato
     Raises:
       DataError: a column missing, or a file that is not Parquet.
     """
-    if not epath.Path(file).stat().length:
+    if not stat(file).length:
         return
     try:
         with epath.Path(file).open("rb") as stream:

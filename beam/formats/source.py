@@ -14,6 +14,7 @@ from etils import epath
 from podway.beam import paths
 from podway.beam.error import DataError
 from podway.framework import codec, config
+from podway.framework.artifact.files import stat
 
 _LOG = logging.getLogger(__name__)
 
@@ -105,8 +106,8 @@ def _identity(file: str) -> list[str | int]:
 def stamp(file: str) -> tuple[str, int, int]:
     """A file, its size in bytes, and its time of change, in nanoseconds where the system knows."""
     if "://" in file:
-        stat = epath.Path(file).stat()
-        return file, stat.length, stat.mtime * 1_000_000_000
+        remote = stat(file)
+        return file, remote.length, remote.mtime * 1_000_000_000
     found = os.stat(file)
     return file, found.st_size, found.st_mtime_ns
 
@@ -125,5 +126,5 @@ def shares(data: config.Data, files: list[str]) -> list[float]:
     """Each file's part of all bytes."""
     if isinstance(data.format, config.Rdatasets):
         return [1.0]
-    sizes = [max(epath.Path(file).stat().length, 1) for file in files]
+    sizes = [max(stat(file).length, 1) for file in files]
     return [size / sum(sizes) for size in sizes]

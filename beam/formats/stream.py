@@ -10,6 +10,7 @@ import pyarrow as pa
 from etils import epath
 
 from podway.beam.error import DataError
+from podway.framework.artifact.files import stat
 
 SUFFIXES = {
     ".gz": "gzip",
@@ -63,7 +64,7 @@ class Stream:
           OSError: it cannot be opened or unpacked.
           DataError: a zip archive of several files.
         """
-        self.size = max(epath.Path(file).stat().length, 1)
+        self.size = max(stat(file).length, 1)
         self._raw = epath.Path(file).open("rb")
         try:
             self.packed = packing(file, self._raw)

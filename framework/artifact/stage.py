@@ -15,6 +15,7 @@ from podway.framework import codec
 from podway.framework.artifact import checksum
 from podway.framework.artifact import manifest as manifests
 from podway.framework.artifact.checksum import File
+from podway.framework.artifact.files import stat
 from podway.framework.artifact.manifest import MANIFEST, ArtifactError, Manifest
 from podway.framework.code import provenance
 
@@ -117,7 +118,7 @@ def discard(stage: epath.PathLike) -> None:
 def _remove_leftover(stage: epath.Path) -> None:
     """Removes another process's stage if nothing in it changed for LEFTOVER_DAYS."""
     with contextlib.suppress(FileNotFoundError):  # it has just been published
-        times = [(stage / path).stat().mtime for path in walk(stage)] or [stage.stat().mtime]
+        times = [stat(stage / path).mtime for path in walk(stage)] or [stat(stage).mtime]
         days = (time.time() - max(times)) / 86_400
         if days > manifests.LEFTOVER_DAYS:
             _LOG.info("removing %s, which a killed process left %.0f days ago", stage, days)

@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeGuard
 from etils import epath
 
 from podway.framework import artifact
+from podway.framework.artifact.files import stat
 from podway.framework.runs import goodput, lock, records
 
 TABLE, SAMPLES = "table.json", "samples.json"
@@ -337,6 +338,6 @@ def _age(when: str) -> float:
 
 def _modified(path: epath.Path) -> float:
     try:
-        return float(path.stat().mtime)
+        return float(stat(path).mtime)
     except OSError:
         return 0.0

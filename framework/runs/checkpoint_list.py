@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from etils import epath
 
+from podway.framework.artifact.files import stat
 from podway.framework.error import PodwayError
 from podway.framework.runs import checkpoint
 
@@ -68,7 +69,7 @@ def _shown(name: str, value: float | None) -> str:
 
 def _size(path: epath.Path) -> int:
     return sum(
-        _size(child) if child.is_dir() else child.stat().length
+        _size(child) if child.is_dir() else stat(child).length
         for child in epath.Path(path).iterdir()
     )
 
