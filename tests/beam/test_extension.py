@@ -100,7 +100,7 @@ KILL = "lambda *given, **named: os.kill(os.getpid(), signal.SIGKILL)"
 POINTS = {
     "writing": ("from podway.beam.steps import write", f"write.Write.process = {KILL}"),
     "committed, not published": ("", f"artifact.publish = {KILL}"),
-    "published, not pointed to": ("from podway.beam import extension", f"extension.point = {KILL}"),
+    "published, not pointed to": ("from podway.beam import place", f"place.point = {KILL}"),
 }
 
 
