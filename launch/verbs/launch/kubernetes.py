@@ -107,6 +107,7 @@ def plan(found: Any, estimate: Any, missing: list[str]) -> str:
         *(f"  {line}" for line in estimate.lines()),
         f"  restarts   {target.max_restarts} after crashes and lost machines; preemptions are free",
     ]
+    lines += [f"  note       {each}" for each in found.notes()]
     if missing:
         lines += ["before this can be launched:", *(f"  - {each}" for each in missing)]
     return "\n".join(lines)
