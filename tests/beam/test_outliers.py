@@ -141,14 +141,19 @@ def test_the_first_tokens_are_those_of_the_whole_text(tokenizer, most, monkeypat
     ] == expected
 
 
+WORDS, WORD = "word " * 2_000_000, "w" * 10_000_000
+
+
 @pytest.mark.parametrize(
-    "transform", [Text("t"), Text("t", tokenizer=CharacterNgrams()), Text("t", tokenizer=Bytes())]
+    ("transform", "endless"),
+    [
+        (Text("t"), WORDS),  # one word without an end is a token: it costs its whole
+        *((Text("t", tokenizer=CharacterNgrams()), each) for each in (WORDS, WORD)),
+        *((Text("t", tokenizer=Bytes()), each) for each in (WORDS, WORD)),
+    ],
+    ids=["words", "ngrams of words", "ngrams of a word", "bytes of words", "bytes of a word"],
 )
-@pytest.mark.parametrize("endless", ["word " * 2_000_000, "w" * 10_000_000], ids=["words", "word"])
 def test_an_endless_text_costs_its_first_tokens(transform, endless):
-    """But for one word without an end, which is a token: its whole."""
-    if isinstance(transform.tokenizer, Words) and " " not in endless:
-        pytest.skip("the token is as long as the text")
     texts = pa.array(["some words", endless, None])
     text.tokens(texts[:1], Words(), 1)  # what is made once, for all texts
     tracemalloc.start()

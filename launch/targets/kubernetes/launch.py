@@ -4,18 +4,15 @@ import dataclasses
 import functools
 import re
 
-from podway.framework import codec
-from podway.framework.config import Experiment, Rdatasets
+from podway.framework.config import Rdatasets
 from podway.framework.error import ConfigError, check
 from podway.launch.targets import names
-from podway.launch.targets.frozen import Frozen
 from podway.launch.targets.kubernetes import pools
 from podway.launch.targets.kubernetes.target import Kubernetes
+from podway.launch.targets.launched import Launched
 
 OWN = "podway.dev"
 """Prefix of our labels and annotations."""
-_NAME = 40
-"""Characters of a launch's name: those of its pods have a role and two numbers more."""
 _KEY = re.compile(r"[-._/a-zA-Z0-9]+")
 """Paths that a ConfigMap's keys can stand for."""
 _REMOTE = re.compile(r"[a-z][a-z0-9+.-]*://")
@@ -24,29 +21,13 @@ CONFIG_MAP_BYTES = 1_000_000
 
 
 @dataclasses.dataclass(frozen=True)
-class Launch:
-    """What is launched.
+class Launch(Launched):
+    """What is launched on a cluster."""
 
-    Attributes:
-      experiment: the config.
-      frozen: it and the user's sources, as files.
-      target: the cluster.
-      workdir: where all processes find datasets, runs and models.
-      given_name: of the job; "": made of the experiment's name and content.
-    """
-
-    experiment: Experiment
-    frozen: Frozen
     target: Kubernetes
-    workdir: str
-    given_name: str = ""
 
     def __post_init__(self):
-        check(
-            not self.given_name or names.is_legal(self.given_name, _NAME),
-            f"--launch-name is {self.given_name!r}; give small letters, digits and '-', at most"
-            f" {_NAME}",
-        )
+        super().__post_init__()
         check(
             self.frozen.size <= CONFIG_MAP_BYTES,
             f"the experiment and its sources have {self.frozen.size:,} bytes, and a ConfigMap"
@@ -65,18 +46,6 @@ class Launch:
     def pool(self) -> pools.Pool:
         """The machines of a slice. Raises ConfigError: there are no such."""
         return pools.of(self.target)
-
-    @functools.cached_property
-    def hash(self) -> str:
-        """Of what is trained, and where it is put: a launch of the same is the same launch."""
-        return codec.content_hash([self.frozen.hash, self.workdir])
-
-    @property
-    def name(self) -> str:
-        """Of the job and of what belongs to it."""
-        if self.given_name:
-            return self.given_name
-        return f"{names.legal(self.experiment.name, _NAME - 7)}-{self.hash[:6]}"
 
     @property
     def labels(self) -> dict[str, str]:

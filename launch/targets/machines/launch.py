@@ -1,22 +1,18 @@
 """One launch on machines: its name, its processes, and the stages of each."""
 
 import dataclasses
-import functools
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from podway.framework import codec
-from podway.framework.config import Experiment, Rdatasets
+from podway.framework.config import Rdatasets
 from podway.framework.error import check
-from podway.launch.targets import names
-from podway.launch.targets.frozen import FILE, Frozen
+from podway.launch.targets.frozen import FILE
+from podway.launch.targets.launched import Launched
 from podway.launch.targets.machines import agent
 from podway.launch.targets.machines.host import Host
 from podway.launch.targets.machines.target import Machines
 
-_NAME = 40
-"""Characters of a launch's name, as on Kubernetes."""
 REMOTE = re.compile(r"[a-z][a-z0-9+.-]*://")
 
 
@@ -70,45 +66,17 @@ def folder(name: str, process: Process) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
-class Launch:
-    """What is launched.
+class Launch(Launched):
+    """What is launched on machines."""
 
-    Attributes:
-      experiment: the config.
-      frozen: it and the user's sources, as files.
-      target: the machines.
-      workdir: that all of them see.
-      given_name: of the launch; "": made of the experiment's name and content.
-    """
-
-    experiment: Experiment
-    frozen: Frozen
     target: Machines
-    workdir: str
-    given_name: str = ""
 
     def __post_init__(self):
-        check(
-            not self.given_name or names.is_legal(self.given_name, _NAME),
-            f"--launch-name is {self.given_name!r}; give small letters, digits and '-', at most"
-            f" {_NAME}",
-        )
+        super().__post_init__()
         check(
             bool(self.target.hosts),
             "target.hosts is empty; give --target.hosts HOST HOST …, as `ssh` takes them",
         )
-
-    @functools.cached_property
-    def hash(self) -> str:
-        """Of what is trained, and where it is put: a launch of the same is the same launch."""
-        return codec.content_hash([self.frozen.hash, self.workdir])
-
-    @property
-    def name(self) -> str:
-        """By which it is listed, followed and stopped."""
-        if self.given_name:
-            return self.given_name
-        return f"{names.legal(self.experiment.name, _NAME - 7)}-{self.hash[:6]}"
 
     @property
     def processes(self) -> list[Process]:
