@@ -8,6 +8,7 @@ from typing import Any
 
 from etils import epath
 
+from podway.beam.error import DataError
 from podway.beam.formats import source
 from podway.framework import artifact, codec, config
 from podway.framework.artifact import upgrade
@@ -24,12 +25,14 @@ def directory(
     """Where the dataset of this config, of the raw data as they are now, lies or will lie.
 
     Where it was not built as a whole but as an extension (see `extend`), it is that. `choice` and
-    `look` say what becomes of one that other code built.
+    `look` say what becomes of one that other code built. With data.version it is that one.
 
     Raises:
-      DataError: no raw file.
+      DataError: no raw file, or no dataset of data.version.
       CodeChanged: other code built it, and there is no choice.
     """
+    if data.version:
+        return _of_version(data, workdir)
     whole = directory_of_whole(data, workdir)
     if found := standing_for(whole):
         return found
@@ -42,6 +45,21 @@ def directory(
         others=[other for other in others if other is not None],
         look=look,
     )
+
+
+def _of_version(data: config.Data, workdir: epath.PathLike) -> epath.Path:
+    folder = epath.Path(workdir) / "datasets" / data.name
+    if not artifact.exists(folder / data.version):
+        there = (
+            sorted(p.name for p in folder.iterdir() if artifact.exists(p))
+            if folder.exists()
+            else []
+        )
+        raise DataError(
+            f"data.version is {data.version!r} and {folder} has no such dataset; it has"
+            f" {there or 'none'}"
+        )
+    return folder / data.version
 
 
 def directory_of_whole(data: config.Data, workdir: epath.PathLike) -> epath.Path:

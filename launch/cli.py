@@ -47,6 +47,7 @@ from podway.launch.verbs.launch import (
     queue,
     retrain,
 )
+from podway.launch.verbs.operate import loop
 from podway.launch.verbs.verb import Verb
 
 STAGES = {
@@ -88,6 +89,7 @@ STAGES = {
         "jobs": jobs.JOBS,
         "logs": jobs.LOGS,
         "stop": jobs.STOP,
+        "loop": loop.VERB,
         "versions": versions.VERSIONS,
         "promote": versions.PROMOTE,
         "rollback": versions.ROLLBACK,

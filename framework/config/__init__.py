@@ -27,6 +27,8 @@ from podway.framework.config.formats import (
     Parquet,
     Rdatasets,
 )
+from podway.framework.config.limits import Limits
+from podway.framework.config.loop import Loop
 from podway.framework.config.model import Model, Optimizer
 from podway.framework.config.split import GlobalTime, LeaveOneOut, RandomSplit, Split
 from podway.framework.config.training import Mesh, Trainer, WarmStart
@@ -69,7 +71,9 @@ __all__ = [
     "Idx",
     "JsonLines",
     "LeaveOneOut",
+    "Limits",
     "Lists",
+    "Loop",
     "Mesh",
     "Missing",
     "Model",

@@ -101,10 +101,11 @@ class Lock:
 
     Attributes:
       path: of the file.
+      what: is done to the folder by who has it: "trained".
     """
 
-    def __init__(self, path: epath.Path):
-        self.path = path
+    def __init__(self, path: epath.Path, what: str):
+        self.path, self.what = path, what
         self._mine = Holder.here()
         self._lost: str | None = None
         self._ended = threading.Event()
@@ -127,13 +128,13 @@ class Lock:
             holder = Holder.read(found)
             if seen not in (None, found) or (holder and holder.machine == self._mine.machine):
                 raise LockedError(
-                    f"{run} is being trained by {holder or 'another process'}; wait for it, or end"
-                    f" it first ({self.path})"
+                    f"{run} is being {self.what} by {holder or 'another process'}; wait for it, or"
+                    f" end it first ({self.path})"
                 )
             if seen is None:
                 seen = found
                 print(
-                    f"train: {run} was being trained by {holder or 'another process'}, on another"
+                    f"{run} was being {self.what} by {holder or 'another process'}, on another"
                     f" machine; waiting up to {EXPIRES:.0f} s to see whether it still is",
                     flush=True,
                 )
@@ -188,13 +189,13 @@ class Lock:
 
 
 @contextlib.contextmanager
-def hold(run: epath.Path) -> Iterator[Lock]:
-    """The lock of a run's folder, for the time of a block.
+def hold(run: epath.Path, what: str = "trained") -> Iterator[Lock]:
+    """The lock of a run's folder, or of another's that is being `what`, for the time of a block.
 
     Raises LockedError: another process has it. Of another machine's lock that is not renewed any
     more, waits for the end.
     """
-    lock = Lock(_file_of(run))
+    lock = Lock(_file_of(run), what)
     lock.take(run)
     try:
         yield lock

@@ -8,8 +8,8 @@ from etils import epath
 
 from podway.beam.check import check, declared, described
 from podway.beam.check.findings import Finding, Report
-from podway.beam.statistics.limits import Limits
 from podway.framework.artifact import ArtifactError
+from podway.framework.config.limits import Limits
 from podway.framework.error import ConfigError
 from tests.beam.described import commit
 
