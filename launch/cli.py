@@ -47,7 +47,7 @@ from podway.launch.verbs.launch import (
     queue,
     retrain,
 )
-from podway.launch.verbs.operate import loop
+from podway.launch.verbs.operate import ci, loop
 from podway.launch.verbs.verb import Verb
 
 STAGES = {
@@ -90,6 +90,7 @@ STAGES = {
         "logs": jobs.LOGS,
         "stop": jobs.STOP,
         "loop": loop.VERB,
+        "ci": ci.VERB,
         "versions": versions.VERSIONS,
         "promote": versions.PROMOTE,
         "rollback": versions.ROLLBACK,

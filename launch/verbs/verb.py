@@ -81,4 +81,5 @@ class Verb:
                 return {"directory": chosen[0]}
             case "":
                 return {}
-        return {"experiment": experiments.load(chosen[0])}
+        named = {field.name for field in dataclasses.fields(self.options)} & {"config"}
+        return {"experiment": experiments.load(chosen[0]), **dict.fromkeys(named, chosen[0])}
