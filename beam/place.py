@@ -13,6 +13,7 @@ from podway.beam.formats import source
 from podway.framework import artifact, codec, config
 from podway.framework.artifact import upgrade
 from podway.framework.code import sources
+from podway.framework.error import ConfigError
 
 
 def directory(
@@ -29,6 +30,7 @@ def directory(
 
     Raises:
       DataError: no raw file, or no dataset of data.version.
+      ConfigError: that one has another config.
       CodeChanged: other code built it, and there is no choice.
     """
     if data.version:
@@ -50,14 +52,17 @@ def directory(
 def _of_version(data: config.Data, workdir: epath.PathLike) -> epath.Path:
     folder = epath.Path(workdir) / "datasets" / data.name
     if not artifact.exists(folder / data.version):
-        there = (
-            sorted(p.name for p in folder.iterdir() if artifact.exists(p))
-            if folder.exists()
-            else []
-        )
+        paths = folder.iterdir() if folder.exists() else ()
+        there = sorted(path.name for path in paths if artifact.exists(path))
         raise DataError(
             f"data.version is {data.version!r} and {folder} has no such dataset; it has"
             f" {there or 'none'}"
+        )
+    made = artifact.read_manifest(folder / data.version, "dataset").config
+    if difference := codec.difference(codec.to_json(data, versioned=True), made, "data"):
+        raise ConfigError(
+            f"{difference}, in the dataset of data.version {data.version}: give its config, or"
+            " leave data.version out"
         )
     return folder / data.version
 

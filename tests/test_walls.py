@@ -76,14 +76,14 @@ ARROWS = {
         "headers": "formats framework/config",
         "place": "formats framework/artifact framework/code framework/config",
         "plan": "formats framework/config",
-        "statistics": "framework/schema",
+        "statistics": "framework/config framework/schema",
         "features": "formats statistics framework/config framework/schema",
-        "report": "statistics framework/page framework/schema",
+        "report": "statistics framework/config framework/page framework/schema",
         "steps": "features formats headers plan report statistics"
         " framework/artifact framework/config framework/schema",
         "extension": "headers plan steps framework/artifact framework/schema",
         "rejected": "framework/artifact",
-        "check": "statistics framework/artifact framework/schema",
+        "check": "statistics framework/artifact framework/config framework/schema",
         "commit": "extension formats place plan rejected steps framework/artifact framework/config"
         " framework/schema",
         "engines": "commit formats plan steps framework/artifact framework/config framework/page",
@@ -127,6 +127,7 @@ ARROWS = {
         "__main__": "command",
     },
     "launch": {
+        "ci": "stages targets",
         "console": "",
         "experiments": "targets",
         "fields": "",
@@ -137,10 +138,12 @@ ARROWS = {
         "supervise": "stages",
         "elastic": "supervise",
         "loaded": "console",
+        "loop": "stages",
         "batch": "loaded",
         "chain": "console experiments loaded stages",
         "board": "",
         "verbs": "batch board console elastic experiments loaded plan prices stages supervise",
+        "verbs/operate": "ci loop verbs",
         "verbs/launch": "dataflow jobs prices stages targets targets/cloud_run targets/kubernetes"
         " targets/kubernetes/serving targets/machines verbs",
         "targets/cloud_run": "targets targets/kubernetes",
@@ -154,7 +157,7 @@ ARROWS = {
         "plan": "prices",
         "demo": "console",
         "usage": "experiments fields verbs",
-        "cli": "console experiments options stages usage verbs verbs/launch",
+        "cli": "console experiments options stages usage verbs verbs/launch verbs/operate",
     },
     "configs": {
         "": "framework/config framework/embedding framework/heads framework/models"
