@@ -1,5 +1,6 @@
 """Raw data that come with an installed package, which the images of a launch must have."""
 
+import sys
 from collections.abc import Iterator
 
 from podway.framework.config import Data, Experiment, Rdatasets, SideTable
@@ -27,8 +28,8 @@ def _lacking(experiment: Experiment) -> Iterator[str]:
     for data in (experiment.data, *(each.data for each in experiment.mixture)):
         for raw in (data, *data.tables):
             package = of(raw)
-            if package and package not in IN_IMAGES:
+            if package and package not in IN_IMAGES | sys.stdlib_module_names:
                 yield (
-                    f"{data.name!r} is read from the package {package}, which images/ does not build"
-                    " in: give images that have it, or copy the files to where the machines see them"
+                    f"{data.name!r} is read from the package {package}, which the images of images/"
+                    " lack: build images that have it, or copy its files to where machines see them"
                 )

@@ -1,0 +1,202 @@
+"""The demo from raw data to an answer, each stage in its image; and what the launcher can do."""
+
+import contextlib
+import json
+import pathlib
+import shutil
+import threading
+import time
+import urllib.error
+import urllib.request
+
+import grpc
+import pytest
+import yaml
+from tensorflow_serving.apis import prediction_service_pb2_grpc
+
+from podway.framework import exit_codes
+from podway.launch import demo
+from tests.cluster.control_plane import free_ports
+from tests.export.server.conftest import predict_request, write_model
+from tests.images import engine
+
+pytestmark = [pytest.mark.extensive, pytest.mark.timeout(3600)]
+
+WORKDIR = pathlib.Path("/workdir")
+STEPS = 4
+FEW = [
+    *("--trainer.steps", str(STEPS), "--trainer.evaluate-every", str(STEPS)),
+    *("--trainer.checkpoint-every", str(STEPS), "--evaluation.bootstrap", "10"),
+]
+TURNS = 3000
+"""Of a request that takes seconds."""
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory) -> pathlib.Path:
+    """A folder that the images may write into."""
+    folder = tmp_path_factory.mktemp("workdir")
+    shutil.chown(folder, engine.NOBODY)
+    return folder
+
+
+def podway(image: str, workdir: pathlib.Path, verb: str, *options: str) -> str:
+    """Runs a stage to its end; what it printed."""
+    command = [verb, demo.MODEL, "--workdir", str(WORKDIR), *options]
+    mounts = {workdir: WORKDIR}
+    said = engine.container(image, *command, name=f"podway-chain-{verb}", mounts=mounts)
+    assert said.stdout.strip() == str(exit_codes.COMPLETE), said.stderr[-4000:]
+    return said.stderr
+
+
+def only(workdir: pathlib.Path, pattern: str) -> pathlib.Path:
+    (found,) = workdir.glob(pattern)
+    return found
+
+
+@pytest.fixture(scope="module")
+def dataset(image, workdir) -> pathlib.Path:
+    """Built by the worker's image."""
+    podway(image("worker"), workdir, "data")
+    return only(workdir, "datasets/movielens/*/manifest.json").parent
+
+
+@pytest.fixture(scope="module")
+def trained(image, workdir, dataset) -> pathlib.Path:
+    """A run of the trainer's image, which reads no raw data."""
+    podway(image("train-cpu"), workdir, "train", *FEW)
+    return only(workdir, f"runs/{demo.MODEL}/*/manifest.json").parent
+
+
+@pytest.fixture(scope="module")
+def published(image, workdir, trained) -> pathlib.Path:
+    """A model of the exporter's image, made as the last part of a launch does."""
+    podway(image("export"), workdir, "run", *FEW)
+    return only(workdir, f"models/{demo.MODEL}/*/manifest.json").parent
+
+
+def test_the_worker_builds_what_the_demo_is_trained_on(dataset):
+    assert json.loads((dataset / "manifest.json").read_text())["kind"] == "dataset"
+
+
+def test_a_trainer_without_a_dataset_says_who_builds_it(image, tmp_path):
+    shutil.chown(tmp_path, engine.NOBODY)
+    command = ["train", demo.MODEL, "--workdir", str(WORKDIR)]
+    said = engine.container(
+        image("train-cpu"), *command, name="podway-chain-none", mounts={tmp_path: WORKDIR}
+    )
+    assert said.stdout.strip() == str(exit_codes.REFUSED), said.stderr
+    assert "run `podway data movielens_sasrec --workdir /workdir`" in said.stderr
+    assert not list(tmp_path.glob("datasets/*/*"))
+
+
+def test_a_trainer_finds_the_workers_dataset(trained, dataset):
+    made_of = json.loads((trained / "manifest.json").read_text())["inputs"]
+    assert dataset.name in json.dumps(made_of)
+    lines = (trained / "metrics.jsonl").read_text().splitlines()
+    assert json.loads(lines[-1])["step"] == STEPS
+
+
+def test_an_exporter_publishes_the_trainers_run(published, trained):
+    assert trained.name in (published / "manifest.json").read_text()
+    assert (published / "saved_model.pb").is_file()
+
+
+MODELS = """
+model_config_list {{
+  config {{ name: "{demo}" base_path: "{workdir}/models/{demo}" model_platform: "tensorflow" }}
+  config {{ name: "m" base_path: "{workdir}/m" model_platform: "tensorflow" }}
+}}
+"""
+
+
+def test_a_server_answers_and_at_sigterm_ends_what_it_has_begun(image, workdir, published):
+    write_model(workdir / "m" / "1", 1)
+    (workdir / "both.config").write_text(MODELS.format(demo=demo.MODEL, workdir=WORKDIR))
+    port, rest_port = free_ports(2)
+    rpc, rest = f"127.0.0.1:{port}", f"127.0.0.1:{rest_port}"
+    with engine.running(
+        image("server"),
+        *(f"--model_config_file={WORKDIR}/both.config", f"--port={port}"),
+        *(f"--rest_api_port={rest_port}", "--host=0.0.0.0"),
+        name="podway-chain-server",
+        entrypoint="podway-model-server",
+        mounts={workdir: WORKDIR},
+    ) as server:
+        wait_for(f"http://{rest}/v1/models/{demo.MODEL}")
+        wait_for(f"http://{rest}/v1/models/m")
+        asked = ["1", "50", "no such film"]
+        answer = demo.ask_rest(rest, asked)
+        assert len(answer) > demo.SHOWN
+        assert not {*asked} & {*answer}
+        assert demo.ask_grpc(rpc, asked) == answer
+        late: list[str] = []
+        slow = threading.Thread(target=ask_slowly, args=(rpc, late))
+        slow.start()
+        time.sleep(1)
+        assert not late, "it was to be under way still"
+        code = server.stop()
+        slow.join()
+    assert late == ["answered"], server.said[-3000:]
+    assert code == "0", server.said[-3000:]
+    assert "answering what is in flight" in server.said
+    with pytest.raises(urllib.error.URLError):
+        urllib.request.urlopen(f"http://{rest}/v1/models/m")
+
+
+def wait_for(url: str, seconds: float = 300) -> None:
+    """Until a model is available."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=10) as response:
+            if b"AVAILABLE" in response.read():
+                return
+        time.sleep(0.5)
+    raise AssertionError(f"{url} is not available after {seconds} s")
+
+
+def ask_slowly(address: str, answers: list[str]) -> None:
+    """One request that takes seconds."""
+    with grpc.insecure_channel(address) as channel:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        try:
+            stub.Predict(predict_request(signature="slow", turns=TURNS), timeout=120)
+        except grpc.RpcError as error:
+            answers.append(str(error))
+        else:
+            answers.append("answered")
+
+
+def test_the_launcher_renders_what_needs_no_config(image):
+    command = ["launch", "queue", "--target.quotas", "v5e:4x4:spot=64", "--dry-run"]
+    said = engine.container(image("launcher"), *command, name="podway-chain-queue", then=PRINTED)
+    kinds = {each["kind"] for each in yaml.safe_load_all(said.stdout)}
+    assert {"ResourceFlavor", "ClusterQueue", "LocalQueue"} <= kinds, said.stderr
+
+
+def test_the_launcher_launches_what_was_rendered_and_nothing_else(image, tmp_path):
+    """It has no JAX, which a config's model needs; and here no cluster."""
+    (tmp_path / "job_set.json").write_text(json.dumps({"kind": "JobSet", "metadata": {}}))
+    for command, reason in (
+        (["launch", "manifest", "--file", "/launch/job_set.json"], "no cluster to talk to"),
+        (["launch", "kubernetes", demo.MODEL, "--dry-run"], "jax is not installed"),
+    ):
+        said = engine.container(
+            image("launcher"),
+            *command,
+            name="podway-chain-launcher",
+            mounts={tmp_path: pathlib.Path("/launch")},
+        )
+        assert said.stdout.strip() == str(exit_codes.REFUSED), said.stderr
+        assert reason in said.stderr
+        assert "Traceback" not in said.stderr
+
+
+def test_a_trainers_image_renders_a_launch(image):
+    command = ["launch", "kubernetes", demo.MODEL, "--dry-run", "--skip-preflight"]
+    said = engine.container(image("train-cpu"), *command, name="podway-chain-launch", then=PRINTED)
+    kinds = [each["kind"] for each in yaml.safe_load_all(said.stdout)]
+    assert kinds == ["Namespace", "ServiceAccount", "ConfigMap", "JobSet"], said.stderr
+
+
+PRINTED = 'podman wait "$NAME" >/dev/null; podman logs "$NAME" 2>/dev/null'
