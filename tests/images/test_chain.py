@@ -1,35 +1,28 @@
 """The demo from raw data to an answer, each stage in its image; and what the launcher can do."""
 
-import contextlib
 import json
 import pathlib
 import shutil
-import threading
-import time
-import urllib.error
-import urllib.request
 
-import grpc
 import pytest
 import yaml
-from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 from podway.framework import exit_codes
 from podway.launch import demo
-from tests.cluster.control_plane import free_ports
-from tests.export.server.conftest import predict_request, write_model
+from podway.launch.targets.kubernetes import training
 from tests.images import engine
+from tests.images.serving import WORKDIR, serve, wait_for
+from tests.launch.targets.kubernetes.conftest import a_launch
 
 pytestmark = [pytest.mark.extensive, pytest.mark.timeout(3600)]
 
-WORKDIR = pathlib.Path("/workdir")
 STEPS = 4
 FEW = [
     *("--trainer.steps", str(STEPS), "--trainer.evaluate-every", str(STEPS)),
     *("--trainer.checkpoint-every", str(STEPS), "--evaluation.bootstrap", "10"),
 ]
-TURNS = 3000
-"""Of a request that takes seconds."""
+PRINTED = 'podman wait "$NAME" >/dev/null; podman logs "$NAME" 2>/dev/null'
+"""Of a shell: what the container wrote, without its log."""
 
 
 @pytest.fixture(scope="module")
@@ -102,69 +95,15 @@ def test_an_exporter_publishes_the_trainers_run(published, trained):
     assert (published / "saved_model.pb").is_file()
 
 
-MODELS = """
-model_config_list {{
-  config {{ name: "{demo}" base_path: "{workdir}/models/{demo}" model_platform: "tensorflow" }}
-  config {{ name: "m" base_path: "{workdir}/m" model_platform: "tensorflow" }}
-}}
-"""
-
-
-def test_a_server_answers_and_at_sigterm_ends_what_it_has_begun(image, workdir, published):
-    write_model(workdir / "m" / "1", 1)
-    (workdir / "both.config").write_text(MODELS.format(demo=demo.MODEL, workdir=WORKDIR))
-    port, rest_port = free_ports(2)
-    rpc, rest = f"127.0.0.1:{port}", f"127.0.0.1:{rest_port}"
-    with engine.running(
-        image("server"),
-        *(f"--model_config_file={WORKDIR}/both.config", f"--port={port}"),
-        *(f"--rest_api_port={rest_port}", "--host=0.0.0.0"),
-        name="podway-chain-server",
-        entrypoint="podway-model-server",
-        mounts={workdir: WORKDIR},
-    ) as server:
+def test_a_server_answers_by_the_exporters_model(image, workdir, published):
+    flags = f"--model_config_file={WORKDIR}/models/models.config"
+    with serve(image("server"), workdir, flags) as (_, rpc, rest):
         wait_for(f"http://{rest}/v1/models/{demo.MODEL}")
-        wait_for(f"http://{rest}/v1/models/m")
         asked = ["1", "50", "no such film"]
         answer = demo.ask_rest(rest, asked)
         assert len(answer) > demo.SHOWN
         assert not {*asked} & {*answer}
         assert demo.ask_grpc(rpc, asked) == answer
-        late: list[str] = []
-        slow = threading.Thread(target=ask_slowly, args=(rpc, late))
-        slow.start()
-        time.sleep(1)
-        assert not late, "it was to be under way still"
-        code = server.stop()
-        slow.join()
-    assert late == ["answered"], server.said[-3000:]
-    assert code == "0", server.said[-3000:]
-    assert "answering what is in flight" in server.said
-    with pytest.raises(urllib.error.URLError):
-        urllib.request.urlopen(f"http://{rest}/v1/models/m")
-
-
-def wait_for(url: str, seconds: float = 300) -> None:
-    """Until a model is available."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=10) as response:
-            if b"AVAILABLE" in response.read():
-                return
-        time.sleep(0.5)
-    raise AssertionError(f"{url} is not available after {seconds} s")
-
-
-def ask_slowly(address: str, answers: list[str]) -> None:
-    """One request that takes seconds."""
-    with grpc.insecure_channel(address) as channel:
-        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-        try:
-            stub.Predict(predict_request(signature="slow", turns=TURNS), timeout=120)
-        except grpc.RpcError as error:
-            answers.append(str(error))
-        else:
-            answers.append("answered")
 
 
 def test_the_launcher_renders_what_needs_no_config(image):
@@ -176,9 +115,10 @@ def test_the_launcher_renders_what_needs_no_config(image):
 
 def test_the_launcher_launches_what_was_rendered_and_nothing_else(image, tmp_path):
     """It has no JAX, which a config's model needs; and here no cluster."""
-    (tmp_path / "job_set.json").write_text(json.dumps({"kind": "JobSet", "metadata": {}}))
+    (tmp_path / "job_set.json").write_text(json.dumps(training.job_set(a_launch())))
+    manifest = ["launch", "manifest", "--file", "/launch/job_set.json", "--launch-name", "again"]
     for command, reason in (
-        (["launch", "manifest", "--file", "/launch/job_set.json"], "no cluster to talk to"),
+        (manifest, "no cluster to talk to"),
         (["launch", "kubernetes", demo.MODEL, "--dry-run"], "jax is not installed"),
     ):
         said = engine.container(
@@ -197,6 +137,3 @@ def test_a_trainers_image_renders_a_launch(image):
     said = engine.container(image("train-cpu"), *command, name="podway-chain-launch", then=PRINTED)
     kinds = [each["kind"] for each in yaml.safe_load_all(said.stdout)]
     assert kinds == ["Namespace", "ServiceAccount", "ConfigMap", "JobSet"], said.stderr
-
-
-PRINTED = 'podman wait "$NAME" >/dev/null; podman logs "$NAME" 2>/dev/null'
