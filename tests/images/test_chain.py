@@ -116,7 +116,10 @@ def test_the_launcher_launches_what_was_rendered_and_nothing_else(image, tmp_pat
     manifest = ["launch", "manifest", "--file", "/launch/job_set.json", "--launch-name", "again"]
     for command, reason in (
         (manifest, "no cluster to talk to"),
-        (["launch", "kubernetes", demo.MODEL, "--dry-run"], "jax is not installed"),
+        (
+            ["launch", "kubernetes", demo.MODEL, "--dry-run"],
+            "pip install 'podway[train]' brings it",
+        ),
     ):
         said = engine.container(
             image("launcher"),

@@ -54,6 +54,14 @@ def test_it_is_podway_and_nobody(trainer):
     assert labels["org.opencontainers.image.revision"][:12] in trainer
 
 
+def test_of_another_commit_little_is_moved(image):
+    """Podway's own files are a layer by themselves, over that of its packages."""
+    told = engine.run(["podman", "history", "--format", "json", image("launcher")]).stdout
+    copied = [each["size"] for each in json.loads(told) if "COPY" in each["CreatedBy"]]
+    assert len(copied) == 2
+    assert copied[0] < 40e6 < 100e6 < copied[1], "the last one first"
+
+
 def test_it_has_no_tools_that_built_it(trainer):
     """Beside the base: no compiler, no pip in its environment, none of another image's packages."""
     then = (
