@@ -43,6 +43,8 @@ def launch(options: LaunchManifest) -> None:
     end = follow.until_over(cluster, options.launch_name)
     if end.phase == "failed":
         raise LaunchError(f"{options.launch_name} has failed: {'; '.join(end.lines)}")
+    if end.phase == "stopped":  # no success, and nothing that the CronJob should try again
+        raise LaunchError(f"{options.launch_name} was stopped")
 
 
 def _read(file: str) -> dict[str, Any]:
