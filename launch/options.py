@@ -80,6 +80,8 @@ def located(error: PodwayError, verb: Verb, chosen: list[str], overrides: list[s
     That is an option, or a line of the user's config file; without either it stays as it is.
     """
     text = str(error)
+    if getattr(error, "elsewhere", False):  # what it tells of has happened on another machine
+        return text
     behind = _with_flags(text, overrides)
     if behind != text or verb.of != "CONFIG" or not chosen or not chosen[0].endswith(".py"):
         return behind

@@ -69,6 +69,8 @@ class Cluster:
             ) from error
         configuration = kubernetes.client.Configuration.get_default_copy()
         configuration.retries = 2
+        if not configuration.verify_ssl:  # as the kubeconfig says, and whoever wrote it knows
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         self.host = configuration.host
         with self._explained("the cluster"):
             self._client = DynamicClient(_impatient(kubernetes.client.ApiClient(configuration)))

@@ -14,7 +14,9 @@ _RESTARTS = {
 """Reason of JobSet's event → what it means for target.max_restarts."""
 _ENDED = re.compile(r"Container \S+ for pod \S+?/(\S+) failed with exit code (\d+) ")
 _TAKEN = re.compile(r"Pod \S+?/(\S+) has condition DisruptionTarget ")
-_FINISHED = ("PodFailurePolicy", "BackoffLimitExceeded", "FailJobSetFailurePolicyAction")
+REFUSED = "FailJobSetFailurePolicyAction"
+"""Reason of a JobSet that has failed by our rule: a process said what the user must mend."""
+_FINISHED = ("PodFailurePolicy", "BackoffLimitExceeded", REFUSED)
 """Reasons of what has ended a Job or the JobSet: history, which holds nothing up."""
 _TRANSIENT = "expected, transient error"
 """JobSet's words for a pod of an exclusive slice that waits for the first one's place."""

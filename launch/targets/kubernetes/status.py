@@ -86,7 +86,9 @@ def _of(
     if "Completed" in conditions:
         return Status("complete", "", ("all stages are complete",), restarts)
     if "Failed" in conditions:
-        lines = (*_failures(pods), conditions["Failed"].get("message", ""))
+        lines, failed = _failures(pods), conditions["Failed"]
+        if not (lines and failed.get("reason") == told.REFUSED):  # which says less than they do
+            lines = [*lines, failed.get("message", "")]
         return Status("failed", stage, tuple(filter(None, lines)), restarts)
     if job_set["metadata"].get("deletionTimestamp"):
         return Status("stopping", stage, ("its processes save, and end",), **counted)

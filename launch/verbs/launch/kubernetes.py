@@ -213,7 +213,7 @@ def _follow(options: LaunchKubernetes, cluster: Any, name: str) -> None:
         print(f"`podway logs {name}` follows it, `podway stop {name}` ends it")
         return
     from podway.launch.jobs import kubernetes, registry
-    from podway.launch.targets.error import LaunchError
+    from podway.launch.targets.error import FailedError
 
     end = kubernetes.follow_to_end(cluster, name)
     if end is None:
@@ -221,7 +221,7 @@ def _follow(options: LaunchKubernetes, cluster: Any, name: str) -> None:
     if (record := registry.find(name)) is not None:
         registry.ended(record, end.phase)
     if end.phase == "failed":
-        raise LaunchError(f"{name} has failed: {'; '.join(end.lines)}")
+        raise FailedError(f"{name} has failed: {'; '.join(end.lines)}")
     if end.phase == "stopped":
         raise stages.Stopped(f"{name} was stopped; the same command goes on")
 

@@ -132,6 +132,9 @@ def test_failed_says_the_cause_first(spec):
     assert "no such column 'a'" in now.lines[0]
     assert "x-train-0-0 ended with 75" in now.lines[1]
     assert now.lines[-1] == "it failed"
+    failed["status"]["conditions"][0]["reason"] = "FailJobSetFailurePolicyAction"
+    assert status.of(failed, pods).lines == now.lines[:-1], "the pods say more"
+    assert status.of(failed, []).lines == ("it failed",)
 
 
 def test_one_that_was_taken_away(spec):
