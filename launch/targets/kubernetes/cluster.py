@@ -272,10 +272,12 @@ def explain(status: int, said: str) -> str:
 
 
 def _message(error: Any) -> str:
+    """What the server says, in one line."""
     try:
-        return str(json.loads(error.body)["message"])
+        said = str(json.loads(error.body)["message"])
     except (TypeError, ValueError, KeyError):
-        return str(error.reason or error)
+        said = str(error.reason or error)
+    return " ".join(said.split())
 
 
 def _said(each: dict[str, Any]) -> str:
