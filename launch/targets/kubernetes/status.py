@@ -82,7 +82,7 @@ def _of(
     mine = [pod for pod in pods if _role(pod) == stage and not _deleted(pod)]
     running = sum(pod["status"].get("phase") in ("Running", "Succeeded") for pod in mine)
     wanted = _wanted(job_set, stage)
-    counted = {"restarts": restarts, "running": running, "wanted": wanted}
+    counted: dict[str, Any] = {"restarts": restarts, "running": running, "wanted": wanted}
     if "Completed" in conditions:
         return Status("complete", "", ("all stages are complete",), restarts)
     if "Failed" in conditions:

@@ -31,7 +31,9 @@ class Namespace:
         return {"JobSet": self.sets, "Pod": self.pods}.get(kind, [])
 
     def delete(self, wanted):
-        self.find(wanted)["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+        found = self.find(wanted)
+        assert found is not None
+        found["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
         return True
 
     def logs(self, pod, container, since=None, tail=0):

@@ -30,6 +30,7 @@ class Looks:
         return self._now and self._now[0]
 
     def list(self, version, kind, labels="", fields=""):
+        assert self._now is not None
         return self._now[1] if kind == "Pod" else self._events
 
     def logs(self, pod, container, since=None):
