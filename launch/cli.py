@@ -22,6 +22,7 @@ from podway.launch.verbs import (
     data,
     evaluate,
     export,
+    gate,
     lr_find,
     plan,
     predict,
@@ -80,6 +81,7 @@ STAGES = {
     "export and serve": {
         "export": export.VERB,
         "export --check": versions.CHECK,
+        "gate": gate.VERB,
         "serve": serve.VERB,
         "deploy kubernetes": deploy.VERB,
         "deploy cloud-run": deploy_cloud_run.VERB,

@@ -11,8 +11,8 @@ from podway.launch import experiments, fields
 from podway.launch.fields import Option
 from podway.launch.verbs.verb import Chain, Verb
 
-SCREEN = 40
-"""Lines that a verb's help may take."""
+SCREEN, OVERVIEW = 40, 50
+"""Lines that the help of a verb may take, and the list of all."""
 _WIDEST = 100
 _COLUMN = 28
 """Where the texts of options begin."""

@@ -25,10 +25,14 @@ def passed(workdir: epath.PathLike, model: str, version: int) -> Verdict | None:
 
 
 def has_gate(workdir: epath.PathLike, model: str, version: int) -> bool:
-    """Whether a version was exported with a gate. Raises ArtifactError: it is not there."""
+    """Whether a version was exported with a gate, or judged by one since.
+
+    Raises ArtifactError: it is not there.
+    """
     directory = layout.models(workdir) / model / str(version)
     manifest = artifact.read_manifest(directory, "model", manifest=layout.MANIFEST)
-    return bool(manifest.details.get(layout.GATE))
+    judged = record.latest(workdir, model, version) is not None
+    return judged or bool(manifest.details.get(layout.GATE))
 
 
 def check(workdir: epath.PathLike, model: str, version: int) -> None:

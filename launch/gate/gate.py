@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
+import dataclasses
 
 from etils import epath
 
 from podway.export import layout
-from podway.framework import artifact, codec
+from podway.framework import codec
 from podway.framework.config import Experiment, Gate
 from podway.framework.runs import run as runs
-from podway.launch.gate import contender, measure, record, verdict
+from podway.launch.gate import contender, measure, record, text, verdict
 from podway.launch.gate.contender import Contender
-from podway.launch.gate.error import GateError
+from podway.launch.gate.error import GateError, NotPassed
 from podway.launch.gate.finding import Verdict
 from podway.launch.gate.options import Options
 
@@ -37,9 +37,8 @@ def judge(model: str, version: int, options: Options) -> tuple[Verdict, epath.Pa
     champion = None if at is None else contender.find(model, at, options.workdir)
     _, _, wanted = record.identity(gate, experiment, candidate, champion)
     found = record.latest(options.workdir, model, version)
-    if found is not None and not options.again:
-        if artifact.read_manifest(found, record.KIND).version == wanted:
-            return record.read(found), found
+    if found is not None and not options.again and record.is_of(found, wanted):
+        return record.read(found), found
     measured, by = measure.measure(gate, experiment, candidate, champion, options)
     made = Verdict(
         model=model,
@@ -61,8 +60,8 @@ def _gate(candidate: Contender, options: Options) -> Gate:
     if options.experiment is not None:
         gate, where = options.experiment.gate, f"the config {options.experiment.name}"
     else:
-        text = candidate.manifest.details.get(layout.GATE)
-        gate = codec.from_json(Gate, json.loads(json.dumps(text)), "gate") if text else Gate()
+        said = candidate.manifest.details.get(layout.GATE)
+        gate = codec.from_json(Gate, said, "gate") if said else Gate()
         where = f"{candidate.place} was exported with a config that"
     if not gate.rules:
         raise GateError(
@@ -83,8 +82,6 @@ def _check_sources(candidate: Contender, options: Options) -> None:
 
 
 def _with_evaluation(experiment: Experiment, now: Experiment) -> Experiment:
-    import dataclasses
-
     if now.name != experiment.name:
         raise GateError(
             f"--config is of {now.name!r}, and the version is of {experiment.name!r}; give the"
@@ -102,3 +99,13 @@ def _of_champion(candidate: Contender, options: Options) -> tuple[Verdict, epath
             " name another with --label"
         )
     return record.read(found), found
+
+
+def say(verdict: Verdict, directory: epath.Path) -> None:
+    """Prints a verdict. Raises NotPassed."""
+    print((directory / record.TABLE).read_text(), end="")
+    print(f"report: {directory / record.PAGE}", flush=True)
+    if not verdict.passed:
+        raise NotPassed(
+            f"{verdict.model} {verdict.version} did not pass its gate: {text.reasons(verdict)}"
+        )

@@ -44,6 +44,11 @@ def read(directory: epath.Path) -> Verdict:
     return finding.from_json(json.loads((directory / VERDICT).read_text()))
 
 
+def is_of(directory: epath.Path, version: str) -> bool:
+    """Whether a verdict is of just these versions, rules and code."""
+    return artifact.read_manifest(directory, KIND).version == version
+
+
 def identity(
     gate: Gate, experiment: Experiment, candidate: Contender, champion: Contender | None
 ) -> tuple[dict, dict[str, str], str]:
