@@ -131,6 +131,16 @@ class Size(Rule):
 
 
 @dataclasses.dataclass(frozen=True)
+class Limit:
+    """A limit of the check of a dataset."""
+
+    name: str
+    """As --limits of `podway data --check` has it: psi, js, rows, missing, …"""
+    value: float
+    """What is allowed."""
+
+
+@dataclasses.dataclass(frozen=True)
 class DataCheck(Rule):
     """`podway data --check` finds no error in the dataset that the version was made of."""
 
@@ -140,9 +150,8 @@ class DataCheck(Rule):
     """Check against the dataset of the champion, too."""
     warnings: bool = False
     """Whether a warning fails it, too."""
-    limits: tuple[tuple[str, float], ...] = ()
-    """How far it may be from the champion's, where not as usual: pairs of a name and a number, as
-    --limits of `podway data --check` takes them: (("psi", 0.3),)."""
+    limits: tuple[Limit, ...] = ()
+    """How far it may be from the champion's, where not as usual: (Limit("psi", 0.3),)."""
 
     def __post_init__(self):
         check(

@@ -1,8 +1,8 @@
 """Models of labels beside each other: what both predict for each row of the test split.
 
 Another dataset's rows are translated into the ids of the champion's (framework/input/mixture.py):
-a value that it does not know is out of its vocabulary, and an item's attributes are those that it
-knows of it. Features that were fitted to other values cannot be translated.
+a value that it does not know is out of its vocabulary, an item's attributes are those that it knows
+of it, and numbers are scaled as it has them. Quantiles of other values cannot be translated.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from podway.framework.metrics.labels import Estimate
 from podway.framework.runs import run as runs
 from podway.framework.schema.schema import FIRST_VALUE
 from podway.framework.task import LabelModel, of_kind
+from podway.launch.gate import scales
 from podway.launch.gate.contender import Contender
 from podway.launch.gate.measured import Point, Unmeasured, Values
 from podway.launch.gate.options import Options
@@ -195,13 +196,21 @@ def _logits(
     """
     lengths = evaluator.lengths(home.schema)
     own = {name: length for name, length in lengths.items() if not join.is_joined(name)}
-    to_home = {} if home is dataset else mixture.translations(dataset, home, {**own, **labels})
+    scaled, to_home = {}, {}
+    if home is not dataset:
+        scaled = scales.between(dataset, home, own)
+        wanted = {name: at for name, at in {**own, **labels}.items() if name not in scaled}
+        to_home = mixture.translations(dataset, home, wanted)
     tables = join.attribute_tables(home, lengths)
     said = answers(evaluator, home.schema, parameters)
     parts = []
     for batch in row_batches(dataset, "test", own, evaluator.options.batch_size):
         columns = {
-            name: to_home[name][column] if name in to_home else column
+            name: to_home[name][column]
+            if name in to_home
+            else scaled[name](column)
+            if name in scaled
+            else column
             for name, column in batch.columns.items()
         }
         joined = {name: table(columns) for name, table in tables.items()}

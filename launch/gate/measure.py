@@ -109,10 +109,13 @@ def _limits(rule: DataCheck):
     from podway.beam.statistics.limits import Limits
 
     known = {field.name: field for field in dataclasses.fields(Limits)}
-    for name, _ in rule.limits:
+    for limit in rule.limits:
         check(
-            name in known,
-            f"gate.rules: limits of DataCheck has {name!r}; give one of {', '.join(known)}",
+            limit.name in known,
+            f"gate.rules: limits of DataCheck has {limit.name!r}; give one of {', '.join(known)}",
         )
-    values = {name: int(value) if name == "rows" else float(value) for name, value in rule.limits}
+    values = {
+        limit.name: int(limit.value) if limit.name == "rows" else limit.value
+        for limit in rule.limits
+    }
     return Limits(**values)

@@ -14,7 +14,16 @@ from podway.export import layout
 from podway.export.verification import verify
 from podway.export.versions import models_config, promote
 from podway.framework import artifact, exit_codes
-from podway.framework.config import Better, DataCheck, Gate, Latency, NotWorse, Size, Within
+from podway.framework.config import (
+    Better,
+    DataCheck,
+    Gate,
+    Latency,
+    Limit,
+    NotWorse,
+    Size,
+    Within,
+)
 from podway.framework.error import ConfigError
 from podway.launch import stages
 from podway.launch.gate import admission, contender, gate, record
@@ -206,7 +215,7 @@ def test_what_cannot_be_judged_says_what_would_help(workdir, folder, podway_comm
     for found, (_, said) in zip(verdict.findings[1:], rules, strict=True):
         assert said in found.reason
     with pytest.raises(ConfigError, match=r"limits of DataCheck has 'psy'; give one of psi, js"):
-        judge(DataCheck(limits=(("psy", 1.0),)))
+        judge(DataCheck(limits=(Limit("psy", 1.0),)))
     with pytest.raises(GateError, match=r"--config is of 'timed', and the version is of 'shop'"):
         other = dataclasses.replace(second(folder), name="timed")
         gate.judge("shop", 2, Options(workdir, experiment=other))

@@ -17,6 +17,7 @@ from podway.framework.config import (
     DataCheck,
     Gate,
     Latency,
+    Limit,
     NotWorse,
     Rule,
     Size,
@@ -333,3 +334,11 @@ def test_the_table_says_why():
     assert "3 ms, 1.5 times the champion's, above 1.1" in said
     assert said.splitlines()[0].startswith("shop 2 against champion 1: 400 test examples")
     assert "NOT PASSED: ndcg@10 better: 400 users do not show it" in said
+
+
+def test_a_gate_with_every_rule_is_read_back_as_it_was_written():
+    """Runs and versions keep it as JSON."""
+    slices = NotWorse("hr@10", slice="target tail"), Within("click/calibration", 0.9, 1.1)
+    check = DataCheck(limits=(Limit("psi", 0.3), Limit("rows", 5)))
+    gate = Gate(rules=(Better(by=0.1), *slices, Latency(ratio=1.2), Size(megabytes=9.5), check))
+    assert codec.from_json(Gate, json.loads(codec.json_text(codec.to_json(gate)))) == gate
