@@ -106,7 +106,10 @@ def run(
     found = _longer(_resolved(of), workdir, more, code)
     result, dataset = _evaluate(found, workdir, code)
     published = stages.publish(found, dataset, result.run, workdir, code)
-    verdict = stages.admit(found, published, workdir, code) if found.gate.rules else None
+
+    from podway.launch.gate import promotion
+
+    verdict = promotion.promote(found, published, workdir, code)
     return dataclasses.replace(result, model=published, gate=verdict)
 
 

@@ -323,54 +323,18 @@ def export(
 ) -> epath.Path:
     """Run → published model. Returns its directory. With a gate it does not serve yet."""
     dataset, trained = train(experiment, workdir, TrainOptions(code=code))
-    published = publish(experiment, dataset, trained, workdir, code)
-    if experiment.gate.rules:
-        print(
-            f"export: it serves once it has passed its gate: `podway gate {experiment.name}"
-            f" {published.name} --workdir {workdir}`, then `podway promote`"
-        )
-    return published
+    return publish(experiment, dataset, trained, workdir, code)
 
 
 def run(experiment: Experiment, workdir: epath.PathLike, code: Choice | None = None) -> epath.Path:
-    """All stages; with a gate the model serves if it passes. Returns the published model's
-    directory. Raises NotPassed."""
+    """All stages. Returns the published model's directory. Raises NotPassed by its gate."""
     dataset, trained = evaluate(experiment, workdir, code)
     published = publish(experiment, dataset, trained, workdir, code)
-    if experiment.gate.rules:
-        admit(experiment, published, workdir, code)
+
+    from podway.launch.gate import promotion
+
+    promotion.promote(experiment, published, workdir, code)
     return published
-
-
-def admit(
-    experiment: Experiment,
-    published: epath.Path,
-    workdir: epath.PathLike,
-    code: Choice | None = None,
-) -> epath.Path | None:
-    """A published version → its verdict; it serves if it passes. Raises NotPassed.
-
-    Returns the verdict's folder; None: it serves already, without one.
-    """
-    from podway.export.versions import promote
-    from podway.launch.gate import contender, gate, record
-    from podway.launch.gate.options import Options
-
-    name, number, label = experiment.name, int(published.name), experiment.gate.label
-    if contender.champion(name, workdir, label) == number:
-        print(f"gate: {name} {number} serves already", flush=True)
-        return record.latest(workdir, name, number)
-    print(f"gate: judging {name} {number}", flush=True)
-    verdict, directory = gate.judge(name, number, Options(workdir, code, experiment))
-    gate.say(verdict, directory)
-    if contender.was_taken_back(name, number, workdir, label):
-        print(
-            f"gate: {name} {number} served before, and was taken back: `podway promote {name}"
-            f" {number}` serves it again"
-        )
-        return directory
-    print(promote.promote(name, number, workdir, label=label, gate="passed"))
-    return directory
 
 
 def publish(
