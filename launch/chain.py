@@ -107,9 +107,9 @@ def run(
     result, dataset = _evaluate(found, workdir, code)
     published = stages.publish(found, dataset, result.run, workdir, code)
 
-    from podway.launch.gate import promotion
+    from podway.launch.gate import admission
 
-    verdict = promotion.promote(found, published, workdir, code)
+    verdict = admission.promote(found, published, workdir, code)
     return dataclasses.replace(result, model=published, gate=verdict)
 
 

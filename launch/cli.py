@@ -22,7 +22,6 @@ from podway.launch.verbs import (
     data,
     evaluate,
     export,
-    gate,
     lr_find,
     plan,
     predict,
@@ -48,6 +47,7 @@ from podway.launch.verbs.launch import (
     queue,
     retrain,
 )
+from podway.launch.verbs.operate import gate
 from podway.launch.verbs.verb import Verb
 
 STAGES = {

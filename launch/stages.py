@@ -331,9 +331,9 @@ def run(experiment: Experiment, workdir: epath.PathLike, code: Choice | None = N
     dataset, trained = evaluate(experiment, workdir, code)
     published = publish(experiment, dataset, trained, workdir, code)
 
-    from podway.launch.gate import promotion
+    from podway.launch.gate import admission
 
-    promotion.promote(experiment, published, workdir, code)
+    admission.promote(experiment, published, workdir, code)
     return published
 
 

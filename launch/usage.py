@@ -11,8 +11,10 @@ from podway.launch import experiments, fields
 from podway.launch.fields import Option
 from podway.launch.verbs.verb import Chain, Verb
 
-SCREEN, OVERVIEW = 40, 50
-"""Lines that the help of a verb may take, and the list of all."""
+SCREEN = 40
+"""Lines that a verb's help may take."""
+SCREEN_OF_ALL = 50
+"""Lines that the list of all verbs may take."""
 _WIDEST = 100
 _COLUMN = 28
 """Where the texts of options begin."""

@@ -144,6 +144,7 @@ ARROWS = {
         "verbs": "batch board console elastic experiments gate loaded plan prices stages supervise",
         "verbs/launch": "dataflow jobs prices stages targets targets/cloud_run targets/kubernetes"
         " targets/kubernetes/serving targets/machines verbs",
+        "verbs/operate": "experiments gate verbs",
         "targets/cloud_run": "targets targets/kubernetes",
         "targets/kubernetes/serving": "targets targets/kubernetes",
         "targets": "prices",
@@ -155,7 +156,7 @@ ARROWS = {
         "plan": "prices",
         "demo": "console",
         "usage": "experiments fields verbs",
-        "cli": "console experiments options stages usage verbs verbs/launch",
+        "cli": "console experiments options stages usage verbs verbs/launch verbs/operate",
     },
     "configs": {
         "": "framework/config framework/embedding framework/heads framework/models"

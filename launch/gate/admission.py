@@ -1,12 +1,17 @@
-"""May a version serve now? What its verdict says, and whether that still holds."""
+"""May a version serve now? What its verdict says, whether that still holds, and the gate as the
+last stage of the chain. Only judging needs JAX or TensorFlow."""
 
 from __future__ import annotations
 
 from etils import epath
 
 from podway.export import layout
+from podway.export.versions import promote as versions
 from podway.framework import artifact
+from podway.framework.artifact.upgrade import Choice
+from podway.framework.config import Experiment
 from podway.launch.gate import contender, record, text
+from podway.launch.gate.contender import Options
 from podway.launch.gate.error import GateError, NotPassed
 from podway.launch.gate.finding import Verdict
 
@@ -56,6 +61,41 @@ def check(workdir: epath.PathLike, model: str, version: int) -> None:
         f"{model} {version} passed its gate against {was}, and the champion is"
         f" {'none' if now is None else now} now: run {command} again, {force}"
     )
+
+
+def promote(
+    experiment: Experiment,
+    published: epath.Path,
+    workdir: epath.PathLike,
+    code: Choice | None = None,
+) -> epath.Path | None:
+    """Judges a published version by the experiment's gate, if it has one, and promotes it if it
+    passes.
+
+    One that served before, and was taken back, is not served again by this.
+
+    Returns the verdict's folder; None: there is no gate, or it serves already, without a verdict.
+    Raises NotPassed.
+    """
+    if not experiment.gate.rules:
+        return None
+    from podway.launch.gate import gate  # needs JAX
+
+    name, number, label = experiment.name, int(published.name), experiment.gate.label
+    if contender.champion(name, workdir, label) == number:
+        print(f"gate: {name} {number} serves already", flush=True)
+        return record.latest(workdir, name, number)
+    print(f"gate: judging {name} {number}", flush=True)
+    verdict, directory = gate.judge(name, number, Options(workdir, code, experiment))
+    gate.say(verdict, directory)
+    if contender.was_taken_back(name, number, workdir, label):
+        print(
+            f"gate: {name} {number} served before, and was taken back; `podway promote {name}"
+            f" {number} --workdir {workdir}` serves it again"
+        )
+    else:
+        print(versions.promote(name, number, workdir, label=label, gate="passed"))
+    return directory
 
 
 def _outdated(verdict: Verdict, workdir: epath.PathLike) -> bool:

@@ -1,4 +1,5 @@
-"""The two versions: the candidate, and the champion that it would replace."""
+"""The two versions, the candidate and the champion that it would replace, and how they are held
+against each other."""
 
 from __future__ import annotations
 
@@ -9,9 +10,31 @@ from etils import epath
 from podway.export.versions import history
 from podway.export.versions import promote as versions
 from podway.framework import artifact
+from podway.framework.artifact.upgrade import Choice
+from podway.framework.config import Experiment
 from podway.launch.gate.error import GateError
 from podway.launch.loaded import place as places
 from podway.launch.loaded.place import Place
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How a version is judged.
+
+    Attributes:
+      workdir: where everything lies.
+      code: what becomes of artefacts that other code made.
+      experiment: the config as it is now; None: as it was when the run began. Its gate and its
+        evaluation count.
+      label: whose version is the champion; None: as the gate says.
+      again: measure anew, where there is a verdict already.
+    """
+
+    workdir: epath.PathLike = "workdir"
+    code: Choice | None = None
+    experiment: Experiment | None = None
+    label: str | None = None
+    again: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,10 +11,9 @@ from podway.framework import codec
 from podway.framework.config import Experiment, Gate
 from podway.framework.runs import run as runs
 from podway.launch.gate import contender, measure, record, text, verdict
-from podway.launch.gate.contender import Contender
+from podway.launch.gate.contender import Contender, Options
 from podway.launch.gate.error import GateError, NotPassed
 from podway.launch.gate.finding import Verdict
-from podway.launch.gate.options import Options
 
 
 def judge(model: str, version: int, options: Options) -> tuple[Verdict, epath.Path]:

@@ -27,9 +27,8 @@ from podway.framework.runs import run as runs
 from podway.framework.schema.schema import FIRST_VALUE
 from podway.framework.task import LabelModel, of_kind
 from podway.launch.gate import scales
-from podway.launch.gate.contender import Contender
+from podway.launch.gate.contender import Contender, Options
 from podway.launch.gate.measured import Point, Unmeasured, Values
-from podway.launch.gate.options import Options
 
 PREDICTIONS, TRANSLATED = (
     "predictions for the rows of the dataset of both",

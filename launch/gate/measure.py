@@ -20,9 +20,8 @@ from podway.framework.error import ConfigError, PodwayError, check
 from podway.framework.evaluation.labels import LabelEvaluator
 from podway.framework.input.dataset import Dataset
 from podway.launch.gate import labelled, ranked, timing
-from podway.launch.gate.contender import Contender
+from podway.launch.gate.contender import Contender, Options
 from podway.launch.gate.measured import Measured, Unmeasured
-from podway.launch.gate.options import Options
 
 
 def measure(

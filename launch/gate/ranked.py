@@ -28,10 +28,9 @@ from podway.framework.metrics import ranking
 from podway.framework.report import artefacts
 from podway.framework.runs import run as runs
 from podway.framework.schema.schema import FIRST_VALUE, OUT_OF_VOCABULARY, PADDING
-from podway.launch.gate.contender import Contender
+from podway.launch.gate.contender import Contender, Options
 from podway.launch.gate.error import GateError
 from podway.launch.gate.measured import Point, Unmeasured, Values
-from podway.launch.gate.options import Options
 from podway.launch.loaded.engine import Engine
 from podway.launch.loaded.histories import Histories, Items
 from podway.launch.loaded.model import LoadedModel

@@ -1,12 +1,13 @@
 """A verdict for a terminal: a row for each rule, and why."""
 
-from podway.framework.comparison.evaluation import aligned
 from podway.framework.page.text import number
 from podway.launch.gate.finding import Finding, Verdict
 
 
 def of(verdict: Verdict) -> str:
     """The table, and below it the verdict with its reasons."""
+    from podway.framework.comparison.evaluation import aligned  # needs JAX
+
     rows = [list(HEAD), *(row(finding) for finding in verdict.findings)]
     return "\n".join([heading(verdict), "", aligned(rows), "", conclusion(verdict)])
 

@@ -27,9 +27,9 @@ from podway.framework.config import (
 from podway.framework.error import ConfigError
 from podway.launch import stages
 from podway.launch.gate import admission, contender, gate, record
+from podway.launch.gate.contender import Options
 from podway.launch.gate.error import GateError, NotPassed
 from podway.launch.gate.measured import Point, Unmeasured
-from podway.launch.gate.options import Options
 from podway.launch.gate.ranked import EVALUATIONS, Ranked
 from tests.launch.gate.conftest import GATE, second
 

@@ -30,9 +30,8 @@ from podway.framework.report import artefacts
 from podway.framework.training.optimizer import AdamW
 from podway.launch import stages
 from podway.launch.gate import labelled
-from podway.launch.gate.contender import Contender
+from podway.launch.gate.contender import Contender, Options
 from podway.launch.gate.measured import Point, Unmeasured, Values
-from podway.launch.gate.options import Options
 from podway.launch.loaded import place
 
 COLUMNS = ["user", "item", "time", "price", "tags", "shop", "bought"]

@@ -24,7 +24,7 @@ from podway.framework.runs import run as runs
 from podway.framework.schema.schema import FIRST_VALUE
 from podway.launch import stages
 from podway.launch.gate import contender, gate, ranked
-from podway.launch.gate.options import Options
+from podway.launch.gate.contender import Options
 from tests.launch import world
 
 DEPTH = 10

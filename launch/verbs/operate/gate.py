@@ -44,7 +44,7 @@ def gate(options: Gate) -> None:
     )
     from podway.launch import experiments
     from podway.launch.gate import gate as gates
-    from podway.launch.gate.options import Options
+    from podway.launch.gate.contender import Options
 
     told = Options(
         workdir=options.workdir,
