@@ -5,6 +5,8 @@ import json
 import pathlib
 import re
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -253,3 +255,15 @@ def test_scores_that_are_no_numbers_are_seen():
     shallow = dataclasses.replace(found, depth=5)
     assert isinstance(shallow.metric("ndcg@10", ""), Unmeasured)
     assert not isinstance(shallow.metric("ndcg@5", ""), Unmeasured)
+
+
+def test_whether_a_version_may_serve_is_asked_without_jax(gated):
+    """What moves versions asks it, where neither JAX nor TensorFlow need be installed."""
+    code = (
+        "import sys\n"
+        "from podway.launch.gate import admission\n"
+        f"assert admission.passed({str(gated)!r}, 'shop', 2) is None\n"
+        "sys.exit(str({'jax', 'tensorflow', 'numpy'} & {*sys.modules} or ''))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stderr.strip() == "", done.stderr
