@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from etils import epath
 
@@ -113,7 +114,7 @@ def _limits(rule: DataCheck):
             limit.name in known,
             f"gate.rules: limits of DataCheck has {limit.name!r}; give one of {', '.join(known)}",
         )
-    values = {
+    values: dict[str, Any] = {
         limit.name: int(limit.value) if limit.name == "rows" else limit.value
         for limit in rule.limits
     }

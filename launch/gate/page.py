@@ -21,7 +21,10 @@ def of(verdict: Verdict) -> str:
         about=text.heading(verdict),
         conclusion=text.conclusion(verdict),
         passed=verdict.passed,
-        table=tables.Table(text.HEAD, [_row(finding) for finding in verdict.findings]),
+        table=tables.Table(
+            ("", "", *text.HEAD[2:-1]), [_row(finding) for finding in verdict.findings]
+        ),
+        reasons=[(finding.rule, finding.reason) for finding in verdict.findings],
         figures=[
             whisker.whiskers(finding.rule, [_whisker(finding)], zero=True, words=_words(finding))
             for finding in verdict.findings
@@ -32,8 +35,8 @@ def of(verdict: Verdict) -> str:
 
 def _row(finding: Finding) -> list[tables.Cell]:
     style = _STYLE[finding.outcome]
-    first, *others = text.row(finding)
-    return [tables.Cell(first, style), *tables.cells(others)]
+    outcome, rule, *numbers, _ = text.row(finding)
+    return [tables.Cell(rule), tables.Cell(outcome, style), *tables.cells(numbers)]
 
 
 def _whisker(finding: Finding) -> whisker.Whisker:

@@ -30,8 +30,8 @@ def conclusion(verdict: Verdict) -> str:
     sampled = [finding for finding in verdict.findings if finding.p is not None]
     trust = (
         f" Intervals are of {100 * (1 - 2 * verdict.error_rate):g} %; p is over the"
-        f" {len(sampled)} rules that rest on a sample, of which"
-        f" {100 * verdict.error_rate:g} % of verdicts or fewer call one shown that does not hold."
+        f" {len(sampled)} rules that rest on a sample: at most {100 * verdict.error_rate:g} % of"
+        " verdicts call any of them shown that does not hold."
         if sampled
         else ""
     )

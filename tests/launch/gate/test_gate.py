@@ -153,6 +153,7 @@ def test_a_verdict_holds_as_long_as_its_champion_does(workdir, podway_command):
 def test_run_promotes_what_passes_and_leaves_the_rest(workdir, folder, podway_command):
     result = podway.run(second(folder), workdir)
     assert result.gate == record.latest(workdir, "shop", 2)
+    assert result.model is not None
     assert (result.model.name, served(workdir)) == ("2", (2,))
     assert history(workdir)[-1]["action"] == "promote"
     again = podway.run(second(folder), workdir)

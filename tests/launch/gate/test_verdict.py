@@ -1,4 +1,6 @@
 """The verdict: each rule by itself, and all of them together."""
+# pyright: reportOptionalOperand=false, reportOptionalMemberAccess=false, reportOperatorIssue=false
+# (what a rule over users finds is there)
 
 import dataclasses
 import json
@@ -27,6 +29,7 @@ from podway.framework.error import ConfigError
 from podway.launch.gate import finding, text, verdict
 from podway.launch.gate.finding import Verdict
 from podway.launch.gate.measured import Point, Timings, Unmeasured, Values
+from podway.launch.gate.sampled import Sampled
 from tests.launch.gate.numbers_of_users import measured
 
 NDCG = "ndcg@10", ""
@@ -228,24 +231,23 @@ def test_rules_are_raised_together():
     assert "not shown beside the other rules" in five.findings[1].reason
 
 
-def slowly(rules: list[Rule], values: dict, rate: float) -> list[bool]:
+def slowly(rules: list[Sampled], values: dict[tuple[str, str], Values], rate: float) -> list[bool]:
     """Which rules hold, by SciPy's own one-sided test and Holm's steps as he wrote them."""
     raw = []
     for rule in rules:
         given = values[rule.metric, ""]
-        tests = []
-        for user_values, sign in (
-            [(given.candidate - rule.low, 1)] if isinstance(rule, Within) and rule.low else []
-        ) + ([(given.candidate - rule.high, -1)] if isinstance(rule, Within) and rule.high else []):
-            tests.append(sign * user_values)
-        if not isinstance(rule, Within):
-            sign = -1 if "loss" in rule.metric else 1
-            gain = rule.by if isinstance(rule, Better) else -rule.margin
-            unit = given.champion if rule.relative else np.ones(len(given.champion))
-            tests.append(sign * (given.candidate - given.champion) - gain * unit)
-        raw.append(
-            max(float(stats.ttest_1samp(test, 0, alternative="greater").pvalue) for test in tests)
-        )
+        match rule:
+            case Within():
+                above, below = rule.low, rule.high
+                tested = [given.candidate - above] if above is not None else []
+                tested += [below - given.candidate] if below is not None else []
+            case Better() | NotWorse():
+                sign = -1 if "loss" in rule.metric else 1
+                gain = rule.by if isinstance(rule, Better) else -rule.margin
+                unit = given.champion if rule.relative else 1.0
+                tested = [sign * (given.candidate - given.champion) - gain * unit]
+        tests = [stats.ttest_1samp(each, 0, alternative="greater") for each in tested]
+        raw.append(max(float(p) for _, p in tests))
     left, held = dict(enumerate(raw)), [False] * len(raw)
     while left:
         at = min(left, key=lambda each: left[each])
