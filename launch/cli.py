@@ -47,7 +47,7 @@ from podway.launch.verbs.launch import (
     queue,
     retrain,
 )
-from podway.launch.verbs.operate import ci, loop
+from podway.launch.verbs.operate import ci, gate, loop
 from podway.launch.verbs.verb import Verb
 
 STAGES = {
@@ -81,6 +81,7 @@ STAGES = {
     "export and serve": {
         "export": export.VERB,
         "export --check": versions.CHECK,
+        "gate": gate.VERB,
         "serve": serve.VERB,
         "deploy kubernetes": deploy.VERB,
         "deploy cloud-run": deploy_cloud_run.VERB,

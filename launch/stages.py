@@ -328,15 +328,20 @@ def compare(
 def export(
     experiment: Experiment, workdir: epath.PathLike, code: Choice | None = None
 ) -> epath.Path:
-    """Run → published model. Returns its directory."""
+    """Run → published model. Returns its directory. With a gate it does not serve yet."""
     dataset, trained = train(experiment, workdir, TrainOptions(code=code))
     return publish(experiment, dataset, trained, workdir, code)
 
 
 def run(experiment: Experiment, workdir: epath.PathLike, code: Choice | None = None) -> epath.Path:
-    """All stages. Returns the published model's directory."""
+    """All stages. Returns the published model's directory. Raises NotPassed by its gate."""
     dataset, trained = evaluate(experiment, workdir, code)
-    return publish(experiment, dataset, trained, workdir, code)
+    published = publish(experiment, dataset, trained, workdir, code)
+
+    from podway.launch.gate import admission
+
+    admission.promote(experiment, published, workdir, code)
+    return published
 
 
 def publish(

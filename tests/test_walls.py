@@ -106,7 +106,7 @@ ARROWS = {
         "served": "cases contract graph jax_extras lowering silence verification"
         " framework/config framework/input framework/schema",
         "card": "graph layout framework/code framework/config framework/page framework/report",
-        "stage": "card identity served verification versions"
+        "stage": "card identity layout served verification versions"
         " framework/code framework/config framework/input framework/task",
     },
     "export/server": {
@@ -134,18 +134,19 @@ ARROWS = {
         "options": "fields refusal verbs",
         "refusal": "fields",
         "narration": "",
-        "stages": "narration",
+        "stages": "gate narration",
         "supervise": "stages",
         "elastic": "supervise",
         "loaded": "console",
-        "loop": "stages",
+        "loop": "gate stages",
+        "gate": "loaded",
         "batch": "loaded",
-        "chain": "console experiments loaded stages",
+        "chain": "console experiments gate loaded stages",
         "board": "",
-        "verbs": "batch board console elastic experiments loaded plan prices stages supervise",
-        "verbs/operate": "ci loop verbs",
+        "verbs": "batch board console elastic experiments gate loaded plan prices stages supervise",
         "verbs/launch": "dataflow jobs prices stages targets targets/cloud_run targets/kubernetes"
         " targets/kubernetes/serving targets/machines verbs",
+        "verbs/operate": "ci experiments gate loop verbs",
         "targets/cloud_run": "targets targets/kubernetes",
         "targets/kubernetes/serving": "targets targets/kubernetes",
         "targets": "prices",

@@ -3,7 +3,8 @@
 A request that names no label gets the highest version that models.config asks for; that is
 TensorFlow Serving's rule. So what the config asks for is made of two things:
 
-    the version without a label   what `export` published last, or `promote` without --label named
+    the version without a label   what `export` published last, or `promote` without --label named;
+                                  a version with a gate (launch/gate/) waits for `promote`
     the labels, each at a version
 
 TensorFlow Serving refuses a config in which a label stands at a version that is not loaded, whole,
@@ -79,8 +80,11 @@ def promote(
     *,
     label: str = "",
     server: Server | None = None,
+    gate: str = "",
 ) -> str:
     """Moves a label, or ("") what requests without one get, to a published version.
+
+    `gate` is what the history shall say of the version's gate (history.Entry).
 
     Without a server to ask, a label goes to a version that is not asked for yet in two calls: the
     first has it loaded.
@@ -90,7 +94,7 @@ def promote(
     """
     model = _published(name, workdir)
     check_admissible(model.home / str(version))
-    return _move(model, "promote", label, version, server)
+    return _move(model, "promote", label, version, server, gate)
 
 
 def rollback(
@@ -158,7 +162,12 @@ def _published(name: str, workdir: epath.PathLike) -> _Model:
 
 
 def _move(
-    model: _Model, action: Action, label: str, version: int | None, server: Server | None
+    model: _Model,
+    action: Action,
+    label: str,
+    version: int | None,
+    server: Server | None,
+    gate: str = "",
 ) -> str:
     origin, current = model.at(label), model.current
     labels = {key: number for key, number in current.labels.items() if key != label}
@@ -177,7 +186,7 @@ def _move(
     if label and version is not None:
         if version not in current.versions:
             loading = Served(tuple(sorted({*current.versions, version})), current.labels)
-            step = history.entry("load", label, origin, version, current, loading)
+            step = history.entry("load", label, origin, version, current, loading, gate)
             entries = _apply(model, entries, step)
             if server is None:
                 return (
@@ -189,7 +198,7 @@ def _move(
         if server is not None:
             _wait(model, version, server)
     before = entries[-1].after if len(entries) > len(model.entries) else current
-    done = history.entry(action, label, origin, version, before, wanted)
+    done = history.entry(action, label, origin, version, before, wanted, gate)
     _apply(model, entries, done)
     if server is not None and not label and version is not None:
         _wait(model, version, server)

@@ -6,6 +6,7 @@ from podway.framework.config.data import Component, Data
 from podway.framework.config.evaluation import Evaluation
 from podway.framework.config.export import Export
 from podway.framework.config.fields import neutral
+from podway.framework.config.gate import Gate
 from podway.framework.config.loop import Loop
 from podway.framework.config.model import Model, Optimizer
 from podway.framework.config.training import Mesh, Trainer
@@ -36,6 +37,8 @@ class Experiment:
     """How the model is served."""
     loop: Loop = neutral(Loop())
     """How it is trained again as new data come."""
+    gate: Gate = neutral(Gate())
+    """What a version must show before it serves."""
 
     def __post_init__(self):
         check(

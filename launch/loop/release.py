@@ -30,10 +30,24 @@ def export(experiment: Experiment, workdir: epath.PathLike) -> epath.Path:
 
 
 def gate(experiment: Experiment, workdir: epath.PathLike, version: int) -> Verdict:
-    """The gate's verdict."""
-    return Verdict(True, "there is no gate")
+    """The gate's verdict. Raises GateError: the version cannot be judged."""
+    if not experiment.gate.rules:
+        return Verdict(True, "the experiment has no gate")
+    from podway.launch.gate.options import Options
+
+    from podway.launch.gate import gate as gates
+    from podway.launch.gate import record, text
+
+    options = Options(workdir, "keep", experiment)
+    found, directory = gates.judge(experiment.name, version, options)
+    print((directory / record.TABLE).read_text(), end="", flush=True)
+    return Verdict(found.passed, text.reasons(found), str(directory))
 
 
 def roll_out(experiment: Experiment, workdir: epath.PathLike, version: int) -> Verdict:
     """Has a version serve."""
-    return Verdict(True, promote.promote(experiment.name, version, workdir))
+    passed = "passed" if experiment.gate.rules else ""
+    said = promote.promote(
+        experiment.name, version, workdir, label=experiment.gate.label, gate=passed
+    )
+    return Verdict(True, said)

@@ -29,7 +29,7 @@ def _run(options: Trained, code: Choice | None) -> None:
 
 
 VERB = Verb(
-    "data, train, evaluate, export: what is missing",
+    "data, train, evaluate, export, gate: what is missing",
     Trained,
     run,
     example="podway run movielens_sasrec --trainer.steps 200 --workdir w",

@@ -23,10 +23,12 @@ ITEMS, USERS = 30, 90
 LIMITS = Limits(rows=50, examples=0.0, vocabulary=1e9)
 
 
-def write(folder: pathlib.Path, day: int, *, items: int = ITEMS, prefix: str = "i") -> pathlib.Path:
+def write(
+    folder: pathlib.Path, day: int, *, users: int = USERS, items: int = ITEMS, prefix: str = "i"
+) -> pathlib.Path:
     """A day on which most users walk over the items, a few from one to the next at random."""
     draw, rows = random.Random(day), []
-    for user in range(USERS):
+    for user in range(users):
         item, clock = draw.randrange(items), 1_600_000_000 + day * 86_400
         for _ in range(draw.randrange(4, 8)):
             clock += draw.randrange(1, 9_000)
