@@ -33,10 +33,9 @@ def gate(experiment: Experiment, workdir: epath.PathLike, version: int) -> Verdi
     """The gate's verdict. Raises GateError: the version cannot be judged."""
     if not experiment.gate.rules:
         return Verdict(True, "the experiment has no gate")
-    from podway.launch.gate.options import Options
-
     from podway.launch.gate import gate as gates
     from podway.launch.gate import record, text
+    from podway.launch.gate.contender import Options
 
     options = Options(workdir, "keep", experiment)
     found, directory = gates.judge(experiment.name, version, options)

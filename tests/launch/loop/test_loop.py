@@ -8,7 +8,7 @@ import pytest
 
 from podway.export.verification import verify
 from podway.export.versions import promote
-from podway.framework.config import Loop
+from podway.framework.config import Gate, Loop, Within
 from podway.framework.error import ConfigError, PodwayError
 from podway.launch.loop import look, loop, record, release
 from podway.launch.loop.look import News
@@ -141,33 +141,37 @@ class Killed(BaseException):
     pass
 
 
-def test_a_cycle_killed_after_any_write_goes_on_where_it_was(tmp_path, monkeypatch):
+@pytest.mark.parametrize("written", [True, False])
+def test_a_cycle_killed_before_or_after_each_write_goes_on_where_it_was(
+    tmp_path, monkeypatch, written
+):
     days.write(tmp_path, 1)
     experiment, workdir, write = days.shop(tmp_path), tmp_path / "w", record.write
-    seen, kills = [], 0
+    killed_at = []
 
     def killed(home, each):
-        nonlocal kills
-        write(home, each)
-        seen.append(each.step)
-        if len(seen) > kills:
-            kills += 1
-            seen.clear()
-            days.write(tmp_path, 1 + kills)  # what comes meanwhile waits for the next cycle
-            raise Killed
-        return each
+        if each.step in killed_at and not each.outcome:
+            return write(home, each)
+        if written:
+            write(home, each)
+        if each.outcome and each.outcome in killed_at:
+            return write(home, each)
+        killed_at.append(each.outcome or each.step)
+        days.write(tmp_path, 1 + len(killed_at))  # what comes meanwhile waits for the next cycle
+        raise Killed
 
     monkeypatch.setattr(record, "write", killed)
-    while True:
+    ended = None
+    while ended is None or not ended.outcome:
         try:
             ended = loop.once(experiment, workdir)
-            break
         except Killed:
-            seen.clear()
-    assert kills >= 6
-    assert ended.number == 1
-    assert ended.outcome == "served"
-    assert ended.files == (str(tmp_path / "day-1.csv"),)
+            ended = (record.cycles(record.folder("shop", workdir)) or (None,))[-1]
+    steps = ["check", "data", "train", "evaluate", "export", "gate", "rollout", "served"]
+    assert killed_at == steps
+    assert (ended.number, ended.outcome) == (1, "served")
+    if written:
+        assert ended.files == (str(tmp_path / "day-1.csv"),)
     assert promote.numbers(workdir_models(workdir)) == [ended.model]
     assert len(record.cycles(record.folder("shop", workdir))) == 1
 
@@ -179,12 +183,15 @@ def workdir_models(workdir):
 
 
 def test_what_the_gate_stops_does_not_serve(tmp_path, monkeypatch):
+    gated = Gate(rules=(Within("coverage@5", low=0.0),))
+    experiment = dataclasses.replace(days.shop(tmp_path), gate=gated)
     days.write(tmp_path, 1)
-    first = loop.once(days.shop(tmp_path), tmp_path / "w")
+    first = loop.once(experiment, tmp_path / "w")
+    assert first.outcome == "served"
     days.write(tmp_path, 2)
     no = release.Verdict(False, "recall@10 fell by 0.1", "gates/shop/2")
     monkeypatch.setattr(release, "gate", lambda *_: no)
-    second = loop.once(days.shop(tmp_path), tmp_path / "w")
+    second = loop.once(experiment, tmp_path / "w")
     assert (second.outcome, second.reason) == ("stopped", "the gate: recall@10 fell by 0.1")
     assert second.dataset
     assert promote.read("shop", tmp_path / "w")[1] == first.model

@@ -37,7 +37,7 @@ def test_a_week(tmp_path, monkeypatch):
     ]
     assert by_day[POISONED].reason.startswith("the data check: item: ")
     assert by_day[POISONED].model is None
-    assert by_day[WORSE].reason.startswith("the gate: ndcg@10 not worse")
+    assert by_day[WORSE].reason.startswith("the gate: ndcg@5 not worse by 25 %")
     assert serving[POISONED - 1] == serving[POISONED - 2]
     assert serving[WORSE - 1] == serving[WORSE - 2]
     assert serving[-1] == by_day[7].model
