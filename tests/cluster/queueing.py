@@ -1,0 +1,101 @@
+"""Kueue on a control plane: its kinds, controllers, scheduler and webhooks, as its project has them.
+
+The program is kueue/; kinds and webhooks are read from Kueue's Go module. Webhooks, and the one
+that converts between versions, are reached by address, as those of JobSet.
+"""
+
+import json
+import pathlib
+from typing import Any
+
+import yaml
+
+from tests.cluster import programs
+from tests.cluster.control_plane import ControlPlane, free_ports
+
+Manifest = dict[str, Any]
+MODULE = "sigs.k8s.io/kueue"
+_KINDS = ("jobs", "jobsets", "clusterqueues", "cohorts", "resourceflavors", "workloads")
+"""Whose webhooks the program has."""
+
+
+def start(plane: ControlPlane) -> None:
+    """Starts Kueue, and waits until it answers for what is asked of it."""
+    components = programs.module("kueue", MODULE) / "config" / "components"
+    (port,) = free_ports(1)
+    for definition in _definitions(components / "crd"):
+        _define(plane, definition, port)
+    config = plane.folder / "kueue.json"
+    config.write_text(json.dumps(_configuration(plane, port)))
+    kubeconfig = str(plane.folder / "kubeconfig")
+    plane.run("kueue", "kueue", "-kubeconfig", kubeconfig, "-config", str(config))
+    for configuration in yaml.safe_load_all((components / "webhook/manifests.yaml").read_text()):
+        plane.client.made(_reached(configuration, port, plane.authority))
+    plane.wait("Kueue's webhooks", lambda: _answers(plane))
+
+
+def _definitions(folder: pathlib.Path) -> list[Manifest]:
+    found = [yaml.load(path.read_text(), yaml.CSafeLoader) for path in folder.glob("bases/*.yaml")]
+    converted = {
+        yaml.safe_load(path.read_text())["metadata"]["name"]
+        for path in folder.glob("patches/webhook_in_*.yaml")
+        if f"- path: patches/{path.name}\n" in (folder / "kustomization.yaml").read_text()
+    }
+    for each in found:
+        if each["metadata"]["name"] in converted:
+            each["spec"]["conversion"] = {"strategy": "Webhook"}
+    return found
+
+
+def _define(plane: ControlPlane, definition: Manifest, port: int) -> None:
+    """Makes a kind, or replaces the definition without conversion that is there."""
+    if "conversion" in definition["spec"]:
+        client = {"url": f"https://127.0.0.1:{port}/convert", "caBundle": plane.authority}
+        hook = {"clientConfig": client, "conversionReviewVersions": ["v1"]}
+        definition["spec"]["conversion"]["webhook"] = hook
+    path = plane.client.path(definition)
+    if plane.client.get(path):
+        plane.client.patch(path, {"spec": definition["spec"]})
+    else:
+        plane.client.made(definition)
+
+
+def _configuration(plane: ControlPlane, port: int) -> Manifest:
+    return {
+        "apiVersion": "config.kueue.x-k8s.io/v1beta2",
+        "kind": "Configuration",
+        "health": {"healthProbeBindAddress": "0"},
+        "metrics": {"bindAddress": "0"},
+        "webhook": {"host": "127.0.0.1", "port": port, "certDir": str(plane.hooks)},
+        "leaderElection": {"leaderElect": False},
+        "internalCertManagement": {"enable": False},
+        "clientConnection": {"qps": 1000, "burst": 1000},
+        "integrations": {"frameworks": ["batch/job", "jobset.x-k8s.io/jobset"]},
+    }
+
+
+def _reached(configuration: Manifest, port: int, authority: str) -> Manifest:
+    """Its webhooks of our kinds, by address."""
+    hooks = []
+    for hook in configuration["webhooks"]:
+        if not any(kind in rule["resources"] for rule in hook["rules"] for kind in _KINDS):
+            continue
+        url = f"https://127.0.0.1:{port}{hook['clientConfig']['service']['path']}"
+        hooks.append(hook | {"clientConfig": {"url": url, "caBundle": authority}})
+    return configuration | {"webhooks": hooks, "metadata": {"name": "kueue"}}
+
+
+def _answers(plane: ControlPlane) -> bool:
+    """Whether a ClusterQueue is refused for what is wrong with it, in the older version, too."""
+    group = {
+        "coveredResources": ["cpu"],
+        "flavors": [{"name": "f", "resources": [{"name": "cpu", "nominalQuota": 1}]}],
+    }
+    probe = {
+        "apiVersion": "kueue.x-k8s.io/v1beta1",
+        "kind": "ClusterQueue",
+        "metadata": {"name": "probe"},
+        "spec": {"resourceGroups": [group, group]},
+    }
+    _, answer = plane.client.create(probe, dry_run=True)
+    return "Duplicate value" in answer.get("message", "")
