@@ -21,7 +21,9 @@ from tests.cluster.client import Client
 from tests.cluster.validation import CRDS
 
 TOKEN = "podway"
-"""Of the cluster's only user, who may do all."""
+"""Of the user who may do all."""
+USER = "user"
+"""Name and token of one who has no rights but those that a test grants."""
 T = TypeVar("T")
 
 
@@ -47,7 +49,8 @@ class ControlPlane:
         """Starts all parts, and waits until a JobSet is taken."""
         self.folder.mkdir(parents=True, exist_ok=True)
         _write_keys(self.folder)
-        _write_kubeconfig(self.folder / "kubeconfig", self.client.server)
+        _write_kubeconfig(self.folder / "kubeconfig", self.client.server, TOKEN)
+        _write_kubeconfig(self.folder / f"kubeconfig-{USER}", self.client.server, USER)
         self.run("kubelite", "etcd", *_etcd(self.folder, self._ports))
         self.run("kubelite", "kube-apiserver", *_api_server(self.folder, self._ports))
         self.wait("the API server", lambda: self._asked("/readyz") == 200)
@@ -202,22 +205,22 @@ def _write_keys(folder: pathlib.Path) -> None:
         *("-addext", "subjectAltName=IP:127.0.0.1"),
         *("-keyout", hooks / "tls.key", "-out", hooks / "tls.crt"),
     )
-    (folder / "tokens.csv").write_text(f"{TOKEN},admin,1,system:masters\n")
+    (folder / "tokens.csv").write_text(f"{TOKEN},admin,1,system:masters\n{USER},{USER},2\n")
 
 
 def _openssl(*arguments: object) -> None:
     subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)
 
 
-def _write_kubeconfig(file: pathlib.Path, server: str) -> None:
+def _write_kubeconfig(file: pathlib.Path, server: str, token: str) -> None:
     cluster = {"server": server, "insecure-skip-tls-verify": True}
     config = {
         "apiVersion": "v1",
         "kind": "Config",
         "current-context": "test",
-        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "admin"}}],
+        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "somebody"}}],
         "clusters": [{"name": "test", "cluster": cluster}],
-        "users": [{"name": "admin", "user": {"token": TOKEN}}],
+        "users": [{"name": "somebody", "user": {"token": token}}],
     }
     file.write_text(json.dumps(config))
 

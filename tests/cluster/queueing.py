@@ -1,4 +1,4 @@
-"""Kueue on a control plane: its kinds, controllers, scheduler and webhooks, as its project has them.
+"""Kueue on a control plane: its kinds, controllers, scheduler and webhooks, all real.
 
 The program is kueue/; kinds and webhooks are read from Kueue's Go module. Webhooks, and the one
 that converts between versions, are reached by address, as those of JobSet.
@@ -23,8 +23,11 @@ def start(plane: ControlPlane) -> None:
     """Starts Kueue, and waits until it answers for what is asked of it."""
     components = programs.module("kueue", MODULE) / "config" / "components"
     (port,) = free_ports(1)
-    for definition in _definitions(components / "crd"):
-        _define(plane, definition, port)
+    definitions = _definitions(components / "crd")
+    for each in definitions:
+        _define(plane, each, port)
+    kinds = {each["spec"]["names"]["kind"] for each in definitions}
+    plane.wait("Kueue's kinds", lambda: kinds <= _served(plane))
     config = plane.folder / "kueue.json"
     config.write_text(json.dumps(_configuration(plane, port)))
     kubeconfig = str(plane.folder / "kubeconfig")
@@ -36,10 +39,10 @@ def start(plane: ControlPlane) -> None:
 
 def _definitions(folder: pathlib.Path) -> list[Manifest]:
     found = [yaml.load(path.read_text(), yaml.CSafeLoader) for path in folder.glob("bases/*.yaml")]
+    patches = yaml.safe_load((folder / "kustomization.yaml").read_text())["patches"]
     converted = {
-        yaml.safe_load(path.read_text())["metadata"]["name"]
-        for path in folder.glob("patches/webhook_in_*.yaml")
-        if f"- path: patches/{path.name}\n" in (folder / "kustomization.yaml").read_text()
+        yaml.safe_load((folder / patch["path"]).read_text())["metadata"]["name"]
+        for patch in patches
     }
     for each in found:
         if each["metadata"]["name"] in converted:
@@ -58,6 +61,12 @@ def _define(plane: ControlPlane, definition: Manifest, port: int) -> None:
         plane.client.patch(path, {"spec": definition["spec"]})
     else:
         plane.client.made(definition)
+
+
+def _served(plane: ControlPlane) -> set[str]:
+    """Kinds that the API server knows by now."""
+    found = plane.client.get("/apis/kueue.x-k8s.io/v1beta2") or {"resources": []}
+    return {each["kind"] for each in found["resources"]}
 
 
 def _configuration(plane: ControlPlane, port: int) -> Manifest:

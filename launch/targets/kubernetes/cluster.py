@@ -203,12 +203,19 @@ class Cluster:
                 raise _ThereError(f"{what}: {said}") from error
             if error.status == 400 and "waiting to start" in said:
                 raise _NotYetError(f"{what}: {said}") from error
-            raise LaunchError(f"{what}: {explain(error.status or 0, said)}") from error
+            text = f"{what}: {explain(error.status or 0, said)}"
+            if error.status == 403 and not _is_refusal(said):
+                raise ForbiddenError(text) from error
+            raise LaunchError(text) from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise LaunchError(
                 f"the cluster {self.host} does not answer ({type(error).__name__}); is it there,"
                 " and does this machine reach it?"
             ) from error
+
+
+class ForbiddenError(LaunchError):
+    """Whoever asks has not the right to."""
 
 
 class _MissingError(LaunchError):
@@ -240,13 +247,18 @@ def explain(status: int, said: str) -> str:
     match status:
         case 401:
             return f"the cluster does not know who you are ({said}); log in again"
-        case 403 if "webhook" in said or "denied the request" in said:
+        case 403 if _is_refusal(said):
             return f"refused: {said}"
         case 403:
             return f"you may not do this: {said}; an administrator grants it"
         case 409:
             return f"somebody else changed it at the same time: {said}; try again"
     return said
+
+
+def _is_refusal(said: str) -> bool:
+    """Whether it is the object that is refused, not who asks."""
+    return "webhook" in said or "denied the request" in said
 
 
 def _message(error: Any) -> str:

@@ -117,7 +117,7 @@ def _queued(workloads: Sequence[dict[str, Any]]) -> list[str]:
         for condition in (each.get("status") or {}).get("conditions") or []
         if condition["type"] == "QuotaReserved" and condition["status"] != "True"
     ]
-    return [f"the queue says: {text}" for text in said if text] or ["it waits in its queue"]
+    return [f"it waits in its queue: {text}" for text in said if text] or ["it waits in its queue"]
 
 
 def pending(pods: Sequence[dict[str, Any]]) -> list[str]:

@@ -148,7 +148,7 @@ def _sizes(options: LaunchKubernetes) -> tuple[Any, str]:
 
 def _apply(options: LaunchKubernetes, found: Any, objects: list[dict[str, Any]]) -> None:
     from podway.launch.targets.error import LaunchError
-    from podway.launch.targets.kubernetes import follow, training
+    from podway.launch.targets.kubernetes import admission, follow, training
     from podway.launch.targets.kubernetes.cluster import Cluster
     from podway.launch.targets.kubernetes.launch import OWN
 
@@ -168,6 +168,7 @@ def _apply(options: LaunchKubernetes, found: Any, objects: list[dict[str, Any]])
                 " its last save"
             )
         if now.phase == "failed":
+            admission.check(cluster, objects[-1])
             cluster.delete(there)
             _wait_until_gone(cluster, found.name)
             there = None
@@ -175,6 +176,7 @@ def _apply(options: LaunchKubernetes, found: Any, objects: list[dict[str, Any]])
             print(f"{found.name} is complete")
             return
     if there is None:
+        admission.check(cluster, objects[-1])
         if not options.yes and not _agreed():
             raise LaunchError("nothing is launched; --yes launches without asking")
         for each in cluster.apply(objects):
