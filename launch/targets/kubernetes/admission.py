@@ -50,14 +50,19 @@ class _Flavor:
         return wanted.items() <= self.labels.items() and self.taints <= part.tolerated
 
 
-def check(cluster: Cluster, job_set: Mapping[str, Any]) -> None:
+def check(cluster: Cluster, launched: Mapping[str, Any]) -> None:
     """Raises LaunchError: the queue or the priority is not there, or the quota never suffices.
 
     What one may not read is left to Kueue, which says it of the launch that waits.
+
+    Args:
+      cluster: seen from the launch's namespace.
+      launched: a JobSet, or a CronJob whose Jobs are launched.
     """
-    for name in sorted(_priorities(job_set)):
+    for name in sorted(_priorities(launched)):
         _check_priority(cluster, name)
-    name = (job_set["metadata"].get("labels") or {}).get(training.QUEUE)
+    made = launched["spec"]["jobTemplate"] if launched["kind"] == "CronJob" else launched
+    name = made.get("metadata", {}).get("labels", {}).get(training.QUEUE)
     if not name:
         return
     try:
@@ -66,7 +71,7 @@ def check(cluster: Cluster, job_set: Mapping[str, Any]) -> None:
     except ForbiddenError:
         return
     borrows = any(whole["spec"].get(field) for field in ("cohort", "cohortName"))
-    parts = list(_parts(job_set))
+    parts = list(_parts(launched))
     for resource in sorted({each for part in parts for each in part.needs}):
         _check_resource(name, resource, groups, parts, borrows=borrows)
 
@@ -182,19 +187,24 @@ def _names(found: list[Any]) -> str:
     return ", ".join(sorted(each["metadata"]["name"] for each in found)) or "none"
 
 
-def _pods(job_set: Mapping[str, Any]) -> Iterator[tuple[str, int, dict[str, Any]]]:
+def _pods(launched: Mapping[str, Any]) -> Iterator[tuple[str, int, dict[str, Any]]]:
     """Of each part: its name, how many pods it has, and their spec."""
-    for part in job_set["spec"]["replicatedJobs"]:
+    if launched["kind"] == "CronJob":
+        job = launched["spec"]["jobTemplate"]["spec"]
+        yield "all", job["parallelism"], job["template"]["spec"]
+        return
+    for part in launched["spec"]["replicatedJobs"]:
         job = part["template"]["spec"]
         yield part["name"], part["replicas"] * job["parallelism"], job["template"]["spec"]
 
 
-def _priorities(job_set: Mapping[str, Any]) -> set[str]:
-    return {spec["priorityClassName"] for *_, spec in _pods(job_set) if "priorityClassName" in spec}
+def _priorities(launched: Mapping[str, Any]) -> set[str]:
+    specs = [spec for *_, spec in _pods(launched)]
+    return {spec["priorityClassName"] for spec in specs if "priorityClassName" in spec}
 
 
-def _parts(job_set: Mapping[str, Any]) -> Iterator[_Part]:
-    for name, count, spec in _pods(job_set):
+def _parts(launched: Mapping[str, Any]) -> Iterator[_Part]:
+    for name, count, spec in _pods(launched):
         needs: dict[str, Decimal] = {}
         for container in spec["containers"]:
             wanted = container.get("resources") or {}

@@ -40,6 +40,8 @@ _REMEDIES = {
     ),
 }
 """Group of kinds that a cluster may lack → what would help."""
+_OLDER = {"kueue.x-k8s.io/v1beta2": "kueue.x-k8s.io/v1beta1"}
+"""Version → one that older clusters have instead, with the same fields as far as we use them."""
 _NEWER = ("dependsOn", "onJobFailureMessagePatterns")
 """Fields that older versions of JobSet don't know."""
 
@@ -133,7 +135,7 @@ class Cluster:
         try:
             with self._explained(_said(each)):
                 resource.create(
-                    body=each,
+                    body={**each, "apiVersion": resource.group_version},
                     namespace=self._space(resource),
                     query_params=[("fieldValidation", "Strict")],
                 )
@@ -171,7 +173,7 @@ class Cluster:
         resource = self._resource(each["apiVersion"], each["kind"])
         with self._explained(_said(each)):
             resource.server_side_apply(
-                body=each,
+                body={**each, "apiVersion": resource.group_version},
                 namespace=self._space(resource),
                 field_manager=OWNER,
                 force_conflicts=True,
@@ -184,6 +186,8 @@ class Cluster:
             with self._explained(kind):
                 return self._client.resources.get(api_version=version, kind=kind)
         except ResourceNotFoundError as error:
+            if version in _OLDER:
+                return self._resource(_OLDER[version], kind)
             remedy = _REMEDIES.get(version.partition("/")[0], f"it knows nothing of {version}")
             raise LaunchError(f"the cluster {self.host} has no {kind}: {remedy}") from error
 

@@ -7,13 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 from podway.launch.targets.error import LaunchError
-from podway.launch.targets.kubernetes import status, training
+from podway.launch.targets.kubernetes import queue, status, training
 from podway.launch.targets.kubernetes.cluster import Cluster
 
 INTERVAL = 3.0
 """Seconds between looks."""
 _LABEL = "jobset.sigs.k8s.io/jobset-name"
-_WORKLOAD = "kueue.x-k8s.io/v1beta1"
 _STAMP = re.compile(r"^(\S+Z) (.*)$")
 
 
@@ -36,7 +35,7 @@ def look(cluster: Cluster, name: str) -> tuple[status.Status, list[dict[str, Any
         owner = job_set["metadata"]["uid"]
         workloads = [
             each
-            for each in cluster.list(_WORKLOAD, "Workload")
+            for each in cluster.list(queue.API, "Workload")
             if any(ref["uid"] == owner for ref in each["metadata"].get("ownerReferences") or [])
         ]
     return status.of(job_set, pods, events, workloads), pods

@@ -13,7 +13,8 @@ from podway.launch.targets.kubernetes import pools
 from podway.launch.targets.kubernetes.quotas import Queue
 from podway.launch.targets.kubernetes.target import Kubernetes
 
-API = "kueue.x-k8s.io/v1beta1"
+API = "kueue.x-k8s.io/v1beta2"
+"""Of Kueue 0.15 or later; the client says v1beta1 to older ones."""
 _QUOTA = re.compile(
     r"(?P<accelerator>[a-z0-9]+:[0-9x]+)(:(?P<capacity>[a-z-]+)(/(?P<reservation>[^=]+))?)?=(?P<count>\d+)"
 )

@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 
 from podway.launch.targets.error import LaunchError
-from podway.launch.targets.kubernetes import admission, queue, training
+from podway.launch.targets.kubernetes import admission, queue, retrain, training
 from podway.launch.targets.kubernetes.cluster import ForbiddenError
 from podway.launch.targets.kubernetes.quotas import Queue
+from podway.launch.targets.kubernetes.schedule import Schedule
+from podway.launch.targets.kubernetes.target import Resources
 from tests.launch.targets.kubernetes.conftest import a_launch
 
 QUEUE = Queue(quotas=("v5e:4x4:spot=32", "v5e:2x4=8", "h100:8=16"), name="lab", cpu="20")
@@ -80,6 +82,13 @@ def test_machines_without_any_quota():
 def test_a_queue_of_nothing():
     alone = [each for each in queue.objects(QUEUE) if each["kind"] != "ClusterQueue"]
     assert "whose ClusterQueue 'lab' is not there" in refusal(alone)
+
+
+def test_what_the_clock_starts_waits_too():
+    launch = a_launch(accelerator="cpu:1", queue="lab", resources=Resources("30", "1Gi"))
+    cron_job = retrain.objects(launch, Schedule())[-1]
+    with pytest.raises(LaunchError, match="needs 30 cpu at once"):
+        admission.check(Objects(queue.objects(QUEUE)), cron_job)  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize("field", ["cohort", "cohortName"])

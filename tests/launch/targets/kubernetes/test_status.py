@@ -44,16 +44,21 @@ def pod(role="train", index=0, phase="Running", *, code=None, said="", **more) -
 
 
 def test_a_queued_one_says_why(spec):
-    workload = {
-        "status": {
-            "conditions": [
-                {"type": "QuotaReserved", "status": "False", "message": "insufficient quota"}
-            ]
-        }
-    }
-    now = status.of(job_set(spec, suspend=True), [], (), [workload])
-    assert now.phase == "queued"
-    assert "insufficient quota" in now.lines[0]
+    reserved = {"type": "QuotaReserved", "status": "False", "message": "insufficient quota"}
+    evicted = {"type": "Evicted", "status": "True", "message": "Preempted to accommodate a; path"}
+
+    def now(*conditions: dict) -> status.Status:
+        workload = {"status": {"conditions": [*conditions]}}
+        return status.of(job_set(spec, suspend=True), [], (), [workload])
+
+    assert now(reserved).phase == "queued"
+    assert now(reserved).lines == ("it waits in its queue: insufficient quota",)
+    assert now().lines == ("it waits in its queue",)
+    assert now(reserved, evicted).lines == (
+        "its queue took it out again: Preempted to accommodate a",
+        "it waits in its queue: insufficient quota",
+    )
+    assert now(reserved, evicted | {"status": "False"}).lines == now(reserved).lines
 
 
 def test_the_stage_is_the_first_that_is_not_done(spec):
