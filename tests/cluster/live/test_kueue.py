@@ -192,14 +192,12 @@ def test_what_does_not_fit_beside_the_first_waits_and_runs_after_it(plane, work)
     assert follower.returncode == exit_codes.COMPLETE, told
     assert row["says"] in told
     assert "untolerated taint {podway.dev/spot" in told, "it is not put on spot machines"
-    order = ["queued", "running, train: 2 of 2 pods run", "complete"]
-    places = [told.index(f"launch second: {each}") for each in order]
-    assert places == sorted(places), told
+    assert told.index("launch second: queued") < told.index("launch second: complete")
 
 
 def test_a_higher_priority_takes_the_quota_and_the_lower_one_goes_on_later(plane, work):
     """The lower one is a real training: it saves, ends with 42, and loses no step."""
-    steps = 400
+    steps = 120
     options = ["--target.priority", "podway-low", "--trainer.log-every", "1"]
     options += ["--trainer.steps", str(steps), "--detach"]
     run(plane, *launch(work, "low", *options, short=False))
@@ -226,8 +224,7 @@ def test_a_higher_priority_takes_the_quota_and_the_lower_one_goes_on_later(plane
     assert ended == "Completed"
     assert [step for step, _ in losses(workdir)] == list(range(1, steps + 1))
     assert sessions(workdir) == [0, at]
-    status = job_set(plane, "low")["status"]
-    assert status.get("restartsCountTowardsMax", 0) == 0, "which is not a failure of it"
+    assert job_set(plane, "low")["status"]["restarts"] == 0, "which is not a failure of it"
 
 
 NEVER = {
