@@ -1,7 +1,8 @@
 """Kueue on a control plane: its kinds, controllers, scheduler and webhooks, all real.
 
-The program is kueue/; kinds and webhooks are read from Kueue's Go module. Webhooks, and the one
-that converts between versions, are reached by address, as those of JobSet.
+The program is kueue/; kinds and webhooks are read from Kueue's Go module, and the kind by which it
+asks for machines from the autoscaler's. Webhooks, and the one that converts between versions, are
+reached by address, as those of JobSet.
 """
 
 import json
@@ -15,6 +16,7 @@ from tests.cluster.control_plane import ControlPlane, free_ports
 
 Manifest = dict[str, Any]
 MODULE = "sigs.k8s.io/kueue"
+AUTOSCALER = "k8s.io/autoscaler/cluster-autoscaler/apis"
 _KINDS = ("jobs", "jobsets", "clusterqueues", "cohorts", "resourceflavors", "workloads")
 """Whose webhooks the program has."""
 
@@ -26,8 +28,11 @@ def start(plane: ControlPlane) -> None:
     definitions = _definitions(components / "crd")
     for each in definitions:
         _define(plane, each, port)
+    for path in (programs.module("kueue", AUTOSCALER) / "config/crd").glob("*.yaml"):
+        _define(plane, yaml.load(path.read_text(), yaml.CSafeLoader), port)
     kinds = {each["spec"]["names"]["kind"] for each in definitions}
-    plane.wait("Kueue's kinds", lambda: kinds <= _served(plane))
+    plane.wait("Kueue's kinds", lambda: kinds <= _served(plane, "kueue.x-k8s.io/v1beta2"))
+    plane.wait("the autoscaler's kind", lambda: _served(plane, "autoscaling.x-k8s.io/v1"))
     config = plane.folder / "kueue.json"
     config.write_text(json.dumps(_configuration(plane, port)))
     kubeconfig = str(plane.folder / "kubeconfig")
@@ -63,9 +68,9 @@ def _define(plane: ControlPlane, definition: Manifest, port: int) -> None:
         plane.client.made(definition)
 
 
-def _served(plane: ControlPlane) -> set[str]:
-    """Kinds that the API server knows by now."""
-    found = plane.client.get("/apis/kueue.x-k8s.io/v1beta2") or {"resources": []}
+def _served(plane: ControlPlane, version: str) -> set[str]:
+    """Kinds of it that the API server knows by now."""
+    found = plane.client.get(f"/apis/{version}") or {"resources": []}
     return {each["kind"] for each in found["resources"]}
 
 

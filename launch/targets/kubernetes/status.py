@@ -110,7 +110,10 @@ def _wanted(job_set: dict[str, Any], stage: str) -> int:
 
 
 def _queued(workloads: Sequence[dict[str, Any]]) -> list[str]:
-    """Why Kueue took it out again, and why it has not admitted it."""
+    """Why Kueue took it out again, and why it has not admitted it.
+
+    Where it has its quota, it may wait for a check: for machines that are asked for at its turn.
+    """
     conditions = [
         condition
         for each in workloads
@@ -127,7 +130,13 @@ def _queued(workloads: Sequence[dict[str, Any]]) -> list[str]:
         for each in conditions
         if each["type"] == "QuotaReserved" and each["status"] != "True" and each.get("message")
     ]
-    return [*taken, *(waits or ["it waits in its queue"])]
+    checks = [
+        f"it has its quota, and waits for {check['name']}: {check.get('message') or check['state']}"
+        for each in workloads
+        for check in (each.get("status") or {}).get("admissionChecks") or []
+        if check["state"] != "Ready"
+    ]
+    return [*taken, *(waits or checks or ["it waits in its queue"])]
 
 
 def pending(pods: Sequence[dict[str, Any]]) -> list[str]:

@@ -3,7 +3,7 @@
 //	kueue -kubeconfig FILE -config FILE
 //
 // The config is Kueue's. Left out is what the tests' clusters have not: other kinds of jobs than Jobs and JobSets, other
-// clusters, an autoscaler, and a server of metrics. It is a module of its own, as Kueue is built with a later
+// clusters, and a server of metrics. It is a module of its own, as Kueue is built with a later
 // controller-runtime than JobSet's webhooks.
 package main
 
@@ -14,6 +14,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	autoscaling "k8s.io/autoscaler/cluster-autoscaler/apis/provisioningrequest/autoscaling.x-k8s.io/v1"
 	"k8s.io/client-go/discovery"
 	clientscheme "k8s.io/client-go/kubernetes/scheme"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -27,6 +28,7 @@ import (
 	schdcache "sigs.k8s.io/kueue/pkg/cache/scheduler"
 	"sigs.k8s.io/kueue/pkg/config"
 	"sigs.k8s.io/kueue/pkg/constants"
+	"sigs.k8s.io/kueue/pkg/controller/admissionchecks/provisioning"
 	"sigs.k8s.io/kueue/pkg/controller/core"
 	"sigs.k8s.io/kueue/pkg/controller/core/indexer"
 	"sigs.k8s.io/kueue/pkg/controller/jobframework"
@@ -47,7 +49,7 @@ func main() {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
 		clientscheme.AddToScheme, jobset.AddToScheme, configapi.AddToScheme,
-		kueuev1beta1.AddToScheme, kueuev1beta2.AddToScheme,
+		kueuev1beta1.AddToScheme, kueuev1beta2.AddToScheme, autoscaling.AddToScheme,
 	} {
 		check(add(scheme))
 	}
@@ -75,10 +77,13 @@ func setUp(ctx context.Context, manager ctrl.Manager, settings *configapi.Config
 
 	check(indexer.Setup(ctx, manager.GetFieldIndexer()))
 	check(tasindexer.SetupIndexes(ctx, manager.GetFieldIndexer()))
+	check(provisioning.SetupIndexer(ctx, manager.GetFieldIndexer()))
 	check(jobframework.SetupIndexes(ctx, manager.GetFieldIndexer(), jobframework.WithEnabledFrameworks(frameworks)))
 
 	must(core.SetupControllers(manager, queues, cache, settings, nil, preemptions, nil))
 	must(tas.SetupControllers(manager, queues, cache, settings, nil))
+	check(must(provisioning.NewController(
+		client, manager.GetEventRecorderFor("kueue-provisioning"), nil)).SetupWithManager(manager))
 	check(jobframework.SetupControllers(ctx, manager, ctrl.Log,
 		jobframework.WithEnabledFrameworks(frameworks),
 		jobframework.WithManageJobsWithoutQueueName(settings.ManageJobsWithoutQueueName),

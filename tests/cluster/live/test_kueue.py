@@ -57,7 +57,8 @@ def work(plane, hosts) -> pathlib.Path:
     podway.rename(hosts.commands / "podway-itself")
     podway.write_text(STAND_IN)
     podway.chmod(0o755)
-    quotas = ["--target.quotas", "v5e:2x4:spot=8", "v5e:2x4=8", "--target.name", "research"]
+    quotas = ["--target.quotas", "v5e:2x4:spot=8", "v5e:2x4:flex-start=8", "v5e:2x4=8"]
+    quotas += ["--target.name", "research"]
     made = run(plane, "launch", "queue", *quotas, "--target.namespaces", SPACE, "--yes")
     assert "made ClusterQueue research" in made
     folder = hosts.claim("work", SPACE)
@@ -234,7 +235,7 @@ NEVER = {
     ),
     "no such machines": (
         ["--target.accelerator", "v5e:4x4"],
-        "topology=4x4; its quotas are of v5e-2x4-spot: 8, v5e-2x4: 8",
+        "topology=4x4; its quotas are of v5e-2x4-spot: 8, v5e-2x4-flex-start: 8, v5e-2x4: 8",
     ),
     "no quota at all": (
         ["--target.accelerator", "h100:8"],
@@ -264,6 +265,38 @@ def test_what_would_wait_for_ever_is_refused_and_nothing_is_made(plane, work, ca
     (line,) = [line for line in told.splitlines() if "podway: error:" in line]
     assert sentence in line
     assert everything(plane) == before
+
+
+def test_machines_are_asked_for_when_it_is_their_turn(plane, hosts, work):
+    """Flex start; the test answers in place of GKE's autoscaler."""
+    run(plane, *launch(work, "flexible", "--target.capacity", "flex-start", "--detach"))
+    path = f"/apis/autoscaling.x-k8s.io/v1/namespaces/{SPACE}/provisioningrequests"
+    (request,) = plane.wait("a request for machines", lambda: plane.client.items(path))
+    assert request["spec"]["provisioningClassName"] == "queued-provisioning.gke.io"
+    assert [each["count"] for each in request["spec"]["podSets"]] == [2]
+    words = "it has its quota, and waits for podway-flex-start"
+    assert plane.wait("a verdict", lambda: said(plane, "flexible", words))["phase"] == "queued"
+    assert suspended(plane, "flexible")
+
+    pool = Pool("flexible", 2, "2x4")
+    hosts.add(pool)
+    for node in pool.nodes:
+        labels = {"cloud.google.com/gke-flex-start": "true"}
+        plane.client.patch(f"/api/v1/nodes/{node}", {"metadata": {"labels": labels}})
+    made = {"type": "Provisioned", "status": "True", "reason": "Made", "message": "they are there"}
+    since = {"lastTransitionTime": request["metadata"]["creationTimestamp"]}
+    answer = {"status": {"conditions": [made | since]}}
+    plane.client.patch(f"{path}/{request['metadata']['name']}/status", answer)
+    plane.wait("the training", training(plane, "flexible"))
+    trainers = [
+        pod
+        for pod in pods(plane, "flexible")
+        if pod["metadata"]["name"].startswith("flexible-train-")
+    ]
+    assert sorted(pod["spec"]["nodeName"] for pod in trainers) == pool.nodes
+    end(work, "flexible")
+    ended = plane.wait("the end", lambda: jobsets.ended_of(job_set(plane, "flexible")))
+    assert ended == "Completed"
 
 
 def test_who_may_not_read_quotas_is_told_by_the_queue(plane, work):

@@ -61,6 +61,20 @@ def test_a_queued_one_says_why(spec):
     assert now(reserved, evicted | {"status": "False"}).lines == now(reserved).lines
 
 
+def test_one_whose_machines_are_asked_for_says_so(spec):
+    check = {"name": "podway-flex-start", "state": "Pending", "message": "no capacity yet"}
+    reserved = {"type": "QuotaReserved", "status": "True", "message": "Quota reserved"}
+
+    def lines(**changes: str) -> tuple[str, ...]:
+        workload = {"status": {"conditions": [reserved], "admissionChecks": [check | changes]}}
+        return status.of(job_set(spec, suspend=True), [], (), [workload]).lines
+
+    own = "it has its quota, and waits for podway-flex-start: "
+    assert lines() == (own + "no capacity yet",)
+    assert lines(message="") == (own + "Pending",)
+    assert lines(state="Ready") == ("it waits in its queue",)
+
+
 def test_the_stage_is_the_first_that_is_not_done(spec):
     assert status.of(job_set(spec), []).stage == "data"
     assert status.of(job_set(spec, done=[("data", 1)]), []).stage == "train"
