@@ -23,6 +23,10 @@ _JOB_SET = (
 _REMEDIES = {
     "jobset.x-k8s.io": _JOB_SET,
     "kueue.x-k8s.io": "install Kueue: https://kueue.sigs.k8s.io/docs/installation",
+    "autoscaling.x-k8s.io": (
+        "its autoscaler takes no requests for machines, as flex-start needs them; update the"
+        " cluster, or leave flex-start out of target.quotas"
+    ),
     "gateway.networking.k8s.io": (
         "enable the Gateway API (https://gateway-api.sigs.k8s.io; on GKE `gcloud container clusters"
         " update CLUSTER --gateway-api=standard`), or leave out target.gateway"
@@ -40,7 +44,10 @@ _REMEDIES = {
     ),
 }
 """Group of kinds that a cluster may lack → what would help."""
-_OLDER = {"kueue.x-k8s.io/v1beta2": "kueue.x-k8s.io/v1beta1"}
+_OLDER = {
+    "kueue.x-k8s.io/v1beta2": "kueue.x-k8s.io/v1beta1",
+    "autoscaling.x-k8s.io/v1": "autoscaling.x-k8s.io/v1beta1",
+}
 """Version → one that older clusters have instead, with the same fields as far as we use them."""
 _NEWER = ("dependsOn", "onJobFailureMessagePatterns")
 """Fields that older versions of JobSet don't know."""
@@ -104,6 +111,10 @@ class Cluster:
                     self.delete(each)
             raise
         return [_said(each) for each in new]
+
+    def require(self, version: str, kind: str) -> None:
+        """Raises LaunchError: the cluster has no such kind."""
+        self._resource(version, kind)
 
     def find(self, wanted: dict[str, Any]) -> dict[str, Any] | None:
         """An object of this kind and name, as it is in the cluster; None: there is none."""

@@ -22,6 +22,8 @@ _PRIORITIES = {"low": 100, "normal": 500, "high": 1000}
 _MACHINES = "machines"
 """Name of the flavor of machines without accelerators."""
 _PROVISION = "podway-flex-start"
+REQUEST = ("autoscaling.x-k8s.io/v1", "ProvisioningRequest")
+"""Version and kind by which Kueue asks for machines of flex-start."""
 
 
 @dataclasses.dataclass(frozen=True)
