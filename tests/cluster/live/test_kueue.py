@@ -261,7 +261,8 @@ NEVER = {
 def test_what_would_wait_for_ever_is_refused_and_nothing_is_made(plane, work, case):
     options, sentence = NEVER[case]
     before = everything(plane)
-    told = run(plane, *launch(work, case.replace(" ", "-"), *options), code=exit_codes.REFUSED)
+    words = launch(work, case.replace(" ", "-"), *options, "--detach")
+    told = run(plane, *words, code=exit_codes.REFUSED)
     (line,) = [line for line in told.splitlines() if "podway: error:" in line]
     assert sentence in line
     assert everything(plane) == before
