@@ -15,7 +15,8 @@ from podway.launch.targets.error import LaunchError
 
 OWNER = "podway"
 """The field manager of what we apply."""
-_TIMEOUT = 30
+_TIMEOUT = 60
+"""Seconds until an answer: a connection that broke without a word would be waited for for ever."""
 _JOB_SET = (
     "install JobSet 0.11 or later: https://jobset.sigs.k8s.io/docs/installation (an administrator"
     " of the cluster may have to)"
@@ -52,6 +53,9 @@ _OLDER = {
 _NEWER = ("dependsOn", "onJobFailureMessagePatterns")
 """Fields that older versions of JobSet don't know."""
 
+_OVERLOADED = (429, 500, 502, 503, 504)
+"""HTTP's codes of a server that may answer the next time."""
+
 
 class Cluster:
     """A cluster, seen from one namespace.
@@ -74,9 +78,11 @@ class Cluster:
             ) from error
         configuration = kubernetes.client.Configuration.get_default_copy()
         configuration.retries = 2
+        if not configuration.verify_ssl:  # as the kubeconfig says, and whoever wrote it knows
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         self.host = configuration.host
         with self._explained("the cluster"):
-            self._client = DynamicClient(kubernetes.client.ApiClient(configuration))
+            self._client = DynamicClient(_impatient(kubernetes.client.ApiClient(configuration)))
 
     def apply(self, objects: Sequence[dict[str, Any]], *, dry_run: bool = False) -> list[str]:
         """Applies objects, all or none: first as the server's dry run, then for good.
@@ -221,9 +227,10 @@ class Cluster:
             text = f"{what}: {explain(error.status or 0, said)}"
             if error.status == 403 and not _is_refusal(said):
                 raise ForbiddenError(text) from error
-            raise LaunchError(text) from error
+            sort = UnreachableError if error.status in _OVERLOADED else LaunchError
+            raise sort(text) from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise LaunchError(
+            raise UnreachableError(
                 f"the cluster {self.host} does not answer ({type(error).__name__}); is it there,"
                 " and does this machine reach it?"
             ) from error
@@ -231,6 +238,10 @@ class Cluster:
 
 class ForbiddenError(LaunchError):
     """Whoever asks has not the right to."""
+
+
+class UnreachableError(LaunchError):
+    """The cluster does not answer now; it may do so later."""
 
 
 class _MissingError(LaunchError):
@@ -243,6 +254,17 @@ class _ThereError(LaunchError):
 
 class _NotYetError(LaunchError):
     """The container has not begun."""
+
+
+def _impatient(client: kubernetes.client.ApiClient) -> kubernetes.client.ApiClient:
+    """The client, which waits for no answer longer than _TIMEOUT, where nothing else is said."""
+    send = client.rest_client.request
+
+    def request(*arguments: Any, _request_timeout: Any = None, **named: Any) -> Any:
+        return send(*arguments, _request_timeout=_request_timeout or _TIMEOUT, **named)
+
+    client.rest_client.request = request
+    return client
 
 
 def _load(context: str) -> None:
@@ -277,10 +299,12 @@ def _is_refusal(said: str) -> bool:
 
 
 def _message(error: Any) -> str:
+    """What the server says, in one line."""
     try:
-        return str(json.loads(error.body)["message"])
+        said = str(json.loads(error.body)["message"])
     except (TypeError, ValueError, KeyError):
-        return str(error.reason or error)
+        said = str(error.reason or error)
+    return " ".join(said.split())
 
 
 def _said(each: dict[str, Any]) -> str:

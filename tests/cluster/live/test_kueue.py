@@ -5,8 +5,6 @@ import io
 import json
 import os
 import pathlib
-import subprocess
-import sys
 import unittest.mock
 from collections.abc import Callable
 
@@ -17,19 +15,12 @@ from podway.framework import exit_codes
 from podway.launch import cli
 from tests.cluster import queueing
 from tests.cluster.control_plane import USER
-from tests.cluster.live import jobsets
+from tests.cluster.live import jobsets, launches
 from tests.cluster.live.test_training import losses, saved, sessions
 from tests.cluster.nodes import Pool
-from tests.launch.test_supervise import SHOP
 
-pytestmark = [
-    pytest.mark.extensive,
-    pytest.mark.timeout(1800),
-    pytest.mark.filterwarnings("ignore:Unverified HTTPS request"),
-]
+pytestmark = [pytest.mark.extensive, pytest.mark.timeout(1800)]
 
-ROOT = pathlib.Path(__file__).parents[3]
-DIGEST = "registry.example/podway/{}@sha256:" + 64 * "0"
 SPACE = "podway"
 QUOTA = "insufficient unused quota for google.com/tpu in flavor v5e-2x4"
 STAND_IN = """#!/bin/sh
@@ -50,9 +41,7 @@ on SIGTERM as ours does."""
 def work(plane, hosts) -> pathlib.Path:
     """A volume with a config and a target; a queue for one of the two slices that there are."""
     queueing.start(plane)
-    for number in range(2):
-        hosts.add(Pool(f"slice-{number}", 2, "2x4"))
-    hosts.add(Pool("cpu", 1))
+    folder = launches.workplace(hosts, 2)
     podway = hosts.commands / "podway"
     podway.rename(hosts.commands / "podway-itself")
     podway.write_text(STAND_IN)
@@ -61,21 +50,6 @@ def work(plane, hosts) -> pathlib.Path:
     quotas += ["--target.name", "research"]
     made = run(plane, "launch", "queue", *quotas, "--target.namespaces", SPACE, "--yes")
     assert "made ClusterQueue research" in made
-    folder = hosts.claim("work", SPACE)
-    rows = [
-        f"u{user},i{(user * 7 + time) % 40},{time}"
-        for user in range(100)
-        for time in range(5 + user % 9)
-    ]
-    (folder / "events.csv").write_text("\n".join(["user,item,time", *rows, ""]))
-    (folder / "shop.py").write_text(SHOP.format(path=folder / "events.csv"))
-    (folder / "target.py").write_text(
-        "from podway.launch.targets.kubernetes.target import Claim, Images, Kubernetes, Resources\n"
-        "def target():\n"
-        f"    images = Images(*({DIGEST!r}.format(n) for n in ('train', 'data', 'export')))\n"
-        f"    return Kubernetes(accelerator='v5e:2x4', claims=(Claim('work', {str(folder)!r}),),\n"
-        "        queue='research', images=images, resources=Resources('1', '1Gi'))\n"
-    )
     return folder
 
 
@@ -107,6 +81,7 @@ def launch(work: pathlib.Path, name: str, *options: str, short: bool = True) -> 
     if short:
         (work / name / "short").touch()
     words = ["launch", str(work / "target.py"), str(work / "shop.py"), "--launch-name", name]
+    words += [] if "--target.queue" in options else ["--target.queue", "research"]
     words += ["--workdir", str(work / name), "--skip-preflight", "--yes", "--mesh.fsdp", "1"]
     return [*words, *options]
 
@@ -167,14 +142,7 @@ def everything(plane) -> set[str]:
 def test_what_does_not_fit_beside_the_first_waits_and_runs_after_it(plane, work):
     run(plane, *launch(work, "first"), "--detach")
     plane.wait("the first", training(plane, "first"))
-    follower = subprocess.Popen(
-        [sys.executable, "-m", "podway.launch.cli", *launch(work, "second")],
-        env=os.environ | variables(plane),
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
+    follower = launches.podway(plane, *launch(work, "second"))
     plane.wait("the second", lambda: suspended(plane, "second"))
     row = plane.wait("a verdict", lambda: said(plane, "second", QUOTA))
     assert row["phase"] == "queued"
