@@ -49,7 +49,8 @@ def launch(options: LaunchRetrain) -> None:
     assert not wrong, wrong
     said = plan(found, options.schedule)
     missing = retrain.problems(found, options.schedule)
-    if not (options.dry_run or missing):
+    waits = options.target.queue or options.target.priority
+    if waits and not (options.dry_run or missing):
         _check_queue(found, made)
     objects.settle(options, made, said, missing, options.target.context)
 
@@ -75,6 +76,7 @@ def plan(found: Any, schedule: Schedule) -> str:
             f"  on         {found.pool.topology}",
             f"  workdir    {found.workdir}",
             f"  late       up to {schedule.deadline_seconds} s; not while the one before goes on",
+            *(f"  note       {each}" for each in found.notes()),
         ]
     )
 
