@@ -268,6 +268,29 @@ def test_machines_are_asked_for_when_it_is_their_turn(plane, hosts, work):
     assert ended == "Completed"
 
 
+def test_a_machine_alone_that_the_clock_starts_waits_too(plane, work):
+    """A Job, where launches are JobSets; the test makes it as its CronJob would."""
+    (work / "clock").mkdir()
+    words = ["launch", "retrain", str(work / "shop.py"), "--target-file", str(work / "target.py")]
+    words += ["--target.accelerator", "cpu:1", "--target.queue", "research", "--dry-run"]
+    run(plane, *words, "--workdir", str(work / "clock"), "--output", str(work / "clock/objects"))
+    made = [yaml.safe_load(path.read_text()) for path in (work / "clock/objects").iterdir()]
+    for each in made:
+        status, answer = plane.client.apply(each)
+        assert status in (200, 201), answer
+    (template,) = [each["spec"]["jobTemplate"] for each in made if each["kind"] == "CronJob"]
+    metadata = template["metadata"] | {"name": "alone", "namespace": SPACE}
+    plane.client.made({"apiVersion": "batch/v1", "kind": "Job", **template, "metadata": metadata})
+    path = f"/apis/batch/v1/namespaces/{SPACE}/jobs/alone"
+    plane.wait("its end", lambda: plane.client.get(path)["status"].get("succeeded"))
+    (workload,) = [
+        each
+        for each in plane.client.items(f"/apis/kueue.x-k8s.io/v1beta2/namespaces/{SPACE}/workloads")
+        if each["metadata"]["name"].startswith("job-alone-")
+    ]
+    assert workload["status"]["admission"]["clusterQueue"] == "research"
+
+
 def test_who_may_not_read_quotas_is_told_by_the_queue(plane, work):
     """A user with rights in the namespace alone."""
     rules = [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]

@@ -64,6 +64,12 @@ class FakeCluster:
         if kind in self.refusing:
             raise LaunchError(f"no {kind}")
 
+    def get(self, version, kind, name):
+        return None
+
+    def list(self, version, kind):
+        return []
+
     def apply(self, objects, *, dry_run=False):
         if self.namespace in self.refusing:
             raise LaunchError("you may not do this")
@@ -129,6 +135,21 @@ def test_retraining(capsys):
     assert code == 0, err
     assert kinds(out)[-1] == "CronJob"
     assert "at @weekly (Etc/UTC)" in err
+
+
+@pytest.mark.parametrize("accelerator", ["cpu:1", "v5e:4x4"])
+@pytest.mark.parametrize(
+    ("option", "said"), [("queue", "has no LocalQueue"), ("priority", "a PriorityClass that")]
+)
+def test_a_clock_whose_launches_would_wait_for_ever(capsys, fake, accelerator, option, said):
+    code, _, err = run(
+        capsys,
+        *("retrain", "movielens_sasrec", *IMAGES, *LAUNCHER, "--yes"),
+        *("--target.accelerator", accelerator, f"--target.{option}", "none"),
+    )
+    assert code == 1
+    assert said in err
+    assert not fake.applied
 
 
 def test_retraining_on_one_machine_takes_one_image(capsys):
