@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class CycleStopped(PodwayError):
     """A cycle that a check or the gate stopped; what serves is as it was."""
 
-    exit_code = exit_codes.REFUSED
+    exit_code = exit_codes.NOT_PASSED
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +24,8 @@ class Loop(Stage):
     """Options of `podway loop`; those of the experiment's `loop` say when a cycle begins."""
 
     once: bool = False
-    """Look once, run the cycle that is due, and exit: for a CronJob. 1: a check stopped it."""
+    """Look once, run the cycle that is due, and exit: for a CronJob. Exit code 3: a check or
+    the gate stopped it."""
     poll: float = 300.0
     """Seconds between two looks."""
     dry_run: bool = False
