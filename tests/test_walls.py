@@ -133,7 +133,7 @@ ARROWS = {
         "options": "fields refusal verbs",
         "refusal": "fields",
         "narration": "",
-        "stages": "gate narration",
+        "stages": "narration",
         "supervise": "stages",
         "elastic": "supervise",
         "loaded": "console",
