@@ -134,7 +134,7 @@ ARROWS = {
         "options": "fields refusal verbs",
         "refusal": "fields",
         "narration": "",
-        "stages": "gate narration",
+        "stages": "narration",
         "supervise": "stages",
         "elastic": "supervise",
         "loaded": "console",

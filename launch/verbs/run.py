@@ -25,7 +25,11 @@ def run(options: Trained) -> None:
 def _run(options: Trained, code: Choice | None) -> None:
     chosen = stages.TrainOptions(code=code)
     experiment = stages.longer(options.experiment, options.workdir, options.more, chosen)
-    stages.run(experiment, options.workdir, code)
+    published = stages.run(experiment, options.workdir, code)
+
+    from podway.launch.gate import admission
+
+    admission.promote(experiment, published, options.workdir, code)
 
 
 VERB = Verb(

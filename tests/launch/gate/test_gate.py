@@ -15,7 +15,7 @@ import podway
 from podway.export import layout
 from podway.export.verification import verify
 from podway.export.versions import models_config, promote
-from podway.framework import artifact, exit_codes
+from podway.framework import artifact, codec, exit_codes
 from podway.framework.config import (
     Better,
     Gate,
@@ -165,6 +165,17 @@ def test_run_promotes_what_passes_and_leaves_the_rest(workdir, folder, podway_co
     assert refused.value.exit_code == 3
     assert served(workdir) == (1,)
     assert admission.passed(workdir, "shop", 2) is None, "the last verdict counts"
+
+
+def test_the_run_command_ends_with_the_gate(workdir, folder, podway_command):
+    """On a cluster it is the last part of a launch, of a frozen experiment."""
+    for gate_, code, now in ((IMPOSSIBLE, exit_codes.NOT_PASSED, (1,)), (GATE, 0, (2,))):
+        config = folder / f"gated_{code}.json"
+        config.write_text(json.dumps(codec.to_json(second(folder, gate_))))
+        found, said = podway_command("run", str(config), "--workdir", workdir)
+        assert (found, served(workdir)) == (code, now), said
+        assert "export: up to date" in said
+    assert not exit_codes.ending(exit_codes.NOT_PASSED).restart
 
 
 def test_the_first_version_is_judged_alone(workdir, folder):
