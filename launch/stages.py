@@ -18,6 +18,7 @@ from podway.framework.artifact.upgrade import Choice
 from podway.framework.config import Experiment, Model
 from podway.framework.error import PodwayError, check
 from podway.launch import narration
+from podway.launch.tracking.session import teller, tracked
 
 if TYPE_CHECKING:
     from podway.beam.engines.options import Engine
@@ -133,6 +134,7 @@ def is_fitted(experiment: Experiment) -> bool:
     return isinstance(experiment.model, task.FittedModel)
 
 
+@tracked
 def train(
     experiment: Experiment, workdir: epath.PathLike, options: TrainOptions | None = None
 ) -> tuple[Dataset, epath.Path]:
@@ -156,7 +158,7 @@ def train(
         dataset, others = datasets(
             experiment, workdir, build=not cluster.several, code=options.code
         )
-        stage = None
+        stage = directory = None
         if peers.first:
             inputs = run.inputs(dataset, others)
             directory = run.directory(experiment, inputs, workdir, options.code)
@@ -170,20 +172,21 @@ def train(
                     " does not read: it learns from all events alike)",
                     flush=True,
                 )
-        if is_fitted(experiment):
-            directory = fitting.fit(experiment, dataset, workdir, options.code)
-            if stage:
-                stage.end(directory)
-            return dataset, directory
-        outcome = loop.train(
-            experiment,
-            dataset,
-            workdir,
-            others,
-            peers=peers,
-            profile=options.profile,
-            choice=options.code,
-        )
+        with teller().following(directory):
+            if is_fitted(experiment):
+                directory = fitting.fit(experiment, dataset, workdir, options.code)
+                if stage:
+                    stage.end(directory)
+                return dataset, directory
+            outcome = loop.train(
+                experiment,
+                dataset,
+                workdir,
+                others,
+                peers=peers,
+                profile=options.profile,
+                choice=options.code,
+            )
     if outcome.early:
         print(f"train: {outcome.early}", flush=True)
     if not outcome.finished:
@@ -271,6 +274,7 @@ def saved_step(experiment: Experiment, workdir: epath.PathLike, code: Choice | N
     return max(run.steps(directory), default=0)
 
 
+@tracked
 def evaluate(
     experiment: Experiment, workdir: epath.PathLike, code: Choice | None = None
 ) -> tuple[Dataset, epath.Path]:
@@ -290,6 +294,7 @@ def evaluate(
         stage.end(directory)
     artifact.read(directory, "evaluation")
     print((directory / "table.txt").read_text(), end="")
+    teller().tell("evaluation", directory)
     return dataset, trained
 
 
@@ -318,6 +323,7 @@ def compare(
         print(f"\npage: {html}")
 
 
+@tracked
 def export(
     experiment: Experiment, workdir: epath.PathLike, code: Choice | None = None
 ) -> epath.Path:
@@ -326,12 +332,14 @@ def export(
     return publish(experiment, dataset, trained, workdir, code)
 
 
+@tracked
 def run(experiment: Experiment, workdir: epath.PathLike, code: Choice | None = None) -> epath.Path:
     """All stages. Returns the published model's directory."""
     dataset, trained = evaluate(experiment, workdir, code)
     return publish(experiment, dataset, trained, workdir, code)
 
 
+@tracked
 def publish(
     experiment: Experiment,
     dataset: Dataset,
@@ -349,6 +357,7 @@ def publish(
     published = identity.current(experiment, inputs=inputs, workdir=workdir, choice=code)
     if published is not None:
         narration.begin("export", "model", experiment, published, fresh=False)
+        teller().tell("model", published)
         return published
     home = epath.Path(workdir) / "models" / experiment.name
     said = narration.begin("export", "model", experiment, home, fresh=True)
@@ -364,6 +373,7 @@ def publish(
         run_code=upgrade.codes(trained, "run"),
     )
     said.end(published)
+    teller().tell("model", published)
     return published
 
 

@@ -29,6 +29,7 @@ from podway.framework.config.formats import (
 )
 from podway.framework.config.model import Model, Optimizer
 from podway.framework.config.split import GlobalTime, LeaveOneOut, RandomSplit, Split
+from podway.framework.config.tracking import Mlflow, Tracking
 from podway.framework.config.training import Mesh, Trainer, WarmStart
 from podway.framework.config.where import (
     Above,
@@ -72,6 +73,7 @@ __all__ = [
     "Lists",
     "Mesh",
     "Missing",
+    "Mlflow",
     "Model",
     "NoneOf",
     "NotMissing",
@@ -84,6 +86,7 @@ __all__ = [
     "Sequences",
     "SideTable",
     "Split",
+    "Tracking",
     "Trainer",
     "WarmStart",
 ]
