@@ -47,7 +47,7 @@ from podway.launch.verbs.launch import (
     queue,
     retrain,
 )
-from podway.launch.verbs.provenance import track
+from podway.launch.verbs.provenance import registry, track
 from podway.launch.verbs.verb import Verb
 
 STAGES = {
@@ -97,6 +97,9 @@ STAGES = {
     },
     "what came from what": {
         "track": track.VERB,
+        "registry": registry.LIST,
+        "registry show": registry.SHOW,
+        "registry rebuild": registry.REBUILD,
     },
 }
 """The verbs, by stage of the chain."""

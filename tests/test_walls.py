@@ -134,6 +134,8 @@ ARROWS = {
         "refusal": "fields",
         "narration": "",
         "tracking": "",
+        "registry": "tracking",
+        "follower": "registry tracking",
         "stages": "narration tracking",
         "supervise": "stages",
         "elastic": "supervise",
@@ -141,10 +143,11 @@ ARROWS = {
         "batch": "loaded",
         "chain": "console experiments loaded stages tracking",
         "board": "",
-        "verbs": "batch board console elastic experiments loaded plan prices stages supervise",
+        "verbs": "batch board console elastic experiments loaded plan prices stages supervise"
+        " tracking",
         "verbs/launch": "dataflow jobs prices stages targets targets/cloud_run targets/kubernetes"
         " targets/kubernetes/serving targets/machines verbs",
-        "verbs/provenance": "tracking verbs",
+        "verbs/provenance": "follower registry tracking verbs",
         "targets/cloud_run": "targets targets/kubernetes",
         "targets/kubernetes/serving": "targets targets/kubernetes",
         "targets": "prices",

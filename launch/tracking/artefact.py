@@ -38,7 +38,9 @@ def told(kind: str, directory: epath.PathLike) -> list[Told]:
     directory = epath.Path(directory)
     if kind == "run":
         return run(directory)
-    return evaluation(directory) if kind == "evaluation" else model(directory)
+    if kind == "evaluation":
+        return evaluation(directory)
+    return model(directory) if kind == "model" else []
 
 
 def run(directory: epath.Path, *, curve: bool = True) -> list[Told]:

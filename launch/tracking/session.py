@@ -1,4 +1,4 @@
-"""What a command tells of its artefacts, by way of a process of its own (follower.py).
+"""What a command tells of its artefacts, by way of a process of its own (launch/follower/).
 
 The command writes to a pipe that never blocks, and waits for nobody until its end. What the other
 process cannot tell, because the database is away or the machine is lost, is in the folders all the
@@ -21,7 +21,10 @@ from typing import Any, ParamSpec, TypeVar
 
 from etils import epath
 
-from podway.framework.config import Experiment
+from podway.export import layout
+from podway.framework.config import Experiment, Mlflow, Tracking
+from podway.framework.error import PodwayError
+from podway.framework.report import artefacts
 from podway.launch.tracking import address, ids
 from podway.launch.tracking.address import Address
 from podway.launch.tracking.told import key
@@ -123,7 +126,7 @@ class _Piped(Teller):
 
     def _start(self) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "podway.launch.tracking.follower"],
+            [sys.executable, "-P", "-m", "podway.launch.follower"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -153,11 +156,17 @@ def session(experiment: Experiment, workdir: epath.PathLike) -> Iterator[Teller]
 
     Raises PodwayError: what tracking needs is not installed.
     """
+    with _session(experiment.tracking, workdir) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def _session(tracking: Tracking, workdir: epath.PathLike) -> Iterator[Teller]:
     outer = _CURRENT.get()
     if outer is not None:
         yield outer
         return
-    to = address.of(experiment.tracking)
+    to = address.of(tracking)
     if to is None:
         yield Teller()
         return
@@ -173,6 +182,25 @@ def session(experiment: Experiment, workdir: epath.PathLike) -> Iterator[Teller]
     finally:
         _CURRENT.reset(token)
         teller.close(patience)
+
+
+def moved(model: str, workdir: epath.PathLike) -> None:
+    """Tells the registry of a model whose labels have moved, if its newest version is tracked.
+
+    Whatever goes wrong with that is said, and undoes no move.
+    """
+    home = epath.Path(workdir) / "models" / model
+    numbers = [int(each.name) for each in home.iterdir() if each.name.isdecimal()]
+    made = artefacts.mapping(home / str(max(numbers, default=0)) / layout.MANIFEST)
+    run = epath.Path(workdir) / "runs" / model / str((made.get("inputs") or {}).get("run", "-"))
+    told = artefacts.mapping(run / "experiment.json").get("tracking") or {}
+    try:
+        kind = Mlflow if told.get("type") == "Mlflow" else Tracking
+        config = kind(told.get("uri", ""), told.get("experiment", ""))
+        with _session(config, workdir) as found:
+            found.tell("registry", home)
+    except PodwayError as error:
+        _say(f"the registry is not told of it: {error}")
 
 
 def tracked(stage: Callable[P, R]) -> Callable[P, R]:

@@ -26,18 +26,20 @@ not told again, so the command can be given at any time."""
 
 def track(options: Track) -> None:
     """Tells it."""
-    from podway.launch.tracking import address, catch_up
+    from podway.launch.follower import catch_up
+    from podway.launch.tracking import address
 
     workdir, found = catch_up.found(options.place)
     told = catch_up.tracking(workdir, found)
     to = address.given(options.uri, options.experiment, told)
 
-    from podway.launch.tracking import database, follower
+    from podway.launch.follower import tell
+    from podway.launch.tracking import database
 
     try:
         target = database.Database(to, workdir)
         for kind, directory in found:
-            follower.tell(target, kind, directory)
+            tell.tell(target, kind, directory)
             print(f"track: {kind} {directory}", flush=True)
     except database.ERRORS as error:
         text = str(error).partition("\n")[0]

@@ -1,32 +1,16 @@
-"""The process beside a command: reads the folders as they fill, and tells the tracking database.
-
-Its standard input says what there is to tell (session.py), a JSON object a line:
-
-    {"address": {"uri", "experiment"}, "workdir"}   the first one
-    {"follow": RUN}, {"left": RUN, "problem"}       the training of a run begins, ends
-    {"tell": [KIND, FOLDER]}                        an artefact is there
-    {"end": true}                                   the command ends in good order
-
-Where the input ends without the last one, the command was killed: so says the run that it trained.
-What it prints are sentences for the user. It has no place in the training's time: it runs when the
-processors have nothing else to do.
-"""
+"""What is still to be told of a command, and of the run that it trains now."""
 
 import contextlib
 import dataclasses
-import json
-import os
-import select
-import sys
 import time
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 from etils import epath
 
 from podway.framework.code import provenance
 from podway.framework.runs import lock
+from podway.launch.follower import tell
 from podway.launch.tracking import artefact, names
 from podway.launch.tracking.address import Address
 from podway.launch.tracking.tail import Tail
@@ -37,28 +21,6 @@ LOOK, AGAIN = 2.0, 30.0
 _REMOTE = 15.0
 """Seconds between two looks at a run on a bucket."""
 ASKED = "stopped by request; the same command goes on with it"
-
-
-class Input:
-    """Messages from a pipe.
-
-    Attributes:
-      ended: whether nobody writes to it any more.
-    """
-
-    def __init__(self, handle: int):
-        self._handle, self._rest, self.ended = handle, b"", False
-
-    def messages(self, timeout: float | None) -> Iterator[dict[str, Any]]:
-        """Those that have come, or come first within so many seconds; None: however long."""
-        ready, _, _ = select.select([self._handle], [], [], timeout)
-        if not ready:
-            return
-        part = os.read(self._handle, 65536)
-        self.ended = not part
-        *lines, self._rest = (self._rest + part).split(b"\n")
-        for line in lines:
-            yield json.loads(line)
 
 
 class Follower:
@@ -125,7 +87,7 @@ class Follower:
             self._warn(error)
             return False
         if self._warned:
-            _say(f"{self._to} answers again; what it had missed is told")
+            say(f"{self._to} answers again; what it had missed is told")
         self._warned = ""
         return True
 
@@ -142,7 +104,7 @@ class Follower:
             case "killed":
                 self._kill(epath.Path(job))
             case "tell":
-                tell(self._database, job[0], epath.Path(job[1]), self._session)
+                tell.tell(self._database, job[0], epath.Path(job[1]), self._session)
 
     def _begin(self, directory: epath.Path) -> None:
         self._following, self._run = str(directory), ""
@@ -196,49 +158,15 @@ class Follower:
         self._next = time.monotonic() + AGAIN
         text = f"{type(error).__name__}: {error}".partition("\n")[0]
         if text != self._warned:
-            _say(
+            say(
                 f"{self._to} does not take what it is told ({text}); it is tried again, and"
                 f" `podway track {self._workdir}` tells what it leaves out"
             )
         self._warned = text
 
 
-def tell(database: Any, kind: str, directory: epath.Path, session: str = "") -> int:
-    """Tells of an artefact, and of the run that it belongs to; returns how many that are."""
-    found = artefact.told(kind, directory)
-    for each in found:
-        run = database.tell(each, session=session if each.kind == "run" else "")
-        database.note(each, run)
-    return len(found)
-
-
-def main() -> None:
-    """Reads to the end of its input."""
-    with contextlib.suppress(OSError):
-        os.nice(19)
-    source = Input(sys.stdin.fileno())
-    follower, good = None, False
-    while not source.ended and not good:
-        for message in source.messages(follower.pause if follower else None):
-            if follower is None:
-                follower = _of(message)
-                continue
-            good |= bool(message.get("end"))
-            follower.take(message)
-        if follower and not good and not source.ended:
-            follower.advance()
-    if follower is None:
-        return
-    if not good:
-        follower.killed()
-    follower.hurry()
-    if not follower.advance():
-        time.sleep(1.0)
-        follower.hurry()
-        follower.advance()
-
-
-def _of(message: dict[str, Any]) -> Follower:
+def of(message: dict[str, Any]) -> Follower:
+    """The follower that the first message asks for."""
     return Follower(Address(**message["address"]), message["workdir"], message["command"])
 
 
@@ -256,10 +184,7 @@ def _begun(told: Told) -> Told:
     return dataclasses.replace(told, status="RUNNING", ended=None, tags=tags)
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """Says something to the command, which passes it on."""
     with contextlib.suppress(OSError):  # nobody reads it any more
         print(text, flush=True)
-
-
-if __name__ == "__main__":
-    main()
