@@ -47,7 +47,7 @@ from podway.launch.verbs.launch import (
     queue,
     retrain,
 )
-from podway.launch.verbs.provenance import registry, track
+from podway.launch.verbs.provenance import lineage, registry, reproduce, track
 from podway.launch.verbs.verb import Verb
 
 STAGES = {
@@ -100,6 +100,8 @@ STAGES = {
         "registry": registry.LIST,
         "registry show": registry.SHOW,
         "registry rebuild": registry.REBUILD,
+        "lineage": lineage.VERB,
+        "reproduce": reproduce.VERB,
     },
 }
 """The verbs, by stage of the chain."""

@@ -34,6 +34,7 @@ MEANING = {
     "VERSION": "the number of a published version: `podway versions MODEL` lists them",
     "MODEL_DIR": "the folder of a published model, WORKDIR/models/MODEL/VERSION",
     "RUN|WORKDIR": "a run's folder, WORKDIR/runs/NAME/RUN, or a WORKDIR that holds runs/",
+    "ARTEFACT": "a folder of an artefact, a version, MODEL:VERSION, or the path of a raw file",
     "LAUNCH": "the name of a launch, as `podway jobs` lists it",
 }
 """What a verb acts on."""

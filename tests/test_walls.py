@@ -136,6 +136,7 @@ ARROWS = {
         "tracking": "",
         "registry": "tracking",
         "follower": "registry tracking",
+        "lineage": "experiments registry stages tracking",
         "stages": "narration tracking",
         "supervise": "stages",
         "elastic": "supervise",
@@ -147,7 +148,7 @@ ARROWS = {
         " tracking",
         "verbs/launch": "dataflow jobs prices stages targets targets/cloud_run targets/kubernetes"
         " targets/kubernetes/serving targets/machines verbs",
-        "verbs/provenance": "follower registry tracking verbs",
+        "verbs/provenance": "follower lineage registry tracking verbs",
         "targets/cloud_run": "targets targets/kubernetes",
         "targets/kubernetes/serving": "targets targets/kubernetes",
         "targets": "prices",

@@ -13,11 +13,20 @@ from podway.launch import experiments
 Subject = Annotated[str, tyro.conf.Suppress]
 """What stands after the verb: not an option."""
 Of = Literal[
-    "CONFIG", "RUN", "RUN RUN …", "MODEL", "MODEL VERSION", "MODEL_DIR", "LAUNCH", "RUN|WORKDIR", ""
+    "CONFIG",
+    "RUN",
+    "RUN RUN …",
+    "MODEL",
+    "MODEL VERSION",
+    "MODEL_DIR",
+    "LAUNCH",
+    "RUN|WORKDIR",
+    "ARTEFACT",
+    "",
 ]
 """What a verb acts on: an experiment, the folder of a run, several runs, a published model, a
-version of it, the folder of one, a launch on a cluster, a run or a workdir, or nothing in
-particular."""
+version of it, the folder of one, a launch on a cluster, a run or a workdir, any
+artefact, or nothing in particular."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +91,8 @@ class Verb:
                 return {"launch": chosen[0]}
             case "RUN|WORKDIR":
                 return {"place": chosen[0]}
+            case "ARTEFACT":
+                return {"thing": chosen[0]}
             case "MODEL_DIR":
                 return {"directory": chosen[0]}
             case "":
