@@ -75,7 +75,11 @@ def page(graph: Graph, start: list[Node], folder: epath.Path, *, down: bool) -> 
         width=max(box.x for box in boxes.values()) + _WIDTH + 8,
         height=max(box.y for box in boxes.values()) + _HEIGHT + 8,
         box=(_WIDTH, _HEIGHT),
-        key=[(f"c{at}", kind, "") for at, kind in enumerate(KINDS)],
+        key=[
+            (f"c{at}", kind, "")
+            for at, kind in enumerate(KINDS)
+            if any(node.kind == kind for node in shown)
+        ],
         hidden=hidden,
         tables=[
             (kind, _table([node for node in graph.nodes.values() if node.kind == kind]))
@@ -107,7 +111,7 @@ def _boxes(nodes: list[Node], folder: epath.Path, start: set[str]) -> dict[str, 
                 y=4 + top + row * (_HEIGHT + _GAP),
                 colour=f"c{KINDS.index(node.kind)}{' start' if node.id in start else ''}",
                 above=_fitted(f"{node.kind} {node.name}", keep_end=node.kind == "raw file"),
-                below=_fitted(f"{tree.short(node.version)}{_remark(node)}"),
+                below=_fitted(f"{tree.short(node.version) or tree.UNKNOWN}{_remark(node)}"),
                 told=tree.title(node),
                 link=_link(node, folder),
                 gone=not node.there,
@@ -152,7 +156,7 @@ def _table(nodes: list[Node]) -> table.Table:
     rows = []
     for node in nodes:
         state = table.Cell("yes") if node.there else table.Cell("no", "bad")
-        version = table.Cell(tree.short(node.version), told=node.version)
+        version = table.Cell(tree.short(node.version) or tree.UNKNOWN, told=node.version)
         facts = table.cells([node.facts.get(name, "") for name in names])
         rows.append([table.Cell(node.name, told=node.place), version, state, *facts])
     return table.Table(("name", "version", "there", *names), rows)

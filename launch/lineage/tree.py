@@ -6,6 +6,8 @@ from podway.launch.lineage.graph import Graph, Node
 
 SHOWN = 12
 """Raw files of a dataset that are listed; JSON has them all."""
+UNKNOWN = "hash not kept by itself"
+"""Of a side table: its hash is part of that of all raw data of a dataset."""
 _HASH = 16
 
 
@@ -19,7 +21,7 @@ def title(node: Node) -> str:
     """A thing in a line."""
     gone = "" if node.there else "  (no longer there)"
     if node.kind == "raw file":
-        return f"raw file {node.name}  {short(node.version) or 'hash not kept by itself'}{gone}"
+        return f"raw file {node.name}  {short(node.version) or UNKNOWN}{gone}"
     facts = ", ".join(f"{name} {text}" for name, text in node.facts.items() if name in _SAID)
     return f"{node.kind} {node.name} {node.version}{f'  {facts}' if facts else ''}{gone}"
 
