@@ -35,6 +35,8 @@ ERRORS = (exceptions.MlflowException, sqlalchemy.exc.SQLAlchemyError, OSError)
 
 KEY, PLACE, SESSION = "podway.key", "podway.place", "podway.session"
 """Tags: what it is, where it lies, and who told of it last."""
+_KIND = {"mlflow.experimentKind": "custom_model_development"}
+"""Has MLflow's page show what is of models that are trained."""
 CONNECT = 10
 """Seconds in which a database must answer."""
 _METRICS, _OTHERS = 900, 90
@@ -176,7 +178,7 @@ class Database:
 
     def _create(self, name: str) -> str:
         try:
-            return self.client.create_experiment(name)
+            return self.client.create_experiment(name, tags=_KIND)
         except exceptions.MlflowException as error:
             found = self.client.get_experiment_by_name(name)
             if error.error_code != "RESOURCE_ALREADY_EXISTS" or found is None:
