@@ -52,9 +52,6 @@ class Database:
     def __init__(self, address: Address, workdir: epath.PathLike):
         self.address, self._workdir = address, workdir
         _reach(address.uri)
-        # Without the library's long waits: who calls tries again when it suits.
-        mlflow.set_tracking_uri(address.uri)
-        mlflow.set_registry_uri(address.uri)
         with _quiet():
             self.client = mlflow.MlflowClient(address.uri, address.uri)
             self.client.search_experiments(max_results=1)
