@@ -9,6 +9,7 @@ from typing import Any
 from etils import epath
 
 from podway.framework.code import provenance
+from podway.framework.error import PodwayError
 from podway.framework.runs import lock
 from podway.launch.follower import tell
 from podway.launch.tracking import artefact, names
@@ -80,7 +81,12 @@ class Follower:
 
                 self._database = Database(self._to, self._workdir)
             while self._jobs:
-                self._do(*self._jobs[0])
+                try:
+                    self._do(*self._jobs[0])
+                except Exception as error:
+                    if not _is_final(error):
+                        raise
+                    say(f"{self._to} is not told of {self._jobs[0][1]}: {error}")
                 del self._jobs[0]
             self._look()
         except Exception as error:
@@ -163,6 +169,12 @@ class Follower:
                 f" `podway track {self._workdir}` tells what it leaves out"
             )
         self._warned = text
+
+
+def _is_final(error: Exception) -> bool:
+    """Whether another try would end the same way."""
+    refused = getattr(error, "error_code", "") in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST")
+    return refused or isinstance(error, PodwayError)
 
 
 def of(message: dict[str, Any]) -> Follower:

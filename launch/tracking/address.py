@@ -68,10 +68,9 @@ def given(uri: str, experiment: str, told: Tracking, field: str = "--uri") -> Ad
 
 def checked(uri: str, experiment: str) -> Address:
     """The address; files become absolute. Raises PodwayError: a package is missing."""
-    if not has("mlflow"):
-        raise PodwayError(f"mlflow, which tracking is told to, is not installed; {EXTRA}")
-    if not uri.startswith("http") and not has("sqlalchemy"):
-        raise PodwayError(f"sqlalchemy, which opens {uri.partition(':')[0]}, is missing; {EXTRA}")
+    for package in ("mlflow", "sqlalchemy"):
+        if not has(package):
+            raise PodwayError(f"{package}, which tracking needs, is not installed; {EXTRA}")
     if re.match(r"postgres(ql)?://", uri) and not has("psycopg2"):
         uri = "postgresql+psycopg://" + uri.partition("://")[2]
     if uri.startswith("postgresql+psycopg://") and not has("psycopg"):

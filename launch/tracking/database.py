@@ -29,8 +29,9 @@ for _name in ("mlflow", "alembic"):
 import mlflow  # noqa: E402
 import sqlalchemy  # noqa: E402
 from mlflow import entities, exceptions  # noqa: E402
+from sqlalchemy.exc import SQLAlchemyError  # noqa: E402
 
-ERRORS = (exceptions.MlflowException, sqlalchemy.exc.SQLAlchemyError, OSError)
+ERRORS = (exceptions.MlflowException, SQLAlchemyError, OSError)
 """What is raised where a database does not answer, or refuses."""
 
 KEY, PLACE, SESSION = "podway.key", "podway.place", "podway.session"

@@ -52,7 +52,7 @@ class Teller:
         folder of a model, whose labels have moved."""
 
     def close(self, patience: float) -> None:
-        """Waits until all is told, but no longer than so many seconds."""
+        """Waits until all is told, but no longer than so many seconds; 0: is silent about it."""
 
 
 class _Piped(Teller):
@@ -91,6 +91,8 @@ class _Piped(Teller):
         self._send({"end": True})
         with contextlib.suppress(OSError):
             process.stdin.close()  # type: ignore[union-attr]
+        if not patience:
+            return
         try:
             process.wait(min(patience, 2.0))
         except subprocess.TimeoutExpired:
@@ -161,7 +163,9 @@ def session(experiment: Experiment, workdir: epath.PathLike) -> Iterator[Teller]
 
 
 @contextlib.contextmanager
-def _session(tracking: Tracking, workdir: epath.PathLike) -> Iterator[Teller]:
+def _session(
+    tracking: Tracking, workdir: epath.PathLike, *, wait: float = WAIT
+) -> Iterator[Teller]:
     outer = _CURRENT.get()
     if outer is not None:
         yield outer
@@ -175,7 +179,7 @@ def _session(tracking: Tracking, workdir: epath.PathLike) -> Iterator[Teller]:
     patience = HURRY
     try:
         yield teller
-        patience = WAIT
+        patience = wait
     except Exception as error:
         patience = HURRY if getattr(error, "exit_code", 0) not in (0, 1) else WAIT
         raise
@@ -187,7 +191,7 @@ def _session(tracking: Tracking, workdir: epath.PathLike) -> Iterator[Teller]:
 def moved(model: str, workdir: epath.PathLike) -> None:
     """Tells the registry of a model whose labels have moved, if its newest version is tracked.
 
-    Whatever goes wrong with that is said, and undoes no move.
+    Nobody waits for it: a rollback may be urgent. What goes wrong with it undoes no move.
     """
     home = epath.Path(workdir) / "models" / model
     numbers = [int(each.name) for each in home.iterdir() if each.name.isdecimal()]
@@ -197,7 +201,7 @@ def moved(model: str, workdir: epath.PathLike) -> None:
     try:
         kind = Mlflow if told.get("type") == "Mlflow" else Tracking
         config = kind(told.get("uri", ""), told.get("experiment", ""))
-        with _session(config, workdir) as found:
+        with _session(config, workdir, wait=0) as found:
             found.tell("registry", home)
     except PodwayError as error:
         _say(f"the registry is not told of it: {error}")

@@ -90,7 +90,7 @@ def show(options: Shown) -> None:
         print(json.dumps([each.to_json() for each in found], indent=1))
         return
     if not options.version:
-        rows = [_COLUMNS]
+        rows: list[tuple[str, ...]] = [_COLUMNS]
         for each in found:
             rows.append(
                 (

@@ -1,7 +1,9 @@
 """Real trainings, killed and gone on with, beside a real follower; a database that is away."""
 
+import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,13 +19,14 @@ from tests.launch.test_supervise import SHOP
 
 pytest.importorskip("mlflow", reason="mlflow is missing: pip install 'podway[tracking]'")
 
-from tests.launch.tracking.tracked import points, rows, runs
+from tests.launch.tracking.tracked import client, points, rows, runs
 
 STEPS, KILLED_AT = 1500, 300
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory) -> pathlib.Path:
+def config(tmp_path_factory) -> pathlib.Path:
+    """A file of an experiment on a small dataset."""
     folder = tmp_path_factory.mktemp("shop")
     lines = [f"u{u},i{(u * 7 + t) % 40},{t}" for u in range(100) for t in range(5 + u % 9)]
     (folder / "events.csv").write_text("\n".join(["user,item,time", *lines, ""]))
@@ -32,8 +35,17 @@ def shop(tmp_path_factory) -> pathlib.Path:
     return folder / "shop.py"
 
 
-def train(shop, workdir, uri, *options) -> subprocess.Popen:
-    command = [sys.executable, "-m", "podway.launch.cli", "train", str(shop)]
+@pytest.fixture
+def workdir(shop, tmp_path) -> pathlib.Path:
+    """Of the whole chain, with a version 2."""
+    shutil.copytree(shop.run.parent.parent.parent, tmp_path / "w")
+    home = tmp_path / "w" / "models" / "shop"
+    shutil.copytree(home / "1", home / "2")
+    return tmp_path / "w"
+
+
+def train(config, workdir, uri, *options) -> subprocess.Popen:
+    command = [sys.executable, "-m", "podway.launch.cli", "train", str(config)]
     command += ["--workdir", str(workdir), "--tracking.uri", uri, *options]
     environment = os.environ | {"XLA_FLAGS": xla.flags(), "JAX_PLATFORMS": "cpu"}
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
@@ -55,10 +67,10 @@ def done(workdir: pathlib.Path) -> int:
 
 @pytest.mark.slow
 def test_a_training_that_is_killed_says_so_and_the_next_one_goes_on_with_it(
-    shop, address, tmp_path
+    config, address, tmp_path
 ):
     workdir, options = tmp_path / "w", ("--trainer.steps", str(STEPS))
-    first = train(shop, workdir, address.uri, *options)
+    first = train(config, workdir, address.uri, *options)
     until(lambda: done(workdir) >= KILLED_AT or first.poll() is not None)
     first.send_signal(signal.SIGKILL)
     assert first.wait() == -signal.SIGKILL
@@ -68,7 +80,7 @@ def test_a_training_that_is_killed_says_so_and_the_next_one_goes_on_with_it(
     assert "ended without a word" in run.data.tags["podway.problem"]
     assert points(address, run, "loss")[-1][0] == at
 
-    second = train(shop, workdir, address.uri, *options)
+    second = train(config, workdir, address.uri, *options)
     assert second.wait() == 0, second.stderr
     (again,) = runs(address).values()
     assert again.info.run_id == run.info.run_id
@@ -83,16 +95,16 @@ def test_a_training_that_is_killed_says_so_and_the_next_one_goes_on_with_it(
     )
 
     before = rows(address)
-    third = train(shop, workdir, address.uri, *options)
+    third = train(config, workdir, address.uri, *options)
     assert third.wait() == 0
     assert rows(address) == before
 
 
 @pytest.mark.slow
-def test_a_database_that_is_away_costs_a_warning_and_no_step(shop, address, tmp_path):
+def test_a_database_that_is_away_costs_a_warning_and_no_step(config, address, tmp_path):
     workdir = tmp_path / "w"
     options = ("--trainer.steps", "60")
-    away = train(shop, workdir, "postgresql://nobody@127.0.0.1:1/none", *options)
+    away = train(config, workdir, "postgresql://nobody@127.0.0.1:1/none", *options)
     said = away.communicate()[1]
     assert away.returncode == 0, said
     assert "podway: tracking: postgresql+psycopg://nobody@127.0.0.1:1/none does not take" in said
@@ -105,6 +117,20 @@ def test_a_database_that_is_away_costs_a_warning_and_no_step(shop, address, tmp_
     before = rows(address)
     cli.main(["track", str(pathlib.Path(run.data.tags["podway.place"])), "--uri", address.uri])
     assert rows(address) == before
+
+
+@pytest.mark.slow
+def test_a_registry_follows_a_promotion_that_waits_for_nobody(workdir, address, capsys):
+    cli.main(["registry", "rebuild", "--workdir", str(workdir), "--uri", address.uri])
+    (stored,) = workdir.glob("runs/shop/*/experiment.json")
+    text = json.loads(stored.read_text()) | {"tracking": {"uri": address.uri, "experiment": ""}}
+    stored.write_text(json.dumps(text))
+    began = time.monotonic()
+    cli.main(["promote", "shop", "2", "--workdir", str(workdir)])
+    assert time.monotonic() - began < 5
+    ask = client(address)
+    until(lambda: ask.get_registered_model("shop").aliases == {"champion": 2})
+    assert "tracking" not in capsys.readouterr().err
 
 
 def test_what_is_neither_a_run_nor_a_workdir_is_refused(tmp_path, capsys, monkeypatch):

@@ -1,5 +1,6 @@
 """What a follower tells of a run while it is trained, killed, gone on with, and finished."""
 
+import dataclasses
 import os
 import pathlib
 import shutil
@@ -130,6 +131,28 @@ def test_what_a_database_that_is_away_misses_is_told_when_it_answers(address, tm
     assert "answers again" in capfd.readouterr().out
     assert [step for step, _ in points(away, runs(away)[KEY], "loss")] == [1, 2, 3, 4]
     training.leave()
+
+
+def test_what_can_never_be_told_stops_nothing_else(address, tmp_path, capfd, monkeypatch):
+    refused, training = Training(tmp_path, "a-1"), Training(tmp_path)
+    for each in (refused, training):
+        each.begin()
+        each.leave()
+    whole = artefact.run
+    monkeypatch.setattr(
+        artefact,
+        "run",
+        lambda directory, **options: [
+            dataclasses.replace(told, parameters={"": "no name"} if told.version == "a-1" else {})
+            for told in whole(directory, **options)
+        ],
+    )
+    watch = follower(address, tmp_path)
+    for each in (refused, training):
+        watch.take({"tell": ["run", str(each.directory)]})
+    assert watch.advance()
+    assert f"is not told of ('run', '{refused.directory}')" in capfd.readouterr().out
+    assert KEY in runs(address)
 
 
 def test_a_field_that_changes_in_a_run_stays_as_it_was_and_is_noted(address, tmp_path):

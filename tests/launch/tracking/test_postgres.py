@@ -1,11 +1,11 @@
 """The same on PostgreSQL."""
 
-import dataclasses
+import shutil
 
 import pytest
 
 from podway.framework.config import Tracking
-from podway.launch.follower import tell
+from podway.launch.follower import catch_up, tell
 from podway.launch.registry import record
 from podway.launch.tracking import address as addresses
 from tests.launch.tracking import postgres
@@ -18,9 +18,6 @@ from tests.launch.tracking.tracked import client, points, runs
 
 @pytest.mark.slow
 def test_a_workdir_is_told_once_and_its_models_are_registered(shop, tmp_path):
-    import shutil
-
-    from podway.launch.follower import catch_up
     from podway.launch.tracking.database import Database
 
     workdir = tmp_path / "w"
@@ -45,6 +42,6 @@ def test_a_workdir_is_told_once_and_its_models_are_registered(shop, tmp_path):
         (registered,) = client(address).search_model_versions("name='shop'")
         assert registered.run_id == run.info.run_id
         assert registered.tags["podway.files"] == version.files
-        assert client(address).get_model_version_by_alias("shop", "champion").version == "1"
-        assert dataclasses.asdict(address)["experiment"] == "all"
+        assert client(address).get_registered_model("shop").aliases == {"champion": 1}
+        assert client(address).get_experiment_by_name("all") is not None
         database.client._tracking_client.store.engine.dispose()
