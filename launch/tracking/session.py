@@ -33,7 +33,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 WAIT, HURRY = 90.0, 4.0
 """Seconds for which a command waits at its end until all is told, and one that is asked to end."""
-LONGEST = 2000
+LONGEST = 500
 """Characters of a problem that are told: what fits into a pipe is written at once or not at all."""
 _CURRENT: contextvars.ContextVar[Teller | None] = contextvars.ContextVar("teller", default=None)
 
