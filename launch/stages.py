@@ -113,27 +113,6 @@ def data(
     return Dataset.open(directory)
 
 
-def rejected(
-    experiment: Experiment,
-    workdir: epath.PathLike,
-    *,
-    samples: int,
-    reason: str | None,
-    version: str | None,
-) -> None:
-    """Prints what was left out of a dataset, built or failed, and why. Raises DataError."""
-    from podway.beam import place
-    from podway.beam import rejected as beam_rejected
-
-    if version is None:
-        directory = place.directory_of_whole(experiment.data, workdir)
-        if not beam_rejected.kept(directory):
-            directory = place.directory(experiment.data, workdir, look=True)
-    else:
-        directory = epath.Path(workdir) / "datasets" / experiment.data.name / version
-    print(beam_rejected.show(directory, samples=samples, reason=reason))
-
-
 def is_fitted(experiment: Experiment) -> bool:
     """Whether the parameters are computed at once, not in steps (framework/training/fitting.py)."""
     from podway.framework import task
