@@ -17,7 +17,7 @@ from podway.launch.tracking.address import Address
 from podway.launch.tracking.tail import Tail
 from podway.launch.tracking.told import Status, Told
 
-LOOK, AGAIN = 5.0, 30.0
+LOOK, AGAIN = 10.0, 30.0
 """Seconds between two looks at a run, and until a database that did not answer is asked again."""
 _REMOTE = 15.0
 """Seconds between two looks at a run on a bucket."""

@@ -1,5 +1,6 @@
 """From a served version to raw files, from a raw file to what saw it, and how it was made."""
 
+import dataclasses
 import hashlib
 import json
 import pathlib
@@ -7,10 +8,13 @@ import shutil
 
 import pytest
 
+import podway
+from podway.export.verification import verify
 from podway.framework.error import PodwayError
 from podway.launch import cli
 from podway.launch.lineage import graph, page, read, recipe, tree
 from podway.launch.lineage.graph import Edge, Graph, Node
+from tests.launch import world
 
 
 @pytest.fixture
@@ -169,3 +173,32 @@ def test_options_of_a_config_that_the_run_differs_by():
     assert recipe._option("data.name", "a b") == "--data.name 'a b'"
     assert recipe._option("evaluation.cutoffs", [1, 10]) == "--evaluation.cutoffs 1 10"
     assert recipe._option("export.candidate_filter", False) == "--export.no-candidate-filter"
+
+
+@pytest.mark.slow
+def test_a_version_of_a_run_that_goes_on_from_another_is_made_again_as_it_was(
+    folder, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(verify, "in_fresh_process", verify.verify)
+    experiment = dataclasses.replace(world.shop(folder), name="again")
+    podway.run(experiment, tmp_path / "w", more=(10,))
+    first, second = recipe.find("again", "1", tmp_path / "w").runs
+    assert second.inputs["parent"] == first.version
+    into = ["--into", str(tmp_path / "again"), "--workdir", str(tmp_path / "w")]
+    told = said(capsys, "reproduce", "again", "1", "--run", *into)
+    assert f"podway train {first.directory}/experiment.json" in told
+    table = told[told.index("golden answers") - 2000 :]
+    assert "differs" not in told, table
+    for what in ("run version", "dataset version", "test metrics", "variables/", "golden answers"):
+        assert what in told
+    golden = tmp_path / "w" / "models" / "again" / "1" / "assets.extra" / "golden.json"
+    golden.write_text("{}")
+    with pytest.raises(SystemExit):
+        cli.main(["reproduce", "again", "1", "--run", *into])
+    caught = capsys.readouterr()
+    assert "differs" in caught.out
+    assert "is not what" in caught.err
+    with pytest.raises(SystemExit):
+        same = str(tmp_path / "w")
+        cli.main(["reproduce", "again", "1", "--run", "--into", same, "--workdir", same])
+    assert "give a folder of its own" in capsys.readouterr().err
