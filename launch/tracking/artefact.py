@@ -13,7 +13,7 @@ from podway.framework import artifact, codec, config
 from podway.framework.report import artefacts
 from podway.framework.report.artefacts import Run
 from podway.framework.runs import records
-from podway.launch.tracking import names
+from podway.launch.tracking import names, others
 from podway.launch.tracking.tail import Tail
 from podway.launch.tracking.told import Input, Point, Status, Told, key
 
@@ -31,16 +31,17 @@ SILENT = "its processes ended without a word: killed, or their machine was lost"
 
 
 def told(kind: str, directory: epath.PathLike) -> list[Told]:
-    """What is to be told of a "run", an "evaluation" or a "model" in a folder.
+    """What is to be told of a "run", an "evaluation", a "model" or another kind in a folder.
 
-    Where it belongs to a run, that comes first. [] where the folder is none, or not begun.
+    Where one of these three belongs to a run, that comes first. [] where the folder is none, or not
+    begun. Of other kinds (others.py) the folder says it itself.
     """
     directory = epath.Path(directory)
     if kind == "run":
         return run(directory)
     if kind == "evaluation":
         return evaluation(directory)
-    return model(directory) if kind == "model" else []
+    return model(directory) if kind == "model" else others.read(kind, directory)
 
 
 def run(directory: epath.Path, *, curve: bool = True) -> list[Told]:

@@ -48,8 +48,8 @@ class Teller:
         yield
 
     def tell(self, kind: str, directory: epath.PathLike) -> None:
-        """An artefact that is there: a "run", an "evaluation", a "model"; or a "registry", the
-        folder of a model, whose labels have moved."""
+        """An artefact that is there: a "run", an "evaluation", a "model"; a "registry", the folder
+        of a model, whose labels have moved; or any other kind that tells of itself (others.py)."""
 
     def close(self, patience: float) -> None:
         """Waits until all is told, but no longer than so many seconds; 0: is silent about it."""

@@ -9,7 +9,7 @@ import pytest
 
 from podway.launch.follower.follow import ASKED, Follower
 from podway.launch.tracking import address as addresses
-from podway.launch.tracking import artefact
+from podway.launch.tracking import artefact, others
 
 pytest.importorskip("mlflow", reason="mlflow is not installed: pip install 'podway[tracking]'")
 
@@ -155,6 +155,38 @@ def test_what_can_never_be_told_stops_nothing_else(address, tmp_path, capfd, mon
     assert KEY in runs(address)
 
 
+def test_other_kinds_tell_of_themselves_and_belong_to_their_run(address, tmp_path):
+    training = Training(tmp_path)
+    training.begin()
+    training.leave()
+    gate = tmp_path / "gates" / "walks-3"
+    gate.mkdir(parents=True)
+    others.write(
+        gate,
+        name="walks",
+        version="3",
+        status="FAILED",
+        run=training.directory.name,
+        config={"rules": [{"metric": "ndcg@10", "margin": 0.01}]},
+        metrics={"ndcg@10": 0.2, "latency": float("nan")},
+        facts={"verdict": "worse", "page": gate / "report.html"},
+    )
+    watch = follower(address, tmp_path)
+    watch.take({"tell": ["run", str(training.directory)]})
+    for _ in range(2):
+        watch.take({"tell": ["gate", str(gate)]})
+    assert watch.advance()
+    told = runs(address)["gate/walks/3"]
+    assert told.info.status == "FAILED"
+    assert told.data.tags["mlflow.parentRunId"] == runs(address)[KEY].info.run_id
+    assert told.data.tags["podway.verdict"] == "worse"
+    assert told.data.params["gate.rules.0.metric"] == "ndcg@10"
+    assert told.data.metrics["ndcg_at_10"] == 0.2
+    watch.take({"tell": ["gate", str(tmp_path)]})  # says nothing of itself
+    assert watch.advance()
+    assert len(runs(address)) == 2
+
+
 def test_a_field_that_changes_in_a_run_stays_as_it_was_and_is_noted(address, tmp_path):
     first = Training(tmp_path, log_every=1)
     first.begin()
@@ -171,23 +203,24 @@ def test_a_field_that_changes_in_a_run_stays_as_it_was_and_is_noted(address, tmp
 
 
 def test_two_processes_that_tell_of_one_run_make_one(address, tmp_path, monkeypatch):
-    from podway.launch.tracking import database, ids
+    from podway.launch.tracking.database import Database
 
     training = Training(tmp_path)
     training.begin()
     (told,) = artefact.run(training.directory)
-    one, other = (database.Database(address, tmp_path) for _ in range(2))
-    claim = ids.claim
+    one, other = (Database(address, tmp_path) for _ in range(2))
+    create = one.client.create_run
 
     def slow(*arguments, **options):
-        monkeypatch.setattr(ids, "claim", claim)
-        other.tell(told)  # between the search of `one` and its claim
-        return claim(*arguments, **options)
+        monkeypatch.setattr(one.client, "create_run", create)
+        other.tell(told)  # after `one` has searched, and before it creates
+        return create(*arguments, **options)
 
-    monkeypatch.setattr(ids, "claim", slow)
+    monkeypatch.setattr(one.client, "create_run", slow)
     one.tell(told)
     run = runs(address)[KEY]
     assert len(client(address).search_runs([run.info.experiment_id])) == 1
+    assert rows(address)["runs"] == 2  # one of which is deleted
     training.leave()
 
 
