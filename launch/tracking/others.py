@@ -1,13 +1,12 @@
 """What else may be told than the chain's artefacts: gates, rollouts, sweeps. A file in a folder."""
 
-import json
 import time
 from collections.abc import Mapping
 from typing import Any
 
 from etils import epath
 
-from podway.framework import artifact
+from podway.framework import artifact, codec
 from podway.framework.report import artefacts
 from podway.launch.tracking import names
 from podway.launch.tracking.told import Point, Status, Told, key
@@ -48,11 +47,11 @@ def write(
         "run": run,
         "config": config,
         "metrics": dict(metrics or {}),
-        "facts": dict(facts or {}),
+        "facts": names.tags(facts or {}),
         "began": time.time() if began is None else began,
         "ended": time.time(),
     }
-    artifact.write_atomically(epath.Path(directory) / FILE, json.dumps(content, indent=1))
+    artifact.write_atomically(epath.Path(directory) / FILE, codec.json_text(content, indent=1))
 
 
 def read(kind: str, directory: epath.Path) -> list[Told]:
