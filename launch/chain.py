@@ -14,6 +14,7 @@ from etils import epath
 from podway.framework.artifact.upgrade import Choice
 from podway.framework.config import Experiment
 from podway.launch import console, experiments, stages
+from podway.launch.tracking.session import session
 
 if TYPE_CHECKING:
     from podway.launch.loaded.model import LoadedModel
@@ -104,12 +105,13 @@ def run(
     """
     console.prepare_libraries()
     found = _longer(_resolved(of), workdir, more, code)
-    result, dataset = _evaluate(found, workdir, code)
-    published = stages.publish(found, dataset, result.run, workdir, code)
+    with session(found, workdir):
+        result, dataset = _evaluate(found, workdir, code)
+        published = stages.publish(found, dataset, result.run, workdir, code)
 
-    from podway.launch.gate import admission
+        from podway.launch.gate import admission
 
-    verdict = admission.promote(found, published, workdir, code)
+        verdict = admission.promote(found, published, workdir, code)
     return dataclasses.replace(result, model=published, gate=verdict)
 
 

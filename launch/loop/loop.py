@@ -15,6 +15,7 @@ from podway.launch.loop import cycle, increment, look, record
 from podway.launch.loop.cycle import Work
 from podway.launch.loop.look import News
 from podway.launch.loop.record import Cycle
+from podway.launch.tracking.session import session
 
 
 def once(experiment: Experiment, workdir: epath.PathLike) -> Cycle | None:
@@ -30,14 +31,16 @@ def once(experiment: Experiment, workdir: epath.PathLike) -> Cycle | None:
         cycles = record.cycles(work.home)
         if cycles and not cycles[-1].outcome:
             print(f"loop: going on with cycle {cycles[-1].number}: {cycles[-1].why}", flush=True)
-            return cycle.go_on(work, cycles[-1])
+            with session(experiment, workdir):
+                return cycle.go_on(work, cycles[-1])
         news, why = _look(work, cycles)
         if not why:
             print(f"loop: nothing to do: {_idle(experiment, news)}", flush=True)
             return None
         begun = cycle.begin(work, cycles, news, why)
         print(f"loop: cycle {begun.number} begins: {why}", flush=True)
-        return cycle.go_on(work, begun)
+        with session(experiment, workdir):
+            return cycle.go_on(work, begun)
 
 
 def forever(experiment: Experiment, workdir: epath.PathLike, poll: float) -> None:

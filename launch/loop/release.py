@@ -7,6 +7,7 @@ from etils import epath
 from podway.export.versions import promote
 from podway.framework.config import Experiment
 from podway.launch import stages
+from podway.launch.tracking import session
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,4 +50,5 @@ def roll_out(experiment: Experiment, workdir: epath.PathLike, version: int) -> V
     said = promote.promote(
         experiment.name, version, workdir, label=experiment.gate.label, gate=passed
     )
+    session.moved(experiment.name, workdir)
     return Verdict(True, said)

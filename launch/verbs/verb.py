@@ -12,9 +12,21 @@ from podway.launch import experiments
 
 Subject = Annotated[str, tyro.conf.Suppress]
 """What stands after the verb: not an option."""
-Of = Literal["CONFIG", "RUN", "RUN RUN …", "MODEL", "MODEL VERSION", "MODEL_DIR", "LAUNCH", ""]
+Of = Literal[
+    "CONFIG",
+    "RUN",
+    "RUN RUN …",
+    "MODEL",
+    "MODEL VERSION",
+    "MODEL_DIR",
+    "LAUNCH",
+    "RUN|WORKDIR",
+    "ARTEFACT",
+    "",
+]
 """What a verb acts on: an experiment, the folder of a run, several runs, a published model, a
-version of it, the folder of one, a launch on a cluster, or nothing in particular."""
+version of it, the folder of one, a launch on a cluster, a run or a workdir, any
+artefact, or nothing in particular."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +91,10 @@ class Verb:
                 return dict(zip(("model", "version"), chosen, strict=False))
             case "LAUNCH":
                 return {"launch": chosen[0]}
+            case "RUN|WORKDIR":
+                return {"place": chosen[0]}
+            case "ARTEFACT":
+                return {"thing": chosen[0]}
             case "MODEL_DIR":
                 return {"directory": chosen[0]}
             case "":

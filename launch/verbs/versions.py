@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from podway.framework import artifact
 from podway.framework.error import PodwayError
 from podway.framework.error import check as check_that
+from podway.launch.tracking import session
 from podway.launch.verbs.verb import Subject, Verb
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ def promote(options: Promote) -> None:
         gate=_gate(options),
     )
     print(done)
+    session.moved(options.model, options.workdir)
 
 
 def _gate(options: Promote) -> str:
@@ -118,6 +120,7 @@ def rollback(options: Move) -> None:
 
     server = _server(options)
     print(versions.rollback(options.model, options.workdir, label=options.label, server=server))
+    session.moved(options.model, options.workdir)
 
 
 def show(options: Versions) -> None:
