@@ -28,8 +28,10 @@ from podway.launch.verbs import (
     preflight,
     recommend,
     rejected,
+    rollout,
     run,
     serve,
+    served,
     show,
     train,
     versions,
@@ -91,6 +93,8 @@ STAGES = {
         "versions": versions.VERSIONS,
         "promote": versions.PROMOTE,
         "rollback": versions.ROLLBACK,
+        "rollout": rollout.VERB,
+        "served": served.VERB,
         "board": board.VERB,
         "plan": plan.VERB,
     },
@@ -169,7 +173,8 @@ def _main(arguments: list[str]) -> None:
     if set(_HELP) & set(rest):
         print(usage.of_verb(name, verb, chosen, overrides))
         return
-    if len(chosen) < len(verb.of.replace("…", "").split()) and _HELP_ALL not in rest:
+    needed = [word for word in verb.of.replace("…", "").split() if not word.startswith("[")]
+    if len(chosen) < len(needed) and _HELP_ALL not in rest:
         print(f"{usage.line(name, verb)}\n{usage.example(verb)}", file=sys.stderr)
         missing = "RUN RUN" if "…" in verb.of else verb.of.split(" ", len(chosen))[-1]
         _fail(f"{missing} is missing: give {usage.MEANING[missing]}", exit_codes.MISUSED)

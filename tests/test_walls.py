@@ -11,13 +11,14 @@ import re
 import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
-ROOMS = ("framework", "configs", "beam", "export", "launch")
+ROOMS = ("framework", "configs", "beam", "export", "online", "launch")
 
 FORBIDDEN = {
     "framework": {"tensorflow", "tensorflow_serving", "apache_beam"},
     "beam": {"jax", "flax", "optax", "tensorflow", "tensorflow_serving"},
     "export": {"apache_beam"},
     "export/server": {"jax", "flax", "apache_beam"},
+    "online": {"jax", "flax", "optax", "tensorflow", "tensorflow_serving", "apache_beam"},
     "configs": {"tensorflow", "apache_beam"},
 }
 """The libraries that a room does not know."""
@@ -27,6 +28,7 @@ KNOWN = {
     "configs": {"framework", "configs"},
     "beam": {"framework", "beam"},
     "export": {"framework", "export"},
+    "online": {"framework", "online"},
     "launch": set(ROOMS),
 }
 """The rooms that a room knows: nobody imports launch, and no stage another one."""
@@ -38,12 +40,13 @@ SHARED = {
     "framework/progress",
     "beam/error",
     "export/error",
+    "online/error",
     "export/server/error",
 }
 """What all may import, as far as the walls let them."""
 
 PURE = ("error", "codec", "exit_codes", "progress", "code", "config", "artifact", "schema", "page")
-"""Of framework/: pure Python, and all that beam/ sees of it."""
+"""Of framework/: pure Python, and all that beam/ and online/ see of it."""
 
 ARROWS = {
     "framework": {
@@ -126,6 +129,10 @@ ARROWS = {
         "command": "options serve workers",
         "__main__": "command",
     },
+    "online": {
+        "servers": "",
+        "rollout": "servers framework/artifact framework/config",
+    },
     "launch": {
         "console": "",
         "experiments": "targets",
@@ -140,7 +147,8 @@ ARROWS = {
         "batch": "loaded",
         "chain": "console experiments loaded stages",
         "board": "",
-        "verbs": "batch board console elastic experiments loaded plan prices stages supervise",
+        "verbs": "batch board console elastic experiments loaded plan prices rollout stages"
+        " supervise targets/kubernetes/serving verbs/launch",
         "verbs/launch": "dataflow jobs prices stages targets targets/cloud_run targets/kubernetes"
         " targets/kubernetes/serving targets/machines verbs",
         "targets/cloud_run": "targets targets/kubernetes",
@@ -152,6 +160,7 @@ ARROWS = {
         "dataflow": "",
         "prices": "",
         "plan": "prices",
+        "rollout": "targets/kubernetes targets/kubernetes/serving targets",
         "demo": "console",
         "usage": "experiments fields verbs",
         "cli": "console experiments options stages usage verbs verbs/launch",
@@ -264,8 +273,9 @@ def test_rooms_know_those_before_them(room):
         assert seen <= KNOWN[room], path
 
 
-def test_beam_knows_only_the_pure_part_of_the_framework():
-    for path in sources("beam"):
+@pytest.mark.parametrize("room", ["beam", "online"])
+def test_some_know_only_the_pure_part_of_the_framework(room):
+    for path in sources(room):
         seen = {name for name in map(package, imported(path)) if name.startswith("framework/")}
         assert seen <= {f"framework/{name}" for name in PURE}, path
 
@@ -300,7 +310,7 @@ def test_packages_import_what_the_table_says(room):
             found[name] = seen
     found = {name: seen for name, seen in found.items() if name not in SHARED}
     table = {f"{room}/{name}".rstrip("/"): allowed(room, n) for name, n in ARROWS[room].items()}
-    rooms = {"framework", "beam", "export", "export/server", "launch"}  # their own __init__
+    rooms = {"framework", "beam", "export", "export/server", "online", "launch"}  # their own __init__
     assert not any(found.pop(name, None) for name in rooms)
     assert found == table
 

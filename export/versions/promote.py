@@ -114,6 +114,11 @@ def rollback(
     return _move(model, "rollback", label, target, server)
 
 
+def withdraw(name: str, workdir: epath.PathLike, *, label: str) -> str:
+    """Takes a label away, wherever it was before. Returns and raises as `promote` does."""
+    return _move(_published(name, workdir), "promote", label, None, None)
+
+
 def check_admissible(directory: epath.Path) -> None:
     """Raises ArtifactError or ExportError unless a version is whole and was verified."""
     if not directory.exists():

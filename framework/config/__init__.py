@@ -28,6 +28,7 @@ from podway.framework.config.formats import (
     Rdatasets,
 )
 from podway.framework.config.model import Model, Optimizer
+from podway.framework.config.rollout import Rollout
 from podway.framework.config.split import GlobalTime, LeaveOneOut, RandomSplit, Split
 from podway.framework.config.training import Mesh, Trainer, WarmStart
 from podway.framework.config.where import (
@@ -80,6 +81,7 @@ __all__ = [
     "Parquet",
     "RandomSplit",
     "Rdatasets",
+    "Rollout",
     "RowExamples",
     "Sequences",
     "SideTable",

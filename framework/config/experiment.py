@@ -7,6 +7,7 @@ from podway.framework.config.evaluation import Evaluation
 from podway.framework.config.export import Export
 from podway.framework.config.fields import neutral
 from podway.framework.config.model import Model, Optimizer
+from podway.framework.config.rollout import Rollout
 from podway.framework.config.training import Mesh, Trainer
 from podway.framework.error import check
 
@@ -33,6 +34,8 @@ class Experiment:
     """How the model is evaluated."""
     export: Export = Export()
     """How the model is served."""
+    rollout: Rollout = neutral(Rollout())
+    """How a new version of the model comes to its users."""
 
     def __post_init__(self):
         check(

@@ -12,9 +12,20 @@ from podway.launch import experiments
 
 Subject = Annotated[str, tyro.conf.Suppress]
 """What stands after the verb: not an option."""
-Of = Literal["CONFIG", "RUN", "RUN RUN …", "MODEL", "MODEL VERSION", "MODEL_DIR", "LAUNCH", ""]
+Of = Literal[
+    "CONFIG",
+    "RUN",
+    "RUN RUN …",
+    "MODEL",
+    "MODEL VERSION",
+    "MODEL [VERSION]",
+    "MODEL_DIR",
+    "LAUNCH",
+    "",
+]
 """What a verb acts on: an experiment, the folder of a run, several runs, a published model, a
-version of it, the folder of one, a launch on a cluster, or nothing in particular."""
+version of it (in brackets: or without one), the folder of one, a launch on a cluster, or nothing in
+particular."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +84,7 @@ class Verb:
                 return {"run": chosen[0]}
             case "RUN RUN …":
                 return {"runs": tuple(chosen)}
-            case "MODEL" | "MODEL VERSION":
+            case "MODEL" | "MODEL VERSION" | "MODEL [VERSION]":
                 return dict(zip(("model", "version"), chosen, strict=False))
             case "LAUNCH":
                 return {"launch": chosen[0]}
