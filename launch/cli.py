@@ -28,7 +28,6 @@ from podway.launch.verbs import (
     preflight,
     recommend,
     rejected,
-    rollout,
     run,
     serve,
     served,
@@ -48,6 +47,7 @@ from podway.launch.verbs.launch import (
     manifest,
     queue,
     retrain,
+    rollout,
 )
 from podway.launch.verbs.verb import Verb
 

@@ -112,7 +112,6 @@ def _target(options: Options) -> Target:
             "--server and --target-file are two places to serve; give one of them",
         )
         from podway.launch.rollout.weights import Weights
-
         from podway.launch.targets.kubernetes.serving.config import Serving
         from podway.launch.verbs.launch import file
 
