@@ -45,6 +45,14 @@ class Block:
     second: float
     second_bad: float
 
+    def __add__(self, other: "Block") -> "Block":
+        return Block(
+            self.first + other.first,
+            self.first_bad + other.first_bad,
+            self.second + other.second,
+            self.second_bad + other.second_bad,
+        )
+
 
 @dataclasses.dataclass(frozen=True)
 class Evidence:
@@ -75,8 +83,7 @@ def fold(evidence: Evidence, block: Block) -> Evidence:
             log if guess is None else log + _log_value(block, before_first, guess, evidence.margin)
             for log, (before_first, guess) in zip(logs, guesses, strict=True)
         )
-    pairs = zip(dataclasses.astuple(before), dataclasses.astuple(block), strict=True)
-    return Evidence(evidence.margin, logs, Block(*(one + other for one, other in pairs)))
+    return Evidence(evidence.margin, logs, before + block)
 
 
 def log_mean(logs: Sequence[float]) -> float:

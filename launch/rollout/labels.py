@@ -154,7 +154,11 @@ class Labels:
 
     def _check_unmoved(self, state: State) -> None:
         served, _, _ = promote.read(self._model, self._workdir)
-        for label, wanted in ((STABLE, (state.good, state.version)), (CANARY, (state.version,))):
+        stable: tuple[int | None, ...] = (state.good, state.version)
+        canary: tuple[int | None, ...] = (state.version,)
+        if served.labels.get(STABLE) == state.version:  # so the label canary may be gone already
+            canary = (state.version, None)
+        for label, wanted in ((STABLE, stable), (CANARY, canary)):
             if served.labels.get(label) not in wanted:
                 raise RolloutError(
                     f"label {label!r} was moved meanwhile, to {served.labels.get(label) or 'none'}"

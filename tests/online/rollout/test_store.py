@@ -1,10 +1,5 @@
 """Where a rollout stands: a kill at any write leaves the old state or the new one."""
 
-import os
-import pathlib
-import shutil
-import signal
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +8,7 @@ from podway.framework.config import Rollout
 from podway.online.error import OnlineError
 from podway.online.rollout import state as states
 from podway.online.rollout import store
+from tests.online.rollout.kills import killed
 
 NOW = "2026-11-30T09:00:00.000+00:00"
 PLAN = Rollout(shadow=0.1, shares=(0.05, 0.5))
@@ -60,38 +56,6 @@ def test_the_whole_way_is_loading_shadow_canary_promoting_stable():
         ("promoting", 0.5, 0),
         ("stable", 0, 0),
     ]
-
-
-def killed(before: pathlib.Path, folder: pathlib.Path, act) -> list[pathlib.Path]:
-    """Copies of a folder in which `act` was killed at its first write, its second, …"""
-    found = []
-    for left in range(100):
-        home = folder / str(left)
-        shutil.copytree(before, home)
-        found.append(home)
-        if (child := os.fork()) == 0:
-            import sys
-
-            writes = [left]
-
-            def count(event, arguments, writes=writes, home=home):
-                opens = event == "open" and isinstance(arguments[2], int)
-                if event in ("os.rename", "os.remove", "os.mkdir", "os.rmdir") or (
-                    opens and arguments[2] & (os.O_WRONLY | os.O_RDWR)
-                ):
-                    if str(home) in str(arguments[0]):
-                        writes[0] -= 1
-                    if writes[0] < 0:
-                        os.kill(os.getpid(), signal.SIGKILL)
-
-            sys.addaudithook(count)
-            try:
-                act(home)
-            finally:
-                os._exit(0)
-        if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != -signal.SIGKILL:
-            break
-    return found
 
 
 @pytest.mark.parametrize("steps", [0, 1, 3])
