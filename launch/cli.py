@@ -30,7 +30,6 @@ from podway.launch.verbs import (
     rejected,
     run,
     serve,
-    served,
     show,
     train,
     versions,
@@ -47,8 +46,8 @@ from podway.launch.verbs.launch import (
     manifest,
     queue,
     retrain,
-    rollout,
 )
+from podway.launch.verbs.operate import rollout, served
 from podway.launch.verbs.verb import Verb
 
 STAGES = {

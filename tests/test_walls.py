@@ -147,10 +147,10 @@ ARROWS = {
         "batch": "loaded",
         "chain": "console experiments loaded stages",
         "board": "",
-        "verbs": "batch board console elastic experiments loaded plan prices rollout stages"
-        " supervise",
-        "verbs/launch": "dataflow experiments jobs prices rollout stages targets targets/cloud_run"
-        " targets/kubernetes targets/kubernetes/serving targets/machines verbs",
+        "verbs": "batch board console elastic experiments loaded plan prices stages supervise",
+        "verbs/launch": "dataflow jobs prices stages targets targets/cloud_run targets/kubernetes"
+        " targets/kubernetes/serving targets/machines verbs",
+        "verbs/operate": "experiments rollout targets/kubernetes/serving verbs verbs/launch",
         "targets/cloud_run": "targets targets/kubernetes",
         "targets/kubernetes/serving": "targets targets/kubernetes",
         "targets": "prices",
@@ -163,7 +163,7 @@ ARROWS = {
         "rollout": "targets/kubernetes targets/kubernetes/serving targets",
         "demo": "console",
         "usage": "experiments fields verbs",
-        "cli": "console experiments options stages usage verbs verbs/launch",
+        "cli": "console experiments options stages usage verbs verbs/launch verbs/operate",
     },
     "configs": {
         "": "framework/config framework/embedding framework/heads framework/models"

@@ -211,3 +211,54 @@ def test_without_asking_again_only_users_of_the_share_see_it(workdir, library):
             time.sleep(2)
         assert last.phase == "returned"
         assert {each.split(" ")[0] for each in load.failed} <= {"canary"}
+
+
+def command(workdir, *given: str) -> list[str]:
+    plan = ("--rollout.shares", "0.3", "--rollout.requests", "100000")
+    times = ("--rollout.client-seconds", "1", "--rollout.interval-seconds", "0.2")
+    at = ("--workdir", os.fspath(workdir))
+    return [sys.executable, "-m", "podway.launch.cli", "rollout", "m", *given, *plan, *times, *at]
+
+
+@pytest.mark.slow
+def test_a_controller_that_is_killed_is_followed_by_another_and_two_never_act(workdir, library):
+    home = layout.models(workdir) / "m"
+    with server(workdir) as (address, _):
+        version = publish_beside(workdir, library, "good")
+        begin = command(workdir, str(version), "--server", address)
+        with under_load(home, address) as load:
+            first = subprocess.Popen(begin, cwd=ROOT)
+            wait_for(home, "canary")
+            other = subprocess.run(begin, cwd=ROOT, capture_output=True, text=True)
+            assert other.returncode == 75
+            assert f"m is being rolled out by {lock_user()}" in other.stderr
+            first.kill()
+            first.wait()
+            assert store.read(home).phase == "canary", "nobody takes it on"
+            second = subprocess.Popen(begin, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+            time.sleep(10)
+            end = [*command(workdir, "--abort"), "--server", address]
+            asked = time.monotonic()
+            ended = subprocess.run(end, cwd=ROOT, capture_output=True, text=True, check=True)
+            took = time.monotonic() - asked
+            said, _ = second.communicate(timeout=60)
+        print(f"ended on demand in {took:.1f} s, the start of the command included")
+        assert "returned (ended by " in ended.stdout
+        assert second.returncode == 1
+        assert "back to version 1" in said
+        assert not load.failed
+        served = models_config.served(layout.server_config(workdir), "m")
+        assert served == models_config.Served((1,), {"stable": 1})
+
+
+def lock_user() -> str:
+    from podway.framework.runs import lock
+
+    return lock.Holder.here().user
+
+
+def wait_for(home, phase: str) -> None:
+    end = time.monotonic() + 120
+    while (now := store.read(home)) is None or now.phase != phase:
+        assert time.monotonic() < end, now
+        time.sleep(0.1)

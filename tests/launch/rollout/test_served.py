@@ -166,7 +166,7 @@ def test_what_cannot_be_rolled_out(workdir, given, code, message):
 
 def test_a_config_says_how_it_goes(monkeypatch):
     from podway.framework.config import Rollout
-    from podway.launch.verbs.launch import rollout
+    from podway.launch.verbs.operate import rollout
 
     assert rollout.plan(["--config", "movielens_sasrec"]) == {"rollout": Rollout()}
     assert rollout.plan(["--server", "h:1"]) == {}
