@@ -10,7 +10,7 @@ import json
 import os
 import pathlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from etils import epath
 
@@ -209,7 +209,7 @@ class Controller:
             )
         return pathlib.Path(place)
 
-    def _remembered(self, state: State) -> tuple[Judgement, dict[str, int]]:
+    def _remembered(self, state: State) -> tuple[Judgement, Mapping[str, int]]:
         path = self._folder(state) / JUDGEMENT
         try:
             return judgement.parse(path.read_text())
@@ -221,7 +221,7 @@ class Controller:
                 " read anew"
             ) from error
 
-    def _remember(self, state: State, seen: Judgement, offsets: dict[str, int]) -> None:
+    def _remember(self, state: State, seen: Judgement, offsets: Mapping[str, int]) -> None:
         artifact.write_atomically(self._folder(state) / JUDGEMENT, judgement.text(seen, offsets))
 
 

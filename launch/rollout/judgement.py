@@ -161,9 +161,15 @@ def parse(line: str) -> tuple[Judgement, dict[str, int]]:
         )
         for name, known in content["watched"].items()
     }
-    tallies = [observation.tally(content[name]) for name in ("old", "new")]
-    numbers = (content["requests"], content["compared"], content["stage"])
-    return Judgement(watched, *tallies, *numbers), content["offsets"]
+    found = Judgement(
+        watched,
+        observation.tally(content["old"]),
+        observation.tally(content["new"]),
+        content["requests"],
+        content["compared"],
+        content["stage"],
+    )
+    return found, content["offsets"]
 
 
 def _log(known: tuple[Evidence, ...]) -> float:

@@ -169,7 +169,7 @@ def test_a_way_back_is_tried_until_the_servers_say_so(workdir, monkeypatch):
     each.begin("m", 3, PLAN)
     with pytest.raises(StuckError, match="version 3 answers; the same command tries again"):
         each.run()
-    assert store.read(home_of(workdir)).phase == "returning", "nothing is claimed"
+    assert phases(workdir)[-1] == "returning", "nothing is claimed"
     assert run(workdir).phase == "returned"
 
 
@@ -190,7 +190,7 @@ def test_somebody_ends_it(workdir):
     demand = {"rollout": now.rollout, "who": "ada"}
     (home_of(workdir) / controllers.ABORT).write_text(json.dumps(demand))
     thread.join(20)
-    last = store.read(home_of(workdir))
+    last = store.history(home_of(workdir))[-1]
     assert (last.phase, last.reason) == ("returned", "ended by ada")
     assert not (home_of(workdir) / controllers.ABORT).exists()
 

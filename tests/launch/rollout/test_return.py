@@ -80,9 +80,11 @@ class Load:
 
     async def _run(self, home, address, stop, again, by) -> None:
         module = rpc if by == "rpc" else rest
+        # Long, as tests share their machine with others.
+        options = client.Options(refresh=0.5, again=again, timeout=60.0)
         async with (
             module.connected(address) as asked,
-            client.opened(home, asked, client.Options(refresh=0.5, again=again)) as asking,
+            client.opened(home, asked, options) as asking,
         ):
             draw, tasks, number = random.Random(0), set(), 0
             begin = time.monotonic()
@@ -234,7 +236,7 @@ def test_a_controller_that_is_killed_is_followed_by_another_and_two_never_act(wo
             assert f"m is being rolled out by {lock_user()}" in other.stderr
             first.kill()
             first.wait()
-            assert store.read(home).phase == "canary", "nobody takes it on"
+            assert store.history(home)[-1].phase == "canary", "nobody takes it on"
             second = subprocess.Popen(begin, cwd=ROOT, stdout=subprocess.PIPE, text=True)
             time.sleep(10)
             end = [*command(workdir, "--abort"), "--server", address]

@@ -72,6 +72,7 @@ def workdir(tmp_path, monkeypatch) -> pathlib.Path:
 def test_what_held_at_a_time(workdir, minute, shares, copied, without):
     found = served.moments("m", workdir)
     moment = served.at(found, datetime.datetime.fromisoformat(clock(minute)))
+    assert moment is not None
     assert dict(moment.shares()) == pytest.approx(shares)
     assert (moment.copied, moment.unlabelled) == (copied, without)
 

@@ -160,6 +160,7 @@ def test_a_route_that_somebody_else_writes_is_no_way_back(workdir, monkeypatch):
             found = super().find(wanted)
             if self.left and wanted["kind"] == "HTTPRoute":
                 self.left -= 1
+                assert found
                 for backend in found["spec"]["rules"][-1]["backendRefs"]:
                     backend["name"] = "m-canary"
             return found

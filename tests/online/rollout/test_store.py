@@ -96,7 +96,9 @@ def test_what_is_no_state_is_named(tmp_path):
     with pytest.raises(OnlineError, match="has the format 2, and this Podway reads 1"):
         store.read(tmp_path)
     (tmp_path / store.STATE).write_text(text.replace('"shadow": 0.1, "shares"', '"shares"'))
-    assert store.read(tmp_path).plan.shadow == 0, "a field that came later has its default"
+    now = store.read(tmp_path)
+    assert now is not None
+    assert now.plan.shadow == 0, "a field that came later has its default"
     (tmp_path / store.STATE).write_text(text[: len(text) // 2])
     with pytest.raises(OnlineError, match=r"rollout\.json is no state of a rollout"):
         store.read(tmp_path)
