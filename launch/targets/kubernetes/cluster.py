@@ -15,7 +15,8 @@ from podway.launch.targets.error import LaunchError
 
 OWNER = "podway"
 """The field manager of what we apply."""
-_TIMEOUT = 30
+_TIMEOUT = 60
+"""Seconds until an answer: a connection that broke without a word would be waited for for ever."""
 _JOB_SET = (
     "install JobSet 0.11 or later: https://jobset.sigs.k8s.io/docs/installation (an administrator"
     " of the cluster may have to)"
@@ -43,6 +44,9 @@ _REMEDIES = {
 _NEWER = ("dependsOn", "onJobFailureMessagePatterns")
 """Fields that older versions of JobSet don't know."""
 
+_OVERLOADED = (429, 500, 502, 503, 504)
+"""HTTP's codes of a server that may answer the next time."""
+
 
 class Cluster:
     """A cluster, seen from one namespace.
@@ -65,9 +69,11 @@ class Cluster:
             ) from error
         configuration = kubernetes.client.Configuration.get_default_copy()
         configuration.retries = 2
+        if not configuration.verify_ssl:  # as the kubeconfig says, and whoever wrote it knows
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         self.host = configuration.host
         with self._explained("the cluster"):
-            self._client = DynamicClient(kubernetes.client.ApiClient(configuration))
+            self._client = DynamicClient(_impatient(kubernetes.client.ApiClient(configuration)))
 
     def apply(self, objects: Sequence[dict[str, Any]], *, dry_run: bool = False) -> list[str]:
         """Applies objects, all or none: first as the server's dry run, then for good.
@@ -203,12 +209,17 @@ class Cluster:
                 raise _ThereError(f"{what}: {said}") from error
             if error.status == 400 and "waiting to start" in said:
                 raise _NotYetError(f"{what}: {said}") from error
-            raise LaunchError(f"{what}: {explain(error.status or 0, said)}") from error
+            sort = UnreachableError if error.status in _OVERLOADED else LaunchError
+            raise sort(f"{what}: {explain(error.status or 0, said)}") from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise LaunchError(
+            raise UnreachableError(
                 f"the cluster {self.host} does not answer ({type(error).__name__}); is it there,"
                 " and does this machine reach it?"
             ) from error
+
+
+class UnreachableError(LaunchError):
+    """The cluster does not answer now; it may do so later."""
 
 
 class _MissingError(LaunchError):
@@ -221,6 +232,17 @@ class _ThereError(LaunchError):
 
 class _NotYetError(LaunchError):
     """The container has not begun."""
+
+
+def _impatient(client: kubernetes.client.ApiClient) -> kubernetes.client.ApiClient:
+    """The client, which waits for no answer longer than _TIMEOUT, where nothing else is said."""
+    send = client.rest_client.request
+
+    def request(*arguments: Any, _request_timeout: Any = None, **named: Any) -> Any:
+        return send(*arguments, _request_timeout=_request_timeout or _TIMEOUT, **named)
+
+    client.rest_client.request = request
+    return client
 
 
 def _load(context: str) -> None:
@@ -250,10 +272,12 @@ def explain(status: int, said: str) -> str:
 
 
 def _message(error: Any) -> str:
+    """What the server says, in one line."""
     try:
-        return str(json.loads(error.body)["message"])
+        said = str(json.loads(error.body)["message"])
     except (TypeError, ValueError, KeyError):
-        return str(error.reason or error)
+        said = str(error.reason or error)
+    return " ".join(said.split())
 
 
 def _said(each: dict[str, Any]) -> str:
