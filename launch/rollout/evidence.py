@@ -5,7 +5,7 @@ each group gave and how many of them were bad. The hypothesis is that the second
 bad ones is at most the first's plus a margin, in each block, whatever both are and however they
 change together from block to block. The evidence against it is a product of e-values, one a block:
 
-    (q₂/p₂)^bad₂ ((1-q₂)/(1-p₂))^good₂ (q₁/p₁)^bad₁ ((1-q₁)/(1-p₁))^good₁
+    (q2/p2)^bad2 ((1-q2)/(1-p2))^good2 (q1/p1)^bad1 ((1-q1)/(1-p1))^good1
 
 with shares q that were chosen before the block was seen, and p the point of the hypothesis that is
 nearest to them (of the smallest Kullback-Leibler divergence, weighted by the answers of the block).

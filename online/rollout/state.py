@@ -2,8 +2,7 @@
 
     loading ──▶ shadow ──▶ canary ──▶ canary ──▶ … ──▶ promoting ──▶ stable
        │           │          │          │                 │
-       └───────────┴──────────┴──── returning ◀────────────┘
-                                        └──▶ returned
+       └───────────┴──────────┴──────────┴─────────────────┴──▶ returning ──▶ returned
 
 What a state says is what is to be. The share in it holds for clients at once, so that it is above
 0 only where a server has the version already, and falls to 0 before anything is taken away.
