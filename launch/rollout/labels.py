@@ -17,6 +17,8 @@ from podway.framework.error import PodwayError
 from podway.launch.rollout.target import RolloutError
 from podway.online.rollout.state import CANARY, STABLE, State
 
+LAST_GOOD = "last-good"
+"""Label that keeps the version before loaded until the new one is seen to answer for stable."""
 _PATIENCE = 30.0
 """Seconds in which a server sees that its config has changed, and says so."""
 
@@ -82,8 +84,11 @@ class Labels:
         """Nothing: clients split by themselves."""
 
     def promote(self, state: State) -> None:
-        """The label stable at the new version."""
+        """The label stable at the new version; the one before stays loaded, for a way back."""
         self._check_unmoved(state)
+        served, _, _ = promote.read(self._model, self._workdir)
+        if served.labels.get(STABLE) == state.good:
+            self._move(state, state.good, LAST_GOOD)
         self._move(state, state.version, STABLE)
 
     def back(self, state: State) -> None:
@@ -95,11 +100,12 @@ class Labels:
             self._move(state, self._at_stable(state), CANARY)
 
     def clean(self, state: State) -> None:
-        """No label canary; who names no label gets what the label stable names."""
+        """No labels of the rollout; who names no label gets what the label stable names."""
         wanted = self._at_stable(state)
         served, _, _ = promote.read(self._model, self._workdir)
-        if CANARY in served.labels:
-            self._say(promote.withdraw(self._model, self._workdir, label=CANARY))
+        for label in (CANARY, LAST_GOOD):
+            if label in served.labels:
+                self._say(promote.withdraw(self._model, self._workdir, label=label))
         _, unlabelled, _ = promote.read(self._model, self._workdir)
         if unlabelled != wanted and unlabelled in (state.version, state.good):
             try:

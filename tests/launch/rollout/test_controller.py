@@ -77,7 +77,7 @@ class Seeing(Labels):
         self.workdir, self.code = workdir, code
 
     def share(self, now) -> None:
-        seen = home_of(self.workdir) / f"seen-{now.number}"
+        seen = home_of(self.workdir) / f"seen-{now.rollout}-{now.number}"
         if not seen.exists():
             see(self.workdir, now.rollout, self.code)
             seen.touch()
@@ -110,7 +110,8 @@ def test_what_is_worse_goes_back(workdir):
 @pytest.mark.parametrize(
     ("code", "end", "every"),
     [
-        ("UNAVAILABLE", "returned", 5),
+        ("UNAVAILABLE", "returned", 3),
+        ("", "stable", 3),
         pytest.param("UNAVAILABLE", "returned", 1, marks=pytest.mark.slow),
         pytest.param("", "stable", 1, marks=pytest.mark.slow),
     ],
@@ -131,6 +132,36 @@ def test_a_kill_at_any_write_is_followed_by_the_same_end(workdir, tmp_path, code
         last = run(home, code) if now is None or not now.is_over else now
         assert last.phase == end, f"{home}, from {now}"
         assert (phases(home), served(home)) == wanted, f"{home}, from {now}"
+
+
+def test_a_new_version_that_an_export_had_served_goes_back_for_all(workdir):
+    models.add(workdir, "m")
+    assert served(workdir) == Served((2, 4), {"stable": 2}), "those without a label get 4"
+    each = a_controller(workdir, target=Seeing(workdir, "UNAVAILABLE"))
+    each.begin("m", 4, PLAN)
+    assert each.run().phase == "returned"
+    assert served(workdir) == Served((2,), {"stable": 2})
+
+
+def test_the_version_before_is_loaded_until_the_new_one_is_seen_to_answer(workdir):
+    """Or a way back from there would have to load it, which may take minutes."""
+    models.add(workdir, "m")
+    asked = []
+
+    class Promoting(Seeing):
+        def verify(self, now):
+            if now.phase == "promoting" and not asked:
+                asked.append(served(workdir))
+                raise RolloutError("version 2 answers")
+            return super().verify(now)
+
+    each = a_controller(workdir, target=Promoting(workdir, ""))
+    each.begin("m", 4, PLAN)
+    last = each.run()
+    assert (last.phase, last.reason) == ("returned", "version 2 answers")
+    assert 2 in asked[0].versions
+    assert asked[0].labels["stable"] == 4
+    assert served(workdir) == Served((2,), {"stable": 2})
 
 
 def test_a_version_that_cannot_be_loaded_goes_back(workdir):
