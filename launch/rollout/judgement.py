@@ -132,6 +132,8 @@ def progress(judgement: Judgement) -> str:
         parts.append(
             f"value {new.worth / new.values:.3g} (old {old.worth / old.values:.3g} of the most)"
         )
+    if lost := new.lost + old.lost:
+        parts.append(f"{lost} more could not be kept")
     return "; ".join([said, *parts])
 
 

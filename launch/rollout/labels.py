@@ -109,7 +109,7 @@ class Labels:
         _, unlabelled, _ = promote.read(self._model, self._workdir)
         if unlabelled != wanted and unlabelled in (state.version, state.good):
             try:
-                self._say(promote.promote(self._model, wanted, self._workdir))
+                self._say(promote.promote(self._model, wanted, self._workdir, loaded=True))
             except PodwayError as error:  # another label keeps a version loaded
                 self._say(str(error))
 
@@ -177,9 +177,16 @@ class Labels:
         does not answer now is to find the right file when it does.
         """
         served, _, _ = promote.read(self._model, self._workdir)
-        waits = not (state.phase == "returning" and version in served.versions)
-        server = Server(self._address, state.plan.load_seconds) if self._address and waits else None
-        done = promote.promote(self._model, version, self._workdir, label=label, server=server)
+        loaded = version in served.versions
+        waits = bool(self._address) and not (state.phase == "returning" and loaded)
+        server = Server(self._address, state.plan.load_seconds) if waits else None
+
+        def move() -> str:
+            return promote.promote(
+                self._model, version, self._workdir, label=label, server=server, loaded=loaded
+            )
+
+        done = move()
         if not self._address and "step 1 of 2" in done:  # it only had the version loaded
-            done = promote.promote(self._model, version, self._workdir, label=label)
+            done = move()
         self._say(done)

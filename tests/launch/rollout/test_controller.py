@@ -164,6 +164,20 @@ def test_the_version_before_is_loaded_until_the_new_one_is_seen_to_answer(workdi
     assert served(workdir) == Served((2,), {"stable": 2})
 
 
+def test_the_way_back_does_not_wait_for_files_to_be_read(workdir, monkeypatch):
+    """Those of a large model take minutes, and its server has them already."""
+
+    class Seen(Seeing):
+        def share(self, now):
+            super().share(now)
+            reading = f"{promote.__name__}.check_admissible"
+            monkeypatch.setattr(reading, lambda place: pytest.fail(f"{place} is read"))
+
+    each = a_controller(workdir, target=Seen(workdir, "UNAVAILABLE"))
+    each.begin("m", 3, PLAN)
+    assert each.run().phase == "returned"
+
+
 def test_a_version_that_cannot_be_loaded_goes_back(workdir):
     class Failing(Seeing):
         def load(self, now):
