@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from podway.framework.config import Rollout
 from podway.launch.rollout import evidence, judgement
 from podway.launch.rollout.evidence import Block, Evidence
+from podway.online.rollout import split
 from podway.online.rollout.observation import Observation, Tally
 from tests.launch.rollout.world import Version, blocks, until_return
 
@@ -24,7 +25,7 @@ STRICT = Rollout(
     false_return=0.05,
 )
 """Two versions that are alike lie on the edge of what is allowed, where errors are most likely."""
-ROLLOUTS = 120
+ROLLOUTS = 100
 
 
 def test_versions_that_are_alike_go_back_no_more_often_than_is_said():
@@ -159,3 +160,29 @@ def test_requests_are_counted_by_share():
         seen = judgement.fold(Rollout(), seen, some, some, stage)
         assert (seen.requests, seen.compared) == (count, count)
     assert seen.new.requests == 3
+
+
+@pytest.mark.parametrize(("repeats", "wrong"), [(False, False), (True, True)])
+def test_a_few_users_who_ask_all_day_are_no_evidence(repeats, wrong):
+    """Users stay with a version. Some ask a hundred times as often, and get nothing each time."""
+    count, returned = 60, 0
+    for seed in range(count):
+        random = np.random.default_rng(seed)
+        heavy = np.arange(2000) < 10
+        is_new = np.array([split.place(str(user), f"{seed}") < 0.2 for user in range(2000)])
+        weight = np.where(heavy, 100.0, 1.0)
+        known, seen = Evidence(0.0), np.zeros(2000, bool)
+        for _ in range(40):
+            users = random.choice(2000, 200, p=weight / weight.sum())
+            if not repeats:
+                users = np.unique(users)
+                users = users[~seen[users]]
+                seen[users] = True
+            empty = heavy[users] | (random.random(len(users)) < 0.02)
+            new = is_new[users]
+            block = Block((~new).sum(), empty[~new].sum(), new.sum(), empty[new].sum())
+            known = evidence.fold(known, block)
+            if known.log >= -math.log(0.05):
+                returned += 1
+                break
+    assert (returned > 3 * 0.05 * count) == wrong, returned
