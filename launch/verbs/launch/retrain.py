@@ -65,6 +65,7 @@ def plan(found: Any, schedule: Schedule) -> str:
             f"  on         {found.pool.topology}",
             f"  workdir    {found.workdir}",
             f"  late       up to {schedule.deadline_seconds} s; not while the one before goes on",
+            *(f"  note       {each}" for each in found.notes()),
         ]
     )
 
