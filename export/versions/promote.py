@@ -81,10 +81,15 @@ def promote(
     label: str = "",
     server: Server | None = None,
     gate: str = "",
+    loaded: bool = False,
 ) -> str:
     """Moves a label, or ("") what requests without one get, to a published version.
 
     `gate` is what the history shall say of the version's gate (history.Entry).
+
+    The version's files are held against its manifest first, which takes as long as they take to be
+    read; one that is known to be `loaded` is moved to at once.
+
 
     Without a server to ask, a label goes to a version that is not asked for yet in two calls: the
     first has it loaded.
@@ -93,7 +98,8 @@ def promote(
     altered or never verified, or could not be loaded; then the config is as it was.
     """
     model = _published(name, workdir)
-    check_admissible(model.home / str(version))
+    if not loaded or version not in model.current.versions:
+        check_admissible(model.home / str(version))
     return _move(model, "promote", label, version, server, gate)
 
 
@@ -116,6 +122,11 @@ def rollback(
     if (target := earlier[-1]) is not None:
         check_admissible(model.home / str(target))
     return _move(model, "rollback", label, target, server)
+
+
+def withdraw(name: str, workdir: epath.PathLike, *, label: str) -> str:
+    """Takes a label away, wherever it was before. Returns and raises as `promote` does."""
+    return _move(_published(name, workdir), "promote", label, None, None)
 
 
 def check_admissible(directory: epath.Path) -> None:

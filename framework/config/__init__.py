@@ -40,6 +40,7 @@ from podway.framework.config.gate import (
 from podway.framework.config.limits import Limits
 from podway.framework.config.loop import Loop
 from podway.framework.config.model import Model, Optimizer
+from podway.framework.config.rollout import Rollout
 from podway.framework.config.split import GlobalTime, LeaveOneOut, RandomSplit, Split
 from podway.framework.config.tracking import Mlflow, Tracking
 from podway.framework.config.training import Mesh, Trainer, WarmStart
@@ -101,6 +102,7 @@ __all__ = [
     "Parquet",
     "RandomSplit",
     "Rdatasets",
+    "Rollout",
     "RowExamples",
     "Rule",
     "Sequences",

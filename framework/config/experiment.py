@@ -9,6 +9,7 @@ from podway.framework.config.fields import neutral
 from podway.framework.config.gate import Gate
 from podway.framework.config.loop import Loop
 from podway.framework.config.model import Model, Optimizer
+from podway.framework.config.rollout import Rollout
 from podway.framework.config.tracking import Tracking
 from podway.framework.config.training import Mesh, Trainer
 from podway.framework.error import check
@@ -42,6 +43,8 @@ class Experiment:
     """What a version must show before it serves."""
     tracking: Tracking = neutral(Tracking())
     """Where it is told of, beside its folders."""
+    rollout: Rollout = neutral(Rollout())
+    """How a new version of the model comes to its users."""
 
     def __post_init__(self):
         check(

@@ -101,11 +101,10 @@ class Lock:
 
     Attributes:
       path: of the file.
-      what: is done to the folder by who has it: "trained".
     """
 
-    def __init__(self, path: epath.Path, what: str):
-        self.path, self.what = path, what
+    def __init__(self, path: epath.Path, doing: str = "trained"):
+        self.path, self._doing = path, doing
         self._mine = Holder.here()
         self._lost: str | None = None
         self._ended = threading.Event()
@@ -128,13 +127,13 @@ class Lock:
             holder = Holder.read(found)
             if seen not in (None, found) or (holder and holder.machine == self._mine.machine):
                 raise LockedError(
-                    f"{run} is being {self.what} by {holder or 'another process'}; wait for it, or"
-                    f" end it first ({self.path})"
+                    f"{run} is being {self._doing} by {holder or 'another process'}; wait for it,"
+                    f" or end it first ({self.path})"
                 )
             if seen is None:
                 seen = found
                 print(
-                    f"{run} was being {self.what} by {holder or 'another process'}, on another"
+                    f"{run} was being {self._doing} by {holder or 'another process'}, on another"
                     f" machine; waiting up to {EXPIRES:.0f} s to see whether it still is",
                     flush=True,
                 )
@@ -189,13 +188,17 @@ class Lock:
 
 
 @contextlib.contextmanager
-def hold(run: epath.Path, what: str = "trained") -> Iterator[Lock]:
-    """The lock of a run's folder, or of another's that is being `what`, for the time of a block.
+def hold(run: epath.Path, doing: str = "trained") -> Iterator[Lock]:
+    """The lock of a run's folder, or of another, for the time of a block.
+
+    Args:
+      run: the folder.
+      doing: what is done to it, for others to be told.
 
     Raises LockedError: another process has it. Of another machine's lock that is not renewed any
     more, waits for the end.
     """
-    lock = Lock(_file_of(run), what)
+    lock = Lock(_file_of(run), doing)
     lock.take(run)
     try:
         yield lock

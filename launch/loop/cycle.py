@@ -22,6 +22,7 @@ from podway.framework import artifact, task
 from podway.framework.config import Data, Experiment, WarmStart
 from podway.framework.error import ConfigError
 from podway.launch import stages
+from podway.launch.gate import contender
 from podway.launch.loop import increment, record, release
 from podway.launch.loop.look import News
 from podway.launch.loop.record import Aside, Cycle, Step
@@ -34,10 +35,12 @@ class Work:
     Attributes:
       experiment: to be trained again.
       workdir: where its artefacts lie.
+      server: HOST:PORT of a server that follows a rollout; "": a new version serves at once.
     """
 
     experiment: Experiment
     workdir: epath.Path
+    server: str = ""
 
     @property
     def home(self) -> epath.Path:
@@ -74,11 +77,11 @@ def last_dataset(cycles: tuple[Cycle, ...]) -> str:
 
 
 def champion(work: Work) -> int | None:
-    """The version that serves requests without a label."""
+    """The version that a new one is held against."""
     name = work.experiment.name
     if not promote.numbers(layout.models(work.workdir) / name):
         return None
-    return promote.read(name, work.workdir)[1]
+    return contender.champion(name, work.workdir, work.experiment.gate.label)
 
 
 def go_on(work: Work, cycle: Cycle) -> Cycle:
@@ -239,7 +242,7 @@ def _gate(work: Work, cycle: Cycle) -> Cycle:
 
 def _rollout(work: Work, cycle: Cycle) -> Cycle:
     assert cycle.model is not None
-    served = release.roll_out(trained(work, cycle), work.workdir, cycle.model)
+    served = release.roll_out(trained(work, cycle), work.workdir, cycle.model, work.server)
     return cycle.over("served" if served.passed else "stopped", served.reason)
 
 

@@ -18,14 +18,16 @@ from podway.launch.loop.record import Cycle
 from podway.launch.tracking.session import session
 
 
-def once(experiment: Experiment, workdir: epath.PathLike) -> Cycle | None:
+def once(experiment: Experiment, workdir: epath.PathLike, server: str = "") -> Cycle | None:
     """Goes on with the cycle that is not over, or begins one where it is time.
+
+    `server`, HOST:PORT, follows a rollout; without one a new version serves at once.
 
     Returns how it ended; None: there is nothing to do. Raises LockedError: another loop of this
     experiment is at work; stages.Stopped after SIGTERM; and what the stages raise: the next call
     goes on with the stage that failed.
     """
-    work = Work(experiment, epath.Path(workdir))
+    work = Work(experiment, epath.Path(workdir), server)
     work.home.mkdir(parents=True, exist_ok=True)
     with lock.hold(work.home / "loop", "looped over"):
         cycles = record.cycles(work.home)
@@ -43,10 +45,10 @@ def once(experiment: Experiment, workdir: epath.PathLike) -> Cycle | None:
             return cycle.go_on(work, begun)
 
 
-def forever(experiment: Experiment, workdir: epath.PathLike, poll: float) -> None:
+def forever(experiment: Experiment, workdir: epath.PathLike, poll: float, server: str = "") -> None:
     """Looks every `poll` seconds, until SIGINT or SIGTERM."""
     while True:
-        if (ended := once(experiment, workdir)) is not None:
+        if (ended := once(experiment, workdir, server)) is not None:
             print(f"loop: {said(ended)}", flush=True)
         threading.Event().wait(poll)
 

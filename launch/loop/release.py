@@ -44,11 +44,21 @@ def gate(experiment: Experiment, workdir: epath.PathLike, version: int) -> Verdi
     return Verdict(found.passed, text.reasons(found), str(directory))
 
 
-def roll_out(experiment: Experiment, workdir: epath.PathLike, version: int) -> Verdict:
-    """Has a version serve."""
+def roll_out(experiment: Experiment, workdir: epath.PathLike, version: int, server: str) -> Verdict:
+    """Has a version serve: step by step where there is a server to ask and another version to go
+    back to, else at once."""
+    name = experiment.name
+    served, unlabelled, _ = promote.read(name, workdir)
+    if server and (served.labels.get("stable") or unlabelled) not in (None, version):
+        from podway.launch.rollout import entry
+        from podway.launch.rollout.labels import Labels
+
+        target = Labels(name, workdir, server)
+        last = entry.roll_out(name, version, experiment.rollout, target, workdir)
+        session.moved(name, workdir)
+        stays = last.phase == "stable"
+        return Verdict(stays, "the rollout ended well" if stays else f"went back: {last.reason}")
     passed = "passed" if experiment.gate.rules else ""
-    said = promote.promote(
-        experiment.name, version, workdir, label=experiment.gate.label, gate=passed
-    )
-    session.moved(experiment.name, workdir)
+    said = promote.promote(name, version, workdir, label=experiment.gate.label, gate=passed)
+    session.moved(name, workdir)
     return Verdict(True, said)

@@ -28,6 +28,9 @@ class Loop(Stage):
     the gate stopped it."""
     poll: float = 300.0
     """Seconds between two looks."""
+    server: str = ""
+    """HOST:PORT of the gRPC of a server that watches models.config: a new version comes to users by
+    a rollout. Without it all requests get it at once."""
     dry_run: bool = False
     """Say what would be done, and do nothing."""
     status: bool = False
@@ -51,13 +54,13 @@ def loop(options: Loop) -> None:
     elif options.dry_run:
         print(continuous.due(experiment, workdir))
     elif options.once:
-        ended = continuous.once(experiment, workdir)
+        ended = continuous.once(experiment, workdir, options.server)
         if ended is not None and ended.outcome == "stopped":
             raise CycleStopped(continuous.said(ended))
         if ended is not None:
             print(continuous.said(ended))
     else:
-        continuous.forever(experiment, workdir, options.poll)
+        continuous.forever(experiment, workdir, options.poll, options.server)
 
 
 def status(cycles: tuple[Cycle, ...], asides: tuple[Aside, ...]) -> str:
