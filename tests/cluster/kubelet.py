@@ -94,6 +94,11 @@ class Kubelet:
         path.mkdir(parents=True, exist_ok=True)
         return path
 
+    @property
+    def commands(self) -> pathlib.Path:
+        """The folder of scripts that are the images' commands; a test may write its own."""
+        return self._folder / "bin"
+
     def logs(self) -> dict[str, str]:
         """What each pod wrote that ever ran, by pod."""
         files = sorted((self._folder / "pods").glob("*/log"), key=lambda it: it.stat().st_ctime)
@@ -302,7 +307,7 @@ class Kubelet:
     def _write_podway(self) -> None:
         """The commands of this checkout, before any that are installed."""
         commands = {"podway": "podway.launch.cli", "podway-model-server": "podway.export.server"}
-        home = self._folder / "bin"
+        home = self.commands
         home.mkdir(parents=True, exist_ok=True)
         for name, module in commands.items():
             script = home / name

@@ -24,6 +24,10 @@ _JOB_SET = (
 _REMEDIES = {
     "jobset.x-k8s.io": _JOB_SET,
     "kueue.x-k8s.io": "install Kueue: https://kueue.sigs.k8s.io/docs/installation",
+    "autoscaling.x-k8s.io": (
+        "its autoscaler takes no requests for machines, as flex-start needs them; update the"
+        " cluster, or leave flex-start out of target.quotas"
+    ),
     "gateway.networking.k8s.io": (
         "enable the Gateway API (https://gateway-api.sigs.k8s.io; on GKE `gcloud container clusters"
         " update CLUSTER --gateway-api=standard`), or leave out target.gateway"
@@ -41,6 +45,11 @@ _REMEDIES = {
     ),
 }
 """Group of kinds that a cluster may lack → what would help."""
+_OLDER = {
+    "kueue.x-k8s.io/v1beta2": "kueue.x-k8s.io/v1beta1",
+    "autoscaling.x-k8s.io/v1": "autoscaling.x-k8s.io/v1beta1",
+}
+"""Version → one that older clusters have instead, with the same fields as far as we use them."""
 _NEWER = ("dependsOn", "onJobFailureMessagePatterns")
 """Fields that older versions of JobSet don't know."""
 
@@ -109,6 +118,10 @@ class Cluster:
             raise
         return [_said(each) for each in new]
 
+    def require(self, version: str, kind: str) -> None:
+        """Raises LaunchError: the cluster has no such kind."""
+        self._resource(version, kind)
+
     def find(self, wanted: dict[str, Any]) -> dict[str, Any] | None:
         """An object of this kind and name, as it is in the cluster; None: there is none."""
         return self.get(wanted["apiVersion"], wanted["kind"], wanted["metadata"]["name"])
@@ -139,7 +152,7 @@ class Cluster:
         try:
             with self._explained(_said(each)):
                 resource.create(
-                    body=each,
+                    body={**each, "apiVersion": resource.group_version},
                     namespace=self._space(resource),
                     query_params=[("fieldValidation", "Strict")],
                 )
@@ -177,7 +190,7 @@ class Cluster:
         resource = self._resource(each["apiVersion"], each["kind"])
         with self._explained(_said(each)):
             resource.server_side_apply(
-                body=each,
+                body={**each, "apiVersion": resource.group_version},
                 namespace=self._space(resource),
                 field_manager=OWNER,
                 force_conflicts=True,
@@ -190,6 +203,8 @@ class Cluster:
             with self._explained(kind):
                 return self._client.resources.get(api_version=version, kind=kind)
         except ResourceNotFoundError as error:
+            if version in _OLDER:
+                return self._resource(_OLDER[version], kind)
             remedy = _REMEDIES.get(version.partition("/")[0], f"it knows nothing of {version}")
             raise LaunchError(f"the cluster {self.host} has no {kind}: {remedy}") from error
 
@@ -209,13 +224,20 @@ class Cluster:
                 raise _ThereError(f"{what}: {said}") from error
             if error.status == 400 and "waiting to start" in said:
                 raise _NotYetError(f"{what}: {said}") from error
+            text = f"{what}: {explain(error.status or 0, said)}"
+            if error.status == 403 and not _is_refusal(said):
+                raise ForbiddenError(text) from error
             sort = UnreachableError if error.status in _OVERLOADED else LaunchError
-            raise sort(f"{what}: {explain(error.status or 0, said)}") from error
+            raise sort(text) from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise UnreachableError(
                 f"the cluster {self.host} does not answer ({type(error).__name__}); is it there,"
                 " and does this machine reach it?"
             ) from error
+
+
+class ForbiddenError(LaunchError):
+    """Whoever asks has not the right to."""
 
 
 class UnreachableError(LaunchError):
@@ -262,13 +284,18 @@ def explain(status: int, said: str) -> str:
     match status:
         case 401:
             return f"the cluster does not know who you are ({said}); log in again"
-        case 403 if "webhook" in said or "denied the request" in said:
+        case 403 if _is_refusal(said):
             return f"refused: {said}"
         case 403:
             return f"you may not do this: {said}; an administrator grants it"
         case 409:
             return f"somebody else changed it at the same time: {said}; try again"
     return said
+
+
+def _is_refusal(said: str) -> bool:
+    """Whether it is the object that is refused, not who asks."""
+    return "webhook" in said or "denied the request" in said
 
 
 def _message(error: Any) -> str:

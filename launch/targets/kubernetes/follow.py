@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from podway.launch.targets.error import LaunchError
-from podway.launch.targets.kubernetes import status, training
+from podway.launch.targets.kubernetes import queue, status, training
 from podway.launch.targets.kubernetes.cluster import Cluster, UnreachableError
 
 INTERVAL = 3.0
@@ -19,7 +19,6 @@ GONE = "it is no longer in the cluster: somebody stopped it"
 _MARGIN = 5
 """Seconds of a log that are read once more, as clocks differ."""
 _LABEL = "jobset.sigs.k8s.io/jobset-name"
-_WORKLOAD = "kueue.x-k8s.io/v1beta1"
 _STAMP = re.compile(r"^(\S+Z) (.*)$")
 
 
@@ -42,7 +41,7 @@ def look(cluster: Cluster, name: str) -> tuple[status.Status, list[dict[str, Any
         owner = job_set["metadata"]["uid"]
         workloads = [
             each
-            for each in cluster.list(_WORKLOAD, "Workload")
+            for each in cluster.list(queue.API, "Workload")
             if any(ref["uid"] == owner for ref in each["metadata"].get("ownerReferences") or [])
         ]
     return status.of(job_set, pods, events, workloads), pods

@@ -130,14 +130,33 @@ def _wanted(job_set: dict[str, Any], stage: str) -> int:
 
 
 def _queued(workloads: Sequence[dict[str, Any]]) -> list[str]:
-    """Why Kueue has not admitted it yet."""
-    said = [
-        condition.get("message", "")
+    """Why Kueue took it out again, and why it has not admitted it.
+
+    Where it has its quota, it may wait for a check: for machines that are asked for at its turn.
+    """
+    conditions = [
+        condition
         for each in workloads
         for condition in (each.get("status") or {}).get("conditions") or []
-        if condition["type"] == "QuotaReserved" and condition["status"] != "True"
     ]
-    return [f"the queue says: {text}" for text in said if text] or ["it waits in its queue"]
+    # Behind the first ";" come the names of queues that lend each other.
+    taken = [
+        f"its queue took it out again: {each.get('message', '').partition(';')[0]}"
+        for each in conditions
+        if each["type"] == "Evicted" and each["status"] == "True"
+    ]
+    waits = [
+        f"it waits in its queue: {each['message']}"
+        for each in conditions
+        if each["type"] == "QuotaReserved" and each["status"] != "True" and each.get("message")
+    ]
+    checks = [
+        f"it has its quota, and waits for {check['name']}: {check.get('message') or check['state']}"
+        for each in workloads
+        for check in (each.get("status") or {}).get("admissionChecks") or []
+        if check["state"] != "Ready"
+    ]
+    return [*taken, *(waits or checks or ["it waits in its queue"])]
 
 
 def pending(pods: Sequence[dict[str, Any]], events: Sequence[dict[str, Any]] = ()) -> list[str]:

@@ -148,7 +148,7 @@ def _sizes(options: LaunchKubernetes) -> tuple[Any, str]:
 
 def _apply(options: LaunchKubernetes, found: Any, objects: list[dict[str, Any]]) -> None:
     from podway.launch.targets.error import LaunchError
-    from podway.launch.targets.kubernetes import follow, training
+    from podway.launch.targets.kubernetes import admission, follow, training
     from podway.launch.targets.kubernetes.cluster import Cluster
     from podway.launch.targets.kubernetes.launch import OWN
 
@@ -174,6 +174,7 @@ def _apply(options: LaunchKubernetes, found: Any, objects: list[dict[str, Any]])
             print(f"{found.name} is there already")
             _follow(options, cluster, found.name)
             return
+    admission.check(cluster, objects[-1])
     if not options.yes and not _agreed():
         raise LaunchError("nothing is launched; --yes launches without asking")
     if there is not None:

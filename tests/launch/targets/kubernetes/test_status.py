@@ -44,16 +44,35 @@ def pod(role="train", index=0, phase="Running", *, code=None, said="", **more) -
 
 
 def test_a_queued_one_says_why(spec):
-    workload = {
-        "status": {
-            "conditions": [
-                {"type": "QuotaReserved", "status": "False", "message": "insufficient quota"}
-            ]
-        }
-    }
-    now = status.of(job_set(spec, suspend=True), [], (), [workload])
-    assert now.phase == "queued"
-    assert "insufficient quota" in now.lines[0]
+    reserved = {"type": "QuotaReserved", "status": "False", "message": "insufficient quota"}
+    evicted = {"type": "Evicted", "status": "True", "message": "Preempted to accommodate a; path"}
+
+    def now(*conditions: dict) -> status.Status:
+        workload = {"status": {"conditions": [*conditions]}}
+        return status.of(job_set(spec, suspend=True), [], (), [workload])
+
+    assert now(reserved).phase == "queued"
+    assert now(reserved).lines == ("it waits in its queue: insufficient quota",)
+    assert now().lines == ("it waits in its queue",)
+    assert now(reserved, evicted).lines == (
+        "its queue took it out again: Preempted to accommodate a",
+        "it waits in its queue: insufficient quota",
+    )
+    assert now(reserved, evicted | {"status": "False"}).lines == now(reserved).lines
+
+
+def test_one_whose_machines_are_asked_for_says_so(spec):
+    check = {"name": "podway-flex-start", "state": "Pending", "message": "no capacity yet"}
+    reserved = {"type": "QuotaReserved", "status": "True", "message": "Quota reserved"}
+
+    def lines(**changes: str) -> tuple[str, ...]:
+        workload = {"status": {"conditions": [reserved], "admissionChecks": [check | changes]}}
+        return status.of(job_set(spec, suspend=True), [], (), [workload]).lines
+
+    own = "it has its quota, and waits for podway-flex-start: "
+    assert lines() == (own + "no capacity yet",)
+    assert lines(message="") == (own + "Pending",)
+    assert lines(state="Ready") == ("it waits in its queue",)
 
 
 def test_the_stage_is_the_first_that_is_not_done(spec):
