@@ -1,0 +1,291 @@
+"""What requests bring and get, against what the version that answers them has learned from.
+
+Inputs are described as a dataset's features are (beam/statistics/) and compared by the same rules
+(beam/statistics/drift.py): of histories their items, and how many there are; of rows, each column
+that the dataset knows as numbers or by a vocabulary. Of the lists of a recommender it is said how
+good they can be without anybody's opinion of them: unknown items, rows that are answered as one who
+is new, empty lists, how popular and how diverse the items are, how the best scores lie.
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from etils import epath
+
+from podway.beam.check import described
+from podway.beam.check.described import Described
+from podway.beam.statistics import drift, statistics
+from podway.beam.statistics.limits import Limits
+from podway.export import layout
+from podway.export.server import pseudonym
+from podway.framework import artifact
+from podway.framework.config.features import Categorical
+from podway.framework.error import PodwayError
+from podway.framework.schema.fitted import read_transforms
+from podway.framework.schema.schema import FIRST_VALUE, OUT_OF_VOCABULARY, PADDING, Vocabulary
+from podway.launch.monitor import catalogue, requests
+from podway.launch.monitor.catalogue import Samples, one
+from podway.launch.monitor.data import judged
+from podway.launch.monitor.requests import Request
+
+HISTORY, ITEM, SCORE = "history", "item", "score"
+HEAD = 0.01
+"""Share of the catalogue that counts as popular: its items of most events in training."""
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+_LOWEST = float(np.finfo(np.float32).min)
+Who = tuple[str, str]
+
+
+class LineageError(PodwayError, ValueError):
+    """What a version has learned from is not to be had; the message says what is missing."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """What a version has learned from.
+
+    Attributes:
+      dataset: its dataset.
+      key: by which the log's values are hashed; b"": none is, or nobody has it.
+    """
+
+    dataset: Described
+    key: bytes = b""
+
+    def vocabulary(self, name: str) -> Vocabulary:
+        """Of a feature."""
+        return Vocabulary.read(self.dataset.directory / "vocabulary" / f"{name}.jsonl")
+
+    def ids(self, vocabulary: Vocabulary, *, hashed: bool) -> dict[str, int]:
+        """Value, as the log has it, → id."""
+        if not hashed:
+            return vocabulary.ids
+        return {pseudonym.of(value.encode(), self.key): one for value, one in vocabulary.ids.items()}
+
+
+def reference(workdir: epath.PathLike, model: str, version: int, key: bytes = b"") -> Reference:
+    """Of a published version. Raises LineageError, ArtifactError and what `described.read` does."""
+    home = layout.models(workdir) / model / str(version)
+    if not artifact.exists(home, layout.MANIFEST):
+        raise LineageError(
+            f"the log has requests to {model} version {version}, which {home} does not hold; give"
+            " the --workdir that it was published from"
+        )
+    manifest = artifact.read_manifest(home, "model", manifest=layout.MANIFEST)
+    wanted = manifest.inputs.get("dataset", "")
+    for name in sorted((epath.Path(workdir) / "datasets").glob("*")):
+        if wanted and artifact.exists(name / wanted):
+            return Reference(described.read(name / wanted), key)
+    raise LineageError(
+        f"{model} version {version} was made from the dataset {wanted or '(unknown)'}, which is not"
+        f" in {epath.Path(workdir) / 'datasets'} any more; there is nothing to compare with"
+    )
+
+
+def of_version(who: Who, found: Sequence[Request], known: Reference, limits: Limits) -> Samples:
+    """All metrics of the requests to one version; of which there is one or more."""
+    times = [each.time for each in found]
+    made = one(catalogue.LIVE_BEGIN, who, min(times)) + one(catalogue.LIVE_END, who, max(times))
+    recommender = any(HISTORY in each.inputs for each in found)
+    return made + (_of_histories if recommender else _of_rows)(who, found, known, limits)
+
+
+# ---------------------------------------------------------------------------------- recommenders
+
+
+def _of_histories(
+    who: Who, found: Sequence[Request], known: Reference, limits: Limits
+) -> Samples:
+    words = known.vocabulary(ITEM)
+    counts, lengths = np.zeros(len(words), np.int64), []
+    rows = fallback = values = unknown = 0
+    for ids in _ids(found, HISTORY, known, words, inputs=True):
+        rows += 1
+        real = [each for each in ids if each != PADDING]
+        strange = real.count(OUT_OF_VOCABULARY)
+        values, unknown = values + len(real), unknown + strange
+        fallback += strange == len(real)
+        np.add.at(counts, real, 1)
+        lengths.append(len(real))
+    made = one(catalogue.LIVE_ROWS, who, rows)
+    if not rows:
+        return made
+    made += one(catalogue.LIVE_FALLBACK, who, fallback / rows)
+    if values:
+        made += one(catalogue.LIVE_UNKNOWN, (*who, HISTORY), unknown / values)
+    part = statistics.ids(counts, statistics.numbers(np.array(lengths, np.float64)))
+    live = statistics.to_json(part, known.dataset.schema[ITEM], words)
+    pairs = [(HISTORY, known.dataset.features("train").get(ITEM), live)]
+    whole = known.dataset.features("test").get(ITEM) or known.dataset.features("train").get(ITEM)
+    if whole and "lengths" in whole:
+        pairs.append((f"{HISTORY} (length)", whole["lengths"], live["lengths"]))
+    return made + _compared(who, pairs, limits) + _of_lists(who, found, known, words)
+
+
+def _of_lists(
+    who: Who, found: Sequence[Request], known: Reference, words: Vocabulary
+) -> Samples:
+    order = sorted(range(FIRST_VALUE, len(words)), key=lambda row: -words.counts[row])
+    popular = set(order[: max(1, math.ceil(HEAD * len(order)))])
+    lists = empty = items = head = 0
+    seen: set[int] = set()
+    for ids in _ids(found, ITEM, known, words, inputs=False):
+        real = [each for each in ids if each >= FIRST_VALUE]
+        lists, empty = lists + 1, empty + (not real)
+        items, head = items + len(real), head + sum(each in popular for each in real)
+        seen.update(real)
+    made: Samples = []
+    if lists:
+        made += one(catalogue.LIVE_EMPTY, who, empty / lists)
+        made += one(catalogue.LIVE_COVERAGE, who, len(seen) / max(1, len(order)))
+    if items:
+        made += one(catalogue.LIVE_POPULAR, who, head / items)
+    return made + _of_scores(who, found)
+
+
+def _of_scores(who: Who, found: Sequence[Request]) -> Samples:
+    rows = [row for each in found for row in each.outputs.get(SCORE, ()) if isinstance(row, list)]
+    if not rows:
+        return []
+    invalid = sum(None in row for row in rows)
+    made = one(catalogue.LIVE_INVALID, who, invalid / len(rows))
+    best = [row[0] for row in rows if row and None not in row and row[0] > _LOWEST]
+    if best:
+        for share, value in zip(QUANTILES, np.quantile(best, QUANTILES).tolist(), strict=True):
+            made += one(catalogue.LIVE_SCORE, (*who, f"{share:g}"), value)
+    return made
+
+
+def _ids(
+    found: Sequence[Request], name: str, known: Reference, words: Vocabulary, *, inputs: bool
+) -> Iterator[list[int]]:
+    """The ids of each row of an input or output; PADDING for what is no value.
+
+    Rows whose values are hashed by a key that is not there are left out.
+    """
+    tables = {False: known.ids(words, hashed=False)}
+    if known.key:
+        tables[True] = known.ids(words, hashed=True)
+    for each in found:
+        table = tables.get(name in each.hashed)
+        if table is None:
+            continue
+        for row in (each.inputs if inputs else each.outputs).get(name, ()):
+            yield [_id(value, table, len(words)) for value in row]
+
+
+def _id(value: Any, table: dict[str, int], size: int) -> int:
+    if isinstance(value, str):
+        return table.get(value, OUT_OF_VOCABULARY) if value else PADDING
+    ours = isinstance(value, int) and (value == PADDING or FIRST_VALUE <= value < size)
+    return value if ours else OUT_OF_VOCABULARY
+
+
+# ------------------------------------------------------------------------------------------ rows
+
+
+def _of_rows(who: Who, found: Sequence[Request], known: Reference, limits: Limits) -> Samples:
+    rows = sum(_rows_of(each) for each in found)
+    made, pairs = one(catalogue.LIVE_ROWS, who, rows), []
+    trained = known.dataset.features("train")
+    for fitted in read_transforms(known.dataset.directory / "transform.json"):
+        feature, reference = fitted.transform.name, trained.get(fitted.transform.name)
+        if reference is None:
+            continue
+        column = fitted.transform.column_name
+        values, hashed = _column(found, column if _has(found, column) else feature)
+        if not values:
+            continue
+        if reference["kind"] == "number" and not hashed:
+            part = statistics.numbers(np.array([_number(value) for value in values]))
+            pairs.append((feature, reference, statistics.to_json(part, known.dataset.schema[feature])))
+        elif fitted.vocabulary and isinstance(fitted.transform, Categorical):
+            if hashed and not known.key:
+                continue
+            words = known.vocabulary(fitted.vocabulary)
+            table = known.ids(words, hashed=hashed)
+            separator = fitted.transform.separator if fitted.transform.many else None
+            ids = [_id(one, table, len(words)) for one in _parts(values, separator)]
+            part = statistics.ids(np.bincount(ids, minlength=len(words)))
+            live = statistics.to_json(part, known.dataset.schema[feature], words)
+            made += one(
+                catalogue.LIVE_UNKNOWN,
+                (*who, feature),
+                live["out_of_vocabulary"] / max(1, live["count"] - live["missing"]),
+            )
+            pairs.append((feature, _alone(reference), live))
+    return made + _compared(who, pairs, limits)
+
+
+def _alone(reference: dict[str, Any]) -> dict[str, Any]:
+    """Of a feature of lists: its values, without how many a list has."""
+    return {name: value for name, value in reference.items() if name != "lengths"}
+
+
+def _has(found: Sequence[Request], name: str) -> bool:
+    return any(name in each.inputs for each in found)
+
+
+def _rows_of(request: Request) -> int:
+    return max((len(rows) for rows in request.inputs.values() if isinstance(rows, list)), default=0)
+
+
+def _column(found: Sequence[Request], name: str) -> tuple[list[Any], bool]:
+    """All values of an input, and whether they are hashed."""
+    values: list[Any] = []
+    for each in found:
+        rows = each.inputs.get(name, ())
+        for row in rows if isinstance(rows, list) else ():
+            values += row if isinstance(row, list) and row else [None if row == [] else row]
+    return values, any(name in each.hashed for each in found)
+
+
+def _parts(values: Sequence[Any], separator: str | None) -> Iterator[str]:
+    for value in values:
+        text = "" if value is None else str(value)
+        yield from text.split(separator) if separator else (text,)
+
+
+def _number(value: Any) -> float:
+    ours = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if ours else math.nan
+
+
+def _compared(who: Who, pairs: Sequence[tuple[str, Any, Any]], limits: Limits) -> Samples:
+    made: Samples = []
+    unjudged = 0
+    for feature, old, new in pairs:
+        if not old:
+            continue
+        told = drift.compare(old, new, limits)
+        unjudged += told.verdict == "unjudged"
+        of = (*who, feature)
+        made += judged(told, of, catalogue.LIVE_PSI, catalogue.LIVE_JS, catalogue.LIVE_DRIFT)
+    return made + one(catalogue.LIVE_UNJUDGED, who, unjudged)
+
+
+def samples(
+    folder: str, model: str, workdir: epath.PathLike, limits: Limits, since: float, most: int,
+    key: bytes = b"",
+) -> Samples:
+    """Of all versions that the window of the log has.
+
+    Args:
+      folder: of the log.
+      model: whose requests.
+      workdir: of models/ and datasets/.
+      limits: of drift.
+      since: seconds since 1970 at which the window begins.
+      most: requests that are read, the latest.
+      key: of the log's hash.
+
+    Raises LogError, LineageError, and what is raised where a dataset cannot be read.
+    """
+    made: Samples = []
+    for version, found in requests.by_version(requests.read(folder, model, since, most)).items():
+        known = reference(workdir, model, version, key)
+        made += of_version((model, str(version)), found, known, limits)
+    return made
