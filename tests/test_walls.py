@@ -144,11 +144,13 @@ ARROWS = {
         "batch": "loaded",
         "chain": "console experiments loaded stages",
         "board": "",
+        "monitor": "",
         "verbs": "batch board console elastic experiments loaded plan prices stages supervise",
+        "verbs/operate": "experiments monitor verbs",
         "verbs/launch": "dataflow jobs prices stages targets targets/cloud_run targets/kubernetes"
         " targets/kubernetes/serving targets/machines verbs",
         "targets/cloud_run": "targets targets/kubernetes",
-        "targets/kubernetes/serving": "targets targets/kubernetes",
+        "targets/kubernetes/serving": "monitor targets targets/kubernetes",
         "targets": "prices",
         "targets/kubernetes": "targets",
         "targets/machines": "targets",
@@ -158,7 +160,7 @@ ARROWS = {
         "plan": "prices",
         "demo": "console",
         "usage": "experiments fields verbs",
-        "cli": "console experiments options stages usage verbs verbs/launch",
+        "cli": "console experiments options stages usage verbs verbs/launch verbs/operate",
     },
     "configs": {
         "": "framework/config framework/embedding framework/heads framework/models"

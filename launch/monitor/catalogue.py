@@ -165,7 +165,9 @@ ROLLOUT_PHASE = Metric(
     "1 for the phase of the model's last rollout, 0 for the others.",
 )
 ROLLOUT_VERSION = Metric(
-    "podway_rollout_version", ("model", "role"), "Version that is `new`, and the one before: `good`."
+    "podway_rollout_version",
+    ("model", "role"),
+    "Version that is `new`, and the one before: `good`.",
 )
 ROLLOUT_SHARE = Metric("podway_rollout_share", ("model",), "Share of the users with the new one.")
 ROLLOUT_SINCE = Metric(
@@ -223,7 +225,5 @@ def finite(value: object) -> float | None:
 def chosen(metric: Metric, values: Sequence[object], of: Iterable[str], is_now: str) -> Samples:
     """A metric whose last label says in which of some states something is."""
     return [
-        sample
-        for state in of
-        for sample in one(metric, (*values, state), float(state == is_now))
+        sample for state in of for sample in one(metric, (*values, state), float(state == is_now))
     ]

@@ -78,9 +78,7 @@ def _last(report: Mapping[str, Any], newest: Described) -> float | None:
     return max(latest, default=None)
 
 
-def _drift(
-    who: tuple[str, str], newest: Described, earlier: Described, limits: Limits
-) -> Samples:
+def _drift(who: tuple[str, str], newest: Described, earlier: Described, limits: Limits) -> Samples:
     made: Samples = []
     unjudged = 0
     for split in newest.statistics:
@@ -94,9 +92,7 @@ def _drift(
             told = drift.compare(old, new, limits)
             unjudged += told.verdict == "unjudged"
             of = (*who, split, feature.name)
-            made += judged(
-                told, of, catalogue.DATA_PSI, catalogue.DATA_JS, catalogue.DATA_DRIFT
-            )
+            made += judged(told, of, catalogue.DATA_PSI, catalogue.DATA_JS, catalogue.DATA_DRIFT)
     return made + one(catalogue.DATA_UNJUDGED, who, unjudged)
 
 

@@ -19,14 +19,11 @@ from podway.beam.check import described
 from podway.beam.check.described import Described
 from podway.beam.statistics import drift, statistics
 from podway.beam.statistics.limits import Limits
-from podway.export import layout
 from podway.export.server import pseudonym
-from podway.framework import artifact
 from podway.framework.config.features import Categorical
-from podway.framework.error import PodwayError
 from podway.framework.schema.fitted import read_transforms
 from podway.framework.schema.schema import FIRST_VALUE, OUT_OF_VOCABULARY, PADDING, Vocabulary
-from podway.launch.monitor import catalogue, requests
+from podway.launch.monitor import catalogue, published
 from podway.launch.monitor.catalogue import Samples, one
 from podway.launch.monitor.data import judged
 from podway.launch.monitor.requests import Request
@@ -37,10 +34,6 @@ HEAD = 0.01
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _LOWEST = float(np.finfo(np.float32).min)
 Who = tuple[str, str]
-
-
-class LineageError(PodwayError, ValueError):
-    """What a version has learned from is not to be had; the message says what is missing."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,26 +56,14 @@ class Reference:
         """Value, as the log has it, → id."""
         if not hashed:
             return vocabulary.ids
-        return {pseudonym.of(value.encode(), self.key): one for value, one in vocabulary.ids.items()}
+        return {
+            pseudonym.of(value.encode(), self.key): one for value, one in vocabulary.ids.items()
+        }
 
 
 def reference(workdir: epath.PathLike, model: str, version: int, key: bytes = b"") -> Reference:
     """Of a published version. Raises LineageError, ArtifactError and what `described.read` does."""
-    home = layout.models(workdir) / model / str(version)
-    if not artifact.exists(home, layout.MANIFEST):
-        raise LineageError(
-            f"the log has requests to {model} version {version}, which {home} does not hold; give"
-            " the --workdir that it was published from"
-        )
-    manifest = artifact.read_manifest(home, "model", manifest=layout.MANIFEST)
-    wanted = manifest.inputs.get("dataset", "")
-    for name in sorted((epath.Path(workdir) / "datasets").glob("*")):
-        if wanted and artifact.exists(name / wanted):
-            return Reference(described.read(name / wanted), key)
-    raise LineageError(
-        f"{model} version {version} was made from the dataset {wanted or '(unknown)'}, which is not"
-        f" in {epath.Path(workdir) / 'datasets'} any more; there is nothing to compare with"
-    )
+    return Reference(described.read(published.dataset(workdir, model, version)), key)
 
 
 def of_version(who: Who, found: Sequence[Request], known: Reference, limits: Limits) -> Samples:
@@ -96,9 +77,7 @@ def of_version(who: Who, found: Sequence[Request], known: Reference, limits: Lim
 # ---------------------------------------------------------------------------------- recommenders
 
 
-def _of_histories(
-    who: Who, found: Sequence[Request], known: Reference, limits: Limits
-) -> Samples:
+def _of_histories(who: Who, found: Sequence[Request], known: Reference, limits: Limits) -> Samples:
     words = known.vocabulary(ITEM)
     counts, lengths = np.zeros(len(words), np.int64), []
     rows = fallback = values = unknown = 0
@@ -125,9 +104,7 @@ def _of_histories(
     return made + _compared(who, pairs, limits) + _of_lists(who, found, known, words)
 
 
-def _of_lists(
-    who: Who, found: Sequence[Request], known: Reference, words: Vocabulary
-) -> Samples:
+def _of_lists(who: Who, found: Sequence[Request], known: Reference, words: Vocabulary) -> Samples:
     order = sorted(range(FIRST_VALUE, len(words)), key=lambda row: -words.counts[row])
     popular = set(order[: max(1, math.ceil(HEAD * len(order)))])
     lists = empty = items = head = 0
@@ -195,13 +172,15 @@ def _of_rows(who: Who, found: Sequence[Request], known: Reference, limits: Limit
         feature, reference = fitted.transform.name, trained.get(fitted.transform.name)
         if reference is None:
             continue
-        column = fitted.transform.column_name
+        column = fitted.transform.source
         values, hashed = _column(found, column if _has(found, column) else feature)
         if not values:
             continue
         if reference["kind"] == "number" and not hashed:
             part = statistics.numbers(np.array([_number(value) for value in values]))
-            pairs.append((feature, reference, statistics.to_json(part, known.dataset.schema[feature])))
+            pairs.append(
+                (feature, reference, statistics.to_json(part, known.dataset.schema[feature]))
+            )
         elif fitted.vocabulary and isinstance(fitted.transform, Categorical):
             if hashed and not known.key:
                 continue
@@ -265,27 +244,3 @@ def _compared(who: Who, pairs: Sequence[tuple[str, Any, Any]], limits: Limits) -
         of = (*who, feature)
         made += judged(told, of, catalogue.LIVE_PSI, catalogue.LIVE_JS, catalogue.LIVE_DRIFT)
     return made + one(catalogue.LIVE_UNJUDGED, who, unjudged)
-
-
-def samples(
-    folder: str, model: str, workdir: epath.PathLike, limits: Limits, since: float, most: int,
-    key: bytes = b"",
-) -> Samples:
-    """Of all versions that the window of the log has.
-
-    Args:
-      folder: of the log.
-      model: whose requests.
-      workdir: of models/ and datasets/.
-      limits: of drift.
-      since: seconds since 1970 at which the window begins.
-      most: requests that are read, the latest.
-      key: of the log's hash.
-
-    Raises LogError, LineageError, and what is raised where a dataset cannot be read.
-    """
-    made: Samples = []
-    for version, found in requests.by_version(requests.read(folder, model, since, most)).items():
-        known = reference(workdir, model, version, key)
-        made += of_version((model, str(version)), found, known, limits)
-    return made

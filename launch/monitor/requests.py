@@ -37,9 +37,7 @@ class Request:
     hashed: frozenset[str]
 
 
-def read(
-    folder: str | os.PathLike[str], model: str, begin: float, most: int
-) -> list[Request]:
+def read(folder: str | os.PathLike[str], model: str, begin: float, most: int) -> list[Request]:
     """The requests for a model since a time, the latest first, `most` at most.
 
     A line that is being written is left out. Raises LogError.

@@ -12,9 +12,20 @@ from podway.launch import experiments
 
 Subject = Annotated[str, tyro.conf.Suppress]
 """What stands after the verb: not an option."""
-Of = Literal["CONFIG", "RUN", "RUN RUN …", "MODEL", "MODEL VERSION", "MODEL_DIR", "LAUNCH", ""]
-"""What a verb acts on: an experiment, the folder of a run, several runs, a published model, a
-version of it, the folder of one, a launch on a cluster, or nothing in particular."""
+Of = Literal[
+    "CONFIG",
+    "CONFIG|MODEL",
+    "RUN",
+    "RUN RUN …",
+    "MODEL",
+    "MODEL VERSION",
+    "MODEL_DIR",
+    "LAUNCH",
+    "",
+]
+"""What a verb acts on: an experiment, that or a published model, the folder of a run, several runs,
+a published model, a version of it, the folder of one, a launch on a cluster, or nothing in
+particular."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +86,8 @@ class Verb:
                 return {"runs": tuple(chosen)}
             case "MODEL" | "MODEL VERSION":
                 return dict(zip(("model", "version"), chosen, strict=False))
+            case "CONFIG|MODEL":
+                return {"subject": chosen[0]}
             case "LAUNCH":
                 return {"launch": chosen[0]}
             case "MODEL_DIR":

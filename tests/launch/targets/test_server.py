@@ -101,7 +101,7 @@ def test_what_a_pod_runs_serves(tmp_path):
         assert get(f"{address}/v1/models/m:predict", body)[0] == 200
         status, page = get(address + server.METRICS)
         assert status == 200
-        for name in (watch.REQUESTS, watch.LATENCY, watch.LOADS):
+        for name in (serving.REQUESTS, serving.LATENCY, serving.LOADS):
             assert re.search(rf"^{name}(_bucket)?{{", page, re.MULTILINE), name
         assert resident(process.pid) < HISTORIES.memory
     finally:
