@@ -17,10 +17,10 @@ from podway.export.server.batching import parameters
 from podway.export.server.net import monitoring
 from podway.export.server.options import BatchingOptions, ListenOptions, ServerOptions
 from podway.export.versions import models_config
+from podway.launch.monitor import serving
 from podway.launch.targets import server
 from podway.launch.targets.cloud_run.deployed import Deployed
 from podway.launch.targets.cloud_run.target import CloudRun
-from podway.launch.targets.kubernetes.serving import watch
 from podway.launch.targets.published import Published
 
 ROWS = Published("m", 3, 1000, (1, 2, 8), False, "0-0")
