@@ -13,6 +13,8 @@ from podway.launch.verbs.verb import Chain, Verb
 
 SCREEN = 40
 """Lines that a verb's help may take."""
+SCREEN_OF_ALL = 50
+"""Lines that the list of all verbs may take."""
 _WIDEST = 100
 _COLUMN = 28
 """Where the texts of options begin."""

@@ -42,9 +42,11 @@ def running(folder: pathlib.Path, *command: str, ready: str) -> Iterator[None]:
     """A program, from when the address `ready` answers until the end of the block."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "log").open("w") as log:
-        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
     try:
-        wait(lambda: answers(ready), lambda: (folder / "log").read_text())
+        log_file = folder / "log"
+        wait(lambda: process.poll() is not None or answers(ready), log_file.read_text)
+        assert process.poll() is None, log_file.read_text()
         yield
     finally:
         process.terminate()
