@@ -184,7 +184,7 @@ def world(shop, folder, tmp_path_factory) -> Iterator[World]:
         told = stack.enter_context(webhook(ports["webhook"]))
         log = stack.enter_context(serving(root / "server", home, ports["rest"]))
         for _ in range(10):
-            ask_for_lists(ports["rest"], [["i1", "unheard-of"], ["unheard-of"]] * 30)
+            ask_for_lists(ports["rest"], [["i1", "unheard-of"], ["unheard-of", ""]] * 30)
         watch = [sys.executable, "-m", "podway.launch.cli", "monitor", "shop"]
         watch += ["--workdir", str(home), "--log", str(log), "--port", str(ports["monitor"])]
         watch += ["--every", "3", "--limits.rows", "40"]
@@ -204,7 +204,7 @@ def world(shop, folder, tmp_path_factory) -> Iterator[World]:
 
         def keep_asking() -> None:
             while not stop.wait(0.5):
-                ask_for_lists(ports["rest"], [["i1", "i2"], ["unheard-of"]])
+                ask_for_lists(ports["rest"], [["i1", "i2"], ["unheard-of", ""]])
 
         thread = threading.Thread(target=keep_asking, daemon=True)
         thread.start()
