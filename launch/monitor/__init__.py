@@ -1,1 +1,1 @@
-"""What is watched: metrics of data, training, serving and rollouts, and the alerts on them."""
+"""What is watched: data, training, requests, as metrics for Prometheus."""

@@ -13,8 +13,8 @@ from podway.beam.statistics import drift
 from podway.beam.statistics.limits import Limits
 from podway.framework import artifact
 from podway.framework.report import artefacts
-from podway.launch.monitor import catalogue
-from podway.launch.monitor.catalogue import Samples, one
+from podway.launch.monitor.alerts import catalogue
+from podway.launch.monitor.alerts.catalogue import Samples, one
 
 VERDICTS = {"none": 0.0, "warning": 1.0, "drift": 2.0}
 """Of beam/statistics/drift.py; without one, there is no sample."""

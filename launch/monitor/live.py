@@ -23,8 +23,9 @@ from podway.export.server import pseudonym
 from podway.framework.config.features import Categorical
 from podway.framework.schema.fitted import read_transforms
 from podway.framework.schema.schema import FIRST_VALUE, OUT_OF_VOCABULARY, PADDING, Vocabulary
-from podway.launch.monitor import catalogue, published
-from podway.launch.monitor.catalogue import Samples, one
+from podway.launch.monitor import published
+from podway.launch.monitor.alerts import catalogue
+from podway.launch.monitor.alerts.catalogue import Samples, one
 from podway.launch.monitor.data import judged
 from podway.launch.monitor.requests import Request
 

@@ -12,8 +12,9 @@ from etils import epath
 
 from podway.beam.statistics.limits import Limits
 from podway.framework.error import PodwayError
-from podway.launch.monitor import catalogue, data, live, published, requests, training
-from podway.launch.monitor.catalogue import Samples, one
+from podway.launch.monitor import data, live, published, requests, training
+from podway.launch.monitor.alerts import catalogue
+from podway.launch.monitor.alerts.catalogue import Samples, one
 
 log = logging.getLogger("podway.monitor")
 

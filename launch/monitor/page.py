@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 from podway.framework import artifact
 from podway.framework.error import ConfigError
-from podway.launch.monitor.catalogue import Metric, Samples
+from podway.launch.monitor.alerts.catalogue import Metric, Samples
 
 
 class Latest(Collector):

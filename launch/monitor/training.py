@@ -10,8 +10,8 @@ from etils import epath
 
 from podway.framework.report import artefacts
 from podway.framework.report.artefacts import Run
-from podway.launch.monitor import catalogue
-from podway.launch.monitor.catalogue import Samples, chosen, finite, one
+from podway.launch.monitor.alerts import catalogue
+from podway.launch.monitor.alerts.catalogue import Samples, chosen, finite, one
 
 STATES = typing.get_args(artefacts.State)
 _VALIDATION = "validation/"

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from podway.beam.statistics.limits import Limits
 from podway.framework.error import ConfigError, PodwayError, check
 from podway.launch import experiments
-from podway.launch.monitor.alert import RUNBOOKS, Thresholds
-from podway.launch.monitor.receivers import Places, Receivers
+from podway.launch.monitor.alerts.alert import RUNBOOKS, Thresholds
+from podway.launch.monitor.alerts.receivers import Places, Receivers
 from podway.launch.verbs.verb import Subject, Verb
 
 if TYPE_CHECKING:
@@ -99,7 +99,8 @@ def monitor(options: Monitor) -> None:
 
 
 def _once(options: Monitor, subject: observe.Subject) -> None:
-    from podway.launch.monitor import catalogue, observe, page
+    from podway.launch.monitor import observe, page
+    from podway.launch.monitor.alerts import catalogue
 
     samples = observe.observe(subject)
     if options.textfile:
@@ -153,7 +154,7 @@ def _named(subject: str, workdir: str) -> tuple[str, str]:
 
 def rules(options: Rules) -> None:
     """Writes the files."""
-    from podway.launch.monitor import rules as files
+    from podway.launch.monitor.alerts import rules as files
 
     check(bool(options.output), "--output is missing; give the folder that the files go to")
     found = files.files(options.thresholds, options.runbooks, options.receivers, options.places)

@@ -20,9 +20,10 @@ import pytest
 import yaml
 
 from podway.framework.artifact import write_atomically
-from podway.launch.monitor import alerts, dashboard, data, rules
-from podway.launch.monitor.alert import Thresholds
-from podway.launch.monitor.receivers import Places, Receivers
+from podway.launch.monitor import data
+from podway.launch.monitor.alerts import dashboard, families, rules
+from podway.launch.monitor.alerts.alert import Thresholds
+from podway.launch.monitor.alerts.receivers import Places, Receivers
 from tests.export.server.conftest import free_port
 from tests.launch.monitor import programs
 
@@ -228,7 +229,7 @@ def test_an_alert_reaches_who_is_to_be_told(world, name):
 
     path, alert = programs.wait(lambda: world.told.found.get(name), firing)
     assert path == EXPECTED[name]
-    known = {each.name: each for each in alerts.every(LIMITS)}[name]
+    known = {each.name: each for each in families.every(LIMITS)}[name]
     labels, annotations = alert["labels"], alert["annotations"]
     assert (labels["severity"], labels["family"]) == (known.severity, known.family)
     assert annotations["runbook_url"] == f"https://runbooks.example/{known.page}.md"
@@ -237,8 +238,8 @@ def test_an_alert_reaches_who_is_to_be_told(world, name):
 
 
 def test_there_is_one_for_each_family_that_has_an_exporter():
-    families = {each.family for each in alerts.every(LIMITS) if each.name in EXPECTED}
-    assert families >= {"data", "training", "serving", "live", "monitor"}
+    found = {each.family for each in families.every(LIMITS) if each.name in EXPECTED}
+    assert found >= {"data", "training", "serving", "live", "monitor"}
 
 
 SEAMS = ("podway_rollout_", "podway_loop_")
@@ -267,7 +268,7 @@ def test_what_is_fine_raises_no_alarm(world):
 def test_prometheus_has_all_rules_and_finds_no_fault(world):
     groups = programs.ask(world.prometheus, "rules")["groups"]
     found = [rule for group in groups for rule in group["rules"]]
-    assert len(found) == len(alerts.every(LIMITS))
+    assert len(found) == len(families.every(LIMITS))
     assert {rule["health"] for rule in found} == {"ok"}
     content = yaml.safe_load(rules.files(LIMITS, "", Receivers(), Places())[rules.RULES])
     assert [group["name"] for group in groups] == sorted(g["name"] for g in content["groups"])

@@ -11,7 +11,8 @@ import pytest
 
 from podway.beam.statistics.limits import Limits
 from podway.export.server import pseudonym
-from podway.launch.monitor import catalogue, live, observe, published, requests
+from podway.launch.monitor import live, observe, published, requests
+from podway.launch.monitor.alerts import catalogue
 from podway.launch.monitor.observe import Subject
 from tests.launch import world
 

@@ -16,7 +16,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from podway.beam.statistics.limits import Limits
 from podway.framework.report import artefacts
 from podway.launch import cli
-from podway.launch.monitor import catalogue, data, observe, page, training
+from podway.launch.monitor import data, observe, page, training
+from podway.launch.monitor.alerts import catalogue
 from podway.launch.monitor.observe import Subject
 from tests.launch import world
 from tests.launch.monitor.programs import answers, wait

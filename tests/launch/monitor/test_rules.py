@@ -8,15 +8,15 @@ import pytest
 import yaml
 
 from podway.framework.error import ConfigError
-from podway.launch.monitor import alerts, catalogue, dashboard, rules
-from podway.launch.monitor.alert import Thresholds
-from podway.launch.monitor.receivers import Places, Receivers
+from podway.launch.monitor.alerts import catalogue, dashboard, families, rules
+from podway.launch.monitor.alerts.alert import Thresholds
+from podway.launch.monitor.alerts.receivers import Places, Receivers
 from tests.launch.monitor.cases import CASES, Story
 from tests.launch.monitor.programs import program, said
 
 ROOT = pathlib.Path(__file__).parents[3]
 GOLDEN = ROOT / "tests" / "golden" / "monitor"
-EVERY = alerts.every(Thresholds())
+EVERY = families.every(Thresholds())
 RUNBOOKS = "https://runbooks.example"
 FILES = rules.files(Thresholds(), "docs/runbooks", Receivers(), Places())
 
@@ -172,7 +172,7 @@ def test_the_page_on_monitoring_lists_all_metrics_and_alerts():
 
 
 def test_thresholds_are_in_the_expressions_and_the_summaries():
-    found = alerts.every(Thresholds(stale_days=1, error_percent=7, rows=9))
+    found = families.every(Thresholds(stale_days=1, error_percent=7, rows=9))
     by_name = {each.name: each for each in found}
     assert by_name["PodwayDataStale"].expression.endswith("> 86400")
     assert "than 1 days" in by_name["PodwayDataStale"].summary

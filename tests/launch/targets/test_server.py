@@ -17,7 +17,7 @@ from podway.export.server.batching import parameters
 from podway.export.server.net import monitoring
 from podway.export.server.options import BatchingOptions, ListenOptions, ServerOptions
 from podway.export.versions import models_config
-from podway.launch.monitor import serving
+from podway.launch.monitor.alerts import serving
 from podway.launch.targets import server
 from podway.launch.targets.cloud_run.deployed import Deployed
 from podway.launch.targets.cloud_run.target import CloudRun

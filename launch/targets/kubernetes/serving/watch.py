@@ -1,14 +1,14 @@
 """What watches the servers: who collects their metrics, what is recorded, and who is told.
 
 All metrics named here are on the page of both servers, or recorded here of such; a test holds them
-against our server's page. The alerts are those of launch/monitor/serving.py.
+against our server's page. The alerts are those of launch/monitor/alerts/serving.py.
 """
 
 import re
 from typing import Any
 
-from podway.launch.monitor.alert import Thresholds
-from podway.launch.monitor.serving import LATENCY, REQUESTS, Scope, alerts
+from podway.launch.monitor.alerts.alert import Thresholds
+from podway.launch.monitor.alerts.serving import LATENCY, REQUESTS, Scope, alerts
 from podway.launch.targets import server
 from podway.launch.targets.kubernetes.launch import OWN
 from podway.launch.targets.kubernetes.serving.deployed import TRACK, Deployed

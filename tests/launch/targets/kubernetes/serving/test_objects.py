@@ -8,7 +8,7 @@ import pytest
 
 from podway.export.server import metrics
 from podway.framework.error import ConfigError
-from podway.launch.monitor import serving
+from podway.launch.monitor.alerts import serving
 from podway.launch.targets import server
 from podway.launch.targets.kubernetes import yaml_text
 from podway.launch.targets.kubernetes.serving import check, watch

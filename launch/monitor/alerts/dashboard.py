@@ -1,8 +1,8 @@
 """The dashboard: what one looks at after an alert, and before there is one."""
 
-from podway.launch.monitor import catalogue, serving
-from podway.launch.monitor.catalogue import Metric
-from podway.launch.monitor.grafana import Dashboard, Panel, Query, Row
+from podway.launch.monitor.alerts import catalogue, serving
+from podway.launch.monitor.alerts.catalogue import Metric
+from podway.launch.monitor.alerts.grafana import Dashboard, Panel, Query, Row
 
 _SHARE, _SECONDS, _MICROS = "percentunit", "s", "µs"
 

@@ -2,16 +2,16 @@
 
 from collections.abc import Mapping
 
-from podway.launch.monitor import catalogue, serving
-from podway.launch.monitor.alert import Alert, Thresholds
-from podway.launch.monitor.catalogue import Metric
+from podway.launch.monitor.alerts import catalogue, serving
+from podway.launch.monitor.alerts.alert import Alert, Thresholds
+from podway.launch.monitor.alerts.catalogue import Metric
 
 JOB = "podway-monitor"
 """Of `podway monitor`, in the scrape config that goes with the rules."""
 _DAY, _MINUTE = 86_400, 60
 
 
-def families(limits: Thresholds) -> Mapping[str, tuple[Alert, ...]]:
+def by_family(limits: Thresholds) -> Mapping[str, tuple[Alert, ...]]:
     """Family → its alerts."""
     return {
         "data": _data(limits),
@@ -26,7 +26,7 @@ def families(limits: Thresholds) -> Mapping[str, tuple[Alert, ...]]:
 
 def every(limits: Thresholds) -> tuple[Alert, ...]:
     """All of them."""
-    return tuple(alert for family in families(limits).values() for alert in family)
+    return tuple(alert for family in by_family(limits).values() for alert in family)
 
 
 def _largest(metric: Metric, by: str, matchers: str = "") -> str:

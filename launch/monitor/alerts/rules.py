@@ -1,6 +1,6 @@
 """The files that a Prometheus and an Alertmanager read: rules, routes, and an example of a config.
 
-One definition of the alerts (alerts.py), rendered; nothing here is written by hand a second time.
+One definition of the alerts (families.py), rendered; nothing here is written by hand a second time.
 """
 
 import dataclasses
@@ -11,9 +11,9 @@ import yaml
 from etils import epath
 
 from podway.framework import artifact
-from podway.launch.monitor import alerts, dashboard, serving
-from podway.launch.monitor.alert import RUNBOOKS, Thresholds
-from podway.launch.monitor.receivers import Places, Receivers
+from podway.launch.monitor.alerts import dashboard, families, serving
+from podway.launch.monitor.alerts.alert import RUNBOOKS, Thresholds
+from podway.launch.monitor.alerts.receivers import Places, Receivers
 
 RULES, ROUTES, SCRAPES, DASHBOARD = (
     "podway.rules.yml",
@@ -33,7 +33,7 @@ def rules(limits: Thresholds, runbooks: str = RUNBOOKS) -> dict[str, Any]:
                 "interval": "30s",
                 "rules": [each.rule(runbooks, family=family) for each in found],
             }
-            for family, found in alerts.families(limits).items()
+            for family, found in families.by_family(limits).items()
         ]
     }
 
@@ -78,7 +78,7 @@ def scrapes(places: Places) -> dict[str, Any]:
                 "static_configs": [{"targets": list(places.servers)}],
             },
             {
-                "job_name": alerts.JOB,
+                "job_name": families.JOB,
                 "static_configs": [{"targets": list(places.monitors)}],
             },
         ],

@@ -5,7 +5,7 @@ Those of `alerts` name what TensorFlow Serving's page has, too; those of `lists`
 
 import dataclasses
 
-from podway.launch.monitor.alert import Alert, Thresholds
+from podway.launch.monitor.alerts.alert import Alert, Thresholds
 
 REQUESTS = ":tensorflow:serving:request_count"
 LATENCY = ":tensorflow:serving:request_latency"
