@@ -32,7 +32,7 @@ kube: .venv/.installed
 
 # Manifests on a real Kubernetes control plane, and trainings whose hosts are taken away. Needs Go.
 cluster: .venv/.installed
-	$(BIN)/python -m tests.cluster.programs validate kubelite
+	$(BIN)/python -m tests.cluster.programs validate kubelite kueue
 	$(BIN)/python -m pytest -q --timeout 3600 tests/cluster
 
 # Podway's container images, by docker, podman or buildah.

@@ -8,6 +8,7 @@ what is out of memory), and a restart may help.
 
 import dataclasses
 import errno
+import re
 import types
 from collections.abc import Mapping
 
@@ -77,6 +78,10 @@ _KINDS = (
 )
 
 
+_DENIED = re.compile(r"^Forbidden: |PERMISSION_DENIED|^Google Cloud Storage: 40[13] ")
+"""What storage says to somebody without rights: gcsfs, TensorStore, we of Google's client."""
+
+
 def of(error: BaseException) -> int:
     """The exit code after an error: the one it says (`exit_code`), or by its kind."""
     said = getattr(error, "exit_code", None)
@@ -86,7 +91,13 @@ def of(error: BaseException) -> int:
         return INTERRUPTED
     if isinstance(error, OSError) and (error.errno in _MENDABLE or isinstance(error, _KINDS)):
         return REFUSED
-    return REFUSED if is_out_of_memory(error) else CRASHED
+    return REFUSED if is_out_of_memory(error) or is_denied(error) else CRASHED
+
+
+def is_denied(error: BaseException) -> bool:
+    """Whether storage has refused it, which has no number of the operating system."""
+    stored = isinstance(error, OSError | ValueError | RuntimeError)
+    return stored and _DENIED.search(str(error)) is not None
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -53,11 +53,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def build(engine: str, name: str, tag: str, base: str | None, further: Sequence[str] = ()) -> None:
     """Builds one image of this checkout."""
-    values = {"IMAGE": name, "REVISION": revision(), "VERSION": version()}
-    values |= {"BASE": base} if base else {}
+    values = {"IMAGE": name} | ({"BASE": base} if base else {})
+    # No arguments: another value of one has some engines build all steps again.
+    labels = {"revision": revision(), "version": version()}
     command = [engine, "build", *further, "--file", str(ROOT / "images" / "Dockerfile")]
     for each in values.items():
         command += ["--build-arg", "=".join(each)]
+    for key, value in labels.items():
+        command += ["--label", f"org.opencontainers.image.{key}={value}"]
     subprocess.run([*command, "--tag", tag, str(ROOT)], check=True, stdout=sys.stderr)
 
 

@@ -14,15 +14,19 @@ ROOT = pathlib.Path(__file__).parents[1]
 LOCKS = ROOT / "images" / "locks"
 
 EXTRAS = {
-    "train-cpu": ("train", "data", "storage"),
-    "train-tpu": ("tpu", "data", "storage"),
-    "train-cuda": ("cuda13", "data", "storage"),
-    "worker": ("data", "gcs"),
-    "export": ("data", "export", "storage"),
+    "train-cpu": ("train", "storage", "demo-data"),
+    "train-tpu": ("tpu", "storage", "demo-data"),
+    "train-cuda": ("cuda13", "storage", "demo-data"),
+    "worker": ("data", "gcs", "demo-data"),
+    "export": ("data", "export", "storage", "demo-data"),
     "server": ("serve", "storage"),
     "launcher": ("kubernetes",),
 }
-"""Image → the extras that it installs. A trainer can build a small dataset itself."""
+"""Image → the extras that it installs.
+
+A trainer and an exporter have the demo's raw data, too: by these, or by the package's version, they
+find the dataset that was built of them.
+"""
 BUILD = ("pip", "setuptools>=80", "wheel")
 """What makes the wheel."""
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import tyro
 
+from podway.framework import exit_codes
 from podway.framework.code import writing
 from podway.framework.config import Data, Experiment
 from podway.framework.error import ConfigError, PodwayError
@@ -79,6 +80,8 @@ def located(error: PodwayError, verb: Verb, chosen: list[str], overrides: list[s
     That is an option, or a line of the user's config file; without either it stays as it is.
     """
     text = str(error)
+    if getattr(error, "elsewhere", False):  # what it tells of has happened on another machine
+        return text
     behind = _with_flags(text, overrides)
     if behind != text or verb.of != "CONFIG" or not chosen or not chosen[0].endswith(".py"):
         return behind
@@ -107,6 +110,9 @@ def of_system(error: OSError, overrides: list[str]) -> str:
     missing = error.errno == errno.ENOENT and file == workdir
     if (error.errno in _UNWRITABLE or missing) and file and inside:
         return f"{where}: it cannot be written ({error.strerror}); give another --workdir"
+    if exit_codes.is_denied(error):
+        said = " ".join(str(error).split()).removesuffix(".")
+        return f"{said}; grant the account that runs this the right to read and to write there"
     return f"{error.strerror or error}{f': {file}' if file else ''}"
 
 

@@ -7,6 +7,7 @@ that the command starts at once and a stage loads only what it needs.
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -73,6 +74,12 @@ def dataset(
         fresh = not artifact.exists(directory)
         stage = narration.begin("data", "dataset", experiment.data, directory, fresh=fresh)
         if fresh:
+            check(
+                importlib.util.find_spec("apache_beam") is not None,
+                f"the dataset {directory} does not exist, and apache_beam is not installed, which"
+                f" builds it: run `podway data {experiment.name} --workdir {workdir}` with the same"
+                " overrides where podway[data] is installed, or install it here",
+            )
             from podway.beam import dataset as beam_dataset
 
             beam_dataset.build(experiment.data, workdir, engine, code)

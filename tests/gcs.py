@@ -9,15 +9,18 @@ its own (`Store.run`).
 import contextlib
 import dataclasses
 import importlib.util
+import json
 import os
 import pathlib
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 import uuid
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
@@ -131,6 +134,43 @@ def strict() -> Iterator[Store]:
     command = [str(program), "-backend", "memory", "-log-level", "error", *where]
     with _running(command, url, "/_internal/healthcheck") as store:
         yield store
+
+
+DENIED = (
+    "shop@project.iam.gserviceaccount.com does not have storage.objects.list access to the Google"
+    " Cloud Storage bucket."
+)
+"""What Google says to an account without rights."""
+
+
+@contextlib.contextmanager
+def denying() -> Iterator[Store]:
+    """A store that lets nobody read or write anything."""
+
+    class Denying(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            error = {"code": 403, "message": DENIED, "errors": [{"reason": "forbidden"}]}
+            body = json.dumps({"error": error}).encode()
+            self.send_response(403)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_POST = do_PUT = do_DELETE = answer
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Denying)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield Store(f"http://127.0.0.1:{server.server_address[1]}")
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def free_port() -> int:

@@ -72,7 +72,10 @@ def _in_package(path: str) -> str:
     package, _, rest = path.removeprefix(PACKAGE).partition("/")
     found = importlib.util.find_spec(package)
     if found is None or not found.submodule_search_locations:
-        raise DataError(f"{path!r} names the package {package!r}, which is not installed")
+        raise DataError(
+            f"{path!r} names the package {package!r}, which is not installed; install it, here and"
+            " wherever the dataset is built or trained on, or give the path of a file"
+        )
     return f"{found.submodule_search_locations[0]}/{rest}"
 
 

@@ -12,6 +12,8 @@ who lacks the key can neither read nor try them out.
 A request never waits for its line: it is put into a queue that a thread empties, and is dropped,
 and counted, where that is full. A file ends at its size; the oldest go first.
 """
+# pyright: reportAttributeAccessIssue=false
+# (protobuf's generated modules make their classes at run time)
 
 import contextlib
 import dataclasses

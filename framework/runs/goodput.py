@@ -109,7 +109,8 @@ class Ledger:
       earlier: seconds of the earlier sessions.
       marks: {step of a checkpoint: seconds when it was saved}.
       history: of each session when it began and was last alive (s since 1970), and the seconds
-        before it that count as waiting, as away, and not at all (outside).
+        before it that count as waiting, as away, and not at all (outside); "submitted" by when its
+        launch was, if there was one.
       outside: seconds between sessions that do not count.
     """
 
@@ -143,6 +144,8 @@ class Ledger:
         clock.add("away", gap.away)
         clock.add("other", max(0.0, clock.began - launch.started))
         history.append({"began": launch.started, **dataclasses.asdict(gap)})
+        if launch.submitted is not None:
+            history[-1]["submitted"] = launch.submitted
         if record is None:
             return Ledger(path, clock, history=history)
         marks = {int(step): seconds for step, seconds in record["marks"].items()}

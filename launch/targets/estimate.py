@@ -76,8 +76,13 @@ def _price(estimate: Estimate) -> str:
     hourly = estimate.chips * price.value
     said = f"{hourly:,.2f} {price.currency} an hour for {estimate.chips} chips ({price.source})"
     if estimate.cost is not None:
-        said = f"{estimate.cost:,.2f} {price.currency} for these steps; {said}"
+        said = f"{_money(estimate.cost)} {price.currency} for these steps; {said}"
     return said
+
+
+def _money(value: float) -> str:
+    """What costs next to nothing is not free."""
+    return "< 0.01" if 0 < value < 0.01 else f"{value:,.2f}"
 
 
 def of(

@@ -17,6 +17,8 @@ from podway.framework.config import Experiment
 from podway.framework.error import ConfigError
 
 FILE = "experiment.json"
+_OF_THE_MODEL = ("model", "optimizer")
+"""Fields of the experiment that a dataset does not depend on, and whose classes import JAX."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,14 +55,25 @@ def freeze(experiment: Experiment) -> Frozen:
     return Frozen(dict(sorted(files.items())))
 
 
-def read(path: pathlib.Path) -> Experiment:
-    """The experiment of an experiment.json, with the sources beside it. Raises ConfigError."""
+def read(path: pathlib.Path, *, data_alone: bool = False) -> Experiment:
+    """The experiment of an experiment.json, with the sources beside it. Raises ConfigError.
+
+    With `data_alone` it has no model and no optimizer where the packages of these are not
+    installed, as JAX is not where datasets are built.
+    """
     try:
         stored = json.loads(path.read_text())
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ConfigError(f"{path}: it is not the JSON of an experiment: {error}") from error
     home = path.resolve().parent
-    return codec.from_json(Experiment, _placed(stored, home))
+    placed = _placed(stored, home)
+    try:
+        return codec.from_json(Experiment, placed)
+    except ModuleNotFoundError:
+        if not data_alone:
+            raise
+    rest = {key: part for key, part in placed.items() if key not in _OF_THE_MODEL}
+    return codec.from_json(Experiment, rest)
 
 
 def _folders(stored: Any) -> set[str]:

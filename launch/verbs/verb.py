@@ -67,6 +67,7 @@ class Verb:
       of: what stands after it.
       more: what `--help` says beside `help`.
       example: a command that uses it.
+      data_alone: of an experiment it reads what its datasets are made of, and nothing else.
     """
 
     help: str
@@ -76,6 +77,7 @@ class Verb:
     of: Of = "CONFIG"
     more: str = ""
     example: str = ""
+    data_alone: bool = False
 
     def subject(self, chosen: list[str]) -> dict[str, Any]:
         """The fields of its options that what stands after it fills. Raises ConfigError."""
@@ -94,4 +96,4 @@ class Verb:
                 return {"directory": chosen[0]}
             case "":
                 return {}
-        return {"experiment": experiments.load(chosen[0])}
+        return {"experiment": experiments.load(chosen[0], data_alone=self.data_alone)}

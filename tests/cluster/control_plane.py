@@ -21,7 +21,9 @@ from tests.cluster.client import Client
 from tests.cluster.validation import CRDS
 
 TOKEN = "podway"
-"""Of the cluster's only user, who may do all."""
+"""Of the user who may do all."""
+USER = "user"
+"""Name and token of one who has no rights but those that a test grants."""
 T = TypeVar("T")
 
 
@@ -47,21 +49,21 @@ class ControlPlane:
         """Starts all parts, and waits until a JobSet is taken."""
         self.folder.mkdir(parents=True, exist_ok=True)
         _write_keys(self.folder)
-        _write_kubeconfig(self.folder / "kubeconfig", self.client.server)
-        self._run("etcd", *_etcd(self.folder, self._ports))
-        self._run("kube-apiserver", *_api_server(self.folder, self._ports))
+        _write_kubeconfig(self.folder / "kubeconfig", self.client.server, TOKEN)
+        _write_kubeconfig(self.folder / f"kubeconfig-{USER}", self.client.server, USER)
+        self.run("kubelite", "etcd", *_etcd(self.folder, self._ports))
+        self.run("kubelite", "kube-apiserver", *_api_server(self.folder, self._ports))
         self.wait("the API server", lambda: self._asked("/readyz") == 200)
         for file in CRDS.glob("*.yaml"):
             self.client.made(yaml.safe_load(file.read_text()))
         kubeconfig = str(self.folder / "kubeconfig")
         scheduler = ["--leader-elect=false", "--secure-port=0"]
-        self._run("kube-scheduler", f"--kubeconfig={kubeconfig}", *scheduler)
-        self._run("controllers", "-kubeconfig", kubeconfig)
+        self.run("kubelite", "kube-scheduler", f"--kubeconfig={kubeconfig}", *scheduler)
+        self.run("kubelite", "controllers", "-kubeconfig", kubeconfig)
         self.wait("JobSet's kind", lambda: self._asked("/apis/jobset.x-k8s.io/v1alpha2") == 200)
-        hooks = ["-certs", str(self.folder / "hooks"), "-port", str(self._ports["hooks"])]
-        self._run("jobset", "-kubeconfig", kubeconfig, *hooks)
-        certificate = (self.folder / "hooks" / "tls.crt").read_bytes()
-        for configuration in _webhooks(self._ports["hooks"], certificate):
+        hooks = ["-certs", str(self.hooks), "-port", str(self._ports["hooks"])]
+        self.run("kubelite", "jobset", "-kubeconfig", kubeconfig, *hooks)
+        for configuration in _webhooks(self._ports["hooks"], self.authority):
             self.client.made(configuration)
         self.wait("JobSet's webhooks", self._hooks_answer)
 
@@ -94,10 +96,22 @@ class ControlPlane:
         """The end of what a part wrote."""
         return (self.folder / f"{part}.log").read_text(errors="replace")[-3000:]
 
-    def _run(self, part: str, *flags: str) -> None:
+    @property
+    def hooks(self) -> pathlib.Path:
+        """The folder of tls.crt and tls.key, for servers of webhooks."""
+        return self.folder / "hooks"
+
+    @property
+    def authority(self) -> str:
+        """Of that certificate, as webhooks' configurations name it."""
+        return base64.b64encode((self.hooks / "tls.crt").read_bytes()).decode()
+
+    def run(self, program: str, part: str, *arguments: str) -> None:
+        """Starts a part: a program with arguments, the first of which kubelite's parts are."""
+        words = [part, *arguments] if program == "kubelite" else arguments
         with (self.folder / f"{part}.log").open("wb") as log:
             self._processes[part] = subprocess.Popen(
-                [str(programs.build("kubelite")), part, *flags],
+                [str(programs.build(program)), *words],
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=self.folder,
@@ -191,29 +205,28 @@ def _write_keys(folder: pathlib.Path) -> None:
         *("-addext", "subjectAltName=IP:127.0.0.1"),
         *("-keyout", hooks / "tls.key", "-out", hooks / "tls.crt"),
     )
-    (folder / "tokens.csv").write_text(f"{TOKEN},admin,1,system:masters\n")
+    (folder / "tokens.csv").write_text(f"{TOKEN},admin,1,system:masters\n{USER},{USER},2\n")
 
 
 def _openssl(*arguments: object) -> None:
     subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)
 
 
-def _write_kubeconfig(file: pathlib.Path, server: str) -> None:
+def _write_kubeconfig(file: pathlib.Path, server: str, token: str) -> None:
     cluster = {"server": server, "insecure-skip-tls-verify": True}
     config = {
         "apiVersion": "v1",
         "kind": "Config",
         "current-context": "test",
-        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "admin"}}],
+        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "somebody"}}],
         "clusters": [{"name": "test", "cluster": cluster}],
-        "users": [{"name": "admin", "user": {"token": TOKEN}}],
+        "users": [{"name": "somebody", "user": {"token": token}}],
     }
     file.write_text(json.dumps(config))
 
 
-def _webhooks(port: int, certificate: bytes) -> list[dict[str, Any]]:
+def _webhooks(port: int, authority: str) -> list[dict[str, Any]]:
     """JobSet's, as its config/components/webhook has them, but reached by address."""
-    authority = base64.b64encode(certificate).decode()
     sets = (["jobset.x-k8s.io"], ["v1alpha2"], ["jobsets"], ["CREATE", "UPDATE"])
     pods = ([""], ["v1"], ["pods"], ["CREATE"])
 

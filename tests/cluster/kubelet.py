@@ -48,6 +48,10 @@ class Kubelet:
       client: of the API server.
       folder: for logs and volumes.
       certificates: folder of tls.crt and tls.key, for its server of logs.
+
+    Attributes:
+      absent: images that no registry has.
+      problems: errors of its own.
     """
 
     def __init__(self, client: Client, folder: pathlib.Path, certificates: pathlib.Path):
@@ -61,6 +65,7 @@ class Kubelet:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._loop, daemon=True)
         self._ports: dict[tuple[str, str, int], int] = {}
+        self.absent: set[str] = set()
         self.problems: list[str] = []
         self._write_podway()
 
@@ -88,6 +93,11 @@ class Kubelet:
         path = self._folder / "claims" / space / name
         path.mkdir(parents=True, exist_ok=True)
         return path
+
+    @property
+    def commands(self) -> pathlib.Path:
+        """The folder of scripts that are the images' commands; a test may write its own."""
+        return self._folder / "bin"
 
     def logs(self) -> dict[str, str]:
         """What each pod wrote that ever ran, by pod."""
@@ -153,6 +163,12 @@ class Kubelet:
             self._start(pod)
 
     def _start(self, pod: Pod) -> None:
+        (image,) = (each["image"] for each in pod["spec"]["containers"])
+        if image in self.absent:
+            if pod["status"].get("containerStatuses") is None:
+                why = {"reason": "ErrImagePull", "message": f"{image}: not found"}
+                self._say(pod, "Pending", {"waiting": why})
+            return
         uid, folder = pod["metadata"]["uid"], self._folder / "pods" / pod["metadata"]["name"]
         folder.mkdir(parents=True, exist_ok=True)
         labels = pod["metadata"].get("labels", {})
@@ -197,7 +213,12 @@ class Kubelet:
         running.log.join(1)  # whom its children might keep open
         code = 128 - code if code < 0 else code
         reason = "Error" if code else "Completed"
-        state = {"terminated": {"exitCode": code, "reason": reason, "finishedAt": _now()}}
+        policy = pod["spec"]["containers"][0].get("terminationMessagePolicy")
+        end = {"exitCode": code, "reason": reason, "finishedAt": _now()}
+        if code and policy == "FallbackToLogsOnError":
+            log = self._folder / "pods" / pod["metadata"]["name"] / "log"
+            end["message"] = logs.last_words(log)
+        state = {"terminated": end}
         failed = bool(code) or disrupted
         self._say(pod, "Failed" if failed else "Succeeded", state, disrupted=disrupted)
 
@@ -286,7 +307,7 @@ class Kubelet:
     def _write_podway(self) -> None:
         """The commands of this checkout, before any that are installed."""
         commands = {"podway": "podway.launch.cli", "podway-model-server": "podway.export.server"}
-        home = self._folder / "bin"
+        home = self.commands
         home.mkdir(parents=True, exist_ok=True)
         for name, module in commands.items():
             script = home / name

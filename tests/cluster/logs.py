@@ -40,6 +40,12 @@ def lines(file: pathlib.Path, *, timed: bool, since: float | None, tail: int | N
     return found if timed else [line.partition(" ")[2] for line in found]
 
 
+def last_words(file: pathlib.Path) -> str:
+    """What a kubelet takes for a container's message: the last 80 lines, of 2,048 bytes at most."""
+    found = "\n".join(lines(file, timed=False, since=None, tail=80))
+    return found.encode()[-2048:].decode(errors="replace")
+
+
 @contextlib.contextmanager
 def serving(
     certificate: pathlib.Path, key: pathlib.Path, find: Callable[[str, str], pathlib.Path | None]

@@ -1,6 +1,6 @@
 """Builds the Go programs that prove manifests, once for each version of their sources.
 
-usage: python -m tests.cluster.programs [validate kubelite]
+usage: python -m tests.cluster.programs [validate kubelite kueue]
 
 They are made of Kubernetes' own modules, which the go command fetches (docs/launch/proof.md).
 """
@@ -43,6 +43,13 @@ def place(name: str) -> pathlib.Path:
     return cache / "podway" / f"kube-{content.hexdigest()[:16]}" / name
 
 
+def module(name: str, path: str) -> pathlib.Path:
+    """The folder of a module that a program is built with."""
+    words = ["go", "list", "-m", "-f", "{{.Dir}}", path]
+    done = subprocess.run(words, cwd=HERE / name, check=True, capture_output=True, text=True)
+    return pathlib.Path(done.stdout.strip())
+
+
 def build(name: str) -> pathlib.Path:
     """The program, built at the machine's lowest priority unless it is there."""
     target = place(name)
@@ -81,7 +88,7 @@ def main(names: list[str]) -> int:
     if why := missing():
         print(f"NO KUBERNETES: {why}; its tests are skipped", file=sys.stderr)
         return UNFETCHED
-    for name in names or ["validate", "kubelite"]:
+    for name in names or ["validate", "kubelite", "kueue"]:
         try:
             print(build(name))
         except subprocess.CalledProcessError as error:

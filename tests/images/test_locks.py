@@ -14,14 +14,16 @@ from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from podway.launch.targets import packages
+
 ROOT = pathlib.Path(__file__).parents[2]
 IMAGES = ROOT / "images"
 EXTRAS = runpy.run_path(str(IMAGES / "lock.py"))["EXTRAS"]
 PIN = re.compile(r"^([\w.-]+)(?:\[[\w,]+\])?==([^\s;]+)(.*)$", re.MULTILINE)
 FOREIGN = {
-    "train-cpu": {"tensorflow", "libtpu"},
-    "train-tpu": {"tensorflow"},
-    "train-cuda": {"tensorflow", "libtpu"},
+    "train-cpu": {"tensorflow", "libtpu", "apache-beam", "polars", "pyfarmhash"},
+    "train-tpu": {"tensorflow", "apache-beam", "polars", "pyfarmhash"},
+    "train-cuda": {"tensorflow", "libtpu", "apache-beam", "polars", "pyfarmhash"},
     "worker": {"tensorflow", "jax", "flax"},
     "export": {"libtpu"},
     "server": {"jax", "flax", "apache-beam"},
@@ -73,6 +75,14 @@ def test_a_lock_has_what_its_extras_need_at_the_tested_versions(name):
     }
     assert not other, "run `make lock`"
     assert not FOREIGN[name] & locked.keys()
+
+
+@pytest.mark.parametrize("name", sorted(EXTRAS.keys() - {"server", "launcher"}))
+def test_a_stage_has_the_raw_data_that_plans_say_it_has(name):
+    said = {canonicalize_name(package) for package in packages.IN_IMAGES}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extra = {Requirement(text).name for text in project["optional-dependencies"]["demo-data"]}
+    assert extra == said <= pins(IMAGES / "locks" / f"{name}.lock").keys()
 
 
 @pytest.mark.parametrize("name", [*EXTRAS, "build"])

@@ -1,4 +1,4 @@
-"""The images, built and run: nobody's rights, a training that saves at SIGTERM, a server."""
+"""The trainer's image, built and run: nobody's rights, a training that saves at SIGTERM."""
 
 import json
 import pathlib
@@ -8,31 +8,18 @@ import pytest
 
 from podway.framework import exit_codes
 from podway.launch import cli
-from tests.cluster.control_plane import free_ports
 from tests.images import engine
 from tests.launch.test_supervise import SHOP
 
 pytestmark = [pytest.mark.extensive, pytest.mark.timeout(3600)]
 
-NOBODY = 10001
-STOP = """
-podman stop --time 60 "$NAME" >/dev/null
-podman inspect --format '{{.State.ExitCode}}' "$NAME"
-"""
 WAIT_FOR = "for _ in $(seq 600); do {ready} && break; sleep 0.2; done"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _base(tmp_path_factory) -> None:
-    if why := engine.missing():
-        pytest.skip(f"no image is built: {why}")
-    engine.make_base(tmp_path_factory.mktemp("base"))
-
-
 @pytest.fixture(scope="module")
-def trainer(tmp_path_factory) -> str:
+def trainer(image) -> str:
     """The image that trains on CPUs."""
-    return engine.build("train-cpu", tmp_path_factory.mktemp("build"))
+    return image("train-cpu")
 
 
 @pytest.fixture
@@ -43,7 +30,7 @@ def work(tmp_path) -> pathlib.Path:
     (tmp_path / "shop.py").write_text(SHOP.format(path=tmp_path / "events.csv"))
     cli.main(["data", str(tmp_path / "shop.py"), "--workdir", str(tmp_path / "w")])
     for path in [tmp_path, *tmp_path.rglob("*")]:
-        shutil.chown(path, NOBODY)
+        shutil.chown(path, engine.NOBODY)
     return tmp_path
 
 
@@ -58,13 +45,21 @@ def test_it_is_podway_and_nobody(trainer):
     assert "usage: podway" in said.stdout + said.stderr
     inspected = engine.run(["buildah", "inspect", "--type", "image", trainer])
     config = json.loads(inspected.stdout)["OCIv1"]["config"]
-    assert config["User"] == str(NOBODY)
+    assert config["User"] == str(engine.NOBODY)
     assert config["Entrypoint"] == ["podway"]
     assert config["StopSignal"] == "SIGTERM"
     labels = config["Labels"]
     assert labels["org.opencontainers.image.title"] == "podway-train-cpu"
     assert labels["org.opencontainers.image.version"] in trainer
     assert labels["org.opencontainers.image.revision"][:12] in trainer
+
+
+def test_of_another_commit_little_is_moved(image):
+    """Podway's own files are a layer by themselves, over that of its packages."""
+    told = engine.run(["podman", "history", "--format", "json", image("launcher")]).stdout
+    copied = [each["size"] for each in json.loads(told) if "COPY" in each["CreatedBy"]]
+    assert len(copied) == 2
+    assert copied[0] < 40e6 < 100e6 < copied[1], "the last one first"
 
 
 def test_it_has_no_tools_that_built_it(trainer):
@@ -78,15 +73,16 @@ def test_it_has_no_tools_that_built_it(trainer):
         trainer, *keep, name="podway-tools", then=then, entrypoint="/opt/podway/bin/python"
     )
     words = said.stdout.split()
-    assert str(NOBODY) in words
+    assert str(engine.NOBODY) in words
     assert "jax" in words
-    assert not {"pip", "gcc", "make", "uv", "tensorflow"} & set(words)
+    others = {"apache_beam", "polars", "tensorflow"}
+    assert not {"pip", "gcc", "make", "uv", *others} & set(words)
 
 
 def test_a_trainer_saves_at_sigterm_and_ends_with_a_code_of_its_own(trainer, work):
     ready = f"grep -qs loss {work}/w/runs/shop/*/metrics.jsonl"
     command = train(work, "--trainer.steps", "100000", "--trainer.log-every", "1")
-    then = WAIT_FOR.format(ready=ready) + STOP
+    then = WAIT_FOR.format(ready=ready) + engine.STOP
     said = engine.container(trainer, *command, name="podway-stop", mounts={work: work}, then=then)
     assert said.stdout.split()[-1] == str(exit_codes.PREEMPTED), said.stderr[-3000:]
     (metrics,) = (work / "w").glob("runs/shop/*/metrics.jsonl")
@@ -105,24 +101,3 @@ def test_what_the_user_must_mend_ends_with_1(trainer):
     said = engine.container(trainer, "train", "no_such_config", name="podway-mistake")
     assert said.stdout.strip() == str(exit_codes.REFUSED)
     assert "no_such_config" in said.stderr
-
-
-def test_a_server_answers(work, tmp_path_factory):
-    image = engine.build("server", tmp_path_factory.mktemp("build"))
-    said = engine.container(image, name="podway-server-help")
-    assert said.stdout.strip() == "0", said.stderr
-    flags = ["--mesh.fsdp", "1", "--trainer.steps", "20"]
-    cli.main(["run", str(work / "shop.py"), "--workdir", str(work / "w"), *flags])
-    grpc, rest = free_ports(2)
-    then = WAIT_FOR.format(ready=f"curl --silent --fail http://127.0.0.1:{rest}/v1/models/shop")
-    said = engine.container(
-        image,
-        *("--model_name=shop", f"--model_base_path={work}/w/models/shop"),
-        *(f"--port={grpc}", f"--rest_api_port={rest}"),
-        name="podway-serve",
-        entrypoint="podway-model-server",
-        mounts={work: work},
-        then=then + STOP,
-    )
-    assert '"state": "AVAILABLE"' in said.stdout, said.stderr[-3000:]
-    assert said.stdout.split()[-1] == "0"

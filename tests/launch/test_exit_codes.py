@@ -16,7 +16,7 @@ from podway.framework import exit_codes, termination
 from podway.framework.error import ConfigError
 from podway.framework.runs.lock import LockedError
 from podway.launch import cli, options, stages
-from tests import xla
+from tests import gcs, xla
 from tests.launch.test_supervise import SHOP
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -66,6 +66,14 @@ def test_every_verb_ends_alike(monkeypatch, capsys, name):
         (OSError(errno.EIO, "Input/output error", "x"), 70, "Input/output error"),
         (ConnectionResetError("reset by peer"), 70, "reset by peer"),
         (LockedError("the run is being trained"), 75, "the run is being trained"),
+        (
+            OSError("Forbidden: b/x\nyou may not."),
+            1,
+            "Forbidden: b/x you may not; grant the account",
+        ),
+        (OSError("Google Cloud Storage: 403 GET http://x: no"), 1, "no; grant the account"),
+        (OSError("Google Cloud Storage: 503 GET http://x: 403 "), 70, "503"),
+        (ValueError("PERMISSION_DENIED: Error writing gs://b/x"), 1, "PERMISSION_DENIED"),
         (FULL, 1, "lower trainer.batch_size"),
         (MemoryError(), 70, "MemoryError"),
     ],
@@ -114,6 +122,16 @@ def test_sigterm_in_the_data_stage_ends_it_and_leaves_nothing(tmp_path):
     assert process.returncode == exit_codes.PREEMPTED, out
     assert time.monotonic() - began < 2 * termination.GRACE
     assert not list(tmp_path.rglob("manifest.json"))
+
+
+def test_a_bucket_without_rights_is_for_the_user_to_mend(tmp_path):
+    with gcs.denying() as store:
+        words = ("data", str(shop(tmp_path, 2_000)), "--workdir", "gs://bucket/w")
+        done = store.run("-m", "podway.launch.cli", *words)
+    assert done.returncode == exit_codes.REFUSED, done.stderr[-3000:]
+    said = f"{gcs.DENIED.removesuffix('.')}; grant the account"
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
 
 
 def test_a_device_whose_memory_is_too_small_is_for_the_user_to_mend(tmp_path):

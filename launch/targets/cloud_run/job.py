@@ -9,7 +9,7 @@ from typing import Any
 
 from podway.framework import codec
 from podway.framework.config import Experiment, Rdatasets
-from podway.launch.targets import names
+from podway.launch.targets import names, packages
 from podway.launch.targets.cloud_run.target import CloudRunJob
 from podway.launch.targets.frozen import FILE, Frozen
 
@@ -74,6 +74,10 @@ class Job:
                     " copy it to gs://, and name it there"
                 )
         return found
+
+    def notes(self) -> list[str]:
+        """What may go wrong, and cannot be seen from here."""
+        return packages.notes(self.experiment)
 
 
 def job(wanted: Job) -> dict[str, Any]:

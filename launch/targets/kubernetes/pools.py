@@ -150,7 +150,17 @@ def _labels(target: Kubernetes, labels: Mapping[str, str]) -> dict[str, str]:
     return {**labels, **capacity[target.capacity]}
 
 
+def capacity_taint(capacity: str) -> str:
+    """The key by which a queue keeps machines of a capacity from launches that did not ask for it.
+
+    No node has this taint: Kueue looks at what a pod tolerates when it chooses machines, and at the
+    labels that a pod names, but not at those that it does not name.
+    """
+    return "" if capacity == "on-demand" else f"podway.dev/{capacity}"
+
+
 def _taints(target: Kubernetes) -> tuple[str, ...]:
     """GKE taints the nodes of spot pools that are made so."""
     spot = target.capacity == "spot" and target.provider == "gke"
-    return ("cloud.google.com/gke-spot",) if spot else ()
+    keys = ("cloud.google.com/gke-spot" if spot else "", capacity_taint(target.capacity))
+    return tuple(filter(None, keys))

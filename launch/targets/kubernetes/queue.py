@@ -13,7 +13,8 @@ from podway.launch.targets.kubernetes import pools
 from podway.launch.targets.kubernetes.quotas import Queue
 from podway.launch.targets.kubernetes.target import Kubernetes
 
-API = "kueue.x-k8s.io/v1beta1"
+API = "kueue.x-k8s.io/v1beta2"
+"""Of Kueue 0.15 or later; the client says v1beta1 to older ones."""
 _QUOTA = re.compile(
     r"(?P<accelerator>[a-z0-9]+:[0-9x]+)(:(?P<capacity>[a-z-]+)(/(?P<reservation>[^=]+))?)?=(?P<count>\d+)"
 )
@@ -21,6 +22,8 @@ _PRIORITIES = {"low": 100, "normal": 500, "high": 1000}
 _MACHINES = "machines"
 """Name of the flavor of machines without accelerators."""
 _PROVISION = "podway-flex-start"
+REQUEST = ("autoscaling.x-k8s.io/v1", "ProvisioningRequest")
+"""Version and kind by which Kueue asks for machines of flex-start."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,13 +34,18 @@ class Flavor:
       name: of the ResourceFlavor.
       pool: the machines.
       count: chips.
-      flexible: whether they are asked for only when something waits.
+      capacity: how they are paid for.
     """
 
     name: str
     pool: pools.Pool
     count: int
-    flexible: bool
+    capacity: str
+
+    @property
+    def flexible(self) -> bool:
+        """Whether they are asked for only when something waits."""
+        return self.capacity == "flex-start"
 
 
 def flavors(queue: Queue) -> list[Flavor]:
@@ -74,16 +82,14 @@ def _flavor(queue: Queue, quota: str) -> Flavor:
         f"target.quotas has {quota!r}: one launch takes {slice_} chips; give that or more",
     )
     name = names.legal(quota.partition("=")[0].removesuffix("on-demand"))
-    return Flavor(name, pool, count, capacity == "flex-start")
+    return Flavor(name, pool, count, capacity)
 
 
 def objects(queue: Queue) -> list[dict[str, Any]]:
     """All objects, in the order in which they are applied."""
     found = flavors(queue)
-    made = [*_priorities(), _resource_flavor(_MACHINES, {}, ())]
-    made += [
-        _resource_flavor(each.name, each.pool.selector, each.pool.tolerations) for each in found
-    ]
+    made = [*_priorities(), _object(API, "ResourceFlavor", _MACHINES, {})]
+    made += [_resource_flavor(each) for each in found]
     if any(each.flexible for each in found):
         made += _provisioning(found)
     made.append(_cluster_queue(queue, found))
@@ -126,13 +132,18 @@ def _priorities() -> list[dict[str, Any]]:
     return found
 
 
-def _resource_flavor(name: str, labels: Any, taints: tuple[str, ...]) -> dict[str, Any]:
+def _resource_flavor(flavor: Flavor) -> dict[str, Any]:
+    """Only launches that asked for its capacity tolerate its taint."""
     spec: dict[str, Any] = {}
-    if labels:
-        spec["nodeLabels"] = dict(labels)
-    if taints:
-        spec["tolerations"] = [{"key": each, "operator": "Exists"} for each in taints]
-    return _object(API, "ResourceFlavor", name, spec)
+    own = pools.capacity_taint(flavor.capacity)
+    if flavor.pool.selector:
+        spec["nodeLabels"] = dict(flavor.pool.selector)
+    if own:
+        spec["nodeTaints"] = [{"key": own, "value": "true", "effect": "NoSchedule"}]
+    spec["tolerations"] = [
+        {"key": each, "operator": "Exists"} for each in flavor.pool.tolerations if each != own
+    ]
+    return _object(API, "ResourceFlavor", flavor.name, spec)
 
 
 def _cluster_queue(queue: Queue, found: list[Flavor]) -> dict[str, Any]:

@@ -207,6 +207,9 @@ def _launcher(launch: Launch, schedule: Schedule) -> dict[str, Any]:
 def _cron_job(launch: Launch, schedule: Schedule, job: dict[str, Any]) -> dict[str, Any]:
     own = _metadata(launch, name(launch))
     own["annotations"] = dict(launch.annotations)
+    template: dict[str, Any] = {"spec": job}
+    if launch.target.queue and is_alone(launch):  # others create a JobSet, which is what is queued
+        template["metadata"] = {"labels": {training.QUEUE: launch.target.queue}}
     return {
         "apiVersion": "batch/v1",
         "kind": "CronJob",
@@ -219,6 +222,6 @@ def _cron_job(launch: Launch, schedule: Schedule, job: dict[str, Any]) -> dict[s
             "startingDeadlineSeconds": schedule.deadline_seconds,
             "successfulJobsHistoryLimit": schedule.history,
             "failedJobsHistoryLimit": schedule.history,
-            "jobTemplate": {"spec": job},
+            "jobTemplate": template,
         },
     }

@@ -2,13 +2,16 @@
 
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from podway.framework import exit_codes
+from podway.launch.targets.kubernetes import events as told
 
 STAGES = ("data", "train", "export")
 _IMAGE = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
+_STARTS = ("ContainerCreating", "PodInitializing")
+"""Why a container waits that is about to start."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,12 +19,14 @@ class Status:
     """Of a launch, at one moment.
 
     Attributes:
-      phase: "queued", "waiting", "running", "complete", "failed" or "stopping".
+      phase: "queued", "waiting", "running", "complete", "failed", "stopping" or "stopped".
       stage: which part of it: "data", "train" or "export"; "" before the first.
       lines: what is to be said of it, the most important first.
       restarts: of all processes, so far.
       running: pods that run.
       wanted: pods of the stage.
+      happened: how processes ended and what that led to, in its order, as far as the cluster still
+        knows.
     """
 
     phase: str
@@ -30,17 +35,19 @@ class Status:
     restarts: int = 0
     running: int = 0
     wanted: int = 0
+    happened: tuple[told.Event, ...] = ()
 
     @property
     def over(self) -> bool:
         """Whether nothing more happens by itself."""
-        return self.phase in ("complete", "failed")
+        return self.phase in ("complete", "failed", "stopped")
 
     def __str__(self) -> str:
         where = f", {self.stage}" if self.stage else ""
-        count = f" {self.running} of {self.wanted} pods run" if self.wanted else ""
-        restarts = f", {self.restarts} restarts" if self.restarts else ""
-        return f"{self.phase}{where}:{count}{restarts}".rstrip(":")
+        count = f": {self.running} of {self.wanted} pods run" if self.wanted else ""
+        several = "s" * (self.restarts != 1)
+        restarts = f", {self.restarts} restart{several}" if self.restarts else ""
+        return f"{self.phase}{where}{count}{restarts}"
 
 
 def of(
@@ -54,9 +61,20 @@ def of(
     Args:
       job_set: as the cluster has it.
       pods: of it.
-      events: of the namespace, about it, its Jobs and its pods.
+      events: of the namespace.
       workloads: of Kueue, that stand for it.
     """
+    mine = told.of(job_set, events)
+    now = _of(job_set, pods, mine, workloads)
+    return dataclasses.replace(now, happened=told.happened(mine))
+
+
+def _of(
+    job_set: dict[str, Any],
+    pods: Sequence[dict[str, Any]],
+    events: Sequence[dict[str, Any]],
+    workloads: Sequence[dict[str, Any]],
+) -> Status:
     status = job_set.get("status") or {}
     conditions = _true(status)
     restarts = int(status.get("restarts") or 0)
@@ -64,19 +82,21 @@ def of(
     mine = [pod for pod in pods if _role(pod) == stage and not _deleted(pod)]
     running = sum(pod["status"].get("phase") in ("Running", "Succeeded") for pod in mine)
     wanted = _wanted(job_set, stage)
-    counted = {"restarts": restarts, "running": running, "wanted": wanted}
+    counted: dict[str, Any] = {"restarts": restarts, "running": running, "wanted": wanted}
     if "Completed" in conditions:
         return Status("complete", "", ("all stages are complete",), restarts)
     if "Failed" in conditions:
-        lines = (*_failures(pods), conditions["Failed"].get("message", ""))
+        lines, failed = _failures(pods), conditions["Failed"]
+        if not (lines and failed.get("reason") == told.REFUSED):  # which says less than they do
+            lines = [*lines, failed.get("message", "")]
         return Status("failed", stage, tuple(filter(None, lines)), restarts)
     if job_set["metadata"].get("deletionTimestamp"):
         return Status("stopping", stage, ("its processes save, and end",), **counted)
     if (job_set.get("spec") or {}).get("suspend"):
         return Status("queued", stage, tuple(_queued(workloads)), restarts)
-    lines = [*pending(mine), *_failures(mine), *_warnings(events, mine)]
+    lines = [*pending(mine, events), *_failures(mine)]
     if running < wanted:
-        return Status("waiting", stage, tuple(lines), **counted)
+        return Status("waiting", stage, (*lines, *told.hindrances(events)), **counted)
     return Status("running", stage, tuple(lines), **counted)
 
 
@@ -110,23 +130,45 @@ def _wanted(job_set: dict[str, Any], stage: str) -> int:
 
 
 def _queued(workloads: Sequence[dict[str, Any]]) -> list[str]:
-    """Why Kueue has not admitted it yet."""
-    said = [
-        condition.get("message", "")
+    """Why Kueue took it out again, and why it has not admitted it.
+
+    Where it has its quota, it may wait for a check: for machines that are asked for at its turn.
+    """
+    conditions = [
+        condition
         for each in workloads
         for condition in (each.get("status") or {}).get("conditions") or []
-        if condition["type"] == "QuotaReserved" and condition["status"] != "True"
     ]
-    return [f"the queue says: {text}" for text in said if text] or ["it waits in its queue"]
+    # Behind the first ";" come the names of queues that lend each other.
+    taken = [
+        f"its queue took it out again: {each.get('message', '').partition(';')[0]}"
+        for each in conditions
+        if each["type"] == "Evicted" and each["status"] == "True"
+    ]
+    waits = [
+        f"it waits in its queue: {each['message']}"
+        for each in conditions
+        if each["type"] == "QuotaReserved" and each["status"] != "True" and each.get("message")
+    ]
+    checks = [
+        f"it has its quota, and waits for {check['name']}: {check.get('message') or check['state']}"
+        for each in workloads
+        for check in (each.get("status") or {}).get("admissionChecks") or []
+        if check["state"] != "Ready"
+    ]
+    return [*taken, *(waits or checks or ["it waits in its queue"])]
 
 
-def pending(pods: Sequence[dict[str, Any]]) -> list[str]:
-    """Why pods don't run yet, in the scheduler's words and the kubelet's; each reason once."""
+def pending(pods: Sequence[dict[str, Any]], events: Sequence[dict[str, Any]] = ()) -> list[str]:
+    """Why pods don't run yet, in the scheduler's words and the node's; each reason once."""
     found: dict[str, int] = {}
     for pod in pods:
-        for text in (_unscheduled(pod), _image(pod)):
-            if text:
-                found[text] = found.get(text, 0) + 1
+        reasons = [_unscheduled(pod), *_held(pod)]
+        if not any(reasons) and pod["status"].get("phase") == "Pending":
+            said = told.of_pod(events, pod["metadata"]["name"])
+            reasons = [f"its machine cannot start it: {said}" if said else ""]
+        for text in filter(None, reasons):
+            found[text] = found.get(text, 0) + 1
     return [f"{count} pods: {text}" if count > 1 else text for text, count in found.items()]
 
 
@@ -137,16 +179,19 @@ def _unscheduled(pod: dict[str, Any]) -> str:
     return ""
 
 
-def _image(pod: dict[str, Any]) -> str:
+def _held(pod: dict[str, Any]) -> Iterator[str]:
+    """Why containers of a pod that has its machine don't start."""
     for each in pod["status"].get("containerStatuses") or []:
         waiting = (each.get("state") or {}).get("waiting") or {}
-        if waiting.get("reason") in _IMAGE:
-            said = waiting.get("message", waiting["reason"])
-            return (
+        reason = waiting.get("reason", "")
+        said = waiting.get("message", reason)
+        if reason in _IMAGE:
+            yield (
                 f"the image {each.get('image', '')} cannot be pulled: {said}; is it pushed, and may"
                 " the nodes read it?"
             )
-    return ""
+        elif reason and reason not in _STARTS:
+            yield f"its machine cannot start it: {said}"
 
 
 def _failures(pods: Sequence[dict[str, Any]]) -> list[str]:
@@ -179,16 +224,3 @@ def error(text: str) -> str:
     if ours:
         return re.sub(r".*podway: error: ", "", ours[-1])
     return lines[-1] if lines else ""
-
-
-def _warnings(events: Sequence[dict[str, Any]], pods: Sequence[dict[str, Any]]) -> list[str]:
-    """What was warned of, of objects that are no pods: a Job that could not be made."""
-    names = {pod["metadata"]["name"] for pod in pods}
-    found = {}
-    for each in events:
-        about = each.get("involvedObject") or {}
-        if each.get("type") != "Warning" or about.get("name") in names:
-            continue
-        if about.get("kind") in ("JobSet", "Job"):
-            found[each.get("message", "")] = f"{about['kind']} {about['name']}"
-    return [f"{who}: {text}" for text, who in found.items()]

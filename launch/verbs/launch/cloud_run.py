@@ -73,6 +73,7 @@ def plan(found: Any) -> str:
             f" {target.retries} retries",
             f"  place      {target.project or '?'}, {target.region}",
             f"  workdir    {found.workdir}",
+            *(f"  note       {each}" for each in found.notes()),
         ]
     )
 

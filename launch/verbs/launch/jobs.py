@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 NAMESPACE = "podway"
 """Where launches on a cluster are unless something else is said."""
+_EXPLAINED = ("queued", "waiting", "failed")
+"""Phases of which the list says why."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +77,9 @@ def jobs(options: Jobs) -> None:
         print(f"no launches in the namespace {options.namespace or NAMESPACE!r}, none on machines")
     else:
         print(_table(rows))
+        for row in rows:
+            if row["says"] and row["phase"] in _EXPLAINED:
+                print(f"{row['launch']}: {row['says']}")
 
 
 def _on_clusters(options: Jobs, records: list[Record], *, required: bool) -> list[dict[str, Any]]:

@@ -148,7 +148,7 @@ def _sizes(options: LaunchKubernetes) -> tuple[Any, str]:
 
 def _apply(options: LaunchKubernetes, found: Any, objects: list[dict[str, Any]]) -> None:
     from podway.launch.targets.error import LaunchError
-    from podway.launch.targets.kubernetes import follow, training
+    from podway.launch.targets.kubernetes import admission, follow, training
     from podway.launch.targets.kubernetes.cluster import Cluster
     from podway.launch.targets.kubernetes.launch import OWN
 
@@ -167,25 +167,24 @@ def _apply(options: LaunchKubernetes, found: Any, objects: list[dict[str, Any]])
                 f"{found.name} has failed: {'; '.join(now.lines)}. --resume starts it again from"
                 " its last save"
             )
-        if now.phase == "failed":
-            cluster.delete(there)
-            _wait_until_gone(cluster, found.name)
-            there = None
-        elif now.phase == "complete":
+        if now.phase == "complete":
             print(f"{found.name} is complete")
             return
-    if there is None:
-        if not options.yes and not _agreed():
-            raise LaunchError("nothing is launched; --yes launches without asking")
-        for each in cluster.apply(objects):
-            print(f"made {each}")
-        _register(options, found)
-    else:
-        print(f"{found.name} is there already")
-    if options.detach:
-        print(f"`podway logs {found.name}` follows it, `podway stop {found.name}` ends it")
-        return
-    _follow(cluster, found.name)
+        if now.phase not in ("failed", "stopping"):
+            print(f"{found.name} is there already")
+            _follow(options, cluster, found.name)
+            return
+    admission.check(cluster, objects[-1])
+    if not options.yes and not _agreed():
+        raise LaunchError("nothing is launched; --yes launches without asking")
+    if there is not None:
+        print(f"{found.name}: waits until what is left of it has ended", flush=True)
+        cluster.delete(there)
+        follow.wait_until_gone(cluster, found.name)
+    for each in cluster.apply(objects):
+        print(f"made {each}")
+    _register(options, found)
+    _follow(options, cluster, found.name)
 
 
 def _register(options: LaunchKubernetes, found: Any) -> None:
@@ -204,30 +203,28 @@ def _register(options: LaunchKubernetes, found: Any) -> None:
     registry.write(record)
 
 
-def _wait_until_gone(cluster: Any, name: str) -> None:
-    from podway.launch.targets.kubernetes import training
-
-    while cluster.get(training.API, "JobSet", name) is not None:
-        time.sleep(1)
-
-
 def _agreed() -> bool:
     if not sys.stdin.isatty():
         return False
     return input("launch it? [y/N] ").strip().lower() in ("y", "yes")
 
 
-def _follow(cluster: Any, name: str) -> None:
-    from podway.launch.targets.error import LaunchError
-    from podway.launch.targets.kubernetes import follow
-
-    try:
-        end = follow.until_over(cluster, name)
-    except KeyboardInterrupt:
-        follow.say_detached(name)
+def _follow(options: LaunchKubernetes, cluster: Any, name: str) -> None:
+    if options.detach:
+        print(f"`podway logs {name}` follows it, `podway stop {name}` ends it")
         return
+    from podway.launch.jobs import kubernetes, registry
+    from podway.launch.targets.error import FailedError
+
+    end = kubernetes.follow_to_end(cluster, name)
+    if end is None:
+        return
+    if (record := registry.find(name)) is not None:
+        registry.ended(record, end.phase)
     if end.phase == "failed":
-        raise LaunchError(f"{name} has failed: {'; '.join(end.lines)}")
+        raise FailedError(f"{name} has failed: {'; '.join(end.lines)}")
+    if end.phase == "stopped":
+        raise stages.Stopped(f"{name} was stopped; the same command goes on")
 
 
 def _say(text: str, stream: Any) -> None:

@@ -196,9 +196,9 @@ def _follow(found: Any, control: Any, coordinator: str, record: Any) -> None:
 
 
 def _failed(name: str, lines: tuple[str, ...], remedy: str) -> Exception:
-    from podway.launch.targets.error import LaunchError
+    from podway.launch.targets.error import FailedError
 
-    return LaunchError(f"{name} has failed: {'; '.join(lines)}.{remedy}".removesuffix("."))
+    return FailedError(f"{name} has failed: {'; '.join(lines)}.{remedy}".removesuffix("."))
 
 
 def target(overrides: list[str]) -> dict[str, Any]:

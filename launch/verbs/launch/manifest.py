@@ -32,7 +32,7 @@ def launch(options: LaunchManifest) -> None:
         f"--launch-name is {options.launch_name!r}; give small letters, digits and '-', at most"
         f" {_NAME}",
     )
-    from podway.launch.targets.error import LaunchError
+    from podway.launch.targets.error import FailedError
     from podway.launch.targets.kubernetes import follow, retrain
     from podway.launch.targets.kubernetes.cluster import Cluster
 
@@ -42,7 +42,9 @@ def launch(options: LaunchManifest) -> None:
     print(f"{'made' if made else 'there is already'} JobSet {options.launch_name}", flush=True)
     end = follow.until_over(cluster, options.launch_name)
     if end.phase == "failed":
-        raise LaunchError(f"{options.launch_name} has failed: {'; '.join(end.lines)}")
+        raise FailedError(f"{options.launch_name} has failed: {'; '.join(end.lines)}")
+    if end.phase == "stopped":  # no success, and nothing that the CronJob should try again
+        raise FailedError(f"{options.launch_name} was stopped")
 
 
 def _read(file: str) -> dict[str, Any]:

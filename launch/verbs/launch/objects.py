@@ -64,14 +64,24 @@ def agreed(options: Any, question: str) -> bool:
 
 
 def _apply(options: Any, objects: Sequence[dict[str, Any]], context: str) -> None:
-    """A namespace's objects at once, all or none; those of no namespace with the first."""
+    """A namespace's objects at once, all or none; those of no namespace with the first.
+
+    Of several namespaces all are tried before anything is applied in one.
+    """
     from podway.launch.targets.error import LaunchError
     from podway.launch.targets.kubernetes.cluster import Cluster
 
     if not agreed(options, "apply them?"):
         raise LaunchError("nothing is applied; --yes applies without asking")
-    for space, part in itertools.groupby(objects, _space(objects)):
-        for each in Cluster(space, context).apply(list(part)):
+    parts = [
+        (Cluster(space, context), list(part))
+        for space, part in itertools.groupby(objects, _space(objects))
+    ]
+    if len(parts) > 1:
+        for cluster, part in parts:
+            cluster.apply(part, dry_run=True)
+    for cluster, part in parts:
+        for each in cluster.apply(part):
             print(f"made {each}")
 
 

@@ -31,7 +31,17 @@ def launch(options: LaunchQueue) -> None:
     made = queue.objects(options.target)
     wrong = [*own.problems(made), *queue.problems(made)]
     assert not wrong, wrong
+    if not options.dry_run and any(each.flexible for each in queue.flavors(options.target)):
+        _check_requests(options.target.context)
     objects.settle(options, made, plan(options.target), [], options.target.context)
+
+
+def _check_requests(context: str) -> None:
+    """Without them its AdmissionCheck is never active, and the queue takes no launch at all."""
+    from podway.launch.targets.kubernetes import queue
+    from podway.launch.targets.kubernetes.cluster import Cluster
+
+    Cluster("default", context).require(*queue.REQUEST)
 
 
 def plan(target: Queue) -> str:

@@ -49,7 +49,18 @@ def launch(options: LaunchRetrain) -> None:
     assert not wrong, wrong
     said = plan(found, options.schedule)
     missing = retrain.problems(found, options.schedule)
+    waits = options.target.queue or options.target.priority
+    if waits and not (options.dry_run or missing):
+        _check_queue(found, made)
     objects.settle(options, made, said, missing, options.target.context)
+
+
+def _check_queue(found: Any, made: list[dict[str, Any]]) -> None:
+    from podway.launch.targets.kubernetes import admission, retrain, training
+    from podway.launch.targets.kubernetes.cluster import Cluster
+
+    cluster = Cluster(found.target.namespace, found.target.context)
+    admission.check(cluster, made[-1] if retrain.is_alone(found) else training.job_set(found))
 
 
 def plan(found: Any, schedule: Schedule) -> str:
@@ -65,6 +76,7 @@ def plan(found: Any, schedule: Schedule) -> str:
             f"  on         {found.pool.topology}",
             f"  workdir    {found.workdir}",
             f"  late       up to {schedule.deadline_seconds} s; not while the one before goes on",
+            *(f"  note       {each}" for each in found.notes()),
         ]
     )
 

@@ -25,6 +25,11 @@ def pods(jobset: Manifest) -> dict[str, Any]:
     return jobset["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"]
 
 
+def path(name: str, space: str) -> str:
+    """Of a JobSet."""
+    return f"/apis/jobset.x-k8s.io/v1alpha2/namespaces/{space}/jobsets/{name}"
+
+
 def status(client: Client, name: str) -> dict[str, Any]:
     """Of the JobSet."""
     return (client.get(f"{PATH}/{name}") or {}).get("status", {})
@@ -32,7 +37,12 @@ def status(client: Client, name: str) -> dict[str, Any]:
 
 def ended(client: Client, name: str) -> str | None:
     """ "Completed" or "Failed", once it is that."""
-    for each in status(client, name).get("conditions", []):
+    return ended_of({"status": status(client, name)})
+
+
+def ended_of(jobset: Manifest) -> str | None:
+    """The same of a JobSet that was read before."""
+    for each in jobset.get("status", {}).get("conditions", []):
         if each["type"] in ("Completed", "Failed") and each["status"] == "True":
             return each["type"]
     return None

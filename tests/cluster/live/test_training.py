@@ -1,6 +1,7 @@
 """A JobSet trains on hosts that are taken away, and ends as if nothing had happened."""
 
 import json
+import math
 import os
 import pathlib
 import random
@@ -108,6 +109,11 @@ class Runs:
         assert end == "Completed", self._said()
         return jobsets.status(client, name)
 
+    def further(self, name: str, step: int) -> None:
+        """Waits until the session that goes on now has done a step."""
+        workdir = self._hosts.claim(name)
+        self._wait(f"step {step}", lambda: losses(workdir)[-1:] >= [(step, -math.inf)])
+
     def new_session(self, name: str, count: int) -> int:
         """Waits for a session; the step after which it began."""
         workdir = self._hosts.claim(name)
@@ -152,25 +158,32 @@ def test_a_lost_host_changes_nothing(plane, hosts, runs):
 
 
 def test_preemptions_at_random_moments_lose_no_saved_step(plane, hosts, runs):
-    """Without a warning, and with the 15 seconds that a spot machine gets for its pods."""
+    """Without a warning, and with the 15 seconds that a spot machine gets for its pods.
+
+    The moments are random in steps, as a busy machine does none in what would be seconds: some
+    before a session's first save, some after its third.
+    """
     preemptions = int(os.environ.get("PODWAY_PREEMPTIONS", "20"))
     for _ in range(3):
         runs.add_pool(1)
-    options = {"steps": 250 * preemptions, "checkpoint_every": 10, "evaluate_every": 1000}
+    options = {"steps": 150 * preemptions, "checkpoint_every": 10, "evaluate_every": 1000}
     straight = runs.start("calm", 2, 1, **options)
     runs.finish("calm")
     workdir = runs.start("stormy", 2, 1, **options)
     found = []
     for number in range(preemptions):
         began = runs.new_session("stormy", number + 1)
-        time.sleep(random.uniform(0, 2))
+        runs.further("stormy", began + random.randrange(1, 40))
+        time.sleep(random.uniform(0, 0.5))
         warned = random.choice([0.0, 15.0])
-        at = saved(workdir)
+        at, done = saved(workdir), losses(workdir)[-1][0]
         runs.preempt("stormy", 2, 1, warned)
         found.append((began, at, warned))
-        print(f"preemption {number + 1}: session from {began}, saved {at}, warned {warned:.0f} s")
+        moment = f"after step {done}, saved {at}, warned {warned:.0f} s"
+        print(f"preemption {number + 1}: session from {began}, {moment}", flush=True)
     status = runs.finish("stormy")
-    assert losses(workdir) == losses(straight)
     starts = sessions(workdir)[1:]
+    print(f"sessions went on after {starts}; {len(losses(workdir))} losses", flush=True)
+    assert losses(workdir) == losses(straight)
     assert all(start >= at for start, (_, at, _) in zip(starts, found, strict=True))
     assert status["restarts"] == preemptions

@@ -49,7 +49,7 @@ def told(capsys, *arguments: str) -> tuple[int, str, str]:
     try:
         cli.main(["monitor", *arguments])
     except SystemExit as stop:
-        code = stop.code  # type: ignore[assignment]
+        code = int(stop.code or 0)
     out = capsys.readouterr()
     return code, out.out, out.err
 

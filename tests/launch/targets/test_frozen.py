@@ -6,10 +6,12 @@ import sys
 
 import pytest
 
-from podway.framework import codec
+from podway.beam import place
+from podway.framework import artifact, codec
 from podway.framework.error import ConfigError
 from podway.launch import experiments
 from podway.launch.targets import frozen
+from tests.launch import world
 
 CONFIG = """
 import dataclasses
@@ -122,3 +124,27 @@ def test_an_unknown_field_is_named(tmp_path):
     path.write_text(json.dumps(stored))
     with pytest.raises(ConfigError, match="colour"):
         experiments.load(str(path))
+
+
+WORKER = """
+import sys
+for name in ("flax", "grain", "jax", "optax", "orbax", "tensorflow"):
+    sys.modules[name] = None  # what podway[data] does not bring
+from podway.launch import cli
+cli.main(sys.argv[1:])
+"""
+
+
+def test_where_datasets_are_built_nobody_needs_the_model(tmp_path):
+    """As in the first pod of a launch."""
+    world.write(tmp_path)
+    experiment = world.shop(tmp_path)
+    unpack(frozen.freeze(experiment), tmp_path / "frozen")
+    rest = [str(tmp_path / "frozen" / frozen.FILE), "--workdir", str(tmp_path / "w")]
+    command = [sys.executable, "-c", WORKER]
+    done = subprocess.run([*command, "data", *rest], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert artifact.exists(place.directory(experiment.data, tmp_path / "w"))
+    done = subprocess.run([*command, "train", *rest], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "pip install 'podway[train]' brings it" in done.stderr

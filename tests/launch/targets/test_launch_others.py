@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from podway.launch import cli, experiments
+from podway.launch.targets.error import LaunchError
 from podway.launch.targets.kubernetes import cluster, follow
 from podway.launch.targets.kubernetes.status import Status
 from podway.launch.verbs.launch import cloud_run
@@ -53,11 +54,27 @@ class FakeCluster:
 
     applied: ClassVar[dict[str, list[str]]] = {}
     created: ClassVar[list[dict]] = []
+    refusing: ClassVar[set[str]] = set()
+    """Namespaces in which nothing may be applied, and kinds that there are not."""
 
     def __init__(self, namespace, context=""):
         self.namespace = namespace
 
+    def require(self, version, kind):
+        if kind in self.refusing:
+            raise LaunchError(f"no {kind}")
+
+    def get(self, version, kind, name):
+        return None
+
+    def list(self, version, kind):
+        return []
+
     def apply(self, objects, *, dry_run=False):
+        if self.namespace in self.refusing:
+            raise LaunchError("you may not do this")
+        if dry_run:
+            return []
         self.applied.setdefault(self.namespace, []).extend(each["kind"] for each in objects)
         return []
 
@@ -70,6 +87,7 @@ class FakeCluster:
 def fake(monkeypatch):
     FakeCluster.applied.clear()
     FakeCluster.created.clear()
+    FakeCluster.refusing.clear()
     monkeypatch.setattr(cluster, "Cluster", FakeCluster)
     return FakeCluster
 
@@ -81,6 +99,24 @@ def test_queues_of_several_namespaces_are_applied_in_each(capsys, fake):
     assert fake.applied["b"] == ["Namespace", "LocalQueue"]
     assert fake.applied["a"][-2:] == ["Namespace", "LocalQueue"]
     assert "ClusterQueue" in fake.applied["a"]
+
+
+def test_queues_of_several_namespaces_are_applied_in_all_or_none(capsys, fake):
+    fake.refusing.add("b")
+    quotas = ("--target.quotas", "v5e:4x4=64", "--target.namespaces", "a", "b")
+    code, _, err = run(capsys, "queue", *quotas, "--yes")
+    assert code == 1
+    assert "you may not do this" in err
+    assert not fake.applied
+
+
+@pytest.mark.parametrize("capacity", ["flex-start", "on-demand"])
+def test_a_queue_for_machines_that_a_cluster_cannot_be_asked_for(capsys, fake, capacity):
+    """Kueue would take no launch at all, of no machines."""
+    fake.refusing.add("ProvisioningRequest")
+    code, _, err = run(capsys, "queue", "--target.quotas", f"v5e:4x4:{capacity}=64", "--yes")
+    assert code == (capacity == "flex-start"), err
+    assert bool(fake.applied) == (capacity != "flex-start")
 
 
 def test_retraining(capsys):
@@ -99,6 +135,21 @@ def test_retraining(capsys):
     assert code == 0, err
     assert kinds(out)[-1] == "CronJob"
     assert "at @weekly (Etc/UTC)" in err
+
+
+@pytest.mark.parametrize("accelerator", ["cpu:1", "v5e:4x4"])
+@pytest.mark.parametrize(
+    ("option", "said"), [("queue", "has no LocalQueue"), ("priority", "a PriorityClass that")]
+)
+def test_a_clock_whose_launches_would_wait_for_ever(capsys, fake, accelerator, option, said):
+    code, _, err = run(
+        capsys,
+        *("retrain", "movielens_sasrec", *IMAGES, *LAUNCHER, "--yes"),
+        *("--target.accelerator", accelerator, f"--target.{option}", "none"),
+    )
+    assert code == 1
+    assert said in err
+    assert not fake.applied
 
 
 def test_retraining_on_one_machine_takes_one_image(capsys):

@@ -1,4 +1,5 @@
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,18 @@ def a_launch(**fields) -> Launch:
     experiment = an_experiment()
     target = dataclasses.replace(Kubernetes(images=IMAGES), **fields)
     return Launch(experiment, frozen.freeze(experiment), target, "gs://bucket/w")
+
+
+def an_event(kind: str, name: str, reason: str, message: str = "", **more) -> dict[str, Any]:
+    """A warning, as a cluster keeps it."""
+    return {
+        "metadata": {"uid": f"{name}/{reason}/{message}"},
+        "type": "Warning",
+        "reason": reason,
+        "message": message,
+        "involvedObject": {"kind": kind, "name": name, "uid": more.pop("of", None)},
+        "lastTimestamp": "2026-01-01T00:00:10Z",
+    } | more
 
 
 @pytest.fixture

@@ -52,6 +52,14 @@ def test_its_account_creates_job_sets_and_nothing_else():
     assert "secrets" not in json.dumps(role)
 
 
+@pytest.mark.parametrize("queue", ["", "research"])
+def test_a_machine_alone_waits_in_the_queue_too(queue):
+    launch = a_launch(**TARGETS["cpu"], queue=queue)
+    job = retrain.objects(launch, Schedule())[-1]["spec"]["jobTemplate"]
+    labels = job.get("metadata", {}).get("labels", {})
+    assert labels == ({training.QUEUE: queue} if queue else {})
+
+
 def test_what_is_launched_is_what_was_rendered():
     launch = a_launch(**TARGETS["tpu"])
     (manifest,) = [

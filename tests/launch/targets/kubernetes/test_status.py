@@ -1,7 +1,7 @@
 import pytest
 
-from podway.launch.targets.kubernetes import follow, status, training
-from tests.launch.targets.kubernetes.conftest import a_launch
+from podway.launch.targets.kubernetes import status, training
+from tests.launch.targets.kubernetes.conftest import a_launch, an_event
 
 LABELS = "jobset.sigs.k8s.io/replicatedjob-name"
 
@@ -29,7 +29,7 @@ def job_set(spec: dict, *, suspend=False, deleted=False, restarts=0, done=(), co
 def pod(role="train", index=0, phase="Running", *, code=None, said="", **more) -> dict:
     found = {
         "metadata": {
-            "name": f"x-{role}-0-{index}",
+            "name": more.get("name", f"x-{role}-0-{index}"),
             "labels": {LABELS: role, "batch.kubernetes.io/job-completion-index": str(index)},
         },
         "status": {"phase": phase, "conditions": more.get("conditions", [])},
@@ -44,16 +44,35 @@ def pod(role="train", index=0, phase="Running", *, code=None, said="", **more) -
 
 
 def test_a_queued_one_says_why(spec):
-    workload = {
-        "status": {
-            "conditions": [
-                {"type": "QuotaReserved", "status": "False", "message": "insufficient quota"}
-            ]
-        }
-    }
-    now = status.of(job_set(spec, suspend=True), [], (), [workload])
-    assert now.phase == "queued"
-    assert "insufficient quota" in now.lines[0]
+    reserved = {"type": "QuotaReserved", "status": "False", "message": "insufficient quota"}
+    evicted = {"type": "Evicted", "status": "True", "message": "Preempted to accommodate a; path"}
+
+    def now(*conditions: dict) -> status.Status:
+        workload = {"status": {"conditions": [*conditions]}}
+        return status.of(job_set(spec, suspend=True), [], (), [workload])
+
+    assert now(reserved).phase == "queued"
+    assert now(reserved).lines == ("it waits in its queue: insufficient quota",)
+    assert now().lines == ("it waits in its queue",)
+    assert now(reserved, evicted).lines == (
+        "its queue took it out again: Preempted to accommodate a",
+        "it waits in its queue: insufficient quota",
+    )
+    assert now(reserved, evicted | {"status": "False"}).lines == now(reserved).lines
+
+
+def test_one_whose_machines_are_asked_for_says_so(spec):
+    check = {"name": "podway-flex-start", "state": "Pending", "message": "no capacity yet"}
+    reserved = {"type": "QuotaReserved", "status": "True", "message": "Quota reserved"}
+
+    def lines(**changes: str) -> tuple[str, ...]:
+        workload = {"status": {"conditions": [reserved], "admissionChecks": [check | changes]}}
+        return status.of(job_set(spec, suspend=True), [], (), [workload]).lines
+
+    own = "it has its quota, and waits for podway-flex-start: "
+    assert lines() == (own + "no capacity yet",)
+    assert lines(message="") == (own + "Pending",)
+    assert lines(state="Ready") == ("it waits in its queue",)
 
 
 def test_the_stage_is_the_first_that_is_not_done(spec):
@@ -77,13 +96,37 @@ def test_an_image_that_is_not_there(spec):
     assert "r/i cannot be pulled" in now.lines[0]
 
 
+@pytest.mark.parametrize(
+    ("waiting", "said"),
+    [("CreateContainerConfigError", "its machine cannot start it: not found"), ("", "")],
+)
+def test_a_container_that_cannot_be_started(spec, waiting, said):
+    held = pod("data", phase="Pending", waiting=waiting or "ContainerCreating")
+    assert status.of(job_set(spec), [held]).lines == ((said,) if said else ())
+
+
+def test_a_volume_that_cannot_be_mounted(spec):
+    """As GKE says it of a bucket without rights."""
+    name = f"{spec['metadata']['name']}-data-0-0-abcde"
+    said = "MountVolume.SetUp failed for volume bucket-0: PermissionDenied: Error 403"
+    event = an_event("Pod", name, "FailedMount", said)
+    held = pod("data", phase="Pending", waiting="ContainerCreating", name=name)
+    now = status.of(job_set(spec), [held], [event])
+    assert now.lines == (f"its machine cannot start it: {said}",)
+
+
 def test_a_job_that_cannot_be_made(spec):
-    event = {
-        "type": "Warning",
-        "message": "only Never",
-        "involvedObject": {"kind": "JobSet", "name": "x"},
-    }
-    assert status.of(job_set(spec), [], [event]).lines == ("JobSet x: only Never",)
+    name = f"{spec['metadata']['name']}-data-0"
+    event = an_event("Job", name, "FailedCreate", "only Never")
+    assert status.of(job_set(spec), [], [event]).lines == (f"Job {name}: only Never",)
+    pods = [pod("data")]
+    assert status.of(job_set(spec), pods, [event]).lines == (), "it is over"
+
+
+def test_what_jobset_expects_is_not_told(spec):
+    said = "leader pod not yet scheduled, not creating follower pod. this is an expected, transient"
+    event = an_event("Job", f"{spec['metadata']['name']}-data-0", "FailedCreate", f"{said} error")
+    assert status.of(job_set(spec), [], [event]).lines == ()
 
 
 def test_running(spec):
@@ -91,6 +134,9 @@ def test_running(spec):
     now = status.of(job_set(spec, done=[("data", 1)], restarts=2), pods)
     assert str(now) == "running, train: 8 of 8 pods run, 2 restarts"
     assert not now.over
+    assert str(status.of(job_set(spec, restarts=1), [pod("data")])).endswith("run, 1 restart")
+    complete = job_set(spec, restarts=1, conditions=[("Completed", "")])
+    assert str(status.of(complete, [])) == "complete, 1 restart"
 
 
 def test_failed_says_the_cause_first(spec):
@@ -105,6 +151,9 @@ def test_failed_says_the_cause_first(spec):
     assert "no such column 'a'" in now.lines[0]
     assert "x-train-0-0 ended with 75" in now.lines[1]
     assert now.lines[-1] == "it failed"
+    failed["status"]["conditions"][0]["reason"] = "FailJobSetFailurePolicyAction"
+    assert status.of(failed, pods).lines == now.lines[:-1], "the pods say more"
+    assert status.of(failed, []).lines == ("it failed",)
 
 
 def test_one_that_was_taken_away(spec):
@@ -117,26 +166,6 @@ def test_one_that_was_taken_away(spec):
 def test_complete_and_stopping(spec):
     assert status.of(job_set(spec, conditions=[("Completed", "")]), []).phase == "complete"
     assert status.of(job_set(spec, deleted=True), []).phase == "stopping"
-
-
-class Recorded:
-    """Logs as a cluster would give them."""
-
-    def __init__(self, *texts: str):
-        self._texts = list(texts)
-
-    def logs(self, pod: str, container: str) -> str:
-        return self._texts.pop(0) if len(self._texts) > 1 else self._texts[0]
-
-
-def test_each_line_of_a_log_is_shown_once():
-    first = "2026-01-01T00:00:01.5Z step 1\n"
-    later = first + "2026-01-01T00:00:02Z step 2\nhalf a line"
-    said: list[str] = []
-    tail = follow.Tail(Recorded(first, later), said.append)  # type: ignore[arg-type]
-    for _ in range(3):
-        tail.show("train", [pod(), pod(index=1)])
-    assert said == ["step 1", "step 2"]
 
 
 @pytest.mark.parametrize(
