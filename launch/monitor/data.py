@@ -22,13 +22,17 @@ _ALONE = ("user", "time", "target_time", "target")
 """Roles whose values are other ones in every dataset; targets are items, as they are in item."""
 
 
-def versions(workdir: epath.PathLike, name: str) -> list[tuple[epath.Path, artifact.Manifest]]:
+def versions(workdir: epath.Path, name: str) -> list[tuple[epath.Path, artifact.Manifest]]:
     """The committed datasets of a name, the newest first."""
-    found = [each for each in artefacts.datasets(workdir) if each[0].parent.name == name]
+    home, found = workdir / "datasets" / name, []
+    for directory in home.iterdir() if home.is_dir() else ():
+        manifest = artefacts.manifest(directory, "dataset")
+        if manifest is not None and not directory.name.startswith(("_", ".")):
+            found.append((directory, manifest))
     return sorted(found, key=lambda each: (each[1].created, each[0].name), reverse=True)
 
 
-def samples(workdir: epath.PathLike, name: str, limits: Limits) -> Samples:
+def samples(workdir: epath.Path, name: str, limits: Limits) -> Samples:
     """All of them; none where there is no dataset of this name yet.
 
     Raises ArtifactError, SchemaError, DataError: one cannot be read.

@@ -3,7 +3,7 @@ that began last."""
 
 import math
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from etils import epath
@@ -17,22 +17,22 @@ STATES = typing.get_args(artefacts.State)
 _VALIDATION = "validation/"
 
 
-def samples(workdir: epath.PathLike, experiment: str) -> Samples:
+def samples(workdir: epath.Path, experiment: str) -> Samples:
     """All of them; none where the experiment has no run yet."""
-    made: Samples = []
-    for run in watched(artefacts.runs(workdir), experiment):
-        made += of_run(run)
-    return made
+    return [sample for run in watched(_runs(workdir, experiment)) for sample in of_run(run)]
 
 
-def watched(runs: typing.Iterable[Run], experiment: str) -> list[Run]:
+def _runs(workdir: epath.Path, experiment: str) -> Iterator[Run]:
+    home = workdir / "runs" / experiment
+    for directory in home.iterdir() if home.is_dir() else ():
+        if not directory.name.startswith(("_", ".")) and (directory / "experiment.json").exists():
+            yield artefacts.run(directory)
+
+
+def watched(runs: Iterable[Run]) -> list[Run]:
     """The runs that are in training, and the one that began last."""
-    of_it = sorted(
-        (run for run in runs if run.name == experiment),
-        key=lambda run: (run.when, run.version),
-        reverse=True,
-    )
-    return of_it[:1] + [run for run in of_it[1:] if run.state == "training"]
+    found = sorted(runs, key=lambda run: (run.when, run.version), reverse=True)
+    return found[:1] + [run for run in found[1:] if run.state == "training"]
 
 
 def of_run(run: Run) -> Samples:

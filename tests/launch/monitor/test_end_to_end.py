@@ -18,6 +18,7 @@ from collections.abc import Iterator
 
 import pytest
 import yaml
+from etils import epath
 
 from podway.framework.artifact import write_atomically
 from podway.launch.monitor import data
@@ -78,7 +79,7 @@ def webhook(port: int) -> Iterator[Told]:
 
 def spoil(home: pathlib.Path) -> None:
     """A newer dataset that moved and lost rows, a run that failed, a version that is none."""
-    (directory, _), *_ = data.versions(home, "shop")
+    (directory, _), *_ = data.versions(epath.Path(home), "shop")
     newer = pathlib.Path(directory.parent / "ffffffffffff-ffffffff")
     shutil.copytree(directory, newer)
     manifest = json.loads((newer / "manifest.json").read_text())

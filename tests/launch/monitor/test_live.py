@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+from etils import epath
 
 from podway.beam.statistics.limits import Limits
 from podway.export.server import pseudonym
@@ -55,7 +56,7 @@ def padded(rows: list[list[str]]) -> list[list[str]]:
 
 def found(folder, workdir, **options) -> dict:
     """(name, last label) → value, of version 1."""
-    subject = Subject("shop", "shop", workdir, log=folder, **{"limits": FEW, **options})
+    subject = Subject("shop", "shop", epath.Path(workdir), log=folder, **{"limits": FEW, **options})
     return {
         (each.metric.name, each.values[2:]): each.value
         for each in observe.observe(subject, {"live": observe.PARTS["live"]})

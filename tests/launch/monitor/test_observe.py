@@ -1,5 +1,7 @@
 """Metrics of what lies in a workdir, and the verb."""
 
+import dataclasses
+import datetime
 import json
 import pathlib
 import re
@@ -11,10 +13,12 @@ import time
 import urllib.request
 
 import pytest
+from etils import epath
 from prometheus_client.parser import text_string_to_metric_families
 
 from podway.beam.statistics.limits import Limits
 from podway.framework.report import artefacts
+from podway.framework.runs import lock
 from podway.launch import cli
 from podway.launch.monitor import data, observe, page, training
 from podway.launch.monitor.alerts import catalogue
@@ -75,7 +79,7 @@ def test_a_model_is_watched_from_its_workdir(shop, folder, capsys):
 
 
 def test_rejected_rows_have_a_metric_by_reason(workdir):
-    (_, manifest), *_ = data.versions(workdir, "shop")
+    (_, manifest), *_ = data.versions(epath.Path(workdir), "shop")
     report = manifest.details["report"]
     report["rejected"] = {"time is no time": 3, "no item": 4}
     made = data._counts(("shop", "v"), manifest)
@@ -87,7 +91,7 @@ def test_the_newest_dataset_is_held_against_the_one_before(workdir, tmp_path):
     """A second dataset, whose statistics are altered: PSI, and the rule of rows."""
     home = tmp_path / "w"
     shutil.copytree(workdir, home)
-    (directory, _), *_ = data.versions(home, "shop")
+    (directory, _), *_ = data.versions(epath.Path(home), "shop")
     other = directory.parent / "ffffffffffff-ffffffff"
     shutil.copytree(directory, other)
     manifest = json.loads((other / "manifest.json").read_text())
@@ -99,9 +103,9 @@ def test_the_newest_dataset_is_held_against_the_one_before(workdir, tmp_path):
     item["top"][0][2] += more
     item["count"] += more
     (other / "statistics.json").write_text(json.dumps(content))
-    few = {each.metric.name for each in data.samples(home, "shop", Limits())}
+    few = {each.metric.name for each in data.samples(epath.Path(home), "shop", Limits())}
     assert "podway_data_psi" not in few
-    made = data.samples(home, "shop", Limits(rows=40))
+    made = data.samples(epath.Path(home), "shop", Limits(rows=40))
     drift = {each.values[2:]: each.value for each in made if each.metric is catalogue.DATA_DRIFT}
     assert drift["train", "item"] == 2
     assert {each.values[1] for each in made} == {other.name}
@@ -127,8 +131,11 @@ def test_the_newest_run_and_those_in_training_are_watched(workdir):
     def at(when: str):
         return type(made)(**{**vars(made), "begun": {"when": when}})
 
-    assert training.watched([at("2020"), at("2022"), at("2021")], "shop") == [at("2022")]
-    assert training.watched([at("2020")], "other") == []
+    assert training.watched([at("2020"), at("2022"), at("2021")]) == [at("2022")]
+    now = datetime.datetime.now(datetime.UTC).isoformat()
+    busy = {"manifest": None, "holder": dataclasses.replace(lock.Holder.here(), renewed=now)}
+    trains = dataclasses.replace(at("2021"), **busy)
+    assert training.watched([at("2020"), at("2022"), trains]) == [at("2022"), trains]
 
 
 def test_a_loss_that_is_not_finite_is_exported_as_nan():
@@ -140,7 +147,7 @@ def test_a_part_that_cannot_be_read_costs_its_own_metrics(workdir, tmp_path, cap
     home = tmp_path / "w"
     shutil.copytree(workdir, home)
     next((home / "datasets" / "shop").glob("*/schema.json")).write_text("{")
-    subject = Subject("shop", "shop", home)
+    subject = Subject("shop", "shop", epath.Path(home))
     samples = observe.observe(subject)
     problems = {
         each.values[1]: each.value for each in samples if each.metric is catalogue.MONITOR_PROBLEM
