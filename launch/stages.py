@@ -19,6 +19,7 @@ from podway.framework.artifact.upgrade import Choice
 from podway.framework.config import Experiment, Model
 from podway.framework.error import PodwayError, check
 from podway.launch import narration
+from podway.launch.tracking.session import teller, tracked
 
 if TYPE_CHECKING:
     from podway.beam.engines.options import Engine
@@ -112,27 +113,6 @@ def data(
     return Dataset.open(directory)
 
 
-def rejected(
-    experiment: Experiment,
-    workdir: epath.PathLike,
-    *,
-    samples: int,
-    reason: str | None,
-    version: str | None,
-) -> None:
-    """Prints what was left out of a dataset, built or failed, and why. Raises DataError."""
-    from podway.beam import place
-    from podway.beam import rejected as beam_rejected
-
-    if version is None:
-        directory = place.directory_of_whole(experiment.data, workdir)
-        if not beam_rejected.kept(directory):
-            directory = place.directory(experiment.data, workdir, look=True)
-    else:
-        directory = epath.Path(workdir) / "datasets" / experiment.data.name / version
-    print(beam_rejected.show(directory, samples=samples, reason=reason))
-
-
 def is_fitted(experiment: Experiment) -> bool:
     """Whether the parameters are computed at once, not in steps (framework/training/fitting.py)."""
     from podway.framework import task
@@ -140,6 +120,7 @@ def is_fitted(experiment: Experiment) -> bool:
     return isinstance(experiment.model, task.FittedModel)
 
 
+@tracked
 def train(
     experiment: Experiment, workdir: epath.PathLike, options: TrainOptions | None = None
 ) -> tuple[Dataset, epath.Path]:
@@ -163,7 +144,7 @@ def train(
         dataset, others = datasets(
             experiment, workdir, build=not cluster.several, code=options.code
         )
-        stage = None
+        stage = directory = None
         if peers.first:
             inputs = run.inputs(dataset, others)
             directory = run.directory(experiment, inputs, workdir, options.code)
@@ -177,20 +158,21 @@ def train(
                     " does not read: it learns from all events alike)",
                     flush=True,
                 )
-        if is_fitted(experiment):
-            directory = fitting.fit(experiment, dataset, workdir, options.code)
-            if stage:
-                stage.end(directory)
-            return dataset, directory
-        outcome = loop.train(
-            experiment,
-            dataset,
-            workdir,
-            others,
-            peers=peers,
-            profile=options.profile,
-            choice=options.code,
-        )
+        with teller().following(directory):
+            if is_fitted(experiment):
+                directory = fitting.fit(experiment, dataset, workdir, options.code)
+                if stage:
+                    stage.end(directory)
+                return dataset, directory
+            outcome = loop.train(
+                experiment,
+                dataset,
+                workdir,
+                others,
+                peers=peers,
+                profile=options.profile,
+                choice=options.code,
+            )
     if outcome.early:
         print(f"train: {outcome.early}", flush=True)
     if not outcome.finished:
@@ -278,6 +260,7 @@ def saved_step(experiment: Experiment, workdir: epath.PathLike, code: Choice | N
     return max(run.steps(directory), default=0)
 
 
+@tracked
 def evaluate(
     experiment: Experiment, workdir: epath.PathLike, code: Choice | None = None
 ) -> tuple[Dataset, epath.Path]:
@@ -297,6 +280,7 @@ def evaluate(
         stage.end(directory)
     artifact.read(directory, "evaluation")
     print((directory / "table.txt").read_text(), end="")
+    teller().tell("evaluation", directory)
     return dataset, trained
 
 
@@ -325,20 +309,23 @@ def compare(
         print(f"\npage: {html}")
 
 
+@tracked
 def export(
     experiment: Experiment, workdir: epath.PathLike, code: Choice | None = None
 ) -> epath.Path:
-    """Run → published model. Returns its directory."""
+    """Run → published model. Returns its directory. With a gate it does not serve yet."""
     dataset, trained = train(experiment, workdir, TrainOptions(code=code))
     return publish(experiment, dataset, trained, workdir, code)
 
 
+@tracked
 def run(experiment: Experiment, workdir: epath.PathLike, code: Choice | None = None) -> epath.Path:
-    """All stages. Returns the published model's directory."""
+    """All stages but the gate. Returns the published model's directory."""
     dataset, trained = evaluate(experiment, workdir, code)
     return publish(experiment, dataset, trained, workdir, code)
 
 
+@tracked
 def publish(
     experiment: Experiment,
     dataset: Dataset,
@@ -356,6 +343,7 @@ def publish(
     published = identity.current(experiment, inputs=inputs, workdir=workdir, choice=code)
     if published is not None:
         narration.begin("export", "model", experiment, published, fresh=False)
+        teller().tell("model", published)
         return published
     home = epath.Path(workdir) / "models" / experiment.name
     said = narration.begin("export", "model", experiment, home, fresh=True)
@@ -371,6 +359,7 @@ def publish(
         run_code=upgrade.codes(trained, "run"),
     )
     said.end(published)
+    teller().tell("model", published)
     return published
 
 

@@ -13,7 +13,7 @@ from podway.launch.verbs.verb import Chain, Verb
 
 SCREEN = 40
 """Lines that a verb's help may take."""
-SCREEN_OF_ALL = 50
+OVERVIEW = 60
 """Lines that the list of all verbs may take."""
 _WIDEST = 100
 _COLUMN = 28
@@ -32,8 +32,11 @@ MEANING = {
     "RUN RUN": "two runs or more, their folders WORKDIR/runs/NAME/RUN, or names of experiments",
     "MODEL": "the name of a published model, as in WORKDIR/models/MODEL/VERSION",
     "MODEL VERSION": "the name of a published model and the number of its version",
+    "MODEL [VERSION]": "the name of a published model, and the number of its version",
     "VERSION": "the number of a published version: `podway versions MODEL` lists them",
     "MODEL_DIR": "the folder of a published model, WORKDIR/models/MODEL/VERSION",
+    "RUN|WORKDIR": "a run's folder, WORKDIR/runs/NAME/RUN, or a WORKDIR that holds runs/",
+    "ARTEFACT": "a folder of an artefact, a version, MODEL:VERSION, or the path of a raw file",
     "LAUNCH": "the name of a launch, as `podway jobs` lists it",
 }
 """What a verb acts on."""

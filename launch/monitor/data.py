@@ -10,8 +10,8 @@ from etils import epath
 from podway.beam.check import described
 from podway.beam.check.described import Described
 from podway.beam.statistics import drift
-from podway.beam.statistics.limits import Limits
 from podway.framework import artifact
+from podway.framework.config.limits import Limits
 from podway.framework.report import artefacts
 from podway.launch.monitor.alerts import catalogue
 from podway.launch.monitor.alerts.catalogue import Samples, one

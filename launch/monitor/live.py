@@ -18,9 +18,9 @@ from etils import epath
 from podway.beam.check import described
 from podway.beam.check.described import Described
 from podway.beam.statistics import drift, statistics
-from podway.beam.statistics.limits import Limits
 from podway.export.server import pseudonym
 from podway.framework.config.features import Categorical
+from podway.framework.config.limits import Limits
 from podway.framework.schema.fitted import read_transforms
 from podway.framework.schema.schema import FIRST_VALUE, OUT_OF_VOCABULARY, PADDING, Vocabulary
 from podway.launch.monitor import published

@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 from etils import epath
 
-from podway.beam.statistics.limits import Limits
+from podway.framework.config.limits import Limits
 from podway.framework.error import PodwayError
-from podway.launch.monitor import data, live, published, requests, training
+from podway.launch.monitor import data, live, loop, published, requests, rollout, training
 from podway.launch.monitor.alerts import catalogue
 from podway.launch.monitor.alerts.catalogue import Samples, one
 
@@ -98,5 +98,19 @@ def _live(subject: Subject) -> Samples:
     return made
 
 
-PARTS: dict[str, Part] = {"data": _data, "training": _training, "live": _live}
+def _rollout(subject: Subject) -> Samples:
+    return rollout.samples(subject.workdir, subject.name)
+
+
+def _loop(subject: Subject) -> Samples:
+    return loop.samples(subject.workdir, subject.name)
+
+
+PARTS: dict[str, Part] = {
+    "data": _data,
+    "training": _training,
+    "live": _live,
+    "rollout": _rollout,
+    "loop": _loop,
+}
 """Name → what reads it."""

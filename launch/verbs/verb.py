@@ -19,13 +19,16 @@ Of = Literal[
     "RUN RUN …",
     "MODEL",
     "MODEL VERSION",
+    "MODEL [VERSION]",
     "MODEL_DIR",
     "LAUNCH",
+    "RUN|WORKDIR",
+    "ARTEFACT",
     "",
 ]
 """What a verb acts on: an experiment, that or a published model, the folder of a run, several runs,
-a published model, a version of it, the folder of one, a launch on a cluster, or nothing in
-particular."""
+a published model, a version of it (in brackets: or without one), the folder of one, a launch on a
+cluster, a run or a workdir, any artefact, or nothing in particular."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,14 +89,20 @@ class Verb:
                 return {"run": chosen[0]}
             case "RUN RUN …":
                 return {"runs": tuple(chosen)}
-            case "MODEL" | "MODEL VERSION":
+            case "MODEL" | "MODEL VERSION" | "MODEL [VERSION]":
                 return dict(zip(("model", "version"), chosen, strict=False))
             case "CONFIG|MODEL":
                 return {"subject": chosen[0]}
             case "LAUNCH":
                 return {"launch": chosen[0]}
+            case "RUN|WORKDIR":
+                return {"place": chosen[0]}
+            case "ARTEFACT":
+                return {"thing": chosen[0]}
             case "MODEL_DIR":
                 return {"directory": chosen[0]}
             case "":
                 return {}
-        return {"experiment": experiments.load(chosen[0], data_alone=self.data_alone)}
+        named = {field.name for field in dataclasses.fields(self.options)} & {"config"}
+        found = experiments.load(chosen[0], data_alone=self.data_alone)
+        return {"experiment": found, **dict.fromkeys(named, chosen[0])}

@@ -1,11 +1,13 @@
 """Two small models through the whole chain: data, training, evaluation, export."""
 
 import pathlib
+import shutil
 
 import pytest
 
 import podway
 from podway.export.verification import verify
+from podway.launch.tracking.address import Address
 from tests.launch import world
 
 
@@ -40,3 +42,21 @@ def run(shop) -> podway.LoadedModel:
 @pytest.fixture(scope="session")
 def published(shop) -> podway.LoadedModel:
     return podway.load(shop.model)
+
+
+@pytest.fixture(scope="session")
+def tables(tmp_path_factory) -> pathlib.Path:
+    """A new database of MLflow, whose tables take many seconds to make."""
+    pytest.importorskip("mlflow", reason="mlflow is missing: pip install 'podway[tracking]'")
+    from podway.launch.tracking.database import Database
+
+    folder = tmp_path_factory.mktemp("tables")
+    Database(Address(f"sqlite:///{folder}/mlflow.db"), folder)
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def address(tables, tmp_path) -> Address:
+    """Of a database of a test's own."""
+    shutil.copy(tables, tmp_path / "mlflow.db")
+    return Address(f"sqlite:///{tmp_path}/mlflow.db")

@@ -17,7 +17,7 @@ CONFIGURED = [name for name, verb in cli.VERBS.items() if verb.of == "CONFIG"]
 def test_all_verbs_stand_under_a_stage_of_the_chain():
     said = podway("--help").stdout
     lines = said.splitlines()
-    assert len(lines) <= usage.SCREEN_OF_ALL
+    assert len(lines) <= usage.OVERVIEW
     stages = [line for line in lines if re.fullmatch(r"[a-z ]+:", line)]
     assert stages == [f"{stage}:" for stage in cli.STAGES]
     for verb in ["configs", *cli.VERBS]:

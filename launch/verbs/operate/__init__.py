@@ -1,1 +1,1 @@
-"""What is done to models that are there."""
+"""The verbs that act on what serves, and make what will."""

@@ -8,7 +8,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from podway.beam.statistics.limits import Limits
+from podway.framework.config.limits import Limits
 from podway.framework.error import ConfigError, PodwayError, check
 from podway.launch import experiments
 from podway.launch.monitor.alerts.alert import RUNBOOKS, Thresholds

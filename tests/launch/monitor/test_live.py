@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from etils import epath
 
-from podway.beam.statistics.limits import Limits
 from podway.export.server import pseudonym
+from podway.framework.config.limits import Limits
 from podway.launch.monitor import live, observe, published, requests
 from podway.launch.monitor.alerts import catalogue
 from podway.launch.monitor.observe import Subject

@@ -16,7 +16,7 @@ import pytest
 from etils import epath
 from prometheus_client.parser import text_string_to_metric_families
 
-from podway.beam.statistics.limits import Limits
+from podway.framework.config.limits import Limits
 from podway.framework.report import artefacts
 from podway.framework.runs import lock
 from podway.launch import cli

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from podway.framework.config import Component, Csv, Parquet, SideTable
+from podway.framework.config import Component, Csv, Mlflow, Parquet, SideTable, Tracking
 from podway.launch import experiments
 from podway.launch.targets import packages
 from podway.launch.targets.cloud_run.job import Job
@@ -48,6 +48,13 @@ def test_mixtures_count():
     assert [note.partition(",")[0] for note in packages.notes(mixed)] == [
         "'b' is read from the package other"
     ]
+
+
+def test_a_tracked_launch_needs_mlflow_in_its_image():
+    demo = experiments.load("movielens_sasrec")
+    for tracking in (Mlflow(), Tracking("postgresql://me@host/db")):
+        (note,) = packages.notes(dataclasses.replace(demo, tracking=tracking))
+        assert note.startswith("tracking needs MLflow, which the images of images/ lack")
 
 
 def test_every_plan_has_the_notes():

@@ -1,0 +1,1 @@
+"""What was made from what, from a served version to raw files and back; how to make it again."""

@@ -1,0 +1,1 @@
+"""The verbs that say what came from what: track, registry, lineage, reproduce."""
