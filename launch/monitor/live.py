@@ -22,7 +22,13 @@ from podway.export.server import pseudonym
 from podway.framework.config.features import Categorical
 from podway.framework.config.limits import Limits
 from podway.framework.schema.fitted import read_transforms
-from podway.framework.schema.schema import FIRST_VALUE, OUT_OF_VOCABULARY, PADDING, Vocabulary
+from podway.framework.schema.schema import (
+    FIRST_VALUE,
+    OUT_OF_VOCABULARY,
+    PADDING,
+    Feature,
+    Vocabulary,
+)
 from podway.launch.monitor import published
 from podway.launch.monitor.alerts import catalogue
 from podway.launch.monitor.alerts.catalogue import Samples, one
@@ -177,32 +183,43 @@ def _of_rows(who: Who, found: Sequence[Request], known: Reference, limits: Limit
         values, hashed = _column(found, column if _has(found, column) else feature)
         if not values:
             continue
+        schema = known.dataset.schema[feature]
         if reference["kind"] == "number" and not hashed:
-            part = statistics.numbers(np.array([_number(value) for value in values]))
-            pairs.append(
-                (feature, reference, statistics.to_json(part, known.dataset.schema[feature]))
-            )
+            part = statistics.numbers(np.array([_number(each) for each in values]))
+            pairs.append((feature, reference, statistics.to_json(part, schema)))
         elif fitted.vocabulary and isinstance(fitted.transform, Categorical):
             if hashed and not known.key:
                 continue
             words = known.vocabulary(fitted.vocabulary)
-            table = known.ids(words, hashed=hashed)
-            separator = fitted.transform.separator if fitted.transform.many else None
-            ids = [_id(one, table, len(words)) for one in _parts(values, separator)]
-            part = statistics.ids(np.bincount(ids, minlength=len(words)))
-            live = statistics.to_json(part, known.dataset.schema[feature], words)
-            made += one(
-                catalogue.LIVE_UNKNOWN,
-                (*who, feature),
-                live["out_of_vocabulary"] / max(1, live["count"] - live["missing"]),
+            live = _of_words(
+                values, fitted.transform, known.ids(words, hashed=hashed), words, schema
             )
-            pairs.append((feature, _alone(reference), live))
+            present = max(1, live["count"] - live["missing"])
+            made += one(
+                catalogue.LIVE_UNKNOWN, (*who, feature), live["out_of_vocabulary"] / present
+            )
+            pairs.append((feature, reference, live))
     return made + _compared(who, pairs, limits)
 
 
-def _alone(reference: dict[str, Any]) -> dict[str, Any]:
-    """Of a feature of lists: its values, without how many a list has."""
-    return {name: value for name, value in reference.items() if name != "lengths"}
+def _of_words(
+    values: Sequence[Any],
+    transform: Categorical,
+    table: dict[str, int],
+    words: Vocabulary,
+    schema: Feature,
+) -> dict[str, Any]:
+    """Statistics of a column of texts. A list counts as one row: its parts are not independent."""
+    lengths = None
+    if transform.many:
+        lists = [[part for part in _parts(each, transform.separator) if part] for each in values]
+        lengths = statistics.numbers(np.array([len(each) for each in lists], np.float64))
+        texts = [part for each in lists for part in each]
+    else:
+        texts = ["" if each is None else each for each in values]
+    ids = np.array([_id(text, table, len(words)) for text in texts], np.int64)
+    part = statistics.ids(np.bincount(ids, minlength=len(words)), lengths)
+    return statistics.to_json(part, schema, words)
 
 
 def _has(found: Sequence[Request], name: str) -> bool:
@@ -214,19 +231,25 @@ def _rows_of(request: Request) -> int:
 
 
 def _column(found: Sequence[Request], name: str) -> tuple[list[Any], bool]:
-    """All values of an input, and whether they are hashed."""
+    """The value of an input in each row, and whether they are hashed.
+
+    A feature of a tf.Example is a list: of one value, of none, or of a list's parts.
+    """
     values: list[Any] = []
     for each in found:
         rows = each.inputs.get(name, ())
         for row in rows if isinstance(rows, list) else ():
-            values += row if isinstance(row, list) and row else [None if row == [] else row]
+            if isinstance(row, list) and len(row) < 2:
+                values.append(row[0] if row else None)
+            else:
+                values.append(row)
     return values, any(name in each.hashed for each in found)
 
 
-def _parts(values: Sequence[Any], separator: str | None) -> Iterator[str]:
-    for value in values:
-        text = "" if value is None else str(value)
-        yield from text.split(separator) if separator else (text,)
+def _parts(value: Any, separator: str) -> list[str]:
+    if isinstance(value, list):
+        return [str(part) for part in value]
+    return [] if value is None else str(value).split(separator)
 
 
 def _number(value: Any) -> float:
