@@ -47,7 +47,7 @@ from podway.launch.verbs.launch import (
     queue,
     retrain,
 )
-from podway.launch.verbs.operate import ci, gate, loop, rollout, served
+from podway.launch.verbs.operate import ci, gate, loop, monitor, rollout, served
 from podway.launch.verbs.provenance import lineage, registry, reproduce, track
 from podway.launch.verbs.verb import Verb
 
@@ -98,6 +98,8 @@ STAGES = {
         "rollback": versions.ROLLBACK,
         "rollout": rollout.VERB,
         "served": served.VERB,
+        "monitor": monitor.MONITOR,
+        "monitor rules": monitor.RULES,
         "board": board.VERB,
         "plan": plan.VERB,
     },
@@ -123,6 +125,7 @@ EXTRAS = {
     "kubernetes": "kubernetes",
     "yaml": "kubernetes",
     **dict.fromkeys(("mlflow", "sqlalchemy", "alembic", "psycopg"), "tracking"),
+    "prometheus_client": "monitor",
 }
 """Package → the extra of `podway` that brings it."""
 _FULL = (

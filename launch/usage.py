@@ -27,6 +27,7 @@ FAMILIES = {
 
 MEANING = {
     "CONFIG": "a name that `podway configs` lists, or a Python file with a function experiment()",
+    "CONFIG|MODEL": "a config, as `podway configs` lists them, or the name of a published model",
     "RUN": "a run's folder, WORKDIR/runs/NAME/RUN",
     "RUN RUN": "two runs or more, their folders WORKDIR/runs/NAME/RUN, or names of experiments",
     "MODEL": "the name of a published model, as in WORKDIR/models/MODEL/VERSION",

@@ -34,14 +34,8 @@ KNOWN = {
 """The rooms that a room knows: nobody imports launch, and no stage another one."""
 
 SHARED = {
-    "framework/error",
-    "framework/codec",
-    "framework/exit_codes",
-    "framework/progress",
-    "beam/error",
-    "export/error",
-    "online/error",
-    "export/server/error",
+    *("framework/error", "framework/codec", "framework/exit_codes", "framework/progress"),
+    *("beam/error", "export/error", "online/error", "export/server/error"),
 }
 """What all may import, as far as the walls let them."""
 
@@ -118,12 +112,16 @@ ARROWS = {
         "text_proto": "",
         "metrics": "",
         "runtime": "options export/layout",
+        "quality": "metrics runtime",
+        "pseudonym": "",
+        "request_log": "metrics pseudonym runtime text_proto",
         "batching": "runtime text_proto",
-        "models": "batching metrics options runtime export/layout export/versions",
+        "models": "batching metrics options quality request_log runtime export/layout"
+        " export/versions",
         "siblings": "metrics",
         "api": "models runtime siblings",
         "net": "api models options siblings text_proto",
-        "serve": "batching logs models net options runtime siblings",
+        "serve": "batching logs models net options request_log runtime siblings",
         "workers": "logs net options",
         "worker": "logs options serve siblings",
         "command": "options serve workers",
@@ -154,15 +152,17 @@ ARROWS = {
         "batch": "loaded",
         "chain": "console experiments gate loaded stages tracking",
         "board": "",
+        "monitor": "loop monitor/alerts",
+        "monitor/alerts": "",
         "verbs": "batch board console elastic experiments gate loaded plan prices stages supervise"
         " tracking",
         "verbs/launch": "dataflow jobs prices stages targets targets/cloud_run targets/kubernetes"
         " targets/kubernetes/serving targets/machines verbs",
-        "verbs/operate": "ci experiments gate loop rollout targets/kubernetes/serving verbs"
-        " verbs/launch",
+        "verbs/operate": "ci experiments gate loop monitor monitor/alerts rollout"
+        " targets/kubernetes/serving verbs verbs/launch",
         "verbs/provenance": "follower lineage registry tracking verbs",
         "targets/cloud_run": "targets targets/kubernetes",
-        "targets/kubernetes/serving": "targets targets/kubernetes",
+        "targets/kubernetes/serving": "monitor/alerts targets targets/kubernetes",
         "targets": "prices",
         "targets/kubernetes": "targets",
         "targets/machines": "targets",

@@ -2,7 +2,8 @@
 
 Names, labels and buckets are TensorFlow Serving's, with its ":" for each "/" of a path such as
 /tensorflow/serving/request_count; prometheus_client would add a _total to the counters. Times are
-in microseconds.
+in microseconds. What it has no name for begins with podway_serving_, and ends as Prometheus' own
+names do.
 """
 
 import bisect
@@ -11,7 +12,7 @@ import dataclasses
 import itertools
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 _SERVING = "/tensorflow/serving/"
 _LOADING = "/tensorflow/cc/saved_model/"
@@ -59,6 +60,25 @@ WARMUP_LATENCY = Kind(_SERVING + "model_warmup_latency", ("model_path", "status"
 WARMUP_RECORDS = Kind(_SERVING + "model_warmup_records_read", ("model_path", "status"))
 LOADS = Kind(_LOADING + "load_attempt_count", ("model_path", "status"))
 LOAD_LATENCY = Kind(_LOADING + "load_latency", ("model_path",))
+_ANSWERED = ("model_name", "model_version")
+RECOMMENDED = Kind("podway_serving_recommendations_total", _ANSWERED)
+"""Rows that were answered with a list of items."""
+EMPTY = Kind("podway_serving_empty_recommendations_total", _ANSWERED)
+"""Of them, those whose list has no item."""
+SHORT = Kind("podway_serving_short_recommendations_total", _ANSWERED)
+"""Of them, those whose list has fewer items than it could."""
+INVALID = Kind("podway_serving_invalid_recommendations_total", _ANSWERED)
+"""Of them, those with a score that is not a number."""
+BEST_SCORE = Kind(
+    "podway_serving_best_score",
+    _ANSWERED,
+    (-100, -50, -20, -10, -5, -2, -1, -0.5, -0.2, 0, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100),
+)
+"""Of a list's first item; of lists that have one."""
+LOGGED = Kind("podway_serving_logged_requests_total", ())
+"""Requests that are in the log of requests."""
+DROPPED = Kind("podway_serving_dropped_log_requests_total", ())
+"""Requests that should be, but for which there was no room in time, or on the disk."""
 KINDS = (
     REQUESTS,
     REQUEST_LATENCY,
@@ -70,6 +90,13 @@ KINDS = (
     WARMUP_RECORDS,
     LOADS,
     LOAD_LATENCY,
+    RECOMMENDED,
+    EMPTY,
+    SHORT,
+    INVALID,
+    BEST_SCORE,
+    LOGGED,
+    DROPPED,
 )
 
 _RUNTIME = "TF1"  # the session; TensorFlow Serving's default, too
@@ -136,12 +163,17 @@ class Metrics:
 
     def observe(self, kind: Kind, value: float, *labels: str) -> None:
         """Adds a value to a histogram."""
+        self.observe_all(kind, (value,), *labels)
+
+    def observe_all(self, kind: Kind, values: Iterable[float], *labels: str) -> None:
+        """Adds values to a histogram."""
         assert kind.limits is not None
         with self._lock:
             cells = self._histograms[kind]
             if labels not in cells:
                 cells[labels] = _Histogram([0] * (len(kind.limits) + 1))
-            cells[labels].add(value, kind.limits)
+            for value in values:
+                cells[labels].add(value, kind.limits)
 
     def counted(self, path: str) -> int:
         """The value of a counter's first cell, by TensorFlow's name; 0 where there is none."""

@@ -1,5 +1,5 @@
-"""The server's options: tensorflow_model_server's flags, and three of our own (host, workers,
-max_batch_size).
+"""The server's options: tensorflow_model_server's flags, and four of our own (host, workers,
+max_batch_size, request_log_config_file).
 
 Where a default or a meaning differs from tensorflow_model_server's, the option says so.
 """
@@ -61,6 +61,9 @@ class ListenOptions:
     monitoring_config_file: str = ""
     """Text proto MonitoringConfig: whether, and under which path of the REST port, Prometheus
     finds metrics."""
+    request_log_config_file: str = ""
+    """Text proto RequestLogConfig: where, and of which share of the requests, inputs and answers
+    are logged, for `podway monitor`; without it none are."""
 
 
 @dataclasses.dataclass(frozen=True)

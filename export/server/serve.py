@@ -4,6 +4,7 @@
 
 import asyncio
 import contextlib
+import functools
 import logging
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -11,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 import uvloop
 from grpc_health.v1 import health, health_pb2
 
-from podway.export.server import logs
+from podway.export.server import logs, request_log
 from podway.export.server.batching import parameters
 from podway.export.server.batching.parameters import BatchingParameters
 from podway.export.server.models.loader import Loading
@@ -56,7 +57,12 @@ async def serve(
     monitoring.read(options.monitoring_config_file)
     stop = stop or stop_at_signals()
     changed = asyncio.Event()
-    models = Models(_loading(options), on_change=changed.set)
+    logged = request_log.read(options.request_log_config_file)
+    models = Models(
+        _loading(options),
+        on_change=changed.set,
+        log=logged and functools.partial(request_log.Writer, logged, worker=_number(seat)),
+    )
     watch = Watch(options, models)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(models.close)
@@ -84,6 +90,10 @@ async def serve(
         await stop.wait()
         log.info("stopping: answering what is in flight")
     log.info("stopped")
+
+
+def _number(seat: Seat | None) -> int:
+    return seat.number if seat else 0
 
 
 def _loading(options: ServerOptions) -> Loading:

@@ -1,4 +1,5 @@
-"""tensorflow_model_server's side files: text protos of batching, monitoring and TLS.
+"""tensorflow_model_server's side files: text protos of batching, monitoring and TLS; and of our log
+of requests.
 
 Their messages are not in the package tensorflow-serving-api, so they are declared here, field by
 field; protobuf's own parser then reads the files, and says line and column of what is wrong.
@@ -17,6 +18,7 @@ _Field = descriptor_pb2.FieldDescriptorProto
 
 _SCALARS = {
     "int64": _Field.TYPE_INT64,
+    "double": _Field.TYPE_DOUBLE,
     "bool": _Field.TYPE_BOOL,
     "string": _Field.TYPE_STRING,
 }
@@ -39,6 +41,15 @@ _MESSAGES: Mapping[str, Mapping[str, str]] = {
     },
     "PrometheusConfig": {"enable": "bool", "path": "string"},
     "MonitoringConfig": {"prometheus_config": "PrometheusConfig"},
+    # Our own: export/server/request_log.py.
+    "RequestLogConfig": {
+        "directory": "string",
+        "sampling_rate": "double",
+        "hashed": "repeated string",
+        "hash_key_file": "string",
+        "max_file_bytes": "Int64Value",
+        "max_files": "Int64Value",
+    },
     "SSLConfig": {
         "server_key": "string",
         "server_cert": "string",

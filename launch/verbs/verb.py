@@ -14,6 +14,7 @@ Subject = Annotated[str, tyro.conf.Suppress]
 """What stands after the verb: not an option."""
 Of = Literal[
     "CONFIG",
+    "CONFIG|MODEL",
     "RUN",
     "RUN RUN …",
     "MODEL",
@@ -25,9 +26,9 @@ Of = Literal[
     "ARTEFACT",
     "",
 ]
-"""What a verb acts on: an experiment, the folder of a run, several runs, a published model, a
-version of it (in brackets: or without one), the folder of one, a launch on a cluster, a run or a
-workdir, any artefact, or nothing in particular."""
+"""What a verb acts on: an experiment, that or a published model, the folder of a run, several runs,
+a published model, a version of it (in brackets: or without one), the folder of one, a launch on a
+cluster, a run or a workdir, any artefact, or nothing in particular."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,6 +91,8 @@ class Verb:
                 return {"runs": tuple(chosen)}
             case "MODEL" | "MODEL VERSION" | "MODEL [VERSION]":
                 return dict(zip(("model", "version"), chosen, strict=False))
+            case "CONFIG|MODEL":
+                return {"subject": chosen[0]}
             case "LAUNCH":
                 return {"launch": chosen[0]}
             case "RUN|WORKDIR":

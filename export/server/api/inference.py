@@ -84,6 +84,7 @@ async def run(
     outputs = await version.batchers[signature.name].run(inputs)
     if api:
         models.metrics.ran(version.model, api, time.perf_counter() - start)
+    models.observe(version, signature, inputs, outputs)
     return outputs
 
 

@@ -12,11 +12,13 @@ import contextlib
 import dataclasses
 import functools
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 from tensorflow_serving.apis import get_model_status_pb2
 
+from podway.export.server import quality, request_log
 from podway.export.server.batching.queue import Batcher
 from podway.export.server.error import (
     FAILED_PRECONDITION,
@@ -28,7 +30,7 @@ from podway.export.server.metrics import Metrics
 from podway.export.server.models import loader
 from podway.export.server.models.config import ModelConfig
 from podway.export.server.models.loader import Loaded, Loading
-from podway.export.server.runtime.servable import Servable
+from podway.export.server.runtime.servable import Servable, Signature
 
 log = logging.getLogger(__name__)
 
@@ -96,9 +98,11 @@ class Models:
         how: Loading | None = None,
         *,
         on_change: Callable[[], None] = lambda: None,
+        log: Callable[[Metrics], request_log.Writer] | None = None,
     ):
-        """Calls `on_change` whenever a state has changed."""
+        """Calls `on_change` whenever a state has changed. `log` begins a log of requests."""
         self.metrics = Metrics()
+        self._log = log(self.metrics) if log else None
         self._models: dict[str, Model] = {}
         self._how = how = how or Loading()
         self._on_change = on_change
@@ -135,6 +139,18 @@ class Models:
     def ready(self) -> bool:
         """Whether every model of the config has an available version."""
         return all(model.available() for model in self._models.values() if not model.removed)
+
+    def observe(
+        self,
+        version: Version,
+        signature: Signature,
+        inputs: Sequence[np.ndarray],
+        outputs: Sequence[np.ndarray],
+    ) -> None:
+        """Takes note of what a request brought and got."""
+        quality.count(self.metrics, version.model, version.number, signature, outputs)
+        if self._log is not None:
+            self._log.offer(version.model, version.number, signature, inputs, outputs)
 
     def answered(self, name: str, status: str) -> None:
         """Counts an answer. Names of no model count as one, lest those that clients make add up."""
@@ -200,6 +216,8 @@ class Models:
         await self.settle()
         self._loader.shutdown()
         self._unloader.shutdown()
+        if self._log is not None:
+            await asyncio.to_thread(self._log.close)
 
     def _begin(self, change) -> None:
         task = asyncio.get_running_loop().create_task(change)

@@ -17,10 +17,10 @@ from podway.export.server.batching import parameters
 from podway.export.server.net import monitoring
 from podway.export.server.options import BatchingOptions, ListenOptions, ServerOptions
 from podway.export.versions import models_config
+from podway.launch.monitor.alerts import serving
 from podway.launch.targets import server
 from podway.launch.targets.cloud_run.deployed import Deployed
 from podway.launch.targets.cloud_run.target import CloudRun
-from podway.launch.targets.kubernetes.serving import watch
 from podway.launch.targets.published import Published
 
 ROWS = Published("m", 3, 1000, (1, 2, 8), False, "0-0")
@@ -101,7 +101,7 @@ def test_what_a_pod_runs_serves(tmp_path):
         assert get(f"{address}/v1/models/m:predict", body)[0] == 200
         status, page = get(address + server.METRICS)
         assert status == 200
-        for name in (watch.REQUESTS, watch.LATENCY, watch.LOADS):
+        for name in (serving.REQUESTS, serving.LATENCY, serving.LOADS):
             assert re.search(rf"^{name}(_bucket)?{{", page, re.MULTILINE), name
         assert resident(process.pid) < HISTORIES.memory
     finally:

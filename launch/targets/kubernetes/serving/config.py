@@ -92,6 +92,8 @@ class Alerts:
     """Of requests that fail by the server's fault, for five minutes."""
     p99_milliseconds: float = 500.0
     """Time in the server that 99 % of requests stay below, for ten minutes."""
+    runbooks: str = "docs/runbooks"
+    """Where the alerts' runbooks are: the URL of a folder of NAME.md."""
 
     def __post_init__(self):
         for name in ("error_percent", "p99_milliseconds"):

@@ -1,23 +1,20 @@
 """What watches the servers: who collects their metrics, what is recorded, and who is told.
 
 All metrics named here are on the page of both servers, or recorded here of such; a test holds them
-against our server's page.
+against our server's page. The alerts are those of launch/monitor/alerts/serving.py.
 """
 
 import re
 from typing import Any
 
+from podway.launch.monitor.alerts.alert import Thresholds
+from podway.launch.monitor.alerts.serving import LATENCY, REQUESTS, Scope, alerts
 from podway.launch.targets import server
 from podway.launch.targets.kubernetes.launch import OWN
 from podway.launch.targets.kubernetes.serving.deployed import TRACK, Deployed
 
-REQUESTS = ":tensorflow:serving:request_count"
-LATENCY = ":tensorflow:serving:request_latency"
-LOADS = ":tensorflow:cc:saved_model:load_attempt_count"
 RATE = "podway_serving_requests_per_second"
 """Recorded, of a pod: autoscalers take values as they are, and a counter never falls."""
-_MISTAKES = "OK|INVALID_ARGUMENT|NOT_FOUND|CANCELLED|OUT_OF_RANGE|UNIMPLEMENTED"
-"""Statuses of requests that did not fail by the server's fault."""
 _INTERVAL = "15s"
 METRIC = re.compile(r"(?<![\w:])(:[a-z_:]+|podway_[a-z_]+)")
 """A metric of ours in an expression."""
@@ -107,63 +104,24 @@ def _mine(deployed: Deployed) -> str:
 
 
 def _alerts(deployed: Deployed) -> list[dict[str, Any]]:
-    limits, mine = deployed.target.alerts, _mine(deployed)
-    by = f"by ({TRACK})"
-    failed = f'sum {by} (rate({REQUESTS}{{{mine},status!~"{_MISTAKES}"}}[5m]))'
-    all_of_them = f"sum {by} (rate({REQUESTS}{{{mine}}}[5m]))"
-    # Ours counts probes and other GETs, too, as calls of no API.
-    slow = f'sum by ({TRACK}, le) (rate({LATENCY}_bucket{{{mine},API!=""}}[5m]))'
-    pods = f'namespace="{deployed.target.namespace}",pod=~"{deployed.of_track("stable")}-.*"'
-    loads = f'namespace="{deployed.target.namespace}",pod=~"{deployed.name}-.*",status!="success"'
-    micros = f"{1000 * limits.p99_milliseconds:g}"
-    return [
-        _alert(
-            deployed,
-            "PodwayServingFails",
-            f"{failed} / {all_of_them} > {limits.error_percent / 100:g}",
-            "5m",
-            "critical",
-            f"more than {limits.error_percent:g} % of the requests to {deployed.model} fail, on the"
-            f" track {{{{ $labels.{TRACK} }}}}",
-        ),
-        _alert(
-            deployed,
-            "PodwayServingSlow",
-            f"histogram_quantile(0.99, {slow}) > {micros}",
-            "10m",
-            "warning",
-            f"1 % of the requests to {deployed.model} take longer than"
-            f" {limits.p99_milliseconds:g} ms, on the track {{{{ $labels.{TRACK} }}}}",
-        ),
-        _alert(
-            deployed,
-            "PodwayServingDown",
-            f"(sum(up{{{pods}}}) or vector(0)) < 1",
-            "2m",
-            "critical",
-            f"no pod of the stable version of {deployed.model} answers",
-        ),
-        _alert(
-            deployed,
-            "PodwayServingLoadFails",
-            f"sum by (pod, model_path) (increase({LOADS}{{{loads}}}[15m])) > 0",
-            "0m",
-            "critical",
-            "{{ $labels.pod }} cannot load {{ $labels.model_path }}",
-        ),
-    ]
-
-
-def _alert(
-    deployed: Deployed, name: str, expression: str, lasting: str, severity: str, summary: str
-) -> dict[str, Any]:
-    return {
-        "alert": name,
-        "expr": expression,
-        "for": lasting,
-        "labels": {"severity": severity, "model": deployed.model},
-        "annotations": {"summary": summary},
-    }
+    """Those of `podway monitor rules`, of this model's servers alone."""
+    target, limits = deployed.target, deployed.target.alerts
+    pods = f'namespace="{target.namespace}",pod=~"{deployed.of_track("stable")}-.*"'
+    scope = Scope(
+        requests=_mine(deployed),
+        by=TRACK,
+        model=deployed.model,
+        where=f", on the track {{{{ $labels.{TRACK} }}}}",
+        down=f"(sum(up{{{pods}}}) or vector(0)) < 1",
+        gone=f"no pod of the stable version of {deployed.model} answers",
+        loads=f'namespace="{target.namespace}",pod=~"{deployed.name}-.*"',
+        loader="pod",
+    )
+    thresholds = Thresholds(
+        error_percent=limits.error_percent, p99_milliseconds=limits.p99_milliseconds
+    )
+    found = alerts(scope, thresholds)
+    return [each.rule(limits.runbooks, model=deployed.model) for each in found]
 
 
 def metrics(expression: str) -> set[str]:

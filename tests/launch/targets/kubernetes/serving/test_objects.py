@@ -8,6 +8,7 @@ import pytest
 
 from podway.export.server import metrics
 from podway.framework.error import ConfigError
+from podway.launch.monitor.alerts import serving
 from podway.launch.targets import server
 from podway.launch.targets.kubernetes import yaml_text
 from podway.launch.targets.kubernetes.serving import check, watch
@@ -61,7 +62,7 @@ def test_metrics_that_are_named_are_on_the_servers_page():
             for rule in group["rules"]
             for metric in watch.metrics(rule["expr"])
         }
-        assert named == {watch.REQUESTS, watch.LATENCY, watch.LOADS}
+        assert named == {serving.REQUESTS, serving.LATENCY, serving.LOADS}
         assert named <= there
 
 

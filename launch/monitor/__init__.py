@@ -1,0 +1,1 @@
+"""What is watched: data, training, requests, as metrics for Prometheus."""
