@@ -182,16 +182,23 @@ def workdir_models(workdir):
     return epath.Path(workdir) / "models" / "shop"
 
 
+def ran(experiment, workdir) -> Cycle:
+    """The cycle that is due, at its end."""
+    ended = loop.once(experiment, workdir)
+    assert ended is not None
+    return ended
+
+
 def test_what_the_gate_stops_does_not_serve(tmp_path, monkeypatch):
     gated = Gate(rules=(Within("coverage@5", low=0.0),))
     experiment = dataclasses.replace(days.shop(tmp_path), gate=gated)
     days.write(tmp_path, 1)
-    first = loop.once(experiment, tmp_path / "w")
+    first = ran(experiment, tmp_path / "w")
     assert first.outcome == "served"
     days.write(tmp_path, 2)
     no = release.Verdict(False, "recall@10 fell by 0.1", "gates/shop/2")
     monkeypatch.setattr(release, "gate", lambda *_: no)
-    second = loop.once(experiment, tmp_path / "w")
+    second = ran(experiment, tmp_path / "w")
     assert (second.outcome, second.reason) == ("stopped", "the gate: recall@10 fell by 0.1")
     assert second.dataset
     assert promote.read("shop", tmp_path / "w")[1] == first.model
