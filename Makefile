@@ -6,11 +6,15 @@ SERVING_IMAGE ?= tensorflow/serving:2.18.0
 # One worker more than two cores: many tests wait for processes and sockets.
 PYTEST = $(BIN)/python -m pytest -n 3 --dist loadscope -q --durations 40 --durations-min 5
 
-.PHONY: demo test test-slow test-all flink kube cluster images serving-smoke lint format golden docs lock clean
+.PHONY: demo demo-mlops test test-slow test-all flink kube cluster images serving-smoke lint format golden docs lock clean
 
 demo: .venv/.installed
 	$(BIN)/podway run movielens_sasrec --workdir $(WORKDIR)
 	$(BIN)/python -m podway.launch.demo --workdir $(WORKDIR)
+
+# Two versions, a gate, a canary under load, a fault and the way back.
+demo-mlops: .venv/.installed
+	$(BIN)/python -m podway.launch.demo_mlops --workdir $(WORKDIR)
 
 test: .venv/.installed
 	$(PYTEST) -m "not slow and not extensive"
