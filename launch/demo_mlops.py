@@ -122,6 +122,15 @@ def podway(*arguments: str, code: int = exit_codes.COMPLETE) -> None:
         print(f"(exit code {code}: {exit_codes.ending(code).meaning})", flush=True)
 
 
+def _of_two_versions(workdir: str, since: datetime.datetime) -> str:
+    """A time at which the canary had its share."""
+    from podway.launch.rollout import served
+
+    now = datetime.datetime.now(datetime.UTC)
+    moments = served.between(served.moments(NAME, workdir), since, now)
+    return next(each.when for each in moments if len(each.shares()) > 1).isoformat()
+
+
 def say(sentence: str) -> None:
     """A heading."""
     print(f"\n── {sentence}", flush=True)
@@ -140,7 +149,7 @@ def main() -> None:
     say("A first version: there is no champion yet, so it serves")
     podway("run", config, *where, "--trainer.steps", "200")
     say("A second one, trained for longer: exported, it serves nobody yet; its gate lets it pass")
-    podway("export", config, *where, "--trainer.steps", "500")
+    podway("export", config, *where, "--trainer.steps", "400")
     podway("gate", NAME, "2", *where)
     say("A third one has a fault: it was hardly trained. Its gate stops it")
     podway("export", config, *where, "--trainer.steps", "2")
@@ -159,7 +168,7 @@ def main() -> None:
         time.sleep(2)
     say(f"{visits.answered:,} visits were answered, {visits.failed:,} failed. Who got what?")
     podway("served", NAME, *where, "--since", forced.isoformat(timespec="seconds"))
-    podway("served", NAME, *where)
+    podway("served", NAME, *where, "--at", _of_two_versions(workdir, forced))
     podway("versions", NAME, *where)
     print(f"\ndemo-mlops: {text.span(time.monotonic() - began)}")
 
