@@ -172,7 +172,7 @@ ARROWS = {
         "plan": "prices",
         "rollout": "gate targets/kubernetes targets/kubernetes/serving targets",
         "demo": "console",
-        "demo_mlops": "console demo",
+        "demo_mlops": "console demo rollout",
         "usage": "experiments fields verbs",
         "cli": "console experiments options stages usage verbs verbs/launch verbs/operate"
         " verbs/provenance",
