@@ -6,7 +6,7 @@ from typing import Any
 from etils import epath
 
 from podway.beam import extension, place, plan, rejected
-from podway.beam.error import DataError
+from podway.beam.error import DataError, EmptySplitError
 from podway.beam.formats import source
 from podway.beam.formats.parse import text
 from podway.beam.formats.reader import read
@@ -81,7 +81,7 @@ def _check(chosen: plan.BuildPlan, details: dict[str, Any]) -> None:
         if not part["examples"]:
             remedy = "; a user needs three: to train on, to validate and to test"
             remedy = remedy if isinstance(data.split, LeaveOneOut) else ""
-            raise DataError(
+            raise EmptySplitError(
                 f"no user has a {split} example under data.split = {data.split}: too few events"
                 f" per user ({found['kept']:,} events of {found['users']:,} users){remedy}"
             )

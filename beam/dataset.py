@@ -17,6 +17,7 @@ from podway.beam.place import directory, directory_of_whole, identity_of, point
 from podway.framework import artifact, config
 from podway.framework.artifact import upgrade
 from podway.framework.code import provenance
+from podway.framework.error import check
 
 _LOG = logging.getLogger(__name__)
 
@@ -81,6 +82,11 @@ def extend(
       ArtifactError: the older dataset, or one that it refers to, is not whole.
       CodeChanged: other code built the extension, and there is no choice.
     """
+    check(
+        not data.version,
+        "--since extends a dataset by new raw files, and data.version takes one as it is: give one"
+        " of both",
+    )
     stamps = plan.stamps(data)  # before the files are hashed
     whole, identity = directory_of_whole(data, workdir), identity_of(data)
     base = extension.choose(whole.parent, since, identity["config"])

@@ -22,6 +22,10 @@ class ColumnError(DataError):
     """A raw file that lacks a column, or has it twice."""
 
 
+class EmptySplitError(DataError):
+    """Too few events for an example in each split."""
+
+
 class _Carrier(Exception):
     """A user's error on its way out of a worker."""
 
@@ -34,7 +38,7 @@ _LOGGERS = (
 )
 """Where Beam's engines log what a worker raised."""
 _MARKED = re.compile(r"podway-error-([A-Za-z0-9_=-]+)-end")
-_CLASSES = {"DataError": DataError, "ColumnError": ColumnError, "ConfigError": ConfigError}
+_CLASSES = {each.__name__: each for each in (DataError, ColumnError, EmptySplitError, ConfigError)}
 
 
 @contextlib.contextmanager

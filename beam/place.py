@@ -8,10 +8,12 @@ from typing import Any
 
 from etils import epath
 
+from podway.beam.error import DataError
 from podway.beam.formats import source
 from podway.framework import artifact, codec, config
 from podway.framework.artifact import upgrade
 from podway.framework.code import sources
+from podway.framework.error import ConfigError
 
 
 def directory(
@@ -24,12 +26,15 @@ def directory(
     """Where the dataset of this config, of the raw data as they are now, lies or will lie.
 
     Where it was not built as a whole but as an extension (see `extend`), it is that. `choice` and
-    `look` say what becomes of one that other code built.
+    `look` say what becomes of one that other code built. With data.version it is that one.
 
     Raises:
-      DataError: no raw file.
+      DataError: no raw file, or no dataset of data.version.
+      ConfigError: that one has another config.
       CodeChanged: other code built it, and there is no choice.
     """
+    if data.version:
+        return _of_version(data, workdir)
     whole = directory_of_whole(data, workdir)
     if found := standing_for(whole):
         return found
@@ -42,6 +47,24 @@ def directory(
         others=[other for other in others if other is not None],
         look=look,
     )
+
+
+def _of_version(data: config.Data, workdir: epath.PathLike) -> epath.Path:
+    folder = epath.Path(workdir) / "datasets" / data.name
+    if not artifact.exists(folder / data.version):
+        paths = folder.iterdir() if folder.exists() else ()
+        there = sorted(path.name for path in paths if artifact.exists(path))
+        raise DataError(
+            f"data.version is {data.version!r} and {folder} has no such dataset; it has"
+            f" {there or 'none'}"
+        )
+    made = artifact.read_manifest(folder / data.version, "dataset").config
+    if difference := codec.difference(codec.to_json(data, versioned=True), made, "data"):
+        raise ConfigError(
+            f"{difference}, in the dataset of data.version {data.version}: give its config, or"
+            " leave data.version out"
+        )
+    return folder / data.version
 
 
 def directory_of_whole(data: config.Data, workdir: epath.PathLike) -> epath.Path:

@@ -91,6 +91,6 @@ def stamps(data: Data) -> tuple[Stamp, ...]:
     files = list(source.find(data)) if not isinstance(data.format, Rdatasets) else []
     for table in data.tables:
         if not isinstance(table.format, Rdatasets):
-            like = dataclasses.replace(data, path=table.path, format=table.format)
+            like = dataclasses.replace(data, path=table.path, format=table.format, exclude=())
             files += source.find(like)
     return tuple(source.stamp(file) for file in files)

@@ -32,16 +32,21 @@ def current(
     workdir: epath.PathLike,
     choice: upgrade.Choice | None = None,
 ) -> epath.Path | None:
-    """The served version that was made from just this, if there is one.
+    """The version that was made from just this, if there is one: of those that are served, and with
+    a gate, which keeps versions from serving, of all; then the latest.
 
     Raises:
-      ArtifactError: a served version is missing or altered.
+      ArtifactError: a served version is missing or altered, or the one that was found.
       CodeChanged: one was made from just this by other code, and there is no choice.
     """
     wanted = version(experiment, inputs)
     others, home = [], layout.models(workdir) / experiment.name
-    for number, manifest in publish.served(experiment.name, workdir).items():
+    gated = bool(experiment.gate.rules)
+    there = (publish.published if gated else publish.served)(experiment.name, workdir)
+    for number, manifest in sorted(there.items(), reverse=True):
         if manifest.version == wanted:
+            if gated:
+                artifact.read(home / str(number), "model", manifest=layout.MANIFEST)
             return home / str(number)
         if artifact.identity_of(manifest.version) == artifact.identity_of(wanted):
             others.append(home / str(number))

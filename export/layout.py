@@ -14,6 +14,8 @@ REQUEST = "assets.extra/request.json"
 """The request that the card shows, where it is too long for a command."""
 CARD, CARD_TEXT = "card.html", "card.md"
 """What the model is, and how it is called, for people; servers pass over both."""
+GATE = "gate"
+"""In a manifest's details: the rules that a version must pass before it serves."""
 HISTORY = "history.jsonl"
 """In the folder of a model: what was served when (export/versions/history.py)."""
 

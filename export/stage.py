@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from etils import epath
 
-from podway.export import identity
+from podway.export import identity, layout
 from podway.export.card import card
 from podway.export.error import ExportError
 from podway.export.served.labels import ServedLabels
@@ -15,7 +15,7 @@ from podway.export.served.recommender import ServedRecommender
 from podway.export.served.served import Served, write
 from podway.export.verification import golden, verify
 from podway.export.versions import promote, publish
-from podway.framework import config, task
+from podway.framework import codec, config, task
 from podway.framework.code import sources
 from podway.framework.input.dataset import Dataset
 
@@ -36,7 +36,8 @@ def export(
     workdir: epath.PathLike,
     run_code: Sequence[str] = (),
 ) -> epath.Path:
-    """Lowers, writes, verifies and publishes a model; it is served from then on.
+    """Lowers, writes, verifies and publishes a model; it is served from then on, unless it has a
+    gate to pass first.
 
     Args:
       model: what to export.
@@ -57,6 +58,8 @@ def export(
         report = verify.in_fresh_process(built)
         print(report, flush=True)
         details |= {promote.VERIFIED: report, "run_code": list(run_code)}
+        if experiment.gate.rules:
+            details |= {layout.GATE: codec.to_json(experiment.gate)}
         code = sources.code("model", experiment)
         return publish.publish(
             built,
@@ -67,6 +70,7 @@ def export(
             inputs=inputs,
             code=code,
             details=details,
+            serve=not experiment.gate.rules,
             beside=lambda number: card.texts(
                 experiment,
                 version=number,

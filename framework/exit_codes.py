@@ -15,6 +15,7 @@ from collections.abc import Mapping
 COMPLETE = 0
 REFUSED = 1
 MISUSED = 2
+NOT_PASSED = 3
 PREEMPTED = 42
 CRASHED = 70
 LOST = 75
@@ -42,6 +43,7 @@ ENDINGS: Mapping[int, Ending] = types.MappingProxyType(
         COMPLETE: Ending("complete"),
         REFUSED: Ending("the user must mend something: config, data, rights, space, memory"),
         MISUSED: Ending("the command line was not understood"),
+        NOT_PASSED: Ending("a version was judged, and did not pass its gate"),
         PREEMPTED: Ending(
             "asked to end (SIGTERM): what is done is saved, the same command goes on from there",
             restart=True,

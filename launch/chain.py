@@ -29,12 +29,14 @@ class Result:
       run: folder of the run.
       evaluation: folder of the evaluation.
       model: folder of the published version; None: it was not exported.
+      gate: folder of the verdict by which it serves; None: it has no gate.
     """
 
     dataset: epath.Path
     run: epath.Path
     evaluation: epath.Path
     model: epath.Path | None = None
+    gate: epath.Path | None = None
 
     @functools.cached_property
     def table(self) -> dict[str, dict[str, dict[str, float]]]:
@@ -97,13 +99,20 @@ def run(
     code: Choice | None = None,
     more: Sequence[int] = (),
 ) -> Result:
-    """Data, training, evaluation, export: a verified, published model; see `data`."""
+    """Data, training, evaluation, export: a verified, published model; see `data`.
+
+    Where the experiment has a gate, the model serves if it passes. Raises NotPassed.
+    """
     console.prepare_libraries()
     found = _longer(_resolved(of), workdir, more, code)
     with session(found, workdir):
         result, dataset = _evaluate(found, workdir, code)
         published = stages.publish(found, dataset, result.run, workdir, code)
-    return dataclasses.replace(result, model=published)
+
+        from podway.launch.gate import admission
+
+        verdict = admission.promote(found, published, workdir, code)
+    return dataclasses.replace(result, model=published, gate=verdict)
 
 
 def _resolved(of: Experiment | str | os.PathLike[str]) -> Experiment:

@@ -47,6 +47,7 @@ from podway.launch.verbs.launch import (
     queue,
     retrain,
 )
+from podway.launch.verbs.operate import ci, gate, loop, rollout, served
 from podway.launch.verbs.provenance import lineage, registry, reproduce, track
 from podway.launch.verbs.verb import Verb
 
@@ -81,6 +82,7 @@ STAGES = {
     "export and serve": {
         "export": export.VERB,
         "export --check": versions.CHECK,
+        "gate": gate.VERB,
         "serve": serve.VERB,
         "deploy kubernetes": deploy.VERB,
         "deploy cloud-run": deploy_cloud_run.VERB,
@@ -89,9 +91,13 @@ STAGES = {
         "jobs": jobs.JOBS,
         "logs": jobs.LOGS,
         "stop": jobs.STOP,
+        "loop": loop.VERB,
+        "ci": ci.VERB,
         "versions": versions.VERSIONS,
         "promote": versions.PROMOTE,
         "rollback": versions.ROLLBACK,
+        "rollout": rollout.VERB,
+        "served": served.VERB,
         "board": board.VERB,
         "plan": plan.VERB,
     },
@@ -179,7 +185,8 @@ def _main(arguments: list[str]) -> None:
     if set(_HELP) & set(rest):
         print(usage.of_verb(name, verb, chosen, overrides))
         return
-    if len(chosen) < len(verb.of.replace("…", "").split()) and _HELP_ALL not in rest:
+    needed = [word for word in verb.of.replace("…", "").split() if not word.startswith("[")]
+    if len(chosen) < len(needed) and _HELP_ALL not in rest:
         print(f"{usage.line(name, verb)}\n{usage.example(verb)}", file=sys.stderr)
         missing = "RUN RUN" if "…" in verb.of else verb.of.split(" ", len(chosen))[-1]
         _fail(f"{missing} is missing: give {usage.MEANING[missing]}", exit_codes.MISUSED)

@@ -313,14 +313,14 @@ def compare(
 def export(
     experiment: Experiment, workdir: epath.PathLike, code: Choice | None = None
 ) -> epath.Path:
-    """Run → published model. Returns its directory."""
+    """Run → published model. Returns its directory. With a gate it does not serve yet."""
     dataset, trained = train(experiment, workdir, TrainOptions(code=code))
     return publish(experiment, dataset, trained, workdir, code)
 
 
 @tracked
 def run(experiment: Experiment, workdir: epath.PathLike, code: Choice | None = None) -> epath.Path:
-    """All stages. Returns the published model's directory."""
+    """All stages but the gate. Returns the published model's directory."""
     dataset, trained = evaluate(experiment, workdir, code)
     return publish(experiment, dataset, trained, workdir, code)
 

@@ -31,6 +31,7 @@ MEANING = {
     "RUN RUN": "two runs or more, their folders WORKDIR/runs/NAME/RUN, or names of experiments",
     "MODEL": "the name of a published model, as in WORKDIR/models/MODEL/VERSION",
     "MODEL VERSION": "the name of a published model and the number of its version",
+    "MODEL [VERSION]": "the name of a published model, and the number of its version",
     "VERSION": "the number of a published version: `podway versions MODEL` lists them",
     "MODEL_DIR": "the folder of a published model, WORKDIR/models/MODEL/VERSION",
     "RUN|WORKDIR": "a run's folder, WORKDIR/runs/NAME/RUN, or a WORKDIR that holds runs/",

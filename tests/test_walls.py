@@ -11,13 +11,14 @@ import re
 import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
-ROOMS = ("framework", "configs", "beam", "export", "launch")
+ROOMS = ("framework", "configs", "beam", "export", "online", "launch")
 
 FORBIDDEN = {
     "framework": {"tensorflow", "tensorflow_serving", "apache_beam"},
     "beam": {"jax", "flax", "optax", "tensorflow", "tensorflow_serving"},
     "export": {"apache_beam"},
     "export/server": {"jax", "flax", "apache_beam"},
+    "online": {"jax", "flax", "optax", "tensorflow", "tensorflow_serving", "apache_beam"},
     "configs": {"tensorflow", "apache_beam"},
 }
 """The libraries that a room does not know."""
@@ -27,6 +28,7 @@ KNOWN = {
     "configs": {"framework", "configs"},
     "beam": {"framework", "beam"},
     "export": {"framework", "export"},
+    "online": {"framework", "online"},
     "launch": set(ROOMS),
 }
 """The rooms that a room knows: nobody imports launch, and no stage another one."""
@@ -38,12 +40,13 @@ SHARED = {
     "framework/progress",
     "beam/error",
     "export/error",
+    "online/error",
     "export/server/error",
 }
 """What all may import, as far as the walls let them."""
 
 PURE = ("error", "codec", "exit_codes", "progress", "code", "config", "artifact", "schema", "page")
-"""Of framework/: pure Python, and all that beam/ sees of it."""
+"""Of framework/: pure Python, and all that beam/ and online/ see of it."""
 
 ARROWS = {
     "framework": {
@@ -76,14 +79,14 @@ ARROWS = {
         "headers": "formats framework/config",
         "place": "formats framework/artifact framework/code framework/config",
         "plan": "formats framework/config",
-        "statistics": "framework/schema",
+        "statistics": "framework/config framework/schema",
         "features": "formats statistics framework/config framework/schema",
-        "report": "statistics framework/page framework/schema",
+        "report": "statistics framework/config framework/page framework/schema",
         "steps": "features formats headers plan report statistics"
         " framework/artifact framework/config framework/schema",
         "extension": "headers plan steps framework/artifact framework/schema",
         "rejected": "framework/artifact",
-        "check": "statistics framework/artifact framework/schema",
+        "check": "statistics framework/artifact framework/config framework/schema",
         "commit": "extension formats place plan rejected steps framework/artifact framework/config"
         " framework/schema",
         "engines": "commit formats plan steps framework/artifact framework/config framework/page",
@@ -106,7 +109,7 @@ ARROWS = {
         "served": "cases contract graph jax_extras lowering silence verification"
         " framework/config framework/input framework/schema",
         "card": "graph layout framework/code framework/config framework/page framework/report",
-        "stage": "card identity served verification versions"
+        "stage": "card identity layout served verification versions"
         " framework/code framework/config framework/input framework/task",
     },
     "export/server": {
@@ -126,7 +129,12 @@ ARROWS = {
         "command": "options serve workers",
         "__main__": "command",
     },
+    "online": {
+        "servers": "",
+        "rollout": "servers framework/artifact framework/config",
+    },
     "launch": {
+        "ci": "stages targets",
         "console": "",
         "experiments": "targets",
         "fields": "",
@@ -141,13 +149,17 @@ ARROWS = {
         "supervise": "stages",
         "elastic": "supervise",
         "loaded": "console",
+        "loop": "gate rollout stages tracking",
+        "gate": "loaded",
         "batch": "loaded",
-        "chain": "console experiments loaded stages tracking",
+        "chain": "console experiments gate loaded stages tracking",
         "board": "",
-        "verbs": "batch board console elastic experiments loaded plan prices stages supervise"
+        "verbs": "batch board console elastic experiments gate loaded plan prices stages supervise"
         " tracking",
         "verbs/launch": "dataflow jobs prices stages targets targets/cloud_run targets/kubernetes"
         " targets/kubernetes/serving targets/machines verbs",
+        "verbs/operate": "ci experiments gate loop rollout targets/kubernetes/serving verbs"
+        " verbs/launch",
         "verbs/provenance": "follower lineage registry tracking verbs",
         "targets/cloud_run": "targets targets/kubernetes",
         "targets/kubernetes/serving": "targets targets/kubernetes",
@@ -158,9 +170,11 @@ ARROWS = {
         "dataflow": "",
         "prices": "",
         "plan": "prices",
+        "rollout": "gate targets/kubernetes targets/kubernetes/serving targets",
         "demo": "console",
         "usage": "experiments fields verbs",
-        "cli": "console experiments options stages usage verbs verbs/launch verbs/provenance",
+        "cli": "console experiments options stages usage verbs verbs/launch verbs/operate"
+        " verbs/provenance",
     },
     "configs": {
         "": "framework/config framework/embedding framework/heads framework/models"
@@ -270,8 +284,9 @@ def test_rooms_know_those_before_them(room):
         assert seen <= KNOWN[room], path
 
 
-def test_beam_knows_only_the_pure_part_of_the_framework():
-    for path in sources("beam"):
+@pytest.mark.parametrize("room", ["beam", "online"])
+def test_some_know_only_the_pure_part_of_the_framework(room):
+    for path in sources(room):
         seen = {name for name in map(package, imported(path)) if name.startswith("framework/")}
         assert seen <= {f"framework/{name}" for name in PURE}, path
 
@@ -306,7 +321,14 @@ def test_packages_import_what_the_table_says(room):
             found[name] = seen
     found = {name: seen for name, seen in found.items() if name not in SHARED}
     table = {f"{room}/{name}".rstrip("/"): allowed(room, n) for name, n in ARROWS[room].items()}
-    rooms = {"framework", "beam", "export", "export/server", "launch"}  # their own __init__
+    rooms = {
+        "framework",
+        "beam",
+        "export",
+        "export/server",
+        "online",
+        "launch",
+    }  # their own __init__
     assert not any(found.pop(name, None) for name in rooms)
     assert found == table
 

@@ -17,8 +17,9 @@ from podway.beam.check import declared, described
 from podway.beam.check.declared import share, some
 from podway.beam.check.described import Described
 from podway.beam.check.findings import Finding, Report, worst_first
+from podway.beam.check.increment import as_known
 from podway.beam.statistics import drift, numbers
-from podway.beam.statistics.limits import Limits
+from podway.framework.config.limits import Limits
 from podway.framework.error import ConfigError
 from podway.framework.schema.schema import Feature
 
@@ -34,6 +35,7 @@ def check(
     schema: epath.PathLike | None = None,
     against: epath.PathLike | None = None,
     limits: Limits = _DEFAULT,
+    increment: bool = False,
 ) -> Report:
     """Checks a dataset.
 
@@ -42,6 +44,7 @@ def check(
       schema: file of a declared schema (declared.py).
       against: directory of an earlier dataset.
       limits: how far the two may be from each other.
+      increment: the dataset holds new events alone (increment.py).
 
     Raises:
       ConfigError: there is nothing to check against, or the declared schema is wrong.
@@ -60,15 +63,16 @@ def check(
         earlier = described.read(against)
         found += _of_schemas(dataset, earlier, limits)
         found += _of_counts(dataset, earlier, limits)
-        found += _of_vocabularies(dataset, earlier, limits)
-        for split, feature in _comparable(dataset, earlier):
-            old, new = (one.features(split)[feature.name] for one in (earlier, dataset))
+        found += _of_vocabularies(dataset, earlier, limits, increment=increment)
+        for split, feature in _comparable(dataset, earlier, increment=increment):
+            old, new = _sides(dataset, earlier, split, feature, increment=increment)
             if min(old["count"], new["count"]) < limits.rows:
                 unjudged.setdefault(split, []).append(feature.name)
                 continue
             found += _of_shares(feature.name, split, old, new, limits)
             found += _of_range(feature.name, split, old, new, limits)
-            if (moved := _of_drift(feature.name, split, old, new, limits)) is None:
+            moved = _of_drift(feature.name, split, old, new, limits, lengths=not increment)
+            if moved is None:
                 unjudged.setdefault(split, []).append(feature.name)
             else:
                 found += moved
@@ -81,6 +85,22 @@ def check(
         unjudged=unjudged,
         rows=limits.rows,
     )
+
+
+def largest_psi(
+    directory: epath.PathLike, against: epath.PathLike, limits: Limits = _DEFAULT
+) -> tuple[float, str] | None:
+    """The feature of an increment that drifted most, as (PSI, name); None: no verdict.
+
+    Raises ArtifactError, SchemaError, DataError: a dataset cannot be read.
+    """
+    dataset, earlier = described.read(directory), described.read(against)
+    found = []
+    for split, feature in _comparable(dataset, earlier, increment=True):
+        told = drift.compare(*_sides(dataset, earlier, split, feature, increment=True), limits)
+        if told.verdict != "unjudged":
+            found.append((told.psi, feature.name))
+    return max(found, default=None)
 
 
 def _of_schemas(dataset: Described, earlier: Described, limits: Limits) -> Iterator[Finding]:
@@ -140,7 +160,9 @@ def _of_counts(dataset: Described, earlier: Described, limits: Limits) -> Iterat
             )
 
 
-def _of_vocabularies(dataset: Described, earlier: Described, limits: Limits) -> Iterator[Finding]:
+def _of_vocabularies(
+    dataset: Described, earlier: Described, limits: Limits, *, increment: bool
+) -> Iterator[Finding]:
     for feature in dataset.schema.features:
         if feature.role in (*_ALONE, "target") or not feature.vocabulary:
             continue
@@ -166,27 +188,43 @@ def _of_vocabularies(dataset: Described, earlier: Described, limits: Limits) -> 
         new = {value: count for value, count in counts.items() if value not in known}
         total, least = sum(counts.values()), min(sum(counts.values()), sum(known.values()))
         part = sum(new.values()) / max(total, 1)
-        if part > limits.new_values and least >= limits.rows:
+        most = limits.new_values
+        if increment:  # the earlier dataset left out rare values, and this one none
+            most += share(earlier.features("train").get(feature.name, {}), "out_of_vocabulary")
+        if part > most and least >= limits.rows:
             yield Finding(
                 "error",
                 feature.name,
                 "train",
                 "new values",
-                f"at most {limits.new_values:.1%}",
+                f"at most {most:.1%}",
                 f"{part:.1%} of the values: {some(sorted(new, key=lambda v: (-new[v], v)))}",
                 "mend their spelling in the raw data, or raise --limits.new-values",
-                part / max(limits.new_values, 1e-9),
+                part / max(most, 1e-9),
             )
 
 
-def _comparable(dataset: Described, earlier: Described) -> Iterator[tuple[str, Feature]]:
-    """What has statistics of one kind on both sides."""
-    for split in dataset.statistics:
+def _comparable(
+    dataset: Described, earlier: Described, *, increment: bool
+) -> Iterator[tuple[str, Feature]]:
+    """What has statistics of one kind on both sides; of an increment, in its train split."""
+    for split in ("train",) if increment else dataset.statistics:
         for feature in dataset.schema.features:
             sides = [one.features(split).get(feature.name) for one in (dataset, earlier)]
             kinds = {side["kind"] if side else None for side in sides}
             if feature.role not in _ALONE and len(kinds) == 1 and kinds <= {"number", "ids"}:
                 yield split, feature
+
+
+def _sides(
+    dataset: Described, earlier: Described, split: str, feature: Feature, *, increment: bool
+) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """A feature's statistics, before and now."""
+    old, new = (one.features(split)[feature.name] for one in (earlier, dataset))
+    name = earlier.schema[feature.name].vocabulary if feature.name in earlier.names else ""
+    if increment and feature.vocabulary and name:
+        new = as_known(new, dataset.counts(feature.vocabulary), earlier.counts(name))
+    return old, new
 
 
 def _of_shares(
@@ -237,11 +275,17 @@ def _of_range(
 
 
 def _of_drift(
-    name: str, split: str, old: Mapping[str, Any], new: Mapping[str, Any], limits: Limits
+    name: str,
+    split: str,
+    old: Mapping[str, Any],
+    new: Mapping[str, Any],
+    limits: Limits,
+    *,
+    lengths: bool,
 ) -> list[Finding] | None:
     """None: there are too few rows for a verdict."""
     pairs = [(name, old, new)]
-    if "lengths" in old and "lengths" in new:
+    if lengths and "lengths" in old and "lengths" in new:
         pairs.append((f"{name} (length)", old["lengths"], new["lengths"]))
     found = []
     for what, reference, other in pairs:

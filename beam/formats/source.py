@@ -1,6 +1,7 @@
 """The raw files: which they are, and what they contain (as a hash)."""
 
 import difflib
+import fnmatch
 import functools
 import hashlib
 import importlib.metadata
@@ -40,7 +41,32 @@ def find(raw: config.Data | config.SideTable) -> list[str]:
             f"{raw.path}: {len(others):,} other files than {type(raw.format).__name__} reads from a"
             f" folder are left out, such as {others[0]}"
         )
-    return files
+    return _without(files, raw.exclude) if isinstance(raw, config.Data) else files
+
+
+def _without(files: list[str], patterns: tuple[str, ...]) -> list[str]:
+    """The files that none of the patterns names. Raises DataError: a pattern names none, or all."""
+    whole = {*files} & {*patterns}  # a path may hold brackets
+    named = set(whole)
+    for pattern in patterns:
+        if pattern in whole:
+            continue
+        found = [
+            file
+            for file in files
+            if fnmatch.fnmatchcase(file, pattern)
+            or fnmatch.fnmatchcase(paths.name_of(file), pattern)
+        ]
+        if not found:
+            near = difflib.get_close_matches(pattern, files, n=1) or files[:1]
+            raise DataError(
+                f"data.exclude has {pattern!r}, which names none of the {len(files):,} raw files,"
+                f" such as {near[0]}: give the path or the name of one, or a pattern"
+            )
+        named |= {*found}
+    if not (left := [file for file in files if file not in named]):
+        raise DataError(f"data.exclude {list(patterns)} leaves none of {len(files):,} raw files")
+    return left
 
 
 def _remedy(pattern: str, raw: config.Data | config.SideTable) -> str:

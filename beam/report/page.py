@@ -14,7 +14,7 @@ from etils import epath
 from podway.beam.report import histogram, tables
 from podway.beam.report.tables import Splits, share
 from podway.beam.statistics import drift
-from podway.beam.statistics.limits import Limits
+from podway.framework.config.limits import Limits
 from podway.framework.page import templates, text
 from podway.framework.schema.schema import Feature, Schema
 

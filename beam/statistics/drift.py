@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from podway.beam.statistics import ids, numbers
-from podway.beam.statistics.limits import Limits
+from podway.framework.config.limits import Limits
 
 NUMBER_BINS = 10
 ID_SHARE = 0.05

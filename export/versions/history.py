@@ -33,6 +33,7 @@ class Entry:
       target: the version that it went to; None: the label was taken away.
       before: what models.config said of the model.
       after: what it said from then on.
+      gate: "passed", or "forced" past it; "": the version has no gate, or was not asked for it.
     """
 
     when: str
@@ -42,6 +43,7 @@ class Entry:
     target: int | None
     before: Served
     after: Served
+    gate: str = ""
 
 
 def entry(
@@ -51,10 +53,11 @@ def entry(
     target: int | None,
     before: Served,
     after: Served,
+    gate: str = "",
 ) -> Entry:
     """An entry of this moment."""
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    return Entry(now, action, label, origin, target, before, after)
+    return Entry(now, action, label, origin, target, before, after, gate)
 
 
 def read(home: epath.Path, current: Served) -> tuple[Entry, ...]:

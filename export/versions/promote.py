@@ -3,7 +3,8 @@
 A request that names no label gets the highest version that models.config asks for; that is
 TensorFlow Serving's rule. So what the config asks for is made of two things:
 
-    the version without a label   what `export` published last, or `promote` without --label named
+    the version without a label   what `export` published last, or `promote` without --label named;
+                                  a version with a gate (launch/gate/) waits for `promote`
     the labels, each at a version
 
 TensorFlow Serving refuses a config in which a label stands at a version that is not loaded, whole,
@@ -79,8 +80,16 @@ def promote(
     *,
     label: str = "",
     server: Server | None = None,
+    gate: str = "",
+    loaded: bool = False,
 ) -> str:
     """Moves a label, or ("") what requests without one get, to a published version.
+
+    `gate` is what the history shall say of the version's gate (history.Entry).
+
+    The version's files are held against its manifest first, which takes as long as they take to be
+    read; one that is known to be `loaded` is moved to at once.
+
 
     Without a server to ask, a label goes to a version that is not asked for yet in two calls: the
     first has it loaded.
@@ -89,8 +98,9 @@ def promote(
     altered or never verified, or could not be loaded; then the config is as it was.
     """
     model = _published(name, workdir)
-    check_admissible(model.home / str(version))
-    return _move(model, "promote", label, version, server)
+    if not loaded or version not in model.current.versions:
+        check_admissible(model.home / str(version))
+    return _move(model, "promote", label, version, server, gate)
 
 
 def rollback(
@@ -112,6 +122,11 @@ def rollback(
     if (target := earlier[-1]) is not None:
         check_admissible(model.home / str(target))
     return _move(model, "rollback", label, target, server)
+
+
+def withdraw(name: str, workdir: epath.PathLike, *, label: str) -> str:
+    """Takes a label away, wherever it was before. Returns and raises as `promote` does."""
+    return _move(_published(name, workdir), "promote", label, None, None)
 
 
 def check_admissible(directory: epath.Path) -> None:
@@ -158,7 +173,12 @@ def _published(name: str, workdir: epath.PathLike) -> _Model:
 
 
 def _move(
-    model: _Model, action: Action, label: str, version: int | None, server: Server | None
+    model: _Model,
+    action: Action,
+    label: str,
+    version: int | None,
+    server: Server | None,
+    gate: str = "",
 ) -> str:
     origin, current = model.at(label), model.current
     labels = {key: number for key, number in current.labels.items() if key != label}
@@ -177,7 +197,7 @@ def _move(
     if label and version is not None:
         if version not in current.versions:
             loading = Served(tuple(sorted({*current.versions, version})), current.labels)
-            step = history.entry("load", label, origin, version, current, loading)
+            step = history.entry("load", label, origin, version, current, loading, gate)
             entries = _apply(model, entries, step)
             if server is None:
                 return (
@@ -189,7 +209,7 @@ def _move(
         if server is not None:
             _wait(model, version, server)
     before = entries[-1].after if len(entries) > len(model.entries) else current
-    done = history.entry(action, label, origin, version, before, wanted)
+    done = history.entry(action, label, origin, version, before, wanted, gate)
     _apply(model, entries, done)
     if server is not None and not label and version is not None:
         _wait(model, version, server)

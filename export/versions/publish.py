@@ -25,10 +25,11 @@ def publish(
     *,
     name: str,
     workdir: epath.PathLike,
+    serve: bool = True,
     beside: Callable[[int], Mapping[str, str]] = lambda _: {},
     **manifest: Any,
 ) -> epath.Path:
-    """Copies a local SavedModel to the next version, commits it and has it served.
+    """Copies a local SavedModel to the next version, commits it and, with `serve`, has it served.
 
     It replaces the version that served until now; those with a label stay beside it.
 
@@ -36,6 +37,7 @@ def publish(
       model: the verified directory.
       name: of the model.
       workdir: its models/ holds the model and the server's configuration.
+      serve: whether it serves from then on; else it waits for a promotion.
       beside: version → texts to lie beside the model, by path.
       **manifest: what artifact.commit wants to know beside the kind and the name.
 
@@ -53,11 +55,12 @@ def publish(
             (stage / path).parent.mkdir(parents=True, exist_ok=True)
             (stage / path).write_text(text)
         artifact.commit(stage, kind="model", name=name, manifest=layout.MANIFEST, **manifest)
-    try:
-        promote.serve_exported(name, number, workdir)
-    except BaseException:
-        target.rmtree()
-        raise
+    if serve:
+        try:
+            promote.serve_exported(name, number, workdir)
+        except BaseException:
+            target.rmtree()
+            raise
     return target
 
 
@@ -67,6 +70,16 @@ def served(name: str, workdir: epath.PathLike) -> Mapping[int, artifact.Manifest
     return {
         version: artifact.read(home / str(version), "model", manifest=layout.MANIFEST)
         for version in models_config.served(layout.server_config(workdir), name).versions
+    }
+
+
+def published(name: str, workdir: epath.PathLike) -> Mapping[int, artifact.Manifest]:
+    """All whole versions of a model, served or not, with their manifests."""
+    home = layout.models(workdir) / name
+    whole = [at for at in promote.numbers(home) if artifact.exists(home / str(at), layout.MANIFEST)]
+    return {
+        at: artifact.read_manifest(home / str(at), "model", manifest=layout.MANIFEST)
+        for at in whole
     }
 
 

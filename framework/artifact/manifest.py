@@ -40,7 +40,7 @@ class Manifest:
     """What manifest.json says.
 
     Attributes:
-      kind: "dataset", "run", "evaluation" or "model".
+      kind: "dataset", "run", "evaluation", "model", "gate".
       name: name of the dataset or experiment.
       version: hash of kind, config and inputs, and hash of code.
       inputs: the versions of the artefacts it was made from, by kind.

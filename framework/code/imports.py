@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from podway.framework.code import provenance
 
-ROOMS = ("framework", "beam", "export", "launch", "configs")
+ROOMS = ("framework", "beam", "export", "online", "launch", "configs")
 """The top-level folders of the project's sources."""
 _PREFIX = __name__.partition("framework")[0]
 """What comes before a room's name in an import: nothing, or the package that holds the rooms."""

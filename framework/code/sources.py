@@ -43,7 +43,9 @@ class Sources:
 NEUTRAL = {
     "framework.artifact": "how artefacts are written, and which one is taken",
     "framework.code": "finds classes and sources; those that it finds count",
+    "framework.config.gate": "what a finished version must show",
     "framework.config.tracking": "where runs are told of",
+    "framework.config.rollout": "how a model comes to its users",
     "framework.codec": "what it writes of a config stands in the version",
     "framework.error": "sentences",
     "framework.progress": "what a terminal shows",

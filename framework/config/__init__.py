@@ -27,7 +27,20 @@ from podway.framework.config.formats import (
     Parquet,
     Rdatasets,
 )
+from podway.framework.config.gate import (
+    Better,
+    DataCheck,
+    Gate,
+    Latency,
+    NotWorse,
+    Rule,
+    Size,
+    Within,
+)
+from podway.framework.config.limits import Limits
+from podway.framework.config.loop import Loop
 from podway.framework.config.model import Model, Optimizer
+from podway.framework.config.rollout import Rollout
 from podway.framework.config.split import GlobalTime, LeaveOneOut, RandomSplit, Split
 from podway.framework.config.tracking import Mlflow, Tracking
 from podway.framework.config.training import Mesh, Trainer, WarmStart
@@ -53,6 +66,7 @@ __all__ = [
     "AtLeast",
     "AtMost",
     "Below",
+    "Better",
     "Between",
     "Card",
     "Characters",
@@ -61,32 +75,42 @@ __all__ = [
     "Condition",
     "Csv",
     "Data",
+    "DataCheck",
     "Evaluation",
     "Examples",
     "Experiment",
     "Export",
     "Format",
+    "Gate",
     "GlobalTime",
     "Idx",
     "JsonLines",
+    "Latency",
     "LeaveOneOut",
+    "Limits",
     "Lists",
+    "Loop",
     "Mesh",
     "Missing",
     "Mlflow",
     "Model",
     "NoneOf",
     "NotMissing",
+    "NotWorse",
     "OneOf",
     "Optimizer",
     "Parquet",
     "RandomSplit",
     "Rdatasets",
+    "Rollout",
     "RowExamples",
+    "Rule",
     "Sequences",
     "SideTable",
+    "Size",
     "Split",
     "Tracking",
     "Trainer",
     "WarmStart",
+    "Within",
 ]

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Literal
 
 from podway.framework.config.features import Categorical, Gap, Label, Transform
-from podway.framework.config.fields import later
+from podway.framework.config.fields import later, neutral
 from podway.framework.config.formats import Csv, Format
 from podway.framework.config.raw import check_time_unit
 from podway.framework.config.split import GlobalTime, LeaveOneOut, RandomSplit, Split
@@ -135,6 +135,12 @@ class Data:
     extendable: bool = True
     """Keep what `podway data --since` needs to add new raw files: about 10 bytes an event, and a
     twentieth of the time. Without it the dataset can only be built anew."""
+    exclude: tuple[str, ...] = neutral(())
+    """Files of `path` to leave out: paths or names, with * ? [ab] as in a shell. The version says
+    which files were read, so two ways to name the same files are the same dataset."""
+    version: str = neutral("")
+    """Take the dataset of this version, in datasets/NAME/VERSION, whatever raw files are there by
+    now, and build none."""
 
     def __post_init__(self):
         check(bool(self.name), "data.name is empty")

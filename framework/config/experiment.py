@@ -6,7 +6,10 @@ from podway.framework.config.data import Component, Data
 from podway.framework.config.evaluation import Evaluation
 from podway.framework.config.export import Export
 from podway.framework.config.fields import neutral
+from podway.framework.config.gate import Gate
+from podway.framework.config.loop import Loop
 from podway.framework.config.model import Model, Optimizer
+from podway.framework.config.rollout import Rollout
 from podway.framework.config.tracking import Tracking
 from podway.framework.config.training import Mesh, Trainer
 from podway.framework.error import check
@@ -34,8 +37,14 @@ class Experiment:
     """How the model is evaluated."""
     export: Export = Export()
     """How the model is served."""
+    loop: Loop = neutral(Loop())
+    """How it is trained again as new data come."""
+    gate: Gate = neutral(Gate())
+    """What a version must show before it serves."""
     tracking: Tracking = neutral(Tracking())
     """Where it is told of, beside its folders."""
+    rollout: Rollout = neutral(Rollout())
+    """How a new version of the model comes to its users."""
 
     def __post_init__(self):
         check(

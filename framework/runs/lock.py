@@ -103,8 +103,8 @@ class Lock:
       path: of the file.
     """
 
-    def __init__(self, path: epath.Path):
-        self.path = path
+    def __init__(self, path: epath.Path, doing: str = "trained"):
+        self.path, self._doing = path, doing
         self._mine = Holder.here()
         self._lost: str | None = None
         self._ended = threading.Event()
@@ -127,13 +127,13 @@ class Lock:
             holder = Holder.read(found)
             if seen not in (None, found) or (holder and holder.machine == self._mine.machine):
                 raise LockedError(
-                    f"{run} is being trained by {holder or 'another process'}; wait for it, or end"
-                    f" it first ({self.path})"
+                    f"{run} is being {self._doing} by {holder or 'another process'}; wait for it,"
+                    f" or end it first ({self.path})"
                 )
             if seen is None:
                 seen = found
                 print(
-                    f"train: {run} was being trained by {holder or 'another process'}, on another"
+                    f"{run} was being {self._doing} by {holder or 'another process'}, on another"
                     f" machine; waiting up to {EXPIRES:.0f} s to see whether it still is",
                     flush=True,
                 )
@@ -188,13 +188,17 @@ class Lock:
 
 
 @contextlib.contextmanager
-def hold(run: epath.Path) -> Iterator[Lock]:
-    """The lock of a run's folder, for the time of a block.
+def hold(run: epath.Path, doing: str = "trained") -> Iterator[Lock]:
+    """The lock of a run's folder, or of another, for the time of a block.
+
+    Args:
+      run: the folder.
+      doing: what is done to it, for others to be told.
 
     Raises LockedError: another process has it. Of another machine's lock that is not renewed any
     more, waits for the end.
     """
-    lock = Lock(_file_of(run))
+    lock = Lock(_file_of(run), doing)
     lock.take(run)
     try:
         yield lock

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import jax
@@ -39,18 +39,21 @@ def initializer(
 
     def from_run() -> Any:
         theirs = read(options)
-        found = fit(_learnt(state["parameters"]), _learnt(theirs.parameters), options)
-        tables = task.of_kind(experiment.model, task.ParametricModel).tables(schema)
+        model = task.of_kind(experiment.model, task.ParametricModel)
+        grow = frozenset(model.embeddings(schema).values())
+        found = fit(_learnt(state["parameters"]), _learnt(theirs.parameters), options, grow)
+        tables = model.tables(schema)
         grown = fit_tables(tables, theirs.tables, options)
         new = initialize()
         for part in ("parameters", "ema"):
             for path in new.get(part, {}).keys() & found.keys():
-                like = state[part][path]
+                like, old = state[part][path], found[path]
+                if old.shape != like.shape:
+                    fill = jax.jit(_with_first_rows, out_shardings=like.sharding, donate_argnums=0)
+                    new[part][path] = fill(new[part][path], old)
+                    continue
                 new[part][path] = jax.make_array_from_callback(
-                    like.shape,
-                    like.sharding,
-                    lambda index, path=path: found[path][index],
-                    dtype=like.dtype,
+                    like.shape, like.sharding, lambda index, old=old: old[index], dtype=like.dtype
                 )
         for path, (name, old) in grown.items():
             place = state["tables"][path].sharding
@@ -93,6 +96,10 @@ def with_constants(
         return new
 
     return filled
+
+
+def _with_first_rows(new: jax.Array, old: np.ndarray) -> jax.Array:
+    return new.at[: old.shape[0]].set(old.astype(new.dtype))
 
 
 def _learnt(parameters: Mapping[str, T]) -> dict[str, T]:
@@ -159,9 +166,15 @@ def fit_tables(
 
 
 def fit(
-    ours: Mapping[str, Any], theirs: Mapping[str, np.ndarray], options: config.WarmStart
+    ours: Mapping[str, Any],
+    theirs: Mapping[str, np.ndarray],
+    options: config.WarmStart,
+    grow: Collection[str] = (),
 ) -> dict[str, np.ndarray]:
     """Those of their parameters that are ours, too. Reports what was left out.
+
+    Of the tables `grow`, which hold a row for each id, theirs may have fewer rows, which are ours'
+    first ones: a dataset that was extended keeps its ids.
 
     Raises WarmStartError, with a line for each path that is missing, extra, or of another shape.
     """
@@ -169,9 +182,10 @@ def fit(
         path: theirs[path]
         for path in ours.keys() & theirs.keys()
         if theirs[path].shape == ours[path].shape
+        or (path in grow and _is_smaller(theirs[path].shape, ours[path].shape))
     }
-    lines = list(_differences(ours, theirs))
-    wrong = [text for kind, text in lines if _is_error(kind, options)]
+    lines = [each for each in _differences(ours, theirs) if each[1] not in fitting]
+    wrong = [text for kind, _, text in lines if _is_error(kind, options)]
     if wrong:
         raise WarmStartError(
             f"{options.run} does not fit this model:\n"
@@ -180,22 +194,30 @@ def fit(
             " trainer.warm_start.extra ignore allow the others)"
         )
     print(f"warm start: {len(fitting)} of {len(ours)} parameters from {options.run}", flush=True)
-    for _, text in lines:
+    for _, _, text in lines:
         print(text, flush=True)
+    for path, array in fitting.items():
+        if len(array) < len(ours[path]):
+            print(f"warm start: {path}, {len(array)} of {len(ours[path])} rows", flush=True)
     return fitting
+
+
+def _is_smaller(theirs: Sequence[int], ours: Sequence[int]) -> bool:
+    return theirs[0] < ours[0] and tuple(theirs[1:]) == tuple(ours[1:])
 
 
 def _differences(
     ours: Mapping[str, Any], theirs: Mapping[str, np.ndarray]
-) -> Iterator[tuple[str, str]]:
+) -> Iterator[tuple[str, str, str]]:
+    """(kind, path, text) of each."""
     for path in sorted({*ours, *theirs}):
         if path not in theirs:
-            yield "missing", f"  missing there: {path} {tuple(ours[path].shape)}"
+            yield "missing", path, f"  missing there: {path} {tuple(ours[path].shape)}"
         elif path not in ours:
-            yield "extra", f"  unknown here: {path} {theirs[path].shape}"
+            yield "extra", path, f"  unknown here: {path} {theirs[path].shape}"
         elif theirs[path].shape != ours[path].shape:
             shapes = f"{theirs[path].shape} there and {tuple(ours[path].shape)} here"
-            yield "missing", f"  another shape: {path} is {shapes}"
+            yield "missing", path, f"  another shape: {path} is {shapes}"
 
 
 def _is_error(kind: str, options: config.WarmStart) -> bool:

@@ -7,8 +7,8 @@ import json
 
 from etils import epath
 
-from podway.beam.statistics.limits import Limits
 from podway.framework import artifact
+from podway.framework.config.limits import Limits
 from podway.framework.error import ConfigError, PodwayError
 
 LATEST = "latest-but-this"

@@ -8,7 +8,13 @@ def export(options: Trained) -> None:
     """Exports the run, which is made if need be."""
     chosen = stages.TrainOptions(code=options.code)
     experiment = stages.longer(options.experiment, options.workdir, options.more, chosen)
-    stages.export(experiment, options.workdir, options.code)
+    published = stages.export(experiment, options.workdir, options.code)
+    if experiment.gate.rules:
+        command = f"{experiment.name} {published.name} --workdir {options.workdir}"
+        print(
+            f"export: it serves once it has passed its gate: `podway gate {command}`, then"
+            f" `podway promote {command}`"
+        )
 
 
 VERB = Verb(

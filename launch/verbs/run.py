@@ -25,11 +25,15 @@ def run(options: Trained) -> None:
 def _run(options: Trained, code: Choice | None) -> None:
     chosen = stages.TrainOptions(code=code)
     experiment = stages.longer(options.experiment, options.workdir, options.more, chosen)
-    stages.run(experiment, options.workdir, code)
+    published = stages.run(experiment, options.workdir, code)
+
+    from podway.launch.gate import admission
+
+    admission.promote(experiment, published, options.workdir, code)
 
 
 VERB = Verb(
-    "data, train, evaluate, export: what is missing",
+    "data, train, evaluate, export, gate: what is missing",
     Trained,
     run,
     example="podway run movielens_sasrec --trainer.steps 200 --workdir w",

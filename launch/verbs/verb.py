@@ -18,6 +18,7 @@ Of = Literal[
     "RUN RUN …",
     "MODEL",
     "MODEL VERSION",
+    "MODEL [VERSION]",
     "MODEL_DIR",
     "LAUNCH",
     "RUN|WORKDIR",
@@ -25,8 +26,8 @@ Of = Literal[
     "",
 ]
 """What a verb acts on: an experiment, the folder of a run, several runs, a published model, a
-version of it, the folder of one, a launch on a cluster, a run or a workdir, any
-artefact, or nothing in particular."""
+version of it (in brackets: or without one), the folder of one, a launch on a cluster, a run or a
+workdir, any artefact, or nothing in particular."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +88,7 @@ class Verb:
                 return {"run": chosen[0]}
             case "RUN RUN …":
                 return {"runs": tuple(chosen)}
-            case "MODEL" | "MODEL VERSION":
+            case "MODEL" | "MODEL VERSION" | "MODEL [VERSION]":
                 return dict(zip(("model", "version"), chosen, strict=False))
             case "LAUNCH":
                 return {"launch": chosen[0]}
@@ -99,4 +100,6 @@ class Verb:
                 return {"directory": chosen[0]}
             case "":
                 return {}
-        return {"experiment": experiments.load(chosen[0], data_alone=self.data_alone)}
+        named = {field.name for field in dataclasses.fields(self.options)} & {"config"}
+        found = experiments.load(chosen[0], data_alone=self.data_alone)
+        return {"experiment": found, **dict.fromkeys(named, chosen[0])}

@@ -45,6 +45,8 @@ class Promote(Move):
     """A version of a model, where it lies, what moves there, and the server that follows."""
 
     version: Subject = ""
+    without_gate: bool = False
+    """Promote a version that did not pass its gate, or was not judged; the history says so."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +58,8 @@ class Check:
 
 _PROMOTE = """
 
-MODEL VERSION is a published version, WORKDIR/models/MODEL/VERSION; it must be whole and verified.
+MODEL VERSION is a published version, WORKDIR/models/MODEL/VERSION; it must be whole and verified,
+and have passed its gate, if it has one.
 Servers that watch WORKDIR/models/models.config follow by themselves, without losing a request.
 A label moves in two steps, as servers refuse one at a version that is not loaded: the version is
 loaded, then the label moves. With --server one run does both."""
@@ -88,9 +91,27 @@ def promote(options: Promote) -> None:
         options.workdir,
         label=options.label,
         server=_server(options),
+        gate=_gate(options),
     )
     print(done)
     session.moved(options.model, options.workdir)
+
+
+def _gate(options: Promote) -> str:
+    """What the history shall say of the version's gate. Raises GateError where it keeps it out."""
+    from podway.export import layout
+    from podway.export.versions import promote as versions
+    from podway.launch.gate import admission
+
+    number = int(options.version)
+    at = options.workdir, options.model, number
+    there = versions.numbers(layout.models(options.workdir) / options.model)
+    if number not in there or not admission.has_gate(*at):
+        return ""
+    if options.without_gate:
+        return "" if admission.passed(*at) else "forced"
+    admission.check(*at)
+    return "passed"
 
 
 def rollback(options: Move) -> None:
@@ -129,7 +150,8 @@ def show(options: Versions) -> None:
         lines = [("when", "what", "label", "from", "to")]
         for entry in entries:
             moved = (str(entry.origin or "–"), str(entry.target or "–"))
-            lines.append((entry.when, entry.action, entry.label or "–", *moved))
+            what = f"{entry.action}, gate {entry.gate}" if entry.gate else entry.action
+            lines.append((entry.when, what, entry.label or "–", *moved))
         print(_table(lines))
 
 

@@ -3,7 +3,7 @@
 What it launches is the JobSet that was rendered and checked when it was set up, under a new name
 each time: the account in the cluster may then do little more than create JobSets, and needs no
 JAX. An experiment for one CPU machine needs no JobSet either: there the CronJob's own pod does all
-of it, with no rights at all.
+of it, with no rights at all, as a cycle of `podway loop`.
 """
 
 import json
@@ -32,7 +32,8 @@ def objects(launch: Launch, schedule: Schedule) -> list[dict[str, Any]]:
     found = [training.namespace(launch), training.service_account(launch)]
     found.append(training.config_map(launch))
     if is_alone(launch):
-        return [*found, _cron_job(launch, schedule, training.single(launch, "export", "run", None))]
+        cycle = training.single(launch, "export", "loop", None, "--once")
+        return [*found, _cron_job(launch, schedule, cycle)]
     return [
         *found,
         _account(launch),

@@ -190,12 +190,14 @@ def _training(launch: Launch, submitted: int | None) -> dict[str, Any]:
     }
 
 
-def single(launch: Launch, name: str, verb: str, submitted: int | None) -> dict[str, Any]:
+def single(
+    launch: Launch, name: str, verb: str, submitted: int | None, *options: str
+) -> dict[str, Any]:
     """The Job of a stage that one pod without accelerators does."""
     container = {
         "name": name,
         "image": pods.image(launch, name),
-        **pods.command(launch, verb),
+        **pods.command(launch, verb, *options),
         "resources": _resources(launch, "", 0),
     }
     template = pods.pod(launch, container, selector={}, tolerations=(), submitted=submitted)

@@ -8,8 +8,8 @@ from etils import epath
 
 from podway.beam.check import check, declared, described
 from podway.beam.check.findings import Finding, Report
-from podway.beam.statistics.limits import Limits
 from podway.framework.artifact import ArtifactError
+from podway.framework.config.limits import Limits
 from podway.framework.error import ConfigError
 from tests.beam.described import commit
 
@@ -330,3 +330,32 @@ def test_the_report_is_readable(old, schema):
     content = json.loads(json.dumps(report.to_json(), allow_nan=False))
     assert content["passed"] is False
     assert content["findings"][0]["feature"] == "price"
+
+
+def test_an_increment_is_counted_by_the_earlier_vocabulary(tmp_path):
+    """The earlier dataset left rare items out; those of the increment are no drift for that."""
+    generator = np.random.default_rng(5)
+
+    def items(rows):
+        common = generator.random(rows) < 0.8
+        return [
+            f"i{at}" if often else f"rare{at + generator.integers(0, 8000)}"
+            for at, often in zip(generator.integers(0, 60, rows), common, strict=True)
+        ]
+
+    old = make(tmp_path / "d" / "old", item=items(ROWS), min_count=20)
+    new = make(tmp_path / "d" / "new", 1, item=items(ROWS))
+    limits = Limits(vocabulary=1e9, examples=0.0)
+    assert {one[3] for one in told(check.check(new, against=old, limits=limits))} == {
+        "drift",
+        "new values",
+    }
+    report = check.check(new, against=old, limits=limits, increment=True)
+    assert told(report) == []
+    psi, _ = check.largest_psi(new, old, limits)
+    assert psi < 0.05
+    moved = make(tmp_path / "d" / "moved", 2, item=[f"i{at % 7}" for at in range(ROWS)])
+    assert ("error", "item", "train", "drift") in told(
+        check.check(moved, against=old, limits=limits, increment=True)
+    )
+    assert check.largest_psi(moved, old, limits)[1] == "item"

@@ -10,8 +10,8 @@ import pytest
 from podway.beam.features import fit
 from podway.beam.report import histogram
 from podway.beam.statistics import drift, numbers, quantiles
-from podway.beam.statistics.limits import Limits
 from podway.framework.config.features import Numeric, Quantiles
+from podway.framework.config.limits import Limits
 
 TINY = float(np.finfo(np.float32).smallest_subnormal)
 CASES = {

@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.distance import jensenshannon
 
 from podway.beam.statistics import drift, ids, numbers
-from podway.beam.statistics.limits import Limits
+from podway.framework.config.limits import Limits
 from podway.framework.error import ConfigError
 from podway.framework.schema.schema import Vocabulary
 

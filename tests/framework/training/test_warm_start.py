@@ -79,6 +79,34 @@ def test_another_shape_counts_as_missing(earlier):
     with pytest.raises(warm_start.WarmStartError, match=r"is \(4, 2\) there and \(6, 2\) here"):
         warm_start.fit(ours, theirs, WarmStart(run="r"))
     assert warm_start.fit(ours, theirs, WarmStart(run="r", missing="initialize")) == {}
+    with pytest.raises(warm_start.WarmStartError, match=r"is \(6, 2\) there and \(4, 2\) here"):
+        warm_start.fit(theirs, ours, WarmStart(run="r"), grow=["item/embedding"])
+
+
+def test_a_dense_table_keeps_its_rows_when_the_vocabulary_has_grown(dataset, earlier, capsys):
+    folder, theirs = earlier
+    old, items = theirs["item/embedding"], dataset.schema["item"].size + 500
+    features = [
+        dataclasses.replace(each, size=items) if each.vocabulary == "item" else each
+        for each in dataset.schema.features
+    ]
+    one = mesh.build(Mesh(data=1), jax.devices()[:1])
+
+    def grown(options):
+        program = build_program(
+            walks(steps=4, warm_start=options, ema=0.9), Schema(tuple(features)), one
+        )
+        return jax.device_get(program.initialize())
+
+    state, fresh = grown(WarmStart(run=str(folder))), grown(WarmStart())
+    for part in ("parameters", "ema"):
+        new = state[part]["item/embedding"]
+        assert len(new) > len(old)
+        np.testing.assert_array_equal(new[: len(old)], old)
+        np.testing.assert_array_equal(new[len(old) :], fresh[part]["item/embedding"][len(old) :])
+    said = capsys.readouterr().out
+    assert f"warm start: item/embedding, {len(old)} of {len(new)} rows" in said
+    assert "another shape" not in said
 
 
 SPARSE = {"objective": SampledSoftmax(8), "embedding": Embedding(placement="replicated")}

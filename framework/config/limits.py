@@ -1,4 +1,4 @@
-"""How far a dataset may be from an earlier one. Pure Python, for the command line."""
+"""How far a dataset may be from an earlier one."""
 
 import dataclasses
 

@@ -1,0 +1,1 @@
+"""What a repository of models checks before a change is merged."""

@@ -1,0 +1,1 @@
+"""The verbs that act on what serves, and make what will."""

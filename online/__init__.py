@@ -1,0 +1,1 @@
+"""What runs while users are there: needs neither JAX nor TensorFlow nor Beam."""

@@ -1,0 +1,3 @@
+from tests.export.server.conftest import client, library, site
+
+__all__ = ["client", "library", "site"]
