@@ -124,9 +124,7 @@ def main() -> None:
     print(f"without tracking {1e3 * alone:9.2f} ms a step")
     print(f"with tracking    {1e3 * tracked:9.2f} ms a step   ×{np.median(ratios):.3f}", end="")
     print(f"   ({min(ratios):.3f} … {max(ratios):.3f} in {len(ratios)} pairs)")
-    print(
-        f"follower: {started:.1f} s of a processor to start, then {share:.2f} % of one while training"
-    )
+    print(f"follower: {started:.1f} s of a processor to start; while training {share:.2f} % of one")
 
 
 if __name__ == "__main__":
