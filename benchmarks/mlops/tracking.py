@@ -12,7 +12,6 @@ beside the ratio, which is of the medians of pairs.
 import argparse
 import dataclasses
 import pathlib
-import resource
 import sys
 import tempfile
 import threading
@@ -40,7 +39,7 @@ class Times:
       step: seconds, the median over the records of metrics.jsonl.
       whole: seconds of the training.
       started: of the processor, that the follower took until it was ready.
-      followed: of the processor, that it took from then on.
+      followed: of the processor, that it took from then on until the last step.
     """
 
     step: float
@@ -51,7 +50,6 @@ class Times:
 
 def measured(experiment: config.Experiment, dataset: Dataset) -> Times:
     """A training in a workdir of its own."""
-    before = _of_children()
     with tempfile.TemporaryDirectory() as workdir:
         with session(experiment, workdir) as teller:
             if experiment.tracking.uri:
@@ -61,11 +59,11 @@ def measured(experiment: config.Experiment, dataset: Dataset) -> Times:
             begun = time.perf_counter()
             with teller.following(directory):
                 outcome = train(experiment, dataset, workdir)
-            whole = time.perf_counter() - begun
+                whole = time.perf_counter() - begun
+                followed = sum(map(_of_process, _children())) - started
         found = records.read(outcome.directory / records.METRICS)
     rates = [each["examples_per_second"] for each in found if "examples_per_second" in each]
     step = experiment.trainer.batch_size / float(np.median(rates[1:]))
-    followed = max(0.0, _of_children() - before - started)
     return Times(step, whole, started, followed)
 
 
@@ -92,12 +90,6 @@ def _of_process(pid: int) -> float:
     """Seconds of the processor that a process has taken."""
     fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / 100
-
-
-def _of_children() -> float:
-    """Likewise of those that have ended."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 def main() -> None:
@@ -132,7 +124,7 @@ def main() -> None:
     print(f"without tracking {1e3 * alone:9.2f} ms a step")
     print(f"with tracking    {1e3 * tracked:9.2f} ms a step   ×{np.median(ratios):.3f}", end="")
     print(f"   ({min(ratios):.3f} … {max(ratios):.3f} in {len(ratios)} pairs)")
-    print(f"follower: {started:.1f} s of a processor to start, then {share:.2f} % of one")
+    print(f"follower: {started:.1f} s of a processor to start; while training {share:.2f} % of one")
 
 
 if __name__ == "__main__":
