@@ -184,6 +184,7 @@ class Writer:
     def _write(self, entries: Sequence[Mapping[str, Any]]) -> None:
         if not entries:
             return
+        written = 0
         try:
             for entry in entries:
                 line = self._line(entry)
@@ -194,9 +195,10 @@ class Writer:
                     file.write(line)
                 self._size += len(line)
                 self._counted.count(metrics.LOGGED)
+                written += 1
             self._failed = False
         except Exception as error:  # whatever it is, no request may suffer from it
-            self._counted.count(metrics.DROPPED, by=len(entries))
+            self._counted.count(metrics.DROPPED, by=len(entries) - written)
             if not self._failed:
                 log.exception("the log of requests cannot be written: %s", error)
             self._failed = True

@@ -3,7 +3,6 @@
 import dataclasses
 import datetime
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from podway.beam import extension, plan
 from podway.beam.error import DataError
@@ -19,14 +18,12 @@ class News:
 
     Attributes:
       files: the new ones, without those that are set aside.
-      identities: of their contents.
       exclude: those that are set aside and lie there as they were.
       changed: why the last dataset cannot be extended: a file of it has changed or is gone; "".
       events: about how many events the new files hold, by their sizes; None: nobody knows.
     """
 
     files: tuple[str, ...] = ()
-    identities: tuple[tuple[Any, ...], ...] = ()
     exclude: tuple[str, ...] = ()
     changed: str = ""
     events: int | None = None
@@ -42,29 +39,21 @@ def look(experiment: Experiment, base: artifact.Manifest | None, asides: Sequenc
     """
     raw = plan.raw_files(experiment.data)
     held = {(each.path, each.identity) for each in asides}
-    out = [record for record in raw if (record["path"], tuple(record["identity"])) in held]
-    kept = [record for record in raw if record not in out]
-    exclude = tuple(record["path"] for record in out)
+    is_out = [(record["path"], tuple(record["identity"])) in held for record in raw]
+    exclude = tuple(record["path"] for record, out in zip(raw, is_out, strict=True) if out)
+    kept = [record for record, out in zip(raw, is_out, strict=True) if not out]
     if base is None:
-        return _news(kept, exclude, None)
+        return News(_paths(kept), exclude)
     try:
-        new = extension.new_files(base, kept)
+        files = _paths(extension.new_files(base, kept))
     except DataError as error:
-        return dataclasses.replace(_news(kept, exclude, None), changed=str(error))
-    return _news(new, exclude, base if not isinstance(experiment.data.format, Rdatasets) else None)
+        return News(_paths(kept), exclude, changed=str(error))
+    sized = not isinstance(experiment.data.format, Rdatasets)
+    return News(files, exclude, events=_estimate(base, files) if sized else None)
 
 
-def _news(
-    new: Iterable[plan.Raw], exclude: tuple[str, ...], base: artifact.Manifest | None
-) -> News:
-    new = list(new)
-    files = tuple(record["path"] for record in new)
-    return News(
-        files=files,
-        identities=tuple(tuple(record["identity"]) for record in new),
-        exclude=exclude,
-        events=None if base is None else _estimate(base, files),
-    )
+def _paths(records: Iterable[plan.Raw]) -> tuple[str, ...]:
+    return tuple(record["path"] for record in records)
 
 
 def _estimate(base: artifact.Manifest, files: Sequence[str]) -> int | None:

@@ -2,7 +2,7 @@
 
 import datetime
 import fnmatch
-import threading
+import time
 from collections.abc import Sequence
 
 from etils import epath
@@ -50,7 +50,7 @@ def forever(experiment: Experiment, workdir: epath.PathLike, poll: float, server
     while True:
         if (ended := once(experiment, workdir, server)) is not None:
             print(f"loop: {said(ended)}", flush=True)
-        threading.Event().wait(poll)
+        time.sleep(poll)
 
 
 def due(experiment: Experiment, workdir: epath.PathLike) -> str:

@@ -67,11 +67,6 @@ class State:
         """Whether nothing is left to be done."""
         return self.phase in OVER
 
-    @property
-    def is_judged(self) -> bool:
-        """Whether what clients see now decides how it goes on."""
-        return self.phase in ("shadow", "canary")
-
     def __str__(self) -> str:
         said = f"{self.model} version {self.version}: {self.phase}"
         if self.phase == "canary":

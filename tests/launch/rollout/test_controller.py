@@ -110,8 +110,8 @@ def test_what_is_worse_goes_back(workdir):
 @pytest.mark.parametrize(
     ("code", "end", "every"),
     [
-        ("UNAVAILABLE", "returned", 3),
-        ("", "stable", 3),
+        ("UNAVAILABLE", "returned", 7),
+        ("", "stable", 7),
         pytest.param("UNAVAILABLE", "returned", 1, marks=pytest.mark.slow),
         pytest.param("", "stable", 1, marks=pytest.mark.slow),
     ],
