@@ -9,6 +9,7 @@ from podway.framework.config.fields import neutral
 from podway.framework.config.gate import Gate
 from podway.framework.config.loop import Loop
 from podway.framework.config.model import Model, Optimizer
+from podway.framework.config.online import Online
 from podway.framework.config.rollout import Rollout
 from podway.framework.config.tracking import Tracking
 from podway.framework.config.training import Mesh, Trainer
@@ -45,6 +46,8 @@ class Experiment:
     """Where it is told of, beside its folders."""
     rollout: Rollout = neutral(Rollout())
     """How a new version of the model comes to its users."""
+    online: Online = neutral(Online())
+    """What runs while users are there: queue, store, services."""
 
     def __post_init__(self):
         check(

@@ -1,0 +1,18 @@
+"""The services that run while users are there, and what joins them."""
+
+import dataclasses
+
+from podway.framework.config.online.queue import Queue, SqliteQueue, Topics
+from podway.framework.config.online.store import SqliteStore, Store
+
+
+@dataclasses.dataclass(frozen=True)
+class Online:
+    """Queue, store, and the services on them."""
+
+    queue: Queue = SqliteQueue()
+    """Where events wait."""
+    topics: Topics = Topics()
+    """Names of the queue's topics."""
+    store: Store = SqliteStore()
+    """Where histories and features are."""

@@ -1,0 +1,1 @@
+"""One protocol of queues, and what keeps it: a file, Kafka, Pub/Sub, RabbitMQ."""

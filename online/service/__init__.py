@@ -1,0 +1,1 @@
+"""What each service has: a page of health and metrics, and an end in good order."""

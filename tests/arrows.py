@@ -1,0 +1,183 @@
+"""What may import what: the tables of test_walls.py."""
+
+ROOMS = ("framework", "configs", "beam", "export", "online", "launch")
+
+FORBIDDEN = {
+    "framework": {"tensorflow", "tensorflow_serving", "apache_beam"},
+    "beam": {"jax", "flax", "optax", "tensorflow", "tensorflow_serving"},
+    "export": {"apache_beam"},
+    "export/server": {"jax", "flax", "apache_beam"},
+    "online": {"jax", "flax", "optax", "tensorflow", "tensorflow_serving", "apache_beam"},
+    "configs": {"tensorflow", "apache_beam"},
+}
+"""The libraries that a room does not know."""
+
+KNOWN = {
+    "framework": {"framework"},
+    "configs": {"framework", "configs"},
+    "beam": {"framework", "beam"},
+    "export": {"framework", "export"},
+    "online": {"framework", "online"},
+    "launch": set(ROOMS),
+}
+"""The rooms that a room knows: nobody imports launch, and no stage another one."""
+
+SHARED = {
+    *("framework/error", "framework/codec", "framework/exit_codes", "framework/progress"),
+    *("beam/error", "export/error", "online/error", "export/server/error"),
+}
+"""What all may import, as far as the walls let them."""
+
+PURE = (
+    *("error", "codec", "exit_codes", "progress", "code", "config", "config/online", "artifact"),
+    *("schema", "page"),
+)
+"""Of framework/: pure Python, and all that beam/ and online/ see of it."""
+
+ARROWS = {
+    "framework": {
+        "code": "",
+        "termination": "",
+        "artifact": "code",
+        "config": "config/online",
+        "config/online": "",
+        "schema": "config",
+        "page": "",
+        "devices": "config",
+        "embedding": "devices schema",
+        "input": "artifact devices schema",
+        "losses": "devices",
+        "metrics": "schema",
+        "heads": "config metrics",
+        "task": "config devices embedding heads input metrics schema",
+        "models/parts": "config embedding heads input losses metrics schema task",
+        "models": "config embedding heads input losses metrics models/parts schema task",
+        "evaluation": "config devices heads input metrics models schema task",
+        "runs": "artifact code config embedding evaluation input schema task",
+        "report": "artifact page runs",
+        "training": "artifact code config devices embedding evaluation input report runs"
+        " schema task termination",
+        "comparison": "artifact code config evaluation input metrics page report runs",
+        "preflight": "config devices evaluation schema task training",
+    },
+    "beam": {
+        "paths": "framework/config",
+        "formats": "paths framework/artifact framework/config framework/schema",
+        "headers": "formats framework/config",
+        "place": "formats framework/artifact framework/code framework/config",
+        "plan": "formats framework/config",
+        "statistics": "framework/config framework/schema",
+        "features": "formats statistics framework/config framework/schema",
+        "report": "statistics framework/config framework/page framework/schema",
+        "steps": "features formats headers plan report statistics"
+        " framework/artifact framework/config framework/schema",
+        "extension": "headers plan steps framework/artifact framework/schema",
+        "rejected": "framework/artifact",
+        "check": "statistics framework/artifact framework/config framework/schema",
+        "commit": "extension formats place plan rejected steps framework/artifact framework/config"
+        " framework/schema",
+        "engines": "commit formats plan steps framework/artifact framework/config framework/page",
+        "dataset": "engines extension formats headers place plan framework/artifact"
+        " framework/code framework/config",
+        "overview": "extension formats headers framework/artifact",
+    },
+    "export": {
+        "silence": "",
+        "layout": "",
+        "contract": "framework/config framework/schema",
+        "lowering": "contract framework/config framework/evaluation framework/heads"
+        " framework/input framework/metrics framework/schema framework/task",
+        "graph": "contract layout lowering framework/config framework/schema",
+        "cases": "contract graph lowering framework/config framework/schema",
+        "verification": "graph layout lowering framework/schema",
+        "versions": "layout framework/artifact",
+        "identity": "layout versions framework/artifact framework/code framework/config",
+        "jax_extras": "",
+        "served": "cases contract graph jax_extras lowering silence verification"
+        " framework/config framework/input framework/schema",
+        "card": "graph layout framework/code framework/config framework/page framework/report",
+        "stage": "card identity layout served verification versions"
+        " framework/code framework/config framework/input framework/task",
+    },
+    "export/server": {
+        "options": "",
+        "logs": "",
+        "text_proto": "",
+        "metrics": "",
+        "runtime": "options export/layout",
+        "quality": "metrics runtime",
+        "pseudonym": "",
+        "request_log": "metrics pseudonym runtime text_proto",
+        "batching": "runtime text_proto",
+        "models": "batching metrics options quality request_log runtime export/layout"
+        " export/versions",
+        "siblings": "metrics",
+        "api": "models runtime siblings",
+        "net": "api models options siblings text_proto",
+        "serve": "batching logs models net options request_log runtime siblings",
+        "workers": "logs net options",
+        "worker": "logs options serve siblings",
+        "command": "options serve workers",
+        "__main__": "command",
+    },
+    "online": {
+        "events": "",
+        "queue": "",
+        "rollout": "servers framework/artifact framework/config",
+        "servers": "",
+        "service": "",
+        "store": "",
+    },
+    "launch": {
+        "ci": "stages targets",
+        "console": "",
+        "experiments": "targets",
+        "fields": "",
+        "options": "fields refusal verbs",
+        "refusal": "fields",
+        "narration": "",
+        "tracking": "",
+        "registry": "tracking",
+        "follower": "registry tracking",
+        "lineage": "experiments registry stages tracking",
+        "stages": "narration tracking",
+        "supervise": "stages",
+        "elastic": "supervise",
+        "loaded": "console",
+        "loop": "gate rollout stages tracking",
+        "gate": "loaded",
+        "batch": "loaded",
+        "chain": "console experiments gate loaded stages tracking",
+        "board": "",
+        "monitor": "loop monitor/alerts",
+        "monitor/alerts": "",
+        "verbs": "batch board console elastic experiments gate loaded plan prices stages supervise"
+        " tracking",
+        "verbs/launch": "dataflow jobs prices stages targets targets/cloud_run targets/kubernetes"
+        " targets/kubernetes/serving targets/machines verbs",
+        "verbs/operate": "ci experiments gate loop monitor monitor/alerts rollout"
+        " targets/kubernetes/serving verbs verbs/launch",
+        "verbs/provenance": "follower lineage registry tracking verbs",
+        "targets/cloud_run": "targets targets/kubernetes",
+        "targets/kubernetes/serving": "monitor/alerts targets targets/kubernetes",
+        "targets": "prices",
+        "targets/kubernetes": "targets",
+        "targets/machines": "targets",
+        "jobs": "targets targets/kubernetes targets/machines",
+        "dataflow": "",
+        "prices": "",
+        "plan": "prices",
+        "rollout": "gate targets/kubernetes targets/kubernetes/serving targets",
+        "demo": "console",
+        "demo_mlops": "console demo rollout",
+        "usage": "experiments fields verbs",
+        "cli": "console experiments options stages usage verbs verbs/launch verbs/operate"
+        " verbs/provenance",
+    },
+    "configs": {
+        "": "framework/config framework/embedding framework/heads framework/models"
+        " framework/models/parts framework/training",
+    },
+}
+"""Room → package of it, or file that lies in it → what these import of podway. What holds SHARED is
+left out, and of launch, which knows all rooms, what it imports of the others."""
