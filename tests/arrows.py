@@ -121,7 +121,7 @@ ARROWS = {
         "__main__": "command",
     },
     "online": {
-        "events": "",
+        "events": "framework/config/online",
         "queue": "framework/config/online",
         "rollout": "servers framework/artifact framework/config",
         "servers": "",

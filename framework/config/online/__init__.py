@@ -1,7 +1,19 @@
 """Config of what runs while users are there."""
 
+from podway.framework.config.online.events import Events, EventType, Field
 from podway.framework.config.online.queue import KafkaQueue, Queue, SqliteQueue, Topics
 from podway.framework.config.online.services import Online
 from podway.framework.config.online.store import SqliteStore, Store
 
-__all__ = ["KafkaQueue", "Online", "Queue", "SqliteQueue", "SqliteStore", "Store", "Topics"]
+__all__ = [
+    "EventType",
+    "Events",
+    "Field",
+    "KafkaQueue",
+    "Online",
+    "Queue",
+    "SqliteQueue",
+    "SqliteStore",
+    "Store",
+    "Topics",
+]

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from podway.framework.config.online.events import Events
 from podway.framework.config.online.queue import Queue, SqliteQueue, Topics
 from podway.framework.config.online.store import SqliteStore, Store
 
@@ -14,5 +15,7 @@ class Online:
     """Where events wait."""
     topics: Topics = Topics()
     """Names of the queue's topics."""
+    events: Events = Events()
+    """What events may say, and what is refused at the door."""
     store: Store = SqliteStore()
     """Where histories and features are."""
