@@ -1,7 +1,14 @@
 """Config of what runs while users are there."""
 
 from podway.framework.config.online.events import Events, EventType, Field
-from podway.framework.config.online.queue import KafkaQueue, Queue, SqliteQueue, Topics
+from podway.framework.config.online.queue import (
+    KafkaQueue,
+    PubsubQueue,
+    Queue,
+    RabbitmqQueue,
+    SqliteQueue,
+    Topics,
+)
 from podway.framework.config.online.services import Online
 from podway.framework.config.online.store import SqliteStore, Store
 
@@ -11,7 +18,9 @@ __all__ = [
     "Field",
     "KafkaQueue",
     "Online",
+    "PubsubQueue",
     "Queue",
+    "RabbitmqQueue",
     "SqliteQueue",
     "SqliteStore",
     "Store",

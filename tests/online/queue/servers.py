@@ -133,3 +133,18 @@ def kafka(folder: pathlib.Path) -> tuple[Server, str]:
     )
     command = [*java, "kafka.Kafka", str(properties)]
     return Server(folder, command, lambda: listens(port)), address
+
+
+def pubsub(folder: pathlib.Path) -> tuple[Server, str]:
+    """Google's emulator, not started, and its address."""
+    where = "google-cloud-sdk/platform/pubsub-emulator/bin/cloud-pubsub-emulator"
+    found = [root / where for root in map(pathlib.Path, ("/usr/lib", "/opt", "/usr/local"))]
+    programs = [path for path in found if path.exists()]
+    if not programs:
+        # It comes with Google's own packages, from neither Debian nor PyPI.
+        pytest.skip("no Pub/Sub emulator: gcloud components install pubsub-emulator")
+    (port,) = free_ports(1)
+    (folder / "data").mkdir()
+    command = [str(programs[0]), "--host=127.0.0.1", f"--port={port}"]
+    command.append(f"--data-dir={folder / 'data'}")
+    return Server(folder, command, lambda: listens(port)), f"127.0.0.1:{port}"
