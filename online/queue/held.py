@@ -44,7 +44,8 @@ class Held:
         index = partition.of(message.key, self._partitions)
         offset = self._next.get(index, 0)
         self._next[index] = offset + 1
-        window = self._windows.setdefault(index, Window(Progress(0)))
+        if (window := self._windows.get(index)) is None:
+            window = self._windows[index] = Window(Progress(offset))
         if message.attempt > 1:
             window.progress.failed[offset] = message.attempt - 1
         window.add(dataclasses.replace(message, partition=index, offset=offset))
@@ -68,7 +69,8 @@ class Held:
 
     def again(self, message: Received) -> bool:
         """It comes again, later; False: it has had its attempts, and is to be among the dead."""
-        window = self._windows[message.partition]
+        if (window := self._windows.get(message.partition)) is None:
+            return True
         failed = window.progress.failed.get(message.offset, 0) + 1
         if failed >= self._policy.attempts:
             return False
@@ -84,6 +86,11 @@ class Held:
         publish()
         window.progress.dead(message.offset)
         return window.trim()
+
+    def drop(self, index: int) -> list[Received]:
+        """Forgets a partition; gives what was not done. Counting goes on behind it."""
+        window = self._windows.pop(index, None)
+        return window.all() if window else []
 
     def clear(self) -> list[Received]:
         """Forgets all; gives what was not done."""

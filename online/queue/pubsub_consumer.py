@@ -87,8 +87,8 @@ class PubsubConsumer:
                 again |= given.delivery_attempt > 1
                 if not known:
                     self._held.add(self._received(given))
-        # Of a key nothing more comes until what came is committed. Where somebody ended in the midst
-        # of a message one comes at a time, so that only the one that ends processes is counted up.
+        # Of a key nothing more comes until what came is committed. Where somebody ended in the
+        # midst of a message one comes at a time: only the one that ends processes is counted up.
         if again:
             self._width = 1
         elif answer.received_messages:

@@ -108,3 +108,21 @@ class Pubsub(Broker):
         """All is gone."""
         os.environ.pop("PUBSUB_EMULATOR_HOST", None)
         self._server.kill()
+
+
+class Rabbitmq(Broker):
+    """A node of one process."""
+
+    members = rewinds = False
+
+    def __init__(self, folder: pathlib.Path):
+        self._server, url = servers.rabbitmq(folder)
+        self.config = online.RabbitmqQueue(url=url)
+
+    def start(self) -> None:
+        """A minute on a busy machine."""
+        self._server.start()
+
+    def kill(self) -> None:
+        """Its clients go on and wait for it."""
+        self._server.kill()

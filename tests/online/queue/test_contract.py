@@ -269,6 +269,7 @@ def test_a_group_is_rewound(broker):
 def test_a_group_begins_where_it_says(broker):
     topics = broker.topics()
     with broker.queue(topics) as queue:
+        begun(queue, topics, "others")
         producer = queue.producer()
         producer.publish(topics.events, numbered(5))
         consumer = queue.consumer("late", topics.events, "latest")
@@ -276,7 +277,7 @@ def test_a_group_begins_where_it_says(broker):
             assert consumer.poll(10, 1.0) == []
             producer.publish(topics.events, numbered(5, 1, 5))
             assert values(drain(consumer, 5)) == [f"u0 0000{i}" for i in range(5, 10)]
-        assert queue.lags(topics.events) in ({"late": 0}, {"late": -1})
+        assert queue.lags(topics.events).get("late", -1) in (0, -1)
         consumer.close()
         with pytest.raises(QueueError, match="earliest or latest"):
             queue.consumer("late", topics.events, "middle")
