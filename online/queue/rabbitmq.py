@@ -164,6 +164,7 @@ class Rabbitmq:
             "x-queue-type": "quorum",
             "x-max-length": self._config.most_waiting,
             "x-overflow": "reject-publish",
+            "x-single-active-consumer": True,
         }
         count = self._count(topic)
 

@@ -1,13 +1,14 @@
 """A member of a group that reads RabbitMQ.
 
-A partition is one member's at a time since its consumer is exclusive: the broker keeps the others
-out, and lets them in when a connection is gone. How many members there are is the number of
-consumers of a queue that is there for nothing else.
+A partition is one member's at a time: of a queue's consumers the broker serves a single one, and
+members stay away from a queue that has one (`exclusive` is not kept for quorum queues). How many
+members there are is the number of consumers of a queue that is there for nothing else.
 """
 
 import collections
 import contextlib
 import math
+import random
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -98,10 +99,16 @@ class RabbitmqConsumer:
             channel = self._channels[index]
             self._forget(index)
             await channel.close()
+        for index in list(self._channels):
+            # Two came at once, and one of them waits for nothing: which one, chance says.
+            if await self._readers(index) > 1 and random.random() < 0.5:
+                channel = self._channels[index]
+                self._forget(index)
+                await channel.close()
         for index in range(self._partitions):
             if len(self._channels) >= share:
                 break
-            if index not in self._channels:
+            if index not in self._channels and not await self._readers(index):
                 await self._begin(index)
 
     async def _count(self) -> int:
@@ -113,8 +120,14 @@ class RabbitmqConsumer:
             )
             await queue.consume(_nothing, no_ack=True)
             self._members = channel, queue
-        found = await self._members[0].declare_queue(self._members[1].name, passive=True)
-        return found.declaration_result.consumer_count or 1
+        return await self._readers("members") or 1
+
+    async def _readers(self, which: int | str) -> int:
+        """Consumers of a queue of the group."""
+        assert self._members is not None
+        name = f"{self._topic}.{self._group}.{which}"
+        found = await self._members[0].declare_queue(name, passive=True)
+        return found.declaration_result.consumer_count or 0
 
     async def _begin(self, index: int) -> None:
         """Takes a partition, if nobody has it. At first one message at a time: where somebody ended
@@ -137,7 +150,7 @@ class RabbitmqConsumer:
         async def arrive(message: AbstractIncomingMessage) -> None:
             self._arrived.append((index, message))
 
-        await queue.consume(arrive, exclusive=True, consumer_tag=f"{id(self)}-{index}-{prefetch}")
+        await queue.consume(arrive, consumer_tag=f"{id(self)}-{index}-{prefetch}")
 
     async def _widen(self, index: int) -> None:
         channel = self._channels[index]
