@@ -67,7 +67,7 @@ class World:
         self, user: int, last: str, seen: frozenset[str], changed: bool, draw: np.random.Generator
     ) -> str:
         """What the user takes by itself: after `last` perhaps the next of its series, and nothing
-        of what it has seen, unless that is all."""
+        of what it has seen, unless that is all of the genre."""
         genre = int(draw.choice(self.genres, p=self.taste(user, changed)))
         names = self.names(genre, changed)
         if last in names[: self.items - 1] and draw.random() < _SERIES:
