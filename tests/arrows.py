@@ -168,6 +168,7 @@ ARROWS = {
         "prices": "",
         "plan": "prices",
         "rollout": "gate targets/kubernetes targets/kubernetes/serving targets",
+        "simulation": "",
         "demo": "console",
         "demo_mlops": "console demo rollout",
         "usage": "experiments fields verbs",
