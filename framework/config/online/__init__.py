@@ -1,5 +1,6 @@
 """Config of what runs while users are there."""
 
+from podway.framework.config.online.nearline import Nearline, Weight
 from podway.framework.config.online.queue import Queue, SqliteQueue, Topics
 from podway.framework.config.online.services import Online
 from podway.framework.config.online.store import (
@@ -12,6 +13,7 @@ from podway.framework.config.online.store import (
 
 __all__ = [
     "BigtableStore",
+    "Nearline",
     "Online",
     "PostgresStore",
     "Queue",
@@ -20,4 +22,5 @@ __all__ = [
     "SqliteStore",
     "Store",
     "Topics",
+    "Weight",
 ]

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from podway.framework.config.online.nearline import Nearline
 from podway.framework.config.online.queue import Queue, SqliteQueue, Topics
 from podway.framework.config.online.store import SqliteStore, Store
 
@@ -16,3 +17,5 @@ class Online:
     """Names of the queue's topics."""
     store: Store = SqliteStore()
     """Where histories and features are."""
+    nearline: Nearline = Nearline()
+    """What the store is told of events."""
