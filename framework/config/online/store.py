@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from podway.framework.error import check
+
 
 @dataclasses.dataclass(frozen=True)
 class Store:
@@ -15,3 +17,16 @@ class SqliteStore(Store):
 
     path: str = ""
     """The file; "": WORKDIR/online/NAME/store.sqlite."""
+    timeout: float = 5.0
+    """Seconds that a writer waits for another one at most."""
+
+    def __post_init__(self):
+        check_timeout(self.timeout)
+
+
+def check_timeout(value: float) -> None:
+    """Raises ConfigError for a timeout that is none."""
+    check(
+        0 < value < float("inf"),
+        f"online.store.timeout is {value}; give a number of seconds above 0",
+    )
