@@ -122,7 +122,7 @@ ARROWS = {
     },
     "online": {
         "events": "",
-        "queue": "",
+        "queue": "framework/config/online",
         "rollout": "servers framework/artifact framework/config",
         "servers": "",
         "service": "",
