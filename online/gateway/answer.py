@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 Source = Literal["model", "cache", "last", "segment", "popular", "always", "none"]
 """Who answered: the model; the model, a moment ago; the model, when it last answered for this user;
@@ -12,29 +12,28 @@ Reason = Literal["retrieved", "ranked", "new", "segment", "popular", "always"]
 in the user's segment or everywhere, or the config has it for want of anything else."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Candidate:
-    """An item that may be shown.
-
-    Attributes:
-      item: its id.
-      score: by which candidates of one source are ordered.
-      reason: why it is one.
-    """
+class Candidate(NamedTuple):
+    """An item that may be shown."""
 
     item: str
+    """Its id."""
     score: float
+    """By which candidates of one source are ordered."""
     reason: Reason
+    """Why it is one."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Recommended:
-    """An item of an answer, with the attributes that the store has of it."""
+class Recommended(NamedTuple):
+    """An item of an answer."""
 
     item: str
+    """Its id."""
     score: float
+    """As its source gave it: of different sources they do not compare."""
     reason: Reason
+    """Why it is there."""
     attributes: Mapping[str, Any]
+    """That the store has of it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,13 +69,5 @@ class Answer:
             "model": {"name": self.model, "version": self.version, "arm": self.arm},
             "trials": self.trials,
             "missing": self.missing,
-            "items": [
-                {
-                    "item": each.item,
-                    "score": each.score,
-                    "reason": each.reason,
-                    "attributes": each.attributes,
-                }
-                for each in self.items
-            ],
+            "items": [each._asdict() for each in self.items],
         }

@@ -1,9 +1,9 @@
 """Candidates → the list that a user is shown. Pure: what is known of items is given.
 
-    left out: seen, excluded, denied, not allowed, without an attribute that is wanted
-    ordered:  by score, fresh items lifted
-    taken:    best first, up to the caps of categories and of fresh items
-    new:      items that no model knows, in the last places
+left out: seen, excluded, denied, not allowed, without an attribute that is wanted
+ordered:  by score, fresh items lifted
+taken:    best first, up to the caps of categories and of fresh items
+new:      items that no model knows, in the last places
 """
 
 import dataclasses

@@ -68,9 +68,7 @@ class Budget:
     """Share for the ranker."""
 
     def __post_init__(self):
-        check(
-            0 < self.seconds <= 60, f"budget.seconds is {self.seconds}; give 0 to 60, above 0"
-        )
+        check(0 < self.seconds <= 60, f"budget.seconds is {self.seconds}; give 0 to 60, above 0")
         shares = (self.store, self.retrieve, self.rank)
         check(
             min(shares) > 0 and sum(shares) <= 1,
@@ -197,6 +195,8 @@ class Gateway:
     """Share of the requests that are logged: no user, no item; failures always are."""
     log_users: bool = False
     """Whether the log names users."""
+    leave_seconds: float = 0.0
+    """At its end it goes on so long, and says that it is not ready, so that balancers see it."""
     drain_seconds: float = 10.0
     """At its end it takes so long to finish requests and impressions, at most."""
 
@@ -205,9 +205,12 @@ class Gateway:
             value = getattr(self, name)
             check(value >= 1, f"gateway.{name} is {value}; give 1 or more")
         check(self.k <= self.most, f"gateway.k is {self.k}; give at most gateway.most, {self.most}")
-        for name in ("cache_seconds", "last_seconds", "item_seconds", "drain_seconds"):
+        for name in ("cache_seconds", "last_seconds", "item_seconds"):
             value = getattr(self, name)
             check(0 <= value < float("inf"), f"gateway.{name} is {value}; give 0 or more")
+        for name in ("leave_seconds", "drain_seconds"):
+            value = getattr(self, name)
+            check(0 <= value <= 3600, f"gateway.{name} is {value}; give 0 to 3600")
         check(
             0 < self.lists_seconds < float("inf"),
             f"gateway.lists_seconds is {self.lists_seconds}; give seconds above 0",

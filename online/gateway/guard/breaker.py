@@ -35,7 +35,7 @@ class Breaker:
             return True
         if now - self._since < self._guard.open_seconds:
             return False
-        # One call tries it. One that never says how it went holds the others up no longer than this.
+        # One call tries it; if it never says how it went, there is another after as long.
         self.state, self._since = "half", now
         return True
 

@@ -1,7 +1,7 @@
 """A call that takes long is asked a second time, and whichever answers first counts.
 
-Of the calls before, a quantile says what is long (Dean and Barroso, The Tail at Scale, 2013). Second
-calls have an allowance, a share of all calls: where everything is slow they would only be more load.
+A quantile of the calls before says what is long (Dean and Barroso, The Tail at Scale, 2013). Second
+calls have an allowance, a share of all calls: where all is slow they would only be more load.
 """
 
 import asyncio
@@ -77,9 +77,7 @@ class Hedge:
                 tasks.add(asyncio.ensure_future(call()))
             waiting, failed = set(tasks), None
             while waiting:
-                done, waiting = await asyncio.wait(
-                    waiting, return_when=asyncio.FIRST_COMPLETED
-                )
+                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
                 for each in done:
                     if each.exception() is None:
                         self.won += each is not first
