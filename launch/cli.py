@@ -39,6 +39,7 @@ from podway.launch.verbs.launch import (
     dataflow,
     deploy,
     deploy_cloud_run,
+    deploy_services,
     file,
     jobs,
     kubernetes,
@@ -87,6 +88,7 @@ STAGES = {
         "serve": serve.VERB,
         "deploy kubernetes": deploy.VERB,
         "deploy cloud-run": deploy_cloud_run.VERB,
+        "deploy services": deploy_services.VERB,
     },
     "operate": {
         "jobs": jobs.JOBS,
