@@ -126,7 +126,7 @@ ARROWS = {
         "rollout": "servers framework/artifact framework/config",
         "servers": "",
         "service": "",
-        "store": "",
+        "store": "framework/config/online",
     },
     "launch": {
         "ci": "stages targets",

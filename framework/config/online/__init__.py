@@ -2,6 +2,22 @@
 
 from podway.framework.config.online.queue import Queue, SqliteQueue, Topics
 from podway.framework.config.online.services import Online
-from podway.framework.config.online.store import SqliteStore, Store
+from podway.framework.config.online.store import (
+    BigtableStore,
+    PostgresStore,
+    RedisStore,
+    SqliteStore,
+    Store,
+)
 
-__all__ = ["Online", "Queue", "SqliteQueue", "SqliteStore", "Store", "Topics"]
+__all__ = [
+    "BigtableStore",
+    "Online",
+    "PostgresStore",
+    "Queue",
+    "RedisStore",
+    "SqliteQueue",
+    "SqliteStore",
+    "Store",
+    "Topics",
+]
