@@ -48,6 +48,7 @@ from podway.launch.verbs.launch import (
     queue,
     retrain,
 )
+from podway.launch.verbs.online import gateway
 from podway.launch.verbs.operate import ci, gate, loop, monitor, rollout, served
 from podway.launch.verbs.provenance import lineage, registry, reproduce, track
 from podway.launch.verbs.verb import Verb
@@ -104,6 +105,9 @@ STAGES = {
         "monitor rules": monitor.RULES,
         "board": board.VERB,
         "plan": plan.VERB,
+    },
+    "online": {
+        "gateway": gateway.VERB,
     },
     "what came from what": {
         "track": track.VERB,

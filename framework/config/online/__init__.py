@@ -1,7 +1,9 @@
 """Config of what runs while users are there."""
 
+from podway.framework.config.online.gateway import Access, Budget, Column, Gateway, Guard, Ranker
 from podway.framework.config.online.nearline import Nearline, Weight
 from podway.framework.config.online.queue import Queue, SqliteQueue, Topics
+from podway.framework.config.online.rules import Rules, Where
 from podway.framework.config.online.services import Online
 from podway.framework.config.online.store import (
     BigtableStore,
@@ -10,17 +12,28 @@ from podway.framework.config.online.store import (
     SqliteStore,
     Store,
 )
+from podway.framework.config.online.trial import Arm, Trial
 
 __all__ = [
+    "Access",
+    "Arm",
     "BigtableStore",
+    "Budget",
+    "Column",
+    "Gateway",
+    "Guard",
     "Nearline",
     "Online",
     "PostgresStore",
     "Queue",
+    "Ranker",
     "RedisStore",
+    "Rules",
     "SqliteQueue",
     "SqliteStore",
     "Store",
     "Topics",
+    "Trial",
     "Weight",
+    "Where",
 ]
