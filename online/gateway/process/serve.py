@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from aiohttp import web
 from prometheus_client.registry import CollectorRegistry
 
-from podway.framework import config
+from podway.framework.config.online import Online
 from podway.online.error import OnlineError, StoreError
 from podway.online.gateway import models
 from podway.online.gateway.door import rest, rpc
@@ -50,7 +50,7 @@ class Options:
       workers: processes that share the ports, this one with them.
     """
 
-    online: config.Online
+    online: Online
     name: str
     workdir: str
     host: str = "127.0.0.1"
