@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from podway.online.error import StoreError
-from podway.online.store.store import Change, Value
+from podway.online.store.store import Change, Value, new_version
 
 
 class MemoryStore:
@@ -13,7 +13,6 @@ class MemoryStore:
 
     def __init__(self):
         self._values: dict[tuple[str, str], tuple[Value, float]] = {}
-        self._version = 0
         self._lock = threading.Lock()
         self._closed = False
 
@@ -63,6 +62,5 @@ class MemoryStore:
         return value if expires > time.monotonic() else None
 
     def _put(self, kind: str, key: str, content: bytes, ttl: float | None) -> None:
-        self._version += 1
         expires = float("inf") if ttl is None else time.monotonic() + ttl
-        self._values[kind, key] = Value(bytes(content), self._version), expires
+        self._values[kind, key] = Value(bytes(content), new_version()), expires

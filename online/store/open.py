@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Iterator
 
 from podway.framework.config import online as config
+from podway.framework.error import ConfigError
 from podway.online.store.store import Store
 
 
@@ -27,7 +28,36 @@ def open_store(chosen: config.Store, workdir: str | os.PathLike[str], name: str)
 
             default = pathlib.Path(workdir) / "online" / name / "store.sqlite"
             return SqliteStore(path or str(default), timeout)
+        case config.RedisStore(prefix=prefix, timeout=timeout):
+            with _client("redis", "redis"):
+                from podway.online.store.redis import RedisStore
+
+            return RedisStore(chosen.address(), prefix, timeout)
+        case config.PostgresStore(table=table, connections=connections, timeout=timeout):
+            with _client("psycopg", "postgres"):
+                from podway.online.store.postgres import PostgresStore
+
+            return PostgresStore(chosen.address(), table, connections, timeout)
+        case config.BigtableStore(project, instance, table, timeout):
+            chosen.check_named()
+            with _client("google", "bigtable"):
+                from podway.online.store.bigtable import BigtableStore
+
+            return BigtableStore(project, instance, table, timeout)
     raise TypeError(f"no such store: {chosen}")
+
+
+@contextlib.contextmanager
+def _client(module: str, extra: str) -> Iterator[None]:
+    """Raises ConfigError where a backend's client is not installed."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in (module, f"{module}_pool"):
+            raise
+        raise ConfigError(
+            f"this online.store needs {error.name}: pip install 'podway[{extra}]'"
+        ) from error
 
 
 @contextlib.contextmanager

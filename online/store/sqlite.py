@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 
 from podway.online.error import StoreError
-from podway.online.store.store import FORMAT, Change, Value, check_format
+from podway.online.store.store import FORMAT, Change, Value, check_format, new_version
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS value (
@@ -18,8 +18,6 @@ CREATE TABLE IF NOT EXISTS value (
   expires REAL, PRIMARY KEY (kind, key)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS expiry ON value (expires) WHERE expires IS NOT NULL;
-CREATE TABLE IF NOT EXISTS version (last INTEGER NOT NULL);
-INSERT INTO version SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM version);
 """
 _READ = """
 SELECT key, content, version FROM value
@@ -51,7 +49,12 @@ class SqliteStore:
         self._lock = threading.Lock()
         self._closed = False
         self._swept = time.monotonic()
-        pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"the store {path} cannot be made: {error.strerror}; give another online.store.path"
+            ) from error
         with self._connected() as connection:
             connection.execute("PRAGMA journal_mode = WAL")
         with self._writing() as connection:
@@ -113,15 +116,11 @@ class SqliteStore:
     ) -> None:
         if not values:
             return
-        last = connection.execute(
-            "UPDATE version SET last = last + ? RETURNING last", (len(values),)
-        ).fetchall()[0][0]
-        first = last - len(values) + 1
         now = time.time()
         expires = None if ttl is None else now + ttl
         connection.executemany(
             _WRITE,
-            [(kind, key, value, first + at, expires) for at, (key, value) in enumerate(values)],
+            [(kind, key, value, new_version(), expires) for key, value in values],
         )
         if time.monotonic() - self._swept > _SWEEP_SECONDS:
             self._swept = time.monotonic()

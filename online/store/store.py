@@ -5,6 +5,7 @@ whole or not there; each has a version, by which a writer sees that nobody wrote
 """
 
 import dataclasses
+import os
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -24,8 +25,8 @@ class Value:
 
     Attributes:
       content: bytes.
-      version: grows by each write, and is never used again, also after the value was deleted or
-        has expired; compare_and_set asks for it.
+      version: another one at each write, and never that of an earlier value, also where this was
+        deleted or has expired; compare_and_set asks for it.
     """
 
     content: bytes
@@ -76,6 +77,11 @@ class Store(Protocol):
     def close(self) -> None:
         """Frees what it holds."""
         ...
+
+
+def new_version() -> int:
+    """63 random bits, above 0: no two writes have the same."""
+    return (int.from_bytes(os.urandom(8), "little") >> 1) or 1
 
 
 def check_format(where: str, found: int) -> None:
