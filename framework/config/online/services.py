@@ -3,6 +3,7 @@
 import dataclasses
 
 from podway.framework.config.online.gateway import Gateway
+from podway.framework.config.online.nearline import Nearline
 from podway.framework.config.online.queue import Queue, SqliteQueue, Topics
 from podway.framework.config.online.store import SqliteStore, Store
 
@@ -17,5 +18,7 @@ class Online:
     """Names of the queue's topics."""
     store: Store = SqliteStore()
     """Where histories and features are."""
+    nearline: Nearline = Nearline()
+    """What the store is told of events."""
     gateway: Gateway = Gateway()
     """The service that answers users."""
