@@ -1,5 +1,6 @@
 """Artefacts: directories whose manifest, written last, says that they are whole."""
 
+from podway.framework.artifact.create import create
 from podway.framework.artifact.manifest import (
     FORMAT,
     LEFTOVER_DAYS,
@@ -35,6 +36,7 @@ __all__ = [
     "ArtifactError",
     "Manifest",
     "commit",
+    "create",
     "discard",
     "exchange",
     "exists",

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from podway.framework.config.online.lander import Lander
 from podway.framework.config.online.queue import Queue, SqliteQueue, Topics
 from podway.framework.config.online.store import SqliteStore, Store
 
@@ -16,3 +17,5 @@ class Online:
     """Names of the queue's topics."""
     store: Store = SqliteStore()
     """Where histories and features are."""
+    lander: Lander = Lander()
+    """Events → files that training reads."""
