@@ -1,6 +1,5 @@
 """Artefacts: directories whose manifest, written last, says that they are whole."""
 
-from podway.framework.artifact.create import create
 from podway.framework.artifact.manifest import (
     FORMAT,
     LEFTOVER_DAYS,
@@ -17,6 +16,7 @@ from podway.framework.artifact.manifest import (
     resolve,
     version,
 )
+from podway.framework.artifact.once import create
 from podway.framework.artifact.stage import (
     commit,
     discard,

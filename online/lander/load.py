@@ -64,7 +64,12 @@ def land(
     offsets = table[OFFSET].to_numpy() if ranges else np.arange(len(table))
     order = np.lexsort((offsets, hours, partitions))
     table = table.drop_columns([PARTITION]).take(pa.array(order))
-    hours, partitions = hours[order], partitions[order]
+    hours, partitions, offsets = hours[order], partitions[order], offsets[order]
+    # A partition that was another's for a moment has some of its messages twice.
+    once = np.append(True, (np.diff(offsets) != 0) | (np.diff(partitions) != 0))[: len(table)]
+    if not once.all():
+        table = table.filter(pa.array(once))
+        hours, partitions = hours[once], partitions[once]
     changes = np.flatnonzero((np.diff(hours) != 0) | (np.diff(partitions) != 0)) + 1
     written = []
     for start, end in zip([0, *changes], [*changes, len(table)], strict=True):

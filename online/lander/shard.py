@@ -105,13 +105,15 @@ def encode(table: pa.Table, of: Range | None) -> bytes:
     """A Parquet file; its footer says what it answers for."""
     told = json.dumps(dataclasses.asdict(of) if of else {}, separators=(",", ":"))
     sink = pa.BufferOutputStream()
-    pq.write_table(
-        table.replace_schema_metadata({_KEY: told}),
+    with pq.ParquetWriter(
         sink,
+        table.schema,
         compression="zstd",
         use_dictionary=[name for name in ("type", "user", "item") if name in table.column_names],
         store_schema=False,
-    )
+    ) as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata({_KEY.decode(): told})
     return sink.getvalue().to_pybytes()
 
 
