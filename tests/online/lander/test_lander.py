@@ -167,7 +167,7 @@ def test_a_disk_that_is_full_for_a_while_costs_nothing(place: Place, monkeypatch
     def sometimes(path, content):
         if broken:
             raise OSError(28, "No space left on device", str(path))
-        return create.create(path, content)
+        return create(path, content)
 
     monkeypatch.setattr("podway.framework.artifact.create", sometimes)
     with place.lander(rows=100) as running:
