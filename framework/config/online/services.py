@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from podway.framework.config.online.gateway import Gateway
 from podway.framework.config.online.lander import Lander
 from podway.framework.config.online.queue import Queue, SqliteQueue, Topics
 from podway.framework.config.online.store import SqliteStore, Store
@@ -19,3 +20,5 @@ class Online:
     """Where histories and features are."""
     lander: Lander = Lander()
     """Events → files that training reads."""
+    gateway: Gateway = Gateway()
+    """The service that answers users."""
