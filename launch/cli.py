@@ -23,6 +23,7 @@ from podway.launch.verbs import (
     evaluate,
     export,
     lr_find,
+    neighbours,
     plan,
     predict,
     preflight,
@@ -78,6 +79,7 @@ STAGES = {
         "compare": compare.VERB,
         "recommend": recommend.VERB,
         "predict": predict.VERB,
+        "neighbours": neighbours.VERB,
     },
     "export and serve": {
         "export": export.VERB,
@@ -191,7 +193,8 @@ def _main(arguments: list[str]) -> None:
     needed = [word for word in verb.of.replace("…", "").split() if not word.startswith("[")]
     if len(chosen) < len(needed) and _HELP_ALL not in rest:
         print(f"{usage.line(name, verb)}\n{usage.example(verb)}", file=sys.stderr)
-        missing = "RUN RUN" if "…" in verb.of else verb.of.split(" ", len(chosen))[-1]
+        several = "…" in verb.of
+        missing = " ".join(needed) if several else verb.of.split(" ", len(chosen))[-1]
         _fail(f"{missing} is missing: give {usage.MEANING[missing]}", exit_codes.MISUSED)
     _run(name, chosen, overrides)
 
