@@ -96,7 +96,7 @@ def main() -> None:
     print(
         f"ratio: {wall:.2f} by the wall (from {least[0]:.2f} to {most[0]:.2f}), {processor:.2f} of"
     )
-    print(f"processor time (from {least[1]:.2f} to {most[1]:.2f})")
+    print(f"of processor time (from {least[1]:.2f} to {most[1]:.2f})")
 
 
 if __name__ == "__main__":
