@@ -40,6 +40,7 @@ from podway.launch.verbs.launch import (
     dataflow,
     deploy,
     deploy_cloud_run,
+    deploy_services,
     file,
     jobs,
     kubernetes,
@@ -48,6 +49,7 @@ from podway.launch.verbs.launch import (
     queue,
     retrain,
 )
+from podway.launch.verbs.online import gateway
 from podway.launch.verbs.operate import ci, gate, loop, monitor, rollout, served
 from podway.launch.verbs.provenance import lineage, registry, reproduce, track
 from podway.launch.verbs.verb import Verb
@@ -88,6 +90,7 @@ STAGES = {
         "serve": serve.VERB,
         "deploy kubernetes": deploy.VERB,
         "deploy cloud-run": deploy_cloud_run.VERB,
+        "deploy services": deploy_services.VERB,
     },
     "operate": {
         "jobs": jobs.JOBS,
@@ -104,6 +107,9 @@ STAGES = {
         "monitor rules": monitor.RULES,
         "board": board.VERB,
         "plan": plan.VERB,
+    },
+    "online": {
+        "gateway": gateway.VERB,
     },
     "what came from what": {
         "track": track.VERB,

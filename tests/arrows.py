@@ -122,7 +122,7 @@ ARROWS = {
     },
     "online": {
         "events": "",
-        "queue": "",
+        "queue": "framework/config/online",
         "rollout": "servers framework/artifact framework/config",
         "servers": "",
         "service": "",
@@ -154,12 +154,13 @@ ARROWS = {
         "verbs": "batch board console elastic experiments gate loaded plan prices stages supervise"
         " tracking",
         "verbs/launch": "dataflow jobs prices stages targets targets/cloud_run targets/kubernetes"
-        " targets/kubernetes/serving targets/machines verbs",
+        " targets/kubernetes/services targets/kubernetes/serving targets/machines verbs",
         "verbs/operate": "ci experiments gate loop monitor monitor/alerts rollout"
         " targets/kubernetes/serving verbs verbs/launch",
         "verbs/provenance": "follower lineage registry tracking verbs",
         "targets/cloud_run": "targets targets/kubernetes",
         "targets/kubernetes/serving": "monitor/alerts targets targets/kubernetes",
+        "targets/kubernetes/services": "targets targets/kubernetes targets/kubernetes/serving",
         "targets": "prices",
         "targets/kubernetes": "targets",
         "targets/machines": "targets",
@@ -168,6 +169,7 @@ ARROWS = {
         "prices": "",
         "plan": "prices",
         "rollout": "gate targets/kubernetes targets/kubernetes/serving targets",
+        "simulation": "",
         "demo": "console",
         "demo_mlops": "console demo rollout",
         "usage": "experiments fields verbs",

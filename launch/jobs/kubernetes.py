@@ -4,6 +4,7 @@ import sys
 from typing import Any
 
 from podway.launch.jobs import account
+from podway.launch.jobs.goodput import Goodput
 from podway.launch.targets.error import LaunchError
 from podway.launch.targets.kubernetes import follow, pods, training
 from podway.launch.targets.kubernetes.cluster import Cluster
@@ -48,15 +49,19 @@ def _launch(job_set: dict[str, Any] | None) -> account.Launch | None:
 
 
 def follow_to_end(cluster: Cluster, name: str) -> Status | None:
-    """Follows a launch, and says at its end where its time went. None: a person has enough."""
+    """Follows a launch, and says now and then, and at its end, where its time went.
+
+    Returns None: a person has enough.
+    """
     launch = _launch(cluster.get(training.API, "JobSet", name))
+    spent = Goodput()
     try:
-        end = follow.until_over(cluster, name)
+        end = follow.until_over(cluster, name, besides=lambda: spent.look(launch))
     except KeyboardInterrupt:
         follow.say_detached(name)
         return None
-    if (spent := account.of(launch)) is not None:
-        print(f"  {spent}", flush=True)
+    if (whole := account.of(launch)) is not None:
+        print(f"  {whole}", flush=True)
     return end
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from podway.framework.config.online.gateway import Gateway
 from podway.framework.config.online.queue import Queue, SqliteQueue, Topics
 from podway.framework.config.online.store import SqliteStore, Store
 
@@ -16,3 +17,5 @@ class Online:
     """Names of the queue's topics."""
     store: Store = SqliteStore()
     """Where histories and features are."""
+    gateway: Gateway = Gateway()
+    """The service that answers users."""

@@ -54,6 +54,7 @@ def until_over(
     say: Callable[[str], None] = lambda text: print(text, flush=True),
     interval: float = INTERVAL,
     patience: float = PATIENCE,
+    besides: Callable[[], None] = lambda: None,
 ) -> status.Status:
     """Follows a launch to its end. An interruption ends the following alone, not the launch.
 
@@ -63,6 +64,7 @@ def until_over(
       say: prints a line.
       interval: seconds between looks.
       patience: seconds that a cluster may not answer.
+      besides: what else is done at each look.
 
     Raises AbsentError: there is no such launch; UnreachableError: the patience is over.
     """
@@ -100,6 +102,7 @@ def until_over(
         tail.show(now.stage, pods)
         if now.over:
             return now
+        besides()
         time.sleep(interval)
 
 
