@@ -136,9 +136,9 @@ ARROWS = {
         "options": "fields refusal verbs",
         "refusal": "fields",
         "narration": "",
-        "tracking": "",
-        "registry": "tracking",
-        "follower": "registry tracking",
+        "tracking": "rollout",
+        "registry": "gate tracking",
+        "follower": "gate registry tracking",
         "lineage": "experiments registry stages tracking",
         "stages": "narration tracking",
         "supervise": "stages",
@@ -148,7 +148,7 @@ ARROWS = {
         "gate": "loaded",
         "batch": "loaded",
         "chain": "console experiments gate loaded stages tracking",
-        "board": "",
+        "board": "gate registry",
         "monitor": "loop monitor/alerts",
         "monitor/alerts": "",
         "verbs": "batch board console elastic experiments gate loaded plan prices stages supervise"
@@ -156,7 +156,7 @@ ARROWS = {
         "verbs/launch": "dataflow jobs prices stages targets targets/cloud_run targets/kubernetes"
         " targets/kubernetes/services targets/kubernetes/serving targets/machines verbs",
         "verbs/operate": "ci experiments gate loop monitor monitor/alerts rollout"
-        " targets/kubernetes/serving verbs verbs/launch",
+        " targets/kubernetes/serving tracking verbs verbs/launch",
         "verbs/provenance": "follower lineage registry tracking verbs",
         "targets/cloud_run": "targets targets/kubernetes",
         "targets/kubernetes/serving": "monitor/alerts targets targets/kubernetes",

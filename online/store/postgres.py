@@ -82,7 +82,7 @@ class PostgresStore:
         }
         self._swept = time.monotonic()
         milliseconds = max(1, round(timeout * 1000))
-        options = {
+        options: dict[str, Any] = {
             "connect_timeout": max(2, round(timeout)),  # libpq's least
             "tcp_user_timeout": milliseconds,
             "options": f"-c statement_timeout={milliseconds}",
@@ -100,7 +100,9 @@ class PostgresStore:
         told = psycopg.conninfo.conninfo_to_dict(url)
         self._where = f"{told.get('host', 'localhost')}, table {table}"
         try:
-            self._run(lambda connection: self._make(connection, table))
+            # Not by the pool, which would not say why there is no connection.
+            with self._told(), psycopg.connect(url, **options) as connection:
+                self._make(connection, table)
         except BaseException:
             self.close()
             raise
@@ -179,6 +181,7 @@ class PostgresStore:
         connections had been closed, as by a restart of the server."""
         with self._told():
             for left in range(_TRIES - 1, -1, -1):
+                connection = None
                 try:
                     with self._pool.connection() as connection:
                         return does(connection)
@@ -186,7 +189,7 @@ class PostgresStore:
                     if not left:
                         raise
                 except psycopg.OperationalError:
-                    if not connection.broken or left < _TRIES - 1:
+                    if connection is None or not connection.broken or left < _TRIES - 1:
                         raise
                     self._pool.check()
         raise AssertionError("either returned or raised")
@@ -196,7 +199,7 @@ class PostgresStore:
         try:
             yield
         except (psycopg.Error, psycopg_pool.PoolTimeout, psycopg_pool.PoolClosed) as error:
-            said = (str(error) or type(error).__name__).strip()
+            said = (str(error) or type(error).__name__).splitlines()[0]
             raise StoreError(f"PostgreSQL at {self._where} does not answer: {said}") from error
 
 

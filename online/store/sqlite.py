@@ -49,7 +49,12 @@ class SqliteStore:
         self._lock = threading.Lock()
         self._closed = False
         self._swept = time.monotonic()
-        pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"the store {path} cannot be made: {error.strerror}; give another online.store.path"
+            ) from error
         with self._connected() as connection:
             connection.execute("PRAGMA journal_mode = WAL")
         with self._writing() as connection:

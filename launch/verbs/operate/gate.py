@@ -6,6 +6,7 @@ import dataclasses
 
 from podway.framework.artifact.upgrade import Choice
 from podway.framework.error import check as check_that
+from podway.launch.tracking import session
 from podway.launch.verbs.verb import Subject, Verb
 
 
@@ -53,7 +54,10 @@ def gate(options: Gate) -> None:
         label=options.label,
         again=options.again,
     )
-    gates.say(*gates.judge(options.model, int(options.version), told))
+    verdict, directory = gates.judge(options.model, int(options.version), told)
+    with session.of_model(options.model, options.workdir, int(options.version)) as teller:
+        teller.tell("gate", directory)
+        gates.say(verdict, directory)
 
 
 VERB = Verb(

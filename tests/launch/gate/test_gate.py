@@ -30,6 +30,8 @@ from podway.launch.gate.contender import Options
 from podway.launch.gate.error import GateError, NotPassed
 from podway.launch.gate.measured import Point, Unmeasured
 from podway.launch.gate.ranked import EVALUATIONS, Ranked
+from podway.launch.registry import record as registered
+from podway.launch.tracking import names, session
 from tests.launch.gate.conftest import GATE, second
 
 IMPOSSIBLE = Gate(
@@ -274,3 +276,73 @@ def test_whether_a_version_may_serve_is_asked_without_jax(gated):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stderr.strip() == "", done.stderr
+
+
+def test_a_verdict_is_told_and_its_version_is_the_challenger(workdir, address, podway_command):
+    at = "--workdir", str(workdir)
+    assert registered.aliases("shop", workdir) == {"champion": 1}
+    assert podway_command("gate", "shop", "2", *at)[0] == 0
+    made = record.latest(workdir, "shop", 2)
+    assert made is not None
+    assert registered.aliases("shop", workdir) == {"champion": 1, "challenger": 2}
+    tracked = pytest.importorskip("tests.launch.tracking.tracked")
+    from podway.launch.follower import catch_up, tell
+    from podway.launch.tracking.database import Database
+
+    database = Database(address, workdir)
+    tell.tell(database, "gate", made, "session")
+    told = tracked.runs(address)
+    verdict, run = told["gate/shop/2-1"], next(told[key] for key in told if key[:4] == "run/")
+    assert (verdict.info.status, len(told)) == ("FINISHED", 2)
+    assert verdict.data.tags["podway.verdict"] == "passed"
+    assert verdict.data.tags["podway.page"] == str(made / record.PAGE)
+    assert verdict.data.tags["mlflow.parentRunId"] == run.info.run_id
+    assert verdict.data.params["gate.rules.0.metric"] == "ndcg@10"
+    found = record.read(made).findings[1]
+    for part in ("candidate", "champion", "difference", "low", "high", "p"):
+        name = names.metric(f"{found.rule}/{part}")
+        assert verdict.data.metrics[name] == getattr(found, part), name
+    model = tracked.client(address).get_registered_model("shop")
+    assert model.aliases == {"champion": 1, "challenger": 2}
+    tags = tracked.client(address).get_model_version("shop", "2").tags
+    assert tags["podway.gate"] == "passed against champion 1"
+    assert tags["podway.gate.report"] == str(made / record.PAGE)
+    before = tracked.rows(address)
+    tell.tell(database, "gate", made, "session")
+    for kind, directory in catch_up.found(workdir)[1]:
+        if kind == "gate":
+            tell.tell(database, kind, directory)
+    assert tracked.rows(address) == before
+    assert podway_command("promote", "shop", "2", *at)[0] == 0
+    tell.tell(database, "registry", workdir / "models" / "shop")
+    assert tracked.client(address).get_registered_model("shop").aliases == {"champion": 2}
+
+
+def test_commands_tell_of_the_verdict_before_they_end_with_it(
+    workdir, folder, podway_command, monkeypatch
+):
+    seen = []
+
+    class Recorder(session._Piped):
+        def _send(self, message):
+            seen.append(message)
+
+    monkeypatch.setattr(session, "_Piped", Recorder)
+    monkeypatch.setattr(session.address, "has", lambda package: True)
+    tracking = {"type": "Mlflow", "uri": "sqlite:///x.db", "experiment": ""}
+    for file in workdir.glob("runs/shop/*/experiment.json"):
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"tracking": tracking}))
+    assert podway_command("gate", "shop", "2", "--workdir", workdir)[0] == 0
+    verdicts = record.home(workdir, "shop", 2)
+    assert seen == [{"tell": ["gate", str(verdicts / "1")]}]
+    home = str(workdir / "models" / "shop")
+    for gate_, code in ((IMPOSSIBLE, exit_codes.NOT_PASSED), (GATE, 0)):
+        seen.clear()
+        config = workdir / f"gated_{code}.json"
+        stored = codec.to_json(second(folder, gate_)) | {"tracking": tracking}
+        config.write_text(json.dumps(stored))
+        assert podway_command("run", str(config), "--workdir", workdir)[0] == code
+        told = [each["tell"] for each in seen if "tell" in each]
+        last = str(record.latest(workdir, "shop", 2))
+        wanted = [["gate", last]] + [["registry", home]] * (not code)
+        assert told[-len(wanted) :] == wanted

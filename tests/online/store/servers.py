@@ -62,6 +62,9 @@ class Server:
     def pause(self) -> None:
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+        states = pathlib.Path(f"/proc/{self._process.pid}/stat")
+        while states.exists() and states.read_text().rpartition(")")[2].split()[0] != "T":
+            time.sleep(0.01)
 
     def resume(self) -> None:
         assert self._process is not None
