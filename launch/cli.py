@@ -49,7 +49,7 @@ from podway.launch.verbs.launch import (
     queue,
     retrain,
 )
-from podway.launch.verbs.online import gateway
+from podway.launch.verbs.online import gateway, up
 from podway.launch.verbs.operate import ci, gate, loop, monitor, rollout, served
 from podway.launch.verbs.provenance import lineage, registry, reproduce, track
 from podway.launch.verbs.verb import Verb
@@ -109,6 +109,7 @@ STAGES = {
         "plan": plan.VERB,
     },
     "online": {
+        "up": up.VERB,
         "gateway": gateway.VERB,
     },
     "what came from what": {
