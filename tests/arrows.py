@@ -155,6 +155,7 @@ ARROWS = {
         " tracking",
         "verbs/launch": "dataflow jobs prices stages targets targets/cloud_run targets/kubernetes"
         " targets/kubernetes/services targets/kubernetes/serving targets/machines verbs",
+        "verbs/online": "up verbs",
         "verbs/operate": "ci experiments gate loop monitor monitor/alerts rollout"
         " targets/kubernetes/serving tracking verbs verbs/launch",
         "verbs/provenance": "follower lineage registry tracking verbs",
@@ -170,11 +171,12 @@ ARROWS = {
         "plan": "prices",
         "rollout": "gate targets/kubernetes targets/kubernetes/serving targets",
         "simulation": "",
+        "up": "targets",
         "demo": "console",
         "demo_mlops": "console demo rollout",
         "usage": "experiments fields verbs",
         "cli": "console experiments options stages usage verbs verbs/launch verbs/operate"
-        " verbs/provenance",
+        " verbs/online verbs/provenance",
     },
     "configs": {
         "": "framework/config framework/embedding framework/heads framework/models"
