@@ -153,9 +153,10 @@ ARROWS = {
         "monitor/alerts": "",
         "verbs": "batch board console elastic experiments gate loaded plan prices stages supervise"
         " tracking",
-        "verbs/launch": "dataflow jobs prices stages targets targets/cloud_run targets/kubernetes"
-        " targets/kubernetes/services targets/kubernetes/serving targets/machines verbs",
         "verbs/online": "up verbs",
+        "verbs/launch": "dataflow elastic jobs prices stages targets targets/cloud_run"
+        " targets/kubernetes targets/kubernetes/services targets/kubernetes/serving"
+        " targets/machines verbs",
         "verbs/operate": "ci experiments gate loop monitor monitor/alerts rollout"
         " targets/kubernetes/serving tracking verbs verbs/launch",
         "verbs/provenance": "follower lineage registry tracking verbs",
