@@ -122,6 +122,7 @@ ARROWS = {
     },
     "online": {
         "events": "",
+        "lander": "events queue service framework/artifact framework/config/online",
         "queue": "framework/config/online",
         "rollout": "servers framework/artifact framework/config",
         "servers": "",
@@ -157,6 +158,7 @@ ARROWS = {
         " targets/kubernetes/services targets/kubernetes/serving targets/machines verbs",
         "verbs/operate": "ci experiments gate loop monitor monitor/alerts rollout"
         " targets/kubernetes/serving tracking verbs verbs/launch",
+        "verbs/online": "verbs",
         "verbs/provenance": "follower lineage registry tracking verbs",
         "targets/cloud_run": "targets targets/kubernetes",
         "targets/kubernetes/serving": "monitor/alerts targets targets/kubernetes",
@@ -174,7 +176,7 @@ ARROWS = {
         "demo_mlops": "console demo rollout",
         "usage": "experiments fields verbs",
         "cli": "console experiments options stages usage verbs verbs/launch verbs/operate"
-        " verbs/provenance",
+        " verbs/online verbs/provenance",
     },
     "configs": {
         "": "framework/config framework/embedding framework/heads framework/models"
