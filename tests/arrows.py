@@ -122,6 +122,7 @@ ARROWS = {
     },
     "online": {
         "events": "",
+        "lander": "events queue service framework/artifact framework/config/online",
         "queue": "framework/config/online",
         "rollout": "servers framework/artifact framework/config",
         "servers": "",
@@ -159,6 +160,7 @@ ARROWS = {
         " targets/machines verbs",
         "verbs/operate": "ci experiments gate loop monitor monitor/alerts rollout"
         " targets/kubernetes/serving tracking verbs verbs/launch",
+        "verbs/online": "verbs",
         "verbs/provenance": "follower lineage registry tracking verbs",
         "targets/cloud_run": "targets targets/kubernetes",
         "targets/kubernetes/serving": "monitor/alerts targets targets/kubernetes",
