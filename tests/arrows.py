@@ -121,7 +121,9 @@ ARROWS = {
         "__main__": "command",
     },
     "online": {
+        "backfill": "store framework/config/online",
         "events": "",
+        "nearline": "events queue service store framework/config/online",
         "queue": "framework/config/online",
         "rollout": "servers framework/artifact framework/config",
         "servers": "",
@@ -146,6 +148,7 @@ ARROWS = {
         "loaded": "console",
         "loop": "gate rollout stages tracking",
         "gate": "loaded",
+        "backfill": "",
         "batch": "loaded",
         "chain": "console experiments gate loaded stages tracking",
         "board": "gate registry",
