@@ -124,6 +124,7 @@ ARROWS = {
         "backfill": "store framework/config/online",
         "events": "",
         "nearline": "events queue service store framework/config/online",
+        "lander": "events queue service framework/artifact framework/config/online",
         "queue": "framework/config/online",
         "rollout": "servers framework/artifact framework/config",
         "servers": "",
@@ -156,8 +157,10 @@ ARROWS = {
         "monitor/alerts": "",
         "verbs": "batch board console elastic experiments gate loaded plan prices stages supervise"
         " tracking",
-        "verbs/launch": "dataflow jobs prices stages targets targets/cloud_run targets/kubernetes"
-        " targets/kubernetes/services targets/kubernetes/serving targets/machines verbs",
+        "verbs/online": "backfill stages up verbs",
+        "verbs/launch": "dataflow elastic jobs prices stages targets targets/cloud_run"
+        " targets/kubernetes targets/kubernetes/services targets/kubernetes/serving"
+        " targets/machines verbs",
         "verbs/operate": "ci experiments gate loop monitor monitor/alerts rollout"
         " targets/kubernetes/serving tracking verbs verbs/launch",
         "verbs/provenance": "follower lineage registry tracking verbs",
@@ -173,11 +176,12 @@ ARROWS = {
         "plan": "prices",
         "rollout": "gate targets/kubernetes targets/kubernetes/serving targets",
         "simulation": "",
+        "up": "targets",
         "demo": "console",
         "demo_mlops": "console demo rollout",
         "usage": "experiments fields verbs",
         "cli": "console experiments options stages usage verbs verbs/launch verbs/operate"
-        " verbs/provenance",
+        " verbs/online verbs/provenance",
     },
     "configs": {
         "": "framework/config framework/embedding framework/heads framework/models"

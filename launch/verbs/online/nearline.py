@@ -15,9 +15,9 @@ class Options(Stage):
     """An experiment, where its artefacts lie, and where to listen."""
 
     host: str = "127.0.0.1"
-    """Address of the page of health and metrics; 0.0.0.0 for all interfaces."""
-    port: int = 8612
-    """Its port; 0: any free one."""
+    """Address of the page; 0.0.0.0 for all interfaces."""
+    page_port: int = 8612
+    """Port of /livez, /readyz and /metrics; 0: any free one."""
     replay: str = ""
     """Read what the queue holds once more, from its beginning, as a group of this name. What the
     store has of it already changes nothing."""
@@ -55,7 +55,7 @@ def nearline(options: Options) -> None:
     with stop.asked() as asked, contextlib.ExitStack() as stack:
 
         def told(service: Service) -> None:
-            served = page.page(options.host, options.port, registry, service.problem)
+            served = page.page(options.host, options.page_port, registry, service.problem)
             port = stack.enter_context(served)
             print(
                 f"nearline of {experiment.name}: health and metrics on {options.host}:{port}",
