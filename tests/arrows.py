@@ -151,8 +151,8 @@ ARROWS = {
         "board": "gate registry",
         "monitor": "loop monitor/alerts",
         "monitor/alerts": "",
-        "verbs": "batch board console elastic experiments gate loaded plan prices stages supervise"
-        " tracking",
+        "verbs": "board console elastic experiments gate plan prices stages supervise tracking",
+        "verbs/ask": "batch experiments loaded verbs",
         "verbs/launch": "dataflow jobs prices stages targets targets/cloud_run targets/kubernetes"
         " targets/kubernetes/services targets/kubernetes/serving targets/machines verbs",
         "verbs/online": "up verbs",
@@ -175,7 +175,7 @@ ARROWS = {
         "demo": "console",
         "demo_mlops": "console demo rollout",
         "usage": "experiments fields verbs",
-        "cli": "console experiments options stages usage verbs verbs/launch verbs/operate"
+        "cli": "console experiments options stages usage verbs verbs/ask verbs/launch verbs/operate"
         " verbs/online verbs/provenance",
     },
     "configs": {
