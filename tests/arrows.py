@@ -122,6 +122,7 @@ ARROWS = {
     },
     "online": {
         "events": "",
+        "lander": "events queue service framework/artifact framework/config/online",
         "queue": "framework/config/online",
         "rollout": "servers framework/artifact framework/config",
         "servers": "",
@@ -156,8 +157,12 @@ ARROWS = {
         "verbs/launch": "dataflow jobs prices stages targets targets/cloud_run targets/kubernetes"
         " targets/kubernetes/services targets/kubernetes/serving targets/machines verbs",
         "verbs/online": "up verbs",
+        "verbs/launch": "dataflow elastic jobs prices stages targets targets/cloud_run"
+        " targets/kubernetes targets/kubernetes/services targets/kubernetes/serving"
+        " targets/machines verbs",
         "verbs/operate": "ci experiments gate loop monitor monitor/alerts rollout"
         " targets/kubernetes/serving tracking verbs verbs/launch",
+        "verbs/online": "verbs",
         "verbs/provenance": "follower lineage registry tracking verbs",
         "targets/cloud_run": "targets targets/kubernetes",
         "targets/kubernetes/serving": "monitor/alerts targets targets/kubernetes",

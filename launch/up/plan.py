@@ -14,6 +14,8 @@ from podway.launch.up.service import Service
 
 USUAL = {
     "model": (8500, 8501),
+    "nearline": (8612,),
+    "lander": (8613,),
     "gateway": (8600, 8601, 8602),
     "monitor": (9464,),
 }
@@ -88,7 +90,13 @@ def services(site: Site, model: str, workers: int, without: Sequence[str]) -> li
     strangers = [name for name in without if name not in USUAL]
     if strangers:
         raise ConfigError(f"--without names {strangers[0]!r}; the services are {', '.join(USUAL)}")
-    made = (_model(site, model), _gateway(site, workers), _monitor(site))
+    made = (
+        _model(site, model),
+        _consumer(site, "nearline", "writes what users do into the store"),
+        _consumer(site, "lander", "writes what users do into raw files"),
+        _gateway(site, workers),
+        _monitor(site),
+    )
     return [service for service in made if service.name not in without]
 
 
@@ -126,6 +134,19 @@ def _gateway(site: Site, workers: int) -> Service:
             "gRPC": f"{site.host}:{grpc}",
             "health, metrics": f"http://{site.host}:{page}/metrics",
         },
+    )
+
+
+def _consumer(site: Site, name: str, does: str) -> Service:
+    """What reads the queue, and has a page alone."""
+    (port,) = site.ports(name)
+    return Service(
+        name,
+        does,
+        _command(site, name, "--host", site.host, "--page-port", port),
+        f"http://{site.host}:{port}/readyz",
+        (port,),
+        {"health, metrics": f"http://{site.host}:{port}/metrics"},
     )
 
 
