@@ -121,8 +121,10 @@ ARROWS = {
         "__main__": "command",
     },
     "online": {
+        "backfill": "store framework/config/online",
         "events": "",
         "lander": "events queue service framework/artifact framework/config/online",
+        "nearline": "events queue service store framework/config/online",
         "queue": "framework/config/online",
         "rollout": "servers framework/artifact framework/config",
         "servers": "",
@@ -147,6 +149,7 @@ ARROWS = {
         "loaded": "console",
         "loop": "gate rollout stages tracking",
         "gate": "loaded",
+        "backfill": "",
         "batch": "loaded",
         "chain": "console experiments gate loaded stages tracking",
         "board": "gate registry",
@@ -154,15 +157,12 @@ ARROWS = {
         "monitor/alerts": "",
         "verbs": "board console elastic experiments gate plan prices stages supervise tracking",
         "verbs/ask": "batch experiments loaded verbs",
-        "verbs/launch": "dataflow jobs prices stages targets targets/cloud_run targets/kubernetes"
-        " targets/kubernetes/services targets/kubernetes/serving targets/machines verbs",
-        "verbs/online": "up verbs",
         "verbs/launch": "dataflow elastic jobs prices stages targets targets/cloud_run"
         " targets/kubernetes targets/kubernetes/services targets/kubernetes/serving"
         " targets/machines verbs",
         "verbs/operate": "ci experiments gate loop monitor monitor/alerts rollout"
         " targets/kubernetes/serving tracking verbs verbs/launch",
-        "verbs/online": "verbs",
+        "verbs/online": "up verbs",
         "verbs/provenance": "follower lineage registry tracking verbs",
         "targets/cloud_run": "targets targets/kubernetes",
         "targets/kubernetes/serving": "monitor/alerts targets targets/kubernetes",
