@@ -23,11 +23,8 @@ from podway.launch.verbs import (
     evaluate,
     export,
     lr_find,
-    neighbours,
     plan,
-    predict,
     preflight,
-    recommend,
     rejected,
     run,
     serve,
@@ -35,6 +32,7 @@ from podway.launch.verbs import (
     train,
     versions,
 )
+from podway.launch.verbs.ask import neighbours, predict, recommend
 from podway.launch.verbs.launch import (
     cloud_run,
     dataflow,

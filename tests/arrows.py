@@ -161,8 +161,7 @@ ARROWS = {
         "board": "gate registry",
         "monitor": "loop monitor/alerts",
         "monitor/alerts": "",
-        "verbs": "batch board console elastic experiments gate loaded plan prices stages"
-        " supervise tracking",
+        "verbs": "board console elastic experiments gate plan prices stages supervise tracking",
         "verbs/online": "backfill stages up verbs",
         "verbs/launch": "dataflow elastic jobs prices stages targets targets/cloud_run"
         " targets/kubernetes targets/kubernetes/services targets/kubernetes/serving"
@@ -186,10 +185,11 @@ ARROWS = {
         "demo": "console",
         "demo_mlops": "console demo rollout",
         "usage": "experiments fields verbs",
-        "cli": "console experiments options stages usage verbs verbs/launch verbs/online"
-        " verbs/operate verbs/provenance",
+        "cli": "console experiments options stages usage verbs verbs/ask verbs/launch"
+        " verbs/online verbs/operate verbs/provenance",
         "backfill": "",
         "demo_online": "console demo_mlops experiments simulation up",
+        "verbs/ask": "batch experiments loaded verbs",
     },
     "configs": {
         "": "framework/config framework/embedding framework/heads framework/models"
