@@ -48,7 +48,7 @@ from podway.launch.verbs.launch import (
     queue,
     retrain,
 )
-from podway.launch.verbs.online import gateway
+from podway.launch.verbs.online import experiment, gateway
 from podway.launch.verbs.operate import ci, gate, loop, monitor, rollout, served
 from podway.launch.verbs.provenance import lineage, registry, reproduce, track
 from podway.launch.verbs.verb import Verb
@@ -108,6 +108,7 @@ STAGES = {
     },
     "online": {
         "gateway": gateway.VERB,
+        "experiment report": experiment.VERB,
     },
     "what came from what": {
         "track": track.VERB,
