@@ -122,6 +122,15 @@ ARROWS = {
     },
     "online": {
         "events": "",
+        "experiments": "rollout framework/config/online",
+        "experiments/report": "framework/config/online",
+        "gateway": "events experiments gateway/guard queue rollout servers store"
+        " framework/config/online",
+        "gateway/guard": "servers framework/config/online",
+        "gateway/door": "gateway servers framework/config/online",
+        "gateway/process": "gateway gateway/door queue servers service store"
+        " framework/config/online",
+        "lander": "events queue service framework/artifact framework/config/online",
         "queue": "framework/config/online",
         "rollout": "servers framework/artifact framework/config",
         "servers": "",
@@ -153,10 +162,13 @@ ARROWS = {
         "monitor/alerts": "",
         "verbs": "batch board console elastic experiments gate loaded plan prices stages supervise"
         " tracking",
-        "verbs/launch": "dataflow jobs prices stages targets targets/cloud_run targets/kubernetes"
-        " targets/kubernetes/services targets/kubernetes/serving targets/machines verbs",
+        "verbs/online": "up verbs",
+        "verbs/launch": "dataflow elastic jobs prices stages targets targets/cloud_run"
+        " targets/kubernetes targets/kubernetes/services targets/kubernetes/serving"
+        " targets/machines verbs",
         "verbs/operate": "ci experiments gate loop monitor monitor/alerts rollout"
         " targets/kubernetes/serving tracking verbs verbs/launch",
+        "verbs/online": "verbs",
         "verbs/provenance": "follower lineage registry tracking verbs",
         "targets/cloud_run": "targets targets/kubernetes",
         "targets/kubernetes/serving": "monitor/alerts targets targets/kubernetes",
@@ -170,11 +182,12 @@ ARROWS = {
         "plan": "prices",
         "rollout": "gate targets/kubernetes targets/kubernetes/serving targets",
         "simulation": "",
+        "up": "targets",
         "demo": "console",
         "demo_mlops": "console demo rollout",
         "usage": "experiments fields verbs",
         "cli": "console experiments options stages usage verbs verbs/launch verbs/operate"
-        " verbs/provenance",
+        " verbs/online verbs/provenance",
     },
     "configs": {
         "": "framework/config framework/embedding framework/heads framework/models"

@@ -1,6 +1,7 @@
 """Config of what runs while users are there."""
 
 from podway.framework.config.online.gateway import Access, Budget, Column, Gateway, Guard, Ranker
+from podway.framework.config.online.lander import Lander
 from podway.framework.config.online.nearline import Nearline, Weight
 from podway.framework.config.online.queue import Queue, SqliteQueue, Topics
 from podway.framework.config.online.rules import Rules, Where
@@ -22,6 +23,7 @@ __all__ = [
     "Column",
     "Gateway",
     "Guard",
+    "Lander",
     "Nearline",
     "Online",
     "PostgresStore",

@@ -3,6 +3,7 @@
 import dataclasses
 
 from podway.framework.config.online.gateway import Gateway
+from podway.framework.config.online.lander import Lander
 from podway.framework.config.online.nearline import Nearline
 from podway.framework.config.online.queue import Queue, SqliteQueue, Topics
 from podway.framework.config.online.store import SqliteStore, Store
@@ -20,5 +21,7 @@ class Online:
     """Where histories and features are."""
     nearline: Nearline = Nearline()
     """What the store is told of events."""
+    lander: Lander = Lander()
+    """Events → files that training reads."""
     gateway: Gateway = Gateway()
     """The service that answers users."""
