@@ -47,7 +47,7 @@ from podway.launch.verbs.launch import (
     queue,
     retrain,
 )
-from podway.launch.verbs.online import features, gateway, lander, nearline, up
+from podway.launch.verbs.online import experiment, features, gateway, lander, nearline, up
 from podway.launch.verbs.operate import ci, gate, loop, monitor, rollout, served
 from podway.launch.verbs.provenance import lineage, registry, reproduce, track
 from podway.launch.verbs.verb import Verb
@@ -109,6 +109,7 @@ STAGES = {
     "online": {
         "up": up.VERB,
         "gateway": gateway.VERB,
+        "experiment report": experiment.VERB,
         "nearline": nearline.VERB,
         "lander": lander.VERB,
         "features materialize": features.MATERIALIZE,

@@ -137,6 +137,7 @@ ARROWS = {
         "gateway/process": "gateway gateway/door queue servers service store"
         " framework/config/online",
         "nearline": "events queue service store framework/config/online",
+        "experiments/report": "framework/config/online",
     },
     "launch": {
         "ci": "stages targets",
