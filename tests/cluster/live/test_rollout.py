@@ -117,8 +117,8 @@ def weights(plane) -> Iterator[list[dict[str, int]]]:
     def look() -> None:
         while not over.wait(0.1):
             for route in plane.client.items(ROUTES):
-                (last,) = [r for r in route["spec"]["rules"] if "weight" in r["backendRefs"][0]]
-                now = {each["name"]: each["weight"] for each in last["backendRefs"]}
+                last = route["spec"]["rules"][-1]["backendRefs"]
+                now = {each["name"]: each["weight"] for each in last}
                 if not found or found[-1] != now:
                     found.append(now)
 
