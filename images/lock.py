@@ -13,6 +13,8 @@ import sys
 ROOT = pathlib.Path(__file__).parents[1]
 LOCKS = ROOT / "images" / "locks"
 
+QUEUES_AND_STORES = ("kafka", "pubsub", "rabbitmq", "redis", "bigtable", "postgres")
+"""Extras of those of more than one machine."""
 EXTRAS = {
     "train-cpu": ("train", "storage", "demo-data"),
     "train-tpu": ("tpu", "storage", "demo-data"),
@@ -21,6 +23,7 @@ EXTRAS = {
     "export": ("data", "export", "storage", "demo-data"),
     "server": ("serve", "storage"),
     "launcher": ("kubernetes",),
+    "online": ("online", "storage", *QUEUES_AND_STORES),
 }
 """Image → the extras that it installs.
 

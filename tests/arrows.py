@@ -122,11 +122,12 @@ ARROWS = {
     },
     "online": {
         "events": "",
-        "queue": "",
+        "lander": "events queue service framework/artifact framework/config/online",
+        "queue": "framework/config/online",
         "rollout": "servers framework/artifact framework/config",
         "servers": "",
         "service": "",
-        "store": "",
+        "store": "framework/config/online",
     },
     "launch": {
         "ci": "stages targets",
@@ -153,13 +154,16 @@ ARROWS = {
         "monitor/alerts": "",
         "verbs": "batch board console elastic experiments gate loaded plan prices stages supervise"
         " tracking",
-        "verbs/launch": "dataflow jobs prices stages targets targets/cloud_run targets/kubernetes"
-        " targets/kubernetes/serving targets/machines verbs",
+        "verbs/online": "up verbs",
+        "verbs/launch": "dataflow elastic jobs prices stages targets targets/cloud_run"
+        " targets/kubernetes targets/kubernetes/services targets/kubernetes/serving"
+        " targets/machines verbs",
         "verbs/operate": "ci experiments gate loop monitor monitor/alerts rollout"
         " targets/kubernetes/serving tracking verbs verbs/launch",
         "verbs/provenance": "follower lineage registry tracking verbs",
         "targets/cloud_run": "targets targets/kubernetes",
         "targets/kubernetes/serving": "monitor/alerts targets targets/kubernetes",
+        "targets/kubernetes/services": "targets targets/kubernetes targets/kubernetes/serving",
         "targets": "prices",
         "targets/kubernetes": "targets",
         "targets/machines": "targets",
@@ -168,11 +172,13 @@ ARROWS = {
         "prices": "",
         "plan": "prices",
         "rollout": "gate targets/kubernetes targets/kubernetes/serving targets",
+        "simulation": "",
+        "up": "targets",
         "demo": "console",
         "demo_mlops": "console demo rollout",
         "usage": "experiments fields verbs",
         "cli": "console experiments options stages usage verbs verbs/launch verbs/operate"
-        " verbs/provenance",
+        " verbs/online verbs/provenance",
     },
     "configs": {
         "": "framework/config framework/embedding framework/heads framework/models"

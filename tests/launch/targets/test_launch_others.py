@@ -179,7 +179,7 @@ def test_a_launcher_creates_and_follows(capsys, fake, monkeypatch, tmp_path):
     file = tmp_path / "job_set.json"
     file.write_text(text)
     ends = [Status("complete", "", ()), Status("failed", "train", ("it broke",))]
-    monkeypatch.setattr(follow, "until_over", lambda *_: ends.pop(0))
+    monkeypatch.setattr(follow, "until_over", lambda *_, **__: ends.pop(0))
     command = ("manifest", "--file", str(file), "--launch-name", "movielens-sasrec-29400000")
     code, out, err = run(capsys, *command)
     assert code == 0, err
