@@ -156,7 +156,7 @@ ARROWS = {
         "verbs/launch": "dataflow elastic jobs prices stages targets targets/cloud_run"
         " targets/kubernetes targets/kubernetes/serving targets/machines verbs",
         "verbs/operate": "ci experiments gate loop monitor monitor/alerts rollout"
-        " targets/kubernetes/serving verbs verbs/launch",
+        " targets/kubernetes targets/kubernetes/serving verbs verbs/launch",
         "verbs/provenance": "follower lineage registry tracking verbs",
         "targets/cloud_run": "targets targets/kubernetes",
         "targets/kubernetes/serving": "monitor/alerts targets targets/kubernetes",
