@@ -23,6 +23,7 @@ from podway.launch.verbs import (
     evaluate,
     export,
     lr_find,
+    neighbours,
     plan,
     predict,
     preflight,
@@ -39,6 +40,7 @@ from podway.launch.verbs.launch import (
     dataflow,
     deploy,
     deploy_cloud_run,
+    deploy_services,
     file,
     jobs,
     kubernetes,
@@ -46,6 +48,7 @@ from podway.launch.verbs.launch import (
     queue,
     retrain,
 )
+from podway.launch.verbs.online import features, gateway, lander, nearline, up
 from podway.launch.verbs.operate import ci, gate, loop, monitor, rollout, served
 from podway.launch.verbs.provenance import lineage, registry, reproduce, track
 from podway.launch.verbs.verb import Verb
@@ -76,6 +79,7 @@ STAGES = {
         "compare": compare.VERB,
         "recommend": recommend.VERB,
         "predict": predict.VERB,
+        "neighbours": neighbours.VERB,
     },
     "export and serve": {
         "export": export.VERB,
@@ -84,6 +88,7 @@ STAGES = {
         "serve": serve.VERB,
         "deploy kubernetes": deploy.VERB,
         "deploy cloud-run": deploy_cloud_run.VERB,
+        "deploy services": deploy_services.VERB,
     },
     "operate": {
         "jobs": jobs.JOBS,
@@ -100,6 +105,13 @@ STAGES = {
         "monitor rules": monitor.RULES,
         "board": board.VERB,
         "plan": plan.VERB,
+    },
+    "online": {
+        "up": up.VERB,
+        "gateway": gateway.VERB,
+        "nearline": nearline.VERB,
+        "lander": lander.VERB,
+        "features materialize": features.MATERIALIZE,
     },
     "what came from what": {
         "track": track.VERB,
@@ -189,7 +201,8 @@ def _main(arguments: list[str]) -> None:
     needed = [word for word in verb.of.replace("…", "").split() if not word.startswith("[")]
     if len(chosen) < len(needed) and _HELP_ALL not in rest:
         print(f"{usage.line(name, verb)}\n{usage.example(verb)}", file=sys.stderr)
-        missing = "RUN RUN" if "…" in verb.of else verb.of.split(" ", len(chosen))[-1]
+        several = "…" in verb.of
+        missing = " ".join(needed) if several else verb.of.split(" ", len(chosen))[-1]
         _fail(f"{missing} is missing: give {usage.MEANING[missing]}", exit_codes.MISUSED)
     _run(name, chosen, overrides)
 

@@ -122,11 +122,12 @@ ARROWS = {
     },
     "online": {
         "events": "",
-        "queue": "",
+        "lander": "events queue service framework/artifact framework/config/online",
+        "queue": "framework/config/online",
         "rollout": "servers framework/artifact framework/config",
         "servers": "",
         "service": "",
-        "store": "",
+        "store": "framework/config/online",
     },
     "launch": {
         "ci": "stages targets",
@@ -136,9 +137,9 @@ ARROWS = {
         "options": "fields refusal verbs",
         "refusal": "fields",
         "narration": "",
-        "tracking": "",
-        "registry": "tracking",
-        "follower": "registry tracking",
+        "tracking": "rollout",
+        "registry": "gate tracking",
+        "follower": "gate registry tracking",
         "lineage": "experiments registry stages tracking",
         "stages": "narration tracking",
         "supervise": "stages",
@@ -148,18 +149,22 @@ ARROWS = {
         "gate": "loaded",
         "batch": "loaded",
         "chain": "console experiments gate loaded stages tracking",
-        "board": "",
+        "board": "gate registry",
         "monitor": "loop monitor/alerts",
         "monitor/alerts": "",
         "verbs": "batch board console elastic experiments gate loaded plan prices stages supervise"
         " tracking",
+        "verbs/online": "up verbs",
         "verbs/launch": "dataflow elastic jobs prices stages targets targets/cloud_run"
-        " targets/kubernetes targets/kubernetes/serving targets/machines verbs",
+        " targets/kubernetes targets/kubernetes/services targets/kubernetes/serving"
+        " targets/machines verbs",
         "verbs/operate": "ci experiments gate loop monitor monitor/alerts rollout"
-        " targets/kubernetes targets/kubernetes/serving verbs verbs/launch",
+        " targets/kubernetes targets/kubernetes/serving tracking verbs verbs/launch",
+        "verbs/online": "verbs",
         "verbs/provenance": "follower lineage registry tracking verbs",
         "targets/cloud_run": "targets targets/kubernetes",
         "targets/kubernetes/serving": "monitor/alerts targets targets/kubernetes",
+        "targets/kubernetes/services": "targets targets/kubernetes targets/kubernetes/serving",
         "targets": "prices",
         "targets/kubernetes": "targets",
         "targets/machines": "targets",
@@ -168,11 +173,13 @@ ARROWS = {
         "prices": "",
         "plan": "prices",
         "rollout": "gate targets/kubernetes targets/kubernetes/serving targets",
+        "simulation": "",
+        "up": "targets",
         "demo": "console",
         "demo_mlops": "console demo rollout",
         "usage": "experiments fields verbs",
         "cli": "console experiments options stages usage verbs verbs/launch verbs/operate"
-        " verbs/provenance",
+        " verbs/online verbs/provenance",
     },
     "configs": {
         "": "framework/config framework/embedding framework/heads framework/models"

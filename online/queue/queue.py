@@ -72,16 +72,19 @@ class Consumer(Protocol):
 
     def commit(self, messages: Iterable[Received]) -> None:
         """These are done, and with them all before them in their partitions; returns when the
-        queue knows. They are not delivered to the group again."""
+        queue knows. They are not delivered to the group again. What a member has lost meanwhile is
+        left out: it is delivered to another."""
         ...
 
     def retry(self, message: Received, reason: str) -> None:
-        """Delivers it again, later; after the queue's number of attempts it is dead: published to
-        the topic of dead messages with `reason` in its headers, and committed."""
+        """Delivers it again, later, and with it what came after it in its partition, so that keys
+        stay in order; until then a commit there ends before it. After the queue's number of
+        attempts it is dead: published to the topic of dead messages with `reason` in its headers
+        (dead.py), and done."""
         ...
 
     def dead(self, message: Received, reason: str) -> None:
-        """It can never be taken in: to the topic of dead messages at once."""
+        """It can never be taken in: to the topic of dead messages at once, and done."""
         ...
 
     def lag(self) -> int:
@@ -95,7 +98,13 @@ class Consumer(Protocol):
 
 
 class Queue(Protocol):
-    """A queue that is open."""
+    """A queue that is open.
+
+    Attributes:
+      offsets: whether a message has the same partition and offset at each delivery.
+    """
+
+    offsets: bool
 
     def create(self, topic: str, partitions: int) -> None:
         """Makes the topic where there is none."""
@@ -108,6 +117,16 @@ class Queue(Protocol):
     def consumer(self, group: str, topic: str, start: str = "earliest") -> Consumer:
         """A new member of the group, which begins where the group's last commit says; where there
         is none, at `start`: "earliest" or "latest"."""
+        ...
+
+    def lags(self, topic: str) -> dict[str, int]:
+        """Group → messages of the topic that wait for it; -1 where the queue does not say."""
+        ...
+
+    def rewind(self, group: str, topic: str, time: float) -> None:
+        """The group's next message is the first that was published at `time` (seconds since 1970)
+        or after it. Raises QueueError while the group has members, and where the queue forgets
+        what is done."""
         ...
 
     def close(self) -> None:

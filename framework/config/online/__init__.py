@@ -1,7 +1,41 @@
 """Config of what runs while users are there."""
 
+from podway.framework.config.online.gateway import Access, Budget, Column, Gateway, Guard, Ranker
+from podway.framework.config.online.lander import Lander
+from podway.framework.config.online.nearline import Nearline, Weight
 from podway.framework.config.online.queue import Queue, SqliteQueue, Topics
+from podway.framework.config.online.rules import Rules, Where
 from podway.framework.config.online.services import Online
-from podway.framework.config.online.store import SqliteStore, Store
+from podway.framework.config.online.store import (
+    BigtableStore,
+    PostgresStore,
+    RedisStore,
+    SqliteStore,
+    Store,
+)
+from podway.framework.config.online.trial import Arm, Trial
 
-__all__ = ["Online", "Queue", "SqliteQueue", "SqliteStore", "Store", "Topics"]
+__all__ = [
+    "Access",
+    "Arm",
+    "BigtableStore",
+    "Budget",
+    "Column",
+    "Gateway",
+    "Guard",
+    "Lander",
+    "Nearline",
+    "Online",
+    "PostgresStore",
+    "Queue",
+    "Ranker",
+    "RedisStore",
+    "Rules",
+    "SqliteQueue",
+    "SqliteStore",
+    "Store",
+    "Topics",
+    "Trial",
+    "Weight",
+    "Where",
+]

@@ -9,6 +9,19 @@ from podway.framework.error import check
 class Queue:
     """Where events wait. Choose one of its kinds."""
 
+    attempts: int = 5
+    """Deliveries of a message that is not taken in, before it goes to the dead ones."""
+    retry_seconds: float = 1.0
+    """From a delivery that failed to the next one; twice as long after each, a minute at most."""
+    publish_seconds: float = 30.0
+    """That a publish waits for a queue that is full or away, before it fails."""
+
+    def __post_init__(self):
+        check(1 <= self.attempts <= 100, f"queue.attempts is {self.attempts}; give 1 to 100")
+        for name in ("retry_seconds", "publish_seconds"):
+            value = getattr(self, name)
+            check(0 < value < 3600, f"queue.{name} is {value}; give more than 0, less than 3600")
+
 
 @dataclasses.dataclass(frozen=True)
 class SqliteQueue(Queue):
@@ -16,6 +29,23 @@ class SqliteQueue(Queue):
 
     path: str = ""
     """The file; "": WORKDIR/online/NAME/queue.sqlite."""
+    lease_seconds: float = 10.0
+    """A consumer that neither polls nor commits for so long is taken for dead. One whose process
+    ended is noticed at once."""
+    most_waiting: int = 1_000_000
+    """Messages of a topic that its slowest group has not read; then a publish waits, and fails."""
+    keep_hours: float = 168.0
+    """That what every group has read is kept, to be read again."""
+    durable: bool = True
+    """Whether a publish waits for the disk, so that it outlasts a power cut; else it outlasts the
+    end of any process, no more."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        check("://" not in self.path, f"queue.path is {self.path!r}; give a file on this machine")
+        for name in ("lease_seconds", "most_waiting", "keep_hours"):
+            value = getattr(self, name)
+            check(value > 0, f"queue.{name} is {value}; give more than 0")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,3 +61,16 @@ class Topics:
 
     def __post_init__(self):
         check(self.partitions >= 1, f"topics.partitions is {self.partitions}; give 1 or more")
+        check(self.events != self.dead, f"topics.dead is {self.dead!r}, as topics.events; give two")
+        for name in ("events", "dead"):
+            value = getattr(self, name)
+            letters = value.replace("_", "").replace("-", "").replace(".", "")
+            check(
+                3 <= len(value) <= 200
+                and value.isascii()
+                and letters.isalnum()
+                and letters[0:1] == value[0:1]
+                and value[0].isalpha(),
+                f"topics.{name} is {value!r}; give 3 to 200 letters, digits, '.', '_' and '-', a"
+                " letter first",
+            )

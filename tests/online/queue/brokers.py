@@ -1,0 +1,70 @@
+"""The kinds of queues that the contract is held against, each on ports and folders of its own."""
+
+import abc
+import contextlib
+import dataclasses
+import itertools
+import pathlib
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+from podway.framework.config import online
+from podway.online.queue import open as queues
+from podway.online.queue.queue import Queue
+
+_NUMBERS = itertools.count()
+
+
+class Broker(abc.ABC):
+    """What holds the messages.
+
+    Attributes:
+      config: of a queue there.
+      forgets: whether what is done is gone, so that nothing is read twice.
+      counts: whether it counts deliveries of a consumer that ended in its midst.
+      restarts: whether it is a process of its own.
+    """
+
+    config: online.Queue
+    forgets = False
+    counts = True
+    restarts = True
+
+    @abc.abstractmethod
+    def start(self) -> None:
+        """Starts it, with what it had before."""
+
+    @abc.abstractmethod
+    def kill(self) -> None:
+        """kill -9."""
+
+    def topics(self, partitions: int = 4) -> online.Topics:
+        """Topics that nobody has used."""
+        name = f"t{next(_NUMBERS)}-{uuid.uuid4().hex[:8]}"
+        return online.Topics(name, f"{name}-dead", partitions)
+
+    @contextlib.contextmanager
+    def queue(self, topics: online.Topics, **changes: Any) -> Iterator[Queue]:
+        """The queue, open for the time of a block."""
+        config = dataclasses.replace(self.config, **{"retry_seconds": 0.05} | changes)
+        queue = queues.opened(config, topics)
+        try:
+            yield queue
+        finally:
+            queue.close()
+
+
+class Sqlite(Broker):
+    """A file."""
+
+    restarts = False
+
+    def __init__(self, folder: pathlib.Path):
+        self.config = online.SqliteQueue(path=str(folder / "queue.sqlite"))
+
+    def start(self) -> None:
+        """It is always there."""
+
+    def kill(self) -> None:
+        """There is nothing to kill."""
