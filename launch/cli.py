@@ -43,7 +43,6 @@ from podway.launch.verbs.launch import (
     jobs,
     kubernetes,
     machines,
-    manifest,
     queue,
     retrain,
 )
@@ -61,7 +60,6 @@ STAGES = {
         "launch cloud-run": cloud_run.VERB,
         "launch dataflow": dataflow.VERB,
         "launch retrain": retrain.VERB,
-        "launch manifest": manifest.VERB,
         "launch queue": queue.VERB,
     },
     "data": {

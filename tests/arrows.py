@@ -168,7 +168,7 @@ ARROWS = {
         " targets/kubernetes targets/kubernetes/services targets/kubernetes/serving"
         " targets/machines verbs",
         "verbs/operate": "ci experiments gate loop monitor monitor/alerts rollout"
-        " targets/kubernetes/serving tracking verbs verbs/launch",
+        " targets/kubernetes targets/kubernetes/serving tracking verbs verbs/launch",
         "verbs/provenance": "follower lineage registry tracking verbs",
         "targets/cloud_run": "targets targets/kubernetes",
         "targets/kubernetes/serving": "monitor/alerts targets targets/kubernetes",
