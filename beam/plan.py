@@ -9,8 +9,8 @@ from podway.beam.formats.recognise import Recognised
 from podway.framework.config import Data, Rdatasets
 
 Raw = dict[str, Any]
-"""A raw file as manifests list it: its "path", and its "identity" (see source.identities); of a side
-table also the "table", as the config names that."""
+"""A raw file as manifests list it: its "path", and its "identity" (see source.identities); and
+of a side table its "table", as the config names that."""
 
 Stamp = tuple[str, int, int]
 """A raw file, its size in bytes and its time of change (see source.stamp)."""

@@ -23,6 +23,7 @@ from podway.launch.verbs import (
     evaluate,
     export,
     lr_find,
+    neighbours,
     plan,
     predict,
     preflight,
@@ -48,7 +49,7 @@ from podway.launch.verbs.launch import (
     queue,
     retrain,
 )
-from podway.launch.verbs.online import gateway, lander
+from podway.launch.verbs.online import features, gateway, lander, nearline, up
 from podway.launch.verbs.operate import ci, gate, loop, monitor, rollout, served
 from podway.launch.verbs.provenance import lineage, registry, reproduce, track
 from podway.launch.verbs.verb import Verb
@@ -80,6 +81,7 @@ STAGES = {
         "compare": compare.VERB,
         "recommend": recommend.VERB,
         "predict": predict.VERB,
+        "neighbours": neighbours.VERB,
     },
     "export and serve": {
         "export": export.VERB,
@@ -107,8 +109,11 @@ STAGES = {
         "plan": plan.VERB,
     },
     "online": {
+        "up": up.VERB,
         "gateway": gateway.VERB,
+        "nearline": nearline.VERB,
         "lander": lander.VERB,
+        "features materialize": features.MATERIALIZE,
     },
     "what came from what": {
         "track": track.VERB,
@@ -198,7 +203,8 @@ def _main(arguments: list[str]) -> None:
     needed = [word for word in verb.of.replace("…", "").split() if not word.startswith("[")]
     if len(chosen) < len(needed) and _HELP_ALL not in rest:
         print(f"{usage.line(name, verb)}\n{usage.example(verb)}", file=sys.stderr)
-        missing = "RUN RUN" if "…" in verb.of else verb.of.split(" ", len(chosen))[-1]
+        several = "…" in verb.of
+        missing = " ".join(needed) if several else verb.of.split(" ", len(chosen))[-1]
         _fail(f"{missing} is missing: give {usage.MEANING[missing]}", exit_codes.MISUSED)
     _run(name, chosen, overrides)
 

@@ -22,6 +22,7 @@ _COLUMN = 28
 FAMILIES = {
     "launch": "elsewhere",
     "deploy": "serve it elsewhere",
+    "features": "what the online store has of a dataset",
 }
 """First words of verbs that have a second one → what they do."""
 

@@ -155,8 +155,10 @@ ARROWS = {
         "monitor/alerts": "",
         "verbs": "batch board console elastic experiments gate loaded plan prices stages supervise"
         " tracking",
-        "verbs/launch": "dataflow jobs prices stages targets targets/cloud_run targets/kubernetes"
-        " targets/kubernetes/services targets/kubernetes/serving targets/machines verbs",
+        "verbs/online": "up verbs",
+        "verbs/launch": "dataflow elastic jobs prices stages targets targets/cloud_run"
+        " targets/kubernetes targets/kubernetes/services targets/kubernetes/serving"
+        " targets/machines verbs",
         "verbs/operate": "ci experiments gate loop monitor monitor/alerts rollout"
         " targets/kubernetes/serving tracking verbs verbs/launch",
         "verbs/online": "verbs",
@@ -173,6 +175,7 @@ ARROWS = {
         "plan": "prices",
         "rollout": "gate targets/kubernetes targets/kubernetes/serving targets",
         "simulation": "",
+        "up": "targets",
         "demo": "console",
         "demo_mlops": "console demo rollout",
         "usage": "experiments fields verbs",

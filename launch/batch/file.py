@@ -32,24 +32,23 @@ def has_histories(file: str) -> bool:
     return "history" in first
 
 
-def listed(file: str) -> list[str]:
-    """The user ids of a file: of its column "user", or a text with one a line. Raises
-    RequestError."""
-    path = _there("--users", file, _WANTED)
+def listed(file: str, flag: str = "--users", column: str = "user") -> list[str]:
+    """The ids of a file: of its column, or a text with one a line. Raises RequestError."""
+    path = _there(flag, file, _WANTED)
     if path.suffix in _FORMATS:
         found = [
-            histories.text_of(row.get("user"), f"--users {file}, row {number}")
-            for number, row in enumerate(rows(path, ("user",), needed=("user",)), 1)
+            histories.text_of(row.get(column), f"{flag} {file}, row {number}")
+            for number, row in enumerate(rows(path, (column,), needed=(column,)), 1)
         ]
     else:
         try:
             lines = path.read_text(encoding="utf-8").removeprefix("\ufeff").splitlines()
         except UnicodeDecodeError as error:
             raise RequestError(
-                f"--users {file} is no text in UTF-8; give a user id a line"
+                f"{flag} {file} is no text in UTF-8; give a {column} id a line"
             ) from error
         found = [line for line in lines if line]
-    require(bool(found), f"--users {file} is empty; give a user id a line")
+    require(bool(found), f"{flag} {file} is empty; give a {column} id a line")
     return found
 
 
@@ -213,10 +212,10 @@ def _csv(path: epath.Path, names: tuple[str, ...], needed: tuple[str, ...]) -> I
 
 
 def _value(path: epath.Path, read: Any, name: str, row: Mapping[str, str]) -> Any:
-    if name == "user":
-        return row[name]
     if name == "history":
         return row[name].split()
+    if name != "times":
+        return row[name]
     try:
         return [int(value) for value in row[name].split()]
     except ValueError as error:

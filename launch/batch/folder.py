@@ -248,7 +248,7 @@ def refuse_another(where: str, question: Any, there: Any, says: str) -> None:
 def put(path: epath.Path, table: pa.Table) -> bytes:
     """Puts a table there as Parquet, whole; its bytes."""
     sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd")
+    pq.write_table(table, sink, compression="zstd", row_group_size=max(len(table), 1))
     content = sink.getvalue()
     with replaced(path) as file:
         file.write(content)

@@ -66,4 +66,4 @@ def _write(folder: Folder, names: list[str], target: pathlib.Path, about: dict[s
                 more = {_METADATA: json.dumps(about)}
                 schema = table.schema.with_metadata({**(table.schema.metadata or {}), **more})
                 writer = end.enter_context(pq.ParquetWriter(file, schema, compression="zstd"))
-            writer.write_table(table.cast(writer.schema))
+            writer.write_table(table.cast(writer.schema), row_group_size=max(len(table), 1))

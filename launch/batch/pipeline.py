@@ -34,7 +34,7 @@ class Left(Exception):
 
 def run(job: Job, engine: Engine) -> None:
     """Answers what is not there yet, and commits the folder. Raises RequestError, OSError."""
-    runner, options = _runner(job, engine)
+    runner, options = runner_of(job, engine)
     try:
         engines.execute(assemble(job, runner, options), engine, _shown(job))
     except DataError as error:  # as a worker's error crosses to here
@@ -63,13 +63,13 @@ class _Answer(apache_beam.DoFn):
         self._job = job
 
     def setup(self) -> None:
-        with _carried():
+        with carried():
             answer.loaded(self._job.model)
 
     def process(self, element: int) -> Iterator[Part]:
         if _left.is_set():
             raise Left
-        with _carried():
+        with carried():
             folder = self._job.folder
             yield folder.read(element) or folder.write(element, *answer.answer(self._job, element))
 
@@ -81,13 +81,13 @@ class _Publish(apache_beam.DoFn):
         self._job = job
 
     def process(self, element: list[Part]) -> None:
-        with _carried():
+        with carried():
             job = self._job
             job.folder.commit(job.question, job.name, job.inputs, element)
 
 
 @contextlib.contextmanager
-def _carried() -> Iterator[None]:
+def carried() -> Iterator[None]:
     """In a worker: errors that a user can mend survive the way to the caller."""
     with portable():
         try:
@@ -96,7 +96,8 @@ def _carried() -> Iterator[None]:
             raise DataError(str(error)) from error
 
 
-def _runner(job: Job, engine: Engine) -> tuple[PipelineRunner, PipelineOptions]:
+def runner_of(job: Job, engine: Engine) -> tuple[PipelineRunner, PipelineOptions]:
+    """What runs a pipeline of the job. Raises ConfigError, RequestError: it cannot."""
     if not isinstance(engine, Dataflow):
         return engines.runner_of(engine)
     from podway.beam.engines import dataflow  # needs the extra `gcs`

@@ -8,6 +8,7 @@ from podway.launch.jobs.goodput import Goodput
 from podway.launch.targets.error import LaunchError
 from podway.launch.targets.kubernetes import follow, pods, training
 from podway.launch.targets.kubernetes.cluster import Cluster
+from podway.launch.targets.kubernetes.elastic import Elastic
 from podway.launch.targets.kubernetes.launch import OWN
 from podway.launch.targets.kubernetes.status import STAGES, Status
 
@@ -48,15 +49,21 @@ def _launch(job_set: dict[str, Any] | None) -> account.Launch | None:
         return None
 
 
-def follow_to_end(cluster: Cluster, name: str) -> Status | None:
+def follow_to_end(cluster: Cluster, name: str, elastic: Elastic | None = None) -> Status | None:
     """Follows a launch, and says now and then, and at its end, where its time went.
 
-    Returns None: a person has enough.
+    `elastic` changes its number of slices. Returns None: a person has enough.
     """
     launch = _launch(cluster.get(training.API, "JobSet", name))
     spent = Goodput()
+
+    def besides(now: Status, pods: list[dict[str, Any]]) -> None:
+        spent.look(launch)
+        if elastic is not None:
+            elastic.look(now, pods)
+
     try:
-        end = follow.until_over(cluster, name, besides=lambda: spent.look(launch))
+        end = follow.until_over(cluster, name, besides=besides)
     except KeyboardInterrupt:
         follow.say_detached(name)
         return None

@@ -49,7 +49,7 @@ class Visits:
       changed: whether taste has changed.
       seen: all visits so far, that were answered.
       failed: visits that got no answer.
-      told: events that were kept.
+      told: ids of the events that were kept.
     """
 
     def __init__(self, world: World, ask: Ask, tell: Tell, rate: float, seed: int = 0):
@@ -57,7 +57,8 @@ class Visits:
         self._draw = np.random.default_rng(seed)
         self.phase, self.changed = "", False
         self.seen: list[Visit] = []
-        self.failed = self.told = 0
+        self.told: list[str] = []
+        self.failed = 0
         self._taken: dict[int, list[str]] = {}
 
     def past(self, now: float, days: float, events: int) -> list[Event]:
@@ -100,7 +101,7 @@ class Visits:
             except OSError:
                 await asyncio.sleep(0.5)
             else:
-                self.told += len(events)
+                self.told += [event.id for event in events]
                 return
 
     def _found(self, user: int, items: Sequence[str], changed: bool) -> str:

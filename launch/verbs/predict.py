@@ -14,6 +14,7 @@ from podway.launch.verbs.verb import Verb
 if TYPE_CHECKING:
     from podway.launch.batch.predict import Made
     from podway.launch.batch.source import Source
+    from podway.launch.batch.stored import Target
     from podway.launch.loaded.model import LoadedModel
 
 
@@ -33,6 +34,11 @@ class Predict(recommend.Ask):
     what: Literal["recommendations", "scores", "embeddings", "item-embeddings"] = "recommendations"
     """The k best items; the score of each item; the users' vectors; the items' vectors. All but the
     first are computed by the run."""
+    store: str = ""
+    """CONFIG whose `online.store` gets the answers, too: a list or a vector for each user or item.
+    What is made already is stored and not made again."""
+    store_days: float = 0.0
+    """Days until they expire there; 0: never."""
     dry_run: bool = False
     """Say what there is to do, and how long it takes; write nothing."""
     runner: Literal["local", "portable", "flink", "dataflow"] = "local"
@@ -61,6 +67,7 @@ def predict(options: Predict) -> None:
     require(
         not (options.users and options.histories), "give either --users or --histories, not both"
     )
+    target = _target(options)
     model = options.loaded()
     asked = {"what": options.what, "k": options.k, "filter": options.filter()}
     of = _source(options, model)
@@ -70,8 +77,32 @@ def predict(options: Predict) -> None:
     made = batch.predict(model, of, output, engine=options.engine, **asked)
     if made is None:
         print(f"up to date: {output}")
-        return
-    print(f"{output}: {made.rows:,} rows of {model.place}{_without(made)}")
+    else:
+        print(f"{output}: {made.rows:,} rows of {model.place}{_without(made)}")
+    if target is not None:
+        from podway.launch.batch import stored
+
+        job = batch.planned(model, of, output, **asked)
+        count = stored.store(job, output, target, options.engine)
+        print(f"{count:,} {stored.KINDS[options.what]}s are in the store of {options.store}")
+
+
+def _target(options: Predict) -> Target | None:
+    """The store, as the config of --store has it."""
+    if not options.store:
+        return None
+    from podway.launch import experiments
+    from podway.launch.batch import stored
+    from podway.launch.loaded.error import require
+
+    require(
+        0 <= options.store_days < float("inf"),
+        f"--store-days is {options.store_days}; give a number of days, or 0 for ever",
+    )
+    stored.check(options.what, True)
+    experiment = experiments.load(options.store)
+    ttl = options.store_days * 86_400 or None
+    return stored.Target(experiment.online.store, options.workdir, experiment.name, ttl)
 
 
 def _without(made: Made) -> str:

@@ -231,10 +231,9 @@ def _candidates(outputs: Mapping[str, Any]) -> tuple[Candidate, ...]:
 
 
 def _number(value: Any) -> float:
-    if isinstance(value, list) and len(value) == 1:
-        value = value[0]
+    one: Any = value[0] if isinstance(value, list) and len(value) == 1 else value
     try:
-        return float(value)
+        return float(one)
     except (TypeError, ValueError):
         return math.nan
 

@@ -78,7 +78,9 @@ class Publisher:
             return
         self._waiting.append(shown)
 
-    def __len__(self) -> int:
+    @property
+    def waiting(self) -> int:
+        """Answers that wait."""
         return len(self._waiting)
 
     def close(self, seconds: float) -> None:

@@ -100,8 +100,12 @@ class Lander:
         """Why it is not ready; "": it is."""
         return self._problem
 
-    def run(self, stop: threading.Event) -> None:
+    def run(self, stop: threading.Event, *, drain: bool = False) -> None:
         """Lands until it is asked to stop; then lands what it has, and leaves the group.
+
+        Args:
+          stop: set: it is asked.
+          drain: it ends by itself when nothing waits any more.
 
         Raises:
           QueueError, OSError: at the end something could be neither landed nor committed. It will
@@ -112,16 +116,27 @@ class Lander:
                 pause = _FIRST_PAUSE
                 while not stop.is_set():
                     try:
-                        self._turn(stop)
+                        polled = self._turn(stop)
                         self._problem, pause = "", _FIRST_PAUSE
+                        if drain and not polled and self._is_drained():
+                            break
                     except (QueueError, OSError) as error:
                         pause = self._failed(error, pause, stop)
-                self._finish()
-                if self._load is not None:
-                    self._begin_flush()
-                    self._finish()
+                self._write()
             finally:
                 self._consumer.close()
+
+    def _write(self) -> None:
+        """Writes and commits all that is held."""
+        self._finish()
+        if self._load is not None:
+            self._begin_flush()
+            self._finish()
+
+    def _is_drained(self) -> bool:
+        """Whether nothing waits, once all that is held is written."""
+        self._write()
+        return self._consumer.lag() <= 0
 
     def _failed(self, error: Exception, pause: float, stop: threading.Event) -> float:
         """Says what is wrong, once, and waits; how long to wait the next time."""
@@ -131,8 +146,8 @@ class Lander:
         stop.wait(pause)
         return min(2 * pause, _LONGEST_PAUSE)
 
-    def _turn(self, stop: threading.Event) -> None:
-        """One poll, and what is due after it."""
+    def _turn(self, stop: threading.Event) -> bool:
+        """One poll, and what is due after it; whether there was anything."""
         messages = self._consumer.poll(_MOST, _SHORT_WAIT if self._careful else _WAIT)
         if messages:
             self._take(messages)
@@ -142,6 +157,7 @@ class Lander:
         if self._load is not None and self._due(bool(messages)):
             self._finish(beat=True)
             self._begin_flush()
+        return bool(messages)
 
     def _take(self, messages: list[Received]) -> None:
         now = time.monotonic()

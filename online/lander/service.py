@@ -40,6 +40,8 @@ def run(
     port: int,
     stop: threading.Event,
     told: Callable[[Place], None] = lambda _: None,
+    *,
+    drain: bool = False,
 ) -> dict[str, int]:
     """Lands until it is asked to stop; how many events, by what became of them.
 
@@ -50,6 +52,7 @@ def run(
       port: its port; 0: any free one.
       stop: set when it is to end.
       told: is called when it begins.
+      drain: whether it ends when nothing waits any more.
 
     Raises:
       OnlineError: there is no such queue, or nothing can be written to the folder.
@@ -70,7 +73,7 @@ def run(
         )
         with page.page(host, port, numbers.registry, lander.problem) as found:
             told(Place(place, found))
-            lander.run(stop)
+            lander.run(stop, drain=drain)
     return {
         sample.labels["kind"]: int(sample.value)
         for metric in numbers.events.collect()

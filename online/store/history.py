@@ -13,7 +13,7 @@ import hashlib
 import itertools
 import struct
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import farmhash
 
@@ -108,6 +108,15 @@ def merge(history: History, entries: Iterable[Entry], most: int | None) -> Histo
     merged = [entry for sides in groups.values() for entry in _joined(*sides)]
     merged.sort(key=_order)
     return _latest(tuple(merged), most)
+
+
+def kept(
+    history: History, entries: Iterable[Entry], most: int, duplicates: Literal["keep", "drop"]
+) -> History:
+    """As `merge`, and of events of one time and item one alone where `duplicates` says "drop"."""
+    if duplicates == "keep":
+        return merge(history, entries, most)
+    return _latest(merge(history, entries, None).without_duplicates().entries, most)
 
 
 def _once(entries: Iterable[Entry]) -> list[Entry]:

@@ -2,6 +2,7 @@
 
 from podway.framework.config.online.gateway import Access, Budget, Column, Gateway, Guard, Ranker
 from podway.framework.config.online.lander import Lander
+from podway.framework.config.online.nearline import Nearline, Weight
 from podway.framework.config.online.queue import Queue, SqliteQueue, Topics
 from podway.framework.config.online.rules import Rules, Where
 from podway.framework.config.online.services import Online
@@ -23,6 +24,7 @@ __all__ = [
     "Gateway",
     "Guard",
     "Lander",
+    "Nearline",
     "Online",
     "PostgresStore",
     "Queue",
@@ -34,5 +36,6 @@ __all__ = [
     "Store",
     "Topics",
     "Trial",
+    "Weight",
     "Where",
 ]

@@ -4,6 +4,7 @@ import dataclasses
 
 from podway.framework.config.online.gateway import Gateway
 from podway.framework.config.online.lander import Lander
+from podway.framework.config.online.nearline import Nearline
 from podway.framework.config.online.queue import Queue, SqliteQueue, Topics
 from podway.framework.config.online.store import SqliteStore, Store
 
@@ -18,6 +19,8 @@ class Online:
     """Names of the queue's topics."""
     store: Store = SqliteStore()
     """Where histories and features are."""
+    nearline: Nearline = Nearline()
+    """What the store is told of events."""
     lander: Lander = Lander()
     """Events → files that training reads."""
     gateway: Gateway = Gateway()

@@ -17,8 +17,10 @@ class Options(Stage):
 
     host: str = "127.0.0.1"
     """Address of the page; 0.0.0.0 for all interfaces."""
-    page_port: int = 8612
+    page_port: int = 8613
     """Port of /livez, /readyz and /metrics; 0: any free one."""
+    drain: bool = False
+    """End when nothing waits any more."""
 
 
 _MORE = """
@@ -44,7 +46,13 @@ def lander(options: Options) -> None:
     folder = f"{options.workdir.rstrip('/')}/online/{options.experiment.name}"
     with stop.asked() as asked:
         found = service.run(
-            options.experiment.online, folder, options.host, options.page_port, asked, told
+            options.experiment.online,
+            folder,
+            options.host,
+            options.page_port,
+            asked,
+            told,
+            drain=options.drain,
         )
     said = ", ".join(f"{count:,} {kind}" for kind, count in sorted(found.items()) if count)
     print(f"lander: ended; {said or 'no event came'}", flush=True)

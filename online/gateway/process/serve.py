@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from aiohttp import web
 from prometheus_client.registry import CollectorRegistry
 
-from podway.framework import config
+from podway.framework.config.online import Online
 from podway.online.error import OnlineError, StoreError
 from podway.online.gateway import models
 from podway.online.gateway.door import rest, rpc
@@ -50,7 +50,7 @@ class Options:
       workers: processes that share the ports, this one with them.
     """
 
-    online: config.Online
+    online: Online
     name: str
     workdir: str
     host: str = "127.0.0.1"
@@ -129,7 +129,7 @@ async def _serve(
 
     async with models.opened(gateway, options.name, options.workdir) as asked:
         recommender = Recommender(gateway, asked, known, lists, metrics)
-        put = publisher.put if publisher else None
+        put = None if publisher is None else publisher.put
         desk = Desk(recommender, metrics, Requests(gateway), put)
         await lists.look()
 
@@ -208,7 +208,7 @@ def _gauges(
     won, lost = hedges[1] - before[1], (hedges[0] - before[0]) - (hedges[1] - before[1])
     metrics.hedged.labels("second").inc(max(0, won))
     metrics.hedged.labels("first").inc(max(0, lost))
-    metrics.waiting.set(len(publisher) if publisher else 0)
+    metrics.waiting.set(0 if publisher is None else publisher.waiting)
     metrics.in_flight.set(recommender.in_flight)
     return hedges[0], hedges[1]
 

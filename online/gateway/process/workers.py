@@ -78,6 +78,8 @@ def run(
         running = Running(port, grpc_port, lambda: _ready(own.host, port))
         try:
             team.start()
+            while not _listens(own.host, port) and not stop.wait(_PERIOD):
+                team.look()
             with told(running, registry):
                 while not stop.wait(_PERIOD):
                     team.look()
@@ -171,13 +173,26 @@ def _work(options: Options, folder: str, parent: int) -> None:
             raise SystemExit(serve_failed) from None
 
 
+def _address(host: str) -> str:
+    """Where this machine finds who listens there."""
+    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+
+
+def _listens(host: str, port: int) -> bool:
+    """Whether one of the workers does."""
+    try:
+        socket.create_connection((_address(host).strip("[]"), port), timeout=2).close()
+    except OSError:
+        return False
+    return True
+
+
 def _ready(host: str, port: int) -> str:
     """What one of the workers says."""
-    address = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(
-        host, f"[{host}]" if ":" in host else host
-    )
     try:
-        with urllib.request.urlopen(f"http://{address}:{port}/readyz", timeout=2) as response:
+        with urllib.request.urlopen(
+            f"http://{_address(host)}:{port}/readyz", timeout=2
+        ) as response:
             response.read()
             return ""
     except urllib.error.HTTPError as error:

@@ -32,6 +32,7 @@ from podway.launch.gate.measured import Point, Unmeasured
 from podway.launch.gate.ranked import EVALUATIONS, Ranked
 from podway.launch.registry import record as registered
 from podway.launch.tracking import names, session
+from podway.launch.tracking.address import Address
 from tests.launch.gate.conftest import GATE, second
 
 IMPOSSIBLE = Gate(
@@ -137,6 +138,40 @@ def test_one_that_does_not_pass_is_refused_unless_forced(workdir, podway_command
     assert "promote, gate forced" in podway_command("versions", "shop", *at)[1]
     assert podway_command("rollback", "shop", *at)[0] == 0, "there is always a way back"
     assert served(workdir) == (1,)
+
+
+def test_a_dry_run_says_what_a_gate_would_say_and_keeps_nothing(
+    gated, workdir, folder, podway_command
+):
+    asked = "gate", "shop", "2", "--workdir", str(workdir)
+    code, said = podway_command(*asked, "--dry-run")
+    assert (code, "PASSED: shop 2 may serve" in said) == (0, True), said
+    assert "shop 2 against champion 1:" in said
+    config = folder / "dry.json"
+    config.write_text(json.dumps(codec.to_json(second(folder, IMPOSSIBLE))))
+    code, said = podway_command(*asked, "--dry-run", "--config", str(config))
+    assert (code, "NOT PASSED: ndcg@10 better by 0.9" in said) == (0, True), said
+    typed = Gate(rules=(NotWorse("ndgc@10"), Within("coverage@10", low=0.1)))
+    config.write_text(json.dumps(codec.to_json(second(folder, typed))))
+    code, said = podway_command(*asked, "--dry-run", "--config", str(config))
+    assert code == 1
+    assert "gate.rules of shop asks for what nobody can measure: ndgc@10 not worse" in said
+    assert (record.latest(workdir, "shop", 2), served(workdir)) == (None, (1,))
+
+    # A change is checked in a workdir of its own, beside the champion of another one.
+    shutil.rmtree(workdir / "models" / "shop" / "1")
+    (workdir / "models" / "models.config").unlink()
+    before = sorted(gated.rglob("*"))
+    code, said = podway_command(*asked, "--dry-run", "--champions", str(gated))
+    assert (code, "shop 2 against champion 1:" in said) == (0, True), said
+    assert sorted(gated.rglob("*")) == before
+    assert "shop 2 against no champion" in podway_command(*asked, "--dry-run")[1]
+    (workdir / "none").mkdir()
+    none = "--champions", str(workdir / "none")
+    assert "against no champion" in podway_command(*asked, "--dry-run", *none)[1]
+    assert "--champions is for --dry-run" in podway_command(*asked, *none)[1]
+    code, said = podway_command(*asked, "--dry-run", "--champions", str(workdir / "gone"))
+    assert (code, "gone does not exist; give the workdir" in said) == (1, True), said
 
 
 def test_a_verdict_holds_as_long_as_its_champion_does(workdir, podway_command):
@@ -328,10 +363,7 @@ def test_commands_tell_of_the_verdict_before_they_end_with_it(
             seen.append(message)
 
     monkeypatch.setattr(session, "_Piped", Recorder)
-    monkeypatch.setattr(session.address, "has", lambda package: True)
-    tracking = {"type": "Mlflow", "uri": "sqlite:///x.db", "experiment": ""}
-    for file in workdir.glob("runs/shop/*/experiment.json"):
-        file.write_text(json.dumps(json.loads(file.read_text()) | {"tracking": tracking}))
+    monkeypatch.setattr(session.address, "of", lambda config: Address("sqlite:///x.db"))
     assert podway_command("gate", "shop", "2", "--workdir", workdir)[0] == 0
     verdicts = record.home(workdir, "shop", 2)
     assert seen == [{"tell": ["gate", str(verdicts / "1")]}]
@@ -339,8 +371,7 @@ def test_commands_tell_of_the_verdict_before_they_end_with_it(
     for gate_, code in ((IMPOSSIBLE, exit_codes.NOT_PASSED), (GATE, 0)):
         seen.clear()
         config = workdir / f"gated_{code}.json"
-        stored = codec.to_json(second(folder, gate_)) | {"tracking": tracking}
-        config.write_text(json.dumps(stored))
+        config.write_text(json.dumps(codec.to_json(second(folder, gate_))))
         assert podway_command("run", str(config), "--workdir", workdir)[0] == code
         told = [each["tell"] for each in seen if "tell" in each]
         last = str(record.latest(workdir, "shop", 2))

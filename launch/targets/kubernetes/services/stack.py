@@ -73,8 +73,7 @@ class Stack:
         found += ["--host", "0.0.0.0"]
         if service == "gateway":
             found += ["--port", str(PORTS["rest"]), "--grpc-port", str(PORTS["grpc"])]
-            return [*found, "--page-port", str(PAGE)]
-        return [*found, "--port", str(PAGE)]
+        return [*found, "--page-port", str(PAGE)]
 
     def problems(self) -> list[str]:
         """What must be mended before anything is applied, a sentence each."""
