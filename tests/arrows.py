@@ -15,7 +15,7 @@ FORBIDDEN = {
 KNOWN = {
     "framework": {"framework"},
     "configs": {"framework", "configs"},
-    "beam": {"framework", "beam"},
+    "beam": {"framework", "beam", "online"},
     "export": {"framework", "export"},
     "online": {"framework", "online"},
     "launch": set(ROOMS),
@@ -80,6 +80,7 @@ ARROWS = {
         "dataset": "engines extension formats headers place plan framework/artifact"
         " framework/code framework/config",
         "overview": "extension formats headers framework/artifact",
+        "streaming": "framework/config/online online/lander online/queue",
     },
     "export": {
         "silence": "",
