@@ -39,6 +39,7 @@ def publish(chosen: plan.BuildPlan, details: dict[str, Any]) -> None:
             details={
                 **details,
                 "raw": list(chosen.raw),
+                "side_tables": list(chosen.tables),
                 "recognised": [one.to_json() for one in chosen.recognised] or None,
                 "since": extension.since(chosen, details["report"]),
                 "extendable": stored.FORMAT if chosen.data.extendable else None,

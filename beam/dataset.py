@@ -158,4 +158,5 @@ def _plan(
         target=str(target),
         git=provenance.git(),
         recognised=recognised,
+        tables=plan.table_files(data),
     )

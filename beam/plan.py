@@ -9,7 +9,8 @@ from podway.beam.formats.recognise import Recognised
 from podway.framework.config import Data, Rdatasets
 
 Raw = dict[str, Any]
-"""A raw file as manifests list it: its "path", and its "identity" (see source.identities)."""
+"""A raw file as manifests list it: its "path", and its "identity" (see source.identities); and
+of a side table its "table", as the config names that."""
 
 Stamp = tuple[str, int, int]
 """A raw file, its size in bytes and its time of change (see source.stamp)."""
@@ -50,6 +51,7 @@ class BuildPlan:
       target: where the dataset will lie; its last part is the version.
       git: commit of the checkout that launched the pipeline.
       base: the dataset that is extended, if there is one.
+      tables: all files of the side tables.
       recognised: how the raw files are written, of the events and of each side table.
     """
 
@@ -63,6 +65,7 @@ class BuildPlan:
     git: dict[str, Any]
     base: Base | None = None
     recognised: tuple[Recognised, ...] = ()
+    tables: tuple[Raw, ...] = ()
 
 
 def raw_files(data: Data) -> tuple[Raw, ...]:
@@ -74,6 +77,16 @@ def raw_files(data: Data) -> tuple[Raw, ...]:
         {"path": file, "identity": identity}
         for file, identity in zip(files, identities, strict=True)
     )
+
+
+def table_files(data: Data) -> tuple[Raw, ...]:
+    """The files of the side tables as they are now. Raises DataError: a table has none."""
+    found: list[Raw] = []
+    for table in data.tables:
+        files = source.find(table)
+        for file, identity in zip(files, source.identities(table, files), strict=True):
+            found.append({"table": table.path, "path": file, "identity": identity})
+    return tuple(found)
 
 
 def recognised(

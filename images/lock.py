@@ -13,14 +13,16 @@ import sys
 ROOT = pathlib.Path(__file__).parents[1]
 LOCKS = ROOT / "images" / "locks"
 
+QUEUES_AND_STORES = ("kafka", "pubsub", "rabbitmq", "redis", "bigtable", "postgres")
+"""Extras of those of more than one machine."""
 EXTRAS = {
     "train-cpu": ("train", "storage", "demo-data"),
     "train-tpu": ("tpu", "storage", "demo-data"),
     "train-cuda": ("cuda13", "storage", "demo-data"),
     "worker": ("data", "gcs", "demo-data"),
-    "export": ("data", "export", "storage", "demo-data"),
+    "export": ("data", "export", "storage", "kubernetes", "demo-data"),
     "server": ("serve", "storage"),
-    "launcher": ("kubernetes",),
+    "online": ("online", "storage", *QUEUES_AND_STORES),
 }
 """Image → the extras that it installs.
 

@@ -14,7 +14,7 @@ from etils import epath
 from podway.framework.artifact.upgrade import Choice
 from podway.framework.config import Experiment
 from podway.launch import console, experiments, stages
-from podway.launch.tracking.session import session
+from podway.launch.tracking.session import session, teller
 
 if TYPE_CHECKING:
     from podway.launch.loaded.model import LoadedModel
@@ -111,7 +111,7 @@ def run(
 
         from podway.launch.gate import admission
 
-        verdict = admission.promote(found, published, workdir, code)
+        verdict = admission.promote(found, published, workdir, code, teller().tell)
     return dataclasses.replace(result, model=published, gate=verdict)
 
 

@@ -24,9 +24,7 @@ from podway.launch.verbs import (
     export,
     lr_find,
     plan,
-    predict,
     preflight,
-    recommend,
     rejected,
     run,
     serve,
@@ -34,19 +32,21 @@ from podway.launch.verbs import (
     train,
     versions,
 )
+from podway.launch.verbs.ask import neighbours, predict, recommend
 from podway.launch.verbs.launch import (
     cloud_run,
     dataflow,
     deploy,
     deploy_cloud_run,
+    deploy_services,
     file,
     jobs,
     kubernetes,
     machines,
-    manifest,
     queue,
     retrain,
 )
+from podway.launch.verbs.online import experiment, features, gateway, lander, nearline, up
 from podway.launch.verbs.operate import ci, gate, loop, monitor, rollout, served
 from podway.launch.verbs.provenance import lineage, registry, reproduce, track
 from podway.launch.verbs.verb import Verb
@@ -60,7 +60,6 @@ STAGES = {
         "launch cloud-run": cloud_run.VERB,
         "launch dataflow": dataflow.VERB,
         "launch retrain": retrain.VERB,
-        "launch manifest": manifest.VERB,
         "launch queue": queue.VERB,
     },
     "data": {
@@ -78,6 +77,7 @@ STAGES = {
         "compare": compare.VERB,
         "recommend": recommend.VERB,
         "predict": predict.VERB,
+        "neighbours": neighbours.VERB,
     },
     "export and serve": {
         "export": export.VERB,
@@ -86,6 +86,7 @@ STAGES = {
         "serve": serve.VERB,
         "deploy kubernetes": deploy.VERB,
         "deploy cloud-run": deploy_cloud_run.VERB,
+        "deploy services": deploy_services.VERB,
     },
     "operate": {
         "jobs": jobs.JOBS,
@@ -102,6 +103,14 @@ STAGES = {
         "monitor rules": monitor.RULES,
         "board": board.VERB,
         "plan": plan.VERB,
+    },
+    "online": {
+        "up": up.VERB,
+        "gateway": gateway.VERB,
+        "experiment report": experiment.VERB,
+        "nearline": nearline.VERB,
+        "lander": lander.VERB,
+        "features materialize": features.MATERIALIZE,
     },
     "what came from what": {
         "track": track.VERB,
@@ -191,7 +200,8 @@ def _main(arguments: list[str]) -> None:
     needed = [word for word in verb.of.replace("…", "").split() if not word.startswith("[")]
     if len(chosen) < len(needed) and _HELP_ALL not in rest:
         print(f"{usage.line(name, verb)}\n{usage.example(verb)}", file=sys.stderr)
-        missing = "RUN RUN" if "…" in verb.of else verb.of.split(" ", len(chosen))[-1]
+        several = "…" in verb.of
+        missing = " ".join(needed) if several else verb.of.split(" ", len(chosen))[-1]
         _fail(f"{missing} is missing: give {usage.MEANING[missing]}", exit_codes.MISUSED)
     _run(name, chosen, overrides)
 

@@ -20,13 +20,17 @@ LOOK = 1.0
 """Seconds between two looks for a save, while a process is lost."""
 
 
-def sizes(experiment: Experiment, processes: int, devices: int) -> list[int]:
-    """The numbers of processes, from the largest, that can train an experiment.
+def sizes(
+    experiment: Experiment, parts: int, devices: int, kind: str = "processes", option: str = ""
+) -> list[int]:
+    """The numbers of processes, or of slices, from the largest, that can train an experiment.
 
     Args:
       experiment: whose mesh must cover all devices, and whose batch must divide among them.
-      processes: the largest number.
-      devices: that each process has.
+      parts: the largest number.
+      devices: that each of them has.
+      kind: what they are: "slices" are an axis of the mesh.
+      option: by which their number is given.
 
     Raises ConfigError: that number cannot train it, or no smaller one can.
     """
@@ -35,27 +39,26 @@ def sizes(experiment: Experiment, processes: int, devices: int) -> list[int]:
     def refusal(count: int) -> str:
         everything = count * devices
         try:
-            shape = mesh.shape(experiment.mesh, everything)
+            shape = mesh.shape(experiment.mesh, everything, count if kind == "slices" else 1)
         except ConfigError as error:
             return str(error)
-        parts = shape["slice"] * shape["data"] * shape["fsdp"]
-        if parts * shape["tensor"] != everything:
+        shares = shape["slice"] * shape["data"] * shape["fsdp"]
+        if shares * shape["tensor"] != everything:
             return f"the mesh {shape} leaves some of {everything} devices out; set mesh.data to −1"
-        multiple = parts * experiment.trainer.accumulate
+        multiple = shares * experiment.trainer.accumulate
         if experiment.trainer.batch_size % multiple:
             return (
                 f"trainer.batch_size = {experiment.trainer.batch_size} is no multiple of {multiple}"
             )
         return ""
 
-    refused = {count: refusal(count) for count in range(processes, 0, -1)}
-    check(not refused[processes], f"--num-processes {processes}: {refused[processes]}")
+    refused = {count: refusal(count) for count in range(parts, 0, -1)}
+    check(not refused[parts], f"{option or '--num-processes'} {parts}: {refused[parts]}")
     found = [count for count, why in refused.items() if not why]
     reasons = "; ".join(f"with {count}, {why}" for count, why in refused.items() if why)
     check(
         len(found) > 1,
-        f"--elastic: no number of processes below {processes} can train it:"
-        f" {reasons or 'there is none'}",
+        f"--elastic: no number of {kind} below {parts} can train it: {reasons or 'there is none'}",
     )
     return found
 

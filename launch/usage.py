@@ -13,7 +13,7 @@ from podway.launch.verbs.verb import Chain, Verb
 
 SCREEN = 40
 """Lines that a verb's help may take."""
-OVERVIEW = 60
+OVERVIEW = 66
 """Lines that the list of all verbs may take."""
 _WIDEST = 100
 _COLUMN = 28
@@ -22,6 +22,7 @@ _COLUMN = 28
 FAMILIES = {
     "launch": "elsewhere",
     "deploy": "serve it elsewhere",
+    "features": "what the online store has of a dataset",
 }
 """First words of verbs that have a second one → what they do."""
 

@@ -43,12 +43,18 @@ def check_reachable(plan: BuildPlan, engine: Dataflow) -> None:
 
 def options(plan: BuildPlan, engine: Dataflow) -> PipelineOptions:
     """Beam's options for a job that builds the plan's dataset."""
-    temporary = _temporary(plan, engine)
+    name = job_name(plan.data.name, epath.Path(plan.target).name)
+    return of_job(engine, name, _temporary(plan, engine))
+
+
+def of_job(engine: Dataflow, name: str, temporary: str) -> PipelineOptions:
+    """Beam's options for any job; `name` and `temporary` are where the engine says nothing."""
+    temporary = engine.temp_location or temporary
     given: dict[str, Any] = {
         "runner": "DataflowRunner",
         "project": engine.project,
         "region": engine.region,
-        "job_name": engine.job_name or _job_name(plan),
+        "job_name": engine.job_name or name,
         "temp_location": temporary,
         "staging_location": temporary,
         "sdk_container_image": engine.image,
@@ -83,7 +89,7 @@ def _temporary(plan: BuildPlan, engine: Dataflow) -> str:
     return engine.temp_location or str(epath.Path(plan.target).parent.parent.parent / "beam")
 
 
-def _job_name(plan: BuildPlan) -> str:
-    """Lower-case letters, digits and hyphens; the version makes it the job of this dataset."""
-    name = re.sub("[^a-z0-9]+", "-", f"podway-{plan.data.name}".lower())[:40].strip("-")
-    return f"{name}-{epath.Path(plan.target).name.lower()}"
+def job_name(name: str, version: str) -> str:
+    """Lower-case letters, digits and hyphens; the version makes it the job of this artefact."""
+    name = re.sub("[^a-z0-9]+", "-", f"podway-{name}".lower())[:40].strip("-")
+    return f"{name}-{version.lower()}"

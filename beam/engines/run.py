@@ -38,8 +38,7 @@ def run(plan: BuildPlan, engine: Engine) -> None:
     """
     runner, options = _runner(plan, engine)
     if not isinstance(engine, Local):
-        with restore():
-            _run_there(assemble(plan, runner, options))
+        execute(assemble(plan, runner, options), engine, contextlib.nullcontext())
         return
     _announce_memory(plan)
     allocator.reuse()
@@ -47,8 +46,19 @@ def run(plan: BuildPlan, engine: Engine) -> None:
     with tempfile.TemporaryDirectory(prefix="podway-data-") as folder, chunk.scratch(folder):
         graph = assemble(plan, runner, options)
         _refuse_unbounded(graph)
-        with restore():
-            _run_here(graph, progress.shown(_shares(plan)))
+        execute(graph, engine, progress.shown(_shares(plan)))
+
+
+def execute(
+    graph: apache_beam.Pipeline, engine: Engine, bars: contextlib.AbstractContextManager
+) -> None:
+    """Runs a pipeline to its end, inside of `bars`; see `run` for what it raises."""
+    with restore():
+        if isinstance(engine, Local):
+            _run_here(graph, bars)
+        else:
+            with bars:
+                _run_there(graph)
 
 
 def _shares(plan: BuildPlan) -> list[float]:
@@ -92,6 +102,17 @@ class _Options(PipelineOptions):
 
 
 def _runner(plan: BuildPlan, engine: Engine) -> tuple[PipelineRunner, PipelineOptions]:
+    if isinstance(engine, Dataflow):
+        from podway.beam.engines import dataflow  # needs the extra `gcs`
+
+        dataflow.check_reachable(plan, engine)
+        return dataflow.runner(), dataflow.options(plan, engine)
+    return runner_of(engine)
+
+
+def runner_of(engine: Engine) -> tuple[PipelineRunner, PipelineOptions]:
+    """What runs a pipeline, for engines whose options do not depend on what is made. Raises
+    ConfigError: it is not there."""
     # Options are always given as a list: without one Beam would parse this process's own.
     match engine:
         case Local():
@@ -106,11 +127,6 @@ def _runner(plan: BuildPlan, engine: Engine) -> tuple[PipelineRunner, PipelineOp
             )
         case Flink():
             return flink.runner(), flink.options(engine, _environment(engine))
-        case Dataflow():
-            from podway.beam.engines import dataflow  # needs the extra `gcs`
-
-            dataflow.check_reachable(plan, engine)
-            return dataflow.runner(), dataflow.options(plan, engine)
     raise ConfigError(f"the engine is {engine}; give Local, Portable, Flink or Dataflow")
 
 

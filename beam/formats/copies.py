@@ -24,7 +24,8 @@ def refuse(data: Data, files: Sequence[str], identities: Sequence[Sequence[str |
       files: of data.path.
       identities: of each, its name and what stands for its content (see source.identities).
     """
-    if data.duplicates == "drop" or isinstance(data.format, Characters | Idx | Rdatasets):
+    dropped = data.duplicates == "drop" or data.columns.id is not None
+    if dropped or isinstance(data.format, Characters | Idx | Rdatasets):
         return
     by_content = collections.defaultdict(list)
     read = set(roles_of(data).values())
@@ -35,7 +36,8 @@ def refuse(data: Data, files: Sequence[str], identities: Sequence[Sequence[str |
         if _has_rows(first, data):
             raise DataError(
                 f"{first} and {second} have the same content, so each event would count twice;"
-                " remove one of them, let data.path name one alone, or set data.duplicates to drop"
+                " remove one of them, let data.path name one alone, set data.duplicates to drop, or"
+                " name a column that identifies each event in data.columns.id"
             )
 
 

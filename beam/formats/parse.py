@@ -26,7 +26,7 @@ from podway.beam.formats.checks import (
     is_text,
     to_mask,
 )
-from podway.beam.formats.rows import RawBatch, Rejected
+from podway.beam.formats.rows import EVENT_ID, RawBatch, Rejected, field_of
 from podway.beam.formats.times import END_OF_TIME, SECONDS, Clock, microseconds
 
 _EXACT = 2.0**53
@@ -56,7 +56,7 @@ def parse(
 
     Returns:
       Table (user and item, where there are such: strings; time int64; canonical values of the
-      features by their names),
+      features by their names; EVENT_ID, where events have ids: strings),
       the rejected rows in the file's order, and of how many kept rows each notice is.
 
     Raises:
@@ -76,6 +76,9 @@ def parse(
         time = np.zeros(len(rows.numbers), np.int64)
     values, failed = features
     events |= {"time": pa.array(time, pa.int64()), **values}
+    if EVENT_ID in rows.columns:
+        events[EVENT_ID], found = text(rows.columns[EVENT_ID], EVENT_ID, file)
+        checks += found
     return accept(rows, events, [*checks, *failed])
 
 
@@ -122,8 +125,8 @@ def text(values: pa.Array, role: str, file: str) -> tuple[pa.Array, Checks]:
         checks.append((f"{role} is not a whole number", bad))
     elif not (is_text(values.type) or pt.is_integer(values.type) or pt.is_null(values.type)):
         raise DataError(
-            f"{file}: the column of data.columns.{role} holds {values.type}; give one that holds"
-            " text or whole numbers"
+            f"{file}: the column of {field_of(role)} holds {values.type}; give one that holds text"
+            " or whole numbers"
         )
     values = values.cast(pa.string())
     checks.append((f"null byte in {role}", _with_null_byte(values)))

@@ -15,7 +15,10 @@ from podway.framework.config.features import Gap, Transform
 from podway.framework.config.where import Condition, columns_of
 from podway.framework.schema.schema import EVENT_WEIGHT
 
-FIXED = ("user", "item", "time", "key")
+EVENT_ID = "event id"
+"""The role of the column that identifies an event. No feature's name has a space."""
+
+FIXED = ("user", "item", "time", "key", EVENT_ID)
 """Roles that are not features."""
 
 _KEEP = "keep:"
@@ -69,7 +72,7 @@ def roles_of(raw: Data | SideTable) -> Roles:
         roles = {"key": raw.key} | {keep_role(name): name for name in raw.keep}
     else:
         names = {role: getattr(raw.columns, role) for role in ("user", "item", "time")}
-        names[EVENT_WEIGHT] = raw.columns.weight
+        names |= {EVENT_WEIGHT: raw.columns.weight, EVENT_ID: raw.columns.id}
         roles = {role: name for role, name in names.items() if name is not None}
     roles |= {feature.name: feature.source for feature in raw.features if reads(feature)}
     return roles | {role_of(column): column for column in columns_of(conditions_of(raw))}
@@ -120,7 +123,7 @@ def locate(roles: Roles, names: Sequence[str], file: str) -> Roles:
             remedy = _remedy(role, name, [*names, *held])
             raise ColumnError(f"{file} has no column {name!r}; {remedy}{none}")
         if names.count(name) > 1:
-            raise ColumnError(f"{file} has more than one column {name!r} ({_field(role)})")
+            raise ColumnError(f"{file} has more than one column {name!r} ({field_of(role)})")
     return {role: name for role, name in roles.items() if name in names}
 
 
@@ -146,18 +149,18 @@ def _remedy(role: str, name: str, names: Sequence[str]) -> str:
     if len(names) == 1 and (found := [mark for mark in ";\t|," if mark in names[0]]):
         return f"it has one, {names[0]!r}: set data.format.delimiter to {found[0]!r}"
     if close := difflib.get_close_matches(name, names, n=1):
-        return f"set {_field(role)} to {close[0]!r}, or to another of {list(names)}"
-    return f"set {_field(role)} to one of {list(names)}"
+        return f"set {field_of(role)} to {close[0]!r}, or to another of {list(names)}"
+    return f"set {field_of(role)} to one of {list(names)}"
 
 
-def _field(role: str) -> str:
+def field_of(role: str) -> str:
     """Where the config says which column it is."""
     if role == "key":
         return "the table's key"
     if role.startswith(role_of("")):
         return "the column of a condition"
-    if role == EVENT_WEIGHT:
-        return "data.columns.weight"
+    if role in (EVENT_WEIGHT, EVENT_ID):
+        return "data.columns.weight" if role == EVENT_WEIGHT else "data.columns.id"
     if role.startswith(_KEEP):
         return "what the table's `keep` names"
     return f"data.columns.{role}" if role in FIXED else f"the column of the feature {role!r}"

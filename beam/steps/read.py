@@ -20,11 +20,12 @@ from podway.beam import headers
 from podway.beam.error import portable
 from podway.beam.features import fit, select
 from podway.beam.features.canonical import kept_text
+from podway.beam.features.fingerprint import fingerprints
 from podway.beam.formats.checks import Checks
 from podway.beam.formats.parse import Columns, accept, parse, text
 from podway.beam.formats.reader import read
 from podway.beam.formats.recognise import NOTHING, Recognised, clocks, resolve
-from podway.beam.formats.rows import RawBatch, Rejected, keep_role, reads
+from podway.beam.formats.rows import EVENT_ID, RawBatch, Rejected, keep_role, reads
 from podway.beam.formats.times import SECONDS, Clock
 from podway.beam.steps import codes, facts, progress, split
 from podway.beam.steps.chunk import Chunk
@@ -93,7 +94,10 @@ class ReadEvents(apache_beam.DoFn):
 
     def _encode(self, events: pa.Table) -> tuple[list[Any], int, dict[str, int]]:
         """What the step yields of events, how many of them, and how many others are filtered."""
-        found = []
+        found, ids = [], None
+        if EVENT_ID in events.column_names:  # nobody asks for the text of these again
+            ids = fingerprints(_plain(events[EVENT_ID].combine_chunks())).view(np.int64)
+            events = events.drop_columns([EVENT_ID])
         with futures.ThreadPoolExecutor() as threads:
             coded = list(threads.map(_code, events.columns))
         for name, (_, values) in zip(events.column_names, coded, strict=True):
@@ -102,6 +106,8 @@ class ReadEvents(apache_beam.DoFn):
         columns = {
             name: column for name, (column, _) in zip(events.column_names, coded, strict=True)
         }
+        if ids is not None:
+            columns[EVENT_ID] = pa.array(ids)
         table, old = pa.table(_with_roles(columns)), {}
         if self._data.max_user_events is not None:
             most, duplicates = self._data.max_user_events, self._data.duplicates
@@ -112,12 +118,13 @@ class ReadEvents(apache_beam.DoFn):
 
 
 def _with_roles(columns: dict[str, pa.Array]) -> dict[str, pa.Array]:
-    """With a user and an item for each row: where it has none, a hash of what it holds, which
-    spreads rows over buckets, and one item for all."""
+    """With a user and an item for each row: where it has none, a hash of what it holds (of its id,
+    where it has one), which spreads rows over buckets, and one item for all."""
     rows = len(columns["time"])
     found = {"item": codes.dictionary(np.zeros(rows, np.int32), np.zeros(1, np.uint64)), **columns}
     if "user" not in columns:
-        hashes, index = np.unique(codes.hash_rows(columns), return_inverse=True)
+        told = {EVENT_ID: columns[EVENT_ID]} if EVENT_ID in columns else columns
+        hashes, index = np.unique(codes.hash_rows(told), return_inverse=True)
         found["user"] = codes.dictionary(index, hashes)
     return found
 
@@ -149,6 +156,11 @@ def _map_in_thread(
             yield from before
             before = [coming.result()]
         yield from before
+
+
+def _plain(text: pa.Array) -> pa.Array:
+    """Text that is no dictionary."""
+    return text.dictionary_decode() if isinstance(text, pa.DictionaryArray) else text
 
 
 def _code(column: pa.ChunkedArray) -> tuple[pa.Array, pa.Table | None]:

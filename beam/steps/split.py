@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from podway.beam.formats.rows import EVENT_ID
 from podway.beam.steps import codes
 from podway.beam.steps.chunk import Chunk
 from podway.framework.config import GlobalTime, LeaveOneOut, Split
@@ -73,10 +74,11 @@ def arrange(chunks: Iterable[Chunk], seed: int, duplicates: str) -> tuple[pa.Tab
     """Sorts events by (place of their user, time, item, features).
 
     Args:
-      chunks: tables with the dictionary columns "user" and "item", "time", and features, which
-        are numbers or dictionary columns.
+      chunks: tables with the dictionary columns "user" and "item", "time", features, which are
+        numbers or dictionary columns, and EVENT_ID where events have ids.
       seed: of the users' order.
       duplicates: "drop" the events that equal an earlier one in user, item and time, or "keep".
+        Those that have the user and the id of an earlier one are dropped in any case.
 
     Returns:
       One table of the same columns; the dictionary of "user" is in the order of the rows. And the
@@ -99,8 +101,8 @@ def arrange(chunks: Iterable[Chunk], seed: int, duplicates: str) -> tuple[pa.Tab
     columns["user"], unions["user"] = position[columns["user"]], users[order]
     columns = _sort(columns, names)
     rows = len(columns["time"])
-    if duplicates == "drop":
-        once = ~_repeats([columns[name] for name in EVENT])
+    once = ~_duplicates(columns, duplicates)
+    if not once.all():
         columns = {name: column[once] for name, column in columns.items()}
     arrays = {
         name: codes.dictionary(columns[name], unions[name])
@@ -170,6 +172,17 @@ def _repeats(columns: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate([[False], same])[: len(columns[0])]
 
 
+def _duplicates(columns: dict[str, np.ndarray], duplicates: str) -> np.ndarray:
+    """Mask of the sorted rows that are dropped for an earlier one."""
+    repeated = np.zeros(len(columns["time"]), bool)
+    if duplicates == "drop":
+        repeated = _repeats([columns[name] for name in EVENT])
+    if EVENT_ID in columns:
+        pairs = pl.DataFrame({name: columns[name] for name in ("user", EVENT_ID)})
+        repeated |= ~pairs.select(pl.struct(pl.all()).is_first_distinct()).to_series().to_numpy()
+    return repeated
+
+
 def latest(table: pa.Table, most: int) -> tuple[pa.Table, int]:
     """Of each user's events, in the order that `arrange` gives, the last `most`; and how many
     others there were."""
@@ -201,9 +214,7 @@ def latest_of_some(table: pa.Table, most: int, duplicates: str) -> tuple[pa.Tabl
         columns[name] = column.to_numpy()[place]
     # Values of a batch are in the order of their fingerprints, as they are in `arrange`.
     order = pl.DataFrame(columns).with_row_index().sort(names)["index"].to_numpy()
-    repeated = np.zeros(len(order), bool)
-    if duplicates == "drop":
-        repeated = _repeats([columns[name][order] for name in EVENT])
+    repeated = _duplicates({name: column[order] for name, column in columns.items()}, duplicates)
     order = order[~repeated]
     counts = np.bincount(columns["user"][order])
     stay = np.cumsum(counts)[columns["user"][order]] - np.arange(len(order)) <= most
@@ -236,7 +247,9 @@ def events(table: pa.Table) -> Events:
         items=item.dictionary.to_numpy(),
         time=table["time"].combine_chunks().to_numpy(),
         features={
-            name: table[name].combine_chunks() for name in table.column_names if name not in EVENT
+            name: table[name].combine_chunks()
+            for name in table.column_names
+            if name not in (*EVENT, EVENT_ID)
         },
     )
 

@@ -16,6 +16,7 @@ from podway.framework.artifact.manifest import (
     resolve,
     version,
 )
+from podway.framework.artifact.once import create
 from podway.framework.artifact.stage import (
     commit,
     discard,
@@ -35,6 +36,7 @@ __all__ = [
     "ArtifactError",
     "Manifest",
     "commit",
+    "create",
     "discard",
     "exchange",
     "exists",

@@ -65,6 +65,18 @@ def publish(stage: str, target: str, manifest: str) -> None:
             manifests.published(stage, target, manifest=manifest)
 
 
+def create(path: str, content: bytes) -> bool:
+    """Writes an object where there is none; False where there is one. Raises OSError."""
+    with _as_os_errors():
+        bucket, name = _split(storage.Client(), path)
+        try:
+            bucket.blob(name).upload_from_string(content, if_generation_match=_ABSENT)
+        except exceptions.PreconditionFailed:  # also when our own request arrived twice
+            found = bucket.get_blob(name)
+            return found is not None and found.download_as_bytes() == content
+        return True
+
+
 def exchange(path: str, change: Callable[[str], str | None]) -> None:
     """Replaces a small object by what `change` makes of its text, "" standing for no object.
 

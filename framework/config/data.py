@@ -32,6 +32,10 @@ class Columns:
     weight: str | None = later(None)
     """Column with what the event counts in the training loss, a number from 0 up; None: each
     counts 1. An event of weight 0 is history only, and no target."""
+    id: str | None = later(None)
+    """Column that identifies the event; read as text. Of the events of a user with one id the first
+    one is kept, the others are counted as duplicates: what was delivered twice counts once. None:
+    see data.duplicates."""
 
     def __post_init__(self):
         check_time_unit("data.columns.time_unit", self.time_unit)
@@ -111,7 +115,8 @@ class Data:
     examples: Examples = Sequences()
     """What one example is."""
     duplicates: Literal["keep", "drop"] = "keep"
-    """What becomes of events that equal an earlier one in user, item and time."""
+    """What becomes of events that equal an earlier one in user, item and time. Where events have
+    ids, see data.columns.id."""
     min_user_events: int = 5
     """k-core: users with fewer events are dropped, repeatedly together with items. 1: off."""
     min_item_events: int = 5

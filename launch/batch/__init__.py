@@ -1,1 +1,1 @@
-"""Recommendations for many users at once, in parts that a restart need not repeat."""
+"""Answers for many users or items at once, in parts that a restart need not repeat."""

@@ -1,33 +1,37 @@
-"""Whose recommendations are asked for: users of the dataset, or the histories of a file."""
+"""For whom answers are asked: users of the dataset, the histories of a file, or the model's items.
+
+Whoever it is, the plan lists them as rows of a table, a part after the other; who answers a part
+makes histories of its rows again, wherever that is.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import hashlib
-import itertools
-import json
-import pathlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
+import pyarrow as pa
 
-from podway.launch.loaded import histories
-from podway.launch.loaded.error import RequestError, require
 from podway.launch.loaded.histories import Histories, Items
 from podway.launch.loaded.users import Users
 
-Part = Callable[[], Histories]
-"""Some histories, read when it is called."""
+USERS, HISTORIES, ITEMS = "users", "histories", "items"
+"""Kinds of sources."""
 
 
 class Source(Protocol):
-    """Histories in an order that does not change."""
+    """Those who are asked for, in an order that does not change."""
+
+    @property
+    def kind(self) -> str:
+        """Of what its rows are."""
+        ...
 
     @property
     def identity(self) -> Any:
-        """What it is of, as a JSON value: another one, other histories."""
+        """What it is of, as a JSON value: another one, other rows."""
         ...
 
     @property
@@ -36,13 +40,26 @@ class Source(Protocol):
         ...
 
     @property
-    def given(self) -> bool:
-        """Whether a client wrote them: those without an item that the model knows get no answer."""
+    def rejected(self) -> pa.Table:
+        """Those who were asked for and are not there; see `rejected_rows`."""
         ...
 
-    def parts(self, size: int) -> Iterator[Part]:
-        """All of them, `size` at a time."""
+    def parts(self, size: int) -> Iterator[pa.Table]:
+        """All of them, `size` at a time. Raises RequestError."""
         ...
+
+
+def rejected_rows(
+    rows: Sequence[int] | np.ndarray, users: Sequence[str | None], reason: str
+) -> pa.Table:
+    """A table of what gets no answer: its row of what was asked, from 0, its user, the reason."""
+    return pa.table(
+        {
+            "row": pa.array(rows, pa.int64()),
+            "user": pa.array(users, pa.string()),
+            "reason": pa.array([reason] * len(rows), pa.string()),
+        }
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,150 +70,104 @@ class OfUsers:
       users: of the dataset.
       places: those that are asked for, as Users has them.
       targets: whether the test targets count as seen.
+      unknown: who is asked for, too, and is not in the dataset, by the row where.
     """
 
     users: Users
     places: np.ndarray
     targets: bool
-    given = False
+    unknown: tuple[tuple[int, str], ...] = ()
+    kind = USERS
+
+    @classmethod
+    def named(cls, users: Users, names: Sequence[str], targets: bool) -> OfUsers:
+        """Users by their ids."""
+        places = np.array([users.place.get(name, -1) for name in names], np.int64)
+        unknown = tuple((int(row), names[row]) for row in np.flatnonzero(places < 0))
+        return cls(users, places[places >= 0], targets, unknown)
 
     @property
     def identity(self) -> Any:
         """Who they are, as the dataset is the model's."""
-        chosen = hashlib.sha256(self.places.astype("<i8").tobytes()).hexdigest()[:16]
-        return {"users": chosen, "targets": self.targets}
+        chosen = hashlib.sha256(self.places.astype("<i8").tobytes())
+        for row, name in self.unknown:
+            chosen.update(f"\0{row} {name}".encode())
+        return {"users": chosen.hexdigest()[:16], "targets": self.targets}
 
     @property
     def total(self) -> int:
         """How many users."""
         return len(self.places)
 
-    def parts(self, size: int) -> Iterator[Part]:
-        """See Source."""
-        for start in range(0, len(self.places), size):
-            yield functools.partial(self.users.read, self.places[start : start + size])
-
-
-def listed(file: str) -> list[str]:
-    """The user ids of a text file, one a line. Raises RequestError."""
-    path = pathlib.Path(file)
-    require(path.is_file(), f"--users {file}: there is no such file; give all, or a file of ids")
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise RequestError(f"--users {file} is no text in UTF-8; give a user id a line") from error
-    found = [line for line in lines if line]
-    require(bool(found), f"--users {file} is empty; give a user id a line")
-    return found
-
-
-class OfFile:
-    """Histories of a file: Parquet, or JSON lines (.jsonl).
-
-    Columns: "history", a list of item ids; where the model reads times, "times", a list of whole
-    seconds since 1970; and "user", if they have names.
-
-    Args:
-      file: its path.
-      items: of the model.
-      timed: whether the model reads times.
-    """
-
-    given = True
-
-    def __init__(self, file: str, items: Items, *, timed: bool):
-        self._path, self._items, self._timed = pathlib.Path(file), items, timed
-        require(self._path.is_file(), f"--histories {file}: there is no such file")
-        kinds: dict[str, Callable[[], Iterator[Mapping[str, Any]]]] = {
-            ".parquet": self._parquet,
-            ".jsonl": self._json_lines,
-        }
-        require(
-            self._path.suffix in kinds,
-            f"--histories {file}: give a .parquet file, or a .jsonl of one object a line",
-        )
-        self._rows = kinds[self._path.suffix]
-
     @property
-    def identity(self) -> Any:
-        """Its content."""
-        with self._path.open("rb") as file:
-            return {"file": hashlib.file_digest(file, "sha256").hexdigest()}
+    def rejected(self) -> pa.Table:
+        """See Source."""
+        rows, names = [row for row, _ in self.unknown], [name for _, name in self.unknown]
+        return rejected_rows(rows, names, "the dataset has no such user")
+
+    def parts(self, size: int) -> Iterator[pa.Table]:
+        """See Source. Their histories stay in the dataset: the rows say where."""
+        users = self.users
+        for start in range(0, len(self.places), size):
+            chosen = self.places[start : start + size]
+            yield pa.table(
+                {
+                    "user": pa.array([users.names[place] for place in chosen], pa.string()),
+                    "split": pa.array(users.split[chosen], pa.int8()),
+                    "block": pa.array(users.block[chosen], pa.int32()),
+                    "row": pa.array(users.row[chosen], pa.int32()),
+                }
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class OfItems:
+    """All items of the model, by their numbers."""
+
+    items: Items
+    first: int
+    kind = ITEMS
+    identity = "items"
 
     @property
     def total(self) -> int:
-        """Its rows."""
-        if self._path.suffix == ".parquet":
-            import pyarrow as pa
-            import pyarrow.parquet as pq
+        """How many items."""
+        return len(self.items.values) - self.first
 
-            try:
-                return pq.read_metadata(self._path).num_rows
-            except pa.ArrowInvalid as error:
-                raise RequestError(f"{self._path} cannot be read as Parquet: {error}") from error
-        with self._path.open("rb") as lines:
-            return sum(1 for line in lines if line.strip())
+    @property
+    def rejected(self) -> pa.Table:
+        """See Source: none."""
+        return rejected_rows([], [], "")
 
-    def parts(self, size: int) -> Iterator[Part]:
-        """See Source. Raises RequestError with the row that is no history."""
-        rows = self._rows()
-        for first in itertools.count(0, size):
-            found = list(itertools.islice(rows, size))
-            if not found:
-                return
-            yield functools.partial(self._histories, first, found)
+    def parts(self, size: int) -> Iterator[pa.Table]:
+        """See Source."""
+        for start in range(self.first, len(self.items.values), size):
+            ids = np.arange(start, min(start + size, len(self.items.values)), dtype=np.int32)
+            yield pa.table({"item": pa.array(ids)})
 
-    def _histories(self, first: int, rows: list[Mapping[str, Any]]) -> Histories:
-        named = "user" in rows[0]
-        for number, row in enumerate(rows, first + 1):
-            for column, wanted in (("history", True), ("times", self._timed)):
-                require(
-                    not wanted or isinstance(row.get(column), list),
-                    f"{self._path}, row {number}: {column} is {row.get(column)!r}; give a list",
-                )
-            require(
-                not named or row.get("user") is not None,
-                f"{self._path}, row {number}: it has no user, and the first row has one",
-            )
-        try:
-            return histories.of_values(
-                [row["history"] for row in rows],
-                self._items,
-                [row["times"] for row in rows] if self._timed else None,
-                timed=self._timed,
-                names=[histories.text_of(row["user"], "user") for row in rows] if named else None,
-            )
-        except RequestError as error:
-            raise RequestError(f"{self._path}, rows from {first + 1}: {error}") from error
 
-    def _parquet(self) -> Iterator[Mapping[str, Any]]:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+def of_histories(found: Histories) -> pa.Table:
+    """Rows of histories that a client gave."""
+    offsets = pa.array(found.offsets, pa.int64())
+    columns = {"ids": pa.LargeListArray.from_arrays(offsets, pa.array(found.ids, pa.int32()))}
+    if found.times is not None:
+        times = pa.array(found.times, pa.int64())
+        columns["times"] = pa.LargeListArray.from_arrays(offsets, times)
+    if found.names is not None:
+        columns["user"] = pa.array(found.names, pa.string())
+    return pa.table(columns)
 
-        try:
-            file = pq.ParquetFile(self._path)
-            wanted = ["history", *["times"] * self._timed]
-            missing = [name for name in wanted if name not in file.schema_arrow.names]
-            require(
-                not missing,
-                f"{self._path} has no column {missing[:1]}; it has {file.schema_arrow.names}",
-            )
-            names = [name for name in (*wanted, "user") if name in file.schema_arrow.names]
-            for batch in file.iter_batches(columns=names):
-                yield from batch.to_pylist()
-        except pa.ArrowInvalid as error:
-            raise RequestError(f"{self._path} cannot be read as Parquet: {error}") from error
 
-    def _json_lines(self) -> Iterator[Mapping[str, Any]]:
-        with self._path.open(encoding="utf-8-sig") as lines:
-            for number, line in enumerate(lines, 1):
-                if not line.strip():
-                    continue
-                try:
-                    row = json.loads(line)
-                except ValueError as error:
-                    raise RequestError(f"{self._path}, line {number}: {error}") from error
-                require(
-                    isinstance(row, dict), f"{self._path}, line {number}: give an object a line"
-                )
-                yield row
+def to_histories(table: pa.Table) -> Histories:
+    """The histories of rows that `of_histories` made."""
+    lists = table["ids"].combine_chunks()
+    times, users = (table[name] if name in table.column_names else None for name in _OPTIONAL)
+    return Histories(
+        lists.flatten().to_numpy(),
+        np.append(0, np.cumsum(lists.value_lengths().to_numpy())).astype(np.int64),
+        None if times is None else times.combine_chunks().flatten().to_numpy(),
+        None if users is None else tuple(users.to_pylist()),
+    )
+
+
+_OPTIONAL = ("times", "user")

@@ -1,4 +1,4 @@
-"""The page of a workdir: its datasets, runs, evaluations and models, to be sorted and searched."""
+"""The page of a workdir: datasets, runs, evaluations, models and how these came to their users."""
 
 import collections
 import datetime
@@ -13,7 +13,7 @@ from podway.framework.page import templates, whisker
 from podway.framework.report import artefacts, curves, metrics
 from podway.framework.report import run as run_page
 from podway.framework.runs import records
-from podway.launch.board import rows
+from podway.launch.board import operation, rows
 from podway.launch.board.rows import Link, Told
 
 _HERE = pathlib.Path(__file__).parent
@@ -49,7 +49,9 @@ def page(workdir: epath.Path, link: Link, *, refresh: int = 0) -> str:
         tables=[
             rows.of_runs(found, link),
             rows.of_evaluations(found, workdir, link),
-            rows.of_models(workdir, link),
+            operation.of_models(workdir, link),
+            operation.of_gates(workdir, link),
+            operation.of_rollouts(workdir),
             rows.of_datasets(workdir, link),
         ],
     )

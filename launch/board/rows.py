@@ -262,8 +262,15 @@ def of_datasets(workdir: epath.Path, link: Link) -> Table:
     return Table("datasets", head, rows)
 
 
-def of_models(workdir: epath.Path, link: Link) -> Table:
-    """A row for each published version of each model, the newest first."""
+Operated = Callable[[str, int], Sequence[Cell]]
+"""(model, version) → the cells that say how it came to its users."""
+
+
+def of_models(
+    workdir: epath.Path, link: Link, operated: Operated, head: Sequence[str] = ()
+) -> Table:
+    """A row for each published version of each model, the newest first; `operated` adds the columns
+    that `head` names."""
     rows = []
     for name, number, directory in _published(workdir):
         try:
@@ -285,11 +292,13 @@ def of_models(workdir: epath.Path, link: Link) -> Table:
                 _verified(manifest),
                 Cell(serves, serves),
                 Cell(labels, labels),
+                *operated(name, number),
                 Cell(run, run),
             ]
         )
     rows.sort(key=lambda row: (str(row[1].sort), str(row[0].sort)), reverse=True)
-    return Table("models", ("model", "published", "verified", "serves", "labels", "run"), rows)
+    columns = ("model", "published", "verified", "serves", "labels", *head, "run")
+    return Table("models", columns, rows)
 
 
 def _published(workdir: epath.Path) -> list[tuple[str, int, epath.Path]]:

@@ -17,6 +17,7 @@ from podway.framework.report import artefacts, dataset, evaluation
 from podway.framework.report import run as run_page
 from podway.framework.runs import records
 from podway.launch.board import page
+from podway.launch.gate import record as gates
 
 AGAIN = 5
 """Seconds after which a browser asks again while something may change."""
@@ -31,6 +32,8 @@ PAGES = {
 }
 """Kind of an artefact, as in workdir/KIND/NAME/VERSION → its page, the only file that is served."""
 _PATH = re.compile(rf"/({'|'.join(PAGES)})/([\w-][\w.-]*)/([\w-][\w.-]*)/([\w.-]+)", re.ASCII)
+_GATE = re.compile(rf"/gates/([\w-][\w.-]*)/(\d+)/(\d+)/{re.escape(gates.PAGE)}", re.ASCII)
+"""A verdict has a folder in that of its version."""
 
 
 class Board:
@@ -45,6 +48,9 @@ class Board:
         """The page at a path of the server; None: there is none."""
         if path in ("/", "/board.html"):
             return self._board()
+        if match := _GATE.fullmatch(path):
+            file = gates.home(self.workdir, match[1], int(match[2])) / match[3] / gates.PAGE
+            return file.read_text() if file.is_file() else None
         match = _PATH.fullmatch(path)
         if not match or PAGES[match[1]] != match[4]:
             return None
@@ -65,6 +71,9 @@ class Board:
             return self._text
 
     def _link(self, directory: epath.Path, name: str) -> str:
+        if name == gates.PAGE and directory.parents[2] == self.workdir / "gates":
+            path = f"/{'/'.join(directory.parts[-4:])}/{name}"
+            return path if _GATE.fullmatch(path) and (directory / name).exists() else ""
         path = f"/{'/'.join(directory.parts[-3:])}/{name}"
         known = name == records.PAGE or (directory / name).exists()
         return path if known and _PATH.fullmatch(path) else ""

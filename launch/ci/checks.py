@@ -17,11 +17,13 @@ from collections.abc import Callable, Iterator, Sequence
 
 from etils import epath
 
+from podway.export import layout
 from podway.framework import artifact, codec
 from podway.framework.config import Experiment
 from podway.framework.error import ConfigError
 from podway.launch.targets import frozen
 
+GATE = "gate, dry run"
 _TAIL = 60
 """Lines of a failed command that are kept."""
 
@@ -38,6 +40,7 @@ class Plan:
       schema: file that declares what the dataset must be like; "": none.
       steps: of training.
       timeout: seconds that one command may take.
+      champions: workdir of the model that serves, which the gate holds it against; "": none.
     """
 
     name: str
@@ -47,6 +50,7 @@ class Plan:
     schema: str = ""
     steps: int = 20
     timeout: float = 3600.0
+    champions: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +63,7 @@ class Result:
       said: one line.
       seconds: that it took.
       command: that repeats it.
-      output: the end of what a failed command printed.
+      output: the end of what a command printed, where that failed, or is worth a look.
     """
 
     check: str
@@ -103,6 +107,30 @@ def run(experiment: Experiment, sampled: Experiment, plan: Plan) -> Iterator[Res
         if not result.passed and not name.startswith("preflight"):
             failed = name
         yield result
+    yield gate(sampled, config, plan, failed)
+
+
+def gate(experiment: Experiment, config: str, plan: Plan, failed: str = "") -> Result:
+    """What the gate would say of the version that was exported, with its table as the output.
+
+    After so few steps it need not pass: what fails is a gate that cannot be run.
+    """
+    if failed:
+        return Result(GATE, None, f"left out, as {failed!r} failed")
+    if not experiment.gate.rules:
+        return Result(GATE, None, "left out, as the experiment has no gate")
+    home = layout.models(plan.workdir) / experiment.name
+    version = max(int(each.name) for each in home.iterdir() if each.name.isdecimal())
+    words = ["gate", experiment.name, f"{version}", "--dry-run", "--config", config]
+    against = ["--champions", plan.champions] if plan.champions else []
+    tables = list[str]()
+
+    def said(printed: str) -> str:
+        tables.append("\n".join(printed.splitlines()[-_TAIL:]))
+        return _verdict(printed)
+
+    found = _command(GATE, [*words, *against], plan, said)
+    return dataclasses.replace(found, output=tables[0]) if tables else found
 
 
 def golden(experiment: Experiment, plan: Plan) -> Result:
@@ -213,6 +241,13 @@ def _loss(printed: str) -> str:
         return said
     (first, high), (last, low) = losses[0], losses[-1]
     return f"loss {high:.4f} at step {first}, {low:.4f} at step {last}"
+
+
+def _verdict(printed: str) -> str:
+    """What it was held against, and what the gate would say; without how far that is trusted."""
+    said = _last(printed, r"^((?:NOT )?PASSED: .*)$").partition(" Intervals are of ")[0]
+    against = _last(printed, r"^\S+ \d+ against ((?:no )?champion ?\d*)")
+    return f"against {against}, after so few steps, it would say {said}" if said else ""
 
 
 def _parity(printed: str) -> str:

@@ -10,6 +10,9 @@ from podway.framework import artifact
 from podway.framework.config import Tracking
 from podway.framework.error import PodwayError
 from podway.framework.report import artefacts
+from podway.launch.gate import record as gates
+from podway.launch.tracking import others
+from podway.online.rollout import store
 
 Artefact = tuple[str, epath.Path]
 """Its kind, and its folder."""
@@ -51,12 +54,22 @@ def _of(workdir: epath.Path) -> Iterator[Artefact]:
     evaluations.sort(key=lambda each: each.manifest.created)
     yield from (("evaluation", each.directory) for each in evaluations)
     home = layout.models(workdir)
-    for folder in sorted(home.iterdir(), key=lambda path: path.name) if home.is_dir() else ():
+    folders = sorted(home.iterdir(), key=lambda path: path.name) if home.is_dir() else ()
+    for folder in folders:
         yield from (("model", folder / str(number)) for number in promote.numbers(folder))
+    yield from (("gate", directory) for directory in gates.all_of(workdir))
+    yield from (("rollout", folder) for folder in folders if (folder / store.HISTORY).exists())
+    yield from others.found(workdir)
 
 
 def _is_of(each: Artefact, run: artefacts.Run) -> bool:
+    """Whether an artefact was made of a run; a rollout tells of several."""
     kind, directory = each
+    if kind == "rollout":
+        return False
+    if others.is_one(directory):
+        return artefacts.mapping(directory / others.FILE).get("run") == run.version
     manifest = layout.MANIFEST if kind == "model" else artifact.MANIFEST
     inputs = artefacts.mapping(directory / manifest).get("inputs") or {}
-    return directory.parent.name == run.name and inputs.get("run") == run.version
+    name = directory.parents[1 if kind == "gate" else 0].name
+    return name == run.name and inputs.get("run") == run.version

@@ -3,6 +3,8 @@ last stage of the chain. Only judging needs JAX or TensorFlow."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from etils import epath
 
 from podway.export import layout
@@ -68,11 +70,13 @@ def promote(
     published: epath.Path,
     workdir: epath.PathLike,
     code: Choice | None = None,
+    tell: Callable[[str, epath.Path], None] = lambda kind, directory: None,
 ) -> epath.Path | None:
     """Judges a published version by the experiment's gate, if it has one, and promotes it if it
     passes.
 
-    One that served before, and was taken back, is not served again by this.
+    One that served before, and was taken back, is not served again by this. `tell` takes "gate" and
+    the verdict's folder, and "registry" and the model's, for who keeps track of it.
 
     Returns the verdict's folder; None: there is no gate, or it serves already, without a verdict.
     Raises NotPassed.
@@ -87,6 +91,7 @@ def promote(
         return record.latest(workdir, name, number)
     print(f"gate: judging {name} {number}", flush=True)
     verdict, directory = gate.judge(name, number, Options(workdir, code, experiment))
+    tell("gate", directory)
     gate.say(verdict, directory)
     if contender.was_taken_back(name, number, workdir, label):
         print(
@@ -95,6 +100,7 @@ def promote(
         )
     else:
         print(versions.promote(name, number, workdir, label=label, gate="passed"))
+        tell("registry", layout.models(workdir) / name)
     return directory
 
 

@@ -28,6 +28,7 @@ class Options:
         evaluation count.
       label: whose version is the champion; None: as the gate says.
       again: measure anew, where there is a verdict already.
+      champions: the workdir of the champion; None: that of the candidate.
     """
 
     workdir: epath.PathLike = "workdir"
@@ -35,6 +36,7 @@ class Options:
     experiment: Experiment | None = None
     label: str | None = None
     again: bool = False
+    champions: epath.PathLike | None = None
 
 
 @dataclasses.dataclass(frozen=True)

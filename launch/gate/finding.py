@@ -28,6 +28,7 @@ class Finding:
       p: over all rules that rest on a sample (Holm); None: this one does not.
       users: behind it.
       unit: of the numbers; "%": of the difference alone.
+      wrong: whether the rule is to blame, as it asks for what such a model does not have.
     """
 
     rule: str
@@ -41,6 +42,7 @@ class Finding:
     p: float | None = None
     users: int | None = None
     unit: Unit = ""
+    wrong: bool = False
 
     @property
     def holds(self) -> bool:

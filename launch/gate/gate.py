@@ -9,6 +9,7 @@ from etils import epath
 from podway.export import layout
 from podway.framework import codec
 from podway.framework.config import Experiment, Gate
+from podway.framework.error import check
 from podway.framework.runs import run as runs
 from podway.launch.gate import contender, measure, record, text, verdict
 from podway.launch.gate.contender import Contender, Options
@@ -22,13 +23,7 @@ def judge(model: str, version: int, options: Options) -> tuple[Verdict, epath.Pa
     Raises GateError: it has no gate, or cannot be judged; ArtifactError, ExportError: it is not
     there; CodeChanged; ConfigError: a rule that says what cannot be.
     """
-    candidate = contender.find(model, version, options.workdir)
-    _check_sources(candidate, options)
-    assert candidate.run is not None
-    experiment, _ = runs.described(candidate.run)
-    gate = _gate(candidate, options)
-    if options.experiment is not None:
-        experiment = _with_evaluation(experiment, options.experiment)
+    candidate, experiment, gate = _judged(model, version, options)
     label = gate.label if options.label is None else options.label
     at = contender.champion(model, options.workdir, label)
     if at == version:
@@ -38,11 +33,64 @@ def judge(model: str, version: int, options: Options) -> tuple[Verdict, epath.Pa
     found = record.latest(options.workdir, model, version)
     if found is not None and not options.again and record.is_of(found, wanted):
         return record.read(found), found
+    made = _verdict(label, gate, experiment, candidate, champion, options)
+    directory = record.write(made, gate, experiment, candidate, champion, options.workdir)
+    return made, directory
+
+
+def rehearse(model: str, version: int, options: Options) -> Verdict:
+    """What the verdict would be. None is written, and what does not hold is no error.
+
+    The champion may lie in another workdir (`options.champions`); where that has no such model, the
+    version is judged alone.
+
+    Raises what `judge` raises, and GateError: no data would have one of the rules judged.
+    """
+    candidate, experiment, gate = _judged(model, version, options)
+    label = gate.label if options.label is None else options.label
+    home = epath.Path(options.workdir if options.champions is None else options.champions)
+    check(
+        home.is_dir(),
+        f"--champions {home} does not exist; give the workdir whose models/{model} serves",
+    )
+    at = None
+    if (layout.models(home) / model).exists():
+        at = contender.champion(model, home, label)
+    if at == version and options.champions is None:
+        at = None
+    champion = None if at is None else contender.find(model, at, home)
+    made = _verdict(label, gate, experiment, candidate, champion, options)
+    if wrong := [finding for finding in made.findings if finding.wrong]:
+        said = "; ".join(f"{finding.rule}: {finding.reason}" for finding in wrong)
+        raise GateError(f"gate.rules of {model} asks for what nobody can measure: {said}")
+    return made
+
+
+def _judged(model: str, version: int, options: Options) -> tuple[Contender, Experiment, Gate]:
+    """A candidate, the experiment that it is judged as, and the rules. Raises GateError."""
+    candidate = contender.find(model, version, options.workdir)
+    _check_sources(candidate, options)
+    assert candidate.run is not None
+    experiment, _ = runs.described(candidate.run)
+    gate = _gate(candidate, options)
+    if options.experiment is not None:
+        experiment = _with_evaluation(experiment, options.experiment)
+    return candidate, experiment, gate
+
+
+def _verdict(
+    label: str,
+    gate: Gate,
+    experiment: Experiment,
+    candidate: Contender,
+    champion: Contender | None,
+    options: Options,
+) -> Verdict:
     measured, by = measure.measure(gate, experiment, candidate, champion, options)
-    made = Verdict(
-        model=model,
-        version=version,
-        champion=at,
+    return Verdict(
+        model=candidate.place.name,
+        version=candidate.number,
+        champion=None if champion is None else champion.number,
         label=label,
         dataset=candidate.manifest.inputs["dataset"],
         examples=measured.examples,
@@ -50,8 +98,6 @@ def judge(model: str, version: int, options: Options) -> tuple[Verdict, epath.Pa
         error_rate=gate.error_rate,
         findings=verdict.findings(gate, measured),
     )
-    directory = record.write(made, gate, experiment, candidate, champion, options.workdir)
-    return made, directory
 
 
 def _gate(candidate: Contender, options: Options) -> Gate:

@@ -67,7 +67,8 @@ class Labelled:
         if head is None or not metric:
             known = ", ".join(head.label for head in self.heads)
             return Unmeasured(
-                f"{name} is no metric of a model of labels; give one as LABEL/METRIC, of {known}"
+                f"{name} is no metric of a model of labels; give one as LABEL/METRIC, of {known}",
+                wrong=True,
             )
         if part and not (part in self.groups and self.groups[part].any()):
             return Unmeasured(
@@ -105,7 +106,8 @@ class Labelled:
         found = head.measure(numbers, self.truth[head.label][mask], self.truth["user"][mask])
         if metric not in found:
             return Unmeasured(
-                f"{head.label} has no {metric}; its metrics are {', '.join(sorted(found))}"
+                f"{head.label} has no {metric}; its metrics are {', '.join(sorted(found))}",
+                wrong=True,
             )
         estimate = found[metric]
         if estimate is None:

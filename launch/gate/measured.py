@@ -46,9 +46,15 @@ class Point:
 
 @dataclasses.dataclass(frozen=True)
 class Unmeasured:
-    """Why something could not be measured, and what would help."""
+    """Why something could not be measured, and what would help.
+
+    Attributes:
+      reason: in a sentence.
+      wrong: whether the rule is to blame, which no other data would have measured.
+    """
 
     reason: str
+    wrong: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -78,7 +78,8 @@ class Ranked:
         if self.depth is not None and k > self.depth:
             return Unmeasured(
                 f"{name} looks at {k} items, and a version answers with {self.depth}: give a rule"
-                f" of up to {self.depth}, or export with a larger export.top_k"
+                f" of up to {self.depth}, or export with a larger export.top_k",
+                wrong=True,
             )
         if part and part not in self.groups:
             return Unmeasured(
@@ -99,7 +100,8 @@ class Ranked:
 def _unknown(name: str, part: str) -> Unmeasured:
     return Unmeasured(
         f"a recommender has no {name}{f' of a slice ({part})' if part else ''}; give a metric of"
-        " its evaluation's table, such as ndcg@10"
+        " its evaluation's table, such as ndcg@10",
+        wrong=True,
     )
 
 

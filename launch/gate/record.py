@@ -10,6 +10,7 @@ import functools
 import hashlib
 import json
 import pathlib
+from collections.abc import Iterator
 
 from etils import epath
 
@@ -31,11 +32,30 @@ def home(workdir: epath.PathLike, model: str, version: int) -> epath.Path:
 def latest(workdir: epath.PathLike, model: str, version: int) -> epath.Path | None:
     """The folder of the verdict that counts; None: there is none."""
     folder = home(workdir, model, version)
-    names = [child.name for child in folder.iterdir()] if folder.exists() else []
-    for number in sorted((int(name) for name in names if name.isdecimal()), reverse=True):
+    for number in reversed(_numbers(folder)):
         if artifact.exists(folder / str(number)):
             return folder / str(number)
     return None
+
+
+def all_of(workdir: epath.PathLike) -> Iterator[epath.Path]:
+    """The folders of all verdicts of a workdir: by model, version, and number."""
+    for model in _children(epath.Path(workdir) / "gates"):
+        for version in _numbers(model):
+            for number in _numbers(model / str(version)):
+                directory = model / str(version) / str(number)
+                if artifact.exists(directory):
+                    yield directory
+
+
+def _children(folder: epath.Path) -> list[epath.Path]:
+    children = folder.iterdir() if folder.is_dir() else ()
+    return sorted((child for child in children if child.is_dir()), key=lambda child: child.name)
+
+
+def _numbers(folder: epath.Path) -> list[int]:
+    names = [child.name for child in folder.iterdir()] if folder.is_dir() else []
+    return sorted(int(name) for name in names if name.isdecimal())
 
 
 def read(directory: epath.Path) -> Verdict:
@@ -77,8 +97,7 @@ def write(
     """Commits a verdict, with its table and its page, under the next number."""
     config, inputs, version = identity(gate, experiment, candidate, champion)
     folder = home(workdir, verdict.model, verdict.version)
-    names = [child.name for child in folder.iterdir()] if folder.exists() else []
-    number = max((int(name) for name in names if name.isdecimal()), default=0) + 1
+    number = max(_numbers(folder), default=0) + 1
     target = folder / str(number)
     with artifact.staging(target) as stage:
         (stage / VERDICT).write_text(codec.json_text(verdict.to_json(), indent=1) + "\n")

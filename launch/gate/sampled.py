@@ -27,12 +27,14 @@ def finding(rule: Sampled, measured: Measured, gate: Gate) -> Finding:
     small enough beside the others' (verdict.py)."""
     metric = rule.metric or measured.selection
     empty = Finding(wording.of(rule, measured.selection), "not judged", "")
+    absent = Unmeasured(f"there is no {called(metric, rule.slice)} in the evaluation")
+    found = measured.values.get((metric, rule.slice), absent)
+    if isinstance(found, Unmeasured) and found.wrong:
+        return dataclasses.replace(empty, reason=found.reason, wrong=True)
     if not isinstance(rule, Within) and not measured.champion:
         return dataclasses.replace(
             empty, outcome="skipped", reason="there is no champion to hold it against"
         )
-    absent = Unmeasured(f"there is no {called(metric, rule.slice)} in the evaluation")
-    found = measured.values.get((metric, rule.slice), absent)
     match found:
         case Unmeasured():
             return dataclasses.replace(empty, reason=found.reason)
@@ -52,6 +54,7 @@ def _of_point(rule: Sampled, metric: str, point: Point, empty: Finding) -> Findi
             empty,
             reason=f"{metric} has no interval, so no difference of it can be shown; give it bounds"
             " (Within)",
+            wrong=True,
         )
     outside = [f"not above {rule.low:g}"] if _below(point.candidate, rule.low) else []
     outside += [f"not below {rule.high:g}"] if _above(point.candidate, rule.high) else []
@@ -100,6 +103,7 @@ def _of_values(rule: Sampled, metric: str, values: Values, gate: Gate, empty: Fi
         return dataclasses.replace(
             empty,
             reason=f"of {metric} neither more nor less is better; give it bounds (Within)",
+            wrong=True,
         )
     if rule.relative and not champion > 0:
         return dataclasses.replace(

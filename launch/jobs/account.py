@@ -4,7 +4,7 @@ import dataclasses
 import math
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from etils import epath
@@ -14,6 +14,18 @@ from podway.framework.runs import goodput
 
 PATIENCE = 10.0
 """Seconds that a workdir has to answer. Nobody waits longer for what is beside the point."""
+_WORDS = {
+    "other": "getting ready",
+    "compile": "compiling",
+    "input": "waiting for batches",
+    "evaluate": "evaluating",
+    "checkpoint": "waiting for saves",
+    "restart": "lost work and starting again",
+    "away": "no machines",
+}
+"""Phase of goodput.json → what a user reads."""
+_SAID, _LEAST = 3, 1.0
+"""How many phases are named beside the steps, and from what percentage on."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +55,7 @@ class Account:
       redone: steps that were done again.
       step: that it has come to.
       saved: whether there is a checkpoint of this step.
+      rest: percent of the same time that went elsewhere, by phase.
     """
 
     percent: float
@@ -52,6 +65,16 @@ class Account:
     redone: int
     step: int
     saved: bool
+    rest: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+    def so_far(self) -> str:
+        """What is read while it goes on."""
+        largest = sorted(self.rest.items(), key=lambda each: -each[1])
+        said = [
+            f"{_WORDS[phase]} {share:.0f} %" for phase, share in largest[:_SAID] if share >= _LEAST
+        ]
+        rest = f"; the rest: {', '.join(said)}" if said else ""
+        return f"step {self.step:,} so far, {self}{rest}"
 
     def __str__(self) -> str:
         several = "s" * (self.sessions != 1)
@@ -136,4 +159,5 @@ def _read(record: dict[str, Any]) -> Account | None:
         redone=int(record["steps_redone"]),
         step=step,
         saved=str(step) in record["marks"],
+        rest={phase: 100 * seconds.get(phase, 0.0) / (whole or 1.0) for phase in _WORDS},
     )

@@ -4,9 +4,11 @@ import sys
 from typing import Any
 
 from podway.launch.jobs import account
+from podway.launch.jobs.goodput import Goodput
 from podway.launch.targets.error import LaunchError
 from podway.launch.targets.kubernetes import follow, pods, training
 from podway.launch.targets.kubernetes.cluster import Cluster
+from podway.launch.targets.kubernetes.elastic import Elastic
 from podway.launch.targets.kubernetes.launch import OWN
 from podway.launch.targets.kubernetes.status import STAGES, Status
 
@@ -47,16 +49,26 @@ def _launch(job_set: dict[str, Any] | None) -> account.Launch | None:
         return None
 
 
-def follow_to_end(cluster: Cluster, name: str) -> Status | None:
-    """Follows a launch, and says at its end where its time went. None: a person has enough."""
+def follow_to_end(cluster: Cluster, name: str, elastic: Elastic | None = None) -> Status | None:
+    """Follows a launch, and says now and then, and at its end, where its time went.
+
+    `elastic` changes its number of slices. Returns None: a person has enough.
+    """
     launch = _launch(cluster.get(training.API, "JobSet", name))
+    spent = Goodput()
+
+    def besides(now: Status, pods: list[dict[str, Any]]) -> None:
+        spent.look(launch)
+        if elastic is not None:
+            elastic.look(now, pods)
+
     try:
-        end = follow.until_over(cluster, name)
+        end = follow.until_over(cluster, name, besides=besides)
     except KeyboardInterrupt:
         follow.say_detached(name)
         return None
-    if (spent := account.of(launch)) is not None:
-        print(f"  {spent}", flush=True)
+    if (whole := account.of(launch)) is not None:
+        print(f"  {whole}", flush=True)
     return end
 
 

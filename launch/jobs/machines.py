@@ -2,9 +2,11 @@
 
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
-from podway.launch.jobs import registry
+from podway.launch.jobs import account, registry
+from podway.launch.jobs.goodput import Goodput
 from podway.launch.jobs.registry import Record
 from podway.launch.targets.error import LaunchError
 from podway.launch.targets.machines import follow, status
@@ -54,15 +56,43 @@ def logs(record: Record, process: int, tail: int) -> None:
                 raise LaunchError(answer.error)
             print(answer.answer["log"], end="")
             return
-        try:
-            end = follow.until_over(control, process=process)
-        except KeyboardInterrupt:
-            follow.say_detached(record.name)
-            return
+        end = follow_to_end(record, control, process=process)
+    if end is None:
+        return
     if end.over:
         registry.ended(record, end.phase)
     if end.phase in ("failed", "lost"):
         sys.exit(1)
+
+
+def follow_to_end(
+    record: Record, control: Control, mending: follow.Mending | None = None, *, process: int = 0
+) -> status.Status | None:
+    """Follows a launch, and says now and then, and at its end, where its time went.
+
+    Returns None: a person has enough.
+    """
+    spent, latest = Goodput(), dict[str, Any]()
+
+    def besides(seen: Sequence[status.Seen]) -> None:
+        latest.update(seen[0].record)
+        spent.look(_launch(record, latest))
+
+    try:
+        end = follow.until_over(control, mending, process=process, besides=besides)
+    except KeyboardInterrupt:
+        follow.say_detached(record.name)
+        return None
+    if (whole := account.of(_launch(record, latest))) is not None:
+        print(f"  {whole}", flush=True)
+    return end
+
+
+def _launch(record: Record, state: dict[str, Any]) -> account.Launch | None:
+    """What leads to the run; None: its first process never began, or another version began it."""
+    if "submitted" not in state:
+        return None
+    return account.Launch(record.workdir, record.experiment, state["submitted"])
 
 
 def stop(record: Record, *, wait: bool) -> None:

@@ -50,8 +50,8 @@ def _datasets(home: epath.Path) -> Iterator[Made]:
             {**counts, "raw data": manifest.inputs.get("raw", ""), **_origin(manifest)},
         )
         sources = [(_raw(each), "raw file") for each in manifest.details.get("raw") or ()]
-        for path in _tables(manifest, configs):
-            sources.append((_raw({"path": path, "identity": []}), "side table"))
+        for each in _tables(manifest, configs):
+            sources.append((_raw(each), "side table"))
         base = (manifest.details.get("since") or {}).get("version")
         if base:
             sources.append((_dataset(home, manifest.name, base), "extended"))
@@ -66,11 +66,18 @@ def _raw_of_runs(home: epath.Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
             yield version, data
 
 
-def _tables(manifest: artifact.Manifest, runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """The side tables: their hashes are part of that of all raw data, and stand nowhere else."""
+def _tables(
+    manifest: artifact.Manifest, runs: Mapping[str, Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """The files of the side tables. Datasets of earlier days list none, and have their hashes in
+    that of all raw data alone; then the config's paths stand for them."""
+    listed = manifest.details.get("side_tables")
+    if listed is not None:
+        return list(listed)
     config = manifest.config if isinstance(manifest.config, dict) else {}
     tables = config.get("tables") or runs.get(manifest.version, {}).get("tables") or ()
-    return [str(table["path"]) for table in tables if isinstance(table, dict) and "path" in table]
+    paths = [table["path"] for table in tables if isinstance(table, dict) and "path" in table]
+    return [{"path": str(path), "identity": []} for path in paths]
 
 
 def _raw(file: Mapping[str, Any]) -> Node:

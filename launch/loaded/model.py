@@ -161,7 +161,7 @@ class LoadedModel:
         Arguments as in `recommend`. Computed by the run, which a published model must have beside
         it in its workdir.
         """
-        return self._run.scores(self._asked(histories, users, times, targets))
+        return self.trained.scores(self._asked(histories, users, times, targets))
 
     def item_embeddings(self) -> np.ndarray:
         """The vector of every item, f32 [items, width], in the order of `items`.
@@ -169,7 +169,7 @@ class LoadedModel:
         For models whose scores are products of these with the users'. Computed by the run, as
         `scores`.
         """
-        return self._run.item_embeddings()
+        return self.trained.item_embeddings()
 
     def user_embeddings(
         self,
@@ -180,7 +180,7 @@ class LoadedModel:
         targets: bool = False,
     ) -> np.ndarray:
         """The vector of each history, f32 [histories, width]; see `item_embeddings`."""
-        return self._run.user_embeddings(self._asked(histories, users, times, targets))
+        return self.trained.user_embeddings(self._asked(histories, users, times, targets))
 
     def predict(self, rows: Any) -> dict[str, np.ndarray]:
         """The answer to each label of each row: a probability or a number, f32 [rows], or the
@@ -227,8 +227,8 @@ class LoadedModel:
         return self._recommender
 
     @functools.cached_property
-    def _run(self) -> Trained:
-        """The run that it is, or was made of."""
+    def trained(self) -> Trained:
+        """The run that it is, or was made of: it computes what only a run can say."""
         from podway.launch.loaded.trained import Trained
 
         engine, directory = self.engine, self.place.run()
@@ -240,7 +240,7 @@ class LoadedModel:
                 f" the run that it was made of, which is not in {self.place.workdir / 'runs'}: load"
                 " a run"
             )
-        return LoadedModel(places.find(directory))._run
+        return LoadedModel(places.find(directory)).trained
 
     def _load_run(self) -> None:
         from podway.framework import task

@@ -20,11 +20,8 @@ _SPLITS = ("test", "validation", "train")
 _MICRO = 1_000_000
 
 
-class Users:
-    """Whose histories a dataset has: as of the test, else of the validation and its target, else of
-    training.
-
-    In the order of the dataset's shards: those with a test example, then those without.
+class Examples:
+    """What the examples of a dataset show of users' histories.
 
     Args:
       dataset: of sequences.
@@ -38,9 +35,69 @@ class Users:
             f"{dataset.directory} has single events as examples, and no histories of users; give"
             " histories",
         )
-        self._dataset, self._timed, self._targets = dataset, timed, targets
-        self._blocks = {split: dataset.blocks(split) for split in _SPLITS}
-        self._user, self._split, self._block, self._row = self._find()
+        self._timed, self._targets = timed, targets
+        self.blocks = [dataset.blocks(split) for split in _SPLITS]
+
+    def read(
+        self, split: np.ndarray, block: np.ndarray, row: np.ndarray, names: tuple[str, ...]
+    ) -> Histories:
+        """The histories of examples, by split (its number), block of it, and row; each block is
+        read once."""
+        if not len(split):
+            return Histories(np.array([], np.int32), np.zeros(1, np.int64), names=())
+        order = np.lexsort((row, block, split))
+        key = np.stack([split[order], block[order]])
+        starts = np.flatnonzero(np.append(True, (key[:, 1:] != key[:, :-1]).any(axis=0)))
+        parts = [
+            self._read(int(split[part[0]]), int(block[part[0]]), row[part])
+            for part in np.split(order, starts[1:])
+        ]
+        ordered, back = histories.join(parts), np.empty(len(order), np.int64)
+        back[order] = np.arange(len(order))
+        return _taken(ordered, back, names)
+
+    def _read(self, split: int, block: int, rows: np.ndarray) -> Histories:
+        """Histories of one block."""
+        name = _SPLITS[split]
+        with_target = name == "validation" or (name == "test" and self._targets)
+        names = ["item", *["time"] * self._timed]
+        more = ["target", *["target_time"] * self._timed] if with_target else []
+        columns = self.blocks[split].read(np.array([block]), [*names, *more])
+        item, time = columns["item"], columns.get("time")
+        assert isinstance(item, Ragged)
+        found = Histories(
+            item.values,
+            item.offsets,
+            times=time.values // _MICRO if isinstance(time, Ragged) else None,
+        )
+        found = _taken(found, rows, None)
+        if not with_target:
+            return found
+        ends = found.offsets[1:]
+        times = found.times
+        if times is not None:
+            times = np.insert(times, ends, np.asarray(columns["target_time"])[rows] // _MICRO)
+        ids = np.insert(found.ids, ends, np.asarray(columns["target"])[rows])
+        return Histories(ids, found.offsets + np.arange(len(found.offsets)), times)
+
+
+class Users:
+    """Whose histories a dataset has: as of the test, else of the validation and its target, else of
+    training.
+
+    In the order of the dataset's shards: those with a test example, then those without. Arguments
+    are those of Examples.
+
+    Attributes:
+      split: where the example of each user is: its number in test, validation, train.
+      block: the same: block of the split.
+      row: the same: row of the block.
+    """
+
+    def __init__(self, dataset: Dataset, *, timed: bool, targets: bool = False):
+        self._dataset = dataset
+        self._examples = Examples(dataset, timed=timed, targets=targets)
+        self._user, self.split, self.block, self.row = self._find()
 
     def __len__(self) -> int:
         return len(self._user)
@@ -58,37 +115,30 @@ class Users:
             f"users is {users!r}; give a list of user ids",
         )
         names = [histories.text_of(user, "users") for user in users]
-        unknown = [name for name in names if name not in self._place]
+        unknown = [name for name in names if name not in self.place]
         require(
             not unknown,
             f"{len(unknown)} of {len(names)} users are not in the dataset"
             f" {self._dataset.directory}, for example {unknown[:1]}; give their histories instead",
         )
-        return np.array([self._place[name] for name in names], np.int64)
+        return np.array([self.place[name] for name in names], np.int64)
 
     def read(self, places: np.ndarray) -> Histories:
         """The histories of users, by their places in `names`; each block is read once."""
-        if not len(places):
-            return Histories(np.array([], np.int32), np.zeros(1, np.int64), names=())
-        order = np.lexsort((self._row[places], self._block[places], self._split[places]))
-        chosen = places[order]
-        key = np.stack([self._split[chosen], self._block[chosen]])
-        starts = np.flatnonzero(np.append(True, (key[:, 1:] != key[:, :-1]).any(axis=0)))
-        parts = [self._read(part) for part in np.split(chosen, starts[1:])]
-        ordered, back = histories.join(parts), np.empty(len(order), np.int64)
-        back[order] = np.arange(len(order))
-        return _taken(ordered, back, tuple(self.names[place] for place in places))
+        names = tuple(self.names[place] for place in places)
+        where = (each[places] for each in (self.split, self.block, self.row))
+        return self._examples.read(*where, names)
 
     @functools.cached_property
-    def _place(self) -> dict[str, int]:
+    def place(self) -> dict[str, int]:
+        """Where each stands in `names`."""
         return {name: place for place, name in enumerate(self.names)}
 
     def _find(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Id, split, block and row of each user whom training knows."""
         found, seen = [], np.zeros(self._dataset.schema["user"].size, bool)
         seen[:FIRST_VALUE] = True  # the others have no id of their own
-        for at, split in enumerate(_SPLITS):
-            blocks = self._blocks[split]
+        for at, blocks in enumerate(self._examples.blocks):
             for block, rows in enumerate(blocks.rows):
                 user = np.asarray(blocks.read(np.array([block]), ["user"])["user"])
                 new = np.flatnonzero(~seen[user])
@@ -99,32 +149,6 @@ class Users:
                 found.append(np.concatenate([user[new][None], places[:, new]]))
         user, split, block, row = np.concatenate(found, axis=1).astype(np.int64)
         return user, split, block, row
-
-    def _read(self, places: np.ndarray) -> Histories:
-        """Histories of one block."""
-        split = _SPLITS[int(self._split[places[0]])]
-        with_target = split == "validation" or (split == "test" and self._targets)
-        names = ["item", *["time"] * self._timed]
-        more = ["target", *["target_time"] * self._timed] if with_target else []
-        block = self._block[places[:1]]
-        columns = self._blocks[split].read(block, [*names, *more])
-        rows = self._row[places]
-        item, time = columns["item"], columns.get("time")
-        assert isinstance(item, Ragged)
-        found = Histories(
-            item.values,
-            item.offsets,
-            times=time.values // _MICRO if isinstance(time, Ragged) else None,
-        )
-        found = _taken(found, rows, None)
-        if not with_target:
-            return found
-        ends = found.offsets[1:]
-        times = found.times
-        if times is not None:
-            times = np.insert(times, ends, np.asarray(columns["target_time"])[rows] // _MICRO)
-        ids = np.insert(found.ids, ends, np.asarray(columns["target"])[rows])
-        return Histories(ids, found.offsets + np.arange(len(found.offsets)), times)
 
 
 def _taken(given: Histories, rows: np.ndarray, names: tuple[str, ...] | None) -> Histories:

@@ -41,6 +41,7 @@ def gate(experiment: Experiment, workdir: epath.PathLike, version: int) -> Verdi
     options = Options(workdir, "keep", experiment)
     found, directory = gates.judge(experiment.name, version, options)
     print((directory / record.TABLE).read_text(), end="", flush=True)
+    session.teller().tell("gate", directory)
     return Verdict(found.passed, text.reasons(found), str(directory))
 
 
@@ -54,7 +55,8 @@ def roll_out(experiment: Experiment, workdir: epath.PathLike, version: int, serv
         from podway.launch.rollout.labels import Labels
 
         target = Labels(name, workdir, server)
-        last = entry.roll_out(name, version, experiment.rollout, target, workdir)
+        tell = session.teller().tell
+        last = entry.roll_out(name, version, experiment.rollout, target, workdir, tell=tell)
         session.moved(name, workdir)
         stays = last.phase == "stable"
         return Verdict(stays, "the rollout ended well" if stays else f"went back: {last.reason}")

@@ -12,9 +12,15 @@ from podway.export.versions import promote
 from podway.framework import artifact, codec
 from podway.framework.error import PodwayError
 from podway.framework.report import artefacts
+from podway.launch.gate import admission, contender
+from podway.launch.gate import record as gates
+from podway.launch.gate.text import reasons
+from podway.online.error import OnlineError
+from podway.online.rollout import store
+from podway.online.rollout.state import State
 
 CHAMPION, CHALLENGER = "champion", "challenger"
-"""The version that requests without a label get; the one that is tried beside it."""
+"""The version that requests without a label get; the one that is tried beside it, or may be."""
 TRIED = (CHALLENGER, "canary", "shadow")
 """Labels of the version that is tried: the first that there is counts."""
 
@@ -38,6 +44,9 @@ class Version:
       labels: that stand at it.
       aliases: what it is called: its labels, and CHAMPION, CHALLENGER.
       metrics: of its run's evaluation that was made last, on the test split.
+      gate: what its last verdict says; "": it was not judged.
+      report: the page of that.
+      rollout: where its last rollout stands, or how it ended; "": it had none.
     """
 
     model: str
@@ -54,6 +63,9 @@ class Version:
     labels: tuple[str, ...]
     aliases: tuple[str, ...]
     metrics: Mapping[str, float]
+    gate: str = ""
+    report: str = ""
+    rollout: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -72,11 +84,12 @@ def versions(model: str, workdir: epath.PathLike) -> list[Version]:
     served, _, _ = promote.read(model, workdir)
     names = aliases(model, workdir)
     home = layout.models(workdir) / model
-    found = []
+    rollouts, found = last_rollouts(home), []
     for number in promote.numbers(home):
         manifest = _manifest(home / str(number))
         if manifest is None:
             continue
+        gate, report = judged(model, number, workdir)
         found.append(
             Version(
                 model=model,
@@ -93,20 +106,75 @@ def versions(model: str, workdir: epath.PathLike) -> list[Version]:
                 labels=tuple(sorted(name for name, at in served.labels.items() if at == number)),
                 aliases=tuple(sorted(name for name, at in names.items() if at == number)),
                 metrics=_metrics(model, workdir, manifest),
+                gate=gate,
+                report=report,
+                rollout=stands(rollouts[number]) if number in rollouts else "",
             )
         )
     return found
 
 
 def aliases(model: str, workdir: epath.PathLike) -> dict[str, int]:
-    """Name → version: each label of models.config, CHAMPION, and CHALLENGER where one is tried."""
+    """Name → version: each label of models.config, CHAMPION, and CHALLENGER: the version that is
+    tried, or else the newest above the champion that passed its gate and waits for users."""
     served, unlabelled, _ = promote.read(model, workdir)
     found = dict(served.labels)
+    champion = served.labels.get(CHAMPION, unlabelled)
     tried = next((served.labels[label] for label in TRIED if label in served.labels), None)
+    if tried is None:
+        tried = _waiting(model, workdir, champion or 0)
     if tried is not None:
         found[CHALLENGER] = tried
-    champion = served.labels.get(CHAMPION, unlabelled)
     return found | ({CHAMPION: champion} if champion is not None else {})
+
+
+def judged(model: str, number: int, workdir: epath.PathLike) -> tuple[str, str]:
+    """What the last verdict on a version says, and the page of it; "", "": there is none."""
+    directory = gates.latest(workdir, model, number)
+    if directory is None:
+        return "", ""
+    page = str(directory / gates.PAGE)
+    try:
+        verdict = gates.read(directory)
+    except PodwayError as error:
+        return f"cannot be read: {error}", page
+    against = "no champion" if verdict.champion is None else f"champion {verdict.champion}"
+    if verdict.passed:
+        return f"passed against {against}", page
+    return f"not passed against {against}: {reasons(verdict)}", page
+
+
+def last_rollouts(home: epath.Path) -> dict[int, State]:
+    """Version → the last state of its last rollout."""
+    try:
+        return {state.version: state for state in store.history(home)}
+    except OnlineError:  # of another time; `podway rollout MODEL --status` says which line
+        return {}
+
+
+def stands(state: State) -> str:
+    """Where a rollout stands, in words."""
+    said = str(state).partition(": ")[2]
+    return f"{said}, since {state.since}"
+
+
+def _waiting(model: str, workdir: epath.PathLike, champion: int) -> int | None:
+    """The newest version above the champion that passed its gate, and did not come back."""
+    home = layout.models(workdir) / model
+    rollouts = last_rollouts(home)
+    for number in reversed(promote.numbers(home)):
+        if number <= champion:
+            return None
+        state = rollouts.get(number)
+        if state is not None and state.phase in ("returning", "returned"):
+            continue
+        try:
+            verdict = admission.passed(workdir, model, number)
+        except PodwayError:
+            continue
+        if verdict and not contender.was_taken_back(model, number, workdir, verdict.label):
+            return number
+    return None
 
 
 def is_alias(name: str) -> bool:

@@ -122,6 +122,9 @@ def _tags(version: Version) -> dict[str, str]:
         "podway.git.dirty": version.dirty if version.commit else None,
         "mlflow.source.git.commit": version.commit,
         "podway.served": version.served,
+        "podway.gate": version.gate,
+        "podway.gate.report": version.report,
+        "podway.rollout": version.rollout,
     }
     facts |= {f"podway.input.{kind}": each for kind, each in version.inputs.items()}
     facts |= {

@@ -24,7 +24,6 @@ from podway.online.rollout import observation, spool, store
 from podway.online.rollout import state as states
 from podway.online.rollout.state import State
 
-JUDGEMENT = "judgement.json"
 ABORT = "rollout-abort.json"
 """In the model's folder: the rollout that is to go back, on whose demand."""
 _AGAIN = 2.0
@@ -49,6 +48,7 @@ class Controller:
       observations: folder of what clients have seen, by rollout; "": in the model's.
       say: takes what happens, a line each.
       check: raises when the lock is lost.
+      tell: takes "rollout" and the model's folder after each change, for who keeps track of it.
       patience: seconds for the way back; after it the controller gives up, with the state as it is.
     """
 
@@ -58,6 +58,7 @@ class Controller:
     say: Callable[[str], None] = print
     check: Callable[[], None] = lambda: None
     patience: float = 600.0
+    tell: Callable[[str, epath.Path], None] = lambda kind, home: None
 
     def begin(self, model: str, version: int, plan: Rollout) -> State:
         """A new rollout, or the one of this version that is under way. Raises RolloutError."""
@@ -186,6 +187,7 @@ class Controller:
     def _become(self, new: State) -> State:
         store.change(self.home, new)
         self.say(str(new))
+        self.tell("rollout", self.home)
         return new
 
     def _aborted(self, state: State) -> str:
@@ -210,7 +212,7 @@ class Controller:
         return pathlib.Path(place)
 
     def _remembered(self, state: State) -> tuple[Judgement, Mapping[str, int]]:
-        path = self._folder(state) / JUDGEMENT
+        path = self._folder(state) / judgement.FILE
         try:
             return judgement.parse(path.read_text())
         except FileNotFoundError:
@@ -222,7 +224,9 @@ class Controller:
             ) from error
 
     def _remember(self, state: State, seen: Judgement, offsets: Mapping[str, int]) -> None:
-        artifact.write_atomically(self._folder(state) / JUDGEMENT, judgement.text(seen, offsets))
+        artifact.write_atomically(
+            self._folder(state) / judgement.FILE, judgement.text(seen, offsets)
+        )
 
 
 def _difference(one: Rollout, other: Rollout) -> str:

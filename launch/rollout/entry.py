@@ -36,8 +36,11 @@ def roll_out(
     observations: str = "",
     without_gate: bool = False,
     say: Callable[[str], None] = print,
+    tell: Callable[[str, epath.Path], None] = lambda kind, home: None,
 ) -> State:
     """Begins a rollout, or goes on with the one of this version, to its end.
+
+    `tell` takes "rollout" and the model's folder after each change, for who keeps track of it.
 
     Returns its last state: stable, or returned. Raises LockedError: another controller is at work;
     RolloutError: it cannot begin, or the way back did not succeed yet.
@@ -47,7 +50,7 @@ def roll_out(
     if before is None or before.is_over or before.version != version:
         check_admitted(workdir, model, version, without_gate=without_gate)
     with lock.hold(home, "rolled out") as held:
-        controller = Controller(home, target, observations, say, held.check)
+        controller = Controller(home, target, observations, say, held.check, tell=tell)
         before = store.read(home)
         if (
             before is not None

@@ -17,6 +17,8 @@ from podway.launch.rollout.evidence import Block, Evidence
 from podway.online.rollout import histogram, observation
 from podway.online.rollout.observation import Tally
 
+FILE = "judgement.json"
+"""Beside the observations of a rollout."""
 _BASELINE = 100
 """Answers of the old version before its quantiles are used."""
 _SCORES = (0.1, 0.5, 0.9)

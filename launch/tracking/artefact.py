@@ -1,7 +1,6 @@
 """A folder of a workdir → what is told of it. Reads files alone, without JAX and without MLflow."""
 
 import dataclasses
-import datetime
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -13,7 +12,7 @@ from podway.framework import artifact, codec, config
 from podway.framework.report import artefacts
 from podway.framework.report.artefacts import Run
 from podway.framework.runs import records
-from podway.launch.tracking import names, others
+from podway.launch.tracking import names, operation, others
 from podway.launch.tracking.tail import Tail
 from podway.launch.tracking.told import Input, Point, Status, Told, key
 
@@ -31,17 +30,25 @@ SILENT = "its processes ended without a word: killed, or their machine was lost"
 
 
 def told(kind: str, directory: epath.PathLike) -> list[Told]:
-    """What is to be told of a "run", an "evaluation", a "model" or another kind in a folder.
+    """What is to be told of a "run", an "evaluation", a "model", a "gate", a "rollout" (the folder
+    of a model: all that it had) or another kind in a folder.
 
-    Where one of these three belongs to a run, that comes first. [] where the folder is none, or not
+    Where one of these belongs to a run, that comes first. [] where the folder is none, or not
     begun. Of other kinds (others.py) the folder says it itself.
     """
     directory = epath.Path(directory)
-    if kind == "run":
-        return run(directory)
-    if kind == "evaluation":
-        return evaluation(directory)
-    return model(directory) if kind == "model" else others.read(kind, directory)
+    match kind:
+        case "run":
+            return run(directory)
+        case "evaluation":
+            return evaluation(directory)
+        case "model":
+            return model(directory)
+        case "gate":
+            return _behind_runs(directory.parents[3], operation.verdict(directory))
+        case "rollout":
+            return _behind_runs(directory.parent.parent, operation.rollouts(directory))
+    return others.read(kind, directory)
 
 
 def run(directory: epath.Path, *, curve: bool = True) -> list[Told]:
@@ -49,7 +56,7 @@ def run(directory: epath.Path, *, curve: bool = True) -> list[Told]:
     found = artefacts.run(directory)
     if not found.when:
         return []
-    began = millis(found.when)
+    began = names.millis(found.when)
     ended = None if found.state == "training" else _ended(found)
     return [
         Told(
@@ -75,7 +82,7 @@ def evaluation(directory: epath.Path) -> list[Told]:
     if manifest is None:
         return []
     of = _run_of(directory, manifest)
-    made = millis(manifest.created)
+    made = names.millis(manifest.created)
     this = Told(
         kind="evaluation",
         name=directory.parent.name,
@@ -98,7 +105,7 @@ def model(directory: epath.Path) -> list[Told]:
         manifest = artifact.read_manifest(directory, "model", manifest=layout.MANIFEST)
     except (artifact.ArtifactError, OSError):
         return []
-    made = millis(manifest.created)
+    made = names.millis(manifest.created)
     size = sum(file.size for file in manifest.files)
     this = Told(
         kind="model",
@@ -123,6 +130,17 @@ def model(directory: epath.Path) -> list[Told]:
     return [*run(_run_of(directory, manifest)), this]
 
 
+def _behind_runs(workdir: epath.Path, found: list[Told]) -> list[Told]:
+    """Each behind the run that it belongs to, which is told of once."""
+    told = dict[str, Told]()
+    for each in found:
+        version = each.of.rpartition("/")[2]
+        for behind in run(workdir / "runs" / each.name / version):
+            told.setdefault(behind.key, behind)
+        told[each.key] = each
+    return list(told.values())
+
+
 def group(found: Run) -> str:
     """What runs have in common that differ in trainer.seed alone, or in what changes nothing."""
     ignored = {"seed"} | {
@@ -138,14 +156,6 @@ def group(found: Run) -> str:
     parts = {name: found.experiment.get(name) for name in ("model", "optimizer", "mixture")}
     shaping = {**parts, "trainer": trainer, "inputs": dict(found.inputs)}
     return f"{found.name} {codec.content_hash(shaping)[:8]}"
-
-
-def millis(when: str) -> int:
-    """Milliseconds since 1970 of an ISO 8601 time; 0 for what is none."""
-    try:
-        return int(1000 * datetime.datetime.fromisoformat(when).timestamp())
-    except ValueError:
-        return 0
 
 
 def absolute(path: epath.Path) -> epath.Path:
@@ -227,7 +237,7 @@ def _results(found: Run) -> Iterator[Point]:
     evaluated = artefacts.evaluation(found)
     if evaluated is not None:
         step = (found.manifest.details.get("selected_step") if found.manifest else None) or 0
-        made = millis(evaluated.manifest.created)
+        made = names.millis(evaluated.manifest.created)
         row = next(iter(evaluated.table.values()), {})
         whole = {
             name: {"value": cell.get("value")} for name, cell in row.items() if "[" not in name
@@ -251,8 +261,8 @@ def _table(
 
 def _ended(found: Run) -> int:
     if found.manifest is not None:
-        return millis(found.manifest.created)
-    return millis(found.ended.get("when", "")) or int(1000 * found.signs)
+        return names.millis(found.manifest.created)
+    return names.millis(found.ended.get("when", "")) or int(1000 * found.signs)
 
 
 def _run_of(directory: epath.Path, manifest: artifact.Manifest) -> epath.Path:

@@ -120,9 +120,13 @@ class Database:
         self.client.set_tag(run, "podway.state", status.lower())
         self.client.set_terminated(run, status, ended)
 
+    def knows(self, told: Told) -> bool:
+        """Whether the workdir says that all of it is told."""
+        return bool(ids.read(self._workdir, told.key, self.address.id).get("whole"))
+
     def note(self, told: Told, run: str) -> None:
         """Writes down in the workdir that all of it is told."""
-        ids.finish(self._workdir, told.key, self.address.id, run, whole=told.status == "FINISHED")
+        ids.finish(self._workdir, told.key, self.address.id, run, whole=told.is_whole)
 
     def _run(self, told: Told) -> str:
         dead = ""

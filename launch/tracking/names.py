@@ -1,5 +1,6 @@
 """Our names and values as MLflow takes them: keys of a few characters, texts of some length."""
 
+import datetime
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -33,6 +34,14 @@ def tags(values: Mapping[str, Any]) -> dict[str, str]:
         for name, value in values.items()
         if value is not None and value != ""
     }
+
+
+def millis(when: str) -> int:
+    """Milliseconds since 1970 of an ISO 8601 time; 0 for what is none."""
+    try:
+        return int(1000 * datetime.datetime.fromisoformat(when).timestamp())
+    except ValueError:
+        return 0
 
 
 def _flat(part: Any, path: str) -> Iterator[tuple[str, str]]:

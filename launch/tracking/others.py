@@ -1,7 +1,9 @@
-"""What else may be told than the chain's artefacts: gates, rollouts, sweeps. A file in a folder."""
+"""What else may be told than the chain's artefacts, gates and rollouts: learning rates that were
+looked for, and whatever comes to have a folder WORKDIR/KIND/NAME/VERSION. A file in it says all."""
 
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from etils import epath
@@ -15,6 +17,31 @@ FILE = "told.json"
 """In a folder: what is told of it."""
 
 
+_CHAIN = ("datasets", "runs", "evaluations", "models", "gates", "tracked")
+"""Folders of a workdir whose artefacts do not tell of themselves."""
+Curve = Mapping[str, Sequence[float]]
+"""Metric → its values, from step 1 on."""
+
+
+def folder(workdir: epath.PathLike, kind: str, name: str, version: str) -> epath.Path:
+    """Where something of a kind lies that is to be found again (see `found`)."""
+    return epath.Path(workdir) / kind / name / version
+
+
+def found(workdir: epath.PathLike) -> Iterator[tuple[str, epath.Path]]:
+    """What a workdir holds of all kinds: (kind, folder), sorted."""
+    for kind in _folders(epath.Path(workdir)):
+        if kind.name in _CHAIN:
+            continue
+        for name in _folders(kind):
+            yield from ((kind.name, version) for version in _folders(name) if is_one(version))
+
+
+def is_one(directory: epath.Path) -> bool:
+    """Whether a folder tells of itself."""
+    return (directory / FILE).exists()
+
+
 def write(
     directory: epath.PathLike,
     *,
@@ -24,6 +51,7 @@ def write(
     run: str = "",
     config: Any = None,
     metrics: Mapping[str, float] | None = None,
+    curve: Curve | None = None,
     facts: Mapping[str, Any] | None = None,
     began: float | None = None,
 ) -> None:
@@ -37,6 +65,7 @@ def write(
       run: version of the run that it is about; "": of none.
       config: it was made by, as JSON.
       metrics: by name.
+      curve: values over steps.
       facts: what else is known, by name; they become tags.
       began: seconds since 1970; None: now.
     """
@@ -47,6 +76,7 @@ def write(
         "run": run,
         "config": config,
         "metrics": dict(metrics or {}),
+        "curve": {name: list(values) for name, values in (curve or {}).items()},
         "facts": names.tags(facts or {}),
         "began": time.time() if began is None else began,
         "ended": time.time(),
@@ -72,10 +102,31 @@ def read(kind: str, directory: epath.Path) -> list[Told]:
             ended=None if found["status"] == "RUNNING" else ended,
             parameters=names.parameters(found["config"], kind) if found.get("config") else {},
             tags=names.tags({f"podway.{fact}": value for fact, value in facts.items()}),
+            curve=tuple(_curve(found)),
             results=tuple(
-                Point(metric, float("nan") if value is None else float(value), 0, ended)
+                Point(metric, _number(value), 0, ended)
                 for metric, value in (found.get("metrics") or {}).items()
             ),
             of=key("run", name, found["run"]) if found.get("run") else "",
         )
     ]
+
+
+def _curve(found: Mapping[str, Any]) -> Iterator[Point]:
+    """Points, spread evenly over the time that it took."""
+    began, ended = 1000 * found.get("began", 0), 1000 * found.get("ended", 0)
+    for name, values in (found.get("curve") or {}).items():
+        for step, value in enumerate(values, 1):
+            when = began + (ended - began) * step / len(values)
+            yield Point(name, _number(value), step, int(when))
+
+
+def _number(value: float | None) -> float:
+    """null stands for what is not finite."""
+    return math.nan if value is None else float(value)
+
+
+def _folders(folder: epath.Path) -> list[epath.Path]:
+    children = folder.iterdir() if folder.is_dir() else ()
+    found = (child for child in children if child.is_dir() and child.name[:1] not in "_.")
+    return sorted(found, key=lambda child: child.name)

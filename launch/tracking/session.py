@@ -25,9 +25,8 @@ from podway.export import layout
 from podway.framework.config import Experiment, Mlflow, Tracking
 from podway.framework.error import PodwayError
 from podway.framework.report import artefacts
-from podway.launch.tracking import address, ids
+from podway.launch.tracking import address, ids, place
 from podway.launch.tracking.address import Address
-from podway.launch.tracking.told import key
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -35,6 +34,8 @@ WAIT, HURRY = 90.0, 4.0
 """Seconds for which a command waits at its end until all is told, and one that is asked to end."""
 LONGEST = 500
 """Characters of a problem that are told: what fits into a pipe is written at once or not at all."""
+_CHANGING = ("registry", "rollout")
+"""Kinds that are told again and again."""
 _CURRENT: contextvars.ContextVar[Teller | None] = contextvars.ContextVar("teller", default=None)
 
 
@@ -48,8 +49,9 @@ class Teller:
         yield
 
     def tell(self, kind: str, directory: epath.PathLike) -> None:
-        """An artefact that is there: a "run", an "evaluation", a "model"; a "registry", the folder
-        of a model, whose labels have moved; or any other kind that tells of itself (others.py)."""
+        """An artefact that is there: a "run", an "evaluation", a "model", a "gate"; the folder of a
+        model as a "registry", when its labels have moved, or as a "rollout", when that has gone a
+        step; or any other kind that tells of itself (others.py)."""
 
     def close(self, patience: float) -> None:
         """Waits until all is told, but no longer than so many seconds; 0: is silent about it."""
@@ -81,7 +83,7 @@ class _Piped(Teller):
         self._send({"left": str(_absolute(run)), "problem": ""})
 
     def tell(self, kind: str, directory: epath.PathLike) -> None:
-        if kind == "registry" or not self._is_told(kind, epath.Path(directory)):
+        if kind in _CHANGING or not self._is_told(kind, epath.Path(directory)):
             self._send({"tell": [kind, str(_absolute(directory))]})
 
     def close(self, patience: float) -> None:
@@ -110,7 +112,7 @@ class _Piped(Teller):
             self._thread.join(timeout=5)
 
     def _is_told(self, kind: str, directory: epath.Path) -> bool:
-        known = key(kind, directory.parent.name, directory.name)
+        known = place.of_folder(kind, directory)
         return bool(ids.read(self._workdir, known, self._to.id).get("whole"))
 
     def _send(self, message: dict[str, Any]) -> None:
@@ -193,18 +195,38 @@ def moved(model: str, workdir: epath.PathLike) -> None:
 
     Nobody waits for it: a rollback may be urgent. What goes wrong with it undoes no move.
     """
-    home = epath.Path(workdir) / "models" / model
-    numbers = [int(each.name) for each in home.iterdir() if each.name.isdecimal()]
-    made = artefacts.mapping(home / str(max(numbers, default=0)) / layout.MANIFEST)
-    run = epath.Path(workdir) / "runs" / model / str((made.get("inputs") or {}).get("run", "-"))
+    with of_model(model, workdir, wait=0) as found:
+        found.tell("registry", layout.models(workdir) / model)
+
+
+@contextlib.contextmanager
+def of_model(
+    model: str, workdir: epath.PathLike, version: int | None = None, *, wait: float = WAIT
+) -> Iterator[Teller]:
+    """Whom to tell what becomes of a published version: those that its run is told to.
+
+    Args:
+      model: its name.
+      workdir: that it lies in.
+      version: of it; None: the newest.
+      wait: seconds at the end of the block until all is told; 0: nobody waits.
+
+    What cannot be told, for want of a package, stops nothing, and is said.
+    """
+    home = layout.models(workdir) / model
+    numbers = (int(each.name) for each in home.iterdir() if each.name.isdecimal())
+    version = max(numbers, default=0) if version is None else version
+    run = place.run_of(epath.Path(workdir), model, version)
     told = artefacts.mapping(run / "experiment.json").get("tracking") or {}
+    kind = Mlflow if told.get("type") == "Mlflow" else Tracking
+    config = kind(told.get("uri", ""), told.get("experiment", ""))
     try:
-        kind = Mlflow if told.get("type") == "Mlflow" else Tracking
-        config = kind(told.get("uri", ""), told.get("experiment", ""))
-        with _session(config, workdir, wait=0) as found:
-            found.tell("registry", home)
+        address.of(config)
     except PodwayError as error:
-        _say(f"the registry is not told of it: {error}")
+        _say(f"nobody is told of {model} {version}: {error}")
+        config = Tracking()
+    with _session(config, workdir, wait=wait) as found:
+        yield found
 
 
 def tracked(stage: Callable[P, R]) -> Callable[P, R]:

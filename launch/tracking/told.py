@@ -83,6 +83,11 @@ class Told:
         return key(self.kind, self.name, self.version)
 
     @property
+    def is_whole(self) -> bool:
+        """Whether all is told that there will be to tell; a run that failed may go on."""
+        return self.status == "FINISHED" or (self.kind != "run" and self.ended is not None)
+
+    @property
     def title(self) -> str:
         """What it is called in a table."""
         of = f"{self.name} {self.version}"

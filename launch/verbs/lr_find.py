@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import math
+import uuid
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from etils import epath
 
-from podway.framework.config import Model
+from podway.framework import codec
+from podway.framework.config import Experiment, Model, Tracking
 from podway.framework.error import check
 from podway.launch import stages
+from podway.launch.tracking import others, session
 from podway.launch.verbs.verb import Chain, Verb
 
 if TYPE_CHECKING:
@@ -40,6 +44,8 @@ lowest, if that is less). Saves no run. The suggestion is a peak rate, for a sch
 warm-up."""
 
 
+KIND = "lr_find"
+"""What a tracking database calls it, and the folder in the workdir."""
 _SHOWN = 1.15
 """Losses up to so many times the first one are drawn."""
 
@@ -70,6 +76,7 @@ def find(options: LearningRate) -> None:
     output = epath.Path(options.output or f"{options.workdir}/lr_find/{name}.html")
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(page(name, seen, suggestion))
+    _tell(experiment, options, seen, suggestion, output)
     end = f"diverged at {seen.rates[-1]:.2g}" if seen.diverged else "did not diverge"
     print(
         f"rates from {seen.rates[0]:.2g} to {seen.rates[-1]:.2g} in {len(seen.rates)} steps; the"
@@ -82,6 +89,37 @@ def find(options: LearningRate) -> None:
     )
     if suggestion.note:
         print(f"note: {suggestion.note}")
+
+
+def _tell(
+    experiment: Experiment,
+    options: LearningRate,
+    seen: Sweep,
+    suggestion: Suggestion,
+    output: epath.Path,
+) -> None:
+    """Keeps what was found, and tells the tracking database of it where there is one."""
+    name, now = experiment.name, datetime.datetime.now(datetime.UTC)
+    version = f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
+    directory = others.folder(options.workdir, KIND, name, version)
+    directory.mkdir(parents=True, exist_ok=True)
+    told = {"suggestion": suggestion.rate, "steepest": suggestion.steepest}
+    others.write(
+        directory,
+        name=name,
+        version=version,
+        config={
+            "steps": options.steps,
+            "lowest": options.lowest,
+            "highest": options.highest,
+            "experiment": codec.to_json(dataclasses.replace(experiment, tracking=Tracking())),
+        },
+        metrics=told | {"lowest_loss": suggestion.loss, "lowest_loss_rate": suggestion.lowest},
+        curve={"loss": seen.losses.tolist(), "rate": seen.rates.tolist()},
+        facts={"page": str(output), "note": suggestion.note, "diverged": seen.diverged},
+    )
+    with session.session(experiment, options.workdir) as teller:
+        teller.tell(KIND, directory)
 
 
 def page(name: str, seen: Sweep, suggestion: Suggestion) -> str:

@@ -4,6 +4,7 @@ import sys
 
 from podway.framework.artifact.upgrade import Choice, CodeChanged
 from podway.launch import stages
+from podway.launch.tracking.session import session
 from podway.launch.verbs.verb import Trained, Verb
 
 
@@ -25,11 +26,12 @@ def run(options: Trained) -> None:
 def _run(options: Trained, code: Choice | None) -> None:
     chosen = stages.TrainOptions(code=code)
     experiment = stages.longer(options.experiment, options.workdir, options.more, chosen)
-    published = stages.run(experiment, options.workdir, code)
+    with session(experiment, options.workdir) as teller:
+        published = stages.run(experiment, options.workdir, code)
 
-    from podway.launch.gate import admission
+        from podway.launch.gate import admission
 
-    admission.promote(experiment, published, options.workdir, code)
+        admission.promote(experiment, published, options.workdir, code, teller.tell)
 
 
 VERB = Verb(

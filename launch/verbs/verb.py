@@ -20,6 +20,7 @@ Of = Literal[
     "MODEL",
     "MODEL VERSION",
     "MODEL [VERSION]",
+    "MODEL [ITEM] …",
     "MODEL_DIR",
     "LAUNCH",
     "RUN|WORKDIR",
@@ -27,8 +28,8 @@ Of = Literal[
     "",
 ]
 """What a verb acts on: an experiment, that or a published model, the folder of a run, several runs,
-a published model, a version of it (in brackets: or without one), the folder of one, a launch on a
-cluster, a run or a workdir, any artefact, or nothing in particular."""
+a published model, a version of it (in brackets: or without one), some of its items, the folder of
+one, a launch on a cluster, a run or a workdir, any artefact, or nothing in particular."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +92,8 @@ class Verb:
                 return {"runs": tuple(chosen)}
             case "MODEL" | "MODEL VERSION" | "MODEL [VERSION]":
                 return dict(zip(("model", "version"), chosen, strict=False))
+            case "MODEL [ITEM] …":
+                return {"model": chosen[0], "near": tuple(chosen[1:])}
             case "CONFIG|MODEL":
                 return {"subject": chosen[0]}
             case "LAUNCH":

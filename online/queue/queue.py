@@ -98,7 +98,13 @@ class Consumer(Protocol):
 
 
 class Queue(Protocol):
-    """A queue that is open."""
+    """A queue that is open.
+
+    Attributes:
+      offsets: whether a message has the same partition and offset at each delivery.
+    """
+
+    offsets: bool
 
     def create(self, topic: str, partitions: int) -> None:
         """Makes the topic where there is none."""

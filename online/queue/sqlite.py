@@ -26,6 +26,8 @@ _SWEEP = 60.0
 class SqliteLog:
     """The queue of a file."""
 
+    offsets = True
+
     def __init__(self, config: SqliteQueue, dead: str):
         self._config = config
         self._path = pathlib.Path(config.path).absolute()

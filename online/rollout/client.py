@@ -97,7 +97,12 @@ class Client:
         self._said = ""
 
     async def predict(
-        self, key: str, inputs: Mapping[str, Any], *, request: str | None = None
+        self,
+        key: str,
+        inputs: Mapping[str, Any],
+        *,
+        request: str | None = None,
+        timeout: float | None = None,
     ) -> Given:
         """The answer for a key. Raises ServerError: there was none.
 
@@ -105,22 +110,25 @@ class Client:
           key: of whom it is for: a user, a session. It decides on the version.
           inputs: of the model.
           request: what tells this request from others; it decides whether it is copied.
+          timeout: seconds for all of it, the old version asked after the new one included; None:
+            the options' for each call.
         """
         now = self.split
+        end = None if timeout is None else time.monotonic() + timeout
         if not now.rollout:
             # Of a model that never had a rollout there need be no label.
             label = "" if now.stable is None else split.label("stable")
-            answer = await self._ask(label, inputs)
+            answer = await self._ask(label, inputs, end)
             return Given(answer.outputs, "stable", answer.version or now.stable, "")
         if now.shadow and now.is_copied(request or f"{time.monotonic_ns()}"):
             self._copy(now, key, inputs)
         arm = now.arm(key)
         try:
-            answer = await self._watched(now, arm, key, inputs)
+            answer = await self._watched(now, arm, key, inputs, end)
         except ServerError:
             if arm == "stable" or not self._options.again:
                 raise
-            arm, answer = "stable", await self._stable(inputs)
+            arm, answer = "stable", await self._stable(inputs, end)
         return Given(answer.outputs, arm, answer.version or now.version(arm), now.rollout)
 
     def value(self, given: Given, value: float) -> None:
@@ -166,21 +174,26 @@ class Client:
         for spool in self._spools.values():
             await asyncio.to_thread(spool.close)
 
-    async def _stable(self, inputs: Mapping[str, Any]) -> Answer:
-        return await self._ask(split.label("stable"), inputs)
+    async def _stable(self, inputs: Mapping[str, Any], end: float | None) -> Answer:
+        return await self._ask(split.label("stable"), inputs, end)
 
-    async def _ask(self, label: str, inputs: Mapping[str, Any]) -> Answer:
+    async def _ask(self, label: str, inputs: Mapping[str, Any], end: float | None) -> Answer:
         how = self._options
+        left = how.timeout if end is None else min(how.timeout, end - time.monotonic())
+        if left <= 0:
+            raise ServerError("DEADLINE_EXCEEDED", "no time is left to ask")
         return await self._server.predict(
-            self._model, inputs, signature=how.signature, label=label, timeout=how.timeout
+            self._model, inputs, signature=how.signature, label=label, timeout=left
         )
 
-    async def _watched(self, now: Split, arm: Arm, key: str, inputs: Mapping[str, Any]) -> Answer:
+    async def _watched(
+        self, now: Split, arm: Arm, key: str, inputs: Mapping[str, Any], end: float | None = None
+    ) -> Answer:
         """Asks an arm, and writes down what comes."""
         start, how = time.monotonic(), self._options
         repeated = self._is_repeated(now.rollout, arm, key)
         try:
-            answer = await self._ask(split.label(arm), inputs)
+            answer = await self._ask(split.label(arm), inputs, end)
         except ServerError as error:
             seen = Observation(arm, time.monotonic() - start, error.code, repeated=repeated)
             self._spool(now.rollout).put(seen)

@@ -6,22 +6,12 @@ tensorflow/core/framework/{tensor,tensor_shape}.proto; a test holds them against
 a pool of their own, so that a process may have both.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from podway.online.servers import protos
+from podway.online.servers.protos import Messages
 
-_Field = descriptor_pb2.FieldDescriptorProto
-_KINDS = {
-    "bool": _Field.TYPE_BOOL,
-    "bytes": _Field.TYPE_BYTES,
-    "double": _Field.TYPE_DOUBLE,
-    "float": _Field.TYPE_FLOAT,
-    "int32": _Field.TYPE_INT32,
-    "int64": _Field.TYPE_INT64,
-    "string": _Field.TYPE_STRING,
-}
-MESSAGES: Mapping[str, Mapping[str, tuple[int, str]]] = {
+MESSAGES: Messages = {
     "Int64Value": {"value": (1, "int64")},
     "ModelSpec": {
         "name": (1, "string"),
@@ -45,32 +35,8 @@ MESSAGES: Mapping[str, Mapping[str, tuple[int, str]]] = {
     "PredictRequest": {"model_spec": (1, "ModelSpec"), "inputs": (2, "NamedTensor*")},
     "PredictResponse": {"outputs": (1, "NamedTensor*"), "model_spec": (2, "ModelSpec")},
 }
-"""Message → field → number and type; * where there may be many."""
 
-
-def _classes() -> Mapping[str, Any]:
-    file = descriptor_pb2.FileDescriptorProto(
-        name="podway_serving.proto", package="podway", syntax="proto3"
-    )
-    for name, fields in MESSAGES.items():
-        message = file.message_type.add(name=name)
-        for field, (number, kind) in fields.items():
-            many, kind = kind.endswith("*"), kind.removesuffix("*")
-            added = message.field.add(name=field, number=number)
-            added.label = _Field.LABEL_REPEATED if many else _Field.LABEL_OPTIONAL
-            if kind in _KINDS:
-                added.type = _KINDS[kind]
-            else:
-                added.type, added.type_name = _Field.TYPE_MESSAGE, f".podway.{kind}"
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return {
-        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"podway.{name}"))
-        for name in MESSAGES
-    }
-
-
-_ALL = _classes()
+_ALL = protos.classes(MESSAGES)
 PredictRequest, PredictResponse = _ALL["PredictRequest"], _ALL["PredictResponse"]
 
 TYPES = {
@@ -131,6 +97,8 @@ def _measured(rows: Any) -> tuple[list[int], list[Any]]:
         return [], [rows]
     if not rows:
         return [0], []
+    if not {list, tuple} & set(map(type, rows)):  # of one dimension, as a rule, and long
+        return [len(rows)], list(rows)
     shapes, values = [], []
     for each in rows:
         shape, inner = _measured(each)

@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 
+from podway.online.servers import trace
 from podway.online.servers.answer import Answer, ServerError
 
 
@@ -41,6 +42,7 @@ class Rest:
             async with self._session.post(
                 f"{self._url}/v1/models/{model}{which}:predict",
                 json=body,
+                headers={trace.HEADER: own} if (own := trace.current()) else None,
                 timeout=aiohttp.ClientTimeout(timeout),
             ) as response:
                 text = await response.text()

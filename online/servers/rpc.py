@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from podway.online.servers import messages
+from podway.online.servers import messages, trace
 from podway.online.servers.answer import Answer, ServerError
 
 _PREDICT = "/tensorflow.serving.PredictionService/Predict"
@@ -52,8 +52,10 @@ class Rpc:
                 messages.write(entry.value, rows, self._types.get(name, ""))
         except ValueError as error:
             raise ServerError("INVALID_ARGUMENT", f"input {name!r}: {error}") from error
+        own = trace.current()
+        metadata = ((trace.HEADER, own),) if own else None
         try:
-            response = await self._predict(request, timeout=timeout)
+            response = await self._predict(request, timeout=timeout, metadata=metadata)
         except grpc.aio.AioRpcError as error:
             raise ServerError(error.code().name, error.details() or "") from error
         try:

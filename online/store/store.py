@@ -5,12 +5,18 @@ whole or not there; each has a version, by which a writer sees that nobody wrote
 """
 
 import dataclasses
+import os
 from collections.abc import Mapping, Sequence
 from typing import Protocol
+
+from podway.online.error import StoreError
 
 HISTORY, ITEM, FEATURES, SHOWN, STATE = "history", "item", "features", "shown", "state"
 """Kinds: a user's events, an item's attributes, features of users, what a user was shown lately,
 and what the services keep for themselves."""
+
+FORMAT = 1
+"""How the stores lie in their backends. What a store holds says it; another one is refused."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,15 +25,32 @@ class Value:
 
     Attributes:
       content: bytes.
-      version: grows by each write; compare_and_set asks for it.
+      version: another one at each write, and never that of an earlier value, also where this was
+        deleted or has expired; compare_and_set asks for it.
     """
 
     content: bytes
     version: int
 
 
+@dataclasses.dataclass(frozen=True)
+class Change:
+    """What compare_and_set is to write.
+
+    Attributes:
+      key: of the value.
+      content: its new content.
+      version: that was read; None: there was none.
+    """
+
+    key: str
+    content: bytes
+    version: int | None
+
+
 class Store(Protocol):
-    """A store that is open. May be used from several threads."""
+    """A store that is open. May be used from several threads. Each method raises StoreError where
+    the store does not answer in the time of its config."""
 
     def read(self, kind: str, keys: Sequence[str]) -> list[Value | None]:
         """Values of the keys, in their order, in one round; None where there is none, or it has
@@ -40,15 +63,11 @@ class Store(Protocol):
         ...
 
     def compare_and_set(
-        self,
-        kind: str,
-        key: str,
-        content: bytes,
-        version: int | None,
-        ttl: float | None = None,
-    ) -> bool:
-        """Writes one value if it still has the version that was read (None: there was none); False
-        if it does not, and nothing is written then."""
+        self, kind: str, changes: Sequence[Change], ttl: float | None = None
+    ) -> list[bool]:
+        """Writes each value that still has the version that was read; says of each whether it did.
+        Of the others nothing is written. Many are one round, and each is for itself; no key is
+        there twice."""
         ...
 
     def delete(self, kind: str, keys: Sequence[str]) -> None:
@@ -58,3 +77,18 @@ class Store(Protocol):
     def close(self) -> None:
         """Frees what it holds."""
         ...
+
+
+def new_version() -> int:
+    """63 random bits, above 0: no two writes have the same."""
+    return (int.from_bytes(os.urandom(8), "little") >> 1) or 1
+
+
+def check_format(where: str, found: int) -> None:
+    """Raises StoreError for a store that another format wrote."""
+    if found != FORMAT:
+        remedy = "upgrade Podway" if found > FORMAT else "fill a new one"
+        raise StoreError(
+            f"{where} holds a store of format {found}, and this Podway reads and writes format"
+            f" {FORMAT}: {remedy}, or name another place in online.store"
+        )

@@ -5,7 +5,7 @@ import pathlib
 import pytest
 import yaml
 
-from podway.launch.targets.kubernetes import queue, retrain, training, yaml_text
+from podway.launch.targets.kubernetes import held, queue, retrain, training, yaml_text
 from podway.launch.targets.kubernetes.quotas import Queue
 from podway.launch.targets.kubernetes.schedule import Schedule
 from podway.launch.targets.kubernetes.target import Bucket, Claim
@@ -53,6 +53,11 @@ def test_a_launch_is_valid(name):
     objects = training.objects(a_launch(**TARGETS[name]), 1_800_000_000)
     assert {each["kind"] for each in objects} >= {"ConfigMap", "JobSet", "Namespace"}
     assert validate(objects) == []
+
+
+@pytest.mark.parametrize("owner", ["", "0d6f0a4e-8a0c-4c5e-9a53-0c2f3f0d6b11"])
+def test_pods_that_hold_machines_are_valid(owner):
+    assert validate([held.job_set(a_launch(**TARGETS["slices"]), 2, owner)]) == []
 
 
 @pytest.mark.parametrize("name", ["slices", "CPUs", "all the rest"])

@@ -1,4 +1,4 @@
-"""Deployed models, queues and training by the clock, before the API server's own validation."""
+"""Deployed models, services, queues, training by the clock: the API server's own validation."""
 
 import copy
 from typing import Any
@@ -7,11 +7,14 @@ import pytest
 
 from podway.launch.targets.kubernetes import queue, retrain
 from podway.launch.targets.kubernetes.schedule import Schedule
+from podway.launch.targets.kubernetes.services.objects import objects as of_services
 from podway.launch.targets.kubernetes.serving.objects import objects
 from tests.cluster import programs
 from tests.cluster.validation import validate
 from tests.launch.targets.kubernetes import test_retrain
 from tests.launch.targets.kubernetes.conftest import a_launch
+from tests.launch.targets.kubernetes.services.conftest import TARGETS as SERVICES
+from tests.launch.targets.kubernetes.services.conftest import stack
 from tests.launch.targets.kubernetes.serving.conftest import TARGETS, deployed
 from tests.launch.targets.kubernetes.test_queue import QUEUE
 
@@ -48,6 +51,11 @@ def test_a_clock_of_nowhere_is_none():
     said = " ".join(validate(made))
     assert "timeZone" in said
     assert "schedule" in said
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_online_services_are_valid(name):
+    assert validate(of_services(stack(name))) == []
 
 
 def test_queues_are_valid():

@@ -92,12 +92,19 @@ def container(
     mounts: Mapping[pathlib.Path, pathlib.Path] | None = None,
     then: str = 'podman wait "$NAME"',
     entrypoint: str | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Starts a container, does `then` (of a shell, in which $NAME is the container), removes it.
 
     The answer's stdout is what `then` printed, its stderr what the container wrote.
     """
-    start = _start(image, *arguments, name=name, mounts=mounts or {}, entrypoint=entrypoint)
+    start = _start(
+        *(image, *arguments),
+        name=name,
+        mounts=mounts or {},
+        entrypoint=entrypoint,
+        environment=environment or {},
+    )
     return subprocess.run(
         _script(name, start, then), env=os.environ | _ENVIRONMENT, capture_output=True, text=True
     )
@@ -149,11 +156,13 @@ def _start(
     name: str,
     mounts: Mapping[pathlib.Path, pathlib.Path],
     entrypoint: str | None,
+    environment: Mapping[str, str] | None = None,
 ) -> str:
     options = ["--detach", "--cgroups=disabled", "--network=host", f"--name={name}"]
     options += ["--ulimit=nofile=4096:4096", "--ulimit=nproc=4096:4096"]
     options += [f"--volume={here}:{there}" for here, there in mounts.items()]
     options += [f"--entrypoint={entrypoint}"] if entrypoint else []
+    options += [f"--env={name}={value}" for name, value in (environment or {}).items()]
     return shlex.join(["podman", "run", *options, image, *arguments])
 
 

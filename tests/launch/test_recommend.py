@@ -83,8 +83,8 @@ def test_everybody_goes_to_a_file(run, workdir, tmp_path):
         (["recommend", "shop", "--user", "zz"], "1 of 1 users are not in the dataset"),
         (["recommend", "shop", "--history", "zz"], "none of the 1 items of history 0 is known"),
         (["recommend", "shp", "--history", "i1"], "'shp' has no published model and no finished"),
-        (["predict", "shop"], "--output is ''; give a local file that ends in .parquet"),
-        (["predict", "shop", "--output", "gs://b/x.parquet"], "give a local file"),
+        (["predict", "shop"], "--output is ''; give a folder, local or on gs://, or a"),
+        (["predict", "shop", "--output", "gs://b/x.parquet"], "or a local file that ends in"),
         (["predict", "shop", "--output", "/nowhere/x.parquet"], "there is no folder /nowhere"),
         (
             ["predict", "shop", "--output", "x.parquet", "--users", "nowhere.txt"],

@@ -14,6 +14,7 @@ from etils import epath
 from podway.framework import artifact, exit_codes
 from podway.framework.runs import goodput, lock
 from podway.launch import cli
+from podway.launch.tracking import others, place
 from tests import xla
 from tests.launch.test_supervise import SHOP
 
@@ -99,6 +100,13 @@ def test_a_learning_rate_is_found_and_drawn(shop, workdir, capsys):
     page = (workdir / "lr_find" / "shop.html").read_text()
     assert "<svg" in page
     assert "Learning rate of shop" in page
+    ((kind, directory),) = others.found(epath.Path(workdir))
+    (told,) = others.read(kind, directory)
+    assert {each.name: each.value for each in told.results}["suggestion"] == pytest.approx(
+        rate, 0.1
+    )
+    assert [each.step for each in told.curve if each.name == "loss"] == list(range(1, 61))
+    assert told.key == place.of_folder(kind, directory)
     before = len(list(workdir.glob("runs/shop/*")))
     with pytest.raises(SystemExit):
         cli.main(["lr-find", "movielens_ease", "--workdir", str(workdir)])

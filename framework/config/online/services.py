@@ -3,6 +3,9 @@
 import dataclasses
 
 from podway.framework.config.online.events import Events
+from podway.framework.config.online.gateway import Gateway
+from podway.framework.config.online.lander import Lander
+from podway.framework.config.online.nearline import Nearline
 from podway.framework.config.online.queue import Queue, SqliteQueue, Topics
 from podway.framework.config.online.store import SqliteStore, Store
 
@@ -19,3 +22,9 @@ class Online:
     """What events may say, and what is refused at the door."""
     store: Store = SqliteStore()
     """Where histories and features are."""
+    nearline: Nearline = Nearline()
+    """What the store is told of events."""
+    lander: Lander = Lander()
+    """Events → files that training reads."""
+    gateway: Gateway = Gateway()
+    """The service that answers users."""

@@ -54,6 +54,7 @@ def until_over(
     say: Callable[[str], None] = lambda text: print(text, flush=True),
     interval: float = INTERVAL,
     patience: float = PATIENCE,
+    besides: Callable[[status.Status, list[dict[str, Any]]], None] = lambda *_: None,
 ) -> status.Status:
     """Follows a launch to its end. An interruption ends the following alone, not the launch.
 
@@ -63,6 +64,7 @@ def until_over(
       say: prints a line.
       interval: seconds between looks.
       patience: seconds that a cluster may not answer.
+      besides: what else is done at each look, with what it saw.
 
     Raises AbsentError: there is no such launch; UnreachableError: the patience is over.
     """
@@ -98,6 +100,7 @@ def until_over(
                 say(f"  {line}")
         last, said = str(now), set(now.lines)
         tail.show(now.stage, pods)
+        besides(now, pods)
         if now.over:
             return now
         time.sleep(interval)
@@ -166,7 +169,7 @@ def is_first(pod: dict[str, Any], stage: str) -> bool:
     labels = metadata.get("labels") or {}
     index = labels.get("batch.kubernetes.io/job-completion-index", "0")
     return (
-        labels.get("jobset.sigs.k8s.io/replicatedjob-name") == stage
+        labels.get(status.ROLE) == stage
         and labels.get("jobset.sigs.k8s.io/job-index", "0") == "0"
         and index == "0"
     )

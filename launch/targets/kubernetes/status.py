@@ -9,6 +9,8 @@ from podway.framework import exit_codes
 from podway.launch.targets.kubernetes import events as told
 
 STAGES = ("data", "train", "export")
+ROLE = "jobset.sigs.k8s.io/replicatedjob-name"
+"""Label of pods: of which stage they are."""
 _IMAGE = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
 _STARTS = ("ContainerCreating", "PodInitializing")
 """Why a container waits that is about to start."""
@@ -106,7 +108,7 @@ def _true(status: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _role(pod: dict[str, Any]) -> str:
-    return (pod["metadata"].get("labels") or {}).get("jobset.sigs.k8s.io/replicatedjob-name", "")
+    return (pod["metadata"].get("labels") or {}).get(ROLE, "")
 
 
 def _deleted(pod: dict[str, Any]) -> bool:
@@ -170,6 +172,11 @@ def pending(pods: Sequence[dict[str, Any]], events: Sequence[dict[str, Any]] = (
         for text in filter(None, reasons):
             found[text] = found.get(text, 0) + 1
     return [f"{count} pods: {text}" if count > 1 else text for text, count in found.items()]
+
+
+def unscheduled(pods: Sequence[dict[str, Any]]) -> bool:
+    """Whether the scheduler has no machine for one of them."""
+    return any(not _deleted(pod) and _unscheduled(pod) for pod in pods)
 
 
 def _unscheduled(pod: dict[str, Any]) -> str:

@@ -16,7 +16,8 @@ from podway.launch.targets.kubernetes.launch import Launch
 
 API = "jobset.x-k8s.io/v1alpha2"
 QUEUE = "kueue.x-k8s.io/queue-name"
-_EXCLUSIVE = "alpha.jobset.sigs.k8s.io/exclusive-topology"
+EXCLUSIVE = "alpha.jobset.sigs.k8s.io/exclusive-topology"
+"""Annotation of Jobs each of which has a domain of nodes for itself."""
 _COORDINATOR = 6002
 _RETRIES = 3
 """Of the data stage and of the export, by themselves."""
@@ -91,7 +92,7 @@ def job_set(launch: Launch, submitted: int | None = None) -> dict[str, Any]:
         "template": {"spec": _training(launch, submitted)},
     }
     if pool.is_tpu and target.provider == "gke":
-        train["template"]["metadata"] = {"annotations": {_EXCLUSIVE: pools.POOL}}
+        train["template"]["metadata"] = {"annotations": {EXCLUSIVE: pools.POOL}}
     return {
         "apiVersion": API,
         "kind": "JobSet",
@@ -117,6 +118,21 @@ def job_set(launch: Launch, submitted: int | None = None) -> dict[str, Any]:
             ],
         },
     }
+
+
+def alone(launch: Launch) -> dict[str, Any]:
+    """The training by itself, of a dataset that is there."""
+    found = job_set(launch)
+    (train,) = (job for job in found["spec"]["replicatedJobs"] if job["name"] == "train")
+    del train["dependsOn"]
+    found["spec"]["replicatedJobs"] = [train]
+    return found
+
+
+def submitted(job_set: dict[str, Any]) -> int | None:
+    """When a launch was submitted (s since 1970), from its JobSet; None: it does not say."""
+    said = (job_set["metadata"].get("annotations") or {}).get(pods.SUBMITTED, "")
+    return int(said) if said.isdecimal() else None
 
 
 def _metadata(launch: Launch, name: str) -> dict[str, Any]:
@@ -168,7 +184,7 @@ def _training(launch: Launch, submitted: int | None) -> dict[str, Any]:
         "name": "train",
         "image": pods.image(launch, "train"),
         **pods.command(launch, "train", *options),
-        "resources": _resources(launch, pool.resource, pool.count),
+        "resources": resources(launch, pool.resource, pool.count),
         **({"ports": ports} if ports else {}),
     }
     if not pool.is_tpu and pool.hosts > 1:
@@ -198,7 +214,7 @@ def single(
         "name": name,
         "image": pods.image(launch, name),
         **pods.command(launch, verb, *options),
-        "resources": _resources(launch, "", 0),
+        "resources": resources(launch, "", 0),
     }
     template = pods.pod(launch, container, selector={}, tolerations=(), submitted=submitted)
     return {
@@ -220,7 +236,7 @@ def single(
     }
 
 
-def _resources(launch: Launch, resource: str, count: int) -> dict[str, Any]:
+def resources(launch: Launch, resource: str, count: int) -> dict[str, Any]:
     """A pod with accelerators has its machine for itself."""
     if resource:
         return {"requests": {resource: str(count)}, "limits": {resource: str(count)}}

@@ -135,7 +135,8 @@ def start(folder, files, spec):
             return {"started": False}
         _write_all(home / "experiment", files)
         # From now on somebody waits for the run (framework/runs/lifetime.py).
-        spec["environment"].setdefault("PODWAY_SUBMITTED", str(time.time()))
+        submitted = spec["environment"].setdefault("PODWAY_SUBMITTED", str(time.time()))
+        spec["launch"]["submitted"] = float(submitted)  # by which its account of time is found
         _write(home / "spec.json", json.dumps(spec, indent=1))
         _begin(home, spec, lock)
     return {"started": True}

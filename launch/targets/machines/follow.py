@@ -78,6 +78,7 @@ def until_over(
     process: int = 0,
     say: Callable[[str], None] = lambda text: print(text, flush=True),
     interval: float = INTERVAL,
+    besides: Callable[[Sequence[Seen]], None] = lambda _: None,
 ) -> Status:
     """Follows a launch to its end. An interruption ends the following alone, not the launch.
 
@@ -87,6 +88,7 @@ def until_over(
       process: whose output is shown.
       say: prints a line.
       interval: seconds between looks.
+      besides: what else is done at each look.
     """
     last, said, away, offset = "", set[str](), set[str](), 0
     while True:
@@ -111,6 +113,7 @@ def until_over(
             return now
         if over:  # there may be more
             continue
+        besides(seen)
         if mending is not None:
             mending.mend(seen, now, say)
         time.sleep(interval)

@@ -4,6 +4,7 @@ import dataclasses
 import os
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from podway.framework.config import Model
@@ -36,6 +37,11 @@ class LaunchKubernetes(Stage):
     """Start again what has failed: it goes on from its last save."""
     detach: bool = False
     """Don't follow the launch to its end."""
+    elastic: bool = False
+    """Go on with fewer slices where there are no machines for all, and with all when there are; by
+    whoever follows the launch."""
+    elastic_after: float = 600.0
+    """Seconds that slices wait for machines before the launch goes on without them."""
     items: int | None = None
     """For the prediction where the dataset is not there yet: its number of items."""
     users: int = 1_000_000
@@ -70,6 +76,7 @@ def launch(options: LaunchKubernetes) -> None:
         options.launch_name,
     )
     check_trained_in_steps(found)
+    sizes = _sizes_of_slices(options, found)
     estimate = _estimate(options, found)
     objects = training.objects(found, None if options.dry_run else int(time.time()))
     wrong = own.problems(objects)
@@ -83,15 +90,31 @@ def launch(options: LaunchKubernetes) -> None:
             print(f"{options.output}: {len(files)} objects")
         else:
             print(yaml_text.of(objects), end="")
-        _say(plan(found, estimate, missing), sys.stderr)
+        _say(plan(found, estimate, missing, sizes), sys.stderr)
         sys.exit(1 if missing else 0)
-    _say(plan(found, estimate, missing), sys.stdout)
+    _say(plan(found, estimate, missing, sizes), sys.stdout)
     if missing:
         raise ConfigError(f"nothing is launched: {missing[0]}")
-    _apply(options, found, objects)
+    _apply(options, found, objects, sizes)
 
 
-def plan(found: Any, estimate: Any, missing: list[str]) -> str:
+def _sizes_of_slices(options: LaunchKubernetes, found: Any) -> list[int]:
+    """The numbers of slices that it may go on with, from the largest; [] without --elastic."""
+    if not options.elastic:
+        return []
+    check(
+        options.elastic_after > 0, f"--elastic-after is {options.elastic_after:g}; give seconds > 0"
+    )
+    check(not options.detach, "--elastic is done by who follows the launch; leave out --detach")
+    slices = options.target.slices
+    check(slices > 1, f"--elastic is for several slices; target.slices is {slices}")
+    from podway.launch import elastic
+
+    devices = found.pool.topology.devices // slices
+    return elastic.sizes(options.experiment, slices, devices, "slices", "target.slices")
+
+
+def plan(found: Any, estimate: Any, missing: list[str], sizes: Sequence[int] = ()) -> str:
     """What will be done, on what, for how much, and what is in the way."""
     pool, target = found.pool, found.target
     pods = target.slices * pool.hosts
@@ -107,6 +130,11 @@ def plan(found: Any, estimate: Any, missing: list[str]) -> str:
         *(f"  {line}" for line in estimate.lines()),
         f"  restarts   {target.max_restarts} after crashes and lost machines; preemptions are free",
     ]
+    if sizes:
+        fewer = " or ".join(map(str, sizes[1:]))
+        lines.append(
+            f"  elastic    {sizes[0]} slices; {fewer} while there are machines for no more"
+        )
     lines += [f"  note       {each}" for each in found.notes()]
     if missing:
         lines += ["before this can be launched:", *(f"  - {each}" for each in missing)]
@@ -146,7 +174,9 @@ def _sizes(options: LaunchKubernetes) -> tuple[Any, str]:
     return stages.data(options.experiment, options.workdir, look=True).schema, ""
 
 
-def _apply(options: LaunchKubernetes, found: Any, objects: list[dict[str, Any]]) -> None:
+def _apply(
+    options: LaunchKubernetes, found: Any, objects: list[dict[str, Any]], sizes: list[int]
+) -> None:
     from podway.launch.targets.error import LaunchError
     from podway.launch.targets.kubernetes import admission, follow, training
     from podway.launch.targets.kubernetes.cluster import Cluster
@@ -172,7 +202,7 @@ def _apply(options: LaunchKubernetes, found: Any, objects: list[dict[str, Any]])
             return
         if now.phase not in ("failed", "stopping"):
             print(f"{found.name} is there already")
-            _follow(options, cluster, found.name)
+            _follow(options, cluster, found, sizes)
             return
     admission.check(cluster, objects[-1])
     if not options.yes and not _agreed():
@@ -184,7 +214,7 @@ def _apply(options: LaunchKubernetes, found: Any, objects: list[dict[str, Any]])
     for each in cluster.apply(objects):
         print(f"made {each}")
     _register(options, found)
-    _follow(options, cluster, found.name)
+    _follow(options, cluster, found, sizes)
 
 
 def _register(options: LaunchKubernetes, found: Any) -> None:
@@ -209,14 +239,17 @@ def _agreed() -> bool:
     return input("launch it? [y/N] ").strip().lower() in ("y", "yes")
 
 
-def _follow(options: LaunchKubernetes, cluster: Any, name: str) -> None:
+def _follow(options: LaunchKubernetes, cluster: Any, found: Any, sizes: list[int]) -> None:
+    name = found.name
     if options.detach:
         print(f"`podway logs {name}` follows it, `podway stop {name}` ends it")
         return
     from podway.launch.jobs import kubernetes, registry
     from podway.launch.targets.error import FailedError
+    from podway.launch.targets.kubernetes.elastic import Elastic
 
-    end = kubernetes.follow_to_end(cluster, name)
+    elastic = Elastic(cluster, found, sizes, options.elastic_after) if sizes else None
+    end = kubernetes.follow_to_end(cluster, name, elastic)
     if end is None:
         return
     if (record := registry.find(name)) is not None:

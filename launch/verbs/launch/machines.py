@@ -179,14 +179,11 @@ def _agreed() -> bool:
 
 
 def _follow(found: Any, control: Any, coordinator: str, record: Any) -> None:
-    from podway.launch.jobs import registry
+    from podway.launch.jobs import machines, registry
     from podway.launch.targets.machines import follow
 
-    mending = follow.Mending(control, found, coordinator)
-    try:
-        end = follow.until_over(control, mending)
-    except KeyboardInterrupt:
-        follow.say_detached(found.name)
+    end = machines.follow_to_end(record, control, follow.Mending(control, found, coordinator))
+    if end is None:
         return
     registry.ended(record, end.phase)
     if end.phase == "failed":

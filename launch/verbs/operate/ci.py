@@ -30,6 +30,9 @@ class Ci(Stage):
     """Steps of training."""
     report: str = "podway_ci.md"
     """File for the report, in Markdown."""
+    champions: str = ""
+    """Workdir of the model that serves: what the gate would say of the version is said beside it.
+    Without it the version is judged alone."""
     update: bool = False
     """Write the golden file anew, and check nothing."""
     init: bool = False
@@ -63,6 +66,7 @@ def ci(options: Ci) -> None:
             topologies=options.topology,
             schema=options.schema,
             steps=options.steps,
+            champions=options.champions,
         )
         for result in checks.run(experiment, sampled, plan):
             state = {True: "passed", False: "FAILED", None: "left out"}[result.passed]
@@ -75,7 +79,7 @@ def ci(options: Ci) -> None:
 
 
 VERB = Verb(
-    "the checks of a change: golden, preflight, data, 20 steps, export",
+    "the checks of a change: golden, preflight, data, 20 steps, export, gate",
     Ci,
     ci,
     example="podway ci movielens_sasrec --topology v5e:2x2 --report report.md",

@@ -6,6 +6,7 @@ import dataclasses
 
 from podway.framework.artifact.upgrade import Choice
 from podway.framework.error import check as check_that
+from podway.launch.tracking import session
 from podway.launch.verbs.verb import Subject, Verb
 
 
@@ -24,6 +25,10 @@ class Gate:
     """The champion is the version at this label, rather than as the gate says."""
     again: bool = False
     """Judge anew where there is a verdict already: times are measured again."""
+    dry_run: bool = False
+    """Say what the verdict would be, keep none, and exit with 0 whatever it is."""
+    champions: str = ""
+    """With --dry-run: workdir of the champion, where it is another one."""
     code: Choice | None = None
     """Where an artefact that is needed was made by other code: keep it, or make it new."""
 
@@ -44,16 +49,29 @@ def gate(options: Gate) -> None:
     )
     from podway.launch import experiments
     from podway.launch.gate import gate as gates
+    from podway.launch.gate import text
     from podway.launch.gate.contender import Options
 
+    check_that(
+        options.dry_run or not options.champions,
+        "--champions is for --dry-run: a version is promoted in the workdir of its champion; give"
+        " both, or neither",
+    )
     told = Options(
         workdir=options.workdir,
         code=options.code,
         experiment=experiments.load(options.config) if options.config else None,
         label=options.label,
         again=options.again,
+        champions=options.champions or None,
     )
-    gates.say(*gates.judge(options.model, int(options.version), told))
+    if options.dry_run:
+        print(text.of(gates.rehearse(options.model, int(options.version), told)))
+        return
+    verdict, directory = gates.judge(options.model, int(options.version), told)
+    with session.of_model(options.model, options.workdir, int(options.version)) as teller:
+        teller.tell("gate", directory)
+        gates.say(verdict, directory)
 
 
 VERB = Verb(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from podway.framework.config import Rollout
 from podway.framework.error import ConfigError, check
 from podway.launch import experiments
+from podway.launch.tracking import session
 from podway.launch.verbs.verb import Subject, Verb
 
 if TYPE_CHECKING:
@@ -78,16 +79,18 @@ def _run(options: Options, version: int) -> None:
     from podway.launch.rollout import entry
     from podway.launch.rollout.target import RolloutError
 
-    last = entry.roll_out(
-        options.model,
-        version,
-        options.rollout,
-        _target(options),
-        options.workdir,
-        observations=options.observations,
-        without_gate=options.without_gate,
-        say=_say,
-    )
+    with session.of_model(options.model, options.workdir, version) as teller:
+        last = entry.roll_out(
+            options.model,
+            version,
+            options.rollout,
+            _target(options),
+            options.workdir,
+            observations=options.observations,
+            without_gate=options.without_gate,
+            say=_say,
+            tell=teller.tell,
+        )
     if last.phase != "stable":
         raise RolloutError(f"{options.model} version {version} went back: {last.reason}")
 
@@ -133,7 +136,7 @@ def _status(options: Options, home: Any) -> None:
             if options.observations
             else store.observations(home, state.rollout)
         )
-        file = folder / "judgement.json"
+        file = folder / judgement.FILE
         if file.exists():
             print(judgement.progress(judgement.parse(file.read_text())[0]))
     for each in store.history(home):
@@ -168,8 +171,18 @@ def _abort(options: Options, home: Any) -> None:
     demand = {"rollout": state.rollout, "who": lock.Holder.here().user, "when": when}
     artifact.write_atomically(home / ABORT, json.dumps(demand))
     try:
-        with lock.hold(home, "rolled out") as held:
-            Controller(home, _target(options), options.observations, _say, held.check).run()
+        with (
+            lock.hold(home, "rolled out") as held,
+            session.of_model(options.model, options.workdir, state.version) as teller,
+        ):
+            Controller(
+                home,
+                _target(options),
+                options.observations,
+                say=_say,
+                check=held.check,
+                tell=teller.tell,
+            ).run()
         return
     except lock.LockedError:
         _say(f"{options.model}: told {lock.holder_of(home)}")

@@ -11,10 +11,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from etils import epath
 
 import podway
-from podway.launch.batch import parts, predict
-from podway.launch.batch.source import OfFile, OfUsers
+from podway.framework import artifact
+from podway.launch.batch import folder as folders
+from podway.launch.batch import predict
+from podway.launch.batch.file import OfFile
+from podway.launch.batch.source import OfUsers
 from podway.launch.loaded.model import LoadedModel
 
 K = 4
@@ -78,14 +82,14 @@ SLOW = """
 import pathlib, sys, time
 import numpy as np
 import podway
-from podway.launch.batch import predict
+from podway.launch.batch import answer, predict
 from podway.launch.batch.source import OfUsers
 model = podway.load(sys.argv[1])
-answer = predict._answer
+answered = answer.answer
 def slowly(*arguments):
     time.sleep(0.2)
-    return answer(*arguments)
-predict._answer = slowly
+    return answered(*arguments)
+answer.answer = slowly
 users = model.known_users()
 source = OfUsers(users, np.arange(len(users)), False)
 predict.predict(model, source, pathlib.Path(sys.argv[2]), k=4, part=5)
@@ -97,7 +101,8 @@ def test_killed_it_goes_on_with_the_next_part(shop, run, tmp_path, monkeypatch):
     process = subprocess.Popen([sys.executable, "-c", SLOW, str(shop.run), str(output)])
     folder = tmp_path / "x.parquet.parts"
     end = time.monotonic() + 120
-    while len(list(folder.glob("part-*"))) < 3:
+    parts = folder / "recommendations"
+    while len(list(parts.glob("part-*"))) < 3:
         assert process.poll() is None, "it ended by itself"
         assert time.monotonic() < end
         time.sleep(0.02)
@@ -106,8 +111,8 @@ def test_killed_it_goes_on_with_the_next_part(shop, run, tmp_path, monkeypatch):
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not output.exists()
-    done = sorted(path.name for path in folder.glob("part-*"))
-    (folder / done[1]).write_bytes(b"PAR1 cut short")  # as after a power cut
+    done = sorted(path.name for path in parts.glob("part-*"))
+    (parts / done[1]).write_bytes(b"PAR1 cut short")  # as after a power cut
     asked = []
     answer = run.answer
 
@@ -143,8 +148,9 @@ def test_a_file_that_is_there_is_not_made_again_and_never_replaced(run, tmp_path
 
 def test_parts_of_another_question_are_not_taken(run, tmp_path):
     output = tmp_path / "x.parquet"
-    with parts.opened(output, {"k": 1}):
-        pass
+    other = folders.Folder(f"{output}.parts", "recommendations")
+    with other.held():
+        other.plan({"k": 1}, 0, [], pa.table({}))
     with pytest.raises(podway.RequestError, match="has parts of another question"):
         predict.predict(run, everybody(run), output, k=K)
     with pytest.raises(podway.RequestError, match=r"there is no folder .*nowhere; make it"):
@@ -153,19 +159,20 @@ def test_parts_of_another_question_are_not_taken(run, tmp_path):
 
 def test_a_full_disk_leaves_what_was_done(run, tmp_path, monkeypatch):
     output = tmp_path / "x.parquet"
-    write = pq.write_table
+    put = folders.put
 
-    def full(table, path, **options):
-        write(table, path, **options)
+    def full(path, table):
         if "00002" in str(path):
             raise OSError(28, "No space left on device")
+        return put(path, table)
 
-    monkeypatch.setattr(parts.pq, "write_table", full)
+    monkeypatch.setattr(folders, "put", full)
     with pytest.raises(OSError, match="No space left"):
         predict.predict(run, everybody(run), output, k=K, part=5)
     folder = tmp_path / "x.parquet.parts"
-    names = ["lock", "part-00000.parquet", "part-00001.parquet", "plan.json"]
-    assert sorted(path.name for path in folder.iterdir()) == names
+    names = ["_work/asked.parquet", "_work/lock", "_work/plan.json"]
+    names += [f"recommendations/part-0000{number}.parquet" for number in (0, 1)]
+    assert list(artifact.walk(epath.Path(folder))) == names
 
 
 HISTORIES = [["a", "b"], ["nothing known"], ["c", "x", "d"], [], ["e"]]
@@ -222,7 +229,9 @@ def lists_of(table: pa.Table) -> list[list[str]]:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("h.csv", "a", r"give a .parquet file, or a .jsonl"),
+        ("h.txt", "a", r"give a .parquet file, or a .jsonl"),
+        ("h.csv", "a,b\n1,2", r"h.csv has no column \['history'\]; it has \['a', 'b'\]"),
+        ("h.csv", "history,user\n1 2", "h.csv, line 2: it has not the 2 columns of the header"),
         ("h.jsonl", '{"history": ["i1"]}\nx', "h.jsonl, line 2: "),
         ("h.jsonl", "[1]", "h.jsonl, line 1: give an object a line"),
         ("h.jsonl", '{"history": "i1"}', "h.jsonl, row 1: history is 'i1'; give a list"),

@@ -12,9 +12,13 @@ from etils import epath
 
 from podway.export import layout
 from podway.framework import artifact
+from podway.framework.config import Rollout
 from podway.framework.runs import records
 from podway.launch import cli
 from podway.launch.board import page, rows, server
+from podway.launch.gate import record as gates
+from podway.online.rollout import state as states
+from podway.online.rollout import store
 from tests.beam.report.test_page import opened
 from tests.framework.report.test_run import (
     EVIL,
@@ -95,7 +99,8 @@ def test_every_artefact_has_its_row(workdir):
     assert runs["run-4"][4:6] == ["", ""]
     assert [row[:2] for row in cells(text, "evaluations")] == [["shop of-run-1", "run-1"]]
     assert cells(text, "evaluations")[0][3:] == ["ndcg@10", "0.5000 SasRec [0.3750, 0.6250]", ""]
-    ((model, _, verified, _, _, run),) = cells(text, "models")
+    ((model, _, verified, _, _, gate, rollout, run),) = cells(text, "models")
+    assert (gate, rollout) == ("", "")
     assert (model, verified, run) == ("shop version 12", "yes", "run-1")
     assert cells(text, "datasets")[0][2:5] == ["1,234", "5,678", "99"]
     assert "training 1" in plain(text)
@@ -148,9 +153,57 @@ def test_what_is_damaged_has_a_row_or_none(workdir, damage):
     assert len(cells(text, "runs")) == 4
 
 
+@pytest.fixture
+def operated(workdir) -> epath.Path:
+    """Version 12 was judged twice, and went back from its canary."""
+    for number, passed in ((1, True), (2, False)):
+        finding = {"rule": "ndcg@10 not worse", "reason": f"it is {EVIL}"}
+        finding |= {"outcome": "passed" if passed else "failed"}
+        verdict = {"passed": passed, "champion": 3, "examples": 1234, "findings": [finding]}
+        directory = gates.home(workdir, "shop", 12) / str(number)
+        directory.mkdir(parents=True)
+        (directory / gates.VERDICT).write_text(json.dumps(verdict))
+        (directory / gates.PAGE).write_text(f"verdict {number}")
+        identity = {"kind": "gate", "name": "shop", "version": f"{number}", "config": {}}
+        artifact.commit(directory, inputs={}, code="", **identity)
+    home = layout.models(workdir) / "shop"
+    plan = Rollout(shadow=0, shares=(0.25,))
+    state = states.begin("shop", 12, 3, plan, "2026-11-30T09:00:00+00:00")
+    store.change(home, state)
+    state = states.forward(state, "2026-11-30T09:01:00+00:00")
+    store.change(home, state)
+    return workdir
+
+
+def test_a_version_has_its_last_verdict_and_where_its_rollout_stands(operated):
+    page.write(operated, operated / "board.html")
+    text = (operated / "board.html").read_text()
+    ((*_, gate, rollout, _),) = cells(text, "models")
+    assert (gate, rollout) == ("not passed", "canary 25% of the users")
+    last, first = cells(text, "gates")
+    assert last[:2] == ["shop version 12, no. 2", "not passed"]
+    assert last[3:] == ["3", "1,234", f"ndcg@10 not worse: it is {EVIL}"]
+    assert first[:2] == ["shop version 12, no. 1", "passed"]
+    assert cells(text, "rollouts") == [
+        ["shop version 12", "canary 25% of the users", "2026-11-30 09:01", "2026-11-30 09:00",
+         "version 3", ""]
+    ]  # fmt: skip
+    assert "<img" not in text
+    for link in re.findall(r'href="(gates/.*?)"', text):
+        assert (operated / link).exists(), link
+    home = layout.models(operated) / "shop"
+    state = store.read(home)
+    assert state is not None
+    store.change(home, states.back(state, "it is slow", "2026-11-30T09:02:00+00:00"))
+    ((_, state, *_, why),) = cells(page.page(operated, rows.linked(operated)), "rollouts")
+    assert (state, why) == ("returning", "it is slow")
+    (home / store.HISTORY).write_text("{")
+    assert "none yet" in page.page(operated, rows.linked(operated))
+
+
 def test_an_empty_workdir_has_a_page(tmp_path):
     text = page.page(epath.Path(tmp_path), rows.linked(epath.Path(tmp_path)))
-    assert text.count("none yet") == 4
+    assert text.count("none yet") == 6
 
 
 def test_hostile_folders_are_inert(tmp_path):
@@ -202,6 +255,14 @@ def test_the_server_leads_to_every_page(workdir, asked):
     assert asked("/models/shop/12/card.html") == (200, "the card")
     assert asked("/", "HEAD") == (200, "")
     assert asked("/", "POST")[0] == 501
+
+
+def test_the_server_leads_to_verdicts_and_nothing_beside_them(operated, asked):
+    text = asked("/")[1]
+    links = re.findall(r'href="(/gates/.*?)"', text)
+    assert sorted({asked(link)[1] for link in links}) == ["verdict 1", "verdict 2"]
+    for path in ("verdict.json", "../1/report.html", "manifest.json", ""):
+        assert asked(f"/gates/shop/12/1/{path}")[0] == 404
 
 
 def test_what_is_served_is_as_it_is_now(workdir, asked):

@@ -7,6 +7,8 @@ import subprocess
 import pytest
 import yaml
 
+from podway.framework import codec
+from podway.framework.config import Better, Gate, NotWorse, Within
 from podway.framework.error import ConfigError, PodwayError
 from podway.launch.ci import checks, report, workflows
 from podway.launch.ci.checks import Plan, Result
@@ -58,6 +60,7 @@ def test_a_failed_check_leaves_out_what_needs_it(tmp_path, monkeypatch):
         ("preflight v5e:2x2", True),
         ("train, 20 steps", False),
         ("export", None),
+        ("gate, dry run", None),
     ]
     assert results[3].said == "no column 'item'"
     stored = json.loads((tmp_path / "w" / "experiment" / "experiment.json").read_text())
@@ -67,7 +70,7 @@ def test_a_failed_check_leaves_out_what_needs_it(tmp_path, monkeypatch):
 
     text = report.markdown("shop", results)
     assert not report.passed(results)
-    assert "1 of 5 checks failed" in text
+    assert "1 of 6 checks failed" in text
     assert "| train, 20 steps | **failed** |" in text
     assert "podway: error: no column 'item'" in text
     assert "`podway train " in text
@@ -80,15 +83,27 @@ def test_cells_of_the_report_stay_in_their_row():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_the_real_commands(tmp_path):
     days.write(tmp_path, 1)
-    experiment = days.shop(tmp_path, "sasrec")
+    gate = Gate(rules=(Better("ndcg@10", by=0.9), Within("ndcg@10", low=0.99)), least_users=10)
+    experiment = dataclasses.replace(days.shop(tmp_path, "sasrec"), gate=gate)
     checks.update(experiment, tmp_path / "shop.json")
     results = list(checks.run(experiment, experiment, plan(tmp_path, steps=4)))
-    assert [each.passed for each in results] == [True] * 4, results
+    assert [each.passed for each in results] == [True] * 5, results
     by_name = {each.check: each.said for each in results}
+    said = by_name["gate, dry run"]
+    assert said.startswith("against no champion, after so few steps, it would say NOT PASSED: ndcg")
+    assert "skipped  ndcg@10 better" in report.markdown("shop", results)
+    assert not (tmp_path / "w" / "gates").exists()
     assert "loss" in by_name["train, 4 steps"]
     assert "verified: " in by_name["export"]
+    typed = dataclasses.replace(experiment, gate=Gate(rules=(NotWorse("ndgc@10"),)))
+    config = tmp_path / "typed.json"
+    config.write_text(json.dumps(codec.to_json(typed)))
+    found = checks.gate(typed, str(config), plan(tmp_path))
+    assert found.passed is False
+    assert "asks for what nobody can measure: ndgc@10" in found.said
 
 
 def test_workflows_are_written_once_and_name_the_config(tmp_path):

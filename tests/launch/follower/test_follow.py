@@ -159,30 +159,33 @@ def test_other_kinds_tell_of_themselves_and_belong_to_their_run(address, tmp_pat
     training = Training(tmp_path)
     training.begin()
     training.leave()
-    gate = tmp_path / "gates" / "walks-3"
-    gate.mkdir(parents=True)
+    sweep = tmp_path / "sweeps" / "walks" / "3"
+    sweep.mkdir(parents=True)
     others.write(
-        gate,
+        sweep,
         name="walks",
         version="3",
         status="FAILED",
         run=training.directory.name,
         config={"rules": [{"metric": "ndcg@10", "margin": 0.01}]},
         metrics={"ndcg@10": 0.2, "latency": float("nan")},
-        facts={"verdict": "worse", "page": gate / "report.html"},
+        curve={"loss": [3.0, 2.0, float("nan")]},
+        facts={"verdict": "worse", "page": sweep / "report.html"},
     )
     watch = follower(address, tmp_path)
     watch.take({"tell": ["run", str(training.directory)]})
     for _ in range(2):
-        watch.take({"tell": ["gate", str(gate)]})
+        watch.take({"tell": ["sweeps", str(sweep)]})
     assert watch.advance()
-    told = runs(address)["gate/walks/3"]
+    told = runs(address)["sweeps/walks/3"]
     assert told.info.status == "FAILED"
     assert told.data.tags["mlflow.parentRunId"] == runs(address)[KEY].info.run_id
     assert told.data.tags["podway.verdict"] == "worse"
-    assert told.data.params["gate.rules.0.metric"] == "ndcg@10"
+    assert told.data.params["sweeps.rules.0.metric"] == "ndcg@10"
     assert told.data.metrics["ndcg_at_10"] == 0.2
-    watch.take({"tell": ["gate", str(tmp_path)]})  # says nothing of itself
+    assert points(address, told, "loss")[:2] == [(1, 3.0), (2, 2.0)]
+    assert list(others.found(tmp_path)) == [("sweeps", sweep)]
+    watch.take({"tell": ["sweeps", str(tmp_path)]})  # says nothing of itself
     assert watch.advance()
     assert len(runs(address)) == 2
 

@@ -30,6 +30,9 @@ from podway.launch.gate.contender import Options
 from podway.launch.gate.error import GateError, NotPassed
 from podway.launch.gate.measured import Point, Unmeasured
 from podway.launch.gate.ranked import EVALUATIONS, Ranked
+from podway.launch.registry import record as registered
+from podway.launch.tracking import names, session
+from podway.launch.tracking.address import Address
 from tests.launch.gate.conftest import GATE, second
 
 IMPOSSIBLE = Gate(
@@ -135,6 +138,40 @@ def test_one_that_does_not_pass_is_refused_unless_forced(workdir, podway_command
     assert "promote, gate forced" in podway_command("versions", "shop", *at)[1]
     assert podway_command("rollback", "shop", *at)[0] == 0, "there is always a way back"
     assert served(workdir) == (1,)
+
+
+def test_a_dry_run_says_what_a_gate_would_say_and_keeps_nothing(
+    gated, workdir, folder, podway_command
+):
+    asked = "gate", "shop", "2", "--workdir", str(workdir)
+    code, said = podway_command(*asked, "--dry-run")
+    assert (code, "PASSED: shop 2 may serve" in said) == (0, True), said
+    assert "shop 2 against champion 1:" in said
+    config = folder / "dry.json"
+    config.write_text(json.dumps(codec.to_json(second(folder, IMPOSSIBLE))))
+    code, said = podway_command(*asked, "--dry-run", "--config", str(config))
+    assert (code, "NOT PASSED: ndcg@10 better by 0.9" in said) == (0, True), said
+    typed = Gate(rules=(NotWorse("ndgc@10"), Within("coverage@10", low=0.1)))
+    config.write_text(json.dumps(codec.to_json(second(folder, typed))))
+    code, said = podway_command(*asked, "--dry-run", "--config", str(config))
+    assert code == 1
+    assert "gate.rules of shop asks for what nobody can measure: ndgc@10 not worse" in said
+    assert (record.latest(workdir, "shop", 2), served(workdir)) == (None, (1,))
+
+    # A change is checked in a workdir of its own, beside the champion of another one.
+    shutil.rmtree(workdir / "models" / "shop" / "1")
+    (workdir / "models" / "models.config").unlink()
+    before = sorted(gated.rglob("*"))
+    code, said = podway_command(*asked, "--dry-run", "--champions", str(gated))
+    assert (code, "shop 2 against champion 1:" in said) == (0, True), said
+    assert sorted(gated.rglob("*")) == before
+    assert "shop 2 against no champion" in podway_command(*asked, "--dry-run")[1]
+    (workdir / "none").mkdir()
+    none = "--champions", str(workdir / "none")
+    assert "against no champion" in podway_command(*asked, "--dry-run", *none)[1]
+    assert "--champions is for --dry-run" in podway_command(*asked, *none)[1]
+    code, said = podway_command(*asked, "--dry-run", "--champions", str(workdir / "gone"))
+    assert (code, "gone does not exist; give the workdir" in said) == (1, True), said
 
 
 def test_a_verdict_holds_as_long_as_its_champion_does(workdir, podway_command):
@@ -274,3 +311,69 @@ def test_whether_a_version_may_serve_is_asked_without_jax(gated):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stderr.strip() == "", done.stderr
+
+
+def test_a_verdict_is_told_and_its_version_is_the_challenger(workdir, address, podway_command):
+    at = "--workdir", str(workdir)
+    assert registered.aliases("shop", workdir) == {"champion": 1}
+    assert podway_command("gate", "shop", "2", *at)[0] == 0
+    made = record.latest(workdir, "shop", 2)
+    assert made is not None
+    assert registered.aliases("shop", workdir) == {"champion": 1, "challenger": 2}
+    tracked = pytest.importorskip("tests.launch.tracking.tracked")
+    from podway.launch.follower import catch_up, tell
+    from podway.launch.tracking.database import Database
+
+    database = Database(address, workdir)
+    tell.tell(database, "gate", made, "session")
+    told = tracked.runs(address)
+    verdict, run = told["gate/shop/2-1"], next(told[key] for key in told if key[:4] == "run/")
+    assert (verdict.info.status, len(told)) == ("FINISHED", 2)
+    assert verdict.data.tags["podway.verdict"] == "passed"
+    assert verdict.data.tags["podway.page"] == str(made / record.PAGE)
+    assert verdict.data.tags["mlflow.parentRunId"] == run.info.run_id
+    assert verdict.data.params["gate.rules.0.metric"] == "ndcg@10"
+    found = record.read(made).findings[1]
+    for part in ("candidate", "champion", "difference", "low", "high", "p"):
+        name = names.metric(f"{found.rule}/{part}")
+        assert verdict.data.metrics[name] == getattr(found, part), name
+    model = tracked.client(address).get_registered_model("shop")
+    assert model.aliases == {"champion": 1, "challenger": 2}
+    tags = tracked.client(address).get_model_version("shop", "2").tags
+    assert tags["podway.gate"] == "passed against champion 1"
+    assert tags["podway.gate.report"] == str(made / record.PAGE)
+    before = tracked.rows(address)
+    tell.tell(database, "gate", made, "session")
+    for kind, directory in catch_up.found(workdir)[1]:
+        if kind == "gate":
+            tell.tell(database, kind, directory)
+    assert tracked.rows(address) == before
+    assert podway_command("promote", "shop", "2", *at)[0] == 0
+    tell.tell(database, "registry", workdir / "models" / "shop")
+    assert tracked.client(address).get_registered_model("shop").aliases == {"champion": 2}
+
+
+def test_commands_tell_of_the_verdict_before_they_end_with_it(
+    workdir, folder, podway_command, monkeypatch
+):
+    seen = []
+
+    class Recorder(session._Piped):
+        def _send(self, message):
+            seen.append(message)
+
+    monkeypatch.setattr(session, "_Piped", Recorder)
+    monkeypatch.setattr(session.address, "of", lambda config: Address("sqlite:///x.db"))
+    assert podway_command("gate", "shop", "2", "--workdir", workdir)[0] == 0
+    verdicts = record.home(workdir, "shop", 2)
+    assert seen == [{"tell": ["gate", str(verdicts / "1")]}]
+    home = str(workdir / "models" / "shop")
+    for gate_, code in ((IMPOSSIBLE, exit_codes.NOT_PASSED), (GATE, 0)):
+        seen.clear()
+        config = workdir / f"gated_{code}.json"
+        config.write_text(json.dumps(codec.to_json(second(folder, gate_))))
+        assert podway_command("run", str(config), "--workdir", workdir)[0] == code
+        told = [each["tell"] for each in seen if "tell" in each]
+        last = str(record.latest(workdir, "shop", 2))
+        wanted = [["gate", last]] + [["registry", home]] * (not code)
+        assert told[-len(wanted) :] == wanted

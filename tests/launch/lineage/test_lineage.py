@@ -34,7 +34,8 @@ def test_a_served_version_leads_to_its_raw_files_and_their_hashes(shop, workdir,
     assert lines[2].startswith(f"   └─ dataset shop {shop.dataset.name}")
     digest = hashlib.sha256((folder / "events.csv").read_bytes()).hexdigest()
     assert lines[3] == f"      ├─ raw file {folder}/events.csv  sha256 {digest[:16]}…"
-    assert lines[4].startswith(f"      └─ side table: raw file {folder}/items.csv")
+    table = hashlib.sha256((folder / "items.csv").read_bytes()).hexdigest()
+    assert lines[4] == f"      └─ side table: raw file {folder}/items.csv  sha256 {table[:16]}…"
     assert len(lines) == 5
 
 
@@ -55,6 +56,27 @@ def test_a_raw_file_leads_to_every_model_that_saw_it(shop, workdir, folder, caps
     assert json.loads(again)["nodes"] == found["nodes"]
     digest = found["of"][0].split()[-1][:12]
     assert json.loads(said(capsys, "lineage", digest, "--workdir", str(workdir), "--json")) == found
+
+
+def test_a_side_table_leads_to_every_model_that_saw_it(shop, workdir, folder, capsys):
+    """By its path, and by its content, as any raw file."""
+    digest = hashlib.sha256((folder / "items.csv").read_bytes()).hexdigest()
+    for wanted in (f"{folder}/items.csv", digest):
+        told = said(capsys, "lineage", wanted, "--workdir", str(workdir), "--json")
+        places = {node["place"] for node in json.loads(told)["nodes"]}
+        assert places >= {str(shop.model), str(shop.run), str(shop.dataset)}
+
+
+def test_a_dataset_of_earlier_days_names_its_side_tables_all_the_same(shop, workdir, tmp_path):
+    shutil.copytree(workdir / "datasets", tmp_path / "datasets")
+    shutil.copytree(workdir / "runs", tmp_path / "runs")
+    manifest = tmp_path / "datasets" / "shop" / shop.dataset.name / "manifest.json"
+    content = json.loads(manifest.read_text())
+    del content["details"]["side_tables"]
+    manifest.write_text(json.dumps(content))
+    found = read.graph(tmp_path)
+    sides = [edge.source for edge in found.edges if edge.how == "side table"]
+    assert any(found.nodes[each].version == "" for each in sides)
 
 
 def test_a_folder_and_a_version_name_an_artefact(shop, workdir, capsys):
@@ -141,6 +163,7 @@ def test_a_recipe_says_what_made_it_and_what_has_changed_since(
     content = json.loads(manifest.read_text())
     file = content["details"]["raw"][0]
     file["identity"][1] = "0" * 64
+    content["details"]["side_tables"][0]["identity"][1] = "2" * 64
     content["inputs"]["raw"] = "1" * 16
     manifest.write_text(json.dumps(content))
     run = moved / "runs" / "shop" / shop.run.name / "manifest.json"
@@ -151,6 +174,7 @@ def test_a_recipe_says_what_made_it_and_what_has_changed_since(
     changed = recipe.find("shop", "1", moved)
     problems = "\n".join(changed.problems)
     assert f"raw file {folder}/events.csv has changed" in problems
+    assert f"side table {folder}/items.csv has changed" in problems
     assert "with 1 side tables, are not those of the dataset" in problems
     assert "the code that trains it differs: 00000000 then" in problems
     assert ("gone-package", "1", "") in changed.packages

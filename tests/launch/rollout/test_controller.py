@@ -14,6 +14,7 @@ from podway.export.versions import models_config, promote
 from podway.export.versions.models_config import Served
 from podway.framework.config import Rollout
 from podway.launch.rollout import controller as controllers
+from podway.launch.rollout import judgement
 from podway.launch.rollout.controller import Controller, StuckError
 from podway.launch.rollout.labels import Labels
 from podway.launch.rollout.target import RolloutError
@@ -296,7 +297,7 @@ def test_what_was_judged_is_not_judged_again_after_a_kill(workdir):
 
     def check():
         folder = store.observations(home_of(workdir), now.rollout)
-        if (folder / controllers.JUDGEMENT).exists() and stop.is_set():
+        if (folder / judgement.FILE).exists() and stop.is_set():
             raise Stop
         stop.set()
 
@@ -304,7 +305,7 @@ def test_what_was_judged_is_not_judged_again_after_a_kill(workdir):
         with pytest.raises(Stop):
             a_controller(workdir, check=check).run()
     seen, _ = controllers.judgement.parse(
-        (store.observations(home_of(workdir), now.rollout) / controllers.JUDGEMENT).read_text()
+        (store.observations(home_of(workdir), now.rollout) / judgement.FILE).read_text()
     )
     assert seen.new.requests == 20
     assert observation.total([seen.old]).requests == 20

@@ -226,7 +226,7 @@ def test_the_same_command_again(capsys, fake, there, options, code, said, done):
 def test_one_that_fails_blames_no_option(capsys, fake, monkeypatch):
     fake.there = launched()
     failed = status.Status("failed", "train", ("mine-train-0-0 ended with 1",))
-    monkeypatch.setattr(follow, "until_over", lambda *_: failed)
+    monkeypatch.setattr(follow, "until_over", lambda *_, **__: failed)
     monkeypatch.setattr("tests.launch.targets.kubernetes.test_verb.LAUNCH", LAUNCH[:-1])
     code, _, err = launch(capsys)
     assert code == 1
@@ -236,7 +236,7 @@ def test_one_that_fails_blames_no_option(capsys, fake, monkeypatch):
 def test_one_that_somebody_stops_ends_with_a_code_of_its_own(capsys, fake, monkeypatch):
     fake.there = launched()
     stopped = status.Status("stopped", "", ())
-    monkeypatch.setattr(follow, "until_over", lambda *_: stopped)
+    monkeypatch.setattr(follow, "until_over", lambda *_, **__: stopped)
     monkeypatch.setattr("tests.launch.targets.kubernetes.test_verb.LAUNCH", LAUNCH[:-1])
     code, out, _ = launch(capsys)
     assert code == exit_codes.PREEMPTED

@@ -1,0 +1,1 @@
+"""What a dataset keeps of its users and items, for the online store."""

@@ -1,0 +1,1 @@
+"""Users who are not there: a world of changing taste, for demos, tests and load."""

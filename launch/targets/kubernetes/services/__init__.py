@@ -1,0 +1,1 @@
+"""The online services on a Kubernetes cluster: gateway, nearline, lander, each scaled alone."""

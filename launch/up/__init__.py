@@ -1,0 +1,1 @@
+"""All services of an experiment on one machine, in one terminal."""

@@ -1,0 +1,1 @@
+"""Verbs of the services that run while users are there."""

@@ -1,0 +1,1 @@
+"""Experiments on users: who gets which arm, and what came of it."""

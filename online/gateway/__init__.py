@@ -1,0 +1,1 @@
+"""Recommendations for a user: history, model, rules, and what stands in when one is gone."""

@@ -1,0 +1,116 @@
+"""What is known of users and items: from the store, and from memory where that does not answer."""
+
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from podway.framework.config.online import Gateway
+from podway.online.error import StoreError
+from podway.online.gateway.memory import Memory
+from podway.online.gateway.reader import Reader
+from podway.online.store import history as histories
+from podway.online.store.history import EMPTY, History
+from podway.online.store.store import HISTORY, ITEM
+
+NOTHING: Mapping[str, Any] = {}
+
+
+@dataclasses.dataclass(frozen=True)
+class Profile:
+    """A user.
+
+    Attributes:
+      history: of events that the model reads.
+      seen: items of all events.
+      state: what tells this history from a later one.
+      missing: why the store did not say it; "": it did.
+    """
+
+    history: History
+    seen: frozenset[str]
+    state: object
+    missing: str = ""
+
+
+_UNKNOWN = Profile(EMPTY, frozenset(), 0)
+
+
+class Known:
+    """Users and items; belongs to one event loop.
+
+    Args:
+      reader: of the store.
+      gateway: how much is remembered.
+    """
+
+    def __init__(self, reader: Reader, gateway: Gateway):
+        self._reader, self._gateway = reader, gateway
+        self._users = Memory[str, Profile](gateway.remembered, math.inf)
+        # Not by who was wanted last, but by who came first: a look must cost next to nothing.
+        self._items: dict[str, tuple[float, Mapping[str, Any]]] = {}
+
+    async def user(self, user: str, seconds: float) -> Profile:
+        """A user's history; where the store does not answer, the one it last told."""
+        if not user:
+            return _UNKNOWN
+        try:
+            [value] = await self._reader.read(HISTORY, [user], seconds)
+            if value is None:
+                return _UNKNOWN
+            before = self._users.stale(user)
+            if before is not None and before.state == value.version:
+                return before
+            whole = histories.unpack(value.content)
+        except StoreError as error:
+            before = self._users.stale(user) or _UNKNOWN
+            return dataclasses.replace(before, missing=str(error))
+        wanted = whole.of_types(self._gateway.events) if self._gateway.events else whole
+        latest = History(wanted.entries[-self._gateway.history :])
+        found = Profile(latest, frozenset(whole.items), value.version)
+        self._users.put(user, found)
+        return found
+
+    async def load(self, items: Collection[str], seconds: float) -> str:
+        """Has the attributes of items in memory; says why it could not, or ""."""
+        there, now = self._items, time.monotonic()
+        missing = [item for item in items if (known := there.get(item)) is None or known[0] < now]
+        if not missing:
+            return ""
+        try:
+            values = await self._reader.read(ITEM, missing, seconds)
+        except StoreError as error:
+            return str(error)
+        good = time.monotonic() + self._gateway.item_seconds
+        for item, value in zip(missing, values, strict=True):
+            there.pop(item, None)
+            there[item] = good, NOTHING if value is None else attributes(value.content)
+        while len(there) > 10 * self._gateway.remembered:
+            del there[next(iter(there))]
+        return ""
+
+    def item(self, item: str) -> Mapping[str, Any]:
+        """What memory has of an item, however old; {}: nothing."""
+        known = self._items.get(item)
+        return NOTHING if known is None else known[1]
+
+
+def attributes(content: bytes) -> Mapping[str, Any]:
+    """The attributes in a value of an item, a JSON object; {} where it is none."""
+    try:
+        found = json.loads(content)
+    except ValueError:
+        return NOTHING
+    return found if isinstance(found, dict) else NOTHING
+
+
+def with_session(history: History, items: Sequence[str], now: float) -> tuple[list[str], list[int]]:
+    """Items and times of a history, with those of a session that it does not end with already."""
+    names, times = history.items, history.seconds
+    most = min(len(names), len(items))
+    # The nearline service may have got some of the session in between: the longest overlap counts.
+    there = next((n for n in range(most, 0, -1) if tuple(names[-n:]) == tuple(items[:n])), 0)
+    added = list(items[there:])
+    return names + added, times + [int(now)] * len(added)

@@ -1,0 +1,1 @@
+"""The gateway as a process, or several that share its ports."""

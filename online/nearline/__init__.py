@@ -1,0 +1,1 @@
+"""Events → histories, counters and session features in the store, within a second."""

@@ -1,0 +1,272 @@
+"""A user's events, packed: what a model is asked about, in the order that its training had.
+
+    history = unpack(value.content)
+    history.items, history.seconds          # what a request takes as `history` and `times`
+    value = pack(merge(history, [Entry(time, "i7", "play", mark(event.id))], most=200))
+
+The order is that of a dataset (beam/steps/split.py): by time, and at one time by the items'
+fingerprints. `merge` gives the same history in whatever order, and however often, events come.
+"""
+
+import dataclasses
+import hashlib
+import itertools
+import struct
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal, NamedTuple
+
+import farmhash
+
+from podway.online.error import StoreError
+
+FORMAT = 1
+MICRO = 1_000_000
+_HEADER = struct.Struct("<2sBBIq")  # magic, format, width of steps, events, first time
+_MAGIC = b"pH"
+_UNITS = (MICRO, 1_000, 1)
+_WIDTHS = "BHIQ"
+
+
+class Entry(NamedTuple):
+    """One event of a history."""
+
+    time: int
+    """Microseconds since 1970."""
+    item: str
+    type: str = ""
+    """Of the event; "": not known, as of what comes from a dataset."""
+    mark: int = 0
+    """32 bits of the event's id, which tell events apart that agree in time and item; 0: it has no
+    id, as in a dataset."""
+
+
+@dataclasses.dataclass(frozen=True)
+class History:
+    """Events of one user, oldest first. Made by `merge`, `unpack` and `of`."""
+
+    entries: tuple[Entry, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    @property
+    def items(self) -> list[str]:
+        """Of the events."""
+        return [entry.item for entry in self.entries]
+
+    @property
+    def seconds(self) -> list[int]:
+        """Their times in whole seconds since 1970, as a served model takes them."""
+        return [entry.time // MICRO for entry in self.entries]
+
+    def before(self, time: float) -> "History":
+        """The events before a time, in seconds since 1970: what was known of the user then."""
+        end = round(time * MICRO)
+        return History(tuple(entry for entry in self.entries if entry.time < end))
+
+    def of_types(self, types: Iterable[str]) -> "History":
+        """The events of these types."""
+        wanted = frozenset(types)
+        return History(tuple(entry for entry in self.entries if entry.type in wanted))
+
+    def without_duplicates(self) -> "History":
+        """One event of each time and item: data.duplicates = "drop"."""
+        seen = {(entry.time, entry.item): entry for entry in reversed(self.entries)}
+        return History(tuple(sorted(seen.values(), key=_order)))
+
+
+EMPTY = History()
+
+
+def mark(id: str) -> int:
+    """32 bits of an event's id, never 0."""
+    return int.from_bytes(hashlib.blake2b(id.encode(), digest_size=4).digest(), "little") or 1
+
+
+def of(items: Sequence[str], times: Sequence[int], type: str = "") -> History:
+    """Events without ids, in any order; times in microseconds since 1970."""
+    return merge(EMPTY, (Entry(t, i, type) for t, i in zip(times, items, strict=True)), None)
+
+
+def merge(history: History, entries: Iterable[Entry], most: int | None) -> History:
+    """The history with further events, of which the latest `most` stay; None: all.
+
+    An event is the same as another if time, item and mark are. One without a mark may be any event
+    of its time and item: of these there are then as many as the one side has that knows of more.
+    So merging is idempotent, and any order gives the same.
+    """
+    added = sorted(_once(entries), key=_order)
+    if not added:
+        return _latest(history.entries, most)
+    old = history.entries
+    if not old or old[-1].time < added[0].time:
+        return _latest((*old, *added), most)
+    groups: dict[tuple[int, str], tuple[list[Entry], list[Entry]]] = {}
+    for side, these in enumerate((old, added)):
+        for entry in these:
+            groups.setdefault((entry.time, entry.item), ([], []))[side].append(entry)
+    merged = [entry for sides in groups.values() for entry in _joined(*sides)]
+    merged.sort(key=_order)
+    return _latest(tuple(merged), most)
+
+
+def kept(
+    history: History, entries: Iterable[Entry], most: int, duplicates: Literal["keep", "drop"]
+) -> History:
+    """As `merge`, and of events of one time and item one alone where `duplicates` says "drop"."""
+    if duplicates == "keep":
+        return merge(history, entries, most)
+    return _latest(merge(history, entries, None).without_duplicates().entries, most)
+
+
+def _once(entries: Iterable[Entry]) -> list[Entry]:
+    """Without what is there twice; of events without marks each counts."""
+    known: dict[tuple[int, str, int], Entry] = {}
+    nameless = []
+    for entry in entries:
+        if entry.mark:
+            same = entry[0], entry[1], entry[3]
+            known[same] = max(entry, known.get(same, entry))
+        else:
+            nameless.append(entry)
+    return [*nameless, *known.values()]
+
+
+def _joined(one: list[Entry], other: list[Entry]) -> list[Entry]:
+    """Events of one time and item, of two sides."""
+    if not other or not one:
+        return one or other
+    marked: dict[int, Entry] = {}
+    for entry in (*one, *other):
+        if entry.mark:
+            before = marked.get(entry.mark)
+            marked[entry.mark] = entry if before is None else max(before, entry)
+    nameless = [max((e for e in (*one, *other) if not e.mark), default=None)]
+    missing = max(len(one), len(other)) - len(marked)
+    return [*marked.values(), *(nameless * missing if nameless[0] is not None else [])]
+
+
+def _latest(entries: tuple[Entry, ...], most: int | None) -> History:
+    return History(entries if most is None or len(entries) <= most else entries[-most:])
+
+
+_fingerprint: Callable[[str], int] = farmhash.fingerprint64
+
+
+class _Tie:
+    """Compares like an item's fingerprint, which is computed where times agree only."""
+
+    __slots__ = ("item", "value")
+
+    def __init__(self, item: str):
+        self.item, self.value = item, -1
+
+    def _of(self) -> int:
+        if self.value < 0:
+            self.value = _fingerprint(self.item)
+        return self.value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Tie) and self.item == other.item
+
+    def __lt__(self, other: "_Tie") -> bool:
+        return (self._of(), self.item) < (other._of(), other.item)
+
+
+def _order(entry: Entry) -> tuple[int, _Tie, int, str]:
+    return entry.time, _Tie(entry.item), entry.mark, entry.type
+
+
+def pack(history: History) -> bytes:
+    """The history as bytes: about 10 for an event and those of its item's id."""
+    entries = history.entries
+    first = entries[0].time if entries else 0
+    steps = [b.time - a.time for a, b in itertools.pairwise(entries)]
+    unit = next(i for i, unit in enumerate(_UNITS) if all(s % unit == 0 for s in steps))
+    steps = [step // _UNITS[unit] for step in steps]
+    width = _width(max(steps, default=0))
+    types = list(dict.fromkeys(entry.type for entry in entries))
+    items = [entry.item.encode() for entry in entries]
+    longest = _width(max(map(len, items), default=0))
+    if len(types) > 255:
+        raise StoreError(f"a history has events of {len(types)} types; 255 are the most")
+    names = b"".join(_text(name) for name in types)
+    place = {name: at for at, name in enumerate(types)}
+    count = len(entries)
+    return b"".join(
+        (
+            _HEADER.pack(_MAGIC, FORMAT, unit << 4 | width << 2 | longest, count, first),
+            bytes([len(types)]),
+            names,
+            bytes(place[entry.type] for entry in entries) if len(types) > 1 else b"",
+            struct.pack(f"<{len(steps)}{_WIDTHS[width]}", *steps),
+            _marks(entries),
+            struct.pack(f"<{count}{_WIDTHS[longest]}", *map(len, items)),
+            *items,
+        )
+    )
+
+
+def unpack(content: bytes) -> History:
+    """The history that `pack` made bytes of. Raises StoreError: they are no such thing."""
+    try:
+        return _unpacked(content)
+    except (struct.error, IndexError, UnicodeDecodeError) as error:
+        raise StoreError(
+            f"a value of {len(content)} bytes is no whole history ({error}); delete it, and fill"
+            " the store again"
+        ) from error
+
+
+def _unpacked(content: bytes) -> History:
+    magic, format, sizes, count, first = _HEADER.unpack_from(content)
+    if magic != _MAGIC:
+        raise StoreError(f"a value that begins with {content[:2]!r} is no history; delete it")
+    if format > FORMAT:
+        raise StoreError(
+            f"a history has format {format}, and this Podway reads up to {FORMAT}: upgrade Podway"
+        )
+    unit, width, longest = _UNITS[sizes >> 4], _WIDTHS[sizes >> 2 & 3], _WIDTHS[sizes & 3]
+    at, types = _HEADER.size + 1, []
+    for _ in range(content[_HEADER.size]):
+        end = at + 1 + content[at]
+        types.append(content[at + 1 : end].decode())
+        at = end
+    if len(types) > 1:
+        kinds = [types[kind] for kind in content[at : at + count]]
+        at += count
+    else:
+        kinds = types * count
+    steps, at = _numbers(content, at, max(count - 1, 0), width)
+    marked, at = content[at], at + 1
+    marks, at = _numbers(content, at, count, "I") if marked else ((0,) * count, at)
+    lengths, at = _numbers(content, at, count, longest)
+    ends = list(itertools.accumulate(lengths, initial=at))
+    if ends[-1] != len(content) or len(kinds) != count:
+        raise IndexError(f"{ends[-1]} bytes were to be there")
+    items = [content[start:end].decode() for start, end in itertools.pairwise(ends)]
+    times = itertools.accumulate((step * unit for step in steps), initial=first)
+    return History(tuple(map(Entry, times, items, kinds, marks)))  # `times` ends with `items`
+
+
+def _marks(entries: Sequence[Entry]) -> bytes:
+    """Nothing where no event has one."""
+    if not any(entry.mark for entry in entries):
+        return b"\0"
+    return b"\1" + struct.pack(f"<{len(entries)}I", *(entry.mark for entry in entries))
+
+
+def _numbers(content: bytes, at: int, count: int, kind: str) -> tuple[tuple[int, ...], int]:
+    form = struct.Struct(f"<{count}{kind}")
+    return form.unpack_from(content, at), at + form.size
+
+
+def _width(most: int) -> int:
+    return next(at for at, bits in enumerate((8, 16, 32, 64)) if most >> bits == 0)
+
+
+def _text(name: str) -> bytes:
+    encoded = name.encode()
+    if len(encoded) > 255:
+        raise StoreError(f"a type of events has {len(encoded)} bytes ({name[:20]!r}…); 255 at most")
+    return bytes([len(encoded)]) + encoded
