@@ -138,10 +138,10 @@ def main() -> None:
             load = os.getloadavg()[0]
             if what == "soon":
                 found = soon(online, folder, options.rate, options.seconds)
-                p50, p95, p99 = np.quantile(found, (0.5, 0.95, 0.99))
+                p50, p95, p99 = 1e3 * np.quantile(found, (0.5, 0.95, 0.99))
                 print(
-                    f"{options.store}, {options.rate:g} events/s beside, load {load:.0f}: seen after"
-                    f" {1e3 * p50:.0f} ms (p50), {1e3 * p95:.0f} ms (p95), {1e3 * p99:.0f} ms (p99),"
+                    f"{options.store}, {options.rate:g} events/s beside, load {load:.0f}: an event"
+                    f" is seen after {p50:.0f} ms (p50), {p95:.0f} ms (p95), {p99:.0f} ms (p99),"
                     f" {1e3 * max(found):.0f} ms at most; {len(found)} watched",
                     flush=True,
                 )

@@ -72,6 +72,7 @@ class PostgresStore:
             "index": sql.Identifier(f"{name}_expires"),
             "format": sql.Literal(f"podway {FORMAT}"),
         }
+        self._statements: dict[str, bytes] = {}
         self._swept = time.monotonic()
         milliseconds = max(1, round(timeout * 1000))
         options: dict[str, Any] = {
@@ -177,8 +178,12 @@ class PostgresStore:
             self._swept = time.monotonic()
             self._run(lambda c: c.execute(self._sql(_SWEEP)))
 
-    def _sql(self, statement: str) -> sql.Composed:
-        return sql.SQL(cast(LiteralString, statement)).format(**self._names)
+    def _sql(self, statement: str) -> bytes:
+        """With the table's name; put together once."""
+        if (found := self._statements.get(statement)) is None:
+            composed = sql.SQL(cast(LiteralString, statement)).format(**self._names)
+            found = self._statements[statement] = composed.as_bytes()
+        return found
 
     def _run(self, does: Callable[[Any], _T]) -> _T:
         """Again where two writers waited for each other, and PostgreSQL ended this one; and where
