@@ -29,6 +29,10 @@ def opened(config: online.Queue, topics: online.Topics, folder: str = "") -> Que
                 path = pathlib.Path(folder) / "queue.sqlite"
                 config = dataclasses.replace(config, path=str(path))
             queue: Queue = SqliteLog(config, topics.dead)
+        case online.KafkaQueue():
+            from podway.online.queue.kafka import Kafka
+
+            queue = Kafka(config, topics.dead)
         case _:
             raise QueueError(
                 f"online.queue is {type(config).__name__}; choose one of SqliteQueue, KafkaQueue,"

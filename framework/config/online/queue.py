@@ -49,6 +49,29 @@ class SqliteQueue(Queue):
 
 
 @dataclasses.dataclass(frozen=True)
+class KafkaQueue(Queue):
+    """Kafka, or what speaks as it does. Needs podway[kafka]."""
+
+    servers: str = ""
+    """HOST:PORT,HOST:PORT: some of its brokers; they name the others."""
+    settings_file: str = ""
+    """A file of lines NAME=VALUE for the client: security.protocol, sasl.username, and so on. So
+    secrets stand in no config. "": none."""
+    replication: int = 0
+    """Brokers that keep a topic that is created; 0: as many as the brokers' own setting says."""
+    session_seconds: float = 10.0
+    """A consumer that is silent for so long is taken for dead."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        check(self.replication >= 0, f"queue.replication is {self.replication}; give 0 or more")
+        check(
+            self.session_seconds >= 6,
+            f"queue.session_seconds is {self.session_seconds}; give 6, the brokers' least, or more",
+        )
+
+
+@dataclasses.dataclass(frozen=True)
 class Topics:
     """Names of the topics, and how wide they are."""
 

@@ -12,6 +12,7 @@ from typing import Any
 from podway.framework.config import online
 from podway.online.queue import open as queues
 from podway.online.queue.queue import Queue
+from tests.online.queue import servers
 
 _NUMBERS = itertools.count()
 
@@ -68,3 +69,19 @@ class Sqlite(Broker):
 
     def kill(self) -> None:
         """There is nothing to kill."""
+
+
+class Kafka(Broker):
+    """A broker of one process."""
+
+    def __init__(self, folder: pathlib.Path):
+        self._server, address = servers.kafka(folder)
+        self.config = online.KafkaQueue(servers=address, session_seconds=6, publish_seconds=60)
+
+    def start(self) -> None:
+        """Some seconds."""
+        self._server.start()
+
+    def kill(self) -> None:
+        """Its clients go on and wait for it."""
+        self._server.kill()

@@ -2,7 +2,7 @@ import pytest
 
 from tests.online.queue import brokers
 
-KINDS = {"sqlite": brokers.Sqlite}
+KINDS = {"sqlite": brokers.Sqlite, "kafka": brokers.Kafka}
 QUICK = ("sqlite",)
 
 
