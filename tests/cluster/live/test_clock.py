@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shutil
 
 import pytest
 import yaml
@@ -30,8 +31,9 @@ def job(plane, name: str, made: list[dict]) -> None:
 
 
 def test_a_cycle_outlives_its_pod_and_ends_with_a_served_model(plane, hosts, work):
-    # In place of the token that a pod finds on a cluster.
-    variable = f"KUBECONFIG={plane.folder / 'kubeconfig'}"
+    # In place of the token that a pod finds on a cluster; in a folder that the pod has.
+    shutil.copy(plane.folder / "kubeconfig", work)
+    variable = f"KUBECONFIG={work / 'kubeconfig'}"
     words = ["launch", "retrain", str(work / "shop.py"), "--target-file", str(work / "target.py")]
     words += ["--target.environment", variable, "--workdir", str(work / "w"), "--dry-run"]
     words += ["--mesh.fsdp", "1", "--trainer.log-every", "1", "--trainer.steps", "60"]
