@@ -15,7 +15,7 @@ FORBIDDEN = {
 KNOWN = {
     "framework": {"framework"},
     "configs": {"framework", "configs"},
-    "beam": {"framework", "beam"},
+    "beam": {"framework", "beam", "online"},
     "export": {"framework", "export"},
     "online": {"framework", "online"},
     "launch": set(ROOMS),
@@ -80,6 +80,7 @@ ARROWS = {
         "dataset": "engines extension formats headers place plan framework/artifact"
         " framework/code framework/config",
         "overview": "extension formats headers framework/artifact",
+        "streaming": "framework/config/online online/lander online/queue",
     },
     "export": {
         "silence": "",
@@ -137,6 +138,7 @@ ARROWS = {
         "gateway/process": "gateway gateway/door queue servers service store"
         " framework/config/online",
         "nearline": "events queue service store framework/config/online",
+        "experiments/report": "framework/config/online",
     },
     "launch": {
         "ci": "stages targets",
@@ -161,8 +163,7 @@ ARROWS = {
         "board": "gate registry",
         "monitor": "loop monitor/alerts",
         "monitor/alerts": "",
-        "verbs": "batch board console elastic experiments gate loaded plan prices stages"
-        " supervise tracking",
+        "verbs": "board console elastic experiments gate plan prices stages supervise tracking",
         "verbs/online": "backfill stages up verbs",
         "verbs/launch": "dataflow elastic jobs prices stages targets targets/cloud_run"
         " targets/kubernetes targets/kubernetes/services targets/kubernetes/serving"
@@ -186,10 +187,11 @@ ARROWS = {
         "demo": "console",
         "demo_mlops": "console demo rollout",
         "usage": "experiments fields verbs",
-        "cli": "console experiments options stages usage verbs verbs/launch verbs/online"
-        " verbs/operate verbs/provenance",
+        "cli": "console experiments options stages usage verbs verbs/ask verbs/launch"
+        " verbs/online verbs/operate verbs/provenance",
         "backfill": "",
         "demo_online": "console demo_mlops experiments simulation up",
+        "verbs/ask": "batch experiments loaded verbs",
     },
     "configs": {
         "": "framework/config framework/embedding framework/heads framework/models"
