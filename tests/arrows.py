@@ -161,7 +161,6 @@ ARROWS = {
         " targets/machines verbs",
         "verbs/operate": "ci experiments gate loop monitor monitor/alerts rollout"
         " targets/kubernetes/serving tracking verbs verbs/launch",
-        "verbs/online": "verbs",
         "verbs/provenance": "follower lineage registry tracking verbs",
         "targets/cloud_run": "targets targets/kubernetes",
         "targets/kubernetes/serving": "monitor/alerts targets targets/kubernetes",
