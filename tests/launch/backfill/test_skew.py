@@ -27,6 +27,7 @@ from podway.online.store import history as histories
 from podway.online.store.memory import MemoryStore
 from podway.online.store.store import HISTORY
 from tests.online.nearline.doubles import START, received
+from tests.online.store.conftest import content
 
 NEARLINE = Nearline(types=("play",))
 
@@ -79,7 +80,7 @@ class Offline:
                     for each in lists:
                         assert isinstance(each, Ragged)
                         mine.append(each.values[each.offsets[row] : each.offsets[row + 1]].tolist())
-                    time = None if target_times is None else int(target_times[row])
+                    time = None if target_times is None else int(np.asarray(target_times)[row])
                     if names[user]:  # whom the train split does not have has no name
                         self.examples.append((names[user], *mine, time))
 
@@ -142,8 +143,7 @@ def test_online_is_what_the_dataset_shows(case, tmp_path):
     compared = 0
     for name, store in stores.items():
         for user, ids, times, gaps, target_time in offline.examples:
-            [value] = store.read(HISTORY, [user])
-            online = histories.unpack(value.content)
+            online = histories.unpack(content(store, HISTORY, user))
             if target_time is not None:  # all that came before the target's time, and its ties
                 mine = offline.online(online.before((target_time + 1) / 1e6).items)
                 assert mine[: len(offline.served(ids))] == offline.served(ids), (name, user)

@@ -19,6 +19,7 @@ from podway.online.store import history as histories
 from podway.online.store.memory import MemoryStore
 from podway.online.store.store import FEATURES, HISTORY, SHOWN, STATE
 from tests.online.nearline.doubles import START, Killed, Mortal, events, received
+from tests.online.store.conftest import content
 
 NEARLINE = Nearline(
     types=("play", "click"),
@@ -180,8 +181,7 @@ def test_what_was_shown_is_kept_apart():
     single = Event("impression", "u", "c", START + 1, id="r2")
     for _ in range(2):
         Writer(store, NEARLINE).apply(batch([shown, single]), NOW)
-    [value] = store.read(SHOWN, ["u"])
-    assert sorted(histories.unpack(value.content).items) == ["a", "b", "c"]
+    assert sorted(histories.unpack(content(store, SHOWN, "u")).items) == ["a", "b", "c"]
     assert store.read(HISTORY, ["u"]) == [None]
 
 
@@ -220,8 +220,8 @@ def test_lists_are_what_a_gateway_reads():
     given = events(random.Random(3), 50)
     Writer(store, NEARLINE).apply(batch(given), NOW)
     lists.publish(store, NEARLINE, NOW)
-    values = store.read(STATE, ["list/popular", "list/popular/a", "list/segments"])
-    popular, of_a, segments = (json.loads(value.content) for value in values)
+    names = ("list/popular", "list/popular/a", "list/segments")
+    popular, of_a, segments = (json.loads(content(store, STATE, name)) for name in names)
     assert dict(popular) == expected(given)
     assert dict(of_a) == expected(given, "a")
     assert segments == ["a", "b"]
