@@ -14,7 +14,7 @@ import pytest
 from podway.beam import dataset as beam_dataset
 from podway.framework.config import Columns, Data, GlobalTime, LeaveOneOut
 from podway.framework.config.features import Gap
-from podway.framework.config.online import Nearline
+from podway.framework.config.online import Events, Nearline
 from podway.framework.input.columns import Ragged
 from podway.framework.input.dataset import Dataset
 from podway.framework.schema.schema import OUT_OF_VOCABULARY
@@ -120,7 +120,7 @@ def test_online_is_what_the_dataset_shows(case, tmp_path):
         writer = Writer(store, nearline, chosen.duplicates)
         while order:
             size = chance.randrange(1, 60)
-            writer.apply(read(received(order[:size]), nearline), START + 100)
+            writer.apply(read(received(order[:size]), nearline, Events()), START + 100)
             order = order[size:]
 
     def by_backfill(store) -> None:

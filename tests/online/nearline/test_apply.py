@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from podway.framework.config.online import Nearline, Weight
+from podway.framework.config.online import Events, Nearline, Weight
 from podway.online.error import StoreError
 from podway.online.events.event import Event
 from podway.online.nearline import counts, lists, session
@@ -32,7 +32,7 @@ NOW = START + 100.0
 
 
 def batch(given: list[Event], nearline: Nearline = NEARLINE) -> Read:
-    return read(received(given), nearline)
+    return read(received(given), nearline, Events())
 
 
 def history_of(store, user):
@@ -177,7 +177,7 @@ def test_duplicates_as_the_dataset_has_them():
 
 def test_what_was_shown_is_kept_apart():
     store = MemoryStore()
-    shown = Event("impression", "u", "", START, id="r1", fields={"items": ["a", "b", 3, ""]})
+    shown = Event("impression", "u", "", START, id="r1", fields={"items": ["a", "b", ""]})
     single = Event("impression", "u", "c", START + 1, id="r2")
     for _ in range(2):
         Writer(store, NEARLINE).apply(batch([shown, single]), NOW)
@@ -187,12 +187,14 @@ def test_what_was_shown_is_kept_apart():
 
 def test_what_is_no_event_is_counted_and_passed_over():
     good = Event("play", "u", "i", START, id="1")
-    future = Event("play", "u", "i", START + 9_999_999, id="2")
-    messages = received([good, future, Event("exposure", "u", "", START, id="3")])
+    future = Event("play", "u", "i", START + 1000, id="2")
+    fields = {"trial": "t", "arm": "a"}
+    exposure = Event("exposure", "u", "", START, id="3", fields=fields)
+    messages = received([good, future, exposure])
     messages[1] = dataclasses.replace(messages[1], published=START)
     for value in (b"", b"[]", b"{}", b'{"id":1}', b"\xff", b'{"time":NaN}', b"[" * 100_000):
         messages.append(dataclasses.replace(messages[0], value=value))
-    found = read(messages, NEARLINE)
+    found = read(messages, NEARLINE, Events())
     assert [event.id for event in found.events] == ["1"]
     assert (found.malformed, found.skewed, found.others) == (7, 1, 1)
 
