@@ -23,11 +23,8 @@ from podway.launch.verbs import (
     evaluate,
     export,
     lr_find,
-    neighbours,
     plan,
-    predict,
     preflight,
-    recommend,
     rejected,
     run,
     serve,
@@ -35,6 +32,7 @@ from podway.launch.verbs import (
     train,
     versions,
 )
+from podway.launch.verbs.ask import neighbours, predict, recommend
 from podway.launch.verbs.launch import (
     cloud_run,
     dataflow,
@@ -45,7 +43,6 @@ from podway.launch.verbs.launch import (
     jobs,
     kubernetes,
     machines,
-    manifest,
     queue,
     retrain,
 )
@@ -63,7 +60,6 @@ STAGES = {
         "launch cloud-run": cloud_run.VERB,
         "launch dataflow": dataflow.VERB,
         "launch retrain": retrain.VERB,
-        "launch manifest": manifest.VERB,
         "launch queue": queue.VERB,
     },
     "data": {

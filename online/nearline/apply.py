@@ -67,7 +67,7 @@ class Writer:
     ):
         self._store, self._nearline, self._duplicates = store, nearline, duplicates
         self._name = name or uuid.uuid4().hex[:12]
-        self._weights = {each.type: each.weight for each in nearline.weights} or dict.fromkeys(
+        self._weights = {each.event: each.weight for each in nearline.weights} or dict.fromkeys(
             nearline.types, 1.0
         )
         self._half_life = nearline.half_life_hours * 3600

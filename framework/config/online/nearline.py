@@ -9,15 +9,15 @@ from podway.framework.error import check
 class Weight:
     """What an event of a type counts for its item's popularity."""
 
-    type: str
-    """Of events; one of nearline.types."""
+    event: str
+    """Type of event; one of nearline.types."""
     weight: float = 1.0
     """Above 0."""
 
     def __post_init__(self):
         check(
             0 < self.weight < float("inf"),
-            f"nearline.weights: {self.type} has {self.weight}; give a number above 0",
+            f"nearline.weights: {self.event} has {self.weight}; give a number above 0",
         )
 
 
@@ -74,7 +74,7 @@ class Nearline:
             check(0 <= value < float("inf"), f"nearline.{name} is {value}; give 0 or more")
         for each in self.weights:
             check(
-                each.type in self.types,
-                f"nearline.weights counts {each.type!r}, and nearline.types are {self.types}; an"
+                each.event in self.types,
+                f"nearline.weights counts {each.event!r}, and nearline.types are {self.types}; an"
                 " event is counted once since its history has it: name the type in both",
             )

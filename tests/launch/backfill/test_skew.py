@@ -100,7 +100,12 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+SLOW = ("drop", "global time", "latest")
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(each, marks=[pytest.mark.slow] * (each in SLOW)) for each in CASES]
+)
 def test_online_is_what_the_dataset_shows(case, tmp_path):
     chance = random.Random(case)
     given = events(chance)

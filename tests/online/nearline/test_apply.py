@@ -41,7 +41,7 @@ def history_of(store, user):
 
 def expected(given: list[Event], segment: str = "", nearline: Nearline = NEARLINE):
     """item → what it counts at NOW, computed event by event."""
-    weights = {each.type: each.weight for each in nearline.weights}
+    weights = {each.event: each.weight for each in nearline.weights}
     total = collections.Counter()
     for event in {each.id: each for each in given}.values():
         if not segment or event.fields.get("segment") == segment:
@@ -52,9 +52,10 @@ def expected(given: list[Event], segment: str = "", nearline: Nearline = NEARLIN
 
 def check(store, given: list[Event], nearline: Nearline = NEARLINE):
     """All of it is in the store, once."""
-    assert dict(lists.popular(store, nearline, NOW)) == expected(given)
+    assert dict(lists.popular(store, nearline, NOW)) == expected(given, "", nearline)
     for segment in ("a", "b"):
-        assert dict(lists.popular(store, nearline, NOW, segment)) == expected(given, segment)
+        of_segment = dict(lists.popular(store, nearline, NOW, segment))
+        assert of_segment == expected(given, segment, nearline)
     for user in {event.user for event in given}:
         mine = {event.id: event for event in given if event.user == user}
         wanted = collections.Counter((e.time, e.item, e.type) for e in mine.values())

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from podway.beam.engines.options import Engine, Local
-from podway.launch.verbs import data, recommend
+from podway.launch.verbs import data
+from podway.launch.verbs.ask import recommend
 from podway.launch.verbs.verb import Verb
 
 if TYPE_CHECKING:
