@@ -138,7 +138,7 @@ def _subject(options: Monitor) -> observe.Subject:
 
 def _named(subject: str, workdir: str) -> tuple[str, str]:
     """The names of an experiment and its dataset."""
-    if subject.endswith(".py") or subject in experiments.names():
+    if subject.endswith((".py", ".json")) or subject in experiments.names():
         experiment = experiments.load(subject)
         return experiment.name, experiment.data.name
     from podway.launch.monitor import published
