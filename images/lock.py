@@ -20,9 +20,8 @@ EXTRAS = {
     "train-tpu": ("tpu", "storage", "demo-data"),
     "train-cuda": ("cuda13", "storage", "demo-data"),
     "worker": ("data", "gcs", "demo-data"),
-    "export": ("data", "export", "storage", "demo-data"),
+    "export": ("data", "export", "storage", "kubernetes", "demo-data"),
     "server": ("serve", "storage"),
-    "launcher": ("kubernetes",),
     "online": ("online", "storage", *QUEUES_AND_STORES),
 }
 """Image → the extras that it installs.

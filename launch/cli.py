@@ -43,11 +43,10 @@ from podway.launch.verbs.launch import (
     jobs,
     kubernetes,
     machines,
-    manifest,
     queue,
     retrain,
 )
-from podway.launch.verbs.online import features, gateway, lander, nearline, up
+from podway.launch.verbs.online import experiment, features, gateway, lander, nearline, up
 from podway.launch.verbs.operate import ci, gate, loop, monitor, rollout, served
 from podway.launch.verbs.provenance import lineage, registry, reproduce, track
 from podway.launch.verbs.verb import Verb
@@ -61,7 +60,6 @@ STAGES = {
         "launch cloud-run": cloud_run.VERB,
         "launch dataflow": dataflow.VERB,
         "launch retrain": retrain.VERB,
-        "launch manifest": manifest.VERB,
         "launch queue": queue.VERB,
     },
     "data": {
@@ -109,6 +107,7 @@ STAGES = {
     "online": {
         "up": up.VERB,
         "gateway": gateway.VERB,
+        "experiment report": experiment.VERB,
         "nearline": nearline.VERB,
         "lander": lander.VERB,
         "features materialize": features.MATERIALIZE,

@@ -33,9 +33,9 @@ SHOWN = 5
 
 
 @contextlib.contextmanager
-def server(workdir: str) -> Iterator[tuple[str, str]]:
+def server(workdir: str, config: str = MODEL) -> Iterator[tuple[str, str]]:
     """`podway serve` on free ports, as a process of its own: its gRPC and REST addresses."""
-    command = [sys.executable, "-m", "podway.launch.cli", "serve", MODEL, "--workdir", workdir]
+    command = [sys.executable, "-m", "podway.launch.cli", "serve", config, "--workdir", workdir]
     print("serve: starting", flush=True)
     began = time.monotonic()
     process = subprocess.Popen(

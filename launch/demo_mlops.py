@@ -11,6 +11,7 @@ those of the second half.
 import argparse
 import asyncio
 import contextlib
+import dataclasses
 import datetime
 import os
 import pathlib
@@ -25,9 +26,26 @@ from podway.framework import exit_codes
 from podway.framework.page import text
 from podway.launch import console, demo
 
-NAME = demo.MODEL
-RATE = 30.0
-"""Visits a second."""
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """What is shown, and at which size.
+
+    Attributes:
+      name: of the experiment.
+      config: text of its file, with a gate and a rollout.
+      steps: of the three trainings: enough, more, hardly any.
+      histories: what users had, in the order of time.
+      rate: visits a second.
+    """
+
+    name: str
+    config: str
+    steps: tuple[int, int, int]
+    histories: Sequence[list[str]]
+    rate: float = 30.0
+
+
 CONFIG = '''"""The demo's model, with a gate and a rollout that suit a few minutes of few users."""
 
 import dataclasses
@@ -62,8 +80,8 @@ class Visits:
       answered: the others.
     """
 
-    def __init__(self, home: pathlib.Path, address: str, histories: Sequence[list[str]]):
-        self._home, self._address, self._histories = home, address, histories
+    def __init__(self, home: pathlib.Path, address: str, setting: Setting):
+        self._home, self._address, self._setting = home, address, setting
         self._stop = threading.Event()
         self.failed = self.answered = 0
 
@@ -91,10 +109,12 @@ class Visits:
             tasks: set[asyncio.Task[None]] = set()
             while not self._stop.is_set():
                 number += 1
-                history = draw.choice(self._histories)
+                history = draw.choice(self._setting.histories)
                 tasks.add(asyncio.create_task(self._visit(asking, f"visit {number}", history)))
                 tasks = {task for task in tasks if not task.done()}
-                await asyncio.sleep(max(0.0, began + number / RATE - time.monotonic()))
+                await asyncio.sleep(
+                    max(0.0, began + number / self._setting.rate - time.monotonic())
+                )
             if tasks:
                 await asyncio.wait(tasks)
 
@@ -122,12 +142,12 @@ def podway(*arguments: str, code: int = exit_codes.COMPLETE) -> None:
         print(f"(exit code {code}: {exit_codes.ending(code).meaning})", flush=True)
 
 
-def _of_two_versions(workdir: str, since: datetime.datetime) -> str:
+def _of_two_versions(name: str, workdir: str, since: datetime.datetime) -> str:
     """A time at which the canary had its share."""
     from podway.launch.rollout import served
 
     now = datetime.datetime.now(datetime.UTC)
-    moments = served.between(served.moments(NAME, workdir), since, now)
+    moments = served.between(served.moments(name, workdir), since, now)
     return next(each.when for each in moments if len(each.shares()) > 1).isoformat()
 
 
@@ -136,40 +156,56 @@ def say(sentence: str) -> None:
     print(f"\n── {sentence}", flush=True)
 
 
+def movielens() -> Setting:
+    """The demo's model, and the users of MovieLens."""
+    _, users = demo.histories(600)
+    histories = [history for _, history in users if len(history) > 20]
+    return Setting(demo.MODEL, CONFIG, (200, 400, 2), histories)
+
+
+def play(setting: Setting, workdir: str) -> Visits:
+    """Shows all of it. Returns the visits: how many were answered, and how many failed."""
+    pathlib.Path(workdir).mkdir(parents=True, exist_ok=True)
+    config = os.path.join(workdir, "mlops.py")
+    pathlib.Path(config).write_text(setting.config)
+    where, name = ("--workdir", workdir), setting.name
+    enough, more, hardly = map(str, setting.steps)
+
+    say("A first version: there is no champion yet, so it serves")
+    podway("run", config, *where, "--trainer.steps", enough)
+    say("A second one, trained for longer: exported, it serves nobody yet; its gate lets it pass")
+    podway("export", config, *where, "--trainer.steps", more)
+    podway("gate", name, "2", *where)
+    say("A third one has a fault: it was hardly trained. Its gate stops it")
+    podway("export", config, *where, "--trainer.steps", hardly)
+    podway("gate", name, "3", *where, code=exit_codes.NOT_PASSED)
+
+    home = pathlib.Path(workdir).absolute() / "models" / name
+    with (
+        demo.server(workdir, config) as (address, _),
+        Visits(home, address, setting).running() as visits,
+    ):
+        rollout = ("--server", address, "--config", config)
+        pace = f"{setting.rate:.0f} visits a second"
+        say(f"The second version comes to all users, step by step ({pace})")
+        podway("rollout", name, "2", *where, *rollout)
+        say("The third one all the same, forced past its gate: users choose less, and it goes back")
+        forced = datetime.datetime.now(datetime.UTC)
+        podway(*("rollout", name, "3", *where, *rollout, "--without-gate"), code=exit_codes.REFUSED)
+        time.sleep(2)
+    say(f"{visits.answered:,} visits were answered, {visits.failed:,} failed. Who got what?")
+    podway("served", name, *where, "--since", forced.isoformat(timespec="seconds"))
+    podway("served", name, *where, "--at", _of_two_versions(name, workdir, forced))
+    podway("versions", name, *where)
+    return visits
+
+
 def main() -> None:
     """Runs the demo."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--workdir", default="workdir", help="folder of all artefacts")
     workdir, began = parser.parse_args().workdir, time.monotonic()
-    pathlib.Path(workdir).mkdir(parents=True, exist_ok=True)
-    config = os.path.join(workdir, "mlops.py")
-    pathlib.Path(config).write_text(CONFIG)
-    where = ("--workdir", workdir)
-
-    say("A first version: there is no champion yet, so it serves")
-    podway("run", config, *where, "--trainer.steps", "200")
-    say("A second one, trained for longer: exported, it serves nobody yet; its gate lets it pass")
-    podway("export", config, *where, "--trainer.steps", "400")
-    podway("gate", NAME, "2", *where)
-    say("A third one has a fault: it was hardly trained. Its gate stops it")
-    podway("export", config, *where, "--trainer.steps", "2")
-    podway("gate", NAME, "3", *where, code=exit_codes.NOT_PASSED)
-
-    _, users = demo.histories(600)
-    histories = [history for _, history in users if len(history) > 20]
-    home = pathlib.Path(workdir).absolute() / "models" / NAME
-    with demo.server(workdir) as (address, _), Visits(home, address, histories).running() as visits:
-        rollout = ("--server", address, "--config", config)
-        say(f"The second version comes to all users, step by step ({RATE:.0f} visits a second)")
-        podway("rollout", NAME, "2", *where, *rollout)
-        say("The third one all the same, forced past its gate: users choose less, and it goes back")
-        forced = datetime.datetime.now(datetime.UTC)
-        podway(*("rollout", NAME, "3", *where, *rollout, "--without-gate"), code=exit_codes.REFUSED)
-        time.sleep(2)
-    say(f"{visits.answered:,} visits were answered, {visits.failed:,} failed. Who got what?")
-    podway("served", NAME, *where, "--since", forced.isoformat(timespec="seconds"))
-    podway("served", NAME, *where, "--at", _of_two_versions(workdir, forced))
-    podway("versions", NAME, *where)
+    play(movielens(), workdir)
     print(f"\ndemo-mlops: {text.span(time.monotonic() - began)}")
 
 

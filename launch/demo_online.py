@@ -67,7 +67,11 @@ def experiment() -> Experiment:
         optimizer=AdamW(learning_rate=4e-3, warmup_steps=50),
         trainer=Trainer(steps=400, batch_size=128, crop="random", evaluate_every=200),
         # New files are enough to begin. Taste that changes is drift, and no fault.
-        loop=Loop(every=0.0, steps=300, limits=Limits(examples=10.0, vocabulary=1e9, shift=1e9)),
+        loop=Loop(
+            every=0.0,
+            steps=300,
+            limits=Limits(psi=10.0, js=1.0, new_values=1.0, examples=0.0, vocabulary=1e9),
+        ),
         gate=Gate(rules=(NotWorse("ndcg@10", margin=0.1), Latency(ratio=3.0), Size(ratio=1.5))),
         rollout=Rollout(
             shares=(0.3,),

@@ -254,10 +254,21 @@ def saved_step(experiment: Experiment, workdir: epath.PathLike, code: Choice | N
     """The last step of the experiment's run of which there is a checkpoint; 0 without one."""
     from podway.framework.runs import run
 
+    return max(run.steps(_run(experiment, workdir, code)), default=0)
+
+
+def is_trained(experiment: Experiment, workdir: epath.PathLike, code: Choice | None = None) -> bool:
+    """Whether the experiment's run is there, and complete."""
+    return artifact.exists(_run(experiment, workdir, code))
+
+
+def _run(experiment: Experiment, workdir: epath.PathLike, code: Choice | None) -> epath.Path:
+    """The folder of a run, of which there may be nothing yet."""
+    from podway.framework.runs import run
+
     dataset, others = datasets(experiment, workdir, build=False, code=code)
     inputs = run.inputs(dataset, others)
-    directory = run.directory(experiment, inputs, workdir, code, look=True)
-    return max(run.steps(directory), default=0)
+    return run.directory(experiment, inputs, workdir, code, look=True)
 
 
 @tracked

@@ -15,7 +15,7 @@ FORBIDDEN = {
 KNOWN = {
     "framework": {"framework"},
     "configs": {"framework", "configs"},
-    "beam": {"framework", "beam"},
+    "beam": {"framework", "beam", "online"},
     "export": {"framework", "export"},
     "online": {"framework", "online"},
     "launch": set(ROOMS),
@@ -69,17 +69,18 @@ ARROWS = {
         "statistics": "framework/config framework/schema",
         "features": "formats statistics framework/config framework/schema",
         "report": "statistics framework/config framework/page framework/schema",
-        "steps": "features formats headers plan report statistics"
-        " framework/artifact framework/config framework/schema",
+        "steps": "features formats headers plan report statistics framework/artifact"
+        " framework/config framework/schema",
         "extension": "headers plan steps framework/artifact framework/schema",
         "rejected": "framework/artifact",
         "check": "statistics framework/artifact framework/config framework/schema",
-        "commit": "extension formats place plan rejected steps framework/artifact framework/config"
-        " framework/schema",
+        "commit": "extension formats place plan rejected steps framework/artifact"
+        " framework/config framework/schema",
         "engines": "commit formats plan steps framework/artifact framework/config framework/page",
         "dataset": "engines extension formats headers place plan framework/artifact"
         " framework/code framework/config",
         "overview": "extension formats headers framework/artifact",
+        "streaming": "framework/config/online online/lander online/queue",
     },
     "export": {
         "silence": "",
@@ -121,15 +122,23 @@ ARROWS = {
         "__main__": "command",
     },
     "online": {
-        "backfill": "store framework/config/online",
-        "events": "",
         "lander": "events queue service framework/artifact framework/config/online",
-        "nearline": "events queue service store framework/config/online",
+        "events": "framework/config/online",
         "queue": "framework/config/online",
         "rollout": "servers framework/artifact framework/config",
         "servers": "",
         "service": "",
         "store": "framework/config/online",
+        "backfill": "store framework/config/online",
+        "experiments": "rollout framework/config/online",
+        "gateway": "events experiments gateway/guard queue rollout servers store"
+        " framework/config/online",
+        "gateway/door": "gateway servers framework/config/online",
+        "gateway/guard": "servers framework/config/online",
+        "gateway/process": "gateway gateway/door queue servers service store"
+        " framework/config/online",
+        "nearline": "events queue service store framework/config/online",
+        "experiments/report": "framework/config/online",
     },
     "launch": {
         "ci": "stages targets",
@@ -149,20 +158,18 @@ ARROWS = {
         "loaded": "console",
         "loop": "gate rollout stages tracking",
         "gate": "loaded",
-        "backfill": "",
         "batch": "loaded",
         "chain": "console experiments gate loaded stages tracking",
         "board": "gate registry",
         "monitor": "loop monitor/alerts",
         "monitor/alerts": "",
         "verbs": "board console elastic experiments gate plan prices stages supervise tracking",
-        "verbs/ask": "batch experiments loaded verbs",
+        "verbs/online": "backfill stages up verbs",
         "verbs/launch": "dataflow elastic jobs prices stages targets targets/cloud_run"
         " targets/kubernetes targets/kubernetes/services targets/kubernetes/serving"
         " targets/machines verbs",
         "verbs/operate": "ci experiments gate loop monitor monitor/alerts rollout"
-        " targets/kubernetes/serving tracking verbs verbs/launch",
-        "verbs/online": "up verbs",
+        " targets/kubernetes targets/kubernetes/serving tracking verbs verbs/launch",
         "verbs/provenance": "follower lineage registry tracking verbs",
         "targets/cloud_run": "targets targets/kubernetes",
         "targets/kubernetes/serving": "monitor/alerts targets targets/kubernetes",
@@ -174,14 +181,17 @@ ARROWS = {
         "dataflow": "",
         "prices": "",
         "plan": "prices",
-        "rollout": "gate targets/kubernetes targets/kubernetes/serving targets",
+        "rollout": "gate targets targets/kubernetes targets/kubernetes/serving",
         "simulation": "",
         "up": "targets",
         "demo": "console",
         "demo_mlops": "console demo rollout",
         "usage": "experiments fields verbs",
-        "cli": "console experiments options stages usage verbs verbs/ask verbs/launch verbs/operate"
-        " verbs/online verbs/provenance",
+        "cli": "console experiments options stages usage verbs verbs/ask verbs/launch"
+        " verbs/online verbs/operate verbs/provenance",
+        "backfill": "",
+        "demo_online": "console demo_mlops experiments simulation up",
+        "verbs/ask": "batch experiments loaded verbs",
     },
     "configs": {
         "": "framework/config framework/embedding framework/heads framework/models"

@@ -9,18 +9,18 @@ meanwhile waits for the next one.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from etils import epath
 
 from podway.beam import dataset as datasets
-from podway.beam.check import check
+from podway.beam.check import check as checks
 from podway.beam.error import DataError
 from podway.export import layout
 from podway.export.versions import promote
 from podway.framework import artifact, task
 from podway.framework.config import Data, Experiment, WarmStart
-from podway.framework.error import ConfigError
+from podway.framework.error import ConfigError, check
 from podway.launch import stages
 from podway.launch.gate import contender
 from podway.launch.loop import increment, record, release
@@ -36,11 +36,14 @@ class Work:
       experiment: to be trained again.
       workdir: where its artefacts lie.
       server: HOST:PORT of a server that follows a rollout; "": a new version serves at once.
+      elsewhere: has `podway train` run on other machines until the run is there, given the
+        options that it takes beside the experiment; None: training runs here.
     """
 
     experiment: Experiment
     workdir: epath.Path
     server: str = ""
+    elsewhere: Callable[[Sequence[str]], None] | None = None
 
     @property
     def home(self) -> epath.Path:
@@ -152,7 +155,7 @@ def _wrong(work: Work, cycle: Cycle, directory: epath.Path) -> str:
     schema = work.experiment.loop.schema or None
     if schema is None and against is None:
         return ""
-    report = check.check(
+    report = checks.check(
         directory, schema=schema, against=against, limits=work.experiment.loop.limits
     )
     print(report.text(), flush=True)
@@ -208,9 +211,25 @@ def trained(work: Work, cycle: Cycle) -> Experiment:
     return dataclasses.replace(experiment, data=data, trainer=trainer)
 
 
+def overrides(work: Work, cycle: Cycle) -> list[str]:
+    """The options of `podway train` that make of the experiment what the cycle trains."""
+    found = ["--data.version", cycle.dataset, "--code", "keep"]
+    if cycle.warm_start:
+        steps = trained(work, cycle).trainer.steps
+        found += ["--trainer.warm-start.run", cycle.warm_start, "--trainer.steps", str(steps)]
+    return found
+
+
 def _train(work: Work, cycle: Cycle) -> Cycle:
-    options = stages.TrainOptions(code="keep")
-    _, directory = stages.train(trained(work, cycle), work.workdir, options)
+    experiment = trained(work, cycle)
+    if work.elsewhere is not None and not stages.is_trained(experiment, work.workdir, "keep"):
+        work.elsewhere(overrides(work, cycle))
+        check(
+            stages.is_trained(experiment, work.workdir, "keep"),
+            f"training has ended elsewhere, and there is no run of it in {work.workdir}: are both"
+            " images of one version of Podway?",
+        )
+    _, directory = stages.train(experiment, work.workdir, stages.TrainOptions(code="keep"))
     return dataclasses.replace(cycle, run=directory.name, step="evaluate")
 
 

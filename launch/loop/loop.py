@@ -3,7 +3,7 @@
 import datetime
 import fnmatch
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from etils import epath
 
@@ -18,16 +18,22 @@ from podway.launch.loop.record import Cycle
 from podway.launch.tracking.session import session
 
 
-def once(experiment: Experiment, workdir: epath.PathLike, server: str = "") -> Cycle | None:
+def once(
+    experiment: Experiment,
+    workdir: epath.PathLike,
+    server: str = "",
+    elsewhere: Callable[[Sequence[str]], None] | None = None,
+) -> Cycle | None:
     """Goes on with the cycle that is not over, or begins one where it is time.
 
-    `server`, HOST:PORT, follows a rollout; without one a new version serves at once.
+    `server`, HOST:PORT, follows a rollout; without one a new version serves at once. `elsewhere`
+    trains on other machines (Work).
 
     Returns how it ended; None: there is nothing to do. Raises LockedError: another loop of this
     experiment is at work; stages.Stopped after SIGTERM; and what the stages raise: the next call
     goes on with the stage that failed.
     """
-    work = Work(experiment, epath.Path(workdir), server)
+    work = Work(experiment, epath.Path(workdir), server, elsewhere)
     work.home.mkdir(parents=True, exist_ok=True)
     with lock.hold(work.home / "loop", "looped over"):
         cycles = record.cycles(work.home)

@@ -188,10 +188,7 @@ def _version(deployment: Mapping[str, Any]) -> int:
 
 
 def _weights(route: Mapping[str, Any]) -> dict[str, int]:
-    """Service → weight, of the rule for who names neither version nor label."""
-    return {
-        backend["name"]: backend["weight"]
-        for rule in route["spec"]["rules"]
-        for backend in rule["backendRefs"]
-        if backend.get("weight")
-    }
+    """Service → weight, of the rule for who names neither version nor label, which is the last. The
+    API server gives the others weights, too: 1."""
+    backends = route["spec"]["rules"][-1]["backendRefs"]
+    return {each["name"]: each["weight"] for each in backends if each.get("weight")}

@@ -13,7 +13,10 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-RESERVED = ("id", "type", "version", "user", "item", "time")
+from podway.framework.config.online.events import RESERVED
+from podway.online.error import OnlineError
+
+__all__ = ["RESERVED", "Event", "encode"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,11 +41,24 @@ class Event:
     version: int = 1
     fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
+    def __post_init__(self):
+        if taken := [name for name in RESERVED if name in self.fields]:
+            raise OnlineError(
+                f"event {self.id!r}: fields has {', '.join(taken)}, which every event has of its"
+                " own; give the event's argument of that name, or name the field otherwise"
+            )
+
 
 def encode(event: Event) -> bytes:
-    """One line of JSON, without its end."""
+    """One line of JSON, without its end. Raises OnlineError: a value is none of JSON."""
     fixed = {name: getattr(event, name) for name in RESERVED}
-    text = json.dumps(
-        fixed | dict(event.fields), ensure_ascii=False, separators=(",", ":"), allow_nan=False
-    )
-    return text.encode()
+    try:
+        text = json.dumps(
+            fixed | dict(event.fields), ensure_ascii=False, separators=(",", ":"), allow_nan=False
+        )
+        return text.encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise OnlineError(
+            f"event {event.id!r} of type {event.type!r} can't be written ({error}); give texts,"
+            " finite numbers, booleans, and lists and objects of them"
+        ) from None

@@ -19,7 +19,7 @@ from podway.online.gateway import models as backends
 from podway.online.gateway.answer import Answer, Candidate, Recommended, Source
 from podway.online.gateway.guard.deadline import Deadline
 from podway.online.gateway.known import Known, Profile
-from podway.online.gateway.lists import Following, Lists, Ranking
+from podway.online.gateway.lists import Following, Lists
 from podway.online.gateway.memory import Memory
 from podway.online.gateway.metrics import Metrics
 from podway.online.gateway.models import FILTERED, Asked, Models, Retrieved
@@ -49,6 +49,7 @@ class Recommender:
         self._known, self._lists, self._metrics = known, lists, metrics
         self._cache = Memory[object, Retrieved](gateway.remembered, gateway.cache_seconds)
         self._last = Memory[object, Retrieved](gateway.remembered, gateway.last_seconds)
+        self._always = tuple(Candidate(item, 0.0, "always") for item in gateway.always)
         self._reads = backends.used(gateway.ranker)
         self._under_way = 0
 
@@ -214,12 +215,11 @@ class Recommender:
         self, request: Request, retrieved: Retrieved | None, lists: Lists
     ) -> list[Sequence[Candidate]]:
         """The model's candidates, and what fills up behind them, each as good as the one before."""
-        always: Ranking = tuple((item, 0.0) for item in self._gateway.always)
         return [
             retrieved.candidates if retrieved else (),
-            [Candidate(item, score, "segment") for item, score in lists.segment(request.segment)],
-            [Candidate(item, score, "popular") for item, score in lists.popular],
-            [Candidate(item, score, "always") for item, score in always],
+            lists.segment(request.segment),
+            lists.popular,
+            self._always,
         ]
 
     async def _load(

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -48,9 +49,8 @@ class Known:
     def __init__(self, reader: Reader, gateway: Gateway):
         self._reader, self._gateway = reader, gateway
         self._users = Memory[str, Profile](gateway.remembered, math.inf)
-        self._items = Memory[str, Mapping[str, Any]](
-            10 * gateway.remembered, gateway.item_seconds or 1e-9
-        )
+        # Not by who was wanted last, but by who came first: a look must cost next to nothing.
+        self._items: dict[str, tuple[float, Mapping[str, Any]]] = {}
 
     async def user(self, user: str, seconds: float) -> Profile:
         """A user's history; where the store does not answer, the one it last told."""
@@ -75,20 +75,26 @@ class Known:
 
     async def load(self, items: Collection[str], seconds: float) -> str:
         """Has the attributes of items in memory; says why it could not, or ""."""
-        missing = [item for item in items if self._items.get(item) is None]
+        there, now = self._items, time.monotonic()
+        missing = [item for item in items if (known := there.get(item)) is None or known[0] < now]
         if not missing:
             return ""
         try:
             values = await self._reader.read(ITEM, missing, seconds)
         except StoreError as error:
             return str(error)
+        good = time.monotonic() + self._gateway.item_seconds
         for item, value in zip(missing, values, strict=True):
-            self._items.put(item, NOTHING if value is None else attributes(value.content))
+            there.pop(item, None)
+            there[item] = good, NOTHING if value is None else attributes(value.content)
+        while len(there) > 10 * self._gateway.remembered:
+            del there[next(iter(there))]
         return ""
 
     def item(self, item: str) -> Mapping[str, Any]:
         """What memory has of an item, however old; {}: nothing."""
-        return self._items.stale(item) or NOTHING
+        known = self._items.get(item)
+        return NOTHING if known is None else known[1]
 
 
 def attributes(content: bytes) -> Mapping[str, Any]:

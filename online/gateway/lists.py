@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from podway.framework.config.online import Gateway
 from podway.online.error import StoreError
+from podway.online.gateway.answer import Candidate, Reason
 from podway.online.gateway.known import Known
 from podway.online.gateway.reader import Reader
 from podway.online.store.store import STATE, Store
@@ -25,19 +26,20 @@ _PATIENCE = 5.0
 """Seconds that a read may take: nobody waits for it."""
 
 Ranking = tuple[tuple[str, float], ...]
+Candidates = tuple[Candidate, ...]
 
 
 @dataclasses.dataclass(frozen=True)
 class Lists:
     """As last read."""
 
-    popular: Ranking = ()
-    segments: Mapping[str, Ranking] = dataclasses.field(default_factory=dict)
+    popular: Candidates = ()
+    segments: Mapping[str, Candidates] = dataclasses.field(default_factory=dict)
     new: tuple[str, ...] = ()
     allow: frozenset[str] = frozenset()
     deny: frozenset[str] = frozenset()
 
-    def segment(self, name: str) -> Ranking:
+    def segment(self, name: str) -> Candidates:
         """What is popular there; (): nobody knows."""
         return self.segments.get(name, ()) if name else ()
 
@@ -73,6 +75,10 @@ def write(store: Store, lists: Mapping[str, Sequence[tuple[str, float]] | Sequen
     if segments:
         values[key(SEGMENTS)] = pack(segments)
     store.write(STATE, values)
+
+
+def _candidates(ranking: Ranking, reason: Reason) -> Candidates:
+    return tuple(Candidate(item, score, reason) for item, score in ranking)
 
 
 class Following:
@@ -121,11 +127,15 @@ class Following:
             self.missing = str(error)
             return
         popular, new, allow, deny = ([item for item, _ in each] for each in rankings[:4])
-        segments = dict(zip(wanted, rankings[5:], strict=True))
+        segments = {
+            name: _candidates(ranking, "segment")
+            for name, ranking in zip(wanted, rankings[5:], strict=True)
+        }
         await self._load(
-            {*popular, *new, *(item for each in segments.values() for item, _ in each)}
+            {*popular, *new, *(one.item for each in segments.values() for one in each)}
         )
-        self.now = Lists(rankings[0], segments, tuple(new), frozenset(allow), frozenset(deny))
+        best = _candidates(rankings[0], "popular")
+        self.now = Lists(best, segments, tuple(new), frozenset(allow), frozenset(deny))
         self.missing = ""
 
     async def _load(self, items: Collection[str]) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import math
+import operator
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
@@ -218,16 +219,18 @@ def _candidates(outputs: Mapping[str, Any]) -> tuple[Candidate, ...]:
     """Of the one row. Raises ServerError: there are no items, or no score for each."""
     try:
         [items], [scores] = outputs["item"], outputs["score"]
+        if set(map(type, scores)) != {float}:
+            scores = [_number(score) for score in scores]
         found = [
             Candidate(item, score, "retrieved")
-            for item, score in zip(items, map(_number, scores), strict=True)
+            for item, score in zip(items, scores, strict=True)
             if item and math.isfinite(score)
         ]
     except (KeyError, ValueError, TypeError) as error:
         raise ServerError(
             "UNKNOWN", f"the answer has no outputs item and score of one row: {error!r}"
         ) from error
-    return tuple(sorted(found, key=lambda each: -each.score))
+    return tuple(sorted(found, key=operator.itemgetter(1), reverse=True))
 
 
 def _number(value: Any) -> float:

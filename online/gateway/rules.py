@@ -9,6 +9,7 @@ new:      items that no model knows, in the last places
 import dataclasses
 import hashlib
 import math
+import operator
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,8 @@ from podway.framework.config.online import Rules
 from podway.online.gateway.answer import Candidate
 
 _DAY = 86_400.0
+
+_SCORE = operator.itemgetter(1)
 
 Attributes = Callable[[str], Mapping[str, Any]]
 """Item → what is known of it; {} where that is nothing."""
@@ -55,6 +58,10 @@ def may(rules: Rules, situation: Situation, known: Attributes) -> Callable[[str]
     out = barred(rules, situation)
     allow = [frozenset(each) for each in (rules.allow, situation.allow) if each]
 
+    if not allow and not rules.where:
+        out.add("")
+        return lambda item: item not in out
+
     def test(item: str) -> bool:
         if not item or item in out or not all(item in each for each in allow):
             return False
@@ -83,26 +90,26 @@ def applied(
     taken: list[Candidate] = []
     there: set[str] = set()
     categories: dict[Any, int] = {}
-    fresh = 0
+    fresh, capped = 0, rules.per_category > 0 or rules.fresh_most > 0
 
     def take(candidate: Candidate) -> None:
         nonlocal fresh
         item = candidate.item
         if item in there or not allowed(item):
             return
-        attributes = known(item) if rules.category or rules.fresh else {}
-        category = attributes.get(rules.category) if rules.category else None
-        is_fresh = rules.fresh_most > 0 and _freshness(rules, attributes, situation.now) > 0
-        if rules.per_category and category is not None:
-            if categories.get(_key(category), 0) >= rules.per_category:
-                return
-            categories[_key(category)] = categories.get(_key(category), 0) + 1
-        if is_fresh:
-            if fresh >= rules.fresh_most:
-                if rules.per_category and category is not None:
-                    categories[_key(category)] -= 1
-                return
-            fresh += 1
+        if capped:
+            attributes = known(item)
+            category = attributes.get(rules.category) if rules.per_category else None
+            if category is not None:
+                category = _key(category)
+                if categories.get(category, 0) >= rules.per_category:
+                    return
+            if rules.fresh_most and _freshness(rules, attributes, situation.now) > 0:
+                if fresh >= rules.fresh_most:
+                    return
+                fresh += 1
+            if category is not None:
+                categories[category] = categories.get(category, 0) + 1
         there.add(item)
         taken.append(candidate)
 
@@ -114,11 +121,14 @@ def applied(
                 break
             take(each)
     added, taken[:] = list(taken), []
+    room = k - len(added)
     for group in groups:
+        if len(taken) == room:
+            break
         for each in ordered(rules, group, situation.now, known):
-            if len(taken) + len(added) == k:
-                break
             take(each)
+            if len(taken) == room:
+                break
     return taken + added
 
 
@@ -128,7 +138,8 @@ def ordered(
     """Best first; scores that are no numbers are left out, equal ones stay in their order."""
     finite = [each for each in candidates if math.isfinite(each.score)]
     if not rules.fresh_boost or not finite:
-        return sorted(finite, key=lambda each: -each.score)
+        # Stable, so that equal ones stay; of what is in order already it is one pass.
+        return sorted(finite, key=_SCORE, reverse=True)
     scores = [each.score for each in finite]
     width = (max(scores) - min(scores)) or 1.0
     lifted = [

@@ -8,10 +8,12 @@ the same events.
 import dataclasses
 import io
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import orjson
 import pyarrow as pa
 import pyarrow.compute
 import pyarrow.json
@@ -23,6 +25,7 @@ pc: Any = pyarrow.compute  # which makes its functions when it is imported
 
 _PARTS = 16
 """Messages with something wrong among them are read again in so many parts."""
+_LONG = re.compile(rb"\d{19}")
 _DEEPEST = 64
 """Brackets in a message that Arrow may see: of a few thousand inside of one another it dies."""
 _RAW = {"version": pa.int64(), "time": pa.float64()}
@@ -73,8 +76,9 @@ def _quick(
     raw = _read(joined, door)
     if raw is not None and len(raw) == len(lines):
         good = _plain(raw, door)
-        table = _typed(raw if good.all() else raw.filter(pa.array(good)), door)
-        return table, mine[good], mine[~good]
+        more = _more(raw, lines, good, door)
+        table = _typed(raw, more, door)
+        return table if good.all() else table.filter(pa.array(good)), mine[good], mine[~good]
     if parts == 1 or len(mine) == 1:
         return door.schema.empty_table(), mine[:0], mine
     found = [_quick(values, part, door, 1) for part in np.array_split(mine, parts) if len(part)]
@@ -121,22 +125,50 @@ def _plain(raw: pa.Table, door: Door) -> np.ndarray:
     for name, kind in door.fields.items():
         if pa.types.is_floating(kind) and raw[name].null_count < len(raw):
             known &= ~pc.fill_null(pc.invert(pc.is_finite(raw[name])), False).to_numpy()
-    for name in raw.column_names[len(FIXED) + len(door.fields) :]:
-        known &= pc.is_null(raw[name]).to_numpy()
     return good & known
 
 
-def _typed(raw: pa.Table, door: Door) -> pa.Table:
+def _more(raw: pa.Table, lines: Sequence[bytes], good: np.ndarray, door: Door) -> pa.Array:
+    """The fields that no schema has, of each row that has such."""
+    some = np.zeros(len(raw), bool)
+    for name in raw.column_names[len(FIXED) + len(door.fields) :]:
+        some |= pc.is_valid(raw[name]).to_numpy()
+    if not some.any():
+        return pa.nulls(len(raw), pa.string())
+    texts: list[str | None] = [None] * len(raw)
+    known = {*FIXED, *door.fields}
+    for at in np.flatnonzero(some & good):
+        line = lines[at]
+        # orjson takes what is longer for a float, and json is four times as slow
+        found = json.loads(line) if _LONG.search(line) else orjson.loads(line)
+        texts[at] = _text({name: found[name] for name in found.keys() - known})
+    return pa.array(texts, pa.string())
+
+
+def _text(fields: dict[str, Any]) -> str | None:
+    """JSON, its names in order; None: there are none but nulls."""
+    fields = {name: value for name, value in sorted(fields.items()) if value is not None}
+    if not fields:
+        return None
+    try:
+        return orjson.dumps(fields).decode()
+    except TypeError:  # an integer of more than 64 bits
+        return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+
+
+def _typed(raw: pa.Table, more: pa.Array, door: Door) -> pa.Table:
     """The columns of the shards."""
     columns = {name: raw[name] for name in (*FIXED, *door.fields)}
-    columns["version"] = raw["version"].cast(pa.int32())
+    columns["version"] = raw["version"].cast(pa.int32(), safe=False)
     columns["time"] = _times(raw["time"].to_numpy())
-    columns[UNKNOWN] = pa.nulls(len(raw), pa.string())
+    columns[UNKNOWN] = more
     return pa.table(columns, schema=door.schema)
 
 
 def _times(seconds: np.ndarray) -> pa.Array:
-    micro = np.rint(seconds * 1e6).astype(np.int64)
+    """Of what is no time, any one: such a row is none of the good ones."""
+    with np.errstate(invalid="ignore"):
+        micro = np.rint(np.where(np.abs(seconds) < 1e12, seconds, 0.0) * 1e6).astype(np.int64)
     return pa.array(micro, pa.int64()).cast(FIXED["time"])
 
 
@@ -173,8 +205,7 @@ def _row(event: Event, door: Door) -> dict[str, Any]:
             found[name] = value
         else:
             more[name] = value
-    if more:
-        found[UNKNOWN] = json.dumps(more, ensure_ascii=False, separators=(",", ":"))
+    found[UNKNOWN] = _text(more)
     return found
 
 

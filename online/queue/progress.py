@@ -1,6 +1,7 @@
 """How far one member is in one partition of a queue that has offsets. In memory; no queue in it."""
 
 import dataclasses
+from collections.abc import Iterable
 
 from podway.online.queue.queue import Received
 
@@ -42,6 +43,10 @@ class Progress:
         if now < self.until:
             return 0
         return None if self.width is None else max(0, self.width - self.position + self.committed)
+
+    def waits(self, offset: int) -> bool:
+        """Whether it is neither done nor among the dead."""
+        return offset >= self.committed and offset not in self.gone
 
     def deliver(self, offset: int) -> int | None:
         """The attempt that a delivery is; None: it is among the dead, and is not delivered."""
@@ -99,7 +104,7 @@ def delay(first: float, failed: int) -> float:
     return min(60.0, first * 2.0 ** min(failed - 1, 20))
 
 
-def last(messages: "list[Received]") -> dict[int, int]:
+def last(messages: Iterable[Received]) -> dict[int, int]:
     """Partition → the highest offset of messages."""
     found: dict[int, int] = {}
     for message in messages:

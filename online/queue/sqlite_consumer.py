@@ -44,6 +44,7 @@ class SqliteConsumer:
         self._lock = Lock(file.path)
         self._held: dict[int, Progress] = {}
         self._leaving: dict[int, float] = {}
+        self._unsaved: set[int] = set()
         self._looked = self._renewed = 0.0
         self._turn = 0
         first = "0" if start == "earliest" else "next"
@@ -105,21 +106,17 @@ class SqliteConsumer:
                     attempt,
                 )
                 if attempt > self._policy.attempts:
-                    self.dead(of, f"{attempt - 1} deliveries, and each consumer ended in its midst")
+                    self.dead(of, dead.ended(attempt - 1))
                 else:
                     found.append(of)
         return found
 
     def commit(self, messages: Iterable[Received]) -> None:
         """These are done, and all before them."""
-        changed = [
-            index
-            for index, offset in progress.last(list(messages)).items()
-            if index in self._held and self._held[index].commit(offset)
-        ]
-        if changed:
-            with self._file.written():
-                self._save(changed)
+        for index, offset in progress.last(messages).items():
+            if index in self._held and self._held[index].commit(offset):
+                self._unsaved.add(index)
+        self._save()
         self._hand_over()
 
     def retry(self, message: Received, reason: str) -> None:
@@ -136,15 +133,15 @@ class SqliteConsumer:
     def dead(self, message: Received, reason: str) -> None:
         """To the topic of dead messages at once."""
         mine = self._held.get(message.partition)
-        if mine is None or message.offset < mine.committed or message.offset in mine.gone:
+        if mine is None or not mine.waits(message.offset):
             return
         gone = dead.message(message, self._group, reason, self._policy.topic)
         self._producer.publish(self._policy.topic, [gone])
-        changed = mine.dead(message.offset)
-        with self._file.written():
-            if changed:
-                self._save([message.partition])
-            else:
+        if mine.dead(message.offset):
+            self._unsaved.add(message.partition)
+            self._save()
+        else:
+            with self._file.written():
                 self._mark(message.partition, message.offset, mine.failed.get(message.offset, 0), 1)
 
     def lag(self) -> int:
@@ -169,21 +166,30 @@ class SqliteConsumer:
         self._producer.close()
         self._file.close()
 
-    def _save(self, partitions: list[int]) -> None:
+    def _save(self) -> None:
         """Writes what is committed, of those partitions that are still this member's."""
-        for index in partitions:
-            mine = self._held[index]
-            if not self._file.run(
-                "UPDATE progress SET next = ? WHERE topic = ? AND team = ? AND partition = ? AND"
-                " owner = ?",
-                (mine.committed, *self._named, index, self._lock.name),
-            ):
-                self._drop(index)
-                continue
-            self._file.run(
-                "DELETE FROM failed WHERE topic = ? AND team = ? AND partition = ? AND offset < ?",
-                (*self._named, index, mine.committed),
-            )
+        self._unsaved &= self._held.keys()
+        if not self._unsaved:
+            return
+        lost = []
+        with self._file.written():
+            for index in self._unsaved:
+                first = self._held[index].committed
+                if not self._file.run(
+                    "UPDATE progress SET next = ? WHERE topic = ? AND team = ? AND partition = ?"
+                    " AND owner = ?",
+                    (first, *self._named, index, self._lock.name),
+                ):
+                    lost.append(index)
+                    continue
+                self._file.run(
+                    "DELETE FROM failed WHERE topic = ? AND team = ? AND partition = ? AND"
+                    " offset < ?",
+                    (*self._named, index, first),
+                )
+        self._unsaved.clear()
+        for index in lost:
+            self._drop(index)
 
     def _fail(self, index: int, offset: int, deliveries: int) -> None:
         with self._file.written():

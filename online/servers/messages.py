@@ -97,6 +97,8 @@ def _measured(rows: Any) -> tuple[list[int], list[Any]]:
         return [], [rows]
     if not rows:
         return [0], []
+    if not {list, tuple} & set(map(type, rows)):  # of one dimension, as a rule, and long
+        return [len(rows)], list(rows)
     shapes, values = [], []
     for each in rows:
         shape, inner = _measured(each)

@@ -1,4 +1,4 @@
-"""The demo from raw data to an answer, each stage in its image; and what the launcher can do."""
+"""The demo from raw data to an answer, each stage in its image; and a cycle of the loop."""
 
 import json
 import pathlib
@@ -109,27 +109,27 @@ def test_a_server_answers_by_the_exporters_model(image, workdir, published):
         assert demo.ask_grpc(rpc, asked) == answer
 
 
-def test_the_launcher_launches_what_was_rendered_and_nothing_else(image, tmp_path):
-    """It has no JAX, which a config's model needs; and here no cluster."""
-    shutil.chown(tmp_path, engine.NOBODY)
-    (tmp_path / "job_set.json").write_text(json.dumps(training.job_set(a_launch())))
-    manifest = ["launch", "manifest", "--file", "/launch/job_set.json", "--launch-name", "again"]
-    for command, reason in (
-        (manifest, "no cluster to talk to"),
-        (
-            ["launch", "kubernetes", demo.MODEL, "--dry-run"],
-            "pip install 'podway[train]' brings it",
-        ),
-    ):
-        said = engine.container(
-            image("launcher"),
-            *command,
-            name="podway-chain-launcher",
-            mounts={tmp_path: pathlib.Path("/launch")},
-        )
-        assert said.stdout.strip() == str(exit_codes.REFUSED), said.stderr
-        assert reason in said.stderr
-        assert "Traceback" not in said.stderr
+def test_a_cycle_in_the_exporters_image_hands_its_training_over(image, workdir, dataset, tmp_path):
+    """It has the cluster's client; and here no cluster. What it has done is not lost."""
+    own = tmp_path / "cycle"
+    shutil.copytree(workdir / "datasets", own / "datasets")
+    (own / frozen.FILE).write_bytes((workdir / frozen.FILE).read_bytes())
+    (own / "job_set.json").write_text(json.dumps(training.alone(a_launch(accelerator="v5e:4x4"))))
+    for path in [own, *own.rglob("*")]:
+        shutil.chown(path, engine.NOBODY)
+    said = engine.container(
+        image("export"),
+        *("loop", str(WORKDIR / frozen.FILE), "--once", "--workdir", str(WORKDIR)),
+        *("--job-set", str(WORKDIR / "job_set.json"), "--launch-name", "again"),
+        name="podway-chain-loop",
+        mounts={own: WORKDIR},
+    )
+    assert said.stdout.strip() == str(exit_codes.REFUSED), said.stderr[-3000:]
+    assert "no cluster to talk to" in said.stderr
+    assert "Traceback" not in said.stderr
+    cycle = json.loads((own / f"loops/{demo.MODEL}/cycles/000001.json").read_text())
+    assert (cycle["step"], cycle["outcome"]) == ("train", "")
+    assert cycle["dataset"] == dataset.name
 
 
 def test_a_trainers_image_renders_a_launch(image):

@@ -27,7 +27,6 @@ FOREIGN = {
     "worker": {"tensorflow", "jax", "flax"},
     "export": {"libtpu"},
     "server": {"jax", "flax", "apache-beam"},
-    "launcher": {"jax", "tensorflow", "apache-beam", "numpy"},
     "online": {"jax", "tensorflow", "apache-beam"},
 }
 """Image → packages that it must not have: they are large, and of other rooms."""
@@ -78,7 +77,7 @@ def test_a_lock_has_what_its_extras_need_at_the_tested_versions(name):
     assert not FOREIGN[name] & locked.keys()
 
 
-@pytest.mark.parametrize("name", sorted(EXTRAS.keys() - {"server", "launcher", "online"}))
+@pytest.mark.parametrize("name", sorted(EXTRAS.keys() - {"server", "online"}))
 def test_a_stage_has_the_raw_data_that_plans_say_it_has(name):
     said = {canonicalize_name(package) for package in packages.IN_IMAGES}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -123,7 +122,7 @@ def test_the_linter_finds_what_it_should(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["train-gpu"], "there is no image 'train-gpu'; give one of export, launcher, online"),
+        (["train-gpu"], "there is no image 'train-gpu'; give one of export, online, server"),
         (["worker", "--engine", "buildah"], "buildah is not installed; install docker, podman or"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from podway.framework.config.online.events import Events
 from podway.framework.config.online.gateway import Gateway
 from podway.framework.config.online.lander import Lander
 from podway.framework.config.online.nearline import Nearline
@@ -17,6 +18,8 @@ class Online:
     """Where events wait."""
     topics: Topics = Topics()
     """Names of the queue's topics."""
+    events: Events = Events()
+    """What events may say, and what is refused at the door."""
     store: Store = SqliteStore()
     """Where histories and features are."""
     nearline: Nearline = Nearline()

@@ -114,7 +114,7 @@ def of(target: Kubernetes) -> Pool:
 
 
 def _topology(target: Kubernetes) -> topology.Topology:
-    from podway.framework.devices import hardware, topology  # JAX, which a launcher has not
+    from podway.framework.devices import hardware, topology  # which take JAX
 
     name = target.accelerator.partition(":")[0]
     known = [each.name for each in hardware.ACCELERATORS]

@@ -1,28 +1,25 @@
-"""Training by the clock: a CronJob that launches the experiment anew.
+"""Training by the clock: a CronJob whose pod does a cycle of `podway loop`.
 
-What it launches is the JobSet that was rendered and checked when it was set up, under a new name
-each time: the account in the cluster may then do little more than create JobSets, and needs no
-JAX. An experiment for one CPU machine needs no JobSet either: there the CronJob's own pod does all
-of it, with no rights at all, as a cycle of `podway loop`.
+Where the experiment needs accelerators, the pod hands the training to a JobSet that was rendered
+and checked when the clock was set up, waits for its end, and goes on with evaluation, export, gate
+and rollout. It may do little more in the cluster than create JobSets. An experiment for one CPU
+machine needs none: there the pod does all of it, with no rights at all.
 """
 
 import json
 from typing import Any
 
-from podway.framework import exit_codes
 from podway.framework.error import check
 from podway.launch.targets import names
-from podway.launch.targets.kubernetes import pods, training
+from podway.launch.targets.kubernetes import training
 from podway.launch.targets.kubernetes.launch import OWN, Launch
 from podway.launch.targets.kubernetes.schedule import Schedule
 
 FILE = "job_set.json"
 HOME = "/podway/launch"
-"""Where it lies in the launcher's container."""
+"""Where it lies in the cycle's container."""
 _NAME = 31
 """Characters of a CronJob's name: its Jobs' have nine more, and name the launches."""
-_NO_IMAGE = f"{pods.NO_IMAGE}podway-launcher@sha256:{64 * '0'}"
-"""Stands in a dry run for an image that was not given."""
 _ROOM = 64 << 10
 """Bytes of a ConfigMap that names and labels take."""
 
@@ -36,11 +33,10 @@ def objects(launch: Launch, schedule: Schedule) -> list[dict[str, Any]]:
         return [*found, _cron_job(launch, schedule, cycle)]
     return [
         *found,
-        _account(launch),
         _role(launch),
         _binding(launch),
         _manifest(launch),
-        _cron_job(launch, schedule, _launcher(launch, schedule)),
+        _cron_job(launch, schedule, _cycle(launch)),
     ]
 
 
@@ -49,15 +45,10 @@ def is_alone(launch: Launch) -> bool:
     return not launch.pool.resource and launch.pool.hosts * launch.target.slices == 1
 
 
-def problems(launch: Launch, schedule: Schedule) -> list[str]:
+def problems(launch: Launch) -> list[str]:
     """What must be mended before anything is applied, a sentence each."""
-    if is_alone(launch):  # one image does all of it
-        unused = ("target.images.train ", "target.images.data ")
-        return [each for each in launch.problems() if not each.startswith(unused)]
-    if schedule.launcher:
-        return launch.problems()
-    missing = "schedule.launcher is missing: give the image launcher as NAME@sha256:DIGEST"
-    return [*launch.problems(), missing]
+    unused = ("target.images.data ", "target.images.train ")[: 1 + is_alone(launch)]
+    return [each for each in launch.problems() if not each.startswith(unused)]
 
 
 def name(launch: Launch) -> str:
@@ -65,41 +56,13 @@ def name(launch: Launch) -> str:
     return names.legal(launch.given_name or launch.experiment.name, _NAME)
 
 
-def renamed(job_set: dict[str, Any], new: str, submitted: int) -> dict[str, Any]:
-    """A JobSet under another name, as launched now.
-
-    Args:
-      job_set: as it was rendered.
-      new: its name.
-      submitted: seconds since 1970, for the run's account of time.
-    """
-    found = json.loads(json.dumps(job_set))
-    found["metadata"]["name"] = new
-    found["metadata"]["labels"][f"{OWN}/launch"] = new
-    found["metadata"]["annotations"][pods.SUBMITTED] = str(submitted)
-    for job in found["spec"]["replicatedJobs"]:
-        template = job["template"]["spec"]["template"]
-        template["metadata"]["labels"][f"{OWN}/launch"] = new
-        for container in template["spec"]["containers"]:
-            container["env"].append({"name": "PODWAY_SUBMITTED", "value": str(submitted)})
-    return found
-
-
 def _metadata(launch: Launch, own: str) -> dict[str, Any]:
     labels = {key: value for key, value in launch.labels.items() if key != f"{OWN}/launch"}
     return {"name": own, "namespace": launch.target.namespace, "labels": labels}
 
 
-def _account_name(launch: Launch) -> str:
-    return f"{name(launch)}-launcher"
-
-
-def _account(launch: Launch) -> dict[str, Any]:
-    return {
-        "apiVersion": "v1",
-        "kind": "ServiceAccount",
-        "metadata": _metadata(launch, _account_name(launch)),
-    }
+def _role_name(launch: Launch) -> str:
+    return f"{name(launch)}-cycle"
 
 
 def _role(launch: Launch) -> dict[str, Any]:
@@ -115,14 +78,15 @@ def _role(launch: Launch) -> dict[str, Any]:
     return {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "Role",
-        "metadata": _metadata(launch, _account_name(launch)),
+        "metadata": _metadata(launch, _role_name(launch)),
         "rules": rules,
     }
 
 
 def _binding(launch: Launch) -> dict[str, Any]:
-    own = _account_name(launch)
-    subject = {"kind": "ServiceAccount", "name": own, "namespace": launch.target.namespace}
+    """For the account of all pods, of which the cycle's alone gets a token."""
+    own, account = _role_name(launch), launch.target.service_account
+    subject = {"kind": "ServiceAccount", "name": account, "namespace": launch.target.namespace}
     return {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "RoleBinding",
@@ -138,7 +102,7 @@ def _manifest_name(launch: Launch) -> str:
 
 def _manifest(launch: Launch) -> dict[str, Any]:
     """The JobSet that is created."""
-    text = json.dumps(training.job_set(launch), indent=1)
+    text = json.dumps(training.alone(launch), indent=1)
     check(len(text) < (1 << 20) - _ROOM, "the JobSet is too large for a ConfigMap")
     return {
         "apiVersion": "v1",
@@ -148,61 +112,25 @@ def _manifest(launch: Launch) -> dict[str, Any]:
     }
 
 
-def _launcher(launch: Launch, schedule: Schedule) -> dict[str, Any]:
-    """The Job that creates a launch and waits for its end, so that a second one does not begin.
+def _cycle(launch: Launch) -> dict[str, Any]:
+    """The Job of a cycle, which waits for the JobSet, so that a second one does not begin.
 
-    A launcher that is taken away begins again, and finds the launch by its name.
+    A pod that is taken away begins again with the step it was at, and finds the JobSet by its name.
     """
+    file = f"{HOME}/{FILE}"
+    options = ("--once", "--job-set", file, "--launch-name", "$(JOB_NAME)")
+    job = training.single(launch, "export", "loop", None, *options)
+    spec = job["template"]["spec"]
+    (container,) = spec["containers"]
     path = "metadata.labels['batch.kubernetes.io/job-name']"
-    container = {
-        "name": "launcher",
-        "image": schedule.launcher or _NO_IMAGE,
-        "command": ["podway"],
-        "args": ["launch", "manifest", "--file", f"{HOME}/{FILE}", "--launch-name", "$(JOB_NAME)"],
-        "env": [
-            {"name": "JOB_NAME", "valueFrom": {"fieldRef": {"fieldPath": path}}},
-            {"name": "HOME", "value": "/tmp"},  # where the client keeps what the cluster can do
-        ],
-        "resources": {
-            "requests": {"cpu": "100m", "memory": "512Mi"},
-            "limits": {"memory": "512Mi"},
-        },
-        "terminationMessagePolicy": "FallbackToLogsOnError",
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-        },
-        "volumeMounts": [
-            {"name": "launch", "mountPath": HOME, "readOnly": True},
-            {"name": "tmp", "mountPath": "/tmp"},
-        ],
-    }
-    spec = {
-        "serviceAccountName": _account_name(launch),
-        "restartPolicy": "Never",
-        "securityContext": {"runAsNonRoot": True, "runAsUser": 10001, "fsGroup": 10001},
-        "containers": [container],
-        "volumes": [
-            {"name": "launch", "configMap": {"name": _manifest_name(launch)}},
-            {"name": "tmp", "emptyDir": {}},
-        ],
-    }
-    hopeless = {
-        "containerName": "launcher",
-        "operator": "In",
-        "values": sorted(exit_codes.HOPELESS),
-    }
-    disrupted = [{"type": "DisruptionTarget", "status": "True"}]
-    return {
-        "backoffLimit": 6,
-        "podFailurePolicy": {
-            "rules": [
-                {"action": "FailJob", "onExitCodes": hopeless},
-                {"action": "Ignore", "onPodConditions": disrupted},
-            ]
-        },
-        "template": {"metadata": {"labels": _metadata(launch, "")["labels"]}, "spec": spec},
-    }
+    container["env"] += [
+        {"name": "JOB_NAME", "valueFrom": {"fieldRef": {"fieldPath": path}}},
+        {"name": "HOME", "value": "/tmp"},  # where the client keeps what the cluster can do
+    ]
+    container["volumeMounts"].append({"name": "launch", "mountPath": HOME, "readOnly": True})
+    spec["volumes"].append({"name": "launch", "configMap": {"name": _manifest_name(launch)}})
+    spec["automountServiceAccountToken"] = True
+    return job
 
 
 def _cron_job(launch: Launch, schedule: Schedule, job: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,6 @@ import dataclasses
 import re
 
 from podway.framework.error import check
-from podway.launch.targets.kubernetes.target import DIGEST
 
 _CRON = re.compile(r"@(yearly|monthly|weekly|daily|hourly)|\S+( \S+){4}")
 
@@ -19,10 +18,8 @@ class Schedule:
     """Of these hours, by its name in the time zone database: Europe/Berlin."""
     deadline_seconds: int = 3600
     """How late a training may begin that could not begin in time; later it is left out."""
-    launcher: str = ""
-    """Image of the pod that creates the launch, podway[kubernetes]; one CPU machine needs none."""
     history: int = 3
-    """How many ended launchers are kept to be looked at, of those that went well and of others."""
+    """How many ended cycles are kept to be looked at, of those that went well and of others."""
 
     def __post_init__(self):
         check(
@@ -41,7 +38,3 @@ class Schedule:
             " looks at its clock only every ten seconds",
         )
         check(self.history >= 0, f"schedule.history is {self.history}; give 0 or more")
-        check(
-            not self.launcher or bool(DIGEST.fullmatch(self.launcher)),
-            f"schedule.launcher is {self.launcher!r}; give NAME@sha256:DIGEST",
-        )

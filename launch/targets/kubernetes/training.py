@@ -120,6 +120,15 @@ def job_set(launch: Launch, submitted: int | None = None) -> dict[str, Any]:
     }
 
 
+def alone(launch: Launch) -> dict[str, Any]:
+    """The training by itself, of a dataset that is there."""
+    found = job_set(launch)
+    (train,) = (job for job in found["spec"]["replicatedJobs"] if job["name"] == "train")
+    del train["dependsOn"]
+    found["spec"]["replicatedJobs"] = [train]
+    return found
+
+
 def submitted(job_set: dict[str, Any]) -> int | None:
     """When a launch was submitted (s since 1970), from its JobSet; None: it does not say."""
     said = (job_set["metadata"].get("annotations") or {}).get(pods.SUBMITTED, "")

@@ -18,7 +18,7 @@ class LaunchRetrain(Applying, Stage):
     """An experiment, where its artefacts lie, the cluster, and the clock."""
 
     target: Kubernetes = Kubernetes()
-    """The cluster, and what of it is taken; one CPU machine needs no JobSet."""
+    """The cluster, and what of it is taken: by the training, if it is more than a CPU machine."""
     target_file: str = ""
     """Python file with a function target() that returns a Kubernetes(…). Its fields can be changed
     by --target.… as those of a config."""
@@ -48,7 +48,7 @@ def launch(options: LaunchRetrain) -> None:
     wrong = own.problems(made)
     assert not wrong, wrong
     said = plan(found, options.schedule)
-    missing = retrain.problems(found, options.schedule)
+    missing = retrain.problems(found)
     waits = options.target.queue or options.target.priority
     if waits and not (options.dry_run or missing):
         _check_queue(found, made)
@@ -60,7 +60,7 @@ def _check_queue(found: Any, made: list[dict[str, Any]]) -> None:
     from podway.launch.targets.kubernetes.cluster import Cluster
 
     cluster = Cluster(found.target.namespace, found.target.context)
-    admission.check(cluster, made[-1] if retrain.is_alone(found) else training.job_set(found))
+    admission.check(cluster, made[-1] if retrain.is_alone(found) else training.alone(found))
 
 
 def plan(found: Any, schedule: Schedule) -> str:
@@ -68,7 +68,8 @@ def plan(found: Any, schedule: Schedule) -> str:
     from podway.launch.targets.kubernetes import retrain
 
     alone = retrain.is_alone(found)
-    what = "`podway run` in its own pod" if alone else "a JobSet, created by a small pod"
+    what = "a cycle of `podway loop` in its own pod"
+    what += "" if alone else ", which hands the training to a JobSet"
     return "\n".join(
         [
             f"retrain {found.experiment.name} at {schedule.schedule} ({schedule.time_zone})",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from podway.framework import exit_codes
-from podway.framework.error import PodwayError
+from podway.framework.error import PodwayError, check
 from podway.launch.verbs.verb import Stage, Verb
 
 if TYPE_CHECKING:
@@ -31,6 +32,11 @@ class Loop(Stage):
     server: str = ""
     """HOST:PORT of the gRPC of a server that watches models.config: a new version comes to users by
     a rollout. Without it all requests get it at once."""
+    job_set: str = ""
+    """With --once, in a pod: file of the JobSet that trains, as `podway launch retrain` renders it.
+    All else is done here."""
+    launch_name: str = ""
+    """Of that JobSet. One of this name that is there already is followed, and not made anew."""
     dry_run: bool = False
     """Say what would be done, and do nothing."""
     status: bool = False
@@ -45,6 +51,11 @@ def loop(options: Loop) -> None:
     from podway.launch.loop import record
 
     experiment, workdir = options.experiment, options.workdir
+    check(
+        bool(options.job_set) == bool(options.launch_name),
+        "--job-set and --launch-name go together",
+    )
+    check(not options.job_set or options.once, "--job-set goes with --once")
     if options.release:
         for path in continuous.release(experiment, workdir, options.release):
             print(f"released: {path}")
@@ -54,13 +65,23 @@ def loop(options: Loop) -> None:
     elif options.dry_run:
         print(continuous.due(experiment, workdir))
     elif options.once:
-        ended = continuous.once(experiment, workdir, options.server)
+        ended = continuous.once(experiment, workdir, options.server, _elsewhere(options))
         if ended is not None and ended.outcome == "stopped":
             raise CycleStopped(continuous.said(ended))
         if ended is not None:
             print(continuous.said(ended))
     else:
         continuous.forever(experiment, workdir, options.poll, options.server)
+
+
+def _elsewhere(options: Loop) -> Callable[[Sequence[str]], None] | None:
+    """Trains by a JobSet, if one is given."""
+    if not options.job_set:
+        return None
+    from podway.launch.targets.kubernetes import handed
+
+    job_set = handed.read(options.job_set, options.launch_name)
+    return lambda overrides: handed.train(job_set, options.launch_name, overrides)
 
 
 def status(cycles: tuple[Cycle, ...], asides: tuple[Aside, ...]) -> str:

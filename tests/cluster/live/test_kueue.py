@@ -282,7 +282,7 @@ def test_a_machine_alone_that_the_clock_starts_waits_too(plane, work):
     metadata = template["metadata"] | {"name": "alone", "namespace": SPACE}
     plane.client.made({"apiVersion": "batch/v1", "kind": "Job", **template, "metadata": metadata})
     path = f"/apis/batch/v1/namespaces/{SPACE}/jobs/alone"
-    plane.wait("its end", lambda: plane.client.get(path)["status"].get("succeeded"))
+    plane.wait("its end", lambda: plane.client.get(path)["status"].get("succeeded"), seconds=600)
     (workload,) = [
         each
         for each in plane.client.items(f"/apis/kueue.x-k8s.io/v1beta2/namespaces/{SPACE}/workloads")

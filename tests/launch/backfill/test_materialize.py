@@ -64,11 +64,13 @@ def test_the_command(place, tmp_path, capsys):
     path = tmp_path / "store.sqlite"
     experiment = tmp_path / "shop.py"
     experiment.write_text(
-        "import pathlib\nfrom tests.launch import world\n"
-        f"def experiment():\n    return world.shop(pathlib.Path({str(place)!r}))\n"
+        "import dataclasses, pathlib\nfrom podway.framework.config import online\n"
+        "from tests.launch import world\n"
+        f"def experiment():\n    shop = world.shop(pathlib.Path({str(place)!r}))\n"
+        f"    store = online.SqliteStore(path={str(path)!r})\n"
+        "    return dataclasses.replace(shop, online=online.Online(store=store))\n"
     )
     command = ["features", "materialize", str(experiment), "--workdir", str(place / "w")]
-    command += ["online.store:sqlite-store", "--online.store.path", str(path)]
     cli.main(command)
     said = capsys.readouterr().out
     assert (

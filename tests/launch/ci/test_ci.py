@@ -83,6 +83,7 @@ def test_cells_of_the_report_stay_in_their_row():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_the_real_commands(tmp_path):
     days.write(tmp_path, 1)
     gate = Gate(rules=(Better("ndcg@10", by=0.9), Within("ndcg@10", low=0.99)), least_users=10)

@@ -1,25 +1,23 @@
-"""`podway launch queue`, `retrain`, `manifest` and `cloud-run`, without a cluster or a cloud."""
+"""`podway launch queue`, `retrain` and `cloud-run`, without a cluster or a cloud."""
 
 import dataclasses
 import json
-import subprocess
-import sys
+import pathlib
 from typing import ClassVar
 
 import pytest
 import yaml
 
+from podway.framework.error import ConfigError
 from podway.launch import cli, experiments
-from podway.launch.targets.error import LaunchError
-from podway.launch.targets.kubernetes import cluster, follow
+from podway.launch.targets.error import FailedError, LaunchError
+from podway.launch.targets.kubernetes import cluster, follow, handed
 from podway.launch.targets.kubernetes.status import Status
 from podway.launch.verbs.launch import cloud_run
 from tests.launch.targets.cloud_run.test_cloud import a_job
-from tests.launch.targets.kubernetes.conftest import DIGEST
 from tests.launch.targets.kubernetes.test_verb import GIVEN
 
 IMAGES = [word for word in GIVEN if word != "--skip-preflight"]
-LAUNCHER = ("--schedule.launcher", DIGEST.format("launcher"))
 
 
 def run(capsys, *arguments: str) -> tuple[int, str, str]:
@@ -120,18 +118,16 @@ def test_a_queue_for_machines_that_a_cluster_cannot_be_asked_for(capsys, fake, c
 
 
 def test_retraining(capsys):
-    code, out, err = run(
-        capsys,
-        *("retrain", "movielens_sasrec", *IMAGES, "--dry-run"),
-        *("--target.accelerator", "v5e:4x4", "--schedule.schedule", "@weekly"),
-    )
+    images = dict(zip(IMAGES[::2], IMAGES[1::2], strict=True))
+    words = ("--target.accelerator", "v5e:4x4", "--schedule.schedule", "@weekly", "--dry-run")
+    export = ("--target.images.export", images["--target.images.export"])
+    given = ("retrain", "movielens_sasrec", *words, *export, "--workdir", "gs://bucket/w")
+    code, out, err = run(capsys, *given)
     assert code == 1
-    assert "schedule.launcher is missing" in err
-    code, out, err = run(
-        capsys,
-        *("retrain", "movielens_sasrec", *IMAGES, *LAUNCHER, "--dry-run"),
-        *("--target.accelerator", "v5e:4x4", "--schedule.schedule", "@weekly"),
-    )
+    assert "target.images.train is missing" in err
+    assert "target.images.data" not in err, "the cycle's pod builds the dataset"
+    train = ("--target.images.train", images["--target.images.train"])
+    code, out, err = run(capsys, *given, *train)
     assert code == 0, err
     assert kinds(out)[-1] == "CronJob"
     assert "at @weekly (Etc/UTC)" in err
@@ -144,7 +140,7 @@ def test_retraining(capsys):
 def test_a_clock_whose_launches_would_wait_for_ever(capsys, fake, accelerator, option, said):
     code, _, err = run(
         capsys,
-        *("retrain", "movielens_sasrec", *IMAGES, *LAUNCHER, "--yes"),
+        *("retrain", "movielens_sasrec", *IMAGES, "--yes"),
         *("--target.accelerator", accelerator, f"--target.{option}", "none"),
     )
     assert code == 1
@@ -164,8 +160,9 @@ def test_retraining_on_one_machine_takes_one_image(capsys):
     assert "Role" not in kinds(out)
 
 
-def test_a_launcher_creates_and_follows(capsys, fake, monkeypatch, tmp_path):
-    """What a CronJob's pod does, twice: the second one finds the launch."""
+@pytest.fixture
+def job_set(capsys, tmp_path) -> pathlib.Path:
+    """As `podway launch retrain` renders it."""
     _, out, _ = run(
         capsys,
         *("retrain", "movielens_sasrec", *IMAGES, "--dry-run"),
@@ -178,36 +175,57 @@ def test_a_launcher_creates_and_follows(capsys, fake, monkeypatch, tmp_path):
     ]
     file = tmp_path / "job_set.json"
     file.write_text(text)
-    ends = [Status("complete", "", ()), Status("failed", "train", ("it broke",))]
+    return file
+
+
+def test_training_is_handed_over_and_waited_for(capsys, fake, monkeypatch, job_set):
+    """What a cycle's pod does, three times: the second one finds the JobSet."""
+    ends = [
+        Status("complete", "", ()),
+        Status("failed", "train", ("it broke",)),
+        Status("stopped", "", ()),
+    ]
     monkeypatch.setattr(follow, "until_over", lambda *_, **__: ends.pop(0))
-    command = ("manifest", "--file", str(file), "--launch-name", "movielens-sasrec-29400000")
-    code, out, err = run(capsys, *command)
-    assert code == 0, err
-    assert "made JobSet movielens-sasrec-29400000" in out
+    name = "movielens-sasrec-29400000"
+    found = handed.read(str(job_set), name)
+    handed.train(found, name, ["--data.version", "abc"])
+    assert f"made JobSet {name}" in capsys.readouterr().out
     assert fake.created[0]["metadata"]["namespace"] == "podway"
-    code, out, err = run(capsys, *command)
-    assert code == 1
-    assert "there is already" in out
-    assert "has failed: it broke" in err
+    with pytest.raises(FailedError, match="has failed: it broke"):
+        handed.train(found, name, [])
+    assert "there is already" in capsys.readouterr().out
+    with pytest.raises(FailedError, match="was stopped"):
+        handed.train(found, name, [])
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [("{", "is no JSON"), ('{"kind": "Job"}', "holds no JobSet"), (None, "is no JSON")],
 )
-def test_files_that_are_no_manifest(capsys, tmp_path, text, message):
+def test_files_that_are_no_job_set(tmp_path, text, message):
     file = tmp_path / "job_set.json"
     if text is not None:
         file.write_text(text)
-    code, _, err = run(capsys, "manifest", "--file", str(file), "--launch-name", "x")
-    assert code == 1
-    assert message in err
+    with pytest.raises(ConfigError, match=message):
+        handed.read(str(file), "x")
 
 
-def test_names_that_no_launch_can_have(capsys):
-    code, _, err = run(capsys, "manifest", "--file", "x", "--launch-name", "My_launch")
-    assert code == 1
-    assert "--launch-name" in err
+def test_names_that_no_launch_can_have(job_set):
+    with pytest.raises(ConfigError, match="--launch-name is 'My_launch'; give small letters"):
+        handed.read(str(job_set), "My_launch")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--once", "--job-set", "x"), "--job-set and --launch-name go together"),
+        (("--job-set", "x", "--launch-name", "y"), "--job-set goes with --once"),
+    ],
+)
+def test_a_cycle_that_is_told_half(capsys, options, said):
+    with pytest.raises(SystemExit):
+        cli.main(["loop", "movielens_sasrec", *options])
+    assert said in capsys.readouterr().err
 
 
 # -------------------------------------------------------------------------------- Cloud Run
@@ -236,12 +254,3 @@ def test_a_job_reads_the_frozen_experiment(tmp_path):
     file = tmp_path / inside.removeprefix("/podway/bucket/w/")
     assert experiments.load(str(file)) == experiment
     assert json.loads(file.read_text())["name"] == "movielens_sasrec"
-
-
-def test_a_launcher_needs_no_jax():
-    """Its image has the cluster's client, and nothing that trains."""
-    code = (
-        "import sys; from podway.launch.targets.kubernetes import cluster, follow, retrain;"
-        " sys.exit(bool({'jax', 'numpy', 'tensorflow'} & {*sys.modules}))"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)

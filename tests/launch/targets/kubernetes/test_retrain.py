@@ -6,7 +6,7 @@ import pytest
 from podway.framework import exit_codes
 from podway.framework.error import ConfigError
 from podway.launch.targets import names
-from podway.launch.targets.kubernetes import check, pods, retrain, training
+from podway.launch.targets.kubernetes import check, handed, pods, retrain, training
 from podway.launch.targets.kubernetes.schedule import Schedule
 from tests.launch.targets.kubernetes.conftest import a_launch
 
@@ -65,14 +65,20 @@ def test_what_is_launched_is_what_was_rendered():
     (manifest,) = [
         each for each in of_kind(made("tpu"), "ConfigMap") if retrain.FILE in each["data"]
     ]
-    assert json.loads(manifest["data"][retrain.FILE]) == training.job_set(launch)
+    found = json.loads(manifest["data"][retrain.FILE])
+    assert found == training.alone(launch)
+    (job,) = found["spec"]["replicatedJobs"]
+    whole = training.job_set(launch)["spec"]["replicatedJobs"]
+    assert job["template"] == next(each for each in whole if each["name"] == "train")["template"]
+    assert "dependsOn" not in job, "the cycle has built the dataset"
 
 
 def test_each_time_has_a_name_that_pods_can_have():
     launch = a_launch(**TARGETS["tpu"])
     name = f"{retrain.name(launch)}-29400000"  # as the CronJob names its Job: minutes since 1970
     assert names.is_legal(name, 40)
-    found = retrain.renamed(training.job_set(launch), name, 1_700_000_000)
+    options = ["--data.version", "abc"]
+    found = handed.renamed(training.alone(launch), name, 1_700_000_000, options)
     assert not check.problems([found, training.config_map(launch)])
     assert found["metadata"]["annotations"][pods.SUBMITTED] == "1700000000"
     for job in found["spec"]["replicatedJobs"]:
@@ -80,9 +86,38 @@ def test_each_time_has_a_name_that_pods_can_have():
         assert template["metadata"]["labels"]["podway.dev/launch"] == name
         env = template["spec"]["containers"][0]["env"]
         assert {"name": "PODWAY_SUBMITTED", "value": "1700000000"} in env
+        assert template["spec"]["containers"][0]["args"][-2:] == options
 
 
-def test_a_launcher_ends_at_once_where_a_restart_would_not_help():
+def test_a_cycle_hands_the_training_to_the_job_set_that_it_finds():
+    (job,) = of_kind(made("tpu"), "CronJob")
+    pod = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    words = container["args"]
+    assert words[0] == "loop"
+    assert words[words.index("--launch-name") + 1] == "$(JOB_NAME)"
+    (mount,) = [each for each in container["volumeMounts"] if each["name"] == "launch"]
+    assert words[words.index("--job-set") + 1] == f"{mount['mountPath']}/{retrain.FILE}"
+    (volume,) = [each for each in pod["volumes"] if each["name"] == "launch"]
+    there = [each for each in of_kind(made("tpu"), "ConfigMap") if retrain.FILE in each["data"]]
+    assert [each["metadata"]["name"] for each in there] == [volume["configMap"]["name"]]
+
+
+def test_its_pod_alone_has_a_token():
+    """Training runs as the same account, which has the bucket's rights."""
+    objects = made("tpu")
+    (job,) = of_kind(objects, "CronJob")
+    pod = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    assert pod["automountServiceAccountToken"] is True
+    (binding,) = of_kind(objects, "RoleBinding")
+    assert [each["name"] for each in binding["subjects"]] == [pod["serviceAccountName"]]
+    train = training.alone(a_launch(**TARGETS["tpu"]))["spec"]["replicatedJobs"][0]
+    inside = train["template"]["spec"]["template"]["spec"]
+    assert inside["serviceAccountName"] == pod["serviceAccountName"]
+    assert inside["automountServiceAccountToken"] is False
+
+
+def test_a_cycle_ends_at_once_where_a_restart_would_not_help():
     (job,) = of_kind(made("tpu"), "CronJob")
     hopeless, disrupted = job["spec"]["jobTemplate"]["spec"]["podFailurePolicy"]["rules"]
     assert hopeless["onExitCodes"]["values"] == sorted(exit_codes.HOPELESS)
@@ -105,7 +140,6 @@ def test_one_cpu_machine_does_it_itself_and_has_no_rights():
         ({"time_zone": "CET+1"}, r"schedule\.time_zone"),
         ({"deadline_seconds": 5}, r"schedule\.deadline_seconds"),
         ({"history": -1}, r"schedule\.history"),
-        ({"launcher": "podway:1"}, r"schedule\.launcher"),
     ],
 )
 def test_clocks_that_cannot_be(fields, message):

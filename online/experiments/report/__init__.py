@@ -1,0 +1,1 @@
+"""What came of an experiment: from events to differences between arms, with intervals."""
