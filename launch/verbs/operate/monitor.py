@@ -140,8 +140,6 @@ def _named(subject: str, workdir: str) -> tuple[str, str]:
     """The names of an experiment and its dataset."""
     if experiments.is_config(subject):
         experiment = experiments.load(subject, data_alone=True)
-    if subject.endswith((".py", ".json")) or subject in experiments.names():
-        experiment = experiments.load(subject)
         return experiment.name, experiment.data.name
     from podway.launch.monitor import published
 
