@@ -8,7 +8,10 @@ from podway.online.queue.queue import Message, Received
 
 PREFIX = "podway-"
 TOPIC, GROUP, REASON = "podway-topic", "podway-group", "podway-reason"
+UNDERTAKER = "undertaker"
+"""The group that the dead wait for, where a queue keeps nothing that no group waits for."""
 _LONGEST = 500
+"""Bytes of a reason."""
 
 
 def message(of: Received, group: str, reason: str, dead: str) -> Message:
@@ -27,7 +30,7 @@ def message(of: Received, group: str, reason: str, dead: str) -> Message:
         "podway-published": f"{of.published:.3f}",
         "podway-attempts": str(of.attempt),
         GROUP: group,
-        REASON: reason[:_LONGEST],
+        REASON: reason.encode()[:_LONGEST].decode(errors="ignore"),
         "podway-time": f"{time.time():.3f}",
     }
     return Message(of.key, of.value, {**of.headers, **told})

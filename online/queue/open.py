@@ -33,6 +33,14 @@ def opened(config: online.Queue, topics: online.Topics, folder: str = "") -> Que
             from podway.online.queue.kafka import Kafka
 
             queue = Kafka(config, topics.dead)
+        case online.PubsubQueue():
+            from podway.online.queue.pubsub import Pubsub
+
+            queue = Pubsub(config, topics)
+        case online.RabbitmqQueue():
+            from podway.online.queue.rabbitmq import Rabbitmq
+
+            queue = Rabbitmq(config, topics.dead)
         case _:
             raise QueueError(
                 f"online.queue is {type(config).__name__}; choose one of SqliteQueue, KafkaQueue,"

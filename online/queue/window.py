@@ -31,6 +31,10 @@ class Window:
     def __len__(self) -> int:
         return len(self._held)
 
+    def all(self) -> list[Received]:
+        """Everything that is here and not done."""
+        return list(self._held)
+
     def add(self, message: Received) -> None:
         """Takes in a message that comes after all that are here."""
         self._held.append(message)

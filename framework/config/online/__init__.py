@@ -4,7 +4,14 @@ from podway.framework.config.online.events import Events, EventType, Field
 from podway.framework.config.online.gateway import Access, Budget, Column, Gateway, Guard, Ranker
 from podway.framework.config.online.lander import Lander
 from podway.framework.config.online.nearline import Nearline, Weight
-from podway.framework.config.online.queue import KafkaQueue, Queue, SqliteQueue, Topics
+from podway.framework.config.online.queue import (
+    KafkaQueue,
+    PubsubQueue,
+    Queue,
+    RabbitmqQueue,
+    SqliteQueue,
+    Topics,
+)
 from podway.framework.config.online.rules import Rules, Where
 from podway.framework.config.online.services import Online
 from podway.framework.config.online.store import (
@@ -32,7 +39,9 @@ __all__ = [
     "Nearline",
     "Online",
     "PostgresStore",
+    "PubsubQueue",
     "Queue",
+    "RabbitmqQueue",
     "Ranker",
     "RedisStore",
     "Rules",

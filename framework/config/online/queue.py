@@ -72,6 +72,53 @@ class KafkaQueue(Queue):
 
 
 @dataclasses.dataclass(frozen=True)
+class PubsubQueue(Queue):
+    """Google's Pub/Sub. Needs podway[pubsub]; PUBSUB_EMULATOR_HOST names an emulator."""
+
+    project: str = ""
+    """Of Google Cloud."""
+    ack_seconds: int = 60
+    """That a message which is not committed is left to its consumer, who asks for more while it
+    lives."""
+    keep_hours: float = 24.0
+    """That what a group has done is kept, to be read again; 744 at most."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        check(
+            10 <= self.ack_seconds <= 600,
+            f"queue.ack_seconds is {self.ack_seconds}; give 10 to 600, as Pub/Sub does",
+        )
+        check(
+            1 / 6 <= self.keep_hours <= 744,
+            f"queue.keep_hours is {self.keep_hours}; give 1/6 to 744, as Pub/Sub does",
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class RabbitmqQueue(Queue):
+    """RabbitMQ, 3.10 or later: a quorum queue for each group and partition. Needs
+    podway[rabbitmq]."""
+
+    url: str = ""
+    """amqp://HOST:PORT/VHOST; user and password by url_env."""
+    url_env: str = ""
+    """Name of an environment variable that holds the whole address, so that no secret stands in a
+    config; "": `url` is it."""
+    most_waiting: int = 1_000_000
+    """Messages of a partition that a group has not read; then a publish waits, and fails."""
+    prefetch: int = 1000
+    """Messages that a consumer has in its hands at a time."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        for name in ("most_waiting", "prefetch"):
+            value = getattr(self, name)
+            check(value >= 1, f"queue.{name} is {value}; give 1 or more")
+        check(self.prefetch < 65_536, f"queue.prefetch is {self.prefetch}; give less than 65536")
+
+
+@dataclasses.dataclass(frozen=True)
 class Topics:
     """Names of the topics, and how wide they are."""
 

@@ -4,6 +4,7 @@ import abc
 import contextlib
 import dataclasses
 import itertools
+import os
 import pathlib
 import uuid
 from collections.abc import Iterator
@@ -22,15 +23,17 @@ class Broker(abc.ABC):
 
     Attributes:
       config: of a queue there.
-      forgets: whether what is done is gone, so that nothing is read twice.
+      rewinds: whether a group can begin again, and where it is told to.
       counts: whether it counts deliveries of a consumer that ended in its midst.
-      restarts: whether it is a process of its own.
+      restarts: whether it is a process of its own, with what it had before on disk.
+      members: whether it says who reads a group.
     """
 
     config: online.Queue
-    forgets = False
+    rewinds = True
     counts = True
     restarts = True
+    members = True
 
     @abc.abstractmethod
     def start(self) -> None:
@@ -80,6 +83,44 @@ class Kafka(Broker):
 
     def start(self) -> None:
         """Some seconds."""
+        self._server.start()
+
+    def kill(self) -> None:
+        """Its clients go on and wait for it."""
+        self._server.kill()
+
+
+class Pubsub(Broker):
+    """Google's emulator, which has all in memory."""
+
+    restarts = members = rewinds = False
+
+    def __init__(self, folder: pathlib.Path):
+        self._server, self._address = servers.pubsub(folder)
+        self.config = online.PubsubQueue(project="podway-test", ack_seconds=10)
+
+    def start(self) -> None:
+        """Some seconds."""
+        self._server.start()
+        os.environ["PUBSUB_EMULATOR_HOST"] = self._address
+
+    def kill(self) -> None:
+        """All is gone."""
+        os.environ.pop("PUBSUB_EMULATOR_HOST", None)
+        self._server.kill()
+
+
+class Rabbitmq(Broker):
+    """A node of one process."""
+
+    members = rewinds = False
+
+    def __init__(self, folder: pathlib.Path):
+        self._server, url = servers.rabbitmq(folder)
+        self.config = online.RabbitmqQueue(url=url)
+
+    def start(self) -> None:
+        """A minute on a busy machine."""
         self._server.start()
 
     def kill(self) -> None:

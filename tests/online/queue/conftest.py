@@ -2,7 +2,12 @@ import pytest
 
 from tests.online.queue import brokers
 
-KINDS = {"sqlite": brokers.Sqlite, "kafka": brokers.Kafka}
+KINDS = {
+    "sqlite": brokers.Sqlite,
+    "kafka": brokers.Kafka,
+    "pubsub": brokers.Pubsub,
+    "rabbitmq": brokers.Rabbitmq,
+}
 QUICK = ("sqlite",)
 
 

@@ -133,3 +133,45 @@ def kafka(folder: pathlib.Path) -> tuple[Server, str]:
     )
     command = [*java, "kafka.Kafka", str(properties)]
     return Server(folder, command, lambda: listens(port)), address
+
+
+def pubsub(folder: pathlib.Path) -> tuple[Server, str]:
+    """Google's emulator, not started, and its address."""
+    where = "google-cloud-sdk/platform/pubsub-emulator/bin/cloud-pubsub-emulator"
+    found = [root / where for root in map(pathlib.Path, ("/usr/lib", "/opt", "/usr/local"))]
+    programs = [path for path in found if path.exists()]
+    if not programs:
+        # It comes with Google's own packages, from neither Debian nor PyPI.
+        pytest.skip("no Pub/Sub emulator: gcloud components install pubsub-emulator")
+    (port,) = free_ports(1)
+    (folder / "data").mkdir()
+    command = [str(programs[0]), "--host=127.0.0.1", f"--port={port}"]
+    command.append(f"--data-dir={folder / 'data'}")
+    return Server(folder, command, lambda: listens(port)), f"127.0.0.1:{port}"
+
+
+def rabbitmq(folder: pathlib.Path) -> tuple[Server, str]:
+    """RabbitMQ as this user, not started, and its address."""
+    program = pathlib.Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+    if not program.exists():
+        missing("RabbitMQ", "apt-get install --no-install-recommends rabbitmq-server")
+    port, distribution, mapper = free_ports(3)
+    (folder / "home").mkdir()
+    (folder / "plugins").write_text("[].\n")
+    environment = {
+        "HOME": str(folder / "home"),
+        "RABBITMQ_NODENAME": f"podway{port}@localhost",
+        "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+        "RABBITMQ_NODE_PORT": str(port),
+        "RABBITMQ_DIST_PORT": str(distribution),
+        "ERL_EPMD_PORT": str(mapper),
+        "ERL_EPMD_ADDRESS": "127.0.0.1",
+        "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"),
+        "RABBITMQ_LOG_BASE": str(folder / "logs"),
+        "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"),
+        "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq"),
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 2:2 +sbwt none",
+    }
+    (folder / "rabbitmq.conf").write_text("")
+    server = Server(folder, [str(program)], lambda: listens(port), environment)
+    return server, f"amqp://guest:guest@127.0.0.1:{port}/"

@@ -6,9 +6,10 @@ import time
 
 import pytest
 
+from podway.framework.config.online import Topics
 from podway.online.error import QueueError
 from podway.online.queue import dead
-from podway.online.queue.queue import Consumer, Message, Received
+from podway.online.queue.queue import Consumer, Message, Queue, Received
 
 PATIENCE = 90.0
 
@@ -37,6 +38,12 @@ def values(found: list[Received]) -> list[str]:
     return [message.value.decode() for message in found]
 
 
+def begun(queue: Queue, topics: Topics, *groups: str) -> None:
+    """Groups that have begun: not every queue keeps what no group waits for."""
+    for group in groups:
+        queue.consumer(group, topics.events).close()
+
+
 def in_order(found: list[str]) -> bool:
     """Whether each key's are in order, and none is missing, once what came twice is left out."""
     by_key = collections.defaultdict(list)
@@ -49,6 +56,7 @@ def test_all_arrive_whole_and_each_key_in_order(broker):
     topics = broker.topics()
     odd = Message("ü/ñ 1", bytes(range(256)), {"trace": "00-ab", "who": "ü"})
     with broker.queue(topics) as queue:
+        begun(queue, topics, "readers")
         producer = queue.producer()
         for start in range(0, 300, 50):
             producer.publish(topics.events, numbered(50, 20, start))
@@ -80,6 +88,7 @@ def test_all_arrive_whole_and_each_key_in_order(broker):
 def test_what_is_not_committed_comes_again(broker):
     topics = broker.topics()
     with broker.queue(topics) as queue:
+        begun(queue, topics, "readers")
         queue.producer().publish(topics.events, numbered(30))
         first = queue.consumer("readers", topics.events)
         found = drain(first, 30, commit=False)
@@ -108,6 +117,7 @@ def test_groups_do_not_see_each_other(broker):
 def test_a_retry_keeps_the_order_and_comes_to_an_end(broker):
     topics = broker.topics()
     with broker.queue(topics, attempts=3) as queue:
+        begun(queue, topics, "readers")
         queue.producer().publish(topics.events, numbered(6))
         consumer = queue.consumer("readers", topics.events)
         seen, done = [], []
@@ -125,7 +135,7 @@ def test_a_retry_keeps_the_order_and_comes_to_an_end(broker):
         assert [attempt for text, attempt in seen if text.endswith("2")] == [1, 2, 3]
         assert list(dict.fromkeys(done)) == [f"u0 0000{i}" for i in (0, 1, 3, 4, 5)]
         assert consumer.poll(10, 0.5) == []
-        (gone,) = drain(queue.consumer("undertaker", topics.dead), 1)
+        (gone,) = drain(queue.consumer(dead.UNDERTAKER, topics.dead), 1)
         assert gone.value == b"u0 00002"
         assert gone.headers[dead.REASON] == "no number"
         assert gone.headers[dead.TOPIC] == topics.events
@@ -136,6 +146,7 @@ def test_a_retry_keeps_the_order_and_comes_to_an_end(broker):
 def test_a_commit_does_not_pass_what_is_to_come_again(broker):
     topics = broker.topics()
     with broker.queue(topics) as queue:
+        begun(queue, topics, "readers")
         queue.producer().publish(topics.events, numbered(5))
         consumer = queue.consumer("readers", topics.events)
         found = drain(consumer, 5, commit=False)
@@ -150,6 +161,7 @@ def test_a_commit_does_not_pass_what_is_to_come_again(broker):
 def test_poison_goes_at_once_and_can_be_brought_back(broker):
     topics = broker.topics()
     with broker.queue(topics) as queue:
+        begun(queue, topics, "readers")
         producer = queue.producer()
         producer.publish(topics.events, [Message("k", b"{", {"a": "b"}), *numbered(3)])
         consumer = queue.consumer("readers", topics.events)
@@ -157,7 +169,7 @@ def test_poison_goes_at_once_and_can_be_brought_back(broker):
             if message.value == b"{":
                 consumer.dead(message, "not JSON")
         consumer.commit([message for message in found if message.value != b"{"])
-        undertaker = queue.consumer("undertaker", topics.dead)
+        undertaker = queue.consumer(dead.UNDERTAKER, topics.dead)
         (gone,) = drain(undertaker, 1, commit=False)
         with pytest.raises(QueueError, match="among the dead already"):
             undertaker.dead(gone, "again")
@@ -174,6 +186,7 @@ def test_members_join_and_leave(broker):
     topics = broker.topics()
     count, keys = 3000, 40
     with broker.queue(topics) as queue:
+        begun(queue, topics, "readers")
         producer, seen, stop = queue.producer(), collections.defaultdict(list), threading.Event()
         lock = threading.Lock()
 
@@ -229,16 +242,18 @@ def test_members_join_and_leave(broker):
 def test_a_group_is_rewound(broker):
     topics = broker.topics()
     with broker.queue(topics) as queue:
+        begun(queue, topics, "readers")
         producer = queue.producer()
         producer.publish(topics.events, numbered(10, 4))
         consumer = queue.consumer("readers", topics.events)
         drain(consumer, 10)
-        if broker.forgets:
-            with pytest.raises(QueueError, match="forgets"):
+        if not broker.rewinds:
+            with pytest.raises(QueueError, match="rewind"):
                 queue.rewind("readers", topics.events, 0.0)
             return
-        with pytest.raises(QueueError, match="members"):
-            queue.rewind("readers", topics.events, 0.0)
+        if broker.members:
+            with pytest.raises(QueueError, match="members"):
+                queue.rewind("readers", topics.events, 0.0)
         consumer.close()
         time.sleep(0.05)
         middle = time.time()
@@ -254,13 +269,15 @@ def test_a_group_is_rewound(broker):
 def test_a_group_begins_where_it_says(broker):
     topics = broker.topics()
     with broker.queue(topics) as queue:
+        begun(queue, topics, "others")
         producer = queue.producer()
         producer.publish(topics.events, numbered(5))
         consumer = queue.consumer("late", topics.events, "latest")
-        assert consumer.poll(10, 1.0) == []
-        producer.publish(topics.events, numbered(5, 1, 5))
-        assert values(drain(consumer, 5)) == [f"u0 0000{i}" for i in range(5, 10)]
-        assert queue.lags(topics.events) in ({"late": 0}, {"late": -1})
+        if broker.rewinds:
+            assert consumer.poll(10, 1.0) == []
+            producer.publish(topics.events, numbered(5, 1, 5))
+            assert values(drain(consumer, 5)) == [f"u0 0000{i}" for i in range(5, 10)]
+        assert queue.lags(topics.events).get("late", -1) in (0, -1)
         consumer.close()
         with pytest.raises(QueueError, match="earliest or latest"):
             queue.consumer("late", topics.events, "middle")

@@ -1,0 +1,281 @@
+"""RabbitMQ as a queue: an exchange for each topic, a quorum queue for each group and partition.
+
+RabbitMQ forgets what is done, and what no group waits for it refuses.
+"""
+
+import asyncio
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, TypeVar
+
+import aio_pika
+from aio_pika import exceptions
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
+
+from podway.framework.config.online import RabbitmqQueue
+from podway.online.error import QueueError
+from podway.online.queue import partition
+from podway.online.queue.dead import UNDERTAKER, Policy
+from podway.online.queue.queue import Message
+from podway.online.queue.rabbitmq_consumer import RabbitmqConsumer
+
+AWAY = (
+    exceptions.AMQPConnectionError,
+    exceptions.ChannelInvalidStateError,
+    ConnectionError,
+    OSError,
+)
+_PAUSE = 0.2
+_Result = TypeVar("_Result")
+
+
+class Loop:
+    """An event loop in a thread of its own, for a client that has no other face."""
+
+    def __init__(self):
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True, name="amqp")
+        self._thread.start()
+
+    def run(self, work: Coroutine[Any, Any, _Result]) -> _Result:
+        """The result of a coroutine."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def close(self) -> None:
+        """Ends the thread, and what the client left under way."""
+
+        async def end() -> None:
+            # The client leaves futures behind that nobody asks for their errors.
+            self._loop.set_exception_handler(lambda *_: None)
+            left = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in left:
+                task.cancel()
+            await asyncio.wait(left, timeout=5) if left else None
+
+        self.run(end())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+class Link:
+    """A connection that is made again when it is gone."""
+
+    def __init__(self, address: str):
+        self._address = address
+        self._connection: AbstractConnection | None = None
+
+    async def channel(self, **options: Any) -> AbstractChannel:
+        """A new channel."""
+        if self._connection is None or self._connection.is_closed:
+            self._connection = await aio_pika.connect(self._address, timeout=10)
+        return await self._connection.channel(**options)
+
+    async def close(self) -> None:
+        """Closes the connection."""
+        if self._connection is not None:
+            await self._connection.close()
+
+
+class Rabbitmq:
+    """The queues of a virtual host."""
+
+    def __init__(self, config: RabbitmqQueue, dead: str):
+        self._config = config
+        self._policy = Policy(dead, config.attempts, config.retry_seconds)
+        self._address = os.environ.get(config.url_env, "") if config.url_env else config.url
+        if not self._address:
+            raise QueueError(
+                f"the environment has no {config.url_env}; put amqp://USER:PASSWORD@HOST there"
+                if config.url_env
+                else "queue.url is empty; give amqp://HOST:PORT/VHOST"
+            )
+        self._loop, self._link = Loop(), Link(self._address)
+        self._partitions: dict[str, int] = {}
+        self._given: list[RabbitmqConsumer | RabbitmqProducer] = []
+
+    def create(self, topic: str, partitions: int) -> None:
+        """Makes the topic where there is none."""
+
+        async def make() -> None:
+            channel = await self._link.channel()
+            await channel.declare_exchange(topic, "direct", durable=True)
+            await channel.close()
+
+        self._call(make, f"topic {topic}")
+        self._partitions[topic] = partitions
+        if topic == self._policy.topic:
+            self._bind(UNDERTAKER, topic)
+
+    def producer(self) -> "RabbitmqProducer":
+        """A new producer."""
+        given = RabbitmqProducer(self._address, self._config, self._count)
+        self._given.append(given)
+        return given
+
+    def consumer(self, group: str, topic: str, start: str = "earliest") -> RabbitmqConsumer:
+        """A new member of the group, which begins when its first member does."""
+        if start not in ("earliest", "latest"):
+            raise QueueError(f"start is {start!r}; give earliest or latest")
+        self._bind(group, topic)
+        given = RabbitmqConsumer(
+            Loop(),
+            Link(self._address),
+            self.producer(),
+            group,
+            topic,
+            self._count(topic),
+            self._policy,
+            self._config,
+        )
+        self._given.append(given)
+        return given
+
+    def lags(self, topic: str) -> dict[str, int]:
+        """Only RabbitMQ's own pages list the groups."""
+        return {}
+
+    def rewind(self, group: str, topic: str, time: float) -> None:
+        """Refused: what is done is gone."""
+        raise QueueError(
+            f"RabbitMQ forgets what is done: group {group!r} of {topic} does not rewind; choose"
+            " KafkaQueue where events are to be read again"
+        )
+
+    def close(self) -> None:
+        """Closes the connections."""
+        for given in self._given:
+            given.close()
+        self._loop.run(self._link.close())
+        self._loop.close()
+
+    def _count(self, topic: str) -> int:
+        if topic not in self._partitions:
+            names = ", ".join(sorted(self._partitions))
+            raise QueueError(f"RabbitMQ has no topic {topic!r} (it has {names}): create it first")
+        return self._partitions[topic]
+
+    def _bind(self, group: str, topic: str) -> None:
+        """Makes the queues of a group."""
+        arguments = {
+            "x-queue-type": "quorum",
+            "x-max-length": self._config.most_waiting,
+            "x-overflow": "reject-publish",
+            "x-single-active-consumer": True,
+        }
+        count = self._count(topic)
+
+        async def make() -> None:
+            channel = await self._link.channel()
+            for index in range(count):
+                name = f"{topic}.{group}.{index}"
+                queue = await channel.declare_queue(name, durable=True, arguments=arguments)
+                await queue.bind(topic, str(index))
+            await channel.close()
+
+        self._call(make, f"group {group} of {topic}")
+
+    def _call(self, act: Callable[[], Coroutine[Any, Any, None]], what: str) -> None:
+        end = time.monotonic() + self._config.publish_seconds
+        while True:
+            try:
+                return self._loop.run(act())
+            except AWAY as error:
+                if time.monotonic() >= end:
+                    raise away(error, what) from None
+                time.sleep(_PAUSE)
+            except exceptions.AMQPError as error:
+                raise QueueError(
+                    f"RabbitMQ refuses {what}: {error}; see that it was made with the same"
+                    " partitions and queue.most_waiting, and that this user may use it"
+                ) from None
+
+
+def away(error: BaseException, what: str) -> QueueError:
+    """What to look at."""
+    return QueueError(
+        f"RabbitMQ did not answer in time of {what}: {error or type(error).__name__}; see that"
+        " queue.url is its address, and that it runs"
+    )
+
+
+class RabbitmqProducer:
+    """Publishes; of each key the next when the one before is confirmed."""
+
+    def __init__(self, address: str, config: RabbitmqQueue, count: Callable[[str], int]):
+        self._config, self._count = config, count
+        self._loop, self._link = Loop(), Link(address)
+        self._exchanges: dict[str, AbstractExchange] = {}
+        self._lock, self._closed = threading.Lock(), False
+
+    def publish(
+        self, topic: str, messages: Sequence[Message], timeout: float | None = None
+    ) -> None:
+        """Returns when each group's queue has all of them."""
+        count = self._count(topic)
+        end = time.monotonic() + (self._config.publish_seconds if timeout is None else timeout)
+        by_key: dict[str, list[Message]] = {}
+        for message in messages:
+            by_key.setdefault(message.key, []).append(message)
+
+        async def send() -> None:
+            work = [self._send(topic, count, of, end) for of in by_key.values()]
+            results = await asyncio.gather(*work, return_exceptions=True)
+            for result in results:
+                if isinstance(result, BaseException):
+                    raise result
+
+        with self._lock:
+            self._loop.run(send())
+
+    async def _send(self, topic: str, count: int, messages: list[Message], end: float) -> None:
+        for message in messages:
+            content = aio_pika.Message(
+                message.value,
+                headers={**message.headers, "podway-key": message.key},
+                delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+                message_id=uuid.uuid4().hex,
+                timestamp=time.time(),
+            )
+            route = str(partition.of(message.key, count))
+            while True:
+                left = max(0.1, end - time.monotonic())
+                try:
+                    exchange = await self._exchange(topic)
+                    await exchange.publish(content, route, mandatory=True, timeout=left)
+                    break
+                except exceptions.PublishError:
+                    raise QueueError(
+                        f"no group reads {topic} in RabbitMQ, which would lose what is published:"
+                        " start a consumer first"
+                    ) from None
+                except exceptions.DeliveryError:
+                    if time.monotonic() >= end:
+                        raise QueueError(
+                            f"topic {topic} of RabbitMQ is full: queue.most_waiting is"
+                            f" {self._config.most_waiting}; start more of its consumers, or raise"
+                            " it"
+                        ) from None
+                except (TimeoutError, *AWAY, exceptions.AMQPError) as error:
+                    self._exchanges.pop(topic, None)
+                    if time.monotonic() >= end:
+                        raise away(error, f"topic {topic}") from None
+                await asyncio.sleep(_PAUSE)
+
+    async def _exchange(self, topic: str) -> AbstractExchange:
+        if (found := self._exchanges.get(topic)) is None or found.channel.is_closed:
+            channel = await self._link.channel(publisher_confirms=True, on_return_raises=True)
+            found = await channel.get_exchange(topic, ensure=False)
+            self._exchanges[topic] = found
+        return found
+
+    def close(self) -> None:
+        """Closes the connection."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._loop.run(self._link.close())
+                self._loop.close()

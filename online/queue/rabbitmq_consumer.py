@@ -1,0 +1,222 @@
+"""A member of a group that reads RabbitMQ.
+
+A partition is one member's at a time: of a queue's consumers the broker serves a single one, and
+members stay away from a queue that has one (`exclusive` is not kept for quorum queues). How many
+members there are is the number of consumers of a queue that is there for nothing else.
+"""
+
+import collections
+import contextlib
+import math
+import random
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from aio_pika import exceptions
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
+
+from podway.framework.config.online import RabbitmqQueue
+from podway.online.queue import dead
+from podway.online.queue.dead import Policy
+from podway.online.queue.held import Held
+from podway.online.queue.queue import Producer, Received
+
+_LOOK = 1.0
+_PAUSE = 0.02
+_KEY = "podway-key"
+
+
+class RabbitmqConsumer:
+    """Shares the partitions with the group's other members."""
+
+    def __init__(
+        self,
+        loop: Any,
+        link: Any,
+        producer: Producer,
+        group: str,
+        topic: str,
+        partitions: int,
+        policy: Policy,
+        config: RabbitmqQueue,
+    ):
+        self._loop, self._link, self._producer = loop, link, producer
+        self._group, self._topic, self._partitions = group, topic, partitions
+        self._policy, self._config = policy, config
+        self._held = Held(partitions, policy)
+        self._channels: dict[int, AbstractChannel] = {}
+        self._narrow: set[int] = set()
+        self._tickets: dict[str, AbstractIncomingMessage] = {}
+        self._arrived: collections.deque[tuple[int, AbstractIncomingMessage]] = collections.deque()
+        self._members: tuple[AbstractChannel, AbstractQueue] | None = None
+        self._looked, self._closed = 0.0, False
+
+    def poll(self, most: int, timeout: float) -> list[Received]:
+        """Up to `most` further messages."""
+        end = time.monotonic() + timeout
+        while True:
+            if time.monotonic() >= self._looked + _LOOK:
+                self._looked = time.monotonic()
+                with contextlib.suppress(exceptions.AMQPError, OSError, RuntimeError):
+                    self._loop.run(self._balance())
+            while self._arrived:
+                self._take_in(*self._arrived.popleft())
+            found = []
+            for message in self._held.take(most):
+                if message.attempt > self._policy.attempts:
+                    self.dead(message, dead.ended(message.attempt - 1))
+                else:
+                    found.append(message)
+            left = end - time.monotonic()
+            if found or left <= 0:
+                return found
+            time.sleep(min(left, _PAUSE))
+
+    def _take_in(self, index: int, message: AbstractIncomingMessage) -> None:
+        if index not in self._channels or message.channel.is_closed:
+            return
+        headers = {name: str(value) for name, value in message.headers.items()}
+        attempt = 1 + int(headers.pop("x-delivery-count", 0))
+        key = headers.pop(_KEY, "")
+        name = message.message_id or ""
+        self._tickets[name] = message
+        moment = message.timestamp.timestamp() if message.timestamp else time.time()
+        self._held.add(
+            Received(self._topic, 0, 0, name, key, message.body, headers, moment, attempt)
+        )
+        if attempt == 1 and index in self._narrow:
+            self._narrow.discard(index)
+            with contextlib.suppress(exceptions.AMQPError, OSError, RuntimeError):
+                self._loop.run(self._widen(index))
+
+    async def _balance(self) -> None:
+        """Takes and gives partitions as is fair."""
+        for index in [index for index, channel in self._channels.items() if channel.is_closed]:
+            self._forget(index)
+        share = math.ceil(self._partitions / max(1, await self._count()))
+        for index in sorted(self._channels, reverse=True)[: max(0, len(self._channels) - share)]:
+            channel = self._channels[index]
+            self._forget(index)
+            await channel.close()
+        for index in list(self._channels):
+            # Two came at once, and one of them waits for nothing: which one, chance says.
+            if await self._readers(index) > 1 and random.random() < 0.5:
+                channel = self._channels[index]
+                self._forget(index)
+                await channel.close()
+        for index in range(self._partitions):
+            if len(self._channels) >= share:
+                break
+            if index not in self._channels and not await self._readers(index):
+                await self._begin(index)
+
+    async def _count(self) -> int:
+        """Members of the group, this one too."""
+        if self._members is None or self._members[0].is_closed:
+            channel = await self._link.channel()
+            queue = await channel.declare_queue(
+                f"{self._topic}.{self._group}.members", durable=True
+            )
+            await queue.consume(_nothing, no_ack=True)
+            self._members = channel, queue
+        return await self._readers("members") or 1
+
+    async def _readers(self, which: int | str) -> int:
+        """Consumers of a queue of the group."""
+        assert self._members is not None
+        name = f"{self._topic}.{self._group}.{which}"
+        found = await self._members[0].declare_queue(name, passive=True)
+        return found.declaration_result.consumer_count or 0
+
+    async def _begin(self, index: int) -> None:
+        """Takes a partition, if nobody has it. At first one message at a time: where somebody ended
+        in the midst of one, it is alone, and is the only one whose deliveries are counted up."""
+        channel = await self._link.channel()
+        try:
+            await self._consume(channel, index, 1)
+        except exceptions.AMQPError:
+            with contextlib.suppress(exceptions.AMQPError, RuntimeError):
+                await channel.close()
+            return
+        self._channels[index] = channel
+        self._narrow.add(index)
+
+    async def _consume(self, channel: AbstractChannel, index: int, prefetch: int) -> None:
+        await channel.set_qos(prefetch_count=prefetch)
+        name = f"{self._topic}.{self._group}.{index}"
+        queue = await channel.get_queue(name, ensure=False)
+
+        async def arrive(message: AbstractIncomingMessage) -> None:
+            self._arrived.append((index, message))
+
+        await queue.consume(arrive, consumer_tag=f"{id(self)}-{index}-{prefetch}")
+
+    async def _widen(self, index: int) -> None:
+        channel = self._channels[index]
+        queue = await channel.get_queue(f"{self._topic}.{self._group}.{index}", ensure=False)
+        await queue.cancel(f"{id(self)}-{index}-1")
+        await self._consume(channel, index, self._config.prefetch)
+
+    def _forget(self, index: int) -> None:
+        self._channels.pop(index, None)
+        self._narrow.discard(index)
+        for message in self._held.drop(index):
+            self._tickets.pop(message.id, None)
+
+    def commit(self, messages: Iterable[Received]) -> None:
+        """These are done, and all before them."""
+        self._acknowledge(self._held.commit(messages))
+
+    def retry(self, message: Received, reason: str) -> None:
+        """Delivers it again, later."""
+        if message.id in self._tickets and not self._held.again(message):
+            self.dead(message, reason)
+
+    def dead(self, message: Received, reason: str) -> None:
+        """To the topic of dead messages at once."""
+        gone = dead.message(message, self._group, reason, self._policy.topic)
+        done = self._held.dead(message, lambda: self._producer.publish(self._policy.topic, [gone]))
+        self._acknowledge(done)
+
+    def lag(self) -> int:
+        """Messages that wait for this group, without those that are in somebody's hands."""
+
+        async def count() -> int:
+            channel = await self._link.channel()
+            total = 0
+            for index in range(self._partitions):
+                name = f"{self._topic}.{self._group}.{index}"
+                found = await channel.declare_queue(name, passive=True)
+                total += found.declaration_result.message_count or 0
+            await channel.close()
+            return total
+
+        try:
+            return self._loop.run(count()) + len(self._held)
+        except (exceptions.AMQPError, OSError, RuntimeError):
+            return -1
+
+    def close(self) -> None:
+        """Leaves the group; what is not done goes back to its queue."""
+        if not self._closed:
+            self._closed = True
+            self._loop.run(self._link.close())
+            self._loop.close()
+            self._producer.close()
+
+    def _acknowledge(self, done: list[Received]) -> None:
+        """Of what is gone with its channel nothing need be said: it comes again."""
+        tickets = [self._tickets.pop(message.id, None) for message in done]
+
+        async def tell() -> None:
+            for ticket in tickets:
+                if ticket is not None:
+                    await ticket.ack()
+
+        with contextlib.suppress(exceptions.AMQPError, OSError, RuntimeError):
+            self._loop.run(tell())
+
+
+async def _nothing(_: AbstractIncomingMessage) -> None:
+    """Nothing comes there."""
