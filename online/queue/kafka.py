@@ -18,7 +18,8 @@ from confluent_kafka import (
 from confluent_kafka import (
     Message as Sent,
 )
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from podway.framework.config.online import KafkaQueue
 from podway.online.error import QueueError
@@ -32,6 +33,8 @@ _ADMIN = 30.0
 
 class Kafka:
     """The queue of a cluster."""
+
+    offsets = True
 
     def __init__(self, config: KafkaQueue, dead: str):
         if not config.servers:
@@ -202,7 +205,7 @@ class KafkaProducer:
             "enable.idempotence": True,
             "acks": "all",
             "compression.type": "lz4",
-            "linger.ms": 5,
+            "linger.ms": 1,
             "partitioner": "murmur2",
             "message.timeout.ms": int(1000 * config.publish_seconds),
         }
