@@ -61,7 +61,9 @@ class Kafka:
             config={"message.timestamp.type": "LogAppendTime"},
         )
         try:
-            self._admin.create_topics([new], request_timeout=_ADMIN)[topic].result()
+            self._admin.create_topics(
+                [new], request_timeout=min(_ADMIN, max(1.0, self._config.publish_seconds))
+            )[topic].result()
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise self._error(error.args[0], f"topic {topic} can't be created") from None
