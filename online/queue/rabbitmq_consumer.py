@@ -47,7 +47,7 @@ class RabbitmqConsumer:
         self._held = Held(partitions, policy)
         self._channels: dict[int, AbstractChannel] = {}
         self._tickets: dict[str, AbstractIncomingMessage] = {}
-        self._arrived: collections.deque[tuple[int, AbstractIncomingMessage]] = collections.deque()
+        self._arrived = collections.deque[tuple[AbstractChannel, int, AbstractIncomingMessage]]()
         self._members: tuple[AbstractChannel, AbstractQueue] | None = None
         self._looked, self._closed = 0.0, False
 
@@ -66,9 +66,11 @@ class RabbitmqConsumer:
                 return found
             time.sleep(min(left, _PAUSE))
 
-    def _take_in(self, index: int, message: AbstractIncomingMessage) -> None:
-        if index not in self._channels or message.channel.is_closed:
-            return
+    def _take_in(
+        self, channel: AbstractChannel, index: int, message: AbstractIncomingMessage
+    ) -> None:
+        if self._channels.get(index) is not channel or channel.is_closed:
+            return  # it comes again, to whoever has the partition then
         headers = {name: str(value) for name, value in message.headers.items()}
         # It counts all that a member had in its hands when it ended, and says nothing of which one
         # was to blame; so attempts are those of `retry` alone.
@@ -131,10 +133,10 @@ class RabbitmqConsumer:
         queue = await channel.get_queue(self._name(index), ensure=False)
 
         async def arrive(message: AbstractIncomingMessage) -> None:
-            self._arrived.append((index, message))
+            self._arrived.append((channel, index, message))
 
-        await queue.consume(arrive)
         self._channels[index] = channel
+        await queue.consume(arrive)
 
     def _name(self, which: int | str) -> str:
         return f"{self._topic}.{self._group}.{which}"
