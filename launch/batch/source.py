@@ -83,7 +83,7 @@ class OfUsers:
     def named(cls, users: Users, names: Sequence[str], targets: bool) -> OfUsers:
         """Users by their ids."""
         places = np.array([users.place.get(name, -1) for name in names], np.int64)
-        unknown = tuple((int(row), names[row]) for row in np.flatnonzero(places < 0))
+        unknown = tuple((row, names[row]) for row in np.flatnonzero(places < 0).tolist())
         return cls(users, places[places >= 0], targets, unknown)
 
     @property

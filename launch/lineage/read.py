@@ -11,7 +11,7 @@ from podway.framework.report import artefacts
 from podway.framework.report.artefacts import Run
 from podway.launch.lineage.graph import Edge, Graph, Node
 from podway.launch.registry import record
-from podway.launch.tracking.artefact import absolute
+from podway.launch.tracking.place import absolute
 
 Made = tuple[Node, list[tuple[Node, str]]]
 """A thing, and those that it was made from, with what each is to it."""

@@ -18,7 +18,7 @@ from podway.framework.report.artefacts import Run
 from podway.launch import experiments
 from podway.launch.registry import record
 from podway.launch.registry.record import Version
-from podway.launch.tracking.artefact import absolute
+from podway.launch.tracking.place import absolute
 
 
 @dataclasses.dataclass(frozen=True)

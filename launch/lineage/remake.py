@@ -13,7 +13,7 @@ from podway.framework.error import PodwayError
 from podway.framework.report import artefacts
 from podway.launch import stages
 from podway.launch.lineage.recipe import Recipe
-from podway.launch.tracking.artefact import absolute
+from podway.launch.tracking.place import absolute
 
 
 @dataclasses.dataclass(frozen=True)

@@ -126,8 +126,8 @@ class Users:
     def read(self, places: np.ndarray) -> Histories:
         """The histories of users, by their places in `names`; each block is read once."""
         names = tuple(self.names[place] for place in places)
-        where = (each[places] for each in (self.split, self.block, self.row))
-        return self._examples.read(*where, names)
+        split, block, row = self.split[places], self.block[places], self.row[places]
+        return self._examples.read(split, block, row, names)
 
     @functools.cached_property
     def place(self) -> dict[str, int]:

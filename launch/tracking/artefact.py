@@ -13,6 +13,7 @@ from podway.framework.report import artefacts
 from podway.framework.report.artefacts import Run
 from podway.framework.runs import records
 from podway.launch.tracking import names, operation, others
+from podway.launch.tracking.place import absolute
 from podway.launch.tracking.tail import Tail
 from podway.launch.tracking.told import Input, Point, Status, Told, key
 
@@ -156,11 +157,6 @@ def group(found: Run) -> str:
     parts = {name: found.experiment.get(name) for name in ("model", "optimizer", "mixture")}
     shaping = {**parts, "trainer": trainer, "inputs": dict(found.inputs)}
     return f"{found.name} {codec.content_hash(shaping)[:8]}"
-
-
-def absolute(path: epath.Path) -> epath.Path:
-    """The path from the root, or as it is on a bucket."""
-    return path if "://" in str(path) else epath.Path(path.absolute())
 
 
 def page(path: epath.Path) -> str:

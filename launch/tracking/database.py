@@ -20,6 +20,7 @@ from podway.launch.tracking.told import Input, Point, Status, Told
 
 os.environ |= {  # before MLflow is imported
     "MLFLOW_DISABLE_TELEMETRY": "true",  # nothing is sent to its makers
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # what a follower prints is for the user
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # who calls us tries again
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
 }

@@ -39,14 +39,14 @@ def verdict(directory: epath.Path) -> list[Told]:
         "podway.dataset": found.get("dataset"),
         "podway.examples": found.get("examples"),
         "podway.measured_by": found.get("by"),
-        "podway.page": str(directory / PAGE),
+        "podway.page": str(place.absolute(directory) / PAGE),
     }
     return [
         Told(
             kind="gate",
             name=name,
             version=place.of_folder("gate", directory).rpartition("/")[2],
-            place=str(directory),
+            place=str(place.absolute(directory)),
             status="FINISHED",
             began=made,
             ended=made,
@@ -85,7 +85,7 @@ def _rollout(home: epath.Path, states: list[State]) -> Told:
         kind="rollout",
         name=last.model,
         version=last.rollout,
-        place=str(home / store.OBSERVATIONS / last.rollout),
+        place=str(place.absolute(home) / store.OBSERVATIONS / last.rollout),
         status=_STATUS.get(last.phase, "RUNNING"),
         began=names.millis(first.begun),
         ended=names.millis(last.since) if last.is_over else None,

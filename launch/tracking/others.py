@@ -11,6 +11,7 @@ from etils import epath
 from podway.framework import artifact, codec
 from podway.framework.report import artefacts
 from podway.launch.tracking import names
+from podway.launch.tracking.place import absolute
 from podway.launch.tracking.told import Point, Status, Told, key
 
 FILE = "told.json"
@@ -96,7 +97,7 @@ def read(kind: str, directory: epath.Path) -> list[Told]:
             kind=kind,
             name=name,
             version=found["version"],
-            place=str(directory),
+            place=str(absolute(directory)),
             status=found["status"],
             began=int(1000 * found.get("began", 0)),
             ended=None if found["status"] == "RUNNING" else ended,

@@ -7,6 +7,11 @@ from podway.framework.report import artefacts
 from podway.launch.tracking.told import key
 
 
+def absolute(path: epath.Path) -> epath.Path:
+    """The path from the root, or as it is on a bucket."""
+    return path if "://" in str(path) else epath.Path(path.absolute())
+
+
 def of_folder(kind: str, directory: epath.Path) -> str:
     """The key of what lies in a folder: WORKDIR/KIND/NAME/VERSION; of a gate's verdicts each has a
     folder in that of its version."""

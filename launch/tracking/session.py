@@ -22,6 +22,7 @@ from typing import Any, ParamSpec, TypeVar
 from etils import epath
 
 from podway.export import layout
+from podway.framework import exit_codes
 from podway.framework.config import Experiment, Mlflow, Tracking
 from podway.framework.error import PodwayError
 from podway.framework.report import artefacts
@@ -34,6 +35,8 @@ WAIT, HURRY = 90.0, 4.0
 """Seconds for which a command waits at its end until all is told, and one that is asked to end."""
 LONGEST = 500
 """Characters of a problem that are told: what fits into a pipe is written at once or not at all."""
+_AT_LEISURE = (exit_codes.COMPLETE, exit_codes.REFUSED, exit_codes.NOT_PASSED)
+"""Exit codes of commands that nobody has asked to end."""
 _CHANGING = ("registry", "rollout")
 """Kinds that are told again and again."""
 _CURRENT: contextvars.ContextVar[Teller | None] = contextvars.ContextVar("teller", default=None)
@@ -183,7 +186,7 @@ def _session(
         yield teller
         patience = wait
     except Exception as error:
-        patience = HURRY if getattr(error, "exit_code", 0) not in (0, 1) else WAIT
+        patience = WAIT if getattr(error, "exit_code", 0) in _AT_LEISURE else HURRY
         raise
     finally:
         _CURRENT.reset(token)
@@ -214,8 +217,10 @@ def of_model(
     What cannot be told, for want of a package, stops nothing, and is said.
     """
     home = layout.models(workdir) / model
-    numbers = (int(each.name) for each in home.iterdir() if each.name.isdecimal())
-    version = max(numbers, default=0) if version is None else version
+    if version is None:
+        version = max(
+            (int(each.name) for each in home.iterdir() if each.name.isdecimal()), default=0
+        )
     run = place.run_of(epath.Path(workdir), model, version)
     told = artefacts.mapping(run / "experiment.json").get("tracking") or {}
     kind = Mlflow if told.get("type") == "Mlflow" else Tracking

@@ -69,5 +69,8 @@ class Answer:
             "model": {"name": self.model, "version": self.version, "arm": self.arm},
             "trials": self.trials,
             "missing": self.missing,
-            "items": [each._asdict() for each in self.items],
+            "items": [
+                {"item": item, "score": score, "reason": reason, "attributes": attributes}
+                for item, score, reason, attributes in self.items
+            ],
         }

@@ -117,7 +117,7 @@ def ranking(
 
 def pack(counts: Counts) -> bytes:
     """As the store has it."""
-    value = {"format": FORMAT, **dataclasses.asdict(counts)}
+    value = {"format": FORMAT, **vars(counts)}
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 

@@ -64,7 +64,7 @@ def session(history: History, time: float, seconds: float) -> Session:
 
 def pack(found: Session) -> bytes:
     """As the store has it."""
-    value = {"format": FORMAT, **dataclasses.asdict(found)}
+    value = {"format": FORMAT, **vars(found)}
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 

@@ -7,7 +7,7 @@ from typing import Any, LiteralString, TypeVar, cast
 
 import psycopg
 import psycopg_pool
-from psycopg import sql
+from psycopg import conninfo, sql
 
 from podway.online.error import StoreError
 from podway.online.store.store import FORMAT, Change, Value, check_format, new_version
@@ -22,9 +22,12 @@ CREATE TABLE IF NOT EXISTS {table} (
 _EXPIRY = "CREATE INDEX IF NOT EXISTS {index} ON {table} (expires) WHERE expires IS NOT NULL"
 _SAY = "COMMENT ON TABLE {table} IS {format}"
 _FORMAT = "SELECT to_regclass(%s) IS NOT NULL, obj_description(to_regclass(%s), 'pg_class')"
+# One look at the index for each key: of a large kind the planner would rather read all of it.
 _READ = """
-SELECT key, content, version FROM {table}
-WHERE kind = %s AND key = ANY (%s) AND (expires IS NULL OR expires > now())
+SELECT held.key, held.content, held.version FROM unnest(%s::text[]) AS given (key), LATERAL (
+  SELECT * FROM {table} AS each WHERE each.kind = %s AND each.key = given.key
+    AND (each.expires IS NULL OR each.expires > now()) OFFSET 0
+) AS held
 """
 _NEW = """
 INSERT INTO {table} SELECT %s, key, content, version, now() + %s * interval '1 second'
@@ -36,19 +39,8 @@ _WHERE_NONE = """
 WHERE {name}.expires <= now() RETURNING key
 """
 _CHANGE = """
-WITH given AS (
-  SELECT * FROM unnest(%s::text[], %s::bytea[], %s::bigint[], %s::bigint[])
-  AS given (key, content, version, before)
-), locked AS (
-  SELECT held.key FROM {table} AS held JOIN given USING (key)
-  WHERE held.kind = %s AND held.version = given.before
-    AND (held.expires IS NULL OR held.expires > now())
-  ORDER BY held.key FOR UPDATE OF held
-)
-UPDATE {table} AS held
-SET content = given.content, version = given.version, expires = now() + %s * interval '1 second'
-FROM given JOIN locked USING (key)
-WHERE held.kind = %s AND held.key = given.key AND held.version = given.before RETURNING held.key
+UPDATE {table} SET content = %s, version = %s, expires = now() + %s * interval '1 second'
+WHERE kind = %s AND key = %s AND version = %s AND (expires IS NULL OR expires > now())
 """
 _DELETE = "DELETE FROM {table} WHERE kind = %s AND key = ANY (%s)"
 _SWEEP = """
@@ -80,6 +72,7 @@ class PostgresStore:
             "index": sql.Identifier(f"{name}_expires"),
             "format": sql.Literal(f"podway {FORMAT}"),
         }
+        self._statements: dict[str, bytes] = {}
         self._swept = time.monotonic()
         milliseconds = max(1, round(timeout * 1000))
         options: dict[str, Any] = {
@@ -97,7 +90,7 @@ class PostgresStore:
             reconnect_timeout=timeout,
             open=True,
         )
-        told = psycopg.conninfo.conninfo_to_dict(url)
+        told = conninfo.conninfo_to_dict(url)
         self._where = f"{told.get('host', 'localhost')}, table {table}"
         try:
             # Not by the pool, which would not say why there is no connection.
@@ -109,7 +102,7 @@ class PostgresStore:
 
     def read(self, kind: str, keys: Sequence[str]) -> list[Value | None]:
         """See Store."""
-        rows = self._run(lambda c: c.execute(self._sql(_READ), (kind, list(keys))).fetchall())
+        rows = self._run(lambda c: c.execute(self._sql(_READ), (list(keys), kind)).fetchall())
         found = {key: Value(bytes(content), version) for key, content, version in rows}
         return [found.get(key) for key in keys]
 
@@ -128,16 +121,28 @@ class PostgresStore:
         new = [change for change in changes if change.version is None]
         old = [change for change in changes if change.version is not None]
 
+        # In one order, so that two writers wait for each other rather than both for ever.
+        new.sort(key=lambda each: each.key)
+        old.sort(key=lambda each: each.key)
+
         def change(connection: Any) -> set[str]:
-            done: list[tuple[str]] = []
-            with connection.transaction():
+            done = set()
+            with connection.transaction(), connection.cursor() as cursor:
                 if new:
-                    statement, columns = self._sql(_NEW + _WHERE_NONE), _columns(new)
-                    done += connection.execute(statement, (kind, ttl, *columns)).fetchall()
+                    statement = self._sql(_NEW + _WHERE_NONE)
+                    rows = cursor.execute(statement, (kind, ttl, *_columns(new))).fetchall()
+                    done = {key for (key,) in rows}
                 if old:
-                    given = *_columns(old), [each.version for each in old], kind, ttl, kind
-                    done += connection.execute(self._sql(_CHANGE), given).fetchall()
-            return {key for (key,) in done}
+                    given = [
+                        (each.content, new_version(), ttl, kind, each.key, each.version)
+                        for each in old
+                    ]
+                    cursor.executemany(self._sql(_CHANGE), given, returning=True)
+                    for each in old:
+                        if cursor.rowcount:
+                            done.add(each.key)
+                        cursor.nextset()
+            return done
 
         done = self._run(change)
         self._sweep()
@@ -173,8 +178,12 @@ class PostgresStore:
             self._swept = time.monotonic()
             self._run(lambda c: c.execute(self._sql(_SWEEP)))
 
-    def _sql(self, statement: str) -> sql.Composed:
-        return sql.SQL(cast(LiteralString, statement)).format(**self._names)
+    def _sql(self, statement: str) -> bytes:
+        """With the table's name; put together once."""
+        if (found := self._statements.get(statement)) is None:
+            composed = sql.SQL(cast(LiteralString, statement)).format(**self._names)
+            found = self._statements[statement] = composed.as_bytes()
+        return found
 
     def _run(self, does: Callable[[Any], _T]) -> _T:
         """Again where two writers waited for each other, and PostgreSQL ended this one; and where

@@ -119,6 +119,17 @@ def test_a_complete_training_ends_with_0(any_trainer, work):
     assert list((work / "w").glob("runs/shop/*/manifest.json"))
 
 
+def test_libtpu_can_be_loaded_where_there_is_no_tpu(image):
+    ask = "import ctypes, libtpu; ctypes.CDLL(libtpu.get_library_path()); print('it is there')"
+    said = engine.container(
+        *(image("train-tpu"), "-c", ask),
+        name="podway-libtpu",
+        entrypoint="/opt/podway/bin/python",
+    )
+    assert said.stdout.strip() == "0", said.stderr[-3000:]
+    assert "it is there" in said.stderr
+
+
 def test_what_the_user_must_mend_ends_with_1(trainer):
     said = engine.container(trainer, "train", "no_such_config", name="podway-mistake")
     assert said.stdout.strip() == str(exit_codes.REFUSED)

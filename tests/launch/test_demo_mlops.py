@@ -31,10 +31,10 @@ def experiment() -> Experiment:
         optimizer=AdamW(learning_rate=2e-2, warmup_steps=5),
         trainer=Trainer(batch_size=32, evaluate_every=1000, checkpoint_every=1000),
         evaluation=Evaluation(cutoffs=(10,), batch_size=64, bootstrap=10),
-        export=Export(top_k=10, batch_buckets=(1, 4)),
+        export=Export(top_k=3, batch_buckets=(1, 4)),
         gate=Gate(rules=(NotWorse("ndcg@10", margin=0.2), Latency(ratio=10.0), Size(ratio=1.5)),
                   calls=5),
-        rollout=Rollout(shares=(0.3, 0.5), requests=60, shortest_seconds=1.0,
+        rollout=Rollout(shares=(0.3, 0.5), requests=100, shortest_seconds=1.0,
                         interval_seconds=0.5, client_seconds=1.5, score_margin=None,
                         slow_margin=0.5, value_margin=0.05),
     )

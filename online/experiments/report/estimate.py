@@ -44,7 +44,8 @@ class Estimate:
     variance_kept: float
 
 
-NOTHING = Estimate(*[math.nan] * 7, 1.0)
+_NO = math.nan
+NOTHING = Estimate(_NO, _NO, _NO, _NO, _NO, _NO, _NO, 1.0)
 
 
 def adjusted(arm: np.ndarray, after: np.ndarray, before: np.ndarray | None) -> np.ndarray:
@@ -82,7 +83,9 @@ def compare(
     if not square > 0:
         same = float(difference == 0)
         relative = difference / means[0] if means[0] > 0 else math.nan
-        return Estimate(difference, difference, difference, same, *[relative] * 3, variance_kept)
+        return Estimate(
+            difference, difference, difference, same, relative, relative, relative, variance_kept
+        )
     freedom = square**2 / (
         squares[0] ** 2 / (len(control) - 1) + squares[1] ** 2 / (len(treated) - 1)
     )

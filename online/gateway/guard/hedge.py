@@ -5,10 +5,9 @@ calls have an allowance, a share of all calls: where all is slow they would only
 """
 
 import asyncio
-import contextlib
 import time
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 from podway.framework.config.online import Guard
 from podway.online.gateway.guard.deadline import Clock
@@ -60,7 +59,7 @@ class Hedge:
         else:
             self._long = max(0.0, self._long - step * (1 - quantile))
 
-    async def ask(self, call: Callable[[], Awaitable[_Answer]]) -> _Answer:
+    async def ask(self, call: Callable[[], Coroutine[Any, Any, _Answer]]) -> _Answer:
         """The answer of one call or two. Raises what the call raises, where none answers."""
         start, after = self._clock(), self.after()
         if after is None:
@@ -68,28 +67,43 @@ class Hedge:
                 return await call()
             finally:
                 self.took(self._clock() - start)
-        tasks = {first := asyncio.ensure_future(call())}
+        # The first call runs in this task, so that what is not hedged costs a timer and no more;
+        # a second one that is quicker cancels its await, as asyncio.timeout does.
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None
+        second: asyncio.Task[_Answer] | None = None
+        ended = won = False
+
+        def done(other: asyncio.Task[_Answer]) -> None:
+            nonlocal won
+            if not ended and not other.cancelled() and other.exception() is None:
+                won = True
+                task.cancel()
+
+        def again() -> None:
+            nonlocal second
+            self._allowance -= 1
+            self.asked += 1
+            second = loop.create_task(call())
+            second.add_done_callback(done)
+
+        timer = loop.call_later(after, again)
         try:
-            done, _ = await asyncio.wait(tasks, timeout=after)
-            if not done:
-                self._allowance -= 1
-                self.asked += 1
-                tasks.add(asyncio.ensure_future(call()))
-            waiting, failed = set(tasks), None
-            while waiting:
-                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-                for each in done:
-                    if each.exception() is None:
-                        self.won += each is not first
-                        return each.result()
-                    failed = each.exception()
-            assert failed is not None
-            raise failed
+            try:
+                return await call()
+            except asyncio.CancelledError:
+                if not won or second is None or task.uncancel() > 0:
+                    raise
+            except Exception:
+                ended = True
+                if second is None:
+                    raise
+            found = await second
+            self.won += 1
+            return found
         finally:
+            ended = True
+            timer.cancel()
             self.took(self._clock() - start)
-            for each in tasks:
-                each.cancel()
-            for each in tasks:
-                if each.done() and not each.cancelled():
-                    with contextlib.suppress(BaseException):
-                        each.exception()
+            if second is not None:
+                second.cancel()

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from aiohttp import web
 from prometheus_client.registry import CollectorRegistry
 
-from podway.framework.config.online import Online
+from podway.framework.config.online import Online, SqliteStore
 from podway.online.error import OnlineError, StoreError
 from podway.online.gateway import models
 from podway.online.gateway.door import rest, rpc
@@ -113,6 +113,7 @@ async def _serve(
         lambda: stores.open_store(options.online.store, options.workdir, options.name),
         gateway.guard,
         gateway.budget.seconds * gateway.budget.store,
+        is_file=isinstance(options.online.store, SqliteStore),
     )
     await _first(reader)
     known = Known(reader, gateway)

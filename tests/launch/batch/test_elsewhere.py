@@ -90,7 +90,7 @@ def test_dataflow_is_refused_where_its_workers_cannot_reach(published, tmp_path)
     assert "--sdk_container_image=i" in said
     assert "before it can run: --output puts the answers at" in said
     job = predict.planned(published, source, "gs://b/x", k=3)
-    with pytest.raises(RequestError, match="the model lies at .*; give a folder on gs://"):
+    with pytest.raises(RequestError, match=r"the model lies at .*; give a folder on gs://"):
         pipeline.check_reachable(job, engine)
     with pytest.raises(RequestError, match="--image is missing"):
         pipeline.check_reachable(job, Dataflow(project="p"))

@@ -1,9 +1,12 @@
 """`podway up` with the services of the repository."""
 
+import contextlib
 import json
 import os
 import pathlib
+import random
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -13,7 +16,7 @@ import urllib.request
 import pytest
 
 from podway.framework import codec
-from tests.export.server.conftest import free_port
+from podway.launch.up import plan
 from tests.launch import world
 from tests.launch.test_cli import podway
 
@@ -57,10 +60,14 @@ def test_what_cannot_be_is_one_sentence(config, options, message):
 
 
 def first_port() -> int:
-    """From which on some are free, most likely."""
-    while (port := free_port()) > 60_000:
-        pass
-    return port
+    """From which on all are free. Below those that the system gives to connections."""
+    count = sum(map(len, plan.USUAL.values()))
+    while True:
+        first = random.randrange(10_000, 30_000)
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            for port in range(first, first + count):
+                stack.enter_context(socket.create_server(("127.0.0.1", port)))
+            return first
 
 
 @pytest.mark.slow

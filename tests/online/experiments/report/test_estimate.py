@@ -1,6 +1,7 @@
 """Intervals cover at their rate, and alarms are as rare as they say: on simulated experiments."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -74,7 +75,7 @@ def test_against_scipy_and_by_hand():
 
     one, two = np.array([1.0, 2.0, 3.0, 6.0]), np.array([2.0, 4.0, 6.0, 8.0, 7.0])
     found = compare(one, two)
-    known = stats.ttest_ind(two, one, equal_var=False)
+    known: Any = stats.ttest_ind(two, one, equal_var=False)
     assert found.p == pytest.approx(known.pvalue)
     low, high = known.confidence_interval(0.95)
     assert (found.low, found.high) == pytest.approx((low, high))

@@ -72,7 +72,7 @@ def test_where_everything_is_slow_few_are_asked_twice():
 
     asyncio.run(run())
     assert len(calls) <= 100 + 10 + 5 + 1, "the share, and what was saved up"
-    assert hedge.asked == len(calls) - 100
+    assert len(calls) - 100 <= hedge.asked <= 16, "some are over before they begin"
 
 
 def test_a_failure_waits_for_the_other_call_and_both_failing_is_a_failure():
