@@ -13,8 +13,8 @@ from podway.launch.dataflow import submit
 from podway.online.lander import service
 
 PLACEHOLDERS = {
-    "subscription": "projects/PROJECT/subscriptions/NAME",
-    "dead_topic": "projects/PROJECT/topics/NAME",
+    "subscription": "projects/my-project/subscriptions/NAME",
+    "dead_topic": "projects/my-project/topics/NAME",
 }
 """What a dry run shows where a name is still missing."""
 

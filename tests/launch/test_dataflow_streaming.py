@@ -8,8 +8,8 @@ import pytest
 from podway.launch import cli
 from tests.launch import dataflow_service
 
-SUBSCRIPTION = "projects/p/subscriptions/podway-lander"
-DEAD = "projects/p/topics/events-dead"
+SUBSCRIPTION = "projects/some-project/subscriptions/podway-lander"
+DEAD = "projects/some-project/topics/events-dead"
 NAMES = ["--subscription", SUBSCRIPTION, "--dead-topic", DEAD]
 
 

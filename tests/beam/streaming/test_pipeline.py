@@ -98,6 +98,7 @@ def test_what_is_no_event_is_dead_with_the_reason(tmp_path):
                 TimestampedValue(PubsubMessage(b"{", {"trace": "t"}, "m"), NOON),
             ]
         )
+        .advance_processing_time(20)
         .advance_watermark_to_infinity()
     )
 
