@@ -114,8 +114,7 @@ def _options(of: Job) -> Any:
     from podway.beam.engines import dataflow
 
     name = dataflow.job_name(of.experiment.name, "lander")
-    more = ("--streaming", "--enable_streaming_engine")
-    return dataflow.of_job(of.engine, name, of.temporary, *more)
+    return dataflow.of_job(of.engine, name, of.temporary, "--streaming")
 
 
 def _graph(of: Job, runner: Any, options: Any, names: dict[str, str] | None = None) -> Any:
