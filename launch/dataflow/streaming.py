@@ -130,7 +130,7 @@ def _graph(of: Job, runner: Any, options: Any, names: dict[str, str] | None = No
     )
     online = of.experiment.online
     _, dead = pipeline.assemble(
-        messages, online.topics.events, of.root, online.lander, of.streaming.shards
+        messages, online.topics.events, of.root, online, of.streaming.shards
     )
     _ = dead | "dead" >> WriteToPubSub(names["dead_topic"], with_attributes=True)
     return graph

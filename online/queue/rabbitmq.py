@@ -20,7 +20,7 @@ from podway.online.error import QueueError
 from podway.online.queue import partition
 from podway.online.queue.dead import UNDERTAKER, Policy
 from podway.online.queue.queue import Message
-from podway.online.queue.rabbitmq_consumer import RabbitmqConsumer
+from podway.online.queue.rabbitmq_consumer import RabbitmqConsumer, limit
 
 AWAY = (
     exceptions.AMQPConnectionError,
@@ -82,6 +82,8 @@ class Link:
 
 class Rabbitmq:
     """The queues of a virtual host."""
+
+    offsets = False
 
     def __init__(self, config: RabbitmqQueue, dead: str):
         self._config = config
@@ -160,12 +162,19 @@ class Rabbitmq:
 
     def _bind(self, group: str, topic: str) -> None:
         """Makes the queues of a group."""
-        arguments = {
+        arguments: dict[str, Any] = {
             "x-queue-type": "quorum",
             "x-max-length": self._config.most_waiting,
             "x-overflow": "reject-publish",
             "x-single-active-consumer": True,
         }
+        if topic != self._policy.topic:
+            # A message that ends every process which takes it comes to an end, too.
+            arguments |= {
+                "x-delivery-limit": limit(self._policy.attempts),
+                "x-dead-letter-exchange": self._policy.topic,
+                "x-dead-letter-routing-key": "0",
+            }
         count = self._count(topic)
 
         async def make() -> None:
@@ -208,7 +217,7 @@ class RabbitmqProducer:
     def __init__(self, address: str, config: RabbitmqQueue, count: Callable[[str], int]):
         self._config, self._count = config, count
         self._loop, self._link = Loop(), Link(address)
-        self._exchanges: dict[str, AbstractExchange] = {}
+        self._exchanges: dict[str, tuple[AbstractChannel, AbstractExchange]] = {}
         self._lock, self._closed = threading.Lock(), False
 
     def publish(
@@ -266,11 +275,12 @@ class RabbitmqProducer:
                 await asyncio.sleep(_PAUSE)
 
     async def _exchange(self, topic: str) -> AbstractExchange:
-        if (found := self._exchanges.get(topic)) is None or found.channel.is_closed:
+        channel, exchange = self._exchanges.get(topic, (None, None))
+        if channel is None or exchange is None or channel.is_closed:
             channel = await self._link.channel(publisher_confirms=True, on_return_raises=True)
-            found = await channel.get_exchange(topic, ensure=False)
-            self._exchanges[topic] = found
-        return found
+            exchange = await channel.get_exchange(topic, ensure=False)
+            self._exchanges[topic] = channel, exchange
+        return exchange
 
     def close(self) -> None:
         """Closes the connection."""

@@ -113,7 +113,7 @@ class Pubsub(Broker):
 class Rabbitmq(Broker):
     """A node of one process."""
 
-    members = rewinds = False
+    members = rewinds = counts = False
 
     def __init__(self, folder: pathlib.Path):
         self._server, url = servers.rabbitmq(folder)
