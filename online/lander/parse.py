@@ -25,9 +25,12 @@ from podway.online.lander.door import FIXED, UNKNOWN, Door
 
 pc: Any = pyarrow.compute  # which makes its functions when it is imported
 
+_LARGEST = 2.0**63
+"""Of numbers: Arrow takes a longer integer for a float."""
 _PARTS = 16
 """Messages with something wrong among them are read again in so many parts."""
-_LONG = re.compile(rb"\d{19}")
+_LONG = re.compile(rb"[:,\[]\s*-?\d{19}")
+"""A number of more than 64 bits, perhaps: to orjson it is a float."""
 _DEEPEST = 64
 """Brackets in a message that Arrow may see: of a few thousand inside of one another it dies."""
 _RAW = {"version": pa.int64(), "time": pa.float64()}
@@ -137,7 +140,7 @@ def _plain(raw: pa.Table, door: Door) -> np.ndarray:
         known |= mine
     for name, kind in door.fields.items():
         if pa.types.is_floating(kind) and raw[name].null_count < len(raw):
-            known &= pc.fill_null(pc.is_finite(raw[name]), True).to_numpy()
+            known &= pc.fill_null(pc.less(pc.abs(raw[name]), _LARGEST), True).to_numpy()
     return good & known
 
 
@@ -151,7 +154,7 @@ def _allowed(column: pa.ChunkedArray, field: Field, versions: np.ndarray) -> np.
         inner = pc.list_flatten(column)
         doubtful = inner.null_count > 0 or field.least is not None or field.most is not None
         if pa.types.is_floating(inner.type) and not doubtful:
-            doubtful = not (pc.all(pc.is_finite(inner), min_count=0).as_py())
+            doubtful = not pc.all(pc.less(pc.abs(inner), _LARGEST), min_count=0).as_py()
         return found & ~there if doubtful else found
     for bound, compare in ((field.least, pc.greater_equal), (field.most, pc.less_equal)):
         if bound is not None:

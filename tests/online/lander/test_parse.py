@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 
 import pyarrow as pa
 import pytest
@@ -45,7 +46,12 @@ def lines() -> list[bytes]:
 
 def alone(values: list[bytes]) -> tuple[dict[int, dict], dict[int, str]]:
     table, rows, bad = parse._judged(values, parse.np.arange(len(values)), DOOR)
-    return dict(zip(rows.tolist(), table.to_pylist(), strict=True)), dict(bad)
+    return dict(zip(rows.tolist(), table.to_pylist(), strict=True)), said(bad)
+
+
+def said(bad) -> dict[int, str]:
+    """Without the second in which it was said."""
+    return {at: re.sub(r"\d+ or earlier", "N or earlier", why) for at, why in bad}
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -58,7 +64,7 @@ def test_many_at_once_are_read_as_each_alone(seed):
     generator.shuffle(values)
     found = parse.parse(values, DOOR)
     events, bad = alone(values)
-    assert dict(found.bad) == bad
+    assert said(found.bad) == bad
     assert dict(zip(found.rows.tolist(), found.table.to_pylist(), strict=True)) == events
     assert found.rows.tolist() == sorted(found.rows.tolist())
 
@@ -69,7 +75,7 @@ def test_one_odd_event_among_plain_ones(odd):
     values.insert(7, json.dumps({**PLAIN, **odd}).encode())
     found = parse.parse(values, DOOR)
     events, bad = alone(values)
-    assert dict(found.bad) == bad
+    assert said(found.bad) == bad
     assert dict(zip(found.rows.tolist(), found.table.to_pylist(), strict=True)) == events
 
 
@@ -90,9 +96,7 @@ def test_what_is_plain_is_not_asked_about():
 def test_types_that_cannot_share_a_table_are_refused():
     one = online.EventType("one", fields=(online.Field("size", "number"),))
     two = online.EventType("two", fields=(online.Field("size", "text"),))
-    with pytest.raises(
-        ConfigError, match="'size' is a number of one and a text of two; the lander"
-    ):
+    with pytest.raises(ConfigError, match="'size' is a number of one and a text of two"):
         door.of(online.Events((one, two)))
     with pytest.raises(ConfigError, match="has a field 'unknown', as the lander calls"):
         door.of(online.Events((online.EventType("a", fields=(online.Field("unknown", "text"),)),)))
