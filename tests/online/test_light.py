@@ -6,9 +6,11 @@ import sys
 import pytest
 
 MODULES = (
+    "podway.online.nearline.run",
     "podway.online.rollout.client",
     "podway.online.servers.rest",
     "podway.online.servers.rpc",
+    "podway.online.store.open",
 )
 
 
