@@ -37,7 +37,5 @@ def test_the_environment_has_what_is_secret(monkeypatch):
     assert config.RedisStore().address() == "redis://127.0.0.1:6379/0"
     monkeypatch.setenv("PODWAY_POSTGRES_URL", "postgresql://u:secret@h/x")
     assert config.PostgresStore().address() == "postgresql://u:secret@h/x"
-    with pytest.raises(
-        ConfigError, match=r"store.project is empty; name Bigtable's project"
-    ):
+    with pytest.raises(ConfigError, match=r"store.project is empty; name Bigtable's project"):
         config.BigtableStore().check_named()
