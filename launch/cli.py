@@ -218,7 +218,7 @@ def _nearest(name: str) -> str:
     close = close or [verb for verb in VERBS if verb.startswith(f"{name.split()[0]} ")]
     if close:
         return f"perhaps you meant {close[0]!r}"
-    if name in experiments.names() or name.endswith(".py"):
+    if experiments.is_config(name):
         return f"{name} is a config: `podway run {name}`"
     return "`podway --help` lists them"
 

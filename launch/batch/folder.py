@@ -166,7 +166,9 @@ class Folder:
             there = json.loads(plan.read_text())["question"]
             refuse_another(self.home, question, there, "has parts of")
             return True
-        strangers = [each for each in artifact.walk(self.path) if not each.startswith(_WORK)]
+        strangers: list[str] = []
+        with contextlib.suppress(FileNotFoundError):  # a bucket has no empty folders
+            strangers = [each for each in artifact.walk(self.path) if not each.startswith(_WORK)]
         require(
             not strangers,
             f"{self.home} is there, and was not made by `podway predict`: it has"
