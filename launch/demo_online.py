@@ -117,7 +117,7 @@ class Told:
 
 
 @contextlib.contextmanager
-def coming(visits: Visits) -> Iterator[None]:
+def coming(visits: Visits, asked: "Asked") -> Iterator[None]:
     """Visits come for the time of a block, in a thread of their own."""
     loop, stop = asyncio.new_event_loop(), asyncio.Event()
     thread = threading.Thread(target=lambda: loop.run_until_complete(visits.run(stop)), daemon=True)
@@ -127,13 +127,15 @@ def coming(visits: Visits) -> Iterator[None]:
     finally:
         loop.call_soon_threadsafe(stop.set)
         thread.join(60)
+        loop.run_until_complete(asked.close())
+        loop.close()
 
 
 class Asked:
     """The gateway, asked by REST. While it is not there, a client tries again, as any would."""
 
     def __init__(self, url: str):
-        self._url, self._session = url, None
+        self.url, self._session = url, None
 
     async def ask(self, user: str) -> Shown:
         """What is shown to a user. Raises OSError where the gateway says no."""
@@ -144,7 +146,7 @@ class Asked:
         until = time.monotonic() + 30
         while True:
             try:
-                async with self._session.get(self._url, params={"user": user}) as response:
+                async with self._session.get(self.url, params={"user": user}) as response:
                     body = await response.json()
             except (aiohttp.ClientConnectionError, TimeoutError):
                 if time.monotonic() > until:
@@ -156,6 +158,11 @@ class Asked:
             items = tuple(each["item"] for each in body["items"])
             by_model = body["source"] in ("model", "cache")
             return Shown(items, (body["model"]["version"] or 0) if by_model else 0)
+
+    async def close(self) -> None:
+        """Closes its connections."""
+        if self._session is not None:
+            await self._session.close()
 
 
 def table(visits: Sequence[Visit], phases: Sequence[str]) -> str:
@@ -248,8 +255,8 @@ class Story:
     def __init__(self, config: str, workdir: str, port: int):
         self._config, self._told = config, Told(config, workdir)
         rest, _, self._page = plan.Site("127.0.0.1", port, workdir, config).ports("gateway")
-        self._asked = Asked(f"http://127.0.0.1:{rest}/v1/recommend")
-        self.visits = Visits(World(), self._asked.ask, self._told.tell, RATE)
+        self.asked = Asked(f"http://127.0.0.1:{rest}/v1/recommend")
+        self.visits = Visits(World(), self.asked.ask, self._told.tell, RATE)
 
     def first_version(self, where: Sequence[str]) -> None:
         """A week of users, through queue and lander, and a model of it."""
@@ -331,7 +338,7 @@ def main() -> None:
     story.first_version(where)
     with Up(config, workdir, given.port) as up:
         story.services(up)
-        with coming(story.visits):
+        with coming(story.visits, story.asked):
             story.taste_changes(up)
             podway("loop", config, *where, "--once", "--server", f"127.0.0.1:{given.port}")
             story.followed()

@@ -24,6 +24,11 @@ def names() -> list[str]:
     return sorted(path.stem for path in _FOLDER.glob("*.py") if path.stem != "__init__")
 
 
+def is_config(name: str) -> bool:
+    """Whether that is what `load` takes: a name in configs/, or a file."""
+    return name.endswith((".py", ".json")) or name in names()
+
+
 def summary(name: str) -> str:
     """The first line of an experiment's docstring."""
     docstring = ast.get_docstring(ast.parse((_FOLDER / f"{name}.py").read_text())) or ""

@@ -80,7 +80,7 @@ ARROWS = {
         "dataset": "engines extension formats headers place plan framework/artifact"
         " framework/code framework/config",
         "overview": "extension formats headers framework/artifact",
-        "streaming": "framework/config/online online/lander online/queue",
+        "streaming": "online/lander online/queue framework/config/online",
     },
     "export": {
         "silence": "",

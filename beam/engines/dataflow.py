@@ -17,22 +17,7 @@ _FOLDER = re.compile(r"gs://[a-z0-9][-_a-z0-9.]+[a-z0-9]/.+")
 
 def check_reachable(plan: BuildPlan, engine: Dataflow) -> None:
     """Raises ConfigError where the workers could not run, read or write."""
-    check(bool(engine.project), "--project is missing; name the Google Cloud project that pays")
-    check(
-        bool(engine.image),
-        "--image is missing; workers need Beam's image with podway[data]: `podway launch dataflow"
-        " CONFIG --flex-template DIR` writes its Dockerfile",
-    )
-    check(
-        plan.target.startswith("gs://"),
-        f"--workdir puts the dataset at {plan.target}, which workers cannot reach; give"
-        " --workdir gs://BUCKET/FOLDER",
-    )
-    temporary = _temporary(plan, engine)
-    check(  # Beam would make a bucket of its own
-        bool(_FOLDER.fullmatch(temporary)),
-        f"{temporary!r} is no folder on gs://; give --temp-location gs://BUCKET/FOLDER",
-    )
+    check_writes(engine, "the dataset", plan.target, _temporary(plan, engine))
     for file, *_ in plan.stamps:
         check(
             file.startswith("gs://"),
@@ -41,14 +26,34 @@ def check_reachable(plan: BuildPlan, engine: Dataflow) -> None:
         )
 
 
+def check_writes(engine: Dataflow, what: str, target: str, temporary: str) -> None:
+    """Raises ConfigError where the workers could not run, or not write `what` to `target`."""
+    check(bool(engine.project), "--project is missing; name the Google Cloud project that pays")
+    check(
+        bool(engine.image),
+        "--image is missing; workers need Beam's image with podway[data]: `podway launch dataflow"
+        " CONFIG --flex-template DIR` writes its Dockerfile",
+    )
+    check(
+        target.startswith("gs://"),
+        f"--workdir puts {what} at {target}, which workers cannot reach; give"
+        " --workdir gs://BUCKET/FOLDER",
+    )
+    check(  # Beam would make a bucket of its own
+        bool(_FOLDER.fullmatch(temporary)),
+        f"{temporary!r} is no folder on gs://; give --temp-location gs://BUCKET/FOLDER",
+    )
+
+
 def options(plan: BuildPlan, engine: Dataflow) -> PipelineOptions:
     """Beam's options for a job that builds the plan's dataset."""
     name = job_name(plan.data.name, epath.Path(plan.target).name)
     return of_job(engine, name, _temporary(plan, engine))
 
 
-def of_job(engine: Dataflow, name: str, temporary: str) -> PipelineOptions:
-    """Beam's options for any job; `name` and `temporary` are where the engine says nothing."""
+def of_job(engine: Dataflow, name: str, temporary: str, *more: str) -> PipelineOptions:
+    """Beam's options for any job; `name` and `temporary` are where the engine says nothing, `more`
+    are others, as on Beam's command line."""
     temporary = engine.temp_location or temporary
     given: dict[str, Any] = {
         "runner": "DataflowRunner",
@@ -69,7 +74,7 @@ def of_job(engine: Dataflow, name: str, temporary: str) -> PipelineOptions:
     arguments = [f"--{name}={value}" for name, value in given.items() if value]
     if not engine.public_ips:
         arguments.append("--no_use_public_ips")
-    return PipelineOptions(arguments)
+    return PipelineOptions([*arguments, *more])
 
 
 def runner() -> DataflowRunner:

@@ -3,10 +3,10 @@
     messages ─▶ read many at once ─▶ window of the hour ─▶ group ─▶ a shard for each pane
                        └─▶ dead
 
-A pane is what came of an hour, and of some of its users, in the last `lander.seconds`; when the
-watermark has passed the hour, later events make panes of their own. The watermark is that of the
-time of publishing, so it never passes an event that `lander.oldest_days` lets in: nothing is
-dropped without a word.
+A pane is what came of an hour, and of some of its users, in the last `lander.seconds`: also when
+the watermark has passed the hour long ago. Only behind the allowed lateness an hour is closed for
+good, and that is `lander.oldest_days`; the watermark is that of the time of publishing, so it never
+passes an event that is younger. Nothing is dropped without a word.
 """
 
 import zlib
@@ -26,7 +26,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from podway.beam.error import portable
 from podway.framework.config import online
-from podway.online.lander import door, metrics, parse, shard, sift
+from podway.online.lander import door, parse, shard, sift
 from podway.online.queue import dead
 
 HOUR = 3600
@@ -62,7 +62,7 @@ def assemble(
         | "hours"
         >> apache_beam.WindowInto(
             FixedWindows(HOUR),
-            trigger=trigger.AfterWatermark(early=pane, late=pane),
+            trigger=trigger.Repeatedly(pane),
             accumulation_mode=trigger.AccumulationMode.DISCARDING,
             allowed_lateness=oldest,
         )
@@ -82,7 +82,7 @@ class Read(apache_beam.DoFn):
         self._topic, self._config, self._shards = topic, config, shards
         self._counts = {
             kind: Metrics.counter("lander", kind)
-            for kind in (metrics.LATE, sift.MALFORMED, sift.AHEAD, sift.OLD)
+            for kind in (sift.LATE, sift.MALFORMED, sift.AHEAD, sift.OLD)
         }
 
     def setup(self) -> None:
@@ -118,7 +118,7 @@ class Read(apache_beam.DoFn):
         found = sift.sift(
             parse.parse([one.data for one, _ in messages], self._door), published, self._config
         )
-        self._counts[metrics.LATE].inc(found.late)
+        self._counts[sift.LATE].inc(found.late)
         for at, kind, reason in found.dead:
             self._counts[kind].inc()
             message, time = messages[at]
@@ -132,9 +132,7 @@ class Land(apache_beam.DoFn):
 
     def __init__(self, topic: str, root: str):
         self._topic, self._root = topic, root
-        self._counts = {
-            kind: Metrics.counter("lander", kind) for kind in (metrics.LANDED, metrics.THERE)
-        }
+        self._counts = {kind: Metrics.counter("lander", kind) for kind in (sift.LANDED, sift.THERE)}
 
     def process(
         self,
@@ -149,8 +147,8 @@ class Land(apache_beam.DoFn):
         with portable():
             hour = window.start.micros // 1_000_000 // HOUR
             written = shard.land_by_ids(self._root, hour, self._topic, table)
-        self._counts[metrics.LANDED].inc(written.rows)
-        self._counts[metrics.THERE].inc(written.there)
+        self._counts[sift.LANDED].inc(written.rows)
+        self._counts[sift.THERE].inc(written.there)
         if written.path:
             yield written.path
 

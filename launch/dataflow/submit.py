@@ -60,7 +60,7 @@ def submit(
         options = dataflow.options(plan, engine)
         if template:
             options.view_as(GoogleCloudOptions).template_location = template
-        result = _run(run.assemble(plan, dataflow.runner(), options))
+        result = sent(run.assemble(plan, dataflow.runner(), options))
     except BaseException:
         artifact.discard(plan.stage)
         raise
@@ -69,7 +69,8 @@ def submit(
     return f"job: {result.job_id()}\n{dataflow.console_url(engine, result.job_id())}\n{plan.target}"
 
 
-def _run(graph: Any) -> Any:
+def sent(graph: Any) -> Any:
+    """Runs a pipeline on Dataflow. Raises PodwayError: the jobs API refused."""
     from google.api_core.exceptions import GoogleAPIError
     from google.auth.exceptions import GoogleAuthError
 
@@ -93,9 +94,9 @@ def describe(data: Data, workdir: epath.PathLike, engine: Dataflow) -> str:
     graph = run.assemble(plan, FnApiRunner(), PipelineOptions([]))
     sections = [
         ("job", _job(plan, filled)),
-        ("graph", list(_tree(graph.to_runner_api()))),
-        ("options", _options(dataflow.options(plan, filled))),
-        ("machines", _machines(filled)),
+        ("graph", list(tree(graph.to_runner_api()))),
+        ("options", shown(dataflow.options(plan, filled))),
+        ("machines", machines(filled)),
         ("data", _data(plan, filled)),
     ]
     remarks = [f"--{name} is missing" for name in missing]
@@ -138,7 +139,7 @@ def _job(plan: BuildPlan, engine: Dataflow) -> list[str]:
     ]
 
 
-def _tree(proto: Any, depth: int = 2) -> Iterator[str]:
+def tree(proto: Any, depth: int = 2) -> Iterator[str]:
     """The transforms, indented, as deep as the pipeline itself names them."""
     transforms = proto.components.transforms
 
@@ -154,12 +155,14 @@ def _tree(proto: Any, depth: int = 2) -> Iterator[str]:
         yield from walk(root, 0)
 
 
-def _options(options: PipelineOptions) -> list[str]:
+def shown(options: PipelineOptions) -> list[str]:
+    """The options that were given, a line each."""
     given = options.get_all_options(drop_default=True)
     return [f"--{name}={value}" for name, value in sorted(given.items())]
 
 
-def _machines(engine: Dataflow) -> list[str]:
+def machines(engine: Dataflow) -> list[str]:
+    """What the job runs on."""
     memory = _process_bytes(engine.machine_type)
     return [
         f"type   {engine.machine_type}"

@@ -83,6 +83,7 @@ class Recommender:
         profile = await self._profile(request, 0.0 if busy else deadline.hop(budget.store), missing)
         situation = Situation(
             seen=profile.seen.union(request.items),
+            shown=profile.shown,
             exclude=request.exclude,
             allow=lists.allow,
             deny=lists.deny,

@@ -1,9 +1,11 @@
 """What is known of users and items: from the store, and from memory where that does not answer."""
 
+import asyncio
 import dataclasses
 import json
 import math
 import time
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -13,7 +15,7 @@ from podway.online.gateway.memory import Memory
 from podway.online.gateway.reader import Reader
 from podway.online.store import history as histories
 from podway.online.store.history import EMPTY, History
-from podway.online.store.store import HISTORY, ITEM
+from podway.online.store.store import HISTORY, ITEM, SHOWN
 
 NOTHING: Mapping[str, Any] = {}
 
@@ -26,12 +28,14 @@ class Profile:
       history: of events that the model reads.
       seen: items of all events.
       state: what tells this history from a later one.
+      shown: item → how often the user was shown it of late, where a rule asks.
       missing: why the store did not say it; "": it did.
     """
 
     history: History
     seen: frozenset[str]
     state: object
+    shown: Mapping[str, int] = dataclasses.field(default_factory=dict)
     missing: str = ""
 
 
@@ -48,6 +52,8 @@ class Known:
 
     def __init__(self, reader: Reader, gateway: Gateway):
         self._reader, self._gateway = reader, gateway
+        rules = [gateway.rules, *(a.rules for t in gateway.trials for a in t.arms if a.rules)]
+        self._shows = any(each.shown_most for each in rules)
         self._users = Memory[str, Profile](gateway.remembered, math.inf)
         # Not by who was wanted last, but by who came first: a look must cost next to nothing.
         self._items: dict[str, tuple[float, Mapping[str, Any]]] = {}
@@ -56,6 +62,25 @@ class Known:
         """A user's history; where the store does not answer, the one it last told."""
         if not user:
             return _UNKNOWN
+        if not self._shows:
+            return await self._history(user, seconds)
+        profile, shown = await asyncio.gather(
+            self._history(user, seconds),
+            self._reader.read(SHOWN, [user], seconds),
+            return_exceptions=True,
+        )
+        if isinstance(profile, BaseException):
+            raise profile
+        try:
+            if isinstance(shown, BaseException):
+                raise shown
+            [value] = shown
+            times = Counter(histories.unpack(value.content).items) if value else {}
+        except StoreError as error:
+            return dataclasses.replace(profile, missing=profile.missing or str(error))
+        return dataclasses.replace(profile, shown=times)
+
+    async def _history(self, user: str, seconds: float) -> Profile:
         try:
             [value] = await self._reader.read(HISTORY, [user], seconds)
             if value is None:

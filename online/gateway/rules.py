@@ -30,6 +30,7 @@ class Situation:
 
     Attributes:
       seen: items that the user has had, those of the session with them.
+      shown: item → how often the user was shown it of late.
       exclude: items that the request does not want.
       allow: only these; empty: all. Beside the rules' own.
       deny: never these. Beside the rules' own.
@@ -39,6 +40,7 @@ class Situation:
     """
 
     seen: Collection[str] = ()
+    shown: Mapping[str, int] = dataclasses.field(default_factory=dict)
     exclude: Collection[str] = ()
     allow: Collection[str] = ()
     deny: Collection[str] = ()
@@ -50,7 +52,11 @@ class Situation:
 def barred(rules: Rules, situation: Situation) -> set[str]:
     """Items that cannot be shown, whatever their attributes."""
     found = {*rules.deny, *situation.deny, *situation.exclude}
-    return found | set(situation.seen) if rules.seen else found
+    if rules.seen:
+        found.update(situation.seen)
+    if rules.shown_most:
+        found.update(i for i, times in situation.shown.items() if times >= rules.shown_most)
+    return found
 
 
 def may(rules: Rules, situation: Situation, known: Attributes) -> Callable[[str], bool]:

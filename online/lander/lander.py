@@ -18,9 +18,10 @@ from podway.online.error import QueueError
 from podway.online.lander import load
 from podway.online.lander.door import Door
 from podway.online.lander.load import Batch
-from podway.online.lander.metrics import LANDED, LATE, REPEATED, THERE, Metrics
+from podway.online.lander.metrics import Metrics
 from podway.online.lander.repeats import Repeats
 from podway.online.lander.shard import Range, Written
+from podway.online.lander.sift import LANDED, LATE, REPEATED, THERE
 from podway.online.queue.queue import Consumer, Received
 
 _LOG = logging.getLogger(__name__)

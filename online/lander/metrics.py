@@ -4,10 +4,6 @@ import dataclasses
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-LANDED, LATE, REPEATED, THERE = "landed", "late", "repeated", "there"
-"""Kinds of events beside those of the dead (sift.py): written to a shard; of these late, or with an
-id that the lander saw lately; and delivered again, with a shard that has them."""
-
 
 @dataclasses.dataclass(frozen=True)
 class Metrics:

@@ -10,6 +10,9 @@ from podway.online.lander.parse import Parsed
 
 MALFORMED, AHEAD, OLD = "malformed", "ahead", "old"
 """Why a message is dead."""
+LANDED, LATE, REPEATED, THERE = "landed", "late", "repeated", "there"
+"""Kinds of the other events: written to a shard; of these late, or with an id that the lander saw
+lately; and delivered again, with a shard that has them."""
 
 _DAY = 86_400.0
 

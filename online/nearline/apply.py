@@ -65,7 +65,8 @@ class Writer:
     def __init__(
         self, store: Store, nearline: Nearline, duplicates: Duplicates = "keep", name: str = ""
     ):
-        self._store, self._nearline, self._duplicates = store, nearline, duplicates
+        self._store, self._nearline = store, nearline
+        self._duplicates: Duplicates = duplicates
         self._name = name or uuid.uuid4().hex[:12]
         self._weights = {each.event: each.weight for each in nearline.weights} or dict.fromkeys(
             nearline.types, 1.0

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from podway.framework.config.online import Nearline
+from podway.framework.config.online import Events, Nearline
 from podway.online.error import QueueError, StoreError
 from podway.online.nearline import lists, read
 from podway.online.nearline.apply import Writer
@@ -33,6 +33,7 @@ class Service:
       nearline: what is kept and counted.
       writer: of that store.
       metrics: that it tells.
+      events: which ones there are.
       since: seconds since 1970: messages that were published before are passed over.
     """
 
@@ -43,10 +44,12 @@ class Service:
         nearline: Nearline,
         writer: Writer,
         metrics: Metrics,
+        events: Events,
         since: float = 0.0,
     ):
         self._consumer, self._store, self._nearline = consumer, store, nearline
         self._writer, self._metrics, self._since = writer, metrics, since
+        self._events = events
         self._problem = "has not polled yet"
         self._changed, self._published, self._looked = False, 0.0, 0.0
         self._idle = False
@@ -79,7 +82,7 @@ class Service:
 
     def _take(self, stop: threading.Event, messages: Sequence[Received]) -> None:
         taken = [message for message in messages if message.published >= self._since]
-        found = read.read(taken, self._nearline)
+        found = read.read(taken, self._nearline, self._events)
         applied = self._again(stop, lambda: self._writer.apply(found, time.time()))
         if applied is None:
             return  # not committed, so it comes again

@@ -1,17 +1,15 @@
 """Messages → events that the store is told of, and how many were of no use."""
 
 import dataclasses
-import json
-import math
 from collections.abc import Iterable
 
-from podway.framework.config.online import Nearline
-from podway.online.events.event import RESERVED, Event
+from podway.framework.config.online import Events, Nearline
+from podway.online.events import door
+from podway.online.events.event import Event
 from podway.online.queue.queue import Received
 from podway.online.store.history import MICRO, Entry, mark
 
 IMPRESSION = "impression"
-_LATEST = 253_402_300_800.0  # the year 10000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +19,7 @@ class Read:
     Attributes:
       events: of the types of histories, each id once.
       shown: user → what was shown to the user.
-      malformed: messages that are no events; the lander is who puts them aside.
+      malformed: messages that the door refuses; the lander is who puts them aside.
       skewed: events from too far ahead.
       others: events of types that nobody here wants.
     """
@@ -33,15 +31,15 @@ class Read:
     others: int
 
 
-def read(messages: Iterable[Received], nearline: Nearline) -> Read:
-    """The events of messages."""
+def read(messages: Iterable[Received], nearline: Nearline, known: Events) -> Read:
+    """The events of messages; `known` says which there are."""
     events: dict[str, Event] = {}
     shown: dict[str, list[Entry]] = {}
     malformed = skewed = others = 0
     types = frozenset(nearline.types)
     for message in messages:
-        event = decode(message.value)
-        if event is None:
+        event = door.decode(message.value, known, message.published)
+        if isinstance(event, str):
             malformed += 1
         elif event.time > message.published + nearline.ahead_seconds:
             skewed += 1
@@ -52,25 +50,6 @@ def read(messages: Iterable[Received], nearline: Nearline) -> Read:
         else:
             others += 1
     return Read(tuple(events.values()), shown, malformed, skewed, others)
-
-
-def decode(value: bytes) -> Event | None:
-    """The event; None: it is none."""
-    try:
-        found = json.loads(value)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(found, dict):
-        return None
-    fixed = {name: found.pop(name, None) for name in RESERVED}
-    texts = all(isinstance(fixed[name], str) for name in ("id", "type", "user", "item"))
-    time = fixed["time"]
-    number = isinstance(time, int | float) and not isinstance(time, bool)
-    if not texts or not fixed["id"] or not number or not math.isfinite(time):
-        return None
-    if not -_LATEST < time < _LATEST:
-        return None
-    return Event(**fixed, fields=found)
 
 
 def entry(event: Event) -> Entry:

@@ -72,6 +72,9 @@ def run(
         ) as consumer,
     ):
         writer = Writer(store, nearline, options.duplicates)
-        service = Service(consumer, store, nearline, writer, metrics(registry), options.since)
+        told_of = metrics(registry)
+        service = Service(
+            consumer, store, nearline, writer, told_of, options.online.events, options.since
+        )
         told(service)
         service.run(stop, drain=options.drain)

@@ -141,9 +141,9 @@ def _joined(one: list[Entry], other: list[Entry]) -> list[Entry]:
         if entry.mark:
             before = marked.get(entry.mark)
             marked[entry.mark] = entry if before is None else max(before, entry)
-    nameless = [max((e for e in (*one, *other) if not e.mark), default=None)]
+    nameless = [entry for entry in (*one, *other) if not entry.mark]
     missing = max(len(one), len(other)) - len(marked)
-    return [*marked.values(), *(nameless * missing if nameless[0] is not None else [])]
+    return [*marked.values(), *([max(nameless)] * missing if nameless else [])]
 
 
 def _latest(entries: tuple[Entry, ...], most: int | None) -> History:

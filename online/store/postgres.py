@@ -7,7 +7,7 @@ from typing import Any, LiteralString, TypeVar, cast
 
 import psycopg
 import psycopg_pool
-from psycopg import sql
+from psycopg import conninfo, sql
 
 from podway.online.error import StoreError
 from podway.online.store.store import FORMAT, Change, Value, check_format, new_version
@@ -90,7 +90,7 @@ class PostgresStore:
             reconnect_timeout=timeout,
             open=True,
         )
-        told = psycopg.conninfo.conninfo_to_dict(url)
+        told = conninfo.conninfo_to_dict(url)
         self._where = f"{told.get('host', 'localhost')}, table {table}"
         try:
             # Not by the pool, which would not say why there is no connection.

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 MODULES = (
+    "podway.online.gateway.process.serve",
     "podway.online.rollout.client",
     "podway.online.servers.rest",
     "podway.online.servers.rpc",

@@ -26,6 +26,8 @@ class Rules:
 
     seen: bool = True
     """Leave out what is in the user's history, and in the items of the session."""
+    shown_most: int = 0
+    """Leave out what the user was shown so often of late (`nearline.shown`); 0: any number."""
     allow: tuple[str, ...] = ()
     """Only these items; empty: all. Beside it the store's list `allow`, where there is one."""
     deny: tuple[str, ...] = ()
@@ -51,7 +53,7 @@ class Rules:
     yet; which ones depends on the user and the day."""
 
     def __post_init__(self):
-        for name in ("per_category", "fresh_boost", "fresh_most", "new_slots"):
+        for name in ("shown_most", "per_category", "fresh_boost", "fresh_most", "new_slots"):
             value = getattr(self, name)
             check(0 <= value < float("inf"), f"rules.{name} is {value}; give 0 or more")
         check(

@@ -8,6 +8,7 @@ from podway.framework.config.online.lander import Lander
 from podway.framework.config.online.nearline import Nearline
 from podway.framework.config.online.queue import Queue, SqliteQueue, Topics
 from podway.framework.config.online.store import SqliteStore, Store
+from podway.framework.error import check
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,3 +29,11 @@ class Online:
     """Events → files that training reads."""
     gateway: Gateway = Gateway()
     """The service that answers users."""
+
+    def __post_init__(self):
+        for name in self.nearline.types:
+            check(
+                self.events.find(name) is not None,
+                f"online.nearline.types has {name!r}, and online.events.types does not: add it to"
+                " these, or leave it out",
+            )

@@ -1,4 +1,4 @@
-"""`podway launch dataflow`: the data stage as a Dataflow job, or a template of it."""
+"""`podway launch dataflow`: the data stage, or the lander, as a Dataflow job."""
 
 import dataclasses
 from typing import Annotated
@@ -6,6 +6,8 @@ from typing import Annotated
 import tyro
 
 from podway.beam.engines.options import Dataflow
+from podway.beam.streaming.options import Streaming
+from podway.framework.error import check
 from podway.launch.verbs.verb import Chain, Verb
 
 
@@ -19,11 +21,17 @@ class LaunchDataflow(Chain):
     """gs://BUCKET/FILE: write a classic template there instead of running a job."""
     flex_template: str = ""
     """New folder: write a Flex Template there (Dockerfile of its image, spec) and run nothing."""
+    streaming: bool = False
+    """The lander instead of the data stage: events from Pub/Sub, for as long as the job runs."""
+    source: Annotated[Streaming, tyro.conf.arg(name="")] = Streaming()
     engine: Annotated[Dataflow, tyro.conf.arg(name="")] = Dataflow()
 
 
 def launch_dataflow(options: LaunchDataflow) -> None:
     """Prints the job, submits it, or writes a template of it."""
+    if options.streaming:
+        _launch_streaming(options)
+        return
     from podway.launch.dataflow import flex_template, submit
 
     data = options.experiment.data
@@ -34,6 +42,17 @@ def launch_dataflow(options: LaunchDataflow) -> None:
         print(f"{folder}: build and push its Dockerfile, and copy template.json to gs://")
     else:
         print(submit.submit(data, options.workdir, options.engine, options.template, options.code))
+
+
+def _launch_streaming(options: LaunchDataflow) -> None:
+    from podway.launch.dataflow import streaming
+
+    check(
+        not options.template and not options.flex_template,
+        "--streaming has no template; leave --template and --flex-template out",
+    )
+    job = streaming.job(options.experiment, options.workdir, options.engine, options.source)
+    print(streaming.described(job) if options.dry_run else streaming.submitted(job))
 
 
 VERB = Verb(

@@ -138,8 +138,8 @@ def _subject(options: Monitor) -> observe.Subject:
 
 def _named(subject: str, workdir: str) -> tuple[str, str]:
     """The names of an experiment and its dataset."""
-    if subject.endswith((".py", ".json")) or subject in experiments.names():
-        experiment = experiments.load(subject)
+    if experiments.is_config(subject):
+        experiment = experiments.load(subject, data_alone=True)
         return experiment.name, experiment.data.name
     from podway.launch.monitor import published
 

@@ -17,6 +17,7 @@ from podway.online.store.open import opened
 from podway.online.store.store import HISTORY, ITEM, STATE
 from tests.launch import world
 from tests.online.nearline.doubles import Killed, Mortal
+from tests.online.store.conftest import content
 
 NEARLINE = config.Nearline()
 
@@ -78,10 +79,9 @@ def test_the_command(place, tmp_path, capsys):
     )
     with opened(config.SqliteStore(path=str(path)), "", "") as store:
         assert held(store, expected()) == expected()
-        values = store.read(ITEM, ["i2", "i3", "nothing"])
-        assert json.loads(values[0].content) == {"title": world.title("i2")}
-        assert json.loads(values[1].content) == {}
-        assert values[2] is None
+        assert json.loads(content(store, ITEM, "i2")) == {"title": world.title("i2")}
+        assert json.loads(content(store, ITEM, "i3")) == {}
+        assert store.read(ITEM, ["nothing"]) == [None]
     cli.main(command)
     said = capsys.readouterr().out
     assert "materialize: 0 users" in said
@@ -113,8 +113,7 @@ def test_what_came_by_the_queue_stays(directory):
     same = Entry(mine[0][0] * 1_000_000, mine[0][1], "play", 8)
     store.write(HISTORY, {user: histories.pack(histories.merge(histories.EMPTY, [later, same], 9))})
     fill(store, directory)
-    [value] = store.read(HISTORY, [user])
-    history = histories.unpack(value.content)
+    history = histories.unpack(content(store, HISTORY, user))
     assert history.items == [*items, "new"]
     assert same in history.entries  # which the dataset has without a mark
 

@@ -14,7 +14,7 @@ import pytest
 from podway.beam import dataset as beam_dataset
 from podway.framework.config import Columns, Data, GlobalTime, LeaveOneOut
 from podway.framework.config.features import Gap
-from podway.framework.config.online import Nearline
+from podway.framework.config.online import Events, Nearline
 from podway.framework.input.columns import Ragged
 from podway.framework.input.dataset import Dataset
 from podway.framework.schema.schema import OUT_OF_VOCABULARY
@@ -27,6 +27,7 @@ from podway.online.store import history as histories
 from podway.online.store.memory import MemoryStore
 from podway.online.store.store import HISTORY
 from tests.online.nearline.doubles import START, received
+from tests.online.store.conftest import content
 
 NEARLINE = Nearline(types=("play",))
 
@@ -79,7 +80,7 @@ class Offline:
                     for each in lists:
                         assert isinstance(each, Ragged)
                         mine.append(each.values[each.offsets[row] : each.offsets[row + 1]].tolist())
-                    time = None if target_times is None else int(target_times[row])
+                    time = None if target_times is None else int(np.asarray(target_times)[row])
                     if names[user]:  # whom the train split does not have has no name
                         self.examples.append((names[user], *mine, time))
 
@@ -119,7 +120,7 @@ def test_online_is_what_the_dataset_shows(case, tmp_path):
         writer = Writer(store, nearline, chosen.duplicates)
         while order:
             size = chance.randrange(1, 60)
-            writer.apply(read(received(order[:size]), nearline), START + 100)
+            writer.apply(read(received(order[:size]), nearline, Events()), START + 100)
             order = order[size:]
 
     def by_backfill(store) -> None:
@@ -142,8 +143,7 @@ def test_online_is_what_the_dataset_shows(case, tmp_path):
     compared = 0
     for name, store in stores.items():
         for user, ids, times, gaps, target_time in offline.examples:
-            [value] = store.read(HISTORY, [user])
-            online = histories.unpack(value.content)
+            online = histories.unpack(content(store, HISTORY, user))
             if target_time is not None:  # all that came before the target's time, and its ties
                 mine = offline.online(online.before((target_time + 1) / 1e6).items)
                 assert mine[: len(offline.served(ids))] == offline.served(ids), (name, user)

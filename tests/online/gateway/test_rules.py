@@ -46,6 +46,11 @@ def test_what_is_seen_excluded_denied_or_not_allowed_is_left_out():
     assert shown(Rules(allow=("a", "b", "c")), allow={"b", "c", "d"}) == "bc"
 
 
+def test_what_was_shown_too_often_is_left_out():
+    assert shown(Rules(shown_most=2), shown={"a": 1, "b": 2, "c": 5}) == "ade"
+    assert shown(shown={"a": 9}) == "abcde"
+
+
 def test_only_items_with_an_attribute():
     assert shown(Rules(where=(Where("live", ("true",)),))) == "abde"
     assert shown(Rules(where=(Where("kind", ("red", "blue")),))) == "abcd"

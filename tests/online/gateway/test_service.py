@@ -26,6 +26,8 @@ from podway.online.gateway.door import messages
 from podway.online.queue import open as queues
 from podway.online.rollout import state
 from podway.online.rollout import store as rollouts
+from podway.online.store import history as histories
+from podway.online.store.store import SHOWN
 from tests.online.gateway.gateways import backend, fill, free_port, running, store_of, wait_for
 
 BUDGET = Budget(seconds=5.0)
@@ -175,6 +177,16 @@ def test_rules_and_lists_of_the_store(world, tmp_path, server):
         store.close()
         wait_for(lambda: "fresh" in items(client.ask("u1")))
         assert items(client.ask("u1")) == ["i0", "i2", "i3", "i6", "fresh"]
+
+
+def test_what_the_nearline_service_says_was_shown_too_often(world, tmp_path, server):
+    with world(rules=Rules(shown_most=2)) as client:
+        assert items(client.ask("u1"))[:2] == ["i0", "i1"]
+        store = store_of(online(server, tmp_path), tmp_path)
+        shown = histories.of(["i0", "i1", "i0"], [10**6, 2 * 10**6, 3 * 10**6])
+        store.write(SHOWN, {"u1": histories.pack(shown)})
+        store.close()
+        assert items(client.ask("u1"))[:2] == ["i1", "i2"]
 
 
 def test_the_filtered_signature_is_told_what_must_not_come(world):

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from podway.framework.config.online import Nearline, Weight
+from podway.framework.config.online import Events, Nearline, Weight
 from podway.online.error import StoreError
 from podway.online.events.event import Event
 from podway.online.nearline import counts, lists, session
@@ -19,6 +19,7 @@ from podway.online.store import history as histories
 from podway.online.store.memory import MemoryStore
 from podway.online.store.store import FEATURES, HISTORY, SHOWN, STATE
 from tests.online.nearline.doubles import START, Killed, Mortal, events, received
+from tests.online.store.conftest import content
 
 NEARLINE = Nearline(
     types=("play", "click"),
@@ -31,7 +32,7 @@ NOW = START + 100.0
 
 
 def batch(given: list[Event], nearline: Nearline = NEARLINE) -> Read:
-    return read(received(given), nearline)
+    return read(received(given), nearline, Events())
 
 
 def history_of(store, user):
@@ -176,23 +177,24 @@ def test_duplicates_as_the_dataset_has_them():
 
 def test_what_was_shown_is_kept_apart():
     store = MemoryStore()
-    shown = Event("impression", "u", "", START, id="r1", fields={"items": ["a", "b", 3, ""]})
+    shown = Event("impression", "u", "", START, id="r1", fields={"items": ["a", "b", ""]})
     single = Event("impression", "u", "c", START + 1, id="r2")
     for _ in range(2):
         Writer(store, NEARLINE).apply(batch([shown, single]), NOW)
-    [value] = store.read(SHOWN, ["u"])
-    assert sorted(histories.unpack(value.content).items) == ["a", "b", "c"]
+    assert sorted(histories.unpack(content(store, SHOWN, "u")).items) == ["a", "b", "c"]
     assert store.read(HISTORY, ["u"]) == [None]
 
 
 def test_what_is_no_event_is_counted_and_passed_over():
     good = Event("play", "u", "i", START, id="1")
-    future = Event("play", "u", "i", START + 9_999_999, id="2")
-    messages = received([good, future, Event("exposure", "u", "", START, id="3")])
+    future = Event("play", "u", "i", START + 1000, id="2")
+    fields = {"trial": "t", "arm": "a"}
+    exposure = Event("exposure", "u", "", START, id="3", fields=fields)
+    messages = received([good, future, exposure])
     messages[1] = dataclasses.replace(messages[1], published=START)
     for value in (b"", b"[]", b"{}", b'{"id":1}', b"\xff", b'{"time":NaN}', b"[" * 100_000):
         messages.append(dataclasses.replace(messages[0], value=value))
-    found = read(messages, NEARLINE)
+    found = read(messages, NEARLINE, Events())
     assert [event.id for event in found.events] == ["1"]
     assert (found.malformed, found.skewed, found.others) == (7, 1, 1)
 
@@ -220,8 +222,8 @@ def test_lists_are_what_a_gateway_reads():
     given = events(random.Random(3), 50)
     Writer(store, NEARLINE).apply(batch(given), NOW)
     lists.publish(store, NEARLINE, NOW)
-    values = store.read(STATE, ["list/popular", "list/popular/a", "list/segments"])
-    popular, of_a, segments = (json.loads(value.content) for value in values)
+    names = ("list/popular", "list/popular/a", "list/segments")
+    popular, of_a, segments = (json.loads(content(store, STATE, name)) for name in names)
     assert dict(popular) == expected(given)
     assert dict(of_a) == expected(given, "a")
     assert segments == ["a", "b"]

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 
@@ -156,7 +157,7 @@ def test_an_event_is_seen_within_a_second(tmp_path):
             seconds.append(time.monotonic() - start)
     count = registry.get_sample_value
     assert count("podway_nearline_events_total", {"outcome": "new"}) == 60
-    assert count("podway_nearline_seconds_bucket", {"le": "1.0"}) >= 57
+    assert (count("podway_nearline_seconds_bucket", {"le": "1.0"}) or 0) >= 57
     assert sorted(seconds)[int(0.95 * len(seconds))] < 1.0
 
 

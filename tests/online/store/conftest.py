@@ -1,6 +1,5 @@
 """A real store of each kind: servers for the session, an empty store for each test."""
 
-import dataclasses
 import itertools
 import os
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ import pytest
 from podway.framework.config import online as config
 from podway.online.store.memory import MemoryStore
 from podway.online.store.open import open_store
+from podway.online.store.store import Store
 from tests.launch.tracking import postgres
 from tests.online.store import servers
 
@@ -78,5 +78,8 @@ def store(request):
     opened.close()
 
 
-def hurried(chosen: config.Store, seconds: float) -> config.Store:
-    return dataclasses.replace(chosen, timeout=seconds)
+def content(store: Store, kind: str, key: str) -> bytes:
+    """Of a value that is there."""
+    [value] = store.read(kind, [key])
+    assert value is not None, key
+    return value.content

@@ -1,8 +1,8 @@
 """A server that is away, hangs, or comes back: an error in bounded time, and then answers again."""
 
 import contextlib
-import os
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
@@ -13,9 +13,11 @@ from podway.framework.error import ConfigError
 from podway.online.error import StoreError
 from podway.online.store import open as opening
 from podway.online.store.open import open_store, opened
+from podway.online.store.sqlite import SqliteStore
 from podway.online.store.store import STATE, Change
 from tests.launch.tracking import postgres
 from tests.online.store import servers
+from tests.online.store.conftest import content
 
 SECONDS = 0.5
 PATIENCE = 4 * SECONDS + 2.5  # libpq takes two seconds at least for a connection
@@ -52,7 +54,7 @@ def comes_back(store):
         except StoreError:
             assert time.monotonic() < end
             time.sleep(0.1)
-    assert store.read(STATE, ["again"])[0].content == b"1"
+    assert content(store, STATE, "again") == b"1"
 
 
 def test_redis():
@@ -71,7 +73,7 @@ def test_redis():
             server.start()
             comes_back(store)
             # What was asked in a pause may have been done after it.
-            assert store.read(STATE, ["a"])[0].content in (b"1", b"2")
+            assert content(store, STATE, "a") in (b"1", b"2")
 
 
 def test_bigtable(monkeypatch):
@@ -99,7 +101,7 @@ def test_postgres():
                 lock_and_use(other, store)
             # All connections that wait in the pool are closed by the server.
             end_all(url)
-            assert store.read(STATE, ["a"])[0].content == b"1"
+            assert content(store, STATE, "a") == b"1"
         gone = url
     with refused(r"PostgreSQL at 127.0.0.1, table podway_store does not answer: "):
         open_store(config.PostgresStore(url=gone, timeout=SECONDS), "", "")
@@ -128,8 +130,8 @@ def test_sqlite(tmp_path):
         store.write(STATE, {"a": b"1"})
         path = tmp_path / "online/shop/store.sqlite"
         assert path.exists()
-        with opened(chosen, tmp_path, "shop") as other, other._writing():
-            assert store.read(STATE, ["a"])[0].content == b"1"  # nobody waits to read
+        with contextlib.closing(SqliteStore(str(path))) as other, other._writing():
+            assert content(store, STATE, "a") == b"1"  # nobody waits to read
             with refused(r"store.sqlite does not answer: database is locked"):
                 store.write(STATE, {"a": b"2"})
         store.write(STATE, {"a": b"2"})
@@ -160,12 +162,11 @@ def test_a_file_outlives_a_kill(tmp_path):
         "    s._put(c, 'state', [('a', b'2'), ('b', b'2')], None)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    done = subprocess.run([os.sys.executable, "-c", code])
+    done = subprocess.run([sys.executable, "-c", code])
     assert done.returncode == -9
     with opened(config.SqliteStore(path=str(path)), "", "") as store:
-        values = store.read(STATE, ["a", "b"])
-        assert values[0].content == b"1"
-        assert values[1] is None
+        assert content(store, STATE, "a") == b"1"
+        assert store.read(STATE, ["b"]) == [None]
 
 
 def test_a_client_that_is_not_installed_is_named(monkeypatch):
