@@ -7,6 +7,7 @@ import shutil
 import pytest
 import yaml
 
+from podway.export import layout
 from podway.framework import exit_codes
 from podway.launch import demo, experiments
 from podway.launch.targets import frozen
@@ -68,7 +69,7 @@ def trained(image, workdir, dataset) -> pathlib.Path:
 def published(image, workdir, trained) -> pathlib.Path:
     """A model of the exporter's image, made as the last part of a launch does."""
     podway(image("export"), workdir, "run", *FEW)
-    return only(workdir, f"models/{demo.MODEL}/*/manifest.json").parent
+    return only(workdir, f"models/{demo.MODEL}/*/saved_model.pb").parent
 
 
 def test_the_worker_builds_what_the_demo_is_trained_on(dataset):
@@ -94,8 +95,7 @@ def test_a_trainer_finds_the_workers_dataset(trained, dataset):
 
 
 def test_an_exporter_publishes_the_trainers_run(published, trained):
-    assert trained.name in (published / "manifest.json").read_text()
-    assert (published / "saved_model.pb").is_file()
+    assert trained.name in (published / layout.MANIFEST).read_text()
 
 
 def test_a_server_answers_by_the_exporters_model(image, workdir, published):
