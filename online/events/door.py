@@ -89,7 +89,7 @@ def _finite(text: str) -> float:
 
 def _version(found: dict[str, Any], of: EventType) -> str:
     version = found.get("version")
-    if not _is_integer(version) or version < 1:
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         return f"version is {_shown(found, 'version')}; give the version of {of.name}, {of.version}"
     if version < of.oldest:
         return f"version is {version}; {of.name} is taken in from {of.oldest} on: update the sender"

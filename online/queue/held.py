@@ -33,6 +33,10 @@ class Held:
     def __len__(self) -> int:
         return sum(map(len, self._windows.values()))
 
+    def count(self, index: int) -> int:
+        """Messages of a partition."""
+        return len(self._windows.get(index, ()))
+
     @property
     def blocked(self) -> bool:
         """Whether something waits here for its next delivery."""

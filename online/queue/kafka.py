@@ -18,7 +18,8 @@ from confluent_kafka import (
 from confluent_kafka import (
     Message as Sent,
 )
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from podway.framework.config.online import KafkaQueue
 from podway.online.error import QueueError
@@ -32,6 +33,8 @@ _ADMIN = 30.0
 
 class Kafka:
     """The queue of a cluster."""
+
+    offsets = True
 
     def __init__(self, config: KafkaQueue, dead: str):
         if not config.servers:
@@ -58,7 +61,9 @@ class Kafka:
             config={"message.timestamp.type": "LogAppendTime"},
         )
         try:
-            self._admin.create_topics([new], request_timeout=_ADMIN)[topic].result()
+            self._admin.create_topics(
+                [new], request_timeout=min(_ADMIN, max(1.0, self._config.publish_seconds))
+            )[topic].result()
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise self._error(error.args[0], f"topic {topic} can't be created") from None
@@ -202,7 +207,7 @@ class KafkaProducer:
             "enable.idempotence": True,
             "acks": "all",
             "compression.type": "lz4",
-            "linger.ms": 5,
+            "linger.ms": 1,
             "partitioner": "murmur2",
             "message.timeout.ms": int(1000 * config.publish_seconds),
         }
@@ -234,7 +239,7 @@ class KafkaProducer:
                 producer.poll(_SLICE)
         while call.left:
             self._check(call, topic, end)
-            producer.poll(_SLICE)
+            producer.flush(_SLICE)  # which sends what still waits for company
         self._check(call, topic, end)
 
     def _check(self, call: "_Call", topic: str, end: float) -> None:

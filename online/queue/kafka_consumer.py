@@ -125,9 +125,9 @@ class KafkaConsumer:
             index,
             offset,
             f"{index}-{offset}",
-            (message.key() or b"").decode(errors="replace"),
+            _text(message.key()),
             message.value() or b"",
-            {name: (value or b"").decode(errors="replace") for name, value in headers},
+            {name: _text(value) for name, value in headers},
             message.timestamp()[1] / 1000,
         )
 
@@ -286,3 +286,7 @@ def _told(metadata: str | None) -> dict[str, int]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _text(value: str | bytes | None) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else value or ""

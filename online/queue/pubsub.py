@@ -40,6 +40,8 @@ _Result = TypeVar("_Result")
 class Pubsub:
     """The topics of a project."""
 
+    offsets = False
+
     def __init__(self, config: PubsubQueue, topics: Topics):
         if not config.project:
             raise QueueError("queue.project is empty; give the project of Google Cloud")

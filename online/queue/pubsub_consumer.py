@@ -4,6 +4,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterable
+from typing import Any
 
 from google.api_core import exceptions
 from google.pubsub_v1 import SubscriberClient
@@ -98,7 +99,8 @@ class PubsubConsumer:
         message = given.message
         headers = dict(message.attributes)
         key = headers.pop(KEY, message.ordering_key)
-        published = message.publish_time.timestamp()
+        moment: Any = message.publish_time  # proto-plus makes a datetime of it
+        published = moment.timestamp()
         attempt = max(1, given.delivery_attempt)
         return Received(
             self._topic, 0, 0, message.message_id, key, message.data, headers, published, attempt

@@ -20,7 +20,7 @@ from podway.online.error import QueueError
 from podway.online.queue import partition
 from podway.online.queue.dead import UNDERTAKER, Policy
 from podway.online.queue.queue import Message
-from podway.online.queue.rabbitmq_consumer import RabbitmqConsumer
+from podway.online.queue.rabbitmq_consumer import RabbitmqConsumer, limit
 
 AWAY = (
     exceptions.AMQPConnectionError,
@@ -67,12 +67,18 @@ class Link:
     def __init__(self, address: str):
         self._address = address
         self._connection: AbstractConnection | None = None
+        self._connecting = asyncio.Lock()
 
     async def channel(self, **options: Any) -> AbstractChannel:
-        """A new channel."""
-        if self._connection is None or self._connection.is_closed:
-            self._connection = await aio_pika.connect(self._address, timeout=10)
-        return await self._connection.channel(**options)
+        """A new channel. Raises AMQPConnectionError, whatever the client says of one that broke."""
+        try:
+            async with self._connecting:
+                if self._connection is None or self._connection.is_closed:
+                    self._connection = await aio_pika.connect(self._address, timeout=10)
+            return await self._connection.channel(**options)
+        except (RuntimeError, asyncio.CancelledError) as error:
+            self._connection = None  # it may say of itself that it is open
+            raise exceptions.AMQPConnectionError(str(error) or "it was closed") from error
 
     async def close(self) -> None:
         """Closes the connection."""
@@ -82,6 +88,8 @@ class Link:
 
 class Rabbitmq:
     """The queues of a virtual host."""
+
+    offsets = False
 
     def __init__(self, config: RabbitmqQueue, dead: str):
         self._config = config
@@ -160,12 +168,19 @@ class Rabbitmq:
 
     def _bind(self, group: str, topic: str) -> None:
         """Makes the queues of a group."""
-        arguments = {
+        arguments: dict[str, Any] = {
             "x-queue-type": "quorum",
             "x-max-length": self._config.most_waiting,
             "x-overflow": "reject-publish",
             "x-single-active-consumer": True,
         }
+        if topic != self._policy.topic:
+            # A message that ends every process which takes it comes to an end, too.
+            arguments |= {
+                "x-delivery-limit": limit(self._policy.attempts),
+                "x-dead-letter-exchange": self._policy.topic,
+                "x-dead-letter-routing-key": "0",
+            }
         count = self._count(topic)
 
         async def make() -> None:
@@ -208,7 +223,7 @@ class RabbitmqProducer:
     def __init__(self, address: str, config: RabbitmqQueue, count: Callable[[str], int]):
         self._config, self._count = config, count
         self._loop, self._link = Loop(), Link(address)
-        self._exchanges: dict[str, AbstractExchange] = {}
+        self._exchanges: dict[str, tuple[AbstractChannel, AbstractExchange]] = {}
         self._lock, self._closed = threading.Lock(), False
 
     def publish(
@@ -266,11 +281,12 @@ class RabbitmqProducer:
                 await asyncio.sleep(_PAUSE)
 
     async def _exchange(self, topic: str) -> AbstractExchange:
-        if (found := self._exchanges.get(topic)) is None or found.channel.is_closed:
+        channel, exchange = self._exchanges.get(topic, (None, None))
+        if channel is None or exchange is None or channel.is_closed:
             channel = await self._link.channel(publisher_confirms=True, on_return_raises=True)
-            found = await channel.get_exchange(topic, ensure=False)
-            self._exchanges[topic] = found
-        return found
+            exchange = await channel.get_exchange(topic, ensure=False)
+            self._exchanges[topic] = channel, exchange
+        return exchange
 
     def close(self) -> None:
         """Closes the connection."""

@@ -10,7 +10,7 @@ import contextlib
 import math
 import random
 import time
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from typing import Any
 
 from aio_pika import exceptions
@@ -46,9 +46,8 @@ class RabbitmqConsumer:
         self._policy, self._config = policy, config
         self._held = Held(partitions, policy)
         self._channels: dict[int, AbstractChannel] = {}
-        self._narrow: set[int] = set()
         self._tickets: dict[str, AbstractIncomingMessage] = {}
-        self._arrived: collections.deque[tuple[int, AbstractIncomingMessage]] = collections.deque()
+        self._arrived = collections.deque[tuple[AbstractChannel, int, AbstractIncomingMessage]]()
         self._members: tuple[AbstractChannel, AbstractQueue] | None = None
         self._looked, self._closed = 0.0, False
 
@@ -58,37 +57,37 @@ class RabbitmqConsumer:
         while True:
             if time.monotonic() >= self._looked + _LOOK:
                 self._looked = time.monotonic()
-                with contextlib.suppress(exceptions.AMQPError, OSError, RuntimeError):
-                    self._loop.run(self._balance())
+                self._quietly(self._balance())
             while self._arrived:
                 self._take_in(*self._arrived.popleft())
-            found = []
-            for message in self._held.take(most):
-                if message.attempt > self._policy.attempts:
-                    self.dead(message, dead.ended(message.attempt - 1))
-                else:
-                    found.append(message)
+            found = self._held.take(most)
             left = end - time.monotonic()
             if found or left <= 0:
                 return found
             time.sleep(min(left, _PAUSE))
 
-    def _take_in(self, index: int, message: AbstractIncomingMessage) -> None:
-        if index not in self._channels or message.channel.is_closed:
-            return
+    def _take_in(
+        self, channel: AbstractChannel, index: int, message: AbstractIncomingMessage
+    ) -> None:
+        if self._channels.get(index) is not channel or channel.is_closed:
+            return  # it comes again, to whoever has the partition then
         headers = {name: str(value) for name, value in message.headers.items()}
-        attempt = 1 + int(headers.pop("x-delivery-count", 0))
+        # It counts all that a member had in its hands when it ended, and says nothing of which one
+        # was to blame; so attempts are those of `retry` alone.
+        headers.pop("x-delivery-count", None)
+        if topic := headers.get("x-first-death-exchange"):  # RabbitMQ's own limit was reached
+            headers |= {dead.TOPIC: topic, dead.REASON: dead.ended(limit(self._policy.attempts))}
+        headers = {name: value for name, value in headers.items() if not name.startswith("x-")}
         key = headers.pop(_KEY, "")
         name = message.message_id or ""
         self._tickets[name] = message
         moment = message.timestamp.timestamp() if message.timestamp else time.time()
-        self._held.add(
-            Received(self._topic, 0, 0, name, key, message.body, headers, moment, attempt)
-        )
-        if attempt == 1 and index in self._narrow:
-            self._narrow.discard(index)
-            with contextlib.suppress(exceptions.AMQPError, OSError, RuntimeError):
-                self._loop.run(self._widen(index))
+        self._held.add(Received(self._topic, 0, 0, name, key, message.body, headers, moment))
+
+    def _quietly(self, work: Coroutine[Any, Any, None]) -> None:
+        """Whatever is away comes back, and is begun again by the next look."""
+        with contextlib.suppress(exceptions.AMQPError, OSError, RuntimeError):
+            self._loop.run(work)
 
     async def _balance(self) -> None:
         """Takes and gives partitions as is fair."""
@@ -115,9 +114,7 @@ class RabbitmqConsumer:
         """Members of the group, this one too."""
         if self._members is None or self._members[0].is_closed:
             channel = await self._link.channel()
-            queue = await channel.declare_queue(
-                f"{self._topic}.{self._group}.members", durable=True
-            )
+            queue = await channel.declare_queue(self._name("members"), durable=True)
             await queue.consume(_nothing, no_ack=True)
             self._members = channel, queue
         return await self._readers("members") or 1
@@ -125,42 +122,31 @@ class RabbitmqConsumer:
     async def _readers(self, which: int | str) -> int:
         """Consumers of a queue of the group."""
         assert self._members is not None
-        name = f"{self._topic}.{self._group}.{which}"
+        name = self._name(which)
         found = await self._members[0].declare_queue(name, passive=True)
         return found.declaration_result.consumer_count or 0
 
     async def _begin(self, index: int) -> None:
-        """Takes a partition, if nobody has it. At first one message at a time: where somebody ended
-        in the midst of one, it is alone, and is the only one whose deliveries are counted up."""
+        """Takes a partition."""
         channel = await self._link.channel()
-        try:
-            await self._consume(channel, index, 1)
-        except exceptions.AMQPError:
-            with contextlib.suppress(exceptions.AMQPError, RuntimeError):
-                await channel.close()
-            return
-        self._channels[index] = channel
-        self._narrow.add(index)
-
-    async def _consume(self, channel: AbstractChannel, index: int, prefetch: int) -> None:
-        await channel.set_qos(prefetch_count=prefetch)
-        name = f"{self._topic}.{self._group}.{index}"
-        queue = await channel.get_queue(name, ensure=False)
+        await channel.set_qos(prefetch_count=self._config.prefetch)
+        queue = await channel.get_queue(self._name(index), ensure=False)
 
         async def arrive(message: AbstractIncomingMessage) -> None:
-            self._arrived.append((index, message))
+            self._arrived.append((channel, index, message))
 
-        await queue.consume(arrive, consumer_tag=f"{id(self)}-{index}-{prefetch}")
+        self._channels[index] = channel
+        try:
+            await queue.consume(arrive)
+        except BaseException:
+            self._forget(index)
+            raise
 
-    async def _widen(self, index: int) -> None:
-        channel = self._channels[index]
-        queue = await channel.get_queue(f"{self._topic}.{self._group}.{index}", ensure=False)
-        await queue.cancel(f"{id(self)}-{index}-1")
-        await self._consume(channel, index, self._config.prefetch)
+    def _name(self, which: int | str) -> str:
+        return f"{self._topic}.{self._group}.{which}"
 
     def _forget(self, index: int) -> None:
         self._channels.pop(index, None)
-        self._narrow.discard(index)
         for message in self._held.drop(index):
             self._tickets.pop(message.id, None)
 
@@ -186,7 +172,7 @@ class RabbitmqConsumer:
             channel = await self._link.channel()
             total = 0
             for index in range(self._partitions):
-                name = f"{self._topic}.{self._group}.{index}"
+                name = self._name(index)
                 found = await channel.declare_queue(name, passive=True)
                 total += found.declaration_result.message_count or 0
             await channel.close()
@@ -216,6 +202,11 @@ class RabbitmqConsumer:
 
         with contextlib.suppress(exceptions.AMQPError, OSError, RuntimeError):
             self._loop.run(tell())
+
+
+def limit(attempts: int) -> int:
+    """Deliveries after which RabbitMQ itself puts a message among the dead."""
+    return 20 * attempts
 
 
 async def _nothing(_: AbstractIncomingMessage) -> None:

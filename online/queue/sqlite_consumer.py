@@ -101,7 +101,7 @@ class SqliteConsumer:
                     f"{index}-{offset}",
                     key,
                     value,
-                    json.loads(headers),
+                    json.loads(headers) if headers != "{}" else {},
                     published,
                     attempt,
                 )

@@ -10,6 +10,8 @@ import sys
 import threading
 import time
 
+import pytest
+
 from podway.online.error import QueueError
 from podway.online.queue import dead
 from podway.online.queue.queue import Message
@@ -18,6 +20,8 @@ from tests.online.queue.test_contract import PATIENCE, begun, drain, in_order, n
 
 def test_a_message_that_ends_processes_is_dead_in_the_end(broker, tmp_path):
     """And no message beside it is."""
+    if not broker.counts:
+        pytest.skip("it does not say which message was to blame, or not in time")
     topics = broker.topics(1)
     config = dataclasses.replace(broker.config, attempts=3)
     (tmp_path / "told").write_bytes(pickle.dumps((config, topics, 50)))
@@ -60,7 +64,7 @@ def test_a_message_that_ends_processes_is_dead_in_the_end(broker, tmp_path):
 
 def test_a_broker_that_is_killed_under_load_loses_nothing(broker):
     if not broker.restarts:
-        return
+        pytest.skip("it is no process of its own, or has all in memory")
     topics = broker.topics()
     keys, sent, found, stop = 20, [], [], threading.Event()
     refused: collections.Counter[str] = collections.Counter()
