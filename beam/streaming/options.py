@@ -5,8 +5,10 @@ import re
 
 from podway.framework.error import check
 
-_SUBSCRIPTION = re.compile(r"projects/[^/]+/subscriptions/[A-Za-z][\w.~+%-]{2,254}")
-_TOPIC = re.compile(r"projects/[^/]+/topics/[A-Za-z][\w.~+%-]{2,254}")
+_SUBSCRIPTION = re.compile(
+    r"projects/[a-z][-a-z0-9:.]{4,61}[a-z0-9]/subscriptions/[A-Za-z][\w.~+%-]{2,254}"
+)
+_TOPIC = re.compile(r"projects/[a-z][-a-z0-9:.]{4,61}[a-z0-9]/topics/[A-Za-z][\w.~+%-]{2,254}")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -38,7 +38,7 @@ Keyed = tuple[int, bytes]
 
 
 def assemble(
-    messages: Any, topic: str, root: str, config: online.Lander, shards: int
+    messages: Any, topic: str, root: str, of: online.Online, shards: int
 ) -> tuple[Any, Any]:
     """Adds the pipeline behind PubsubMessages.
 
@@ -46,15 +46,16 @@ def assemble(
       messages: a PCollection whose timestamps are those of publishing.
       topic: as shards are called, and where the dead are from.
       root: folder of all hours.
-      config: when to write, and what to take in.
+      of: its events and its lander: when to write, and what to take in.
       shards: files of an hour that are written at a time.
 
     Returns:
       The paths of what was written, and PubsubMessages of the dead.
     """
-    read = messages | "read" >> apache_beam.ParDo(Read(topic, config, shards)).with_output_types(
+    read = messages | "read" >> apache_beam.ParDo(Read(topic, of, shards)).with_output_types(
         Keyed, dead=PubsubMessage
     ).with_outputs("dead", main="events")
+    config = of.lander
     oldest = Duration(seconds=int(config.oldest_days * 86_400) + HOUR)
     pane = trigger.AfterProcessingTime(max(1, round(config.seconds)))
     landed = (
@@ -78,8 +79,9 @@ class Read(apache_beam.DoFn):
     Tagged output "dead": what is no event, or cannot have happened when it says.
     """
 
-    def __init__(self, topic: str, config: online.Lander, shards: int):
-        self._topic, self._config, self._shards = topic, config, shards
+    def __init__(self, topic: str, of: online.Online, shards: int):
+        self._topic, self._shards = topic, shards
+        self._config, self._events = of.lander, of.events
         self._counts = {
             kind: Metrics.counter("lander", kind)
             for kind in (sift.LATE, sift.MALFORMED, sift.AHEAD, sift.OLD)
@@ -87,7 +89,7 @@ class Read(apache_beam.DoFn):
 
     def setup(self) -> None:
         """Knows the events' schemas."""
-        self._door = door.plain()
+        self._door = door.of(self._events)
 
     def start_bundle(self) -> None:
         """Forgets what a bundle that failed has left."""

@@ -13,8 +13,8 @@ from podway.launch.dataflow import submit
 from podway.online.lander import service
 
 PLACEHOLDERS = {
-    "subscription": "projects/PROJECT/subscriptions/NAME",
-    "dead_topic": "projects/PROJECT/topics/NAME",
+    "subscription": "projects/my-project/subscriptions/NAME",
+    "dead_topic": "projects/my-project/topics/NAME",
 }
 """What a dry run shows where a name is still missing."""
 
@@ -114,8 +114,7 @@ def _options(of: Job) -> Any:
     from podway.beam.engines import dataflow
 
     name = dataflow.job_name(of.experiment.name, "lander")
-    more = ("--streaming", "--enable_streaming_engine")
-    return dataflow.of_job(of.engine, name, of.temporary, *more)
+    return dataflow.of_job(of.engine, name, of.temporary, "--streaming")
 
 
 def _graph(of: Job, runner: Any, options: Any, names: dict[str, str] | None = None) -> Any:
@@ -131,7 +130,7 @@ def _graph(of: Job, runner: Any, options: Any, names: dict[str, str] | None = No
     )
     online = of.experiment.online
     _, dead = pipeline.assemble(
-        messages, online.topics.events, of.root, online.lander, of.streaming.shards
+        messages, online.topics.events, of.root, online, of.streaming.shards
     )
     _ = dead | "dead" >> WriteToPubSub(names["dead_topic"], with_attributes=True)
     return graph

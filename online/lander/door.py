@@ -1,12 +1,14 @@
-"""What the lander asks of the events' schemas: which columns there are, and what an event is."""
+"""What the lander asks of the events' schemas: the columns, and what is an event."""
 
 import dataclasses
-import json
 from collections.abc import Callable, Mapping
 
 import pyarrow as pa
 
-from podway.online.events.event import RESERVED, Event
+from podway.framework.config.online import Events
+from podway.framework.error import check
+from podway.online.events import door
+from podway.online.events.event import Event
 
 UNKNOWN = "unknown"
 """The column of the fields that no schema has, as JSON."""
@@ -21,18 +23,27 @@ FIXED = {
 }
 """The columns of all events."""
 
+_KINDS = {
+    "text": pa.string(),
+    "number": pa.float64(),
+    "integer": pa.int64(),
+    "boolean": pa.bool_(),
+    "texts": pa.list_(pa.string()),
+    "numbers": pa.list_(pa.float64()),
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class Door:
     """Attributes:
-    fields: the typed fields of all schemas, and their types.
-    required: type of event → the fields that it must have, and its versions.
+    events: the schemas.
+    fields: the fields of all types, and those of columns.
     judge: a message → the event, or why it is none.
     """
 
+    events: Events
     fields: Mapping[str, pa.DataType]
-    required: Mapping[str, tuple[tuple[str, ...], tuple[int, ...]]]
-    judge: Callable[[bytes], "Event | str"]
+    judge: Callable[[bytes], Event | str]
 
     @property
     def schema(self) -> pa.Schema:
@@ -40,31 +51,21 @@ class Door:
         return pa.schema([*FIXED.items(), *self.fields.items(), (UNKNOWN, pa.string())])
 
 
-def plain() -> Door:
-    """Provisional."""
-
-    def judge(value: bytes) -> Event | str:
-        try:
-            found = json.loads(value)
-        except (ValueError, RecursionError) as error:
-            return f"no JSON: {error}"
-        if not isinstance(found, dict):
-            return "no object"
-        try:
-            fixed = {name: found.pop(name) for name in RESERVED}
-        except KeyError as error:
-            return f"no {error}"
-        if not isinstance(fixed["time"], int | float) or not 0 < fixed["time"] < 4e9:
-            return "time"
-        for name in ("id", "user", "type", "item"):
-            if not isinstance(fixed[name], str):
-                return name
-            if not fixed[name] and name != "item":
-                return f"empty {name}"
-        if fixed["type"] not in ("play", "click", "rating", "impression") or fixed["version"] != 1:
-            return "type"
-        return Event(**fixed, fields=found)
-
-    number = pa.float64()
-    every = dict.fromkeys(("play", "click", "rating", "impression"), ((), (1,)))
-    return Door({"seconds": number, "rating": number}, every, judge)
+def of(events: Events) -> Door:
+    """The door of a config. Raises ConfigError: two types cannot share a table."""
+    kinds: dict[str, tuple[str, str]] = {}
+    for kind in events.types:
+        for field in kind.fields:
+            before, first = kinds.setdefault(field.name, (field.kind, kind.name))
+            check(
+                before == field.kind,
+                f"events: {field.name!r} is a {before} of {first} and a {field.kind} of"
+                f" {kind.name}; the lander has one column for it: give one of them another name",
+            )
+            check(
+                field.name != UNKNOWN,
+                f"events: {kind.name} has a field {UNKNOWN!r}, as the lander calls the fields that"
+                " no type has; give it another name",
+            )
+    fields = {name: _KINDS[kind] for name, (kind, _) in kinds.items()}
+    return Door(events, fields, door.judge(events))

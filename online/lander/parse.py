@@ -9,6 +9,7 @@ import dataclasses
 import io
 import json
 import re
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,14 +19,18 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.json
 
+from podway.framework.config.online import Field
 from podway.online.events.event import Event
 from podway.online.lander.door import FIXED, UNKNOWN, Door
 
 pc: Any = pyarrow.compute  # which makes its functions when it is imported
 
+_LARGEST = 2.0**63
+"""Of numbers: Arrow takes a longer integer for a float."""
 _PARTS = 16
 """Messages with something wrong among them are read again in so many parts."""
-_LONG = re.compile(rb"\d{19}")
+_LONG = re.compile(rb"[:,\[]\s*-?\d{19}")
+"""A number of more than 64 bits, perhaps: to orjson it is a float."""
 _DEEPEST = 64
 """Brackets in a message that Arrow may see: of a few thousand inside of one another it dies."""
 _RAW = {"version": pa.int64(), "time": pa.float64()}
@@ -62,12 +67,17 @@ def _quick(
     """What Arrow reads of these messages: the events, which they are, and which are left."""
     lines = [values[at] for at in mine]
     joined = b"\n".join(lines)
-    shaped = np.fromiter((line[:1] == b"{" and line[-1:] == b"}" for line in lines), bool)
+    most = door.events.most_bytes
+    shaped = np.fromiter(
+        (line[:1] == b"{" and line[-1:] == b"}" and len(line) <= most for line in lines), bool
+    )
     if joined.count(b"\n") != max(len(lines) - 1, 0):
         shaped &= np.fromiter((b"\n" not in line for line in lines), bool)
     if joined.count(b"{") + joined.count(b"[") > len(lines) + _DEEPEST:
         few = (line.count(b"{") + line.count(b"[") <= _DEEPEST for line in lines)
         shaped &= np.fromiter(few, bool)
+    if b"\\u0000" in joined:
+        shaped &= np.fromiter((b"\\u0000" not in line for line in lines), bool)
     if not shaped.all():
         table, rows, rest = _quick(values, mine[shaped], door, parts)
         return table, rows, np.concatenate([mine[~shaped], rest])
@@ -76,7 +86,8 @@ def _quick(
     raw = _read(joined, door)
     if raw is not None and len(raw) == len(lines):
         good = _plain(raw, door)
-        more = _more(raw, lines, good, door)
+        more, odd = _more(raw, lines, good, door)
+        good[odd] = False
         table = _typed(raw, more, door)
         return table if good.all() else table.filter(pa.array(good)), mine[good], mine[~good]
     if parts == 1 or len(mine) == 1:
@@ -109,40 +120,73 @@ def _read(joined: bytes, door: Door) -> pa.Table | None:
 
 def _plain(raw: pa.Table, door: Door) -> np.ndarray:
     """Mask of the rows that the door would take as they are; of the others it is asked."""
-    good = np.ones(len(raw), bool)
+    events = door.events
+    good, known = np.ones(len(raw), bool), np.zeros(len(raw), bool)
     for name in ("id", "user", "item"):
         lengths = pc.fill_null(pc.binary_length(raw[name]), -1).to_numpy()
-        good &= lengths >= (0 if name == "item" else 1)
-    times = raw["time"].to_numpy()
+        good &= (lengths >= (0 if name == "item" else 1)) & (lengths <= events.most_letters)
+    times, versions = raw["time"].to_numpy(), pc.fill_null(raw["version"], -1).to_numpy()
     with np.errstate(invalid="ignore"):
-        good &= (times > 0) & (times < 4e9)
-    known = np.zeros(len(raw), bool)
-    for kind, (required, versions) in door.required.items():
-        mine = pc.and_(pc.equal(raw["type"], kind), pc.is_in(raw["version"], pa.array(versions)))
-        for name in required:
-            mine = pc.and_(mine, pc.is_valid(raw[name]))
-        known |= pc.fill_null(mine, False).to_numpy()
+        good &= (times >= events.oldest_time) & (times <= time.time() + events.future_seconds)
+    for kind in events.types:
+        mine = pc.fill_null(pc.equal(raw["type"], kind.name), False).to_numpy()
+        if not mine.any():
+            continue
+        mine &= (versions >= kind.oldest) & (versions < 2**31)
+        if kind.item:
+            mine &= pc.fill_null(pc.binary_length(raw["item"]), 0).to_numpy() > 0
+        for field in kind.fields:
+            mine &= _allowed(raw[field.name], field, versions)
+        known |= mine
     for name, kind in door.fields.items():
         if pa.types.is_floating(kind) and raw[name].null_count < len(raw):
-            known &= ~pc.fill_null(pc.invert(pc.is_finite(raw[name])), False).to_numpy()
+            known &= pc.fill_null(pc.less(pc.abs(raw[name]), _LARGEST), True).to_numpy()
     return good & known
 
 
-def _more(raw: pa.Table, lines: Sequence[bytes], good: np.ndarray, door: Door) -> pa.Array:
-    """The fields that no schema has, of each row that has such."""
+def _allowed(column: pa.ChunkedArray, field: Field, versions: np.ndarray) -> np.ndarray:
+    """Mask of the rows whose value of a field of their type is plainly right."""
+    there = pc.is_valid(column).to_numpy()
+    found = there | (versions < field.since) if field.required else np.ones(len(column), bool)
+    if not there.any():
+        return found
+    if pa.types.is_list(column.type):
+        inner = pc.list_flatten(column)
+        doubtful = inner.null_count > 0 or field.least is not None or field.most is not None
+        if pa.types.is_floating(inner.type) and not doubtful:
+            doubtful = not pc.all(pc.less(pc.abs(inner), _LARGEST), min_count=0).as_py()
+        return found & ~there if doubtful else found
+    for bound, compare in ((field.least, pc.greater_equal), (field.most, pc.less_equal)):
+        if bound is not None:
+            found &= pc.fill_null(compare(column, bound), True).to_numpy()
+    return found
+
+
+def _more(
+    raw: pa.Table, lines: Sequence[bytes], good: np.ndarray, door: Door
+) -> tuple[pa.Array, list[int]]:
+    """The fields that no schema has, of each row that has such; and rows to ask the door of."""
     some = np.zeros(len(raw), bool)
     for name in raw.column_names[len(FIXED) + len(door.fields) :]:
         some |= pc.is_valid(raw[name]).to_numpy()
     if not some.any():
-        return pa.nulls(len(raw), pa.string())
+        return pa.nulls(len(raw), pa.string()), []
     texts: list[str | None] = [None] * len(raw)
+    odd: list[int] = []
     known = {*FIXED, *door.fields}
     for at in np.flatnonzero(some & good):
         line = lines[at]
         # orjson takes what is longer for a float, and json is four times as slow
-        found = json.loads(line) if _LONG.search(line) else orjson.loads(line)
+        if _LONG.search(line):
+            odd.append(int(at))
+            continue
+        try:
+            found = orjson.loads(line)
+        except ValueError:  # NaN, say, which Arrow takes for a number
+            odd.append(int(at))
+            continue
         texts[at] = _text({name: found[name] for name in found.keys() - known})
-    return pa.array(texts, pa.string())
+    return pa.array(texts, pa.string()), odd
 
 
 def _text(fields: dict[str, Any]) -> str | None:
@@ -202,7 +246,7 @@ def _row(event: Event, door: Door) -> dict[str, Any]:
         if value is None:
             continue
         if name in door.fields and _fits(value, door.fields[name]):
-            found[name] = value
+            found[name] = _cast(value, door.fields[name])
         else:
             more[name] = value
     found[UNKNOWN] = _text(more)
@@ -211,11 +255,20 @@ def _row(event: Event, door: Door) -> dict[str, Any]:
 
 def _fits(value: Any, kind: pa.DataType) -> bool:
     """Whether a value of JSON is one of a column."""
+    if pa.types.is_list(kind):
+        return isinstance(value, list) and all(_fits(one, kind.value_type) for one in value)
     if isinstance(value, bool):
         return pa.types.is_boolean(kind)
     if isinstance(value, str):
         return pa.types.is_string(kind)
     if isinstance(value, int):
-        fits = pa.types.is_integer(kind) and -(2**63) <= value < 2**63
-        return fits or pa.types.is_floating(kind)
+        some = pa.types.is_integer(kind) or pa.types.is_floating(kind)
+        return some and -(2**63) <= value < 2**63
     return isinstance(value, float) and pa.types.is_floating(kind)
+
+
+def _cast(value: Any, kind: pa.DataType) -> Any:
+    """A value that fits, as Arrow takes it: to it a large integer is no float."""
+    if pa.types.is_list(kind):
+        return [_cast(one, kind.value_type) for one in value]
+    return float(value) if pa.types.is_floating(kind) else value

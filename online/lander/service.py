@@ -67,7 +67,7 @@ def run(
             place,
             topic,
             config.lander,
-            door.plain(),
+            door.of(config.events),
             numbers,
             queue.offsets,
         )

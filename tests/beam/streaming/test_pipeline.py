@@ -34,7 +34,7 @@ def sent(one: Event, published: float) -> TimestampedValue:
 
 
 def run(stream: Stream, root, check=lambda dead: None, **fields):
-    config = online.Lander(**{"seconds": 10, **fields})
+    config = online.Online(lander=online.Lander(**{"seconds": 10, **fields}))
     options = PipelineOptions(["--streaming"])
     with apache_beam.Pipeline(runner=BundleBasedDirectRunner(), options=options) as graph:
         landed, dead = pipeline.assemble(graph | stream, "events", str(root), config, 2)
@@ -98,6 +98,7 @@ def test_what_is_no_event_is_dead_with_the_reason(tmp_path):
                 TimestampedValue(PubsubMessage(b"{", {"trace": "t"}, "m"), NOON),
             ]
         )
+        .advance_processing_time(20)
         .advance_watermark_to_infinity()
     )
 

@@ -21,6 +21,7 @@ from podway.online.queue import open as queues
 from podway.online.queue.queue import Message
 
 HOUR = 3600
+DOOR = door.of(online.Events())
 
 
 def now_hour() -> float:
@@ -39,7 +40,7 @@ def message(one: Event) -> Message:
 def landed(root: pathlib.Path) -> pa.Table:
     """All events, shard by shard, in the order of the shards' names."""
     tables = [pq.read_table(path, partitioning=None) for path in shards(root)]
-    return pa.concat_tables(tables) if tables else door.plain().schema.empty_table()
+    return pa.concat_tables(tables) if tables else DOOR.schema.empty_table()
 
 
 def shards(root: pathlib.Path) -> list[pathlib.Path]:
@@ -89,9 +90,7 @@ class Place:
         with self.queue() as queue:
             consumer = queue.consumer(config.group, self.topics.events)
             numbers = metrics()
-            mine = Lander(
-                consumer, str(self.root), self.topics.events, config, door.plain(), numbers, True
-            )
+            mine = Lander(consumer, str(self.root), self.topics.events, config, DOOR, numbers, True)
             stop, errors = threading.Event(), []
 
             def run() -> None:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 
@@ -14,7 +15,7 @@ from podway.framework.config import online
 from podway.framework.error import ConfigError
 from podway.online.error import OnlineError
 from podway.online.lander import service
-from tests.online.lander.conftest import Place, event, landed, message, now_hour, until
+from tests.online.lander.conftest import Place, event, landed, message, until
 
 
 def ready(page: str) -> bool:
@@ -26,7 +27,7 @@ def ready(page: str) -> bool:
 
 
 def test_the_verb_lands_tells_and_ends_in_good_order(place: Place, tmp_path):
-    place.publish([message(event(at, now_hour())) for at in range(20)])
+    place.publish([message(event(at, time.time())) for at in range(20)])
     command = [sys.executable, "-m", "podway.launch.cli", "lander", "movielens_sasrec"]
     options = ["--online.queue.path", place.config.path, "--online.lander.path", str(place.root)]
     lander = subprocess.Popen(
