@@ -49,7 +49,10 @@ class Server:
         command: list[str],
         ready: Callable[[], bool],
         environment: dict[str, str] | None = None,
+        behind: list[str] | None = None,
     ):
+        """`behind` is a command that ends what it leaves behind."""
+        self._behind = behind
         self._folder, self._command, self._ready = folder, command, ready
         self._environment = {**os.environ, **(environment or {})}
         self._process: subprocess.Popen | None = None
@@ -81,6 +84,11 @@ class Server:
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait(30)
             self._process = None
+            for _ in range(20 if self._behind else 0):  # it refuses until it has noticed the end
+                done = subprocess.run(self._behind or [], capture_output=True, text=True)
+                if "not allowed" not in done.stdout + done.stderr:
+                    break
+                time.sleep(0.1)
 
 
 def listens(port: int) -> bool:
@@ -173,5 +181,7 @@ def rabbitmq(folder: pathlib.Path) -> tuple[Server, str]:
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 2:2 +sbwt none",
     }
     (folder / "rabbitmq.conf").write_text("")
-    server = Server(folder, [str(program)], lambda: listens(port), environment)
+    # Erlang's daemon of names is of no process group.
+    behind = ["epmd", "-port", str(mapper), "-kill"]
+    server = Server(folder, [str(program)], lambda: listens(port), environment, behind)
     return server, f"amqp://guest:guest@127.0.0.1:{port}/"
