@@ -29,9 +29,8 @@ def publish(chosen: plan.BuildPlan, details: dict[str, Any]) -> None:
     target = epath.Path(chosen.target)
     if not artifact.exists(target):
         _check(chosen, details)
-        if plan.stamps(chosen.data) != chosen.stamps:
-            path = chosen.data.path
-            raise DataError(f"the files of data.path = {path!r} changed while they were read")
+        if file := plan.changed(chosen.stamps):
+            raise DataError(f"{file} changed while the files of data.path were read; build again")
         artifact.commit(
             chosen.stage,
             name=chosen.data.name,

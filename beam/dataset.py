@@ -13,13 +13,15 @@ from podway.beam import extension, headers, plan
 from podway.beam.engines.options import Engine, Local
 from podway.beam.error import DataError
 from podway.beam.formats.recognise import Recognised
-from podway.beam.place import directory, directory_of_whole, identity_of, point
+from podway.beam.place import directory, identity_of, point
 from podway.framework import artifact, config
 from podway.framework.artifact import upgrade
 from podway.framework.code import provenance
 from podway.framework.error import check
 
 _LOG = logging.getLogger(__name__)
+_LISTED = 10
+"""Attempts to list the raw files while they change."""
 
 
 def build(
@@ -87,8 +89,9 @@ def extend(
         "--since extends a dataset by new raw files, and data.version takes one as it is: give one"
         " of both",
     )
-    stamps = plan.stamps(data)  # before the files are hashed
-    whole, identity = directory_of_whole(data, workdir), identity_of(data)
+    found = _settled(data)
+    identity, folder = found.identity, epath.Path(workdir) / "datasets" / data.name
+    whole = folder / artifact.version(**identity)
     base = extension.choose(whole.parent, since, identity["config"])
     nothing_new = base.inputs["raw"] == identity["inputs"]["raw"]
     if nothing_new and ("base" not in base.inputs or base.code != identity["code"]):
@@ -96,7 +99,7 @@ def extend(
     if nothing_new:  # it may have been killed before it pointed to what it had committed
         target = whole.parent / base.version
     else:
-        new = extension.new_files(base, plan.raw_files(data))
+        new = extension.new_files(base, found.raw)
         identity = {**identity, "inputs": {**identity["inputs"], "base": base.version}}
         target = whole.parent / artifact.version(**identity)
         target = upgrade.choose(target, "dataset", identity["code"], choice)
@@ -104,11 +107,40 @@ def extend(
             raw = (*base.details["raw"], *new)
             with headers.explained(data):
                 recognised = plan.recognised(data, base.details.get("recognised"))
-                chosen = _plan(data, stamps, target, identity, new, raw, recognised)
+                chosen = _plan(data, found.stamps, target, identity, new, raw, recognised)
                 chosen = dataclasses.replace(chosen, base=extension.describe(base, whole))
                 return _run(chosen, engine), True
     point(whole, target.name)
     return target, False
+
+
+@dataclasses.dataclass(frozen=True)
+class _Found:
+    """The raw files at one moment.
+
+    Attributes:
+      stamps: as they were before they were hashed.
+      raw: of data.path.
+      identity: what the version is a hash of.
+    """
+
+    stamps: tuple[plan.Stamp, ...]
+    raw: tuple[plan.Raw, ...]
+    identity: dict[str, Any]
+
+
+def _settled(data: config.Data) -> _Found:
+    """The raw files, listed while none came or went: a lander may be writing more of them."""
+    stamps = plan.stamps(data)
+    for _ in range(_LISTED):
+        found = _Found(stamps, plan.raw_files(data), identity_of(data))
+        stamps = plan.stamps(data)
+        if stamps == found.stamps:
+            return found
+    raise DataError(
+        f"the files of data.path = {data.path!r} changed {_LISTED} times while they were listed;"
+        " build when nobody writes there for a while"
+    )
 
 
 def _run(chosen: plan.BuildPlan, engine: Engine | None) -> epath.Path:
@@ -129,14 +161,13 @@ def prepare(data: config.Data, workdir: epath.PathLike) -> plan.BuildPlan:
 
     Raises DataError: no raw file, or one that may be read in several ways.
     """
-    stamps = plan.stamps(data)  # before the files are hashed
-    raw = plan.raw_files(data)
+    found = _settled(data)
     recognised = plan.recognised(data)
     for one, part in zip(recognised, (data, *data.tables), strict=True):
         for notice in one.notices(part):
             _LOG.info("%s", notice)
-    target = directory_of_whole(data, workdir)
-    return _plan(data, stamps, target, identity_of(data), raw, raw, recognised)
+    target = epath.Path(workdir) / "datasets" / data.name / artifact.version(**found.identity)
+    return _plan(data, found.stamps, target, found.identity, found.raw, found.raw, recognised)
 
 
 def _plan(

@@ -107,3 +107,16 @@ def stamps(data: Data) -> tuple[Stamp, ...]:
             like = dataclasses.replace(data, path=table.path, format=table.format, exclude=())
             files += source.find(like)
     return tuple(source.stamp(file) for file in files)
+
+
+def changed(stamps: Sequence[Stamp]) -> str:
+    """The first of these files that is not as it was, or is gone; "": all are. Files that came
+    meanwhile are none of them: a folder may grow while it is read."""
+    for file, *was in stamps:
+        try:
+            now = source.stamp(file)
+        except FileNotFoundError:
+            return file
+        if now != (file, *was):
+            return file
+    return ""

@@ -47,6 +47,7 @@ from podway.launch.verbs.launch import (
     retrain,
 )
 from podway.launch.verbs.online import experiment, features, gateway, lander, nearline, up
+from podway.launch.verbs.online import queue as online_queue
 from podway.launch.verbs.operate import ci, gate, loop, monitor, rollout, served
 from podway.launch.verbs.provenance import lineage, registry, reproduce, track
 from podway.launch.verbs.verb import Verb
@@ -110,6 +111,7 @@ STAGES = {
         "experiment report": experiment.VERB,
         "nearline": nearline.VERB,
         "lander": lander.VERB,
+        "queue": online_queue.VERB,
         "features materialize": features.MATERIALIZE,
     },
     "what came from what": {
@@ -135,6 +137,8 @@ EXTRAS = {
     "yaml": "kubernetes",
     **dict.fromkeys(("mlflow", "sqlalchemy", "alembic", "psycopg"), "tracking"),
     "prometheus_client": "monitor",
+    "confluent_kafka": "kafka",
+    **dict.fromkeys(("aio_pika", "aiormq"), "rabbitmq"),
 }
 """Package → the extra of `podway` that brings it."""
 _FULL = (

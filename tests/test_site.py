@@ -10,7 +10,7 @@ from podway.launch import experiments
 from tests.test_walls import MODULES, ROOT
 
 DOCS = ROOT / "docs"
-DECISIONS = sorted((DOCS / "decisions").glob("0*.md"))
+DECISIONS = sorted((DOCS / "decisions").glob("[0-9]*.md"))
 
 _spec = importlib.util.spec_from_file_location("check", DOCS / "site" / "check.py")
 assert _spec is not None

@@ -93,10 +93,8 @@ def main() -> None:
         print(f"{what:<16}{wall:>10,.0f} users/s{processor:>10,.0f} users per CPU-s")
     ratios = np.divide(rates["podway predict"], rates["plain loop"])
     (wall, processor), least, most = np.median(ratios, 0), ratios.min(0), ratios.max(0)
-    print(
-        f"ratio: {wall:.2f} by the wall (from {least[0]:.2f} to {most[0]:.2f}), {processor:.2f} of"
-    )
-    print(f"of processor time (from {least[1]:.2f} to {most[1]:.2f})")
+    print(f"ratio by the wall: {wall:.2f} (from {least[0]:.2f} to {most[0]:.2f})")
+    print(f"ratio by processor time: {processor:.2f} (from {least[1]:.2f} to {most[1]:.2f})")
 
 
 if __name__ == "__main__":

@@ -7,9 +7,10 @@ import shutil
 from typing import NamedTuple
 
 from podway.beam.engines.options import Engine, Local
+from podway.framework import artifact
 from podway.framework.schema.schema import FIRST_VALUE
 from podway.launch.batch import answer, joined, source
-from podway.launch.batch.folder import Folder
+from podway.launch.batch.folder import KIND, Folder
 from podway.launch.batch.job import PART, Job, What, part_rows
 from podway.launch.batch.source import Source
 from podway.launch.loaded.engine import NO_FILTER, Filter
@@ -129,8 +130,7 @@ def predict(
             if not folder.begin(job.question):
                 folder.plan(job.question, job.total, of.parts(job.part), of.rejected)
             _run(model, job, engine or Local())
-            manifest = folder.committed(job.question)
-            assert manifest is not None
+            manifest = artifact.read_manifest(folder.path, KIND)  # hashed a moment ago
         if file is not None:
             joined.join(folder, file, manifest)
             shutil.rmtree(folder.home)

@@ -50,8 +50,8 @@ def rollout(state: State | None) -> Cell:
 def of_gates(workdir: epath.Path, link: Link) -> Table:
     """A row for each verdict, the last one first."""
     head = ("version", "verdict", "judged", "champion", "examples", "against it")
-    rows = []
-    for directory in gates.all_of(workdir):
+    rows: list[list[Cell]] = []
+    for directory in reversed([*gates.all_of(workdir)]):
         found = artefacts.mapping(directory / gates.VERDICT)
         manifest = artefacts.manifest(directory, gates.KIND)
         if manifest is None:

@@ -239,7 +239,7 @@ class KafkaProducer:
                 producer.poll(_SLICE)
         while call.left:
             self._check(call, topic, end)
-            producer.poll(_SLICE)
+            producer.flush(_SLICE)  # which sends what still waits for company
         self._check(call, topic, end)
 
     def _check(self, call: "_Call", topic: str, end: float) -> None:

@@ -67,12 +67,18 @@ class Link:
     def __init__(self, address: str):
         self._address = address
         self._connection: AbstractConnection | None = None
+        self._connecting = asyncio.Lock()
 
     async def channel(self, **options: Any) -> AbstractChannel:
-        """A new channel."""
-        if self._connection is None or self._connection.is_closed:
-            self._connection = await aio_pika.connect(self._address, timeout=10)
-        return await self._connection.channel(**options)
+        """A new channel. Raises AMQPConnectionError, whatever the client says of one that broke."""
+        try:
+            async with self._connecting:
+                if self._connection is None or self._connection.is_closed:
+                    self._connection = await aio_pika.connect(self._address, timeout=10)
+            return await self._connection.channel(**options)
+        except (RuntimeError, asyncio.CancelledError) as error:
+            self._connection = None  # it may say of itself that it is open
+            raise exceptions.AMQPConnectionError(str(error) or "it was closed") from error
 
     async def close(self) -> None:
         """Closes the connection."""

@@ -136,7 +136,11 @@ class RabbitmqConsumer:
             self._arrived.append((channel, index, message))
 
         self._channels[index] = channel
-        await queue.consume(arrive)
+        try:
+            await queue.consume(arrive)
+        except BaseException:
+            self._forget(index)
+            raise
 
     def _name(self, which: int | str) -> str:
         return f"{self._topic}.{self._group}.{which}"

@@ -7,7 +7,7 @@ import threading
 import polars as pl
 import pytest
 
-from podway.beam import dataset, overview
+from podway.beam import dataset, overview, plan
 from podway.beam.engines.options import Local
 from podway.beam.error import DataError
 from podway.beam.formats import csv, json_lines, parquet
@@ -316,7 +316,51 @@ def test_raw_data_that_change_meanwhile(tmp_path, monkeypatch):
         return schema(*given)
 
     monkeypatch.setattr(summarise, "schema", change)
-    _fails(tmp_path, DataError, "changed while they were read", path)
+    _fails(tmp_path, DataError, "a.csv changed while the files of data.path were read", path)
+
+
+def test_files_that_come_meanwhile_are_left_for_the_next_time(tmp_path, monkeypatch):
+    """As a lander writes them."""
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    write_csv(raw / "a.csv", TABLE)
+    before = dataset.build(make_data(str(raw)), tmp_path / "w")
+    schema = summarise.schema
+
+    def come(*given):
+        write_csv(raw / "b.csv", [("v", "c", 5), ("v", "d", 6), ("v", "a", 7), ("v", "b", 8)])
+        return schema(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(summarise, "schema", come)
+        built = dataset.build(make_data(str(raw)), tmp_path / "other")
+    assert built.name == before.name
+    assert [each["path"] for each in artifact.read_manifest(built, "dataset").details["raw"]] == [
+        str(raw / "a.csv")
+    ]
+    extended, is_new = dataset.extend(make_data(str(raw)), tmp_path / "other", "latest")
+    assert is_new
+    assert extended.name != built.name
+
+
+def test_files_that_come_while_they_are_listed_are_in_the_version_or_not_at_all(
+    tmp_path, monkeypatch
+):
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    write_csv(raw / "a.csv", TABLE)
+    files = plan.raw_files
+
+    def come(*given):
+        found = files(*given)
+        if not (raw / "b.csv").exists():
+            write_csv(raw / "b.csv", [("v", "c", 5), ("v", "d", 6), ("v", "a", 7), ("v", "b", 8)])
+        return found
+
+    monkeypatch.setattr(plan, "raw_files", come)
+    built = dataset.build(make_data(str(raw)), tmp_path / "w")
+    assert len(artifact.read_manifest(built, "dataset").details["raw"]) == 2
+    assert built == dataset.directory(make_data(str(raw)), tmp_path / "w")
 
 
 def test_ctrl_c_stops_the_pipeline_and_leaves_nothing(tmp_path, monkeypatch):

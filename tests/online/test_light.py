@@ -7,9 +7,11 @@ import pytest
 
 MODULES = (
     "podway.online.gateway.process.serve",
+    "podway.online.nearline.run",
     "podway.online.rollout.client",
     "podway.online.servers.rest",
     "podway.online.servers.rpc",
+    "podway.online.store.open",
 )
 
 

@@ -177,8 +177,9 @@ class Gateway:
     never."""
     last_seconds: float = 3600.0
     """The last answer of the model for a user stands in so long when the model does not answer."""
-    remembered: int = 50_000
-    """Users whose last answer and history are kept in memory; items, ten times as many."""
+    remembered: int = 10_000
+    """Users whose last answer and history are kept in memory; items, ten times as many. A history
+    of 200 events takes some 40 kB, an answer 6."""
     item_seconds: float = 60.0
     """Attributes of items are read again after so long."""
     lists_seconds: float = 5.0

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from podway.launch.verbs.ask import recommend
 from podway.launch.verbs.verb import Subject, Verb
 
 
@@ -62,14 +63,16 @@ def neighbours(options: Near) -> None:
         options.items != "all" or bool(options.output),
         "--items all is for a file; give --output FILE.parquet",
     )
-    model = load(options.model, options.workdir, version=options.version, run=options.run)
+    with recommend.notes():
+        model = load(options.model, options.workdir, version=options.version, run=options.run)
+        vectors = model.item_embeddings()
     if options.items == "all":
         chosen = np.arange(len(model.items))
     elif options.items:
         chosen = near.places(model, tuple(file.listed(options.items, "--items", "item")))
     else:
         chosen = near.places(model, options.near)
-    found = near.nearest(model.item_embeddings(), chosen, options.k, options.measure)
+    found = near.nearest(vectors, chosen, options.k, options.measure)
     if not options.output:
         print(near.to_text(found, model))
         return

@@ -22,7 +22,7 @@ _SHOWN = 5
 
 
 @contextlib.contextmanager
-def _notes() -> Iterator[None]:
+def notes() -> Iterator[None]:
     """What is warned of is printed as a note."""
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
@@ -55,7 +55,7 @@ class Ask:
         """The model."""
         from podway.launch.loaded.model import load
 
-        with _notes():
+        with notes():
             return load(self.model, self.workdir, version=self.version, run=self.run)
 
     def filter(self) -> Filter:
@@ -95,7 +95,7 @@ def recommend(options: Recommend) -> None:
         "give either --history, item ids, or --user, ids of users of the dataset",
     )
     model = options.loaded()
-    with _notes():
+    with notes():
         if options.user:
             whose: dict[str, Any] = {"users": options.user}
         else:

@@ -6,12 +6,12 @@
 Errors are {"error": …}: 400 for what is wrong with a request, 401, 413, 429.
 """
 
-import json
 import logging
 import math
 from collections.abc import Callable
 from typing import Any
 
+import orjson
 from aiohttp import web
 
 from podway.online.gateway import request as requests
@@ -26,7 +26,6 @@ DRAINING = "it is about to end"
 PATH = "/v1/recommend"
 _LARGEST = 1 << 20
 _JSON = "application/json"
-_dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 
 def application(desk: Desk, door: Door, most: int, problem: Callable[[], str]) -> web.Application:
@@ -47,7 +46,7 @@ def application(desk: Desk, door: Door, most: int, problem: Callable[[], str]) -
             given = _query(http) if http.method == "GET" else _object(await http.read())
             request = requests.of(given, most=most, trace=own, client=client)
             answer = await desk.answer(request, PROTOCOL)
-            body = _dumps(answer.json())
+            body = orjson.dumps(answer.json())
         except Refused as error:
             status, body, wait = error.status, _error(str(error)), error.wait
             desk.refused(PROTOCOL, error.code, error.code)
@@ -62,7 +61,7 @@ def application(desk: Desk, door: Door, most: int, problem: Callable[[], str]) -
             status, body = 500, _error(f"the gateway failed: {type(error).__name__}")
             desk.refused(PROTOCOL, "INTERNAL", type(error).__name__)
         response = web.Response(
-            body=body.encode(), status=status, content_type=_JSON, headers={trace.HEADER: own}
+            body=body, status=status, content_type=_JSON, headers={trace.HEADER: own}
         )
         if status == 401:
             response.headers["WWW-Authenticate"] = "Bearer"
@@ -89,11 +88,9 @@ def application(desk: Desk, door: Door, most: int, problem: Callable[[], str]) -
 
 def _object(body: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(body)
+        found = orjson.loads(body)
     except ValueError as error:
         raise RequestError(f"the body is no JSON: {error}") from error
-    except RecursionError as error:
-        raise RequestError("the body's JSON is too deep") from error
     if not isinstance(found, dict):
         raise RequestError('the body is no JSON object; send {"user": …}')
     return found
@@ -112,5 +109,5 @@ def _query(http: web.Request) -> dict[str, Any]:
     return found
 
 
-def _error(text: str) -> str:
-    return _dumps({"error": text})
+def _error(text: str) -> bytes:
+    return orjson.dumps({"error": text})

@@ -162,7 +162,7 @@ def test_processes_of_their_own_killed_with_all_they_do(shop, published, tmp_pat
     script.write_text(KILLED)
     command = [sys.executable, str(script), str(shop.model), str(output)]
     process = subprocess.Popen(command, start_new_session=True)
-    end = time.monotonic() + 200
+    end = time.monotonic() + 400
     while len(list((output / "recommendations").glob("part-*"))) < 3:
         assert process.poll() is None, "it ended by itself"
         assert time.monotonic() < end
@@ -170,7 +170,7 @@ def test_processes_of_their_own_killed_with_all_they_do(shop, published, tmp_pat
     os.killpg(process.pid, 9)
     process.wait()
     assert not (output / "manifest.json").exists()
-    subprocess.run(command, check=True, timeout=200)
+    subprocess.run(command, check=True, timeout=600)
     artifact.read(output, folder.KIND)
     predict.predict(published, everybody(published), tmp_path / "y", k=4, part=2)
     assert contents(output) == contents(tmp_path / "y")

@@ -116,6 +116,6 @@ def test_train_evaluation_model_gate_and_registry_over_http(gated, server, capsy
         cli.main([*kind.split(), *of, "--uri", server.address.uri])
     kinds = sorted(key.partition("/")[0] for key in runs(server.address))
     assert set(kinds) == {"run", "evaluation", "model", "gate"}
-    model = client(server.address).get_registered_model("shop")
-    assert model.aliases == {"champion": 1, "challenger": 2}
+    aliases = client(server.address).get_registered_model("shop").aliases
+    assert {name: int(at) for name, at in aliases.items()} == {"champion": 1, "challenger": 2}
     assert f"in {server.address.uri}" in capsys.readouterr().out

@@ -120,7 +120,8 @@ def test_a_history_that_changes_changes_the_next_answer(world, tmp_path, server)
         store = store_of(online(server, tmp_path), tmp_path)
         fill(store, {"u0": ["i1", "i2", "i0"]})
         store.close()
-        assert items(client.ask("u0"))[0] == "i3"
+        answer = client.ask("u0")
+        assert (answer["source"], items(answer)[0]) == ("model", "i3")
 
 
 def test_cold_users_get_what_is_popular_in_their_segment_and_then_everywhere(world):

@@ -12,6 +12,7 @@ import pytest
 from podway.framework.config.online import Events, Nearline, Weight
 from podway.online.error import StoreError
 from podway.online.events.event import Event
+from podway.online.gateway import lists as gateway
 from podway.online.nearline import counts, lists, session
 from podway.online.nearline.apply import Writer, key
 from podway.online.nearline.read import Read, read
@@ -227,6 +228,8 @@ def test_lists_are_what_a_gateway_reads():
     assert dict(popular) == expected(given)
     assert dict(of_a) == expected(given, "a")
     assert segments == ["a", "b"]
+    assert names == (gateway.key("popular"), gateway.key("popular", "a"), gateway.key("segments"))
+    assert dict(gateway.unpack(content(store, STATE, names[1]))) == expected(given, "a")
     assert [score for _, score in popular] == sorted((s for _, s in popular), reverse=True)
 
 

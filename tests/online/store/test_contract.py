@@ -103,14 +103,14 @@ def test_values_expire(store):
 def test_no_addition_of_several_processes_is_lost(chosen):
     told = json.dumps(codec.to_json(config.Online(store=chosen)))
     keys = ["shared", "too"]
-    command = [sys.executable, "-m", "tests.online.store.adder", told, "30", ",".join(keys)]
+    command = [sys.executable, "-m", "tests.online.store.adder", told, "20", ",".join(keys)]
     root = pathlib.Path(__file__).parents[3]
     open_store(chosen, "", "").close()
     others = [subprocess.Popen(command, cwd=root) for _ in range(2)]
     with opened(chosen, "", "") as store:
-        adder.add(store, keys, 30)
+        adder.add(store, keys, 20)
         assert [other.wait(120) for other in others] == [0, 0]
-        assert contents(store.read(STATE, keys)) == [b"90", b"90"]
+        assert contents(store.read(STATE, keys)) == [b"60", b"60"]
 
 
 def test_no_addition_of_several_threads_is_lost(store):
