@@ -17,11 +17,10 @@ import apache_beam
 import numpy as np
 import pyarrow as pa
 from apache_beam.io.gcp.pubsub import PubsubMessage
-from apache_beam.metrics import Metrics
+from apache_beam.metrics.metric import Metrics
 from apache_beam.pvalue import TaggedOutput
 from apache_beam.transforms import trigger
 from apache_beam.transforms.window import FixedWindows, GlobalWindow, TimestampedValue
-from apache_beam.utils.timestamp import Duration
 from apache_beam.utils.windowed_value import WindowedValue
 
 from podway.beam.error import portable
@@ -56,7 +55,7 @@ def assemble(
         Keyed, dead=PubsubMessage
     ).with_outputs("dead", main="events")
     config = of.lander
-    oldest = Duration(seconds=int(config.oldest_days * 86_400) + HOUR)
+    oldest = int(config.oldest_days * 86_400) + HOUR
     pane = trigger.AfterProcessingTime(max(1, round(config.seconds)))
     landed = (
         read["events"]
@@ -118,7 +117,9 @@ class Read(apache_beam.DoFn):
             return
         published = np.array([time for _, time in messages])
         found = sift.sift(
-            parse.parse([one.data for one, _ in messages], self._door), published, self._config
+            parse.parse([one.data or b"" for one, _ in messages], self._door),
+            published,
+            self._config,
         )
         self._counts[sift.LATE].inc(found.late)
         for at, kind, reason in found.dead:

@@ -174,16 +174,16 @@ def _more(
     texts: list[str | None] = [None] * len(raw)
     odd: list[int] = []
     known = {*FIXED, *door.fields}
-    for at in np.flatnonzero(some & good):
+    for at in np.flatnonzero(some & good).tolist():
         line = lines[at]
         # orjson takes what is longer for a float, and json is four times as slow
         if _LONG.search(line):
-            odd.append(int(at))
+            odd.append(at)
             continue
         try:
             found = orjson.loads(line)
         except ValueError:  # NaN, say, which Arrow takes for a number
-            odd.append(int(at))
+            odd.append(at)
             continue
         texts[at] = _text({name: found[name] for name in found.keys() - known})
     return pa.array(texts, pa.string()), odd

@@ -105,11 +105,12 @@ def encode(table: pa.Table, of: Range | None) -> bytes:
     """A Parquet file; its footer says what it answers for."""
     told = json.dumps(dataclasses.asdict(of) if of else {}, separators=(",", ":"))
     sink = pa.BufferOutputStream()
+    often: Any = [name for name in ("type", "user", "item") if name in table.column_names]
     with pq.ParquetWriter(
         sink,
         table.schema,
         compression="zstd",
-        use_dictionary=[name for name in ("type", "user", "item") if name in table.column_names],
+        use_dictionary=often,
         store_schema=False,
     ) as writer:
         writer.write_table(table)
