@@ -41,7 +41,7 @@ def test_events_lie_in_their_hours_in_order_and_nothing_waits(place: Place):
     found = landed(place.root)
     assert sorted(found["id"].to_pylist()) == sorted(one.id for one in events)
     for user in {one.user for one in events}:
-        mine = found.filter(pc.equal(found["user"], user))["id"].to_pylist()
+        mine = found.filter(pc.field("user") == user)["id"].to_pylist()
         assert mine == [one.id for one in events if one.user == user]
     for path in shards(place.root):
         day, hour = (part.partition("=")[2] for part in path.parts[-3:-1])
