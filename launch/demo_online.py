@@ -126,6 +126,7 @@ class Story:
         self._asked = Asked(f"http://127.0.0.1:{rest}/v1/recommend")
         self._model = f"127.0.0.1:{site.ports('model')[0]}"
         self.visits = Visits(setting.world, self._asked.ask, self._told.tell, setting.rate)
+        self.visits.phase = BEFORE
         self._past = self.visits.past(time.time(), setting.days, setting.past)
         self.lost = 0
 
