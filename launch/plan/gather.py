@@ -61,6 +61,7 @@ def gather(
         _spot(load),
         *training,
         *_serving(experiment, qps_per_core),
+        *defaults.SERVICES,
         *defaults.VENDOR,
         *defaults.RULES,
         *_prices(book, load, accelerator),

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 
-from podway.launch.plan import data, serving, storage, stores, traffic, training
+from podway.launch.plan import data, services, serving, storage, stores, traffic, training
 from podway.launch.plan.figure import Figure, Values, values_of
 from podway.launch.plan.line import Line, total
 
@@ -11,6 +11,7 @@ SECTIONS = (
     data.lines,
     training.lines,
     serving.lines,
+    services.lines,
     stores.lines,
     traffic.queue_lines,
     traffic.network_lines,

@@ -58,6 +58,13 @@ def simulated(v: Values) -> float:
     memory = max(held, v["replica_vcpus"] * v["gib_per_vcpu"])
     hour = v["replica_vcpus"] * v["vcpu_hour"] + memory * v["memory_gib_hour"]
     bill += replicas * hour * 730
+    # Gateways answer one request after the other, also without a zone; consumers keep up.
+    busy = v["requests_mean"] * v["gateway_request_ms"] / 1000
+    busy *= v["zones"] / (v["zones"] - 1)
+    for taken in (v["nearline_events"], v["lander_events"]):
+        busy += v["events_per_second"] * v["event_peak"] / taken
+    cores = busy / v["vcpu_speed"] / v["utilisation"]
+    bill += cores * 730 * (v["vcpu_hour"] + v["gib_per_vcpu"] * v["memory_gib_hour"])
     # Nodes are added until all entries fit, and all reads and writes are done.
     entry = v["history_length"] * v["history_event_bytes"] + v["feature_bytes"] + v["key_bytes"]
     writes = v["events_per_second"] * v["event_peak"] * v["writes_per_event"] * v["store_copies"]
