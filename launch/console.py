@@ -61,11 +61,16 @@ def _replace(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error(_NAME, _replace)
 
 
+def _is_error(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.ERROR
+
+
 def prepare_libraries() -> None:
     """Before TensorFlow and JAX are imported: they say errors alone, as the rest would bury what we
     say, and JAX does not look for a TPU where there is none."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    logging.getLogger("absl").setLevel(logging.ERROR)
+    # A filter: TensorFlow sets the level when it is imported.
+    logging.getLogger("absl").addFilter(_is_error)
     libtpu.prepare()
 
 

@@ -128,3 +128,19 @@ def test_ascii_in_a_process_of_its_own():
     )
     assert done.returncode == 1
     assert done.stderr == b"podway: error: there is no config file no-where.py\n"
+
+
+def test_libraries_say_errors_alone_whatever_level_they_set():
+    code = (
+        "import logging\n"
+        "from podway.launch import console\n"
+        "logging.basicConfig(level=logging.ERROR)\n"
+        "console.prepare_libraries()\n"
+        "import absl.logging\n"
+        "absl.logging.set_verbosity(absl.logging.WARNING)\n"
+        "absl.logging.warning('a directory is read only')\n"
+        "absl.logging.error('the disk is full')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "the disk is full" in done.stderr
+    assert "read only" not in done.stderr
