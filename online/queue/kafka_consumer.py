@@ -6,6 +6,8 @@ the one before ended in the midst of.
 """
 
 import json
+import logging
+import sys
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -20,6 +22,7 @@ from podway.online.queue.progress import Progress
 from podway.online.queue.queue import Producer, Received
 from podway.online.queue.window import Window
 
+_LOG = logging.getLogger(__name__)
 _LOST = (
     KafkaError.ILLEGAL_GENERATION,
     KafkaError.UNKNOWN_MEMBER_ID,
@@ -180,7 +183,14 @@ class KafkaConsumer:
         """Leaves the group."""
         if not self._closed:
             self._closed = True
-            self._consumer.close()
+            try:
+                self._consumer.close()
+            except:  # noqa: E722
+                # What a callback raised comes as a KafkaError, which is no exception of Python's.
+                error = sys.exc_info()[1]
+                if isinstance(error, BaseException) and not isinstance(error, KafkaException):
+                    raise
+                _LOG.debug("left %s with %s", self._group, error)
             self._producer.close()
 
     def _begin(self) -> None:
@@ -239,8 +249,8 @@ class KafkaConsumer:
 
     def _assigned(self, consumer: Consumer, given: list[TopicPartition]) -> None:
         """Begins where the group is; who had it before may have ended in its midst."""
-        if not given:
-            consumer.incremental_assign(given)
+        if not given or self._closed:  # the coordinator says nothing more to who is leaving
+            consumer.incremental_assign([])
             return
         for of in consumer.committed(given, _PATIENCE):
             told = _told(of.metadata)

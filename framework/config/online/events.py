@@ -102,9 +102,11 @@ EXPOSURE = EventType(
     fields=(Field("trial", "text", required=True), Field("arm", "text", required=True)),
 )
 """A user saw what an arm of a trial does."""
-CLICK = EventType("click", fields=(Field("request", "text"), Field("position", "integer", least=0)))
+CLICK = EventType(
+    "click", fields=(Field("request", "text"), Field("position", "integer", least=0.0))
+)
 """An item was chosen."""
-PLAY = EventType("play", fields=(Field("seconds", "number", least=0), Field("request", "text")))
+PLAY = EventType("play", fields=(Field("seconds", "number", least=0.0), Field("request", "text")))
 """An item was heard, seen or read, for so long."""
 RATING = EventType("rating", fields=(Field("rating", "number", required=True),))
 """An item was rated."""

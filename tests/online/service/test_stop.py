@@ -9,11 +9,12 @@ from podway.online.service import stop
 
 
 def test_a_signal_asks_once():
+    before = signal.getsignal(signal.SIGTERM)
     with stop.asked() as asked:
         assert not asked.is_set()
         os.kill(os.getpid(), signal.SIGTERM)
         assert asked.wait(5)
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_a_second_signal_ends_at_once():
