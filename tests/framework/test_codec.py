@@ -214,3 +214,11 @@ def test_imports_are_read_without_running_anything(tmp_path):
     found = imports.imported("a.b", file)
     assert {"x.y", "a.c", "a.d", "a.d.e", "z", "z.w", "other"} <= found
     assert "never" not in found
+
+
+@pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.json")), ids=lambda path: path.stem)
+def test_what_is_read_back_is_written_alike(path):
+    """A default of 0 for a float would come back as 0.0: another text, and another hash of it."""
+    text = path.read_text()
+    found = codec.from_json(Experiment, json.loads(text))
+    assert json.dumps(codec.to_json(found), indent=2, ensure_ascii=False) + "\n" == text
