@@ -305,7 +305,7 @@ def straight(tmp_path_factory) -> list:
         assert "podway: train begins" in said
         assert "launch shop-" in said
         assert list((lab.workdir / "models" / "shop").glob("*/saved_model.pb"))
-        assert re.search(r"(?m)^  goodput \d+\.\d % of .* in 1 session$", said), said
+        assert re.search(r"(?m)^  goodput \d+\.\d % of .* in 1 session\b", said), said
         (name,) = re.findall(r"started (shop-\S+)", said)
         for number in range(2):
             record = json.loads((lab.state(number) / "state.json").read_text())
