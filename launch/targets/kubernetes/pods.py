@@ -1,5 +1,7 @@
-"""What the pods of a launch have in common: volumes, environment, the frozen experiment."""
+"""What launches and deployments have in common: namespace, account, files; volumes, environment."""
 
+import base64
+from collections.abc import Mapping
 from typing import Any
 
 from podway.launch.targets.frozen import FILE
@@ -11,6 +13,48 @@ NO_IMAGE = "image-missing.invalid/"
 _PLACEHOLDER = NO_IMAGE + "podway-{}@sha256:" + 64 * "0"
 """Stands in a dry run for an image that was not given."""
 SUBMITTED = f"{OWN}/submitted"
+MANAGED = {"app.kubernetes.io/managed-by": "podway"}
+"""Label of what several of ours share."""
+
+
+def namespace(name: str) -> dict[str, Any]:
+    """The namespace, which others share."""
+    metadata = {"name": name, "labels": dict(MANAGED)}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+
+
+def service_account(target: Any) -> dict[str, Any]:
+    """Whom the pods of a target run as; on GKE it may stand for an account of Google's.
+
+    Args:
+      target: has namespace, service_account and google_service_account.
+    """
+    metadata: dict[str, Any] = {
+        "name": target.service_account,
+        "namespace": target.namespace,
+        "labels": dict(MANAGED),
+    }
+    if account := target.google_service_account:
+        metadata["annotations"] = {"iam.gke.io/gcp-service-account": account}
+    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}
+
+
+def config_map(metadata: dict[str, Any], files: Mapping[str, bytes]) -> dict[str, Any]:
+    """Files that never change: key → content, text where they are."""
+    text, binary = {}, {}
+    for key, content in files.items():
+        try:
+            text[key] = content.decode()
+        except UnicodeDecodeError:
+            binary[key] = base64.b64encode(content).decode()
+    found: dict[str, Any] = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": metadata,
+        "immutable": True,
+        "data": text,
+    }
+    return found | ({"binaryData": binary} if binary else {})
 
 
 def image(launch: Launch, kind: str) -> str:

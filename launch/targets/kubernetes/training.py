@@ -7,7 +7,6 @@ and export). A restart begins with `data` again, which finds its dataset and end
 What a failure leads to follows from the table of exit codes (framework/exit_codes.py).
 """
 
-import base64
 from typing import Any
 
 from podway.framework import exit_codes
@@ -35,45 +34,18 @@ def objects(launch: Launch, submitted: int | None = None) -> list[dict[str, Any]
 
 def namespace(launch: Launch) -> dict[str, Any]:
     """The namespace, which other launches share."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Namespace",
-        "metadata": {
-            "name": launch.target.namespace,
-            "labels": {"app.kubernetes.io/managed-by": "podway"},
-        },
-    }
+    return pods.namespace(launch.target.namespace)
 
 
 def service_account(launch: Launch) -> dict[str, Any]:
-    """Whom the pods run as; on GKE it may stand for an account of Google's."""
-    metadata: dict[str, Any] = {
-        "name": launch.target.service_account,
-        "namespace": launch.target.namespace,
-        "labels": {"app.kubernetes.io/managed-by": "podway"},
-    }
-    if launch.target.google_service_account:
-        account = launch.target.google_service_account
-        metadata["annotations"] = {"iam.gke.io/gcp-service-account": account}
-    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}
+    """Whom the pods run as."""
+    return pods.service_account(launch.target)
 
 
 def config_map(launch: Launch) -> dict[str, Any]:
     """The frozen experiment and its sources."""
-    text, binary = {}, {}
-    for path, content in launch.frozen.files.items():
-        try:
-            text[pods.key(path)] = content.decode()
-        except UnicodeDecodeError:
-            binary[pods.key(path)] = base64.b64encode(content).decode()
-    found: dict[str, Any] = {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": _metadata(launch, pods.config_map_name(launch)),
-        "immutable": True,
-        "data": text,
-    }
-    return found | ({"binaryData": binary} if binary else {})
+    files = {pods.key(path): content for path, content in launch.frozen.files.items()}
+    return pods.config_map(_metadata(launch, pods.config_map_name(launch)), files)
 
 
 def job_set(launch: Launch, submitted: int | None = None) -> dict[str, Any]:

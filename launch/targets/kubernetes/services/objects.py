@@ -1,6 +1,5 @@
 """All objects of the services, in the order in which they are applied."""
 
-import base64
 from typing import Any
 
 from podway.launch.targets.kubernetes import pods
@@ -16,7 +15,12 @@ _HEALTH_CHECKS = ("35.191.0.0/16", "130.211.0.0/22")
 
 def objects(stack: Stack) -> list[dict[str, Any]]:
     """Namespace, account, the frozen experiment, each service's own, and the route last."""
-    found = [_namespace(stack), _service_account(stack), _config_map(stack)]
+    files = {pods.key(path): content for path, content in stack.frozen.files.items()}
+    found = [
+        pods.namespace(stack.target.namespace),
+        pods.service_account(stack.target),
+        pods.config_map(_metadata(stack, stack.config_map), files),
+    ]
     for service in SERVICES:
         found += [_deployment(stack, service), _autoscaler(stack, service), _budget(stack, service)]
         found += _monitor(stack, service)
@@ -29,42 +33,6 @@ def objects(stack: Stack) -> list[dict[str, Any]]:
 def _metadata(stack: Stack, name: str, service: Service | None = None) -> dict[str, Any]:
     labels = stack.labels(service)
     return {"name": name, "namespace": stack.target.namespace, "labels": labels}
-
-
-def _namespace(stack: Stack) -> dict[str, Any]:
-    labels = {"app.kubernetes.io/managed-by": "podway"}
-    metadata = {"name": stack.target.namespace, "labels": labels}
-    return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
-
-
-def _service_account(stack: Stack) -> dict[str, Any]:
-    """Whom the pods run as; services of other experiments share it."""
-    metadata: dict[str, Any] = {
-        "name": stack.target.service_account,
-        "namespace": stack.target.namespace,
-        "labels": {"app.kubernetes.io/managed-by": "podway"},
-    }
-    if account := stack.target.google_service_account:
-        metadata["annotations"] = {"iam.gke.io/gcp-service-account": account}
-    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}
-
-
-def _config_map(stack: Stack) -> dict[str, Any]:
-    """The frozen experiment and its sources."""
-    text, binary = {}, {}
-    for path, content in stack.frozen.files.items():
-        try:
-            text[pods.key(path)] = content.decode()
-        except UnicodeDecodeError:
-            binary[pods.key(path)] = base64.b64encode(content).decode()
-    found: dict[str, Any] = {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": _metadata(stack, stack.config_map),
-        "immutable": True,
-        "data": text,
-    }
-    return found | ({"binaryData": binary} if binary else {})
 
 
 def _deployment(stack: Stack, service: Service) -> dict[str, Any]:

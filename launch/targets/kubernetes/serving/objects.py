@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from podway.launch.targets.kubernetes import pods
 from podway.launch.targets.kubernetes.serving import servers, traffic, watch
 from podway.launch.targets.kubernetes.serving.deployed import Deployed
 
@@ -12,7 +13,11 @@ ROUTES = ("HTTPRoute", "GRPCRoute")
 def objects(deployed: Deployed) -> list[dict[str, Any]]:
     """Namespace, account, what each track has, what they share, and the routes last."""
     target = deployed.target
-    found = [_namespace(deployed), _service_account(deployed), traffic.network_policy(deployed)]
+    found = [
+        pods.namespace(target.namespace),
+        pods.service_account(target),
+        traffic.network_policy(deployed),
+    ]
     for track in deployed.tracks:
         found += [
             servers.files(deployed, track),
@@ -29,28 +34,3 @@ def objects(deployed: Deployed) -> list[dict[str, Any]]:
     if target.gateway.grpc:
         found.append(traffic.grpc_route(deployed))
     return found
-
-
-def _namespace(deployed: Deployed) -> dict[str, Any]:
-    return {
-        "apiVersion": "v1",
-        "kind": "Namespace",
-        "metadata": {
-            "name": deployed.target.namespace,
-            "labels": {"app.kubernetes.io/managed-by": "podway"},
-        },
-    }
-
-
-def _service_account(deployed: Deployed) -> dict[str, Any]:
-    """Whom the pods run as; other models of the namespace share it."""
-    target = deployed.target
-    metadata: dict[str, Any] = {
-        "name": target.service_account,
-        "namespace": target.namespace,
-        "labels": {"app.kubernetes.io/managed-by": "podway"},
-    }
-    if target.google_service_account:
-        account = target.google_service_account
-        metadata["annotations"] = {"iam.gke.io/gcp-service-account": account}
-    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}
