@@ -91,17 +91,17 @@ class Kafka(Broker):
 
 
 class Pubsub(Broker):
-    """Google's emulator, which has all in memory."""
+    """Google's double, which has all in memory."""
 
-    # It gives a message back some minutes after its reader ended: too long to count kills by.
-    restarts = members = rewinds = counts = False
+    restarts = members = rewinds = False
+    started = staticmethod(servers.pubsub)
 
     def __init__(self, folder: pathlib.Path):
-        self._server, self._address = servers.pubsub(folder)
+        self._server, self._address = self.started(folder)
         self.config = online.PubsubQueue(project="podway-test", ack_seconds=10)
 
     def start(self) -> None:
-        """Some seconds."""
+        """At once."""
         self._server.start()
         os.environ["PUBSUB_EMULATOR_HOST"] = self._address
 
@@ -109,6 +109,14 @@ class Pubsub(Broker):
         """All is gone."""
         os.environ.pop("PUBSUB_EMULATOR_HOST", None)
         self._server.kill()
+
+
+class GooglePubsub(Pubsub):
+    """The emulator of the Google Cloud CLI."""
+
+    # It gives a message back some minutes after its reader ended: too long to count kills by.
+    counts = False
+    started = staticmethod(servers.google_pubsub)
 
 
 class Rabbitmq(Broker):

@@ -7,13 +7,15 @@ KINDS = {
     "kafka": brokers.Kafka,
     "pubsub": brokers.Pubsub,
     "rabbitmq": brokers.Rabbitmq,
+    "google-pubsub": brokers.GooglePubsub,
 }
-QUICK = ("sqlite",)
+SLOW, EXTENSIVE = (pytest.mark.slow,), (pytest.mark.slow, pytest.mark.extensive)
+MARKS = dict.fromkeys(KINDS, SLOW) | {"sqlite": (), "google-pubsub": EXTENSIVE}
 
 
 @pytest.fixture(
     scope="module",
-    params=[pytest.param(kind, marks=() if kind in QUICK else pytest.mark.slow) for kind in KINDS],
+    params=[pytest.param(kind, marks=MARKS[kind]) for kind in KINDS],
 )
 def broker(request, tmp_path_factory):
     """A broker that runs; of each kind one after the other."""
