@@ -27,6 +27,8 @@ class Broker(abc.ABC):
       counts: whether it is shown that deliveries which ended a consumer are counted.
       restarts: whether it is a process of its own, with what it had before on disk.
       members: whether it says who reads a group.
+      ahead: whether it gives further messages of a key before the first one is committed, and
+        messages of several keys of a partition in the order in which they came.
     """
 
     config: online.Queue
@@ -34,6 +36,7 @@ class Broker(abc.ABC):
     counts = True
     restarts = True
     members = True
+    ahead = True
 
     @abc.abstractmethod
     def start(self) -> None:
@@ -93,7 +96,7 @@ class Kafka(Broker):
 class Pubsub(Broker):
     """Google's double, which has all in memory."""
 
-    restarts = members = rewinds = False
+    restarts = members = rewinds = ahead = False
     started = staticmethod(servers.pubsub)
 
     def __init__(self, folder: pathlib.Path):
@@ -116,6 +119,7 @@ class GooglePubsub(Pubsub):
 
     # It gives a message back some minutes after its reader ended: too long to count kills by.
     counts = False
+    ahead = True
     started = staticmethod(servers.google_pubsub)
 
 
