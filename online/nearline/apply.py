@@ -16,7 +16,7 @@ import dataclasses
 import random
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from podway.framework.config.online import Nearline
 from podway.online.error import StoreError
@@ -180,13 +180,10 @@ class Writer:
             held = self._store.read(STATE, keys)
             mine = {slot: slots[slot] for slot, _ in places}
             users = [user for these in mine.values() for user in these]
-            planned |= self._planned(HISTORY, {user: entries[user] for user in users}, self._history)
-            new = {
-                slot: _New(
-                    event for user in these for event in extend.new(planned[user].after, of_user[user])
-                )
-                for slot, these in mine.items()
-            }
+            planned |= self._planned(
+                HISTORY, {user: entries[user] for user in users}, self._history
+            )
+            new = {slot: _New(_further(these, of_user, planned)) for slot, these in mine.items()}
             changes, where = [], []
             for place, name, value in zip(places, keys, held, strict=True):
                 slot, segment = place
@@ -262,6 +259,15 @@ class _New:
     def of(self, segment: str) -> Sequence[Told]:
         """ "": all of them."""
         return self._of.get(segment, ()) if segment else self._all
+
+
+def _further(
+    users: Iterable[str], told: Mapping[str, list[Told]], planned: Mapping[str, _Planned]
+) -> Iterator[Told]:
+    """Events of users that their histories did not have."""
+    for user in users:
+        added = planned[user].after.added
+        yield from (event for event in told[user] if event.entry in added)
 
 
 def key(slot: int, segment: str = "") -> str:

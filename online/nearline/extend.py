@@ -1,11 +1,10 @@
 """A history and further events: what it is then, and which of them it did not have."""
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Literal
 
 from podway.online.error import StoreError
-from podway.online.nearline.read import Told
 from podway.online.store import columns
 from podway.online.store import history as histories
 from podway.online.store.columns import Columns
@@ -61,8 +60,3 @@ def extend(
         return Extended(held, frozenset(), False)
     added = frozenset(merged.entries) - frozenset(before.entries)
     return Extended(histories.as_columns(merged), added, True)
-
-
-def new(of: Extended, events: Sequence[Told]) -> list[Told]:
-    """Those of events that the history did not have and has now."""
-    return [event for event in events if event.entry in of.added]

@@ -86,7 +86,7 @@ def latest(columns: Columns, seconds: float) -> Session:
         types={columns.types[kind]: number for kind, number in Counter(kinds).items()},
         gap=steps[-1] * unit / MICRO if count > 1 else -1.0,
         known=count,
-        open=_SOON < pause,
+        open=pause > _SOON,
     )
 
 

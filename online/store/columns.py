@@ -9,7 +9,7 @@ import dataclasses
 import struct
 import sys
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple
 
 from podway.online.error import StoreError
 
@@ -24,17 +24,17 @@ _MAGIC = b"pH"
 _BIG = sys.byteorder == "big"
 
 
-class Event(Protocol):
-    """What is appended: an entry of a history."""
+class Entry(NamedTuple):
+    """One event of a history."""
 
-    @property
-    def time(self) -> int: ...
-    @property
-    def item(self) -> str: ...
-    @property
-    def type(self) -> str: ...
-    @property
-    def mark(self) -> int: ...
+    time: int
+    """Microseconds since 1970."""
+    item: str
+    type: str = ""
+    """Of the event; "": not known, as of what comes from a dataset."""
+    mark: int = 0
+    """32 bits of the event's id, which tell events apart that agree in time and item; 0: it has no
+    id, as in a dataset."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Columns:
         return self.first + UNITS[self.unit] * sum(self.steps)
 
 
-def appended(columns: Columns, events: Sequence[Event], most: int) -> Columns | None:
+def appended(columns: Columns, events: Sequence[Entry], most: int) -> Columns | None:
     """With events that are later than all that are here, in a history's order, of which the latest
     `most` stay; None: they are not later, or nothing of what is here stays: merge them."""
     last, count = columns.last, len(columns.lengths)
@@ -168,7 +168,7 @@ def _parsed(content: bytes) -> Columns:
     items = content[at:]
     if len(items) != sum(lengths):
         raise IndexError(f"{at + sum(lengths)} bytes were to be there")
-    if count and not types or kinds and max(kinds) >= len(types):
+    if (count and not types) or max(kinds, default=0) >= max(1, len(types)):
         raise IndexError("an event has a type that it does not name")
     return Columns(tuple(types), kinds, first, _unit(sizes >> 4), steps, marks, lengths, items)
 

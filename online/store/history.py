@@ -13,28 +13,15 @@ import hashlib
 import itertools
 import struct
 from collections.abc import Callable, Iterable, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import farmhash
 
 from podway.online.error import StoreError
 from podway.online.store import columns
-from podway.online.store.columns import UNITS, Columns
+from podway.online.store.columns import UNITS, Columns, Entry
 
 MICRO = 1_000_000
-
-
-class Entry(NamedTuple):
-    """One event of a history."""
-
-    time: int
-    """Microseconds since 1970."""
-    item: str
-    type: str = ""
-    """Of the event; "": not known, as of what comes from a dataset."""
-    mark: int = 0
-    """32 bits of the event's id, which tell events apart that agree in time and item; 0: it has no
-    id, as in a dataset."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -54,7 +54,7 @@ def build() -> list[pathlib.Path]:
 def main() -> int:
     """Builds them; says where they are, or why not."""
     if shutil.which("go") is None:
-        print("NO EMULATORS: there is no `go`: install Go 1.26 (https://go.dev/dl)", file=sys.stderr)
+        print("NO EMULATORS: no `go`: install Go 1.26 (https://go.dev/dl)", file=sys.stderr)
         return UNFETCHED
     try:
         print(*build(), sep="\n")

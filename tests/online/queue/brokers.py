@@ -26,6 +26,7 @@ class Broker(abc.ABC):
       rewinds: whether a group can begin again, and where it is told to.
       counts: whether it is shown that deliveries which ended a consumer are counted.
       restarts: whether it is a process of its own, with what it had before on disk.
+      kills: how often it is killed under load.
       members: whether it says who reads a group.
       ahead: whether it gives further messages of a key before the first one is committed, and
         messages of several keys of a partition in the order in which they came.
@@ -35,6 +36,7 @@ class Broker(abc.ABC):
     rewinds = True
     counts = True
     restarts = True
+    kills = 3
     members = True
     ahead = True
 
@@ -124,12 +126,12 @@ class GooglePubsub(Pubsub):
 
 
 class Rabbitmq(Broker):
-    """A node of one process."""
+    """A node of one process, which a session of tests starts once: it takes a minute."""
 
     members = rewinds = counts = False
 
-    def __init__(self, folder: pathlib.Path):
-        self._server, url = servers.rabbitmq(folder)
+    def __init__(self, node: tuple[servers.Server, str]):
+        self._server, url = node
         self.config = online.RabbitmqQueue(url=url)
 
     def start(self) -> None:
@@ -139,3 +141,14 @@ class Rabbitmq(Broker):
     def kill(self) -> None:
         """Its clients go on and wait for it."""
         self._server.kill()
+
+
+class RabbitmqStreams(Rabbitmq):
+    """The same with what is published kept."""
+
+    members = rewinds = counts = True
+    kills = 1
+
+    def __init__(self, node: tuple[servers.Server, str]):
+        super().__init__(node)
+        self.config = dataclasses.replace(self.config, keep_hours=1.0)
