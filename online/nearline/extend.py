@@ -48,7 +48,9 @@ def extend(
         held = columns.parse(value.content)
         entries = list(entries)
         # Most events are later than all that came before: no look at those is needed.
-        further = histories.kept(EMPTY, entries, most, duplicates).entries
+        further = entries
+        if len(entries) > 1:
+            further = histories.kept(EMPTY, entries, most, duplicates).entries
         after = columns.appended(held, further, most) if further else None
         if after is not None:
             return Extended(after, frozenset(further), True)

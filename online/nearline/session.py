@@ -77,13 +77,16 @@ def latest(columns: Columns, seconds: float) -> Session:
         first -= 1
     lengths = columns.lengths[first:]
     ends = itertools.accumulate(lengths, initial=len(columns.items) - sum(lengths))
-    kinds = columns.kinds[first:] if columns.kinds else bytes(count - first)
+    types = dict.fromkeys(columns.types, count - first)
+    if columns.kinds:
+        found = Counter(columns.kinds[first:])
+        types = {columns.types[kind]: number for kind, number in found.items()}
     return Session(
         begun=begun / MICRO,
         ended=last / MICRO,
         events=count - first,
         items=len({columns.items[start:end] for start, end in itertools.pairwise(ends)}),
-        types={columns.types[kind]: number for kind, number in Counter(kinds).items()},
+        types=types,
         gap=steps[-1] * unit / MICRO if count > 1 else -1.0,
         known=count,
         open=pause > _SOON,

@@ -50,6 +50,7 @@ class Columns:
       marks: four bytes of each event; b"": none has one.
       lengths: bytes of each event's item.
       items: these bytes.
+      last: time of the last event, as `first`.
     """
 
     types: tuple[str, ...]
@@ -60,11 +61,7 @@ class Columns:
     marks: bytes
     lengths: "array.array[int]"
     items: bytes
-
-    @property
-    def last(self) -> int:
-        """Time of the last event, in microseconds since 1970."""
-        return self.first + UNITS[self.unit] * sum(self.steps)
+    last: int
 
 
 def appended(columns: Columns, events: Sequence[Entry], most: int) -> Columns | None:
@@ -73,16 +70,18 @@ def appended(columns: Columns, events: Sequence[Entry], most: int) -> Columns | 
     last, count = columns.last, len(columns.lengths)
     if not count or events[0].time <= last or len(events) >= most:
         return None
-    types, kinds, steps, items = list(columns.types), bytearray(), [], []
+    types, kinds, steps, items = columns.types, bytearray(), [], []
     for event in events:
         if event.type not in types:
-            types.append(event.type)
+            types = (*types, event.type)
         kinds.append(types.index(event.type))
         steps.append(event.time - last)
         items.append(event.item.encode())
         last = event.time
-    finer = next(at for at in range(columns.unit, 3) if not any(s % UNITS[at] for s in steps))
-    unit, held = UNITS[finer], columns.steps
+    finer, held = columns.unit, columns.steps
+    while any(step % UNITS[finer] for step in steps):
+        finer += 1
+    unit = UNITS[finer]
     if finer != columns.unit:
         held = numbers([step * UNITS[columns.unit] // unit for step in held])
     steps = _joined(held, [step // unit for step in steps])
@@ -90,14 +89,15 @@ def appended(columns: Columns, events: Sequence[Entry], most: int) -> Columns | 
     marks = struct.pack(f"<{len(events)}I", *(event.mark for event in events))
     out = max(0, len(lengths) - most)
     return Columns(
-        tuple(types),
+        types,
         ((columns.kinds or bytes(count)) + kinds)[out:] if len(types) > 1 else b"",
-        columns.first + unit * sum(steps[:out]),
+        columns.first + (unit * sum(steps[:out]) if out else 0),
         finer,
         steps[out:],
         ((columns.marks or bytes(4 * count)) + marks)[4 * out :],
         lengths[out:],
-        columns.items[sum(lengths[:out]) :] + b"".join(items),
+        columns.items[sum(lengths[:out]) if out else 0 :] + b"".join(items),
+        last,
     )
 
 
@@ -170,12 +170,8 @@ def _parsed(content: bytes) -> Columns:
         raise IndexError(f"{at + sum(lengths)} bytes were to be there")
     if (count and not types) or max(kinds, default=0) >= max(1, len(types)):
         raise IndexError("an event has a type that it does not name")
-    return Columns(tuple(types), kinds, first, _unit(sizes >> 4), steps, marks, lengths, items)
-
-
-def _unit(place: int) -> int:
-    UNITS[place]  # or it is none
-    return place
+    last = first + UNITS[sizes >> 4] * sum(steps)
+    return Columns(tuple(types), kinds, first, sizes >> 4, steps, marks, lengths, items, last)
 
 
 def numbers(values: Sequence[int]) -> "array.array[int]":

@@ -185,6 +185,7 @@ def as_columns(history: History) -> Columns:
         struct.pack(f"<{len(entries)}I", *(each.mark for each in entries)) if marked else b"",
         columns.numbers([len(item) for item in items]),
         b"".join(items),
+        entries[-1].time if entries else 0,
     )
 
 
