@@ -150,7 +150,8 @@ def _names(found: dict[str, Any], of: EventType, events: Events) -> str:
 
 
 def _time(found: dict[str, Any], events: Events, now: float) -> str:
-    moment, latest = found.get("time"), now + events.future_seconds
+    moment: Any = found.get("time")
+    latest = now + events.future_seconds
     number = isinstance(moment, int | float) and not isinstance(moment, bool)
     if number and events.oldest_time <= moment <= latest:
         found["time"] = float(moment)

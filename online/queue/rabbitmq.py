@@ -33,6 +33,9 @@ AWAY = (
     OSError,
 )
 _PAUSE = 0.2
+_FORGETS = (
+    "RabbitMQ's quorum queues forget what is done; give queue.keep_hours, so that streams keep it"
+)
 _Result = TypeVar("_Result")
 
 
@@ -96,6 +99,7 @@ class Rabbitmq:
     def __init__(self, config: RabbitmqQueue, dead: str):
         self._config, self._streams = config, config.keep_hours > 0
         self.offsets = self._streams
+        self.forgets = "" if self._streams else _FORGETS
         self._policy = Policy(dead, config.attempts, config.retry_seconds)
         self._address = os.environ.get(config.url_env, "") if config.url_env else config.url
         if not self._address:
@@ -162,10 +166,7 @@ class Rabbitmq:
     def rewind(self, group: str, topic: str, time: float) -> None:
         """The group begins again at a time; refused without streams: what is done is gone."""
         if not self._streams:
-            raise QueueError(
-                f"RabbitMQ's quorum queues forget what is done: group {group!r} of {topic} does not"
-                " rewind; give queue.keep_hours, so that streams keep it"
-            )
+            raise QueueError(f"group {group!r} of {topic} does not rewind: {_FORGETS}")
         count = self._count(topic)
 
         async def begin() -> None:

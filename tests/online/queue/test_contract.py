@@ -1,6 +1,7 @@
 """What every queue keeps, whatever its kind (the fixture has scope="module")."""
 
 import collections
+import re
 import threading
 import time
 
@@ -275,6 +276,25 @@ def test_a_group_is_rewound(broker):
             assert len(drain(consumer, count)) == count
             assert consumer.poll(10, 0.5) == []
             consumer.close()
+
+
+def test_a_group_that_begins_later_is_given_what_others_have_done(broker):
+    """Unless the queue says that it forgets, and what would be right."""
+    topics = broker.topics()
+    with broker.queue(topics) as queue:
+        begun(queue, topics, "readers")
+        queue.producer().publish(topics.events, numbered(10, 4))
+        consumer = queue.consumer("readers", topics.events)
+        found = drain(consumer, 10)
+        later = queue.consumer("later", topics.events)
+        if broker.rewinds:
+            assert queue.forgets == ""
+            assert sorted(values(drain(later, 10))) == sorted(values(found))
+        else:
+            assert re.search(r"(keeps nothing|forget what is done); (give|use) ", queue.forgets)
+            assert later.poll(10, 1.0) == []
+        consumer.close()
+        later.close()
 
 
 def test_a_group_begins_where_it_says(broker):
