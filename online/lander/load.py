@@ -1,6 +1,7 @@
 """What one flush lands: messages that were polled and not yet committed."""
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -13,6 +14,7 @@ from podway.online.lander.parse import parse
 from podway.online.lander.shard import OFFSET, Range, Written
 from podway.online.lander.sift import Sifted, sift
 from podway.online.queue.queue import Received
+from podway.online.queue.run import Run
 
 PARTITION = "partition"
 """The column, beside OFFSET, that is not written."""
@@ -33,15 +35,22 @@ class Batch:
     late: int
 
 
-def batch(messages: Sequence[Received], door: Door, config: Lander) -> Batch:
+def batch(runs: Sequence[Run], door: Door, config: Lander) -> Batch:
     """Reads the messages of one poll."""
-    published = np.fromiter((one.published for one in messages), np.float64, len(messages))
-    found: Sifted = sift(parse([one.value for one in messages], door), published, config)
-    partitions = np.fromiter((one.partition for one in messages), np.int32, len(messages))
-    offsets = np.fromiter((one.offset for one in messages), np.int64, len(messages))
+    sizes = [len(run) for run in runs]
+    published = np.concatenate([np.array(run.published, np.float64) for run in runs])
+    values = list(itertools.chain.from_iterable(run.values for run in runs))
+    found: Sifted = sift(parse(values, door), published, config)
+    partitions = np.repeat(np.array([run.partition for run in runs], np.int32), sizes)
+    offsets = np.concatenate([np.array(run.offsets, np.int64) for run in runs])
     table = found.table.append_column(PARTITION, pa.array(partitions[found.rows]))
     table = table.append_column(OFFSET, pa.array(offsets[found.rows]))
-    return Batch(table, [(messages[at], kind, why) for at, kind, why in found.dead], found.late)
+    ends = np.cumsum(sizes)
+    dead = []
+    for at, kind, why in found.dead:
+        of = int(np.searchsorted(ends, at, "right"))
+        dead.append((runs[of].message(at - int(ends[of]) + sizes[of]), kind, why))
+    return Batch(table, dead, found.late)
 
 
 def land(

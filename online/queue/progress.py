@@ -38,6 +38,11 @@ class Progress:
     def __post_init__(self):
         self.position = max(self.position, self.committed)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether whatever comes next is alive, and comes for the first time."""
+        return not self.failed and not self.gone and self.held is None
+
     def room(self, now: float) -> int | None:
         """How many may be delivered now; None: any number."""
         if now < self.until:

@@ -1,14 +1,17 @@
 """A member of a group that reads the embedded queue."""
 
+import dataclasses
+import itertools
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from podway.online.error import QueueError
 from podway.online.queue import dead, progress
 from podway.online.queue.dead import Policy
 from podway.online.queue.progress import Progress
 from podway.online.queue.queue import Producer, Received
+from podway.online.queue.run import Run
 from podway.online.queue.sqlite_file import File, topic
 from podway.online.queue.sqlite_members import Lock, ended, share
 
@@ -16,6 +19,18 @@ _LOOK = 0.25
 """Seconds between two looks at who else is there."""
 _SHORTEST, _LONGEST = 0.002, 0.05
 """Seconds between two looks for messages."""
+_NO_HEADERS: Mapping[str, str] = {}
+_Row = tuple[int, bytes, float, str, str]
+"""Offset, value, time of publishing, key, headers."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Part:
+    """What was read of one partition; attempts None: each message comes for the first time."""
+
+    partition: int
+    rows: Sequence[_Row]
+    attempts: Sequence[int] | None
 
 
 class SqliteConsumer:
@@ -61,6 +76,13 @@ class SqliteConsumer:
 
     def poll(self, most: int, timeout: float) -> list[Received]:
         """Up to `most` further messages."""
+        return [one for part in self._polled(most, timeout) for one in self._messages(part)]
+
+    def poll_runs(self, most: int, timeout: float) -> list[Run]:
+        """The same in columns."""
+        return [self._run(part) for part in self._polled(most, timeout)]
+
+    def _polled(self, most: int, timeout: float) -> list[_Part]:
         end, wait = time.monotonic() + timeout, _SHORTEST
         while True:
             if time.monotonic() >= self._looked + _LOOK:
@@ -73,43 +95,77 @@ class SqliteConsumer:
             time.sleep(min(wait, left))
             wait = min(_LONGEST, 1.5 * wait)
 
-    def _fetch(self, most: int) -> list[Received]:
-        found: list[Received] = []
+    def _fetch(self, most: int) -> list[_Part]:
+        found: list[_Part] = []
+        left = most
         order = sorted(self._held.keys() - self._leaving.keys())
         self._turn = (self._turn + 1) % max(1, len(order))
         # Each partition is first in its turn, so that none starves behind a full one.
         for index in order[self._turn :] + order[: self._turn]:
-            mine, room = self._held[index], most - len(found)
+            mine, room = self._held[index], left
             allowed = mine.room(time.monotonic())
             if allowed is not None:
                 room = min(room, allowed)
             if room <= 0:
                 continue
             rows = self._file.rows(
-                "SELECT offset, key, value, headers, published FROM message WHERE topic = ? AND"
+                "SELECT offset, value, published, key, headers FROM message WHERE topic = ? AND"
                 " partition = ? AND offset >= ? ORDER BY offset LIMIT ?",
                 (self._number, index, mine.position, room),
             )
-            for offset, key, value, headers, published in rows:
-                attempt = mine.deliver(offset)
-                if attempt is None:
-                    continue
-                of = Received(
-                    self._topic,
-                    index,
-                    offset,
-                    f"{index}-{offset}",
-                    key,
-                    value,
-                    json.loads(headers) if headers != "{}" else {},
-                    published,
-                    attempt,
-                )
-                if attempt > self._policy.attempts:
-                    self.dead(of, dead.ended(attempt - 1))
-                else:
-                    found.append(of)
+            if part := self._delivered(index, mine, rows):
+                found.append(part)
+                left -= len(part.rows)
         return found
+
+    def _delivered(self, index: int, mine: Progress, rows: list[_Row]) -> _Part | None:
+        """These are delivered, those that are alive; None: there are none."""
+        if not rows:
+            return None
+        if mine.is_plain:
+            mine.position = rows[-1][0] + 1
+            return _Part(index, rows, None)
+        kept, attempts = [], []
+        for row in rows:
+            if (attempt := mine.deliver(row[0])) is None:
+                continue
+            if attempt > self._policy.attempts:
+                (gone,) = self._messages(_Part(index, [row], [attempt]))
+                self.dead(gone, dead.ended(attempt - 1))
+                continue
+            kept.append(row)
+            attempts.append(attempt)
+        return _Part(index, kept, attempts) if kept else None
+
+    def _messages(self, part: _Part) -> list[Received]:
+        index, name = part.partition, self._topic
+        return [
+            Received(
+                name,
+                index,
+                offset,
+                f"{index}-{offset}",
+                key,
+                value,
+                _NO_HEADERS if headers == "{}" else json.loads(headers),
+                published,
+                attempt,
+            )
+            for (offset, value, published, key, headers), attempt in zip(
+                part.rows, part.attempts or itertools.repeat(1), strict=False
+            )
+        ]
+
+    def _run(self, part: _Part) -> Run:
+        rows, attempts = part.rows, part.attempts
+
+        def message(at: int) -> Received:
+            of = _Part(part.partition, [rows[at]], attempts and [attempts[at]])
+            return self._messages(of)[0]
+
+        offsets, values, published, _, _ = zip(*rows, strict=True)
+        again = attempts is not None and max(attempts) > 1
+        return Run(part.partition, offsets, values, published, again, message)
 
     def commit(self, messages: Iterable[Received]) -> None:
         """These are done, and all before them."""

@@ -4,7 +4,6 @@ A message that is delivered again comes from here; no queue is asked for it a se
 """
 
 import collections
-import dataclasses
 import itertools
 
 from podway.online.queue.progress import Progress
@@ -52,7 +51,7 @@ class Window:
             attempt = self.progress.deliver(message.offset)
             if attempt is not None:
                 same = attempt == message.attempt
-                found.append(message if same else dataclasses.replace(message, attempt=attempt))
+                found.append(message if same else message._replace(attempt=attempt))
         self._ahead -= count
         return found
 
