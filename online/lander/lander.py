@@ -235,11 +235,11 @@ class Lander:
             self._flush = self._worker.submit(self._land, self._flushed)
             raise
         dead = [one for batch in landed.batches for one in batch.dead]
-        for message, _, reason in dead:
-            self._consumer.dead(message, reason)
+        for run, at, _, reason in dead:
+            self._consumer.dead(run.message(at), reason)
         self._consumer.commit(self._flushed.messages or self._flushed.last.values())
         self._flush = self._flushed = None
-        self._count(landed, [kind for _, kind, _ in dead])
+        self._count(landed, [kind for _, _, kind, _ in dead])
 
     def _count(self, landed: _Landed, dead: list[str]) -> None:
         metrics = self._metrics

@@ -13,11 +13,12 @@ from podway.online.lander.door import Door
 from podway.online.lander.parse import parse
 from podway.online.lander.shard import OFFSET, Range, Written
 from podway.online.lander.sift import Sifted, sift
-from podway.online.queue.queue import Received
 from podway.online.queue.run import Run
 
 PARTITION = "partition"
 """The column, beside OFFSET, that is not written."""
+_LONG = 100
+"""Rows of pieces that are worth their while."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,12 +27,12 @@ class Batch:
 
     Attributes:
       table: the events, with PARTITION and OFFSET.
-      dead: (message, the kind of what is wrong with it, the reason).
+      dead: (run, which message of it, the kind of what is wrong with it, the reason).
       late: how many of the events are late.
     """
 
     table: pa.Table
-    dead: Sequence[tuple[Received, str, str]]
+    dead: Sequence[tuple[Run, int, str, str]]
     late: int
 
 
@@ -49,7 +50,7 @@ def batch(runs: Sequence[Run], door: Door, config: Lander) -> Batch:
     dead = []
     for at, kind, why in found.dead:
         of = int(np.searchsorted(ends, at, "right"))
-        dead.append((runs[of].message(at - int(ends[of]) + sizes[of]), kind, why))
+        dead.append((runs[of], at - int(ends[of]) + sizes[of], kind, why))
     return Batch(table, dead, found.late)
 
 
@@ -72,7 +73,7 @@ def land(
     partitions = table[PARTITION].to_numpy() if ranges else np.zeros(len(table), np.int32)
     offsets = table[OFFSET].to_numpy() if ranges else np.arange(len(table))
     order = np.lexsort((offsets, hours, partitions))
-    table = table.drop_columns([PARTITION]).take(pa.array(order))
+    table = _taken(table.drop_columns([PARTITION]), order)
     hours, partitions, offsets = hours[order], partitions[order], offsets[order]
     # A partition that was another's for a moment has some of its messages twice.
     once = np.append(True, (np.diff(offsets) != 0) | (np.diff(partitions) != 0))[: len(table)]
@@ -93,3 +94,17 @@ def land(
         written.append(shard.land(root, hour, ranges[partition], part, place not in seen))
         seen.add(place)
     return written
+
+
+def _taken(table: pa.Table, order: np.ndarray) -> pa.Table:
+    """The rows in an order. What a queue delivers lies in long pieces as it is to be: those need
+    not be copied."""
+    begins = np.flatnonzero(np.diff(order, prepend=-2) != 1)
+    if len(begins) * _LONG > len(order):
+        return table.take(pa.array(order))
+    ends = np.append(begins[1:], len(order))
+    pieces = [
+        table.slice(int(order[begin]), int(end - begin))
+        for begin, end in zip(begins, ends, strict=True)
+    ]
+    return pa.concat_tables(pieces) if pieces else table

@@ -105,7 +105,7 @@ def _shaped(lines: Sequence[bytes], joined: bytes, most: int) -> np.ndarray:
     if np.count_nonzero(text == _OPEN) + np.count_nonzero(text == _LIST) > len(lines) + _DEEPEST:
         few = (line.count(b"{") + line.count(b"[") <= _DEEPEST for line in lines)
         shaped &= np.fromiter(few, bool, len(lines))
-    if b"\\u0000" in joined:
+    if b"\\" in joined and b"\\u0000" in joined:
         shaped &= np.fromiter((b"\\u0000" not in line for line in lines), bool, len(lines))
     return shaped
 

@@ -41,8 +41,7 @@ class Window:
 
     def take(self, most: int, now: float) -> list[Received]:
         """The next to be delivered, with their attempts; none that is among the dead."""
-        room = self.progress.room(now)
-        count = min(most, self._ahead, most if room is None else room)
+        count = self.progress.room(now, min(most, self._ahead))
         if count <= 0:
             return []
         first = len(self._held) - self._ahead
