@@ -1,6 +1,7 @@
 """The history checker: what was published and what was landed, while everything is killed.
 
     python -m tests.online.lander.history --messages 10000 --kills 100
+    python -m tests.online.lander.history --kind kafka --broker-kills 12
 
 Producers publish numbered events of users, and publish again what they do not know to be kept.
 Landers land. At random moments one of them, or the broker, gets a kill -9, and is started anew. At
@@ -18,7 +19,7 @@ import pathlib
 import random
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -31,11 +32,18 @@ from podway.online.events.event import Event, encode
 from podway.online.lander import service
 from podway.online.queue import open as queues
 from podway.online.queue.queue import Message
-from tests.online.queue.brokers import Broker, Sqlite
+from tests.online.queue.brokers import Broker, Kafka, Sqlite
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["podway.online.lander.service", "podway.online.queue.sqlite"])
+_CONTEXT.set_forkserver_preload(
+    [
+        "podway.online.lander.service",
+        "podway.online.queue.sqlite",
+        "podway.online.queue.kafka",
+    ]
+)
 _BATCH = 10
+BROKER = "broker"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +52,9 @@ class Plan:
 
     Attributes:
       messages: that all producers publish.
-      kills: of random processes.
+      kills: of random processes, the broker's among them.
+      broker_kills: of the broker, where that is a process.
+      pause: the shortest and the longest time between two kills, in seconds.
       seed: of the moments and the victims.
       users: whose events they are.
       producers: processes.
@@ -54,11 +64,26 @@ class Plan:
 
     messages: int
     kills: int
+    broker_kills: int = 0
+    pause: tuple[float, float] = (0.05, 0.6)
     seed: int = 0
     users: int = 20
     producers: int = 2
     landers: int = 2
     spread: float = 7200.0
+
+    @property
+    def rest(self) -> float:
+        """Seconds between two batches of a producer: there is something to do at each kill."""
+        batches = max(self.messages // self.producers // _BATCH, 1)
+        return self.kills * sum(self.pause) / 2 / batches
+
+    def victims(self, names: Sequence[str], generator: random.Random) -> list[str]:
+        """Who is killed, one after the other."""
+        found = [generator.choice(names) for _ in range(self.kills - self.broker_kills)]
+        found += [BROKER] * self.broker_kills
+        generator.shuffle(found)
+        return found
 
 
 @dataclasses.dataclass
@@ -115,7 +140,7 @@ def _produce(config: Any, topics: Any, plan: Plan, producer: int, begin: float, 
         fresh = file.with_suffix(".new")
         fresh.write_text(str(done))
         fresh.replace(file)
-        time.sleep(0.002)
+        time.sleep(plan.rest)
 
 
 def _land(config: online.Online, folder: str) -> None:
@@ -152,12 +177,10 @@ def run(broker: Broker, plan: Plan, folder: pathlib.Path, lander: online.Lander)
         for name, make in workers.items():
             running[name] = make()
             running[name].start()
-        for _ in range(plan.kills):
-            time.sleep(generator.uniform(0.05, 0.6))
-            names = [*workers, *(["broker"] if broker.restarts else [])]
-            victim = generator.choice(names)
+        for victim in plan.victims(list(workers), generator):
+            time.sleep(generator.uniform(*plan.pause))
             kills[victim.partition(" ")[0]] += 1
-            if victim == "broker":
+            if victim == BROKER:
                 broker.kill()
                 time.sleep(generator.uniform(0.0, 0.5))
                 broker.start()
@@ -235,14 +258,18 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--messages", type=int, default=10_000)
     parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--kind", choices=["sqlite", "kafka"], default="sqlite")
+    parser.add_argument("--broker-kills", type=int, default=0, help="of the kills, Kafka's broker")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        broker = Sqlite(pathlib.Path(folder))
+        place = pathlib.Path(folder)
+        broker = Kafka(place) if given.kind == "kafka" else Sqlite(place)
         broker.start()
         try:
-            plan = Plan(given.messages, given.kills, given.seed)
-            found = run(broker, plan, pathlib.Path(folder), online.Lander(seconds=0.3))
+            pause = (0.3, 2.0) if given.kind == "kafka" else Plan.pause
+            plan = Plan(given.messages, given.kills, given.broker_kills, pause, given.seed)
+            found = run(broker, plan, place, online.Lander(seconds=0.3))
         finally:
             broker.kill()
     print(json.dumps(dataclasses.asdict(found), indent=2))
