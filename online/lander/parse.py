@@ -8,7 +8,7 @@ the same events.
 import dataclasses
 import io
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -117,7 +117,6 @@ def _read(joined: bytes, lines: Sequence[bytes], door: Door) -> tuple[pa.Table |
     Each line begins and ends as an object does and none is open at an end of a line, so that
     lines can only be cut as they are: JSON has no such end inside of text.
     """
-    fields = {name: _RAW.get(name, kind) for name, kind in (FIXED | dict(door.fields)).items()}
     alone = np.zeros(len(lines), bool)
     try:
         if not joined.isascii():
@@ -126,18 +125,44 @@ def _read(joined: bytes, lines: Sequence[bytes], door: Door) -> tuple[pa.Table |
         return None, alone
     if b"\\" in joined:
         alone = np.fromiter((b"\\" in line for line in lines), bool, len(lines))
-    raw = _arrow(joined, fields, "infer")
+    raw = _seen(joined, door)
     if raw is None:  # perhaps an unknown field is now a number and now a text
-        raw, alone = _arrow(joined, fields, "ignore"), np.ones(len(lines), bool)
-    if raw is None or len(raw) != len(lines):
-        return None, alone
-    names = raw.column_names[len(fields) :]
+        raw, alone = _arrow(joined, _columns(door), "ignore"), np.ones(len(lines), bool)
+    return (None if raw is None or len(raw) != len(lines) else raw), alone
+
+
+def _columns(door: Door) -> dict[str, pa.DataType]:
+    """What Arrow is to take the fields for."""
+    return {name: _RAW.get(name, kind) for name, kind in (FIXED | dict(door.fields)).items()}
+
+
+def _seen(joined: bytes, door: Door) -> pa.Table | None:
+    """All columns of the door, those that came lately as they were read, and the unknown ones."""
+    columns = _columns(door)
+    fields = {name: kind for name, kind in columns.items() if name in FIXED or name in door.seen}
+    raw = _arrow(joined, fields, "infer")
+    fresh = columns.keys() & set(_beyond(raw, fields)) if raw is not None else set[str]()
+    if len(fields) < len(columns) and (raw is None or fresh):
+        fields, raw = columns, _arrow(joined, columns, "infer")
+        if raw is not None:
+            there = {name for name in door.fields if raw[name].null_count < len(raw)}
+            door.seen.update(there | fresh)
+    if raw is None:
+        return None
     # A text that looks like a time is none to the sender.
-    times = [name for name in names if pa.types.is_timestamp(raw[name].type)]
+    times = [name for name in _beyond(raw, fields) if pa.types.is_timestamp(raw[name].type)]
     if times:
         again = _arrow(joined, fields | dict.fromkeys(times, pa.string()), "infer")
         raw = raw if again is None else again
-    return raw, alone
+    found = {
+        name: raw[name] if name in fields else pa.nulls(len(raw), columns[name]) for name in columns
+    }
+    return pa.table(found | {name: raw[name] for name in raw.column_names if name not in columns})
+
+
+def _beyond(raw: pa.Table, fields: Mapping[str, pa.DataType]) -> list[str]:
+    """Columns that were not asked for."""
+    return [name for name in raw.column_names if name not in fields]
 
 
 def _arrow(joined: bytes, fields: dict[str, pa.DataType], beyond: str) -> pa.Table | None:
