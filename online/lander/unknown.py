@@ -82,7 +82,9 @@ def _joined(pieces: Sequence[Any], count: int, there: np.ndarray) -> pa.ChunkedA
         return pa.nulls(count, pa.string())
     whole = pieces[0]
     if len(pieces) > 1:
-        whole = pc.binary_join_element_wise(*pieces, "", null_handling="skip")
+        # Not null_handling="skip": pyarrow then leaves out rows that have nulls alone.
+        filled = [each if each.null_count == 0 else pc.fill_null(each, "") for each in pieces]
+        whole = pc.binary_join_element_wise(*filled, "")
     # The first comma becomes the brace.
     found = pc.binary_join_element_wise(pc.binary_replace_slice(whole, 0, 1, "{"), "}", "")
     return (

@@ -71,13 +71,23 @@ def sent(draw: st.DrawFn) -> bytes:
     return line
 
 
-# So that Arrow's way is taken now and then, most are as alike as the events of one sender.
+def like(at: int, by: float, **fields: Any) -> bytes:
+    return json.dumps({"id": f"p{at}", **PLAIN, "time": NOW - by, **fields}).encode()
+
+
 alike = st.builds(
-    lambda at, by, seconds: json.dumps(
-        {"id": f"p{at}", **PLAIN, "time": NOW - by, "seconds": seconds, "page": f"p{at % 3}"}
-    ).encode(),
-    st.integers(0, 40), st.floats(0, HOUR), st.integers(0, 100),
-)  # fmt: skip
+    like,
+    st.integers(0, 40),
+    st.floats(0, HOUR),
+    seconds=st.integers(0, 9) | st.none(),
+    page=text,
+    day=st.just("2020-01-01"),
+    n=st.integers(-(2**63), 2**63 - 1) | st.none(),
+    here=st.booleans(),
+)
+"""As the events of one sender are: Arrow's way, column by column. With another among them, or with
+one that is none, it is another way."""
+number = st.builds(like, st.integers(0, 40), st.floats(0, HOUR), n=value)
 
 
 def received(values: list[bytes], partitions: int) -> list[Received]:
@@ -117,7 +127,10 @@ def said(why: str) -> str:
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
-    st.lists(st.one_of(alike, alike, alike, sent()), max_size=60) | st.lists(sent(), max_size=12),
+    st.lists(alike, max_size=40)
+    | st.lists(st.one_of(alike, alike, number), max_size=20)
+    | st.lists(st.one_of(alike, alike, alike, sent()), max_size=60)
+    | st.lists(sent(), max_size=12),
     st.sampled_from([1, 3]),
 )
 def test_columns_give_what_one_by_one_gives(values, partitions):
