@@ -73,8 +73,8 @@ def _quick(
     raw, alone = _read(joined, lines, door)
     if raw is not None:
         good = _plain(raw, door)
-        names = raw.column_names[len(FIXED) + len(door.fields) :]
         known = {*FIXED, *door.fields}
+        names = [name for name in raw.column_names if name not in known]
         more, odd = unknown.texts(raw, names, lines, alone & good, known)
         good[odd] = False
         table = _typed(raw, more, door)
@@ -137,7 +137,7 @@ def _columns(door: Door) -> dict[str, pa.DataType]:
 
 
 def _seen(joined: bytes, door: Door) -> pa.Table | None:
-    """All columns of the door, those that came lately as they were read, and the unknown ones."""
+    """All columns of the door, and the unknown ones."""
     columns = _columns(door)
     fields = {name: kind for name, kind in columns.items() if name in FIXED or name in door.seen}
     raw = _arrow(joined, fields, "infer")
@@ -154,10 +154,9 @@ def _seen(joined: bytes, door: Door) -> pa.Table | None:
     if times:
         again = _arrow(joined, fields | dict.fromkeys(times, pa.string()), "infer")
         raw = raw if again is None else again
-    found = {
-        name: raw[name] if name in fields else pa.nulls(len(raw), columns[name]) for name in columns
-    }
-    return pa.table(found | {name: raw[name] for name in raw.column_names if name not in columns})
+    for name in columns.keys() - fields.keys():
+        raw = raw.append_column(name, pa.nulls(len(raw), columns[name]))
+    return raw
 
 
 def _beyond(raw: pa.Table, fields: Mapping[str, pa.DataType]) -> list[str]:

@@ -43,6 +43,8 @@ _CONTEXT.set_forkserver_preload(
     ]
 )
 _BATCH = 10
+_REST = 0.01
+"""Seconds between two batches of a producer."""
 BROKER = "broker"
 
 
@@ -54,7 +56,7 @@ class Plan:
       messages: that all producers publish.
       kills: of random processes, the broker's among them.
       broker_kills: of the broker, where that is a process.
-      pause: the shortest and the longest time between two kills, in seconds.
+      pause: seconds from the message at which a kill is due to the kill, at most.
       seed: of the moments and the victims.
       users: whose events they are.
       producers: processes.
@@ -65,25 +67,24 @@ class Plan:
     messages: int
     kills: int
     broker_kills: int = 0
-    pause: tuple[float, float] = (0.05, 0.6)
+    pause: float = 0.6
     seed: int = 0
     users: int = 20
     producers: int = 2
     landers: int = 2
     spread: float = 7200.0
 
-    @property
-    def rest(self) -> float:
-        """Seconds between two batches of a producer: there is something to do at each kill."""
-        batches = max(self.messages // self.producers // _BATCH, 1)
-        return self.kills * sum(self.pause) / 2 / batches
-
-    def victims(self, names: Sequence[str], generator: random.Random) -> list[str]:
-        """Who is killed, one after the other."""
+    def victims(
+        self, names: Sequence[str], generator: random.Random
+    ) -> Iterator[tuple[int, float, str]]:
+        """Kills: after how many messages, how many seconds behind them, and of whom. By messages,
+        so that a slow machine is in the midst of them, too."""
         found = [generator.choice(names) for _ in range(self.kills - self.broker_kills)]
         found += [BROKER] * self.broker_kills
         generator.shuffle(found)
-        return found
+        counts = sorted(generator.uniform(0, 0.95 * self.messages) for _ in found)
+        for count, victim in zip(counts, found, strict=True):
+            yield int(count), generator.uniform(0, self.pause), victim
 
 
 @dataclasses.dataclass
@@ -140,7 +141,7 @@ def _produce(config: Any, topics: Any, plan: Plan, producer: int, begin: float, 
         fresh = file.with_suffix(".new")
         fresh.write_text(str(done))
         fresh.replace(file)
-        time.sleep(plan.rest)
+        time.sleep(_REST)
 
 
 def _land(config: online.Online, folder: str) -> None:
@@ -177,8 +178,9 @@ def run(broker: Broker, plan: Plan, folder: pathlib.Path, lander: online.Lander)
         for name, make in workers.items():
             running[name] = make()
             running[name].start()
-        for victim in plan.victims(list(workers), generator):
-            time.sleep(generator.uniform(*plan.pause))
+        for count, pause, victim in plan.victims(list(workers), generator):
+            _published(folder, count)
+            time.sleep(pause)
             kills[victim.partition(" ")[0]] += 1
             if victim == BROKER:
                 broker.kill()
@@ -204,6 +206,14 @@ def run(broker: Broker, plan: Plan, folder: pathlib.Path, lander: online.Lander)
                 process.join()
     found.kills, found.seconds = dict(kills), time.monotonic() - started
     return _check(found, plan, folder / "landed", begin)
+
+
+def _published(folder: pathlib.Path, count: int) -> None:
+    """Waits until producers know of so many messages that they are kept."""
+    end = time.monotonic() + 120
+    while sum(int(note.read_text()) for note in folder.glob("producer-?")) < count:
+        assert time.monotonic() < end, f"{count} messages are not published"
+        time.sleep(0.01)
 
 
 def _drained(config: Any, topics: Any, group: str) -> None:
@@ -267,8 +277,7 @@ def main() -> None:
         broker = Kafka(place) if given.kind == "kafka" else Sqlite(place)
         broker.start()
         try:
-            pause = (0.3, 2.0) if given.kind == "kafka" else Plan.pause
-            plan = Plan(given.messages, given.kills, given.broker_kills, pause, given.seed)
+            plan = Plan(given.messages, given.kills, given.broker_kills, seed=given.seed)
             found = run(broker, plan, place, online.Lander(seconds=0.3))
         finally:
             broker.kill()

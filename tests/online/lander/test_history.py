@@ -37,7 +37,7 @@ def test_nor_is_it_when_the_broker_is_killed(tmp_path, messages, kills, of_the_b
     broker = Kafka(tmp_path)
     broker.start()
     try:
-        plan = history.Plan(messages, kills, of_the_broker, (0.3, 2.0), kills, spread=3600.0)
+        plan = history.Plan(messages, kills, of_the_broker, seed=kills, spread=3600.0)
         holds(broker, plan, tmp_path)
     finally:
         broker.kill()
