@@ -164,6 +164,18 @@ def test_images_by_digest(image):
         Images(train=image)
 
 
+def test_it_trains_on_what_is_rented_or_not_at_all():
+    def named(**fields: object) -> list[str]:
+        made = training.objects(a_launch(**fields))[-1]
+        variables = _container(made, "train").get("env", [])
+        return [each["value"] for each in variables if each["name"] == "JAX_PLATFORMS"]
+
+    assert named(accelerator="v5e:4x4") == ["tpu,cpu"]
+    assert named(accelerator="h100:8") == ["cuda,cpu"]
+    assert named(accelerator="cpu:1") == []
+    assert named(accelerator="h100:8", environment=("JAX_PLATFORMS=cpu",)) == ["cpu"]
+
+
 def _container(job_set: dict, name: str) -> dict:
     (job,) = [job for job in job_set["spec"]["replicatedJobs"] if job["name"] == name]
     return job["template"]["spec"]["template"]["spec"]["containers"][0]
