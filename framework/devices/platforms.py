@@ -1,6 +1,7 @@
 """The platform that computes is the one that was asked for."""
 
 import importlib.util
+import os
 
 import jax
 
@@ -29,7 +30,7 @@ def check() -> None:
     JAX says nothing of a platform whose plugin is missing, or fails: it takes the next one, and a
     pod that was rented for its accelerators trains on its CPU.
     """
-    wanted, said = (jax.config.jax_platforms or "").split(",")[0], ""
+    wanted, said = os.environ.get("JAX_PLATFORMS", "").split(",")[0], ""
     if wanted not in _KINDS:
         return
     try:

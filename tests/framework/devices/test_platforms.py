@@ -42,13 +42,14 @@ def ask(platforms: str = "", folder: pathlib.Path | None = None, driver: bool = 
     kept["PYTHONPATH"] = os.pathsep.join(
         [*([str(folder)] if folder else []), kept.get("PYTHONPATH", "")]
     )
-    return subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", PROGRAM.format(driver=driver)],
         env=kept,
         capture_output=True,
         text=True,
-        check=True,
     )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done
 
 
 def test_without_a_driver_a_sentence_says_that_the_cpu_computes(plugin):
