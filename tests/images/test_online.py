@@ -47,7 +47,11 @@ def test_it_has_nothing_that_trains_or_serves(image, package):
     assert "ModuleNotFoundError" in said.stderr
 
 
-@pytest.mark.parametrize("service", ["lander", "nearline"])
+SERVICES = {"lander": [], "nearline": [], "gateway": ["--port", "0", "--grpc-port", "0"]}
+"""Service → its further options."""
+
+
+@pytest.mark.parametrize("service", SERVICES)
 def test_a_service_is_ready_and_ends_well_when_asked(image, tmp_path, service):
     """By the command of its pod, on the frozen experiment; queue and store are files here."""
     for path, content in frozen.freeze(experiments.load(demo.MODEL)).files.items():
@@ -55,7 +59,7 @@ def test_a_service_is_ready_and_ends_well_when_asked(image, tmp_path, service):
     shutil.chown(tmp_path, engine.NOBODY)
     (port,) = free_ports(1)
     command = [service, str(WORKDIR / frozen.FILE), "--workdir", str(WORKDIR)]
-    command += ["--page-port", str(port)]
+    command += ["--page-port", str(port), *SERVICES[service]]
     with engine.running(
         image("online"), *command, name=f"podway-{service}", mounts={tmp_path: WORKDIR}
     ) as container:
