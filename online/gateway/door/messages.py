@@ -1,6 +1,5 @@
 """The messages of the gRPC API, as docs/online/recommend.proto has them; a test compares."""
 
-import json
 import math
 from typing import Any
 
@@ -39,6 +38,7 @@ MESSAGES: Messages = {
         "trials": (6, "Entry*"),
         "missing": (7, "Entry*"),
         "items": (8, "Item*"),
+        "age_seconds": (9, "double"),
     },
 }
 """Entry is what an entry of map<string, string> is on the wire."""
@@ -92,15 +92,16 @@ def write(answer: Answer) -> Any:
         model=answer.model,
         version=answer.version or 0,
         arm=answer.arm,
+        age_seconds=answer.age or 0.0,
     )
     for field, entries in ((message.trials, answer.trials), (message.missing, answer.missing)):
         for key, value in entries.items():
             field.add(key=key, value=value)
-    for each in answer.items:
+    for item, score, reason, attributes in answer.items:
         message.items.add(
-            item=each.item,
-            score=each.score,
-            reason=each.reason,
-            attributes=json.dumps(each.attributes, ensure_ascii=False) if each.attributes else "",
+            item=item,
+            score=score,
+            reason=reason,
+            attributes=attributes.json.decode() if attributes else "",
         )
     return message

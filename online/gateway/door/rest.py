@@ -46,7 +46,7 @@ def application(desk: Desk, door: Door, most: int, problem: Callable[[], str]) -
             given = _query(http) if http.method == "GET" else _object(await http.read())
             request = requests.of(given, most=most, trace=own, client=client)
             answer = await desk.answer(request, PROTOCOL)
-            body = orjson.dumps(answer.json())
+            body = answer.body()
         except Refused as error:
             status, body, wait = error.status, _error(str(error)), error.wait
             desk.refused(PROTOCOL, error.code, error.code)

@@ -3,10 +3,11 @@
 import asyncio
 import contextlib
 import dataclasses
+import gc
 import logging
 import os
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 
 from aiohttp import web
 from prometheus_client.registry import CollectorRegistry
@@ -23,8 +24,9 @@ from podway.online.gateway.known import Known
 from podway.online.gateway.lists import Following
 from podway.online.gateway.metrics import STATES, Metrics
 from podway.online.gateway.models import Asked, Models
+from podway.online.gateway.publisher import Publisher
 from podway.online.gateway.reader import Reader
-from podway.online.gateway.shown import Publisher
+from podway.online.gateway.shown import Events, Shown
 from podway.online.queue import open as queues
 from podway.online.queue.queue import Producer
 from podway.online.servers.answer import ServerError
@@ -32,6 +34,9 @@ from podway.online.store import open as stores
 
 _LOG = logging.getLogger(__name__)
 _PERIOD = 1.0
+_YOUNG = (20_000, 20, 50)
+"""Objects more than before at which the youngest are looked through, and how often that is until
+the older ones are."""
 _WARM = 5.0
 """Seconds that the first answer of a model may take: it may be compiled for it."""
 
@@ -96,8 +101,20 @@ def run(
         import uvloop
 
         factory = uvloop.new_event_loop
-    with asyncio.Runner(loop_factory=factory) as runner:
+    with _fewer_collections(), asyncio.Runner(loop_factory=factory) as runner:
         runner.run(_serve(options, stop, registry, told))
+
+
+@contextlib.contextmanager
+def _fewer_collections() -> Iterator[None]:
+    """Has Python look for cycles less often, for the time of a block: a request leaves next to
+    none, and what is remembered of thousands of users would be looked through again and again."""
+    before = gc.get_threshold()
+    gc.set_threshold(*_YOUNG)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 async def _serve(
@@ -169,7 +186,7 @@ async def _first(reader: Reader) -> None:
         _LOG.error("%s; the gateway starts without the store, and tries again", error)
 
 
-def _publisher(options: Options, metrics: Metrics) -> Publisher:
+def _publisher(options: Options, metrics: Metrics) -> Publisher[Shown]:
     online = options.online
     folder = os.path.join(options.workdir, "online", options.name)
 
@@ -179,7 +196,8 @@ def _publisher(options: Options, metrics: Metrics) -> Publisher:
     def count(outcome: str, number: int) -> None:
         metrics.impressions.labels(outcome).inc(number)
 
-    return Publisher(producer, online.topics.events, online.gateway.buffer, count)
+    events, most = Events(), online.gateway.buffer
+    return Publisher(producer, online.topics.events, most, events.messages, events.published, count)
 
 
 async def _answers(asked: Models) -> bool:
@@ -195,7 +213,7 @@ def _gauges(
     metrics: Metrics,
     asked: Models,
     reader: Reader,
-    publisher: Publisher | None,
+    publisher: Publisher[Shown] | None,
     recommender: Recommender,
     before: tuple[int, int],
 ) -> tuple[int, int]:
