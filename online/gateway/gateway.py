@@ -19,7 +19,7 @@ from podway.online.error import StoreError
 from podway.online.experiments import assignment
 from podway.online.gateway import known as knowledge
 from podway.online.gateway import models as backends
-from podway.online.gateway.answer import Answer, Candidate, Source
+from podway.online.gateway.answer import Answer, Candidate, Recommended, Source
 from podway.online.gateway.guard.deadline import Deadline
 from podway.online.gateway.known import Known, Profile
 from podway.online.gateway.lists import Following, Lists
@@ -53,8 +53,6 @@ class Recommender:
         self._cache = Memory[object, Retrieved](gateway.remembered, gateway.cache_seconds)
         self._last = Memory[object, Retrieved](gateway.remembered, gateway.last_seconds)
         self._always: tuple[Candidate, ...] = tuple((i, 0.0, "always") for i in gateway.always)
-            (item, 0.0, "always") for item in gateway.always
-        )
         self._reads = backends.used(gateway.ranker)
         self._under_way = 0
 
@@ -116,7 +114,9 @@ class Recommender:
         if not rules_need(rules) and not busy:
             await self._load([taken], None, deadline, missing)
         known = self._known.item
-        items = tuple([(item, score, reason, known(item)) for item, score, reason in taken])
+        items: tuple[Recommended, ...] = tuple(
+            [(item, score, reason, known(item)) for item, score, reason in taken]
+        )
         if retrieved is None:
             return Answer(request.id, items, _source(taken), trials=found.arms, missing=missing)
         return Answer(

@@ -7,11 +7,11 @@ import math
 import operator
 import os
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any
 
 from podway.framework.config.online import Arm, Column, Gateway, Ranker
-from podway.online.gateway.answer import Candidate
+from podway.online.gateway.answer import Candidate, Reason
 from podway.online.gateway.guard.guarded import Guarded
 from podway.online.gateway.request import Request
 from podway.online.rollout import client
@@ -227,9 +227,7 @@ def _candidates(outputs: Mapping[str, Any]) -> tuple[Candidate, ...]:
         [items], [scores] = outputs["item"], outputs["score"]
         if set(map(type, scores)) != {float}:
             scores = [_number(score) for score in scores]
-        found: list[Candidate] = list(
-            zip(items, scores, itertools.repeat("retrieved", len(items)), strict=True)
-        )
+        found: list[Candidate] = list(zip(items, scores, _reasons(len(items)), strict=True))
     except (KeyError, ValueError, TypeError) as error:
         raise ServerError(
             "UNKNOWN", f"the answer has no outputs item and score of one row: {error!r}"
@@ -238,6 +236,10 @@ def _candidates(outputs: Mapping[str, Any]) -> tuple[Candidate, ...]:
         found = [each for each in found if each[0] and math.isfinite(each[1])]
     found.sort(key=_SCORE, reverse=True)
     return tuple(found)
+
+
+def _reasons(count: int) -> Iterator[Reason]:
+    return itertools.repeat("retrieved", count)
 
 
 def _number(value: Any) -> float:

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Literal
 
+from podway.framework.config.online.intake import Intake
 from podway.framework.config.online.rules import Rules
 from podway.framework.config.online.trial import Trial, check_together
 from podway.framework.error import check
@@ -194,6 +195,8 @@ class Gateway:
     """Requests at a time; those beyond get what is popular, at once."""
     impressions: bool = True
     """Publish what was shown to the topic of events."""
+    intake: Intake = Intake()
+    """Events that clients send."""
     buffer: int = 10_000
     """Answers whose impressions wait for the queue; beyond, they are dropped and counted."""
     log_share: float = 0.01

@@ -11,6 +11,7 @@ from podway.online.servers.protos import Messages
 
 PACKAGE = "podway.gateway.v1"
 SERVICE, METHOD = f"{PACKAGE}.Recommender", "Recommend"
+COLLECTOR, COLLECT = f"{PACKAGE}.Collector", "Collect"
 MESSAGES: Messages = {
     "RecommendRequest": {
         "user": (1, "string"),
@@ -40,10 +41,14 @@ MESSAGES: Messages = {
         "items": (8, "Item*"),
         "age_seconds": (9, "double"),
     },
+    "CollectRequest": {"events": (1, "string*")},
+    "Refusal": {"at": (1, "int32"), "id": (2, "string"), "why": (3, "string")},
+    "CollectResponse": {"accepted": (1, "int32"), "refused": (2, "Refusal*")},
 }
 """Entry is what an entry of map<string, string> is on the wire."""
 _ALL = protos.classes(MESSAGES, PACKAGE)
 RecommendRequest, RecommendResponse = _ALL["RecommendRequest"], _ALL["RecommendResponse"]
+CollectRequest, CollectResponse = _ALL["CollectRequest"], _ALL["CollectResponse"]
 
 _HEALTH = protos.classes(
     {

@@ -15,9 +15,11 @@ from prometheus_client.registry import CollectorRegistry
 from podway.framework.config.online import Online, SqliteStore
 from podway.online.error import OnlineError, StoreError
 from podway.online.gateway import models
+from podway.online.gateway.door import events as incoming
 from podway.online.gateway.door import rest, rpc
 from podway.online.gateway.door.access import Door
 from podway.online.gateway.door.ask import Desk
+from podway.online.gateway.door.events import Collector, Sent
 from podway.online.gateway.door.log import Requests
 from podway.online.gateway.gateway import Recommender
 from podway.online.gateway.known import Known
@@ -136,6 +138,10 @@ async def _serve(
     known = Known(reader, gateway)
     lists = Following(reader, known, gateway)
     publisher = _publisher(options, metrics) if gateway.impressions else None
+    sent = _sent(options) if gateway.intake.open else None
+    collector = None
+    if sent is not None:
+        collector = Collector(gateway.intake, options.online.events, sent, metrics)
     draining = warm = False
 
     def problem() -> str:
@@ -157,13 +163,14 @@ async def _serve(
             while True:
                 warm = warm or bool(gateway.always) or not lists.missing or await _answers(asked)
                 hedges = _gauges(metrics, asked, reader, publisher, recommender, hedges)
+                metrics.events_waiting.set(0 if sent is None else sent.waiting)
                 await asyncio.sleep(_PERIOD)
 
         tasks = [asyncio.create_task(lists.follow()), asyncio.create_task(watch())]
         try:
             async with (
-                _rest(options, desk, door, problem) as port,
-                _rpc(options, desk, door, problem) as grpc_port,
+                _rest(options, desk, door, problem, collector) as port,
+                _rpc(options, desk, door, problem, collector) as grpc_port,
             ):
                 told(Running(port, grpc_port, problem))
                 await asyncio.to_thread(stop.wait)
@@ -174,8 +181,9 @@ async def _serve(
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             reader.close()
-            if publisher is not None:
-                await asyncio.to_thread(publisher.close, gateway.drain_seconds)
+            ending = [each for each in (publisher, sent) if each is not None]
+            seconds = gateway.drain_seconds
+            await asyncio.gather(*(asyncio.to_thread(each.close, seconds) for each in ending))
 
 
 async def _first(reader: Reader) -> None:
@@ -186,18 +194,34 @@ async def _first(reader: Reader) -> None:
         _LOG.error("%s; the gateway starts without the store, and tries again", error)
 
 
-def _publisher(options: Options, metrics: Metrics) -> Publisher[Shown]:
+def _opening(options: Options) -> Callable[[], Producer]:
+    """Opens a producer of the queue."""
     online = options.online
     folder = os.path.join(options.workdir, "online", options.name)
+    return lambda: queues.opened(online.queue, online.topics, folder).producer()
 
-    def producer() -> Producer:
-        return queues.opened(online.queue, online.topics, folder).producer()
+
+def _publisher(options: Options, metrics: Metrics) -> Publisher[Shown]:
+    """Of what is shown."""
+    online, events = options.online, Events()
 
     def count(outcome: str, number: int) -> None:
         metrics.impressions.labels(outcome).inc(number)
 
-    events, most = Events(), online.gateway.buffer
-    return Publisher(producer, online.topics.events, most, events.messages, events.published, count)
+    return Publisher(
+        _opening(options),
+        online.topics.events,
+        online.gateway.buffer,
+        events.messages,
+        events.published,
+        count,
+    )
+
+
+def _sent(options: Options) -> Publisher[Sent]:
+    """Of what clients send."""
+    topic, most = options.online.topics.events, options.online.gateway.intake.buffer
+    return Publisher(_opening(options), topic, most, incoming.messages, incoming.published)
 
 
 async def _answers(asked: Models) -> bool:
@@ -234,12 +258,16 @@ def _gauges(
 
 @contextlib.asynccontextmanager
 async def _rest(
-    options: Options, desk: Desk, door: Door, problem: Callable[[], str]
+    options: Options,
+    desk: Desk,
+    door: Door,
+    problem: Callable[[], str],
+    collector: Collector | None,
 ) -> AsyncIterator[int]:
     """Listens for the time of a block; then answers what is under way."""
     gateway = options.online.gateway
     runner = web.AppRunner(
-        rest.application(desk, door, gateway.most, problem),
+        rest.application(desk, door, gateway.most, problem, collector),
         access_log=None,
         shutdown_timeout=gateway.drain_seconds,
     )
@@ -262,7 +290,11 @@ async def _rest(
 
 @contextlib.asynccontextmanager
 async def _rpc(
-    options: Options, desk: Desk, door: Door, problem: Callable[[], str]
+    options: Options,
+    desk: Desk,
+    door: Door,
+    problem: Callable[[], str],
+    collector: Collector | None,
 ) -> AsyncIterator[int]:
     """Listens for the time of a block; then answers what is under way."""
     gateway = options.online.gateway
@@ -271,6 +303,7 @@ async def _rpc(
         door,
         gateway.most,
         problem,
+        collector,
         options.host,
         options.grpc_port,
         shared=options.workers > 1,
