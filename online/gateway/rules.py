@@ -138,14 +138,14 @@ def _caps(rules: Rules, now: float, known: Attributes) -> Callable[[str], bool] 
         if category is not None:
             if type(category) is not str:
                 category = _key(category)
-            if categories.get(category, 0) >= most:
+            if categories.setdefault(category, 0) >= most:
                 return False
         if most_fresh and _freshness(rules, attributes, now) > 0:
             if fresh >= most_fresh:
                 return False
             fresh += 1
         if category is not None:
-            categories[category] = categories.get(category, 0) + 1
+            categories[category] += 1
         return True
 
     return fits

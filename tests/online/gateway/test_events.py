@@ -120,9 +120,9 @@ def test_grpc_takes_them_too(tmp_path):
 
 
 def test_while_the_queue_is_locked_clients_keep_their_events(tmp_path):
-    config = online(tmp_path, buffer=5, most=3, seconds=0.5)
+    config = online(tmp_path, buffer=5, most=3, seconds=1.5)
     with running(config, tmp_path) as client:
-        assert post(client, [click(1)])[0] == 200
+        wait_for(lambda: post(client, [click(1)])[0] == 200)
         with sqlite3.connect(tmp_path / "queue.sqlite", isolation_level=None) as lock:
             lock.execute("BEGIN IMMEDIATE")
             status, answer, headers = post(client, [click(n) for n in (2, 3, 4)])
