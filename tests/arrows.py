@@ -135,7 +135,7 @@ ARROWS = {
         "experiments": "rollout framework/config/online",
         "gateway": "events experiments gateway/guard queue rollout servers store"
         " framework/config/online",
-        "gateway/door": "gateway servers framework/config/online",
+        "gateway/door": "events gateway queue servers framework/config/online",
         "gateway/guard": "servers framework/config/online",
         "gateway/process": "gateway gateway/door queue servers service store"
         " framework/config/online",
