@@ -46,9 +46,13 @@ def render(content: Mapping[str, Any]) -> str:
         overrides=winner["overrides"] if winner else "",
         candidates=_candidates(content) if winner else None,
         importance=[(name, share, f"{share:.0%}") for name, share in shares.items()],
-        errors=content["sweep"]["winner"]["errors"],
+        rule=_rule(content["sweep"]["winner"]["errors"]),
         metric=metric,
     )
+
+
+def _rule(errors: float) -> str:
+    return f"the cheapest candidate within {errors:g} standard error{'s' * (errors != 1)}"
 
 
 def _candidates(content: Mapping[str, Any]) -> table.Table:

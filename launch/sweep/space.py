@@ -73,12 +73,12 @@ def checked(experiment: Experiment, sweep: Sweep) -> Sweep:
     space = tuple(_typed(experiment, each, known) for each in sweep.space)
     for dimension in space:
         for value in _ends(dimension):
+            problem = kinds.problem(value, _hint(experiment, dimension.field))
+            check(not problem, f"space: {dimension.field} is {problem}")
             try:
-                found = placed(experiment, {dimension.field: value})
+                placed(experiment, {dimension.field: value})
             except ConfigError as error:
                 raise ConfigError(f"space: {dimension.field} = {value!r}: {error}") from error
-            for misfit in kinds.misfits(found, ""):
-                raise ConfigError(f"space: {misfit.sentence}")
     return dataclasses.replace(sweep, space=space)
 
 
@@ -111,7 +111,7 @@ def _typed(experiment: Experiment, dimension: Dimension, known: list[str]) -> Di
         f"space: {_SEED} is no choice, as luck would win; winner.seeds trains candidates with"
         " several",
     )
-    hint = _hint(experiment, field)
+    hint = _required(_hint(experiment, field))
     if isinstance(dimension, Int) and hint is float and dimension.step == 1:
         return Float(field, float(dimension.low), float(dimension.high), dimension.log)
     if isinstance(dimension, Choice) and hint is float:
@@ -147,9 +147,13 @@ def _is_neutral(experiment: Experiment, field: str) -> bool:
 
 
 def _hint(experiment: Experiment, field: str) -> Any:
-    """The field's type: of an optional one, without None."""
+    """The field's type."""
     part, name = list(_steps(experiment, field))[-1]
-    hint = typing.get_type_hints(type(part)).get(name)
+    return typing.get_type_hints(type(part)).get(name)
+
+
+def _required(hint: Any) -> Any:
+    """Of an optional field's type what it is otherwise."""
     some = [each for each in typing.get_args(hint) if each is not type(None)]
     optional = type(None) in typing.get_args(hint) and len(some) == 1
     return some[0] if optional else hint

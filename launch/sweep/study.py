@@ -12,17 +12,20 @@ import json
 import math
 import pathlib
 import sqlite3
+import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import optuna
 from optuna import distributions
-from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning
+from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, OptunaError
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
 from podway.framework import codec
 from podway.framework.config.sweep import Choice, Dimension, Float, Int, Sweep, Value
+from podway.framework.error import PodwayError
 from podway.framework.runs.lock import Holder
 from podway.launch.sweep import quantities, space
 from podway.launch.sweep.plan import Plan
@@ -35,6 +38,8 @@ ATTEMPTS = 3
 """Attempts at a trial whose worker crashes or is killed, after which it has failed."""
 _BUSY = 60
 """Seconds that SQLite waits for another process that writes."""
+_TRIES, _PAUSE = 6, 0.5
+"""Of opening it."""
 _DIGITS = 4
 """Of a number that is drawn: one that people can read, and type."""
 _STARTUP = 10
@@ -56,9 +61,7 @@ def open_study(plan: Plan) -> optuna.Study:
     if plan.address.startswith("sqlite:"):
         engine = {"connect_args": {"timeout": _BUSY}}
         _prepare(pathlib.Path(plan.address.removeprefix("sqlite:///")))
-    storage = optuna.storages.RDBStorage(
-        plan.address, engine, heartbeat_interval=HEARTBEAT, grace_period=GRACE
-    )
+    storage = _open(plan.address, engine)
     _, largest_is_best = quantities.metric_of(plan.experiment)
     directions = [
         "maximize" if each == "quality" and largest_is_best else "minimize"
@@ -71,6 +74,29 @@ def open_study(plan: Plan) -> optuna.Study:
     if own := _own(plan):
         study.enqueue_trial(own)
     return study
+
+
+def _open(address: str, engine: dict[str, Any]) -> optuna.storages.RDBStorage:
+    """The database, with its tables. Two who make these at once are in each other's way, and try
+    again. Raises StorageError."""
+    for left in reversed(range(_TRIES)):
+        try:
+            return optuna.storages.RDBStorage(
+                address, engine, heartbeat_interval=HEARTBEAT, grace_period=GRACE
+            )
+        except (SQLAlchemyError, OptunaError) as error:
+            if not left:
+                said = str(getattr(error, "orig", None) or error).splitlines()[0]
+                raise StorageError(
+                    f"--storage: the database of the trials cannot be opened: {said}; give one that"
+                    " is there, with the right to make tables in it"
+                ) from error
+            time.sleep(_PAUSE)
+    raise AssertionError
+
+
+class StorageError(PodwayError, RuntimeError):
+    """The trials' database cannot be used; the message says why."""
 
 
 def _prepare(path: pathlib.Path) -> None:

@@ -46,7 +46,9 @@ function scale(name, rows) {
   if (a === b) [a, b] = [a - (Math.abs(a) || 1) / 10, b + (Math.abs(b) || 1) / 10];
   const room = (b - a) * 0.05;
   [a, b] = [a - room, b + room];
-  const ticks = steps(a, b, log).map((v) => [(way(v) - a) / (b - a), shown(v)]);
+  const own = [...new Set(found)];
+  const few = data.fields.includes(name) && own.length <= 6;
+  const ticks = (few ? own : steps(a, b, log)).map((v) => [(way(v) - a) / (b - a), shown(v)]);
   return {at: (v) => (way(v) - a) / (b - a), ticks};
 }
 function steps(a, b, log) {
@@ -246,7 +248,8 @@ function lines() {
   const top = 40, bottom = height - 20, gap = (width - 150) / Math.max(used.length - 1, 1);
   const scales = used.map((name) => scale(name, trials));
   const px = (i) => 75 + i * gap, py = (p) => bottom - p * (bottom - top);
-  for (const t of [...trials].sort((a, b) => (a.quality ?? -1) - (b.quality ?? -1))) {
+  const rank = (t) => (t.number === data.winner ? 2 : front.has(t.number) ? 1 : 0);
+  for (const t of [...trials].sort((a, b) => rank(a) - rank(b))) {
     const places = used.map((name, i) => [i, valueOf(t, name)]).filter(([, v]) => v !== null)
       .map(([i, v]) => [px(i), py(scales[i].at(v))]);
     if (places.length < 2) continue;
