@@ -41,6 +41,7 @@ ARROWS = {
         "artifact": "code",
         "config": "config/online",
         "config/online": "",
+        "config/sweep": "",
         "schema": "config",
         "page": "",
         "devices": "config",
@@ -153,6 +154,7 @@ ARROWS = {
         "follower": "gate registry tracking",
         "lineage": "experiments registry stages tracking",
         "stages": "narration tracking",
+        "sweep": "console experiments stages targets",
         "supervise": "stages",
         "elastic": "supervise",
         "loaded": "console",
@@ -163,7 +165,8 @@ ARROWS = {
         "board": "gate registry",
         "monitor": "loop monitor/alerts",
         "monitor/alerts": "",
-        "verbs": "board console elastic experiments gate plan prices stages supervise tracking",
+        "verbs": "board console elastic experiments gate plan prices stages supervise sweep"
+        " tracking",
         "verbs/online": "backfill stages up verbs",
         "verbs/launch": "dataflow elastic jobs prices stages targets targets/cloud_run"
         " targets/kubernetes targets/kubernetes/services targets/kubernetes/serving"

@@ -56,9 +56,9 @@ def test_what_the_experiment_refuses_is_told_before_the_first_trial(dimension, s
 
 
 def test_dimensions_take_the_type_of_their_field():
-    given_ = Sweep((Int("model.dropout", 0, 1), Choice("optimizer.learning_rate", (1, 0.5))))
+    given_ = Sweep((Int("trainer.min_delta", 0, 1), Choice("optimizer.learning_rate", (1, 0.5))))
     found = space.checked(walks(), given_)
-    assert found.space[0] == Float("model.dropout", 0.0, 1.0)
+    assert found.space[0] == Float("trainer.min_delta", 0.0, 1.0)
     assert [type(each) for each in found.space[1].values] == [float, float]
     optional = Sweep((Float("trainer.clip_norm", 0.1, 2), Choice("trainer.ema", (None, 0.9))))
     assert space.checked(walks(), optional) == optional
