@@ -18,7 +18,7 @@ def render(content: Mapping[str, Any]) -> str:
     trials, winner = content["trials"], content["winner"]
     states = [each["state"] for each in trials]
     metric = content["metric"]
-    tiles = [("trials", f"{len(trials):,}")]
+    tiles: list[tuple[str, ...]] = [("trials", f"{len(trials):,}")]
     tiles += [(state, f"{states.count(state):,}") for state in sorted(set(states))]
     if winner:
         standing = winner["standings"][str(winner["number"])]

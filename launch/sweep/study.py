@@ -20,6 +20,7 @@ from typing import Any
 import optuna
 from optuna import distributions
 from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, OptunaError
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -63,9 +64,9 @@ def open_study(plan: Plan) -> optuna.Study:
         _prepare(pathlib.Path(plan.address.removeprefix("sqlite:///")))
     storage = _open(plan.address, engine)
     _, largest_is_best = quantities.metric_of(plan.experiment)
+    up, down = StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE
     directions = [
-        "maximize" if each == "quality" and largest_is_best else "minimize"
-        for each in plan.sweep.objectives
+        up if each == "quality" and largest_is_best else down for each in plan.sweep.objectives
     ]
     try:
         study = optuna.create_study(storage=storage, study_name=plan.study, directions=directions)

@@ -22,6 +22,7 @@ from podway.framework.artifact.upgrade import CodeChanged
 from podway.framework.config import Experiment
 from podway.framework.config.sweep import Asha
 from podway.framework.error import ConfigError, PodwayError
+from podway.framework.runs import records, run
 from podway.framework.runs.lock import Holder, LockedError
 from podway.framework.training.loop import TrainingError
 from podway.launch import console, stages
@@ -134,7 +135,8 @@ class Worker:
             for name, share in over.items():
                 attempt.set_constraint(name, share - 1 if math.isfinite(share) else 1.0)
             raise self._refused(attempt, _said(over, known, sweep))
-        watch = _Watch(self._study, attempt, self._plan, known, self._metric, self._deadline)
+        seen = self._history(experiment)
+        watch = _Watch(self._study, attempt, self._plan, known, seen, self._deadline)
         try:
             directory = self._waiting(lambda: self._train(experiment, watch))
         except stages.Stopped:
@@ -162,16 +164,25 @@ class Worker:
             attempt.set_user_attr(study.FAILED, f"{self._metric} is not a number")
             raise optuna.TrialPruned
         amounts = {"quality": quality, **known}
-        found = tuple(amounts[name] for name in self._plan.sweep.objectives)
-        return found if len(found) > 1 else found[0]
+        if not self._plan.sweep.costs:
+            return quality
+        return tuple(amounts[name] for name in self._plan.sweep.objectives)
 
     def _measured(self, experiment: Experiment) -> dict[str, float]:
-        sweep = self._plan.sweep
-        wanted = [*sweep.costs, *(each.quantity for each in sweep.limits)]
         dataset, _ = stages.datasets(
             experiment, self._plan.workdir, build=True, code=self._plan.code
         )
-        return quantities.measure(experiment, dataset, wanted)
+        return quantities.measure(experiment, dataset, self._plan.sweep.measured)
+
+    def _history(self, experiment: Experiment) -> dict[int, float]:
+        """{step: the metric} of what is there of the run: by an earlier attempt, or a like trial."""
+        of = self._plan
+        dataset, others = stages.datasets(experiment, of.workdir, build=False, code=of.code)
+        inputs = run.inputs(dataset, others)
+        directory = run.directory(experiment, inputs, of.workdir, of.code, look=True)
+        name = f"validation/{self._metric}"
+        found = records.read(directory / records.METRICS)
+        return {each["step"]: _number(each[name]) for each in found if name in each}
 
     def _train(self, experiment: Experiment, watch: "_Watch | None" = None) -> epath.Path:
         options = stages.TrainOptions(code=self._plan.code, watch=watch)
@@ -206,14 +217,16 @@ class _Watch:
         attempt: optuna.Trial,
         plan: Plan,
         known: Mapping[str, float],
-        metric: str,
+        seen: Mapping[int, float],
         deadline: float,
     ):
         self._study, self._attempt, self._plan = of, attempt, plan
-        self._known, self._metric, self._deadline = known, metric, deadline
+        self._known, self._deadline = known, deadline
         stored = attempt.user_attrs.get(study.VALIDATION, {})
-        self._values = {int(step): _number(value) for step, value in stored.items()}
-        _, self._largest_is_best = quantities.metric_of(plan.experiment)
+        self._values = {int(step): _number(value) for step, value in stored.items()} | {**seen}
+        if seen:
+            attempt.set_user_attr(study.VALIDATION, study.plain(self._values))
+        self._metric, self._largest_is_best = quantities.metric_of(plan.experiment)
         self.ended = False
 
     def __call__(self, step: int, metrics: Mapping[str, float]) -> bool:

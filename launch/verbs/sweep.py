@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from etils import epath
 
@@ -78,8 +78,7 @@ def sweep(options: Sweep) -> None:
     plan = planned(options)
     if options.write:
         written.check_place(options.write)
-    wanted = [*plan.sweep.costs, *(each.quantity for each in plan.sweep.limits)]
-    quantities.check_measurable(experiment, wanted)
+    quantities.check_measurable(experiment, plan.sweep.measured)
     with session.session(experiment, options.workdir) as teller:
         stages.datasets(experiment, options.workdir, build=True, code=options.code)
         trials = study.open_study(plan)
@@ -146,7 +145,7 @@ def _publish(plan: Plan, found: Outcome, importance: dict[str, float], began: fl
     from podway.launch.sweep import outcome, page, text
     from podway.launch.tracking import others
 
-    content = outcome.to_json(plan, found) | {"importance": importance}
+    content: dict[str, Any] = outcome.to_json(plan, found) | {"importance": importance}
     artifact.write_atomically(plan.directory / "sweep.md", text.markdown(found, plan))
     artifact.write_atomically(plan.directory / "sweep.html", page.render(content))
     decision = found.decision

@@ -132,3 +132,8 @@ class Sweep:
     def costs(self) -> tuple[Quantity, ...]:
         """The objectives beside quality, all of which should be small."""
         return tuple(each for each in self.objectives if each != "quality")
+
+    @property
+    def measured(self) -> tuple[Quantity, ...]:
+        """What must be known of a trial before it trains."""
+        return (*self.costs, *(each.quantity for each in self.limits))

@@ -28,6 +28,7 @@ def test_a_browser_draws_each_trial_in_each_picture(content, tmp_path):
 
     def drawn(part: str) -> list[int]:
         inside = re.search(rf'<div id="{part}">(.*?)</div>', dom, re.DOTALL)
+        assert inside, part
         return [int(n) for n in re.findall(r'data-trial="(\d+)"', inside[1])]
 
     assert set(drawn("points")) == set(drawn("history")) == measured

@@ -1,4 +1,5 @@
 """Who is pruned and who wins, by numbers worked out by hand."""
+# pyright: reportOptionalMemberAccess=false
 
 import math
 

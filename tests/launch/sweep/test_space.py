@@ -1,4 +1,5 @@
 """Search spaces: what they are said by, and held against the experiment before a trial begins."""
+# pyright: reportAttributeAccessIssue=false
 
 import json
 

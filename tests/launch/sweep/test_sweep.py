@@ -1,4 +1,5 @@
 """`podway sweep` as a user runs it: two workers, one of them killed, and a command that ends."""
+# pyright: reportAttributeAccessIssue=false, reportOptionalMemberAccess=false
 
 import json
 import os

@@ -1,4 +1,5 @@
 """A worker on the small shop, in this process: what it refuses, prunes, trains and repeats."""
+# pyright: reportAttributeAccessIssue=false, reportOptionalMemberAccess=false
 
 import dataclasses
 import math
@@ -88,6 +89,7 @@ def test_a_trial_that_breaks_a_limit_is_refused_before_anything_is_trained(folde
         outcome.of(none, all_)
 
 
+@pytest.mark.slow
 def test_pruning_stops_a_training(folder, shop):
     """Rates from next to nothing to good ones: who learns nothing is left at the first rung."""
     made, found = worked(
@@ -105,6 +107,7 @@ def test_pruning_stops_a_training(folder, shop):
         assert not artifact.exists(directory)
         better = [t for t in found if t.validation[10] > each.validation[10]]
         assert better
+    # Of the one whose run was there already, too.
     assert all(list(each.validation) == [10, 20] for each in done)
     repeated = candidates.trainings(made, found)
     assert len(repeated) == min(2, len(done))
