@@ -175,7 +175,7 @@ class Worker:
         return quantities.measure(experiment, dataset, self._plan.sweep.measured)
 
     def _history(self, experiment: Experiment) -> dict[int, float]:
-        """{step: the metric} of what is there of the run: by an earlier attempt, or a like trial."""
+        """{step: the metric} of what is there of the run, by an earlier attempt or a like trial."""
         of = self._plan
         dataset, others = stages.datasets(experiment, of.workdir, build=False, code=of.code)
         inputs = run.inputs(dataset, others)
