@@ -11,7 +11,7 @@ at eighty layers as at two, and with `mesh.fsdp` only one layer is gathered at a
 import dataclasses
 import functools
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +24,7 @@ from podway.framework.error import check
 from podway.framework.input.packing import SEGMENT
 from podway.framework.losses import softmax
 from podway.framework.metrics import top_k
+from podway.framework.models.parts import shrink
 from podway.framework.models.parts.attention import CAUSAL, AttentionMask, attend
 from podway.framework.models.parts.event_weights import history_columns, weights_of_next
 from podway.framework.models.parts.history import (
@@ -88,6 +89,28 @@ class Decoder(TrainedModel, Recommender):
     def build(self, schema: Schema, rngs: nnx.Rngs) -> "Transformer":
         """The module, with a row for each token id."""
         return Transformer(self, schema["item"].size, rngs)
+
+    def groups(self, what: shrink.What) -> tuple[shrink.Group, ...]:
+        """Of heads, a head of keys and values with its query heads is one."""
+        if what == "layers":
+            return (shrink.Group("layers", self.layers, stacked=True),)
+        if what == "heads":
+            each = self.heads // self.kv_heads
+            parts = {"query": (0, each), "key": (0, 1), "value": (0, 1), "out": (0, each)}
+            count = self.kv_heads
+        else:
+            parts, count = {"gate": (1, 1), "up": (1, 1), "down": (0, 1)}, self.feed_forward
+        found = [shrink.Part(f"layers/{name}/kernel", *place) for name, place in parts.items()]
+        return (shrink.Group("layers", count, tuple(found), stacked=True),)
+
+    def left(self, what: shrink.What, counts: tuple[int, ...]) -> Self:
+        """See shrink.Shrinkable."""
+        (count,) = counts
+        if what == "heads":
+            heads = count * (self.heads // self.kv_heads)
+            return dataclasses.replace(self, heads=heads, kv_heads=count)
+        fields = {"layers": "layers", "units": "feed_forward"}
+        return dataclasses.replace(self, **{fields[what]: count})
 
     def packs(self) -> bool:
         """Yes: its layers see what `attend` lets them see."""

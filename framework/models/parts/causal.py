@@ -123,17 +123,28 @@ class CausalModel(TrainedModel, Recommender):
         context: ForwardContext,
     ) -> Loss:
         """The objective at each position that has a next item and knows it, by its weight."""
+        each = self.predictions(module, batch, rows, context)
+        loss = self.objective.loss(each, rows)
+        weight = each.weights.sum().astype(jnp.float32)
+        filled = (batch["item"][:, :-1] != PADDING).mean()
+        return jnp.asarray(loss), weight, {"filled_positions": filled}
+
+    def predictions(
+        self,
+        module: Encoder,
+        batch: Batch,
+        rows: Mapping[str, EmbeddedRows],
+        context: ForwardContext,
+    ) -> Predictions:
+        """The states of a training batch, and what they are to predict."""
         targets, embedded = batch["item"][:, 1:], rows["item"].values
         read = {name: column[:, :-1] for name, column in batch.items()}
         hidden = self.states(module, read, embedded[:, :-1], context)
         weights = weights_of_next(batch, (targets >= FIRST_VALUE) & continues(batch))
         table = module.item.embedding[...]
-        predictions = Predictions(
+        return Predictions(
             hidden, targets, embedded[:, 1:], weights, table, module.items, context.devices
         )
-        loss = self.objective.loss(predictions, rows)
-        weight = weights.sum().astype(jnp.float32)
-        return jnp.asarray(loss), weight, {"filled_positions": (read["item"] != PADDING).mean()}
 
     def scores(
         self,
