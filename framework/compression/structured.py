@@ -29,9 +29,7 @@ class LeftOut(config.Compression):
     """Train batches that taylor reads."""
 
     def __post_init__(self):
-        check(
-            0 < self.keep <= 1, f"compression.keep is {self.keep}; give a share above 0, to 1"
-        )
+        check(0 < self.keep <= 1, f"compression.keep is {self.keep}; give a share above 0, to 1")
         check(self.batches >= 1, f"compression.batches is {self.batches}; give 1 or more")
 
     @property

@@ -83,7 +83,7 @@ class RareItems(config.Compression):
         (path,), (_, _, parameters) = paths, run.load(before)
         check(
             path in parameters,
-            f"compression: {path} is in a format of its own already: put RareItems before that step",
+            f"compression: {path} is in a format of its own already: put RareItems before that",
         )
         _two_dimensions(path, parameters[path])
         counts = np.zeros(len(parameters[path]), np.int64)

@@ -170,6 +170,16 @@ class Decoder(TrainedModel, Recommender):
         hidden = jnp.take_along_axis(hidden, at[:, None, None], axis=1)[:, 0]
         return top_k.Factors(hidden, module.head)
 
+    def factors_each(
+        self,
+        module: "Transformer",
+        batch: Batch,
+        rows: Mapping[str, EmbeddedRows],
+        context: ForwardContext = SERVING,
+    ) -> tuple[Float[Array, "batch length width"], Array]:
+        """The hidden state at each token; the tokens' vectors in the head."""
+        return module(rows["item"].values, context), module.head
+
 
 class Transformer(nnx.Module):
     """Token embeddings, a scan over the layers, a final norm."""

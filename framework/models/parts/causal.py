@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Int
 from podway.framework.embedding.lookup import EmbeddedRows, Lookup
 from podway.framework.embedding.table import Embedding
 from podway.framework.error import check
+from podway.framework.formats import matrix
 from podway.framework.input.packing import SEGMENT
 from podway.framework.metrics import top_k
 from podway.framework.models.parts.attention import AttentionMask, keeps_apart
@@ -166,6 +167,17 @@ class CausalModel(TrainedModel, Recommender):
         """The hidden state at the last item of each history; the items' embeddings."""
         hidden = self.states(module, batch, rows["item"].values, context, at=last(batch["item"]))
         return top_k.Factors(hidden[:, 0], module.item.embedding[...])
+
+    def factors_each(
+        self,
+        module: Encoder,
+        batch: Batch,
+        rows: Mapping[str, EmbeddedRows],
+        context: ForwardContext = SERVING,
+    ) -> tuple[Float[Array, "batch length width"], matrix.Table]:
+        """The hidden state at each item; the items' embeddings."""
+        hidden = self.states(module, batch, rows["item"].values, context)
+        return hidden, module.item.embedding[...]
 
     def states(
         self,
