@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from podway.framework import config
+from podway.framework.compression.movement import Movement
 from podway.framework.compression.prune import Magnitude, TwoOfFour, cubic, largest, two_of_four
 from podway.framework.compression.tune import Tune
 from podway.framework.error import ConfigError
 from podway.framework.runs import run
 from podway.framework.training import loop
-from tests.framework import experiments
 
 
 def test_the_smallest_become_zero_and_ties_go_by_place():
@@ -63,13 +63,11 @@ def zeros(parameters) -> dict[str, float]:
 
 
 @pytest.fixture(scope="module")
-def chain(dataset, tmp_path_factory):
+def chain(walks, trained, dataset, workdir):
     """A model, pruned, then tuned."""
-    workdir = tmp_path_factory.mktemp("chain")
-    first = experiments.walks()
-    pruned = config.compressed(first, Magnitude(sparsity=0.75, steps=10))
+    pruned = config.compressed(walks, Magnitude(sparsity=0.75, steps=10))
     tuned = config.compressed(pruned, Tune(steps=6, learning_rate=0.5))
-    runs = [loop.train(first, dataset, workdir).directory]
+    runs = [trained]
     for each in (pruned, tuned):
         runs.append(loop.train(each, dataset, workdir, before=runs[-1]).directory)
     return runs
@@ -105,3 +103,32 @@ def test_a_step_that_starts_at_random_keeps_no_zeros():
     kept = config.forward((Magnitude(), Tune()), weights, 0.0)
     assert int((kept["a/kernel"] == 0).sum()) == 4
     assert config.forward((Magnitude(), Fresh()), weights, 0.0) == weights
+
+
+def test_scores_follow_what_the_loss_wants_of_each_weight():
+    step = Movement(sparsity=0.5)
+    weights = {"a/kernel": jnp.array([[1.0, -2.0], [0.5, 4.0]]), "a/bias": jnp.ones(2)}
+    scores = step.added(weights)
+    assert list(scores) == ["a/kernel/score"]
+    scores = {"a/kernel/score": jnp.array([[0.3, -0.1], [0.2, -0.4]])}
+    found = step.forward(weights | scores, 1.0)
+    assert found["a/kernel"].tolist() == [[1, 0], [0.5, 0]]
+    assert found.keys() == weights.keys()
+    wanted = jnp.array([[1.0, 2.0], [3.0, -1.0]])  # dL/d(masked weight)
+    gradient = jax.grad(lambda each: (wanted * step.forward(each, 1.0)["a/kernel"]).sum())(
+        weights | scores
+    )
+    assert gradient["a/kernel"].tolist() == [[1, 0], [3, 0]]
+    assert gradient["a/kernel/score"].tolist() == [[1, -4], [1.5, -4]]
+
+
+def test_the_run_hands_on_no_scores(walks, trained, dataset, workdir):
+    experiment = config.compressed(walks, Movement(sparsity=0.5, steps=10))
+    directory = loop.train(experiment, dataset, workdir, before=trained).directory
+    _, _, before = run.load(trained)
+    _, _, parameters = run.load(directory)
+    assert parameters.keys() == before.keys()
+    assert set(zeros(parameters).values()) == {0.5}
+    path = "blocks/0/up/kernel"
+    smallest = np.abs(before[path]) <= np.median(np.abs(before[path]))
+    assert (parameters[path][smallest] != 0).any()  # it is not by magnitude
