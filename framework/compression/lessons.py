@@ -23,6 +23,8 @@ from podway.framework.schema.schema import Feature, Schema
 
 FOLDER = "lessons"
 """In a workdir."""
+LESSON = "lesson"
+"""The role of such a column."""
 _LENGTHS = "lengths"
 """In a file: of lists, how many values each example has."""
 

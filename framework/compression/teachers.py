@@ -6,6 +6,7 @@ stretches that overlap by half, so that each item is seen behind half a length o
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
@@ -28,8 +29,10 @@ from podway.framework.schema.schema import FIRST_VALUE, PADDING, Schema
 
 PUBLISHED = "assets.extra/export.json"
 """The manifest of a published model, which says what run it was made of."""
-SCORES = 1 << 24
-"""Scores that exist at once."""
+SCORES, HISTORIES = 1 << 24, 256
+"""Scores that exist at once, and histories that are read at once, at most."""
+VALIDATED = 64
+"""Users of the validation split at a time."""
 SHORTEST = 16
 """Histories are padded to this, or twice as much, and so on: so many programs are compiled."""
 
@@ -147,13 +150,13 @@ def soft_targets(
     *,
     top: int,
     temperature: float,
-    sharpness: Sequence[float],
 ) -> Callable[[int], Arrays]:
     """A function: number of a train block → "ids" i32 and "log_probabilities" f32, [items, top],
     and "lengths", [examples].
 
     After each item of each history, the most probable next items by the mean of the teachers'
     probabilities, each of its softmax of logits · sharpness / temperature.
+    Nothing is computed before the first block is asked for.
     """
     schema = dataset.schema
     asked = [asking(each.experiment.model, schema) for each in teachers]
@@ -162,14 +165,21 @@ def soft_targets(
     timed = any(each.experiment.model.reads_times() for each in teachers)
     names = ["item", "time"] if timed else ["item"]
 
+    @functools.cache
+    def factors() -> np.ndarray:
+        found = [sharpness(each, dataset, VALIDATED) for each in teachers]
+        return np.array(found, np.float32) / np.float32(temperature)
+
     @jax.jit
-    def say(parameters: list[task.Parameters], batch: task.Batch) -> tuple[Array, Array]:
+    def say(
+        parameters: list[task.Parameters], batch: task.Batch, factors: Array
+    ) -> tuple[Array, Array]:
         after = [ask(own, batch) for ask, own in zip(asked, parameters, strict=True)]
 
         def at(place: Array) -> tuple[Array, Array]:
             logs = [
-                jax.nn.log_softmax(each(place).astype(jnp.float32) * (sharp / temperature), axis=-1)
-                for each, sharp in zip(after, sharpness, strict=True)
+                jax.nn.log_softmax(each(place).astype(jnp.float32) * factor, axis=-1)
+                for each, factor in zip(after, factors, strict=True)
             ]
             mean = jax.nn.logsumexp(jnp.stack(logs), axis=0) - jnp.log(len(logs))
             return jax.lax.top_k(mean, top)
@@ -187,7 +197,7 @@ def soft_targets(
         logs = np.zeros((int(offsets[-1]), top), np.float32)
         cut = stretches(offsets, length)
         order = np.argsort(cut[:, 1] - cut[:, 0], kind="stable")
-        rows = max(1, SCORES // schema["item"].size)
+        rows = min(HISTORIES, max(1, SCORES // schema["item"].size))
         for chosen in np.split(cut[order], range(rows, len(cut), rows)):
             begin, end, new = chosen.T
             width = SHORTEST
@@ -202,7 +212,8 @@ def soft_targets(
             }
             filled = _power_of_two(len(chosen), rows) - len(chosen)
             batch = {name: np.pad(each, ((0, filled), (0, 0))) for name, each in batch.items()}
-            said = [each[: len(chosen)] for each in jax.device_get(say(on_device, batch))]
+            said = jax.device_get(say(on_device, batch, factors()))
+            said = [each[: len(chosen)] for each in said]
             kept = inside & (at >= new[:, None])
             ids[at[kept]], logs[at[kept]] = said[0][kept], said[1][kept]
         # What is no item, where a teacher knows fewer than `top`, teaches nothing.

@@ -22,7 +22,6 @@ from podway.framework.config.model import ShardingRules
 from podway.framework.embedding.lookup import EmbeddedRows
 from podway.framework.error import check
 from podway.framework.input.packing import SEGMENT
-from podway.framework.losses import softmax
 from podway.framework.metrics import top_k
 from podway.framework.models.parts import shrink
 from podway.framework.models.parts.attention import CAUSAL, AttentionMask, attend
@@ -34,6 +33,7 @@ from podway.framework.models.parts.history import (
     last,
     latest_of,
 )
+from podway.framework.models.parts.item_losses import FullSoftmax, ItemLoss, Predictions
 from podway.framework.schema.schema import FIRST_VALUE, PADDING, Schema
 from podway.framework.task import SERVING, Batch, ForwardContext, Loss, Recommender, TrainedModel
 
@@ -49,6 +49,8 @@ class Decoder(TrainedModel, Recommender):
         (r"layers/.*norm/scale", (None, None)),
     )
     """A stacked layer's first dimension is never split, as a scan takes one after the other."""
+    objective: ClassVar[ItemLoss] = FullSoftmax()
+    """What a position's state says of the next token."""
 
     width: int = 256
     """Width of the embeddings and of the layers."""
@@ -138,15 +140,28 @@ class Decoder(TrainedModel, Recommender):
     ) -> Loss:
         """Cross-entropy of the next token at each position that has one and knows it, by its
         weight."""
-        read, targets = batch["item"][:, :-1], batch["item"][:, 1:]
+        each = self.predictions(module, batch, rows, context)
+        loss = self.objective.loss(each, rows)
+        weight = each.weights.sum().astype(jnp.float32)
+        filled = (batch["item"][:, :-1] != PADDING).mean()
+        return jnp.asarray(loss), weight, {"filled_positions": filled}
+
+    def predictions(
+        self,
+        module: "Transformer",
+        batch: Batch,
+        rows: Mapping[str, EmbeddedRows],
+        context: ForwardContext,
+    ) -> Predictions:
+        """The states of a training batch, and what they are to predict."""
+        targets, embedded = batch["item"][:, 1:], rows["item"].values
         weights = weights_of_next(batch, (targets >= FIRST_VALUE) & continues(batch))
         segment = batch[SEGMENT][:, :-1] if SEGMENT in batch else None
-        hidden = module(rows["item"].values[:, :-1], context, AttentionMask(segment=segment))
-        loss = softmax.linear_softmax_cross_entropy(
-            hidden, module.head, targets, weights, FIRST_VALUE, module.items, context.devices
+        hidden = module(embedded[:, :-1], context, AttentionMask(segment=segment))
+        positives, table = embedded[:, 1:], module.head
+        return Predictions(
+            hidden, targets, positives, weights, table, module.items, context.devices
         )
-        weight = weights.sum().astype(jnp.float32)
-        return jnp.asarray(loss), weight, {"filled_positions": (read != PADDING).mean()}
 
     def scores(
         self,

@@ -5,7 +5,8 @@ import pytest
 
 from podway.framework import config
 from podway.framework.compression import lessons, teachers
-from podway.framework.compression.distil import IDS, LOG_PROBABILITIES, Distil
+from podway.framework.compression.distil import Distil
+from podway.framework.compression.student import IDS, LOG_PROBABILITIES
 from podway.framework.error import ConfigError
 from podway.framework.input.batches import TrainBatches
 from podway.framework.models.ease import Ease
@@ -39,7 +40,7 @@ def test_a_lesson_stays_with_its_item_however_rows_are_read(options, dataset, wo
         values = item.values[:, None] * 10 + np.arange(2)
         return {"lesson": values.astype(np.int32), "lengths": np.diff(item.offsets)}
 
-    feature = Feature("lesson", "feature", "int32", True, shape=(2,))
+    feature = Feature("lesson", lessons.LESSON, "int32", True, shape=(2,))
     taught = lessons.teach(dataset, workdir / "by_hand", (feature,), {}, compute)
     again = lessons.teach(dataset, workdir / "by_hand", (feature,), {}, None)  # type: ignore[arg-type]
     read = [
@@ -57,7 +58,7 @@ def test_a_lesson_stays_with_its_item_however_rows_are_read(options, dataset, wo
 
 
 def test_what_cannot_be_read_is_named(dataset, workdir):
-    feature = Feature("lesson", "feature", "int32", True, shape=(2,))
+    feature = Feature("lesson", lessons.LESSON, "int32", True, shape=(2,))
     folder = workdir / "broken"
     taught = lessons.teach(dataset, folder, (feature,), {}, lambda block: {"lesson": np.ones(1)})
     (folder / "000001.npz").write_bytes(b"no zip")
@@ -82,7 +83,7 @@ def test_soft_targets_are_what_the_teachers_score_highest(walks, trained, fitted
     found = teachers.found(names, trained, dataset)
     sharp = [teachers.sharpness(each, dataset, 32) for each in found]
     assert sharp[0] == 1
-    say = teachers.soft_targets(found, dataset, top=5, temperature=2.0, sharpness=sharp)(0)
+    say = teachers.soft_targets(found, dataset, top=5, temperature=2.0)(0)
     item = dataset.blocks("train").read(np.array([0]), ["item"])["item"]
     np.testing.assert_array_equal(np.diff(item.offsets), say["lengths"])
     size = dataset.schema["item"].size
@@ -138,7 +139,7 @@ def test_who_was_interrupted_learns_the_same(
     with experiments.breaking(monkeypatch, 8), pytest.raises(OSError, match="disk is broken"):
         loop.train(experiment, dataset, workdir, before=trained)
     # Lessons are there by now: nobody asks a teacher again.
-    monkeypatch.setattr(teachers, "soft_targets", lambda *_, **__: None)
+    monkeypatch.setattr(teachers, "sharpness", None)
     again = loop.train(experiment, dataset, workdir, before=trained).directory
     expected = run.load(student)[2]
     for path, array in run.load(again)[2].items():
