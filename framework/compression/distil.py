@@ -76,8 +76,7 @@ class Distil(config.Compression):
             f"compression.model is {type(model).__name__}; students are models that say the next"
             " item at each position (SasRec, Hstu, Decoder), or labels of rows",
         )
-        tuned = tune.tuned(before, steps, self.learning_rate)
-        return dataclasses.replace(tuned, model=model)
+        return tune.tuned(dataclasses.replace(before, model=model), steps, self.learning_rate)
 
     def read(self, model: config.Model, dataset: Dataset, before: epath.Path) -> Dataset:
         """See config.Compression: with the teachers' lessons, computed where they are missing."""

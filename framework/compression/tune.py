@@ -3,7 +3,7 @@
 import dataclasses
 from typing import ClassVar
 
-from podway.framework import config
+from podway.framework import config, task
 from podway.framework.error import check
 
 
@@ -33,9 +33,18 @@ def tuned(before: config.Before, steps: int, learning_rate: float) -> config.Bef
     """The same, trained for so many steps, at a share of the learning rate.
 
     Of a shorter run evaluations come as often as its steps allow. Raises ConfigError where the
-    optimizer has no learning rate.
+    model is not trained in steps, or the optimizer has no learning rate.
     """
     optimizer, trainer = before.optimizer, before.trainer
+    check(
+        isinstance(before.model, task.TrainedModel),
+        f"compression: {type(before.model).__name__} is not trained in steps, so that it cannot be"
+        " trained further",
+    )
+    check(
+        type(optimizer) is not config.Optimizer,
+        "compression: the experiment has no optimizer to train with; set `optimizer`",
+    )
     rate = getattr(optimizer, "learning_rate", None)
     check(
         isinstance(rate, float) or learning_rate == 1,

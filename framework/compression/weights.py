@@ -33,3 +33,12 @@ def check_patterns(patterns: Iterable[str]) -> None:
             re.compile(pattern)
         except re.error as error:
             raise ConfigError(f"compression.paths: {pattern!r} is no pattern: {error}") from error
+
+
+def two_dimensions(path: str, array: Any) -> tuple[int, int]:
+    """Rows and width of a matrix. Raises ConfigError where it has not two dimensions."""
+    check(
+        array.ndim == 2,
+        f"compression.paths: {path} has {array.ndim} dimensions; name matrices of two",
+    )
+    return array.shape[0], array.shape[1]

@@ -55,7 +55,7 @@ def test_what_models_and_optimizers_bring_is_known(kind):
     own = ["framework.training.optimizer"]
     own += [f"framework.models.{file.stem}" for file in _models() if file.stem != "__init__"]
     if kind == "run":
-        steps = "quantize distil layers movement prune structured tables tune"
+        steps = "quantize distil layers low_rank movement prune structured tune vocabulary"
         own += [f"framework.compression.{name}" for name in steps.split()]
     brought = sources.brought(kind, own)
     known = (*sources.PARTS, *sources.SOURCES["run"].modules)

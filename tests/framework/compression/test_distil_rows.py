@@ -80,10 +80,9 @@ def test_soft_losses_by_hand():
     kl = p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))
     np.testing.assert_allclose(soft_loss(Binary("a"), z, t, 2.0), 4 * kl, atol=1e-6)
     np.testing.assert_allclose(soft_loss(Regression("a"), z, t, 2.0), [1, 0])
-    three = soft_loss(
-        Classes("a", classes=2), jnp.stack([z, -z], 1) / 2, jnp.stack([t, -t], 1) / 2, 2.0
-    )
-    np.testing.assert_allclose(three, 4 * kl, atol=1e-6)
+    z, t = (jnp.stack([each, -each], axis=1) / 2 for each in (z, t))
+    both = soft_loss(Classes("a", classes=2), z, t, 2.0)
+    np.testing.assert_allclose(both, 4 * kl, atol=1e-6)
 
 
 def test_a_decoder_has_the_gradient_of_both_losses(dataset):

@@ -3,7 +3,8 @@ import pytest
 
 from podway.framework import config
 from podway.framework.compression import convert
-from podway.framework.compression.tables import LowRank, RareItems
+from podway.framework.compression.low_rank import LowRank
+from podway.framework.compression.vocabulary import RareItems
 from podway.framework.error import ConfigError
 from podway.framework.formats import low_rank, matrix, shared_rows
 from podway.framework.input.interactions import train_counts

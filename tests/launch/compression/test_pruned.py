@@ -6,9 +6,10 @@ import pytest
 import podway
 from podway.export.verification import verify
 from podway.framework import artifact, config
+from podway.framework.compression.low_rank import LowRank
 from podway.framework.compression.quantize import Int8
 from podway.framework.compression.structured import Units
-from podway.framework.compression.tables import LowRank, RareItems
+from podway.framework.compression.vocabulary import RareItems
 from podway.framework.runs import run
 from tests.launch import world
 

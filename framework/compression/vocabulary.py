@@ -1,4 +1,4 @@
-"""Tables of embeddings with fewer numbers: of lower rank, or with one row for all rare values."""
+"""Tables of items with fewer rows: one for all rare items."""
 
 import dataclasses
 from typing import Any, ClassVar
@@ -9,47 +9,11 @@ from etils import epath
 from podway.framework import config, task
 from podway.framework.compression import weights
 from podway.framework.error import check
-from podway.framework.formats import low_rank, matrix, shared_rows
+from podway.framework.formats import matrix, shared_rows
 from podway.framework.input.dataset import Dataset
 from podway.framework.input.interactions import train_counts
 from podway.framework.runs import run
 from podway.framework.schema.schema import FIRST_VALUE
-
-
-@dataclasses.dataclass(frozen=True)
-class LowRank(config.Compression):
-    """Matrices as products of two narrow ones, by their singular value decomposition."""
-
-    stores: ClassVar[bool] = True
-
-    rank: int = 16
-    """Numbers of each row, below the matrix's width."""
-    paths: tuple[str, ...] = (r".*embedding",)
-    """Patterns of whole paths of the matrices."""
-
-    def __post_init__(self):
-        check(self.rank >= 1, f"compression.rank is {self.rank}; give 1 or more")
-        weights.check_patterns(self.paths)
-
-    def convert(
-        self, experiment: config.Experiment, dataset: Dataset, before: epath.Path
-    ) -> dict[str, Any]:
-        """See config.Compression."""
-        _, _, parameters = run.load(before)
-        found: dict[str, Any] = dict(parameters)
-        for path in weights.chosen(parameters, self.paths):
-            rows, width = _two_dimensions(path, parameters[path])
-            check(
-                self.rank * (rows + width) < rows * width,
-                f"compression.rank is {self.rank}, by which {path}, {rows} × {width}, would not"
-                f" become smaller: give less than {rows * width / (rows + width):.0f}, or other"
-                " paths",
-            )
-            found[path] = low_rank.decompose(parameters[path], self.rank)
-            whole, error = np.linalg.norm(parameters[path]), 0.0
-            error = np.linalg.norm(np.asarray(found[path].dense()) - parameters[path])
-            print(f"compress: {path} of rank {self.rank}, {error / whole:.1%} off", flush=True)
-        return matrix.spread(found)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +49,7 @@ class RareItems(config.Compression):
             path in parameters,
             f"compression: {path} is in a format of its own already: put RareItems before that",
         )
-        _two_dimensions(path, parameters[path])
+        weights.two_dimensions(path, parameters[path])
         counts = np.zeros(len(parameters[path]), np.int64)
         found = train_counts(dataset)
         counts[: len(found)] = found
@@ -99,11 +63,3 @@ class RareItems(config.Compression):
         )
         print(f"compress: {int(rare.sum()):,} of {len(found):,} items share a row", flush=True)
         return matrix.spread(parameters | {path: shared_rows.share(parameters[path], rare, counts)})
-
-
-def _two_dimensions(path: str, array: np.ndarray) -> tuple[int, int]:
-    check(
-        array.ndim == 2,
-        f"compression.paths: {path} has {array.ndim} dimensions; name matrices of two",
-    )
-    return array.shape[0], array.shape[1]
