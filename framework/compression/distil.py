@@ -37,7 +37,8 @@ class Distil(config.Compression):
     after a part of it was left out."""
     teachers: tuple[str, ...] = ()
     """Who teaches, by the mean of their probabilities: finished runs, as NAME/RUN in the same
-    workdir or as a folder, or published models, as NAME/VERSION or a folder; (): the run before."""
+    workdir or as a folder, published models, as NAME/VERSION or a folder, or "first", the run that
+    all steps began with; (): the run before."""
     temperature: float = 1.0
     """By what logits of teachers and student are divided, for soft targets."""
     weight: float = 0.7

@@ -29,6 +29,8 @@ from podway.framework.schema.schema import FIRST_VALUE, PADDING, Schema
 
 PUBLISHED = "assets.extra/export.json"
 """The manifest of a published model, which says what run it was made of."""
+FIRST = "first"
+"""The name of the run that a chain of steps began with."""
 SCORES, HISTORIES = 1 << 24, 256
 """Scores that exist at once, and histories that are read at once, at most."""
 VALIDATED = 64
@@ -71,10 +73,17 @@ class Teacher:
 
 
 def found(names: Sequence[str], before: epath.Path, dataset: Dataset) -> list[Teacher]:
-    """The teachers: folders of runs or of published models, "NAME/RUN" for one of the workdir, or,
-    without names, the run before. Raises ConfigError where one is of other items."""
-    runs = [_run(name, before.parent.parent.parent) for name in names] or [before]
+    """The teachers: folders of runs or of published models, "NAME/RUN" for one of the workdir,
+    FIRST, or, without names, the run before. Raises ConfigError where one is of other items."""
+    workdir = before.parent.parent.parent
+    runs = [_first(before) if name == FIRST else _run(name, workdir) for name in names] or [before]
     return [_open(folder, dataset) for folder in runs]
+
+
+def _first(before: epath.Path) -> epath.Path:
+    while parent := artifact.read_manifest(before, "run").inputs.get(run.PARENT):
+        before = before.parent / parent
+    return before
 
 
 def _run(name: str, workdir: epath.Path) -> epath.Path:

@@ -146,6 +146,11 @@ def test_who_was_interrupted_learns_the_same(
         np.testing.assert_array_equal(array, expected[path])
 
 
+def test_the_first_run_of_a_chain_can_teach(student, trained, dataset):
+    (found,) = teachers.found(("first",), student, dataset)
+    assert found.folder == trained
+
+
 def test_wrong_teachers_and_students_are_named(walks, trained, dataset, workdir):
     with pytest.raises(ConfigError, match="'nobody/1' is no finished run and no published model"):
         teachers.found(("nobody/1",), trained, dataset)
