@@ -6,6 +6,7 @@ which all programs take turns, of histories → scores, compiled by XLA on this 
 """
 
 import dataclasses
+import functools
 import statistics
 from typing import Any
 
@@ -99,10 +100,7 @@ def main(options: Options) -> None:
         for name, (model, parameters) in found.items():
             scores = task.inference(model, schema, model.scores)
             given[name] = jax.device_put(parameters), {"item": history}
-            # Of all scores the largest: a program's answer is one number, which is waited for.
-            program = jax.jit(
-                lambda parameters, batch, scores=scores: scores(parameters, batch).max()
-            )
+            program = jax.jit(functools.partial(_largest, scores))
             compiled[name] = program.lower(*given[name]).compile()
         seconds = timing.taking_turns(compiled, lambda given=given: given, rounds=options.rounds)
         flops = {name: _flops(program) for name, program in compiled.items()}
@@ -114,6 +112,11 @@ def main(options: Options) -> None:
             row.append(f"{flops[name] / flops['whole']:10.0%}{ratio:6.0%}{own:6.1f} ms")
     for name, row in cells.items():
         print(f"{name:24}{row[0]:>9}", *(f"{cell:>24}" for cell in row[1:]))
+
+
+def _largest(scores: task.Inference, parameters: Any, batch: task.Batch) -> jax.Array:
+    """Of all scores the largest: one number, which is waited for."""
+    return scores(parameters, batch, task.SERVING).max()
 
 
 def _share(found: dict[str, Program], name: str) -> str:

@@ -4,6 +4,7 @@ arXiv:1503.02531), beside what really came next."""
 import dataclasses
 import hashlib
 import json
+import math
 import pathlib
 from typing import Any, ClassVar
 
@@ -33,8 +34,13 @@ class Distil(config.Compression):
     trains: ClassVar[bool] = True
 
     model: config.Model | None = None
-    """The student, which starts at random; None: the model before goes on with its parameters, say
-    after a part of it was left out."""
+    """The student, which starts at random; None: one like the model before, as `width` and `layers`
+    say."""
+    width: int | None = None
+    """Of the student; None: as before."""
+    layers: int | None = None
+    """Of the student; None: as before. Without model, width and layers the model before goes on
+    with its parameters, say after a part of it was left out."""
     teachers: tuple[str, ...] = ()
     """Who teaches, by the mean of their probabilities: finished runs, as NAME/RUN in the same
     workdir or as a folder, published models, as NAME/VERSION or a folder, or "first", the run that
@@ -66,12 +72,38 @@ class Distil(config.Compression):
     @property
     def warm(self) -> bool:
         """See config.Compression."""
-        return self.model is None
+        return self.model is None and self.width is None and self.layers is None
+
+    def student(self, before: config.Model) -> config.Model:
+        """Who is trained. Raises ConfigError where the fields don't fit the model before."""
+        if self.model is not None:
+            check(
+                self.width is None and self.layers is None,
+                "compression.model says the student's width and layers: leave these out",
+            )
+            return self.model
+        if self.warm:
+            return before
+        names = {field.name for field in dataclasses.fields(before)}
+        changes: dict[str, Any] = {}
+        for name, value in (("width", self.width), ("layers", self.layers)):
+            field = "blocks" if name == "layers" and "blocks" in names else name
+            check(
+                value is None or field in names,
+                f"compression.{name}: {type(before).__name__} has no {field}; give"
+                " compression.model",
+            )
+            changes |= {} if value is None else {field: value}
+        if "width" in changes and "block_kind" in names:
+            # Of a transformer heads divide the width, and what was set for the larger one goes.
+            heads = math.gcd(changes["width"], getattr(before, "heads", 1))
+            changes |= {"heads": heads, "head_width": None, "feed_forward_units": None}
+        return dataclasses.replace(before, **changes)
 
     def after(self, before: config.Before) -> config.Before:
         """See config.Compression."""
         steps = before.trainer.steps if self.steps is None else self.steps
-        model = before.model if self.model is None else self.model
+        model = self.student(before.model)
         check(
             isinstance(model, NextItem | task.LabelModel),
             f"compression.model is {type(model).__name__}; students are models that say the next"

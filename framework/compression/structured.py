@@ -16,8 +16,8 @@ from podway.framework.runs import run
 
 
 @dataclasses.dataclass(frozen=True)
-class LeftOut(config.Compression):
-    """The base of what leaves out members of groups. Choose Units or Heads."""
+class LeftOut:
+    """What Units and Heads have in common: members of groups are left out."""
 
     keep: float = 0.5
     """Share of each layer's members that stays, at least one."""
@@ -64,7 +64,7 @@ class LeftOut(config.Compression):
 
 
 @dataclasses.dataclass(frozen=True)
-class Units(LeftOut):
+class Units(LeftOut, config.Compression):
     """Units of the feed-forward layers are left out."""
 
     @property
@@ -74,7 +74,7 @@ class Units(LeftOut):
 
 
 @dataclasses.dataclass(frozen=True)
-class Heads(LeftOut):
+class Heads(LeftOut, config.Compression):
     """Attention heads are left out; where several share keys and values, all of these together."""
 
     @property

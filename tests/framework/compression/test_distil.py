@@ -146,6 +146,18 @@ def test_who_was_interrupted_learns_the_same(
         np.testing.assert_array_equal(array, expected[path])
 
 
+def test_a_student_may_be_said_by_its_size(walks):
+    small = config.compressed(walks, Distil(width=9, layers=1)).model
+    assert small == dataclasses.replace(walks.model, width=9, blocks=1, heads=1)
+    assert config.compressed(walks, Distil()).model == walks.model
+    assert Distil().warm
+    assert not Distil(width=9).warm
+    with pytest.raises(ConfigError, match=r"compression.model says the student's width"):
+        config.compressed(walks, Distil(model=SMALL, width=9))
+    with pytest.raises(ConfigError, match=r"compression.layers: Ease has no layers"):
+        config.compressed(dataclasses.replace(walks, model=Ease()), Distil(layers=1))
+
+
 def test_the_first_run_of_a_chain_can_teach(student, trained, dataset):
     (found,) = teachers.found(("first",), student, dataset)
     assert found.folder == trained
