@@ -90,14 +90,14 @@ def test_soft_targets_are_what_the_teachers_score_highest(walks, trained, fitted
     for row in (0, 3, 7):
         begin, end = item.offsets[row : row + 2]
         count = min(8, end - begin)  # what all teachers have in their first stretch
-        history = np.zeros((count, 8), np.int32)
+        history = np.zeros((8, 8), np.int32)
         for at in range(count):
             history[at, : at + 1] = item.values[begin : begin + at + 1]
         each = [
             experiments.scores(t.experiment.model, dataset.schema, t.parameters, history) * factor
             for t, factor in zip(found, sharp, strict=True)
         ]
-        each = [scores[:, FIRST_VALUE:size] for scores in each]
+        each = [scores[:count, FIRST_VALUE:size] for scores in each]
         mean = np.mean([probabilities(scores, 2.0) for scores in each], axis=0)
         said = say["ids"][begin : begin + count] - FIRST_VALUE
         own = np.take_along_axis(mean, said, axis=1)
