@@ -58,7 +58,8 @@ ARROWS = {
         "report": "artifact page runs",
         "training": "artifact code config devices embedding evaluation input report runs"
         " schema task termination",
-        "compression": "artifact config devices formats input report runs training",
+        "compression": "artifact code config devices embedding evaluation formats heads input"
+        " losses metrics models/parts report runs schema task training",
         "comparison": "artifact code config evaluation input metrics page report runs",
         "preflight": "config devices evaluation schema task training",
     },

@@ -138,10 +138,10 @@ def train_in(
     model = task.of_kind(experiment.model, task.TrainedModel)
     distributed.check_mesh(devices)
     with clock.on("compile"):
-        prepared = prepare(experiment, dataset, before)
+        prepared, read = prepare(experiment, dataset, before)
         counts, constants = table_counts(experiment, dataset), model.constants(dataset)
-        program = build_program(prepared, dataset.schema, devices, counts, constants)
-    batches = train_batches(experiment, dataset, others, program)
+        program = build_program(prepared, read.schema, devices, counts, constants)
+    batches = train_batches(experiment, read, others, program)
     validate = validator(experiment, dataset, devices, clock)
     if peers.first:
         run.describe(experiment, dataset.schema, target, inputs)
@@ -230,17 +230,18 @@ def train_in(
 
 def prepare(
     experiment: config.Experiment, dataset: Dataset, before: epath.Path | None
-) -> config.Experiment:
-    """What is compiled: the model knows what its loss takes from the dataset, and a step of
-    compression the run before it, with whose parameters it begins."""
+) -> tuple[config.Experiment, Dataset]:
+    """What is compiled, and the dataset that it reads: the model knows what its loss takes from the
+    dataset, and a step of compression the run before it, with whose parameters it begins."""
     model = task.of_kind(experiment.model, task.TrainedModel).prepared(dataset)
-    trainer = experiment.trainer
+    trainer, read = experiment.trainer, dataset
     if before is not None:
         step = experiment.compression[-1]
+        read = step.read(model, dataset, before)
         model = task.of_kind(step.trained(model, dataset, before), task.TrainedModel)
         if step.warm:
             trainer = dataclasses.replace(trainer, warm_start=config.WarmStart(str(before)))
-    return dataclasses.replace(experiment, model=model, trainer=trainer)
+    return dataclasses.replace(experiment, model=model, trainer=trainer), read
 
 
 def train_batches(
