@@ -100,8 +100,17 @@ def train(
             return finished(target)
         origin = parent.find(experiment, inputs, target)
         return train_in(
-            target, experiment, dataset, others, inputs, origin, peers, held, profile, before
-            target, experiment, dataset, others, inputs, origin, peers, held, profile, watch
+            target,
+            experiment,
+            dataset,
+            others,
+            inputs,
+            origin,
+            peers,
+            held,
+            profile,
+            before=before,
+            watch=watch,
         )
 
 
@@ -121,8 +130,9 @@ def train_in(
     peers: distributed.Peers,
     held: lock.Lock | None,
     profile: Span | None,
-    before: epath.Path | None = None,
-    watch: Watch | None = None,
+    *,
+    before: epath.Path | None,
+    watch: Watch | None,
 ) -> Outcome:
     """Begins the run in the folder `target`, or goes on with it; the rest is as for `train`.
 
@@ -130,7 +140,7 @@ def train_in(
       inputs: the datasets' versions.
       origin: the run whose state to begin with; None: with a new one.
       held: the lock, in the process that has it.
-      before: see `train`.
+      before: see `train`, and so for `watch`.
     """
     options, batch_size, clock = experiment.trainer, experiment.trainer.batch_size, peers.clock
     platforms.check()
