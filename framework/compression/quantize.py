@@ -8,12 +8,13 @@ import jax
 import numpy as np
 from etils import epath
 
-from podway.framework import config
+from podway.framework import config, task
 from podway.framework.compression import tables
 from podway.framework.error import check
 from podway.framework.formats import float8, int4, int8, matrix
 from podway.framework.input.batches import Dataset
 from podway.framework.runs import run
+from podway.framework.schema.schema import Schema
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,11 +34,17 @@ class Quantization(config.Compression):
     ) -> dict[str, np.ndarray]:
         """See config.Compression."""
         _, schema, parameters = run.load(before)
+        return jax.device_get(self.stored(experiment.model, schema, parameters))
+
+    def stored(
+        self, model: config.Model, schema: Schema, parameters: task.Parameters
+    ) -> task.Parameters:
+        """The parameters by path, those that are chosen in the format. Raises ConfigError."""
         found = matrix.collect(parameters)
         paths = (
             tables.chosen(found, self.paths, "compression.paths")
             if self.paths
-            else tables.usual(experiment.model, schema, found)
+            else tables.usual(model, schema, found)
         )
         made = {path: self.quantize(found[path]) for path in paths}
         if self.dense:
@@ -45,9 +52,9 @@ class Quantization(config.Compression):
         check(
             bool(made),
             f"{type(self).__name__}: the model has no table that is not in a format already; name"
-            f" one by compression.paths, or give dense=True",
+            " one by compression.paths, or give dense=True",
         )
-        return jax.device_get(matrix.spread(found | made))
+        return matrix.spread(found | made)
 
     @property
     def quantize(self) -> Callable[[Any], matrix.Matrix]:
