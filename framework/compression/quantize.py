@@ -18,8 +18,8 @@ from podway.framework.schema.schema import Schema
 
 
 @dataclasses.dataclass(frozen=True)
-class Quantization(config.Compression):
-    """Tables in another format. Choose Int8, Int4 or Float8."""
+class Stored:
+    """What Int8, Int4 and Float8 have in common: tables are stored in another format."""
 
     stores: ClassVar[bool] = True
 
@@ -63,7 +63,7 @@ class Quantization(config.Compression):
 
 
 @dataclasses.dataclass(frozen=True)
-class Int8(Quantization):
+class Int8(Stored, config.Compression):
     """Tables as rows of 8-bit integers with a scale each."""
 
     @property
@@ -73,7 +73,7 @@ class Int8(Quantization):
 
 
 @dataclasses.dataclass(frozen=True)
-class Int4(Quantization):
+class Int4(Stored, config.Compression):
     """Tables as rows of 4-bit integers, two in a byte. Best behind a QuantizationAware."""
 
     group: int | None = None
@@ -89,7 +89,7 @@ class Int4(Quantization):
 
 
 @dataclasses.dataclass(frozen=True)
-class Float8(Quantization):
+class Float8(Stored, config.Compression):
     """Tables as rows of 8-bit floats (E4M3) with a scale each."""
 
     @property
