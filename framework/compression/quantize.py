@@ -40,21 +40,21 @@ class Stored:
         self, model: config.Model, schema: Schema, parameters: task.Parameters
     ) -> task.Parameters:
         """The parameters by path, those that are chosen in the format. Raises ConfigError."""
-        found = matrix.collect(parameters)
         paths = (
-            tables.chosen(found, self.paths, "compression.paths")
+            tables.chosen(parameters, self.paths, "compression.paths")
             if self.paths
-            else tables.usual(model, schema, found)
+            else tables.usual(model, schema, parameters)
         )
-        made = {path: self.quantize(found[path]) for path in paths}
+        made = {path: self.quantize(parameters[path]) for path in paths}
         if self.dense:
-            made |= {path: int8.quantize_kernel(found[path]) for path in tables.kernels(found)}
+            found = tables.kernels(parameters)
+            made |= {path: int8.quantize_kernel(parameters[path]) for path in found}
         check(
             bool(made),
             f"{type(self).__name__}: the model has no table that is not in a format already; name"
             " one by compression.paths, or give dense=True",
         )
-        return matrix.spread(found | made)
+        return matrix.spread({**parameters, **made})
 
     @property
     def quantize(self) -> Callable[[Any], matrix.Matrix]:
