@@ -7,7 +7,7 @@ one key are delivered in the order in which they were published; a key is in one
 import dataclasses
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,9 +20,8 @@ class Message:
     headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
-@dataclasses.dataclass(frozen=True)
-class Received:
-    """What is delivered.
+class Received(NamedTuple):
+    """What is delivered. A tuple, since one is made for each message: half the time of a dataclass.
 
     Attributes:
       topic: that it was published to.
