@@ -49,7 +49,20 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
     `ast.parse`, whose source the log's traceback then parses, CPython 3.11 raises SystemError.
     """
     if nextitem is None or nextitem.path != item.path:
-        gc.collect()
+        _collect()
+
+
+def pytest_collection_finish() -> None:
+    # JAX traces by many small objects: of 700, which is Python's own limit, hardly one is garbage.
+    gc.set_threshold(20_000, 20, 20)
+    _collect()
+
+
+def _collect() -> None:
+    """What is alive now is not looked at again: a million objects of modules and of tests, half a
+    second each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
