@@ -5,7 +5,6 @@ import pathlib
 import re
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
@@ -15,7 +14,7 @@ from podway.framework import artifact, exit_codes
 from podway.framework.runs import goodput, lock
 from podway.launch import cli
 from podway.launch.tracking import others, place
-from tests import xla
+from tests import forked, xla
 from tests.launch.test_supervise import SHOP
 
 QUICK = ["--trainer.steps", "20", "--mesh.fsdp", "1", "--trainer.evaluate-every", "10"]
@@ -121,13 +120,13 @@ def test_a_learning_rate_is_found_and_drawn(shop, workdir, capsys):
 def test_a_second_trainer_is_refused_takes_over_when_the_first_is_killed_and_stops_when_asked(
     shop, workdir
 ):
-    command = [sys.executable, "-m", "podway.launch.cli", "train", str(shop)]
+    command = ["podway.launch.cli", "train", str(shop)]
     command += ["--workdir", str(workdir), *QUICK, "--trainer.seed", "7"]
     command += ["--trainer.steps", "100000"]
     environment = os.environ | {"XLA_FLAGS": xla.flags(), "JAX_PLATFORMS": "cpu"}
 
     def start() -> subprocess.Popen:
-        return subprocess.Popen(
+        return forked.Popen(
             command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
 
