@@ -53,8 +53,8 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 
 def pytest_collection_finish() -> None:
-    # JAX traces by many small objects: of 700, which is Python's own limit, hardly one is garbage.
-    gc.set_threshold(20_000, 20, 20)
+    # JAX traces by many small objects: of 700, Python's own limit, hardly one is garbage then.
+    gc.set_threshold(100_000, 50, 50)
     _collect()
 
 

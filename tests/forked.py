@@ -7,6 +7,7 @@ it looks for it, starts Python itself; so does one command of the chain's test.
 """
 
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -125,6 +126,8 @@ def main() -> None:
     number, *imports = sys.argv[1:]
     for name in imports:
         importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the parents
     with socket.socket(fileno=int(number)) as asked:
         while True:
