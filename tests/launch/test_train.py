@@ -130,6 +130,7 @@ def test_a_second_trainer_is_refused_takes_over_when_the_first_is_killed_and_sto
             command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
 
+    before = len(sessions(workdir))
     first = start()
     try:
         while (holder := training(workdir)) is None:
@@ -140,6 +141,9 @@ def test_a_second_trainer_is_refused_takes_over_when_the_first_is_killed_and_sto
         _, said = second.communicate(timeout=120)
         assert second.returncode == exit_codes.LOST
         assert f"(process {first.pid}) since {holder.since}; wait for it, or end it first" in said
+        while len(sessions(workdir)) == before:  # what it has done is told to the third
+            assert first.poll() is None, first.communicate()[1][-3000:]
+            time.sleep(0.05)
         first.send_signal(signal.SIGKILL)
         first.wait()
         third = start()
