@@ -5,6 +5,8 @@ anything. `Popen` and `run` are subprocess's, for `python -m MODULE`: the new pr
 one that has imported them and has done nothing else. A test of what a program imports, or of where
 it looks for it, starts Python itself; so does one command of the chain's test.
 """
+# pyright: reportAttributeAccessIssue=false
+# (what subprocess has for itself)
 
 import contextlib
 import gc

@@ -6,6 +6,7 @@ import pathlib
 import shutil
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -13,7 +14,7 @@ from etils import epath
 
 from podway.framework.runs import records
 from podway.launch import cli
-from tests import forked, xla
+from tests import xla
 from tests.launch.test_supervise import SHOP
 
 pytest.importorskip("mlflow", reason="mlflow is missing: pip install 'podway[tracking]'")
@@ -44,10 +45,10 @@ def workdir(shop, tmp_path) -> pathlib.Path:
 
 
 def train(config, workdir, uri, *options) -> subprocess.Popen:
-    command = ["podway.launch.cli", "train", str(config)]
+    command = [sys.executable, "-m", "podway.launch.cli", "train", str(config)]
     command += ["--workdir", str(workdir), "--tracking.uri", uri, *options]
     environment = os.environ | {"XLA_FLAGS": xla.flags(), "JAX_PLATFORMS": "cpu"}
-    return forked.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
 
 
 def until(holds, seconds: float = 240.0) -> None:
