@@ -11,7 +11,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from podway.framework.devices import libtpu
-from tests import gcs, xla
+from tests import cost, gcs, xla
 
 libtpu.prepare()
 os.environ |= {  # before JAX is imported: what one test has compiled, others need not
@@ -39,6 +39,11 @@ class _Scheduling(LoadScopeScheduling):
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _Scheduling:
     return _Scheduling(config, log)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if file := os.environ.get("PODWAY_TEST_CPU"):
+        config.pluginmanager.register(cost.Cost(file))
 
 
 @pytest.hookimpl(trylast=True)

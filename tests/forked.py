@@ -17,6 +17,7 @@ import pathlib
 import runpy
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -31,7 +32,11 @@ CHAIN = (*TRAINING, "podway.launch.cli", "podway.beam.dataset", "podway.export.s
 """Of one that does all that `podway` does."""
 FIXED = ("JAX_", "TF_", "PYTHON", "LD_")
 """Starts of environment variables that are read when something is imported."""
+used = 0.0
+"""Seconds of a core that what was forked has taken."""
 _LARGEST = 1 << 17
+_END = struct.Struct("=id")
+"""How a process ended, as os.waitpid says it, and the seconds of a core that it took."""
 _origins: dict[tuple[str, ...], socket.socket] = {}
 
 
@@ -78,13 +83,16 @@ class Popen(subprocess.Popen):
     def _ended(self, pid: int, flags: int) -> tuple[int, int]:
         """os.waitpid: the process is no child of ours, and its parent tells."""
         assert self._status
+        global used
         self._status.setblocking(not flags & os.WNOHANG)
         try:
-            told = self._status.recv(4)
+            told = self._status.recv(_END.size)
         except BlockingIOError:
             return 0, 0
         self._status.close()
-        return pid, int.from_bytes(told, "big") if told else signal.SIGKILL
+        code, seconds = _END.unpack(told) if told else (signal.SIGKILL, 0.0)
+        used += seconds
+        return pid, code
 
     def _try_wait(self, wait_flags: int) -> tuple[int, int]:
         return self._ended(self.pid, wait_flags)
@@ -154,8 +162,8 @@ def _parent(asked: dict[str, Any], files: list[int]) -> None:
         os.close(file)
     with contextlib.suppress(BrokenPipeError), socket.socket(fileno=status) as told:
         told.sendall(pid.to_bytes(4, "big"))
-        _, code = os.waitpid(pid, 0)
-        told.sendall(code.to_bytes(4, "big"))
+        _, code, spent = os.wait4(pid, 0)
+        told.sendall(_END.pack(code, spent.ru_utime + spent.ru_stime))
     os._exit(0)
 
 

@@ -91,7 +91,11 @@ def test_overrides_are_typed_and_checked():
         (["compare", "--workdir", "w"], 2, "usage: podway compare RUN RUN"),
         (["show", "movielens_ease", "--shardings"], 1, "Ease is fitted, not trained"),
         (["preflight", "movielens_ease"], 1, "Ease is fitted, not trained"),
-        (["train", "movielens_ease", "--num-processes", "2"], 1, "fitted by one process"),
+        (
+            ["train", "movielens_ease", "--num-processes", "2"],
+            1,
+            "fitted or converted by one process",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_one_clear_sentence(arguments, code, message, tmp_path):
