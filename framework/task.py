@@ -12,7 +12,7 @@ else; randomness comes in as an argument.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import (
     Any,
     Literal,
@@ -34,6 +34,7 @@ from podway.framework.devices import mesh
 from podway.framework.embedding.lookup import EmbeddedRows, Lookup
 from podway.framework.embedding.table import Embedding, Table
 from podway.framework.error import ConfigError, check
+from podway.framework.formats import matrix
 from podway.framework.heads import Head
 from podway.framework.input.dataset import Dataset
 from podway.framework.input.interactions import label_counts
@@ -160,6 +161,10 @@ class ParametricModel(config.Model):
             path: Table(shapes[path].shape[0], shapes[path].shape[1], options)
             for path, options in chosen.items()
         }
+
+    def in_formats(self, schema: Schema) -> Collection[str]:
+        """Paths of tables that the module reads by framework/formats alone; others are widened."""
+        return ()
 
     def reads(self, schema: Schema, batch: Batch) -> Batch:
         """What the model reads of a batch that is to be answered: all of it."""
@@ -343,12 +348,6 @@ def of_kind(model: config.Model, kind: type[M]) -> M:
     return model
 
 
-def leaves_weights(model: config.Model, schema: Schema) -> bool:
-    """Whether the dataset has event weights that the model does not read."""
-    reads = isinstance(model, TrainedModel) and EVENT_WEIGHT in model.lengths(schema)
-    return schema.has(EVENT_WEIGHT) and not reads
-
-
 HeadFunction = Callable[[Any, Batch, Mapping[str, EmbeddedRows], ForwardContext], Any]
 """(module, batch, rows, context) → what a model says: its `scores`, `factors` or `predict`."""
 
@@ -357,16 +356,21 @@ Inference = Callable[[Parameters, Batch, ForwardContext], Any]
 
 
 def inference(model: ParametricModel, schema: Schema, head: HeadFunction) -> Inference:
-    """What evaluation and serving compute: the embeddings are read as in training, then `head`."""
+    """What evaluation and serving compute: the embeddings are read as in training, then `head`.
+
+    Parameters may be in formats of fewer bytes (framework/formats/).
+    """
     graph, paths = structure(model, schema), model.embeddings(schema)
+    kept = frozenset(model.in_formats(schema))
 
     def answer(parameters: Parameters, batch: Batch, context: ForwardContext = SERVING) -> Any:
-        read = model.reads(schema, batch)
+        read, found = model.reads(schema, batch), matrix.collect(parameters)
         rows = {
-            name: EmbeddedRows(parameters[path][read[name]], read[name])
+            name: EmbeddedRows(matrix.rows(found[path], read[name]), read[name])
             for name, path in paths.items()
         }
-        return head(merge(graph, parameters), read, rows, context)
+        whole = {path: each if path in kept else matrix.dense(each) for path, each in found.items()}
+        return head(merge(graph, whole), read, rows, context)
 
     return answer
 

@@ -19,6 +19,7 @@ from podway.launch.verbs import (
     board,
     checkpoints,
     compare,
+    compress,
     data,
     evaluate,
     export,
@@ -74,6 +75,7 @@ STAGES = {
         "train": train.VERB,
         "sweep": sweep.VERB,
         "checkpoints": checkpoints.VERB,
+        "compress": compress.VERB,
     },
     "evaluate": {
         "evaluate": evaluate.VERB,

@@ -48,6 +48,20 @@ def begin(name: str, kind: sources.Kind, part: Any, directory: epath.Path, *, fr
     return Stage(name, kind, fresh)
 
 
+def unread_weights(model: Any, schema: Any) -> None:
+    """Says so where the dataset has event weights that the model does not read."""
+    from podway.framework import task
+    from podway.framework.schema.schema import EVENT_WEIGHT
+
+    reads = isinstance(model, task.TrainedModel) and EVENT_WEIGHT in model.lengths(schema)
+    if schema.has(EVENT_WEIGHT) and not reads:
+        print(
+            f"  (the dataset has event weights, which {type(model).__name__} does not read: it"
+            " learns from all events alike)",
+            flush=True,
+        )
+
+
 def size(directory: epath.Path, kind: sources.Kind) -> str:
     """The size of an artefact's own files, as people read it."""
     manifest = artifact.read_manifest(directory, kind, manifest=_manifest(kind))

@@ -16,8 +16,8 @@ from etils import epath
 from podway.framework import artifact, exit_codes
 from podway.framework.artifact import upgrade
 from podway.framework.artifact.upgrade import Choice
-from podway.framework.config import Experiment, Model
-from podway.framework.error import PodwayError, check
+from podway.framework.config import Experiment, Model, previous
+from podway.framework.error import check
 from podway.launch import narration
 from podway.launch.tracking.session import teller, tracked
 
@@ -123,6 +123,13 @@ def is_fitted(experiment: Experiment) -> bool:
     return isinstance(experiment.model, task.FittedModel)
 
 
+def takes_steps(experiment: Experiment) -> bool:
+    """Whether the experiment's own run is trained in steps, rather than fitted or converted."""
+    if experiment.compression:
+        return experiment.compression[-1].trains
+    return type(experiment.model) is not Model and not is_fitted(experiment)
+
+
 @tracked
 def train(
     experiment: Experiment, workdir: epath.PathLike, options: TrainOptions | None = None
@@ -132,12 +139,13 @@ def train(
         type(experiment.model) is not Model,
         f"the experiment {experiment.name!r} has no model: set `model` and `optimizer`",
     )
-    from podway.framework import task
+    from podway.framework.compression import convert
     from podway.framework.devices import allocator, compilation
     from podway.framework.runs import run
     from podway.framework.training import distributed, fitting, loop
 
     options = options or TrainOptions()
+    before = _before(experiment, workdir, options)
     cluster = options.cluster or distributed.Cluster()
     allocator.reuse()
     compilation.keep(compilation.folder(options.compile_cache, workdir))
@@ -155,15 +163,14 @@ def train(
             stage = narration.begin("train", "run", experiment, directory, fresh=fresh)
             if fresh and (shaped := run.shaped_by(experiment, inputs, directory)):
                 print(f"  (not the latest run, but a new one: {'; '.join(shaped)})", flush=True)
-            if fresh and task.leaves_weights(experiment.model, dataset.schema):
-                print(
-                    f"  (the dataset has event weights, which {type(experiment.model).__name__}"
-                    " does not read: it learns from all events alike)",
-                    flush=True,
-                )
+            if fresh:
+                narration.unread_weights(experiment.model, dataset.schema)
         with teller().following(directory):
-            if is_fitted(experiment):
-                directory = fitting.fit(experiment, dataset, workdir, options.code)
+            if not takes_steps(experiment):
+                if before:
+                    directory = convert.convert(experiment, dataset, before, workdir, options.code)
+                else:
+                    directory = fitting.fit(experiment, dataset, workdir, options.code)
                 if stage:
                     stage.end(directory)
                 return dataset, directory
@@ -175,6 +182,7 @@ def train(
                 peers=peers,
                 profile=options.profile,
                 choice=options.code,
+                before=before,
                 watch=options.watch,
             )
     if outcome.early:
@@ -184,6 +192,28 @@ def train(
     if stage:
         stage.end(outcome.directory)
     return dataset, outcome.directory
+
+
+def _before(
+    experiment: Experiment, workdir: epath.PathLike, options: TrainOptions
+) -> epath.Path | None:
+    """The run that the experiment's last step of compression begins with, trained if need be.
+
+    Several processes do not train two runs one after the other; then it must be there.
+    """
+    if not experiment.compression:
+        return None
+    earlier = previous(experiment)
+    if options.cluster is None or not options.cluster.several:
+        alone = dataclasses.replace(options, profile=None, watch=None)
+        return train(earlier, workdir, alone)[1]
+    directory = _run(earlier, workdir, options.code)
+    check(
+        artifact.exists(directory),
+        f"the run {directory}, which is to be compressed, has not finished; train it before several"
+        f" processes go on from it: the same command without the last step of compression",
+    )
+    return directory
 
 
 def longer(
@@ -202,7 +232,7 @@ def longer(
     if not more:
         return experiment
     check(
-        type(experiment.model) is not Model and not is_fitted(experiment),
+        takes_steps(experiment),
         f"--more: the experiment {experiment.name!r} is not trained in steps",
     )
     from podway.framework.runs import run
@@ -299,31 +329,6 @@ def evaluate(
     return dataset, trained
 
 
-def compare(
-    runs: Sequence[str],
-    workdir: epath.PathLike,
-    code: Choice | None = None,
-    *,
-    html: str = "",
-) -> None:
-    """Prints how runs compare, user by user; evaluates those that are not yet.
-
-    With `html` it writes a page to that file, too.
-    """
-    from podway.framework.comparison import page
-    from podway.framework.comparison.runs import evaluate_runs, find, grouped, report
-    from podway.framework.report import run as run_page
-
-    groups = grouped(evaluate_runs([find(run, workdir) for run in runs], workdir, code))
-    for group in groups:
-        for each in group.runs:
-            run_page.write(each.directory)
-    print(report(groups))
-    if html:
-        page.write(groups, html)
-        print(f"\npage: {html}")
-
-
 @tracked
 def export(
     experiment: Experiment, workdir: epath.PathLike, code: Choice | None = None
@@ -347,15 +352,22 @@ def publish(
     trained: epath.Path,
     workdir: epath.PathLike,
     code: Choice | None = None,
+    *,
+    serve: bool = True,
 ) -> epath.Path:
-    """A run, which is there → published model. Returns its directory."""
+    """A run, which is there → published model. Returns its directory.
+
+    Without `serve` it waits for a promotion.
+    """
     from podway.export import identity
     from podway.export.silence import silence_tensorflow
     from podway.framework.runs import run
 
     manifest = artifact.read(trained, "run")
     inputs = {"run": manifest.version, **manifest.inputs}
-    published = identity.current(experiment, inputs=inputs, workdir=workdir, choice=code)
+    published = identity.current(
+        experiment, inputs=inputs, workdir=workdir, choice=code, serve=serve
+    )
     if published is not None:
         narration.begin("export", "model", experiment, published, fresh=False)
         teller().tell("model", published)
@@ -372,29 +384,8 @@ def publish(
         inputs=inputs,
         workdir=workdir,
         run_code=upgrade.codes(trained, "run"),
+        serve=serve,
     )
     said.end(published)
     teller().tell("model", published)
     return published
-
-
-def serve(
-    experiment: Experiment, workdir: epath.PathLike, *, host: str, port: int, rest_port: int
-) -> None:
-    """Serves the published models of a workdir until SIGINT or SIGTERM. Raises ServerError."""
-    file = epath.Path(workdir) / "models" / "models.config"
-    if not file.exists():
-        raise PodwayError(
-            f"no model is published in {workdir}: {file} does not exist; `podway run` with the same"
-            f" config and --workdir {workdir} makes and publishes one"
-        )
-
-    from podway.export.silence import silence_tensorflow
-
-    with silence_tensorflow():  # TensorFlow's native code greets
-        from podway.export.server import serve as server
-    server.main(
-        server.ServerOptions(
-            model_config_file=str(file), host=host, port=port, rest_api_port=rest_port
-        )
-    )

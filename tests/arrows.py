@@ -48,16 +48,18 @@ ARROWS = {
         "embedding": "devices schema",
         "input": "artifact devices schema",
         "losses": "devices",
-        "metrics": "schema",
+        "formats": "",
+        "metrics": "formats schema",
         "heads": "config metrics",
-        "task": "config devices embedding heads input metrics schema",
-        "models/parts": "config embedding heads input losses metrics schema task",
+        "task": "config devices embedding formats heads input metrics schema",
+        "models/parts": "config embedding formats heads input losses metrics schema task",
         "models": "config embedding heads input losses metrics models/parts schema task",
         "evaluation": "config devices heads input metrics models schema task",
         "runs": "artifact code config embedding evaluation input schema task",
         "report": "artifact page runs",
         "training": "artifact code config devices embedding evaluation input report runs"
         " schema task termination",
+        "compression": "artifact config devices formats input report runs training",
         "comparison": "artifact code config evaluation input metrics page report runs",
         "preflight": "config devices evaluation schema task training",
     },
@@ -87,8 +89,8 @@ ARROWS = {
         "silence": "",
         "layout": "",
         "contract": "framework/config framework/schema",
-        "lowering": "contract framework/config framework/evaluation framework/heads"
-        " framework/input framework/metrics framework/schema framework/task",
+        "lowering": "contract framework/config framework/evaluation framework/formats"
+        " framework/heads framework/input framework/metrics framework/schema framework/task",
         "graph": "contract layout lowering framework/config framework/schema",
         "cases": "contract graph lowering framework/config framework/schema",
         "verification": "graph layout lowering framework/schema",
@@ -143,6 +145,7 @@ ARROWS = {
     },
     "launch": {
         "ci": "stages targets",
+        "compression": "fields gate loaded tracking",
         "console": "",
         "experiments": "targets",
         "fields": "",
@@ -165,8 +168,8 @@ ARROWS = {
         "board": "gate registry",
         "monitor": "loop monitor/alerts",
         "monitor/alerts": "",
-        "verbs": "board console elastic experiments gate plan prices stages supervise sweep"
-        " tracking",
+        "verbs": "board compression console elastic experiments gate plan prices stages supervise"
+        " sweep tracking",
         "verbs/online": "backfill stages up verbs",
         "verbs/launch": "dataflow elastic jobs prices stages targets targets/cloud_run"
         " targets/kubernetes targets/kubernetes/services targets/kubernetes/serving"

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Int
 
 from podway.export.error import ExportError
 from podway.framework import config, task
+from podway.framework.formats import matrix
 from podway.framework.metrics import top_k
 from podway.framework.schema.schema import PADDING, Schema
 
@@ -83,13 +84,13 @@ def check_parameters(
     model: config.Model, schema: Schema, parameters: dict[str, np.ndarray]
 ) -> None:
     """Raises ExportError where the parameters are not those of this model on this dataset."""
-    parametric = task.of_kind(model, task.ParametricModel)
+    parametric, given = task.of_kind(model, task.ParametricModel), matrix.collect(parameters)
     key = jax.random.key(0)
     expected = jax.eval_shape(lambda key: task.initialize(parametric, schema, key), key)
-    for path in sorted({*expected, *parameters}):
+    for path in sorted({*expected, *given}):
         wanted, found = (
             f"{table[path].dtype}{list(table[path].shape)}" if path in table else "missing"
-            for table in (expected, parameters)
+            for table in (expected, given)
         )
         if wanted != found:
             raise ExportError(

@@ -58,8 +58,8 @@ NEUTRAL = {
 _EVALUATED = _of(
     "framework",
     """
-    config devices.mesh embedding.lookup embedding.optimizer embedding.table evaluation heads input
-    metrics runs.checkpoint runs.run schema task
+    config devices.mesh embedding.lookup embedding.optimizer embedding.table evaluation formats
+    heads input metrics runs.checkpoint runs.run schema task
     """,
 )
 
@@ -82,10 +82,13 @@ SOURCES: dict[Kind, Sources] = {
         parts=(),
     ),
     "run": Sources(
-        entries=("framework.training.loop", "framework.training.fitting"),
+        entries=(
+            *("framework.training.loop", "framework.training.fitting"),
+            "framework.compression.convert",
+        ),
         modules=(
             *_EVALUATED,
-            *_of("framework", "devices.sharding embedding"),
+            *_of("framework", "compression.convert devices.sharding embedding"),
             *_of(
                 "framework.training",
                 "fitting gradient loop parent patience program sparse state step validation"
@@ -105,7 +108,7 @@ SOURCES: dict[Kind, Sources] = {
             "framework.runs.records": "tells how it went",
             "framework.report": "pages",
         },
-        parts=("model", "optimizer"),
+        parts=("model", "optimizer", "compression"),
     ),
     "evaluation": Sources(
         entries=("framework.comparison.evaluation",),
@@ -126,7 +129,8 @@ SOURCES: dict[Kind, Sources] = {
             *_of(
                 "framework",
                 """
-                config devices.mesh embedding.lookup embedding.optimizer embedding.table heads input
+                config devices.mesh embedding.lookup embedding.optimizer embedding.table formats
+                heads input
                 metrics schema task
                 """,
             ),
@@ -144,7 +148,7 @@ SOURCES: dict[Kind, Sources] = {
     ),
 }
 
-PARTS = _of("framework", "models losses training.optimizer training.schedule")
+PARTS = _of("framework", "models losses training.optimizer training.schedule compression")
 """What models and optimizers of the framework bring beside the lists."""
 
 

@@ -5,6 +5,8 @@ its help text on the command line. Parts that can be swapped (format, split, mod
 annotated with an empty base class; the dataclass that stands in the tree is the choice.
 """
 
+from podway.framework.config.compressed import compressed, previous
+from podway.framework.config.compression import Before, Compression
 from podway.framework.config.data import (
     Columns,
     Component,
@@ -65,6 +67,7 @@ __all__ = [
     "AnyOf",
     "AtLeast",
     "AtMost",
+    "Before",
     "Below",
     "Better",
     "Between",
@@ -72,6 +75,7 @@ __all__ = [
     "Characters",
     "Columns",
     "Component",
+    "Compression",
     "Condition",
     "Csv",
     "Data",
@@ -113,4 +117,6 @@ __all__ = [
     "Trainer",
     "WarmStart",
     "Within",
+    "compressed",
+    "previous",
 ]

@@ -2,10 +2,11 @@
 
 import dataclasses
 
+from podway.framework.config.compression import Compression
 from podway.framework.config.data import Component, Data
 from podway.framework.config.evaluation import Evaluation
 from podway.framework.config.export import Export
-from podway.framework.config.fields import neutral
+from podway.framework.config.fields import later, neutral
 from podway.framework.config.gate import Gate
 from podway.framework.config.loop import Loop
 from podway.framework.config.model import Model, Optimizer
@@ -32,6 +33,8 @@ class Experiment:
     """Further datasets to mix into training; evaluation and export are on `data` alone."""
     trainer: Trainer = Trainer()
     """The training loop."""
+    compression: tuple[Compression, ...] = later(())
+    """Steps that make the trained model smaller or faster, one after the other."""
     mesh: Mesh = neutral(Mesh())
     """How the devices are laid out."""
     evaluation: Evaluation = Evaluation()

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from podway.framework.formats import matrix
 from podway.framework.metrics.ranking import UNRANKED
 from podway.framework.schema.schema import FIRST_VALUE
 
@@ -78,7 +79,7 @@ class Factors(NamedTuple):
     """Scores that are dot products: query [batch, width] of each user, table [rows, width]."""
 
     query: Float[Array, "batch width"]
-    table: Float[Array, "rows width"]
+    table: matrix.Table
 
 
 class ScoreBlock(NamedTuple):
@@ -107,8 +108,7 @@ def block_of(
     """Block `number` of `exclude`(query · tableᵀ, ids, catalogue); f32."""
     start = number * block
     first = jnp.minimum(start, factors.table.shape[0] - block)
-    part = jax.lax.dynamic_slice_in_dim(factors.table, first, block)
-    scores = jnp.matmul(factors.query, part.T, preferred_element_type=jnp.float32)
+    scores = matrix.product(factors.query, matrix.part(factors.table, first, block))
     own = first + jnp.arange(block)
     allowed = (own >= start) & (own >= FIRST_VALUE) & (own < catalogue)
     logits = jnp.where(allowed, scores, EXCLUDED)
@@ -191,6 +191,6 @@ def blocked_negative_log_likelihood(
         return jnp.logaddexp(total, jax.nn.logsumexp(part.logits, axis=1)), None
 
     total, _ = jax.lax.scan(add, jnp.full(batch, EXCLUDED), jnp.arange(-(-rows // block)))
-    own = (factors.query * factors.table[target]).sum(1, dtype=jnp.float32)
+    own = (factors.query * matrix.rows(factors.table, target)).sum(1, dtype=jnp.float32)
     known = (target >= FIRST_VALUE) & (target < catalogue)
     return _surprise(total, jnp.where(known, own, EXCLUDED))

@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax
 from etils import epath
 
 from podway.framework import artifact, codec, config, task
@@ -30,7 +31,8 @@ def identity(experiment: config.Experiment) -> dict[str, Any]:
     parts = codec.to_json(experiment, versioned=True)
     selection = {"selection": evaluator_of(experiment.model, experiment.evaluation).metric}
     weights = {"weights": [component.weight for component in experiment.mixture]}
-    return {name: parts[name] for name in ("model", "optimizer", "trainer")} | selection | weights
+    shaping = ("model", "optimizer", "trainer", "compression")
+    return {name: parts[name] for name in shaping if name in parts} | selection | weights
 
 
 def inputs(dataset: Dataset, others: Sequence[Dataset] = ()) -> dict[str, str]:
@@ -128,12 +130,14 @@ def commit(
     *,
     steps: int,
     early: str = "",
+    parent: str = "",
 ) -> None:
     """Commits the run, with the step that was selected.
 
-    `steps` are those that it has done, `early` says why there are no more.
+    `steps` are those that it has done, `early` says why there are no more; `parent` is the version
+    of the run that it goes on from.
     """
-    codes, parent = upgrade.codes(directory, "run"), experiment.trainer.parent
+    codes = upgrade.codes(directory, "run")
     (directory / records.ENDED).unlink(missing_ok=True)
     artifact.commit(
         directory,
@@ -236,8 +240,12 @@ def read(
         experiment, schema = known, Schema.read(epath.Path(directory) / "schema.json")
     arrays = checkpoint.load_parameters(epath.Path(directory) / "checkpoints", step)
     model = task.of_kind(experiment.model, task.ParametricModel)
-    for path, each in model.tables(schema).items():
-        arrays[path] = table.to_dense(each, arrays[path])
+    last = experiment.compression[-1] if experiment.compression else None
+    if last is None or last.trains:  # what was converted is in the order of ids
+        for path, each in model.tables(schema).items():
+            arrays[path] = table.to_dense(each, arrays[path])
+    if last is not None and last.trains:
+        arrays = jax.device_get(last.forward(arrays, 1.0))
     return experiment, schema, arrays
 
 

@@ -64,6 +64,7 @@ def train(
     peers: distributed.Peers | None = None,
     profile: Span | None = None,
     choice: upgrade.Choice | None = None,
+    before: epath.Path | None = None,
     watch: Watch | None = None,
 ) -> Outcome:
     """Trains to the last step, or until SIGTERM; resumes where an earlier call stopped.
@@ -77,6 +78,7 @@ def train(
         (framework/training/distributed.py); None: this one alone.
       profile: steps to write a profiler trace of, into profile/ of the run's directory.
       choice: what becomes of a run that other code made or began; process 0 looks.
+      before: of a step of compression, the run that it compresses.
       watch: is asked after each evaluation; of several processes all answer alike.
 
     Raises:
@@ -98,7 +100,17 @@ def train(
             return finished(target)
         origin = parent.find(experiment, inputs, target)
         return train_in(
-            target, experiment, dataset, others, inputs, origin, peers, held, profile, watch
+            target,
+            experiment,
+            dataset,
+            others,
+            inputs,
+            origin,
+            peers,
+            held,
+            profile,
+            before,
+            watch,
         )
 
 
@@ -118,6 +130,7 @@ def train_in(
     peers: distributed.Peers,
     held: lock.Lock | None,
     profile: Span | None,
+    before: epath.Path | None = None,
     watch: Watch | None = None,
 ) -> Outcome:
     """Begins the run in the folder `target`, or goes on with it; the rest is as for `train`.
@@ -126,13 +139,14 @@ def train_in(
       inputs: the datasets' versions.
       origin: the run whose state to begin with; None: with a new one.
       held: the lock, in the process that has it.
+      before: see `train`.
     """
     options, batch_size, clock = experiment.trainer, experiment.trainer.batch_size, peers.clock
     devices = mesh.build(experiment.mesh)
     model = task.of_kind(experiment.model, task.TrainedModel)
     distributed.check_mesh(devices)
     with clock.on("compile"):
-        prepared = dataclasses.replace(experiment, model=model.prepared(dataset))
+        prepared = prepare(experiment, dataset, before)
         counts, constants = table_counts(experiment, dataset), model.constants(dataset)
         program = build_program(prepared, dataset.schema, devices, counts, constants)
     batches = train_batches(experiment, dataset, others, program)
@@ -209,9 +223,32 @@ def train_in(
         if peers.first and not isinstance(sys.exception(), lock.LockedError):
             report.close(target, sys.exception())
     if complete and peers.first:
-        run.commit(experiment, inputs, target, selected, steps=done, early=early)
+        run.commit(
+            experiment,
+            inputs,
+            target,
+            selected,
+            steps=done,
+            early=early,
+            parent=before.name if before else experiment.trainer.parent,
+        )
         report.write(target)
     return Outcome(target, done, complete, early)
+
+
+def prepare(
+    experiment: config.Experiment, dataset: Dataset, before: epath.Path | None
+) -> config.Experiment:
+    """What is compiled: the model knows what its loss takes from the dataset, and a step of
+    compression the run before it, with whose parameters it begins."""
+    model = task.of_kind(experiment.model, task.TrainedModel).prepared(dataset)
+    trainer = experiment.trainer
+    if before is not None:
+        step = experiment.compression[-1]
+        model = task.of_kind(step.trained(model, dataset, before), task.TrainedModel)
+        if step.warm:
+            trainer = dataclasses.replace(trainer, warm_start=config.WarmStart(str(before)))
+    return dataclasses.replace(experiment, model=model, trainer=trainer)
 
 
 def train_batches(

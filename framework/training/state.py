@@ -108,7 +108,7 @@ def inference_parameters(
     """A function State → the parameters to evaluate and to export.
 
     Their moving average where there is one; of each sparse table a copy in the order of ids, its
-    rows split among the devices.
+    rows split among the devices. Of a step of compression what it computes with in the end.
     """
     tables = task.of_kind(experiment.model, task.TrainedModel).tables(schema)
     in_order = {
@@ -118,9 +118,13 @@ def inference_parameters(
         for path, each in tables.items()
     }
 
+    step = experiment.compression[-1] if experiment.compression else None
+    forward = jax.jit(lambda parameters: step.forward(parameters, 1.0)) if step else None
+
     def parameters(state: State) -> task.Parameters:
         in_full = {path: convert(state["tables"][path]) for path, convert in in_order.items()}
-        return state["parameters"] | state.get("ema", {}) | in_full
+        parameters = state["parameters"] | state.get("ema", {}) | in_full
+        return forward(parameters) if forward else parameters
 
     return parameters
 

@@ -30,7 +30,8 @@ def make_step(
         lookups = model.lookups(schema, batch, jax.random.fold_in(key, 0))
         fetched = tables.fetch(state, lookups)
         trained, frozen = frozen_apart(state["parameters"], options.freeze)
-        loss = loss_of(model, options, graph, plan, lookups, frozen)
+        progress = state["step"] / options.steps
+        loss = loss_of(model, experiment, graph, plan, lookups, frozen, progress)
         value, metrics, gradients, of_rows = gradient.accumulate(
             loss,
             trained,
@@ -65,13 +66,18 @@ def make_step(
 
 def loss_of(
     model: task.TrainedModel,
-    options: config.Trainer,
+    experiment: config.Experiment,
     graph: nnx.GraphDef,
     plan: TablePlan,
     lookups: Mapping[str, Lookup],
     frozen: task.Parameters,
+    progress: jax.Array,
 ) -> gradient.Loss:
-    """The loss of some of a batch's examples, in the type that is computed in."""
+    """The loss of some of a batch's examples, in the type that is computed in.
+
+    A step of compression changes the parameters that it is computed with, by the run's `progress`.
+    """
+    options, steps = experiment.trainer, experiment.compression
     compute = jnp.bfloat16 if options.precision == "bf16" else jnp.float32
     empty = {path: jnp.zeros((0, table.width), compute) for path, table in plan.tables.items()}
 
@@ -80,6 +86,8 @@ def loss_of(
             path: array if task.is_constant(path) else array.astype(compute)
             for path, array in (trained | frozen).items()
         }
+        if steps and steps[-1].trains:
+            parameters = steps[-1].forward(parameters, progress)
         values = {name: each.astype(compute) for name, each in part.values.items()}
         values |= {
             name: take(parameters[lookups[name].path], ids, plan.mesh)

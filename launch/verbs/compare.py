@@ -6,7 +6,6 @@ from typing import Annotated
 import tyro
 
 from podway.framework.artifact.upgrade import Choice
-from podway.launch import stages
 from podway.launch.verbs.verb import Verb
 
 
@@ -35,8 +34,20 @@ one dataset. Each is ranked on the test split as the first one's `evaluation` sa
 
 
 def compare(options: Compare) -> None:
-    """Compares runs."""
-    stages.compare(options.runs, options.workdir, options.code, html=options.html)
+    """Prints how runs compare, user by user; evaluates those that are not yet."""
+    from podway.framework.comparison import page
+    from podway.framework.comparison.runs import evaluate_runs, find, grouped, report
+    from podway.framework.report import run as run_page
+
+    found = [find(run, options.workdir) for run in options.runs]
+    groups = grouped(evaluate_runs(found, options.workdir, options.code))
+    for group in groups:
+        for each in group.runs:
+            run_page.write(each.directory)
+    print(report(groups))
+    if options.html:
+        page.write(groups, options.html)
+        print(f"\npage: {options.html}")
 
 
 VERB = Verb(

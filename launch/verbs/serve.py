@@ -2,7 +2,9 @@
 
 import dataclasses
 
-from podway.launch import stages
+from etils import epath
+
+from podway.framework.error import PodwayError
 from podway.launch.verbs.verb import Stage, Verb
 
 
@@ -19,13 +21,25 @@ class Serve(Stage):
 
 
 def serve(options: Serve) -> None:
-    """Serves until SIGINT or SIGTERM."""
-    stages.serve(
-        options.experiment,
-        options.workdir,
-        host=options.host,
-        port=options.port,
-        rest_port=options.rest_port,
+    """Serves the published models of a workdir until SIGINT or SIGTERM. Raises ServerError."""
+    workdir = options.workdir
+    file = epath.Path(workdir) / "models" / "models.config"
+    if not file.exists():
+        raise PodwayError(
+            f"no model is published in {workdir}: {file} does not exist; `podway run` with the same"
+            f" config and --workdir {workdir} makes and publishes one"
+        )
+    from podway.export.silence import silence_tensorflow
+
+    with silence_tensorflow():  # TensorFlow's native code greets
+        from podway.export.server import serve as server
+    server.main(
+        server.ServerOptions(
+            model_config_file=str(file),
+            host=options.host,
+            port=options.port,
+            rest_api_port=options.rest_port,
+        )
     )
 
 

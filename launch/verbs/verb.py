@@ -8,6 +8,7 @@ import tyro
 
 from podway.framework import config
 from podway.framework.artifact.upgrade import Choice
+from podway.framework.error import check
 from podway.launch import experiments
 
 Subject = Annotated[str, tyro.conf.Suppress]
@@ -52,11 +53,24 @@ class Chain(Stage):
 
 @dataclasses.dataclass(frozen=True)
 class Trained(Chain):
-    """As Chain, and how much longer to train than the experiment says."""
+    """As Chain, and what comes after the run that the experiment says."""
 
     more: tuple[int, ...] = ()
     """Go on from the finished run of this config for so many more steps, in a run of its own whose
     parent it is. Two numbers: from the longer run once more."""
+    compress: tuple[str, ...] = ()
+    """Steps that make the trained model smaller, each in a run of its own: NAME or
+    NAME:FIELD=VALUE,…; `podway compress` lists and measures them."""
+
+    @property
+    def chosen(self) -> config.Experiment:
+        """The experiment after these steps. Raises ConfigError."""
+        if not self.compress:
+            return self.experiment
+        from podway.launch.compression import method
+
+        check(not self.more, "--more and --compress do not go together: train longer first")
+        return method.applied(self.experiment, self.compress)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -101,6 +101,10 @@ class CausalModel(TrainedModel, Recommender):
         """The items', where `embedding` asks for it."""
         return {} if self.embedding is None else {ITEM: self.embedding}
 
+    def in_formats(self, schema: Schema) -> tuple[str, ...]:
+        """The items': they are looked up and multiplied with."""
+        return (ITEM,)
+
     def lookups(self, schema: Schema, batch: Batch, key: Array) -> dict[str, Lookup]:
         """The embeddings of the items, and of those that are drawn."""
         drawn = self.objective.lookups(ITEM, batch["item"][:, 1:], schema["item"].size, key)

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from podway.framework.formats import matrix
 from podway.framework.input.packing import SEGMENT
 from podway.framework.schema.schema import FIRST_VALUE, PADDING
 from podway.framework.task import Batch
@@ -46,10 +47,10 @@ def continues(batch: Batch) -> Bool[Array, "batch read"] | bool:
 
 
 def item_logits(
-    hidden: Float[Array, "*batch width"], table: Float[Array, "rows width"], items: int
+    hidden: Float[Array, "*batch width"], table: matrix.Table, items: int
 ) -> Float[Array, "*batch rows"]:
     """Dot products with the item table (f32); −inf for rows that are no item."""
-    logits = jnp.matmul(hidden, table.T, preferred_element_type=jnp.float32)
+    logits = matrix.product(hidden, table)
     row = jnp.arange(table.shape[0])
     return jnp.where((row >= FIRST_VALUE) & (row < items), logits, -jnp.inf)
 

@@ -87,6 +87,7 @@ def test_no_trial_is_lost_or_doubled_whoever_is_killed(folder, tmp_path):
     finally:
         process.kill()
     assert process.returncode == 42, said
+    assert "the workers have saved; the same command goes on" in said
     assert "ended with signal SIGKILL, and is started again" in said
     assert all(each.state != "running" for each in study.read(found, made.sweep))
 

@@ -1,0 +1,144 @@
+"""Matrices that are stored in fewer bytes than f32, and what models compute with them.
+
+Among the parameters, path → array, such a matrix is several arrays below its own path:
+"item/embedding/int8/values" and "item/embedding/int8/scale". `collect` makes objects of them, which
+the model reads by the functions here; they take plain arrays, too. A table that is only read row by
+row, or multiplied with, is never whole in memory.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+BLOCK = 4096
+"""Rows that are widened to f32 at a time."""
+
+
+class Matrix:
+    """The base of all formats: [rows, width], standing for f32.
+
+    A format is a frozen dataclass of its arrays, registered by `register`.
+    """
+
+    name: ClassVar[str]
+    """What it is called in paths."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and width."""
+        raise NotImplementedError
+
+    @property
+    def dtype(self) -> Any:
+        """Of what it stands for."""
+        return jnp.dtype(jnp.float32)
+
+    @property
+    def ndim(self) -> int:
+        """Two."""
+        return len(self.shape)
+
+    def __getitem__(self, key: Any) -> Self:
+        """Itself, for `[...]`, by which modules read a parameter whole."""
+        if key is not Ellipsis:
+            raise TypeError(f"a {type(self).__name__} is read by framework.formats, not by [{key}]")
+        return self
+
+    def rows(self, ids: Int[Array, "..."]) -> Float[Array, "... width"]:
+        """Some rows, f32."""
+        raise NotImplementedError
+
+    def part(self, first: Int[Array, ""] | int, size: int) -> Self:
+        """`size` rows from `first` on, in the same format."""
+        raise NotImplementedError
+
+    def dense(self) -> Float[Array, "rows width"]:
+        """All of it, f32."""
+        raise NotImplementedError
+
+    def product(self, x: Float[Array, "*batch width"]) -> Float[Array, "*batch rows"]:
+        """x · tableᵀ, f32, with BLOCK rows widened at a time."""
+        rows = self.shape[0]
+        block = min(BLOCK, rows)
+        flat = x.reshape(-1, x.shape[-1])
+
+        def fill(number: Array, out: Array) -> Array:
+            # The last block begins early, and writes some products a second time.
+            first = jnp.minimum(number * block, rows - block)
+            return jax.lax.dynamic_update_slice_in_dim(
+                out, self.part(first, block).block_product(flat), first, axis=1
+            )
+
+        empty = jnp.zeros((flat.shape[0], rows), jnp.float32)
+        out = jax.lax.fori_loop(0, -(-rows // block), fill, empty)
+        return out.reshape(*x.shape[:-1], rows)
+
+    def block_product(self, x: Float[Array, "batch width"]) -> Float[Array, "batch rows"]:
+        """x · tableᵀ of a part that may be widened, f32."""
+        return jnp.matmul(x, self.dense().T, preferred_element_type=jnp.float32)
+
+
+Table = Array | Matrix
+FORMATS: dict[str, type[Matrix]] = {}
+"""By the name in paths."""
+
+
+def register(cls: type[Matrix]) -> type[Matrix]:
+    """A class decorator: a format, whose fields are its arrays."""
+    names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    FORMATS[cls.name] = cls
+    return jax.tree_util.register_dataclass(cls, data_fields=names, meta_fields=[])
+
+
+def collect(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters with an object for each matrix in a format of its own."""
+    found: dict[str, Any] = {}
+    parts: dict[tuple[str, str], dict[str, Any]] = {}
+    for path, array in parameters.items():
+        owner, _, rest = path.rpartition("/")
+        owner, _, name = owner.rpartition("/")
+        if name in FORMATS:
+            parts.setdefault((owner, name), {})[rest] = array
+        else:
+            found[path] = array
+    return found | {owner: FORMATS[name](**arrays) for (owner, name), arrays in parts.items()}
+
+
+def spread(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The inverse of `collect`: path → array."""
+    found: dict[str, Any] = {}
+    for path, value in parameters.items():
+        if isinstance(value, Matrix):
+            for field in dataclasses.fields(value):  # type: ignore[arg-type]
+                found[f"{path}/{value.name}/{field.name}"] = getattr(value, field.name)
+        else:
+            found[path] = value
+    return found
+
+
+def rows(table: Table, ids: Int[Array, "..."]) -> Float[Array, "... width"]:
+    """Rows of a table."""
+    return table.rows(ids) if isinstance(table, Matrix) else table[ids]
+
+
+def part(table: Table, first: Int[Array, ""] | int, size: int) -> Table:
+    """`size` rows of a table from `first` on."""
+    if isinstance(table, Matrix):
+        return table.part(first, size)
+    return jax.lax.dynamic_slice_in_dim(table, first, size)
+
+
+def product(x: Float[Array, "*batch width"], table: Table) -> Float[Array, "*batch rows"]:
+    """x · tableᵀ, f32."""
+    if isinstance(table, Matrix):
+        return table.product(x)
+    return jnp.matmul(x, table.T, preferred_element_type=jnp.float32)
+
+
+def dense(table: Any) -> Array:
+    """A parameter as an array."""
+    return table.dense() if isinstance(table, Matrix) else table
