@@ -40,6 +40,7 @@ from podway.launch.verbs.launch import (
     dataflow,
     deploy,
     deploy_cloud_run,
+    deploy_gateway,
     deploy_services,
     file,
     jobs,
@@ -92,6 +93,7 @@ STAGES = {
         "deploy kubernetes": deploy.VERB,
         "deploy cloud-run": deploy_cloud_run.VERB,
         "deploy services": deploy_services.VERB,
+        "deploy gateway": deploy_gateway.VERB,
     },
     "operate": {
         "jobs": jobs.JOBS,

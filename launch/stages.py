@@ -205,8 +205,7 @@ def _before(
         return None
     earlier = previous(experiment)
     if options.cluster is None or not options.cluster.several:
-        alone = dataclasses.replace(options, profile=None, watch=None)
-        return train(earlier, workdir, alone)[1]
+        return train(earlier, workdir, dataclasses.replace(options, profile=None, watch=None))[1]
     directory = _run(earlier, workdir, options.code)
     check(
         artifact.exists(directory),

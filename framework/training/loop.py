@@ -10,7 +10,7 @@ from etils import epath
 
 from podway.framework import artifact, config, task
 from podway.framework.artifact import upgrade
-from podway.framework.devices import hardware, mesh
+from podway.framework.devices import hardware, mesh, platforms
 from podway.framework.error import PodwayError
 from podway.framework.input import interactions
 from podway.framework.input.batches import Dataset, TrainBatches, read_ahead
@@ -109,8 +109,8 @@ def train(
             peers,
             held,
             profile,
-            before,
-            watch,
+            before=before,
+            watch=watch,
         )
 
 
@@ -130,8 +130,9 @@ def train_in(
     peers: distributed.Peers,
     held: lock.Lock | None,
     profile: Span | None,
-    before: epath.Path | None = None,
-    watch: Watch | None = None,
+    *,
+    before: epath.Path | None,
+    watch: Watch | None,
 ) -> Outcome:
     """Begins the run in the folder `target`, or goes on with it; the rest is as for `train`.
 
@@ -139,17 +140,18 @@ def train_in(
       inputs: the datasets' versions.
       origin: the run whose state to begin with; None: with a new one.
       held: the lock, in the process that has it.
-      before: see `train`.
+      before: see `train`, and so for `watch`.
     """
     options, batch_size, clock = experiment.trainer, experiment.trainer.batch_size, peers.clock
+    platforms.check()
     devices = mesh.build(experiment.mesh)
     model = task.of_kind(experiment.model, task.TrainedModel)
     distributed.check_mesh(devices)
     with clock.on("compile"):
-        prepared = prepare(experiment, dataset, before)
+        prepared, read = prepare(experiment, dataset, before)
         counts, constants = table_counts(experiment, dataset), model.constants(dataset)
-        program = build_program(prepared, dataset.schema, devices, counts, constants)
-    batches = train_batches(experiment, dataset, others, program)
+        program = build_program(prepared, read.schema, devices, counts, constants)
+    batches = train_batches(experiment, read, others, program)
     validate = validator(experiment, dataset, devices, clock)
     if peers.first:
         run.describe(experiment, dataset.schema, target, inputs)
@@ -238,17 +240,18 @@ def train_in(
 
 def prepare(
     experiment: config.Experiment, dataset: Dataset, before: epath.Path | None
-) -> config.Experiment:
-    """What is compiled: the model knows what its loss takes from the dataset, and a step of
-    compression the run before it, with whose parameters it begins."""
+) -> tuple[config.Experiment, Dataset]:
+    """What is compiled, and the dataset that it reads: the model knows what its loss takes from the
+    dataset, and a step of compression the run before it, with whose parameters it begins."""
     model = task.of_kind(experiment.model, task.TrainedModel).prepared(dataset)
-    trainer = experiment.trainer
+    trainer, read = experiment.trainer, dataset
     if before is not None:
         step = experiment.compression[-1]
+        read = step.read(model, dataset, before)
         model = task.of_kind(step.trained(model, dataset, before), task.TrainedModel)
         if step.warm:
             trainer = dataclasses.replace(trainer, warm_start=config.WarmStart(str(before)))
-    return dataclasses.replace(experiment, model=model, trainer=trainer)
+    return dataclasses.replace(experiment, model=model, trainer=trainer), read
 
 
 def train_batches(
