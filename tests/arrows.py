@@ -41,6 +41,7 @@ ARROWS = {
         "artifact": "code",
         "config": "config/online",
         "config/online": "",
+        "config/sweep": "",
         "schema": "config",
         "page": "",
         "devices": "config",
