@@ -31,9 +31,10 @@ def current(
     inputs: Mapping[str, str],
     workdir: epath.PathLike,
     choice: upgrade.Choice | None = None,
+    serve: bool = True,
 ) -> epath.Path | None:
     """The version that was made from just this, if there is one: of those that are served, and with
-    a gate, which keeps versions from serving, of all; then the latest.
+    a gate, which keeps versions from serving, or where none is to `serve`, of all; then the latest.
 
     Raises:
       ArtifactError: a served version is missing or altered, or the one that was found.
@@ -41,7 +42,7 @@ def current(
     """
     wanted = version(experiment, inputs)
     others, home = [], layout.models(workdir) / experiment.name
-    gated = bool(experiment.gate.rules)
+    gated = bool(experiment.gate.rules) or not serve
     there = (publish.published if gated else publish.served)(experiment.name, workdir)
     for number, manifest in sorted(there.items(), reverse=True):
         if manifest.version == wanted:

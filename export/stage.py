@@ -35,6 +35,7 @@ def export(
     inputs: Mapping[str, str],
     workdir: epath.PathLike,
     run_code: Sequence[str] = (),
+    serve: bool = True,
 ) -> epath.Path:
     """Lowers, writes, verifies and publishes a model; it is served from then on, unless it has a
     gate to pass first.
@@ -46,6 +47,7 @@ def export(
       workdir: models/ lies in it.
       run_code: hashes of the code that the parameters are of: that made them, then others that
         they were kept for (--code keep).
+      serve: whether it serves from then on, if it has no gate to pass.
 
     Returns models/NAME/VERSION. Raises ConfigError, ExportError, OSError; then nothing is published
     and nothing left behind.
@@ -70,7 +72,7 @@ def export(
             inputs=inputs,
             code=code,
             details=details,
-            serve=not experiment.gate.rules,
+            serve=serve and not experiment.gate.rules,
             beside=lambda number: card.texts(
                 experiment,
                 version=number,

@@ -163,8 +163,7 @@ class ParametricModel(config.Model):
         }
 
     def in_formats(self, schema: Schema) -> Collection[str]:
-        """Paths of tables that the module reads by framework/formats alone: not made dense where
-        they are stored in fewer bytes."""
+        """Paths of tables that the module reads by framework/formats alone; others are widened."""
         return ()
 
     def reads(self, schema: Schema, batch: Batch) -> Batch:

@@ -19,6 +19,7 @@ from podway.launch.verbs import (
     board,
     checkpoints,
     compare,
+    compress,
     data,
     evaluate,
     export,
@@ -73,6 +74,7 @@ STAGES = {
         "lr-find": lr_find.VERB,
         "train": train.VERB,
         "checkpoints": checkpoints.VERB,
+        "compress": compress.VERB,
     },
     "evaluate": {
         "evaluate": evaluate.VERB,

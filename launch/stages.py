@@ -347,15 +347,22 @@ def publish(
     trained: epath.Path,
     workdir: epath.PathLike,
     code: Choice | None = None,
+    *,
+    serve: bool = True,
 ) -> epath.Path:
-    """A run, which is there → published model. Returns its directory."""
+    """A run, which is there → published model. Returns its directory.
+
+    Without `serve` it waits for a promotion.
+    """
     from podway.export import identity
     from podway.export.silence import silence_tensorflow
     from podway.framework.runs import run
 
     manifest = artifact.read(trained, "run")
     inputs = {"run": manifest.version, **manifest.inputs}
-    published = identity.current(experiment, inputs=inputs, workdir=workdir, choice=code)
+    published = identity.current(
+        experiment, inputs=inputs, workdir=workdir, choice=code, serve=serve
+    )
     if published is not None:
         narration.begin("export", "model", experiment, published, fresh=False)
         teller().tell("model", published)
@@ -372,6 +379,7 @@ def publish(
         inputs=inputs,
         workdir=workdir,
         run_code=upgrade.codes(trained, "run"),
+        serve=serve,
     )
     said.end(published)
     teller().tell("model", published)

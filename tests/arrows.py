@@ -144,6 +144,7 @@ ARROWS = {
     },
     "launch": {
         "ci": "stages targets",
+        "compression": "fields gate loaded tracking",
         "console": "",
         "experiments": "targets",
         "fields": "",
@@ -165,7 +166,8 @@ ARROWS = {
         "board": "gate registry",
         "monitor": "loop monitor/alerts",
         "monitor/alerts": "",
-        "verbs": "board console elastic experiments gate plan prices stages supervise tracking",
+        "verbs": "board compression console elastic experiments gate plan prices stages supervise"
+        " tracking",
         "verbs/online": "backfill stages up verbs",
         "verbs/launch": "dataflow elastic jobs prices stages targets targets/cloud_run"
         " targets/kubernetes targets/kubernetes/services targets/kubernetes/serving"

@@ -99,6 +99,7 @@ SOURCES: dict[Kind, Sources] = {
             "framework.training.distributed": "how processes meet and end",
             "framework.training.norms": "tells how it went",
             "framework.training.flops": "what the utilisation is told by",
+            "framework.devices.platforms": "what it may be computed on",
             "framework.devices.hardware": "what the utilisation is told by",
             "framework.runs.goodput": "tells where the time went",
             "framework.runs.profiling": "tells where the time went",

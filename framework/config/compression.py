@@ -36,7 +36,7 @@ class Compression:
     """Whether it leaves parameters in formats that cannot be trained further (framework/formats/),
     so that only other such steps may follow."""
 
-    before: Before | None = None
+    before: Before | None = dataclasses.field(default=None, kw_only=True)
     """What the experiment had before this step, where the step changed it; `compressed` sets it."""
 
     def after(self, before: Before) -> Before:

@@ -10,7 +10,7 @@ from etils import epath
 
 from podway.framework import artifact, config, task
 from podway.framework.artifact import upgrade
-from podway.framework.devices import hardware, mesh
+from podway.framework.devices import hardware, mesh, platforms
 from podway.framework.error import PodwayError
 from podway.framework.input import interactions
 from podway.framework.input.batches import Dataset, TrainBatches, read_ahead
@@ -126,6 +126,7 @@ def train_in(
       before: see `train`.
     """
     options, batch_size, clock = experiment.trainer, experiment.trainer.batch_size, peers.clock
+    platforms.check()
     devices = mesh.build(experiment.mesh)
     model = task.of_kind(experiment.model, task.TrainedModel)
     distributed.check_mesh(devices)

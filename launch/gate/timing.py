@@ -45,7 +45,7 @@ def measure(
         published.load(folder, owner)["serving_default"]
         for folder, owner in zip(folders, owners, strict=True)
     ]
-    rows = _rows(folders[0])
+    rows = first_row(folders[0])
     if set(rows) != set(signatures[-1].inputs):
         names = ", ".join(signatures[-1].inputs)
         reason = f"the champion takes other inputs ({names}), so both have no request in common"
@@ -66,7 +66,7 @@ class _Owner:
     """For as long as it lives, a model is in memory."""
 
 
-def _rows(folder: epath.Path) -> Mapping[str, np.ndarray]:
+def first_row(folder: epath.Path) -> Mapping[str, np.ndarray]:
     """The inputs of one row, by the version's own warm-up requests."""
     with silence_tensorflow():
         import tensorflow as tf

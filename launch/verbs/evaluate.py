@@ -7,7 +7,7 @@ from podway.launch.verbs.verb import Trained, Verb
 def evaluate(options: Trained) -> None:
     """Evaluates the run, which is made if need be."""
     chosen = stages.TrainOptions(code=options.code)
-    experiment = stages.longer(options.experiment, options.workdir, options.more, chosen)
+    experiment = stages.longer(options.chosen, options.workdir, options.more, chosen)
     stages.evaluate(experiment, options.workdir, options.code)
 
 

@@ -7,7 +7,7 @@ from podway.launch.verbs.verb import Trained, Verb
 def export(options: Trained) -> None:
     """Exports the run, which is made if need be."""
     chosen = stages.TrainOptions(code=options.code)
-    experiment = stages.longer(options.experiment, options.workdir, options.more, chosen)
+    experiment = stages.longer(options.chosen, options.workdir, options.more, chosen)
     published = stages.export(experiment, options.workdir, options.code)
     if experiment.gate.rules:
         command = f"{experiment.name} {published.name} --workdir {options.workdir}"

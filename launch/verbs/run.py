@@ -25,7 +25,7 @@ def run(options: Trained) -> None:
 
 def _run(options: Trained, code: Choice | None) -> None:
     chosen = stages.TrainOptions(code=code)
-    experiment = stages.longer(options.experiment, options.workdir, options.more, chosen)
+    experiment = stages.longer(options.chosen, options.workdir, options.more, chosen)
     with session(experiment, options.workdir) as teller:
         published = stages.run(experiment, options.workdir, code)
 

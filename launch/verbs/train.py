@@ -59,6 +59,7 @@ def train(options: Train) -> None:
         not options.elastic or local or here,
         "--elastic is for processes that one supervisor starts: give --num-processes alone",
     )
+    experiment = options.chosen
     span = profiling.Span.parse(options.profile) if options.profile else None
     cluster = distributed.Cluster(
         automatic=options.distributed,
@@ -69,20 +70,18 @@ def train(options: Train) -> None:
         standstill=options.standstill,
     )
     check(
-        not ((local or cluster.several) and stages.is_fitted(options.experiment)),
-        f"{type(options.experiment.model).__name__} is fitted by one process; leave out"
+        not (local or cluster.several) or stages.takes_steps(experiment),
+        f"{type(experiment.model).__name__} is fitted or converted by one process; leave out"
         " --num-processes",
     )
     supervised = not here and (local or cluster.several or options.restart_on_failure)
     if supervised:
-        stages.datasets(
-            options.experiment, options.workdir, build=not cluster.several, code=options.code
-        )
+        stages.datasets(experiment, options.workdir, build=not cluster.several, code=options.code)
     chosen = stages.TrainOptions(
         cluster, span, options.deterministic, options.compile_cache, options.code
     )
     experiment = stages.longer(
-        options.experiment,
+        experiment,
         options.workdir,
         options.more,
         dataclasses.replace(chosen, profile=None),
@@ -113,7 +112,7 @@ def _crew(options: Train, progress: Callable[[], int]) -> supervise.Crew:
     processes = options.num_processes or 1
     if not options.elastic:
         return supervise.local(processes)
-    sizes = elastic.sizes(options.experiment, processes, elastic.devices())
+    sizes = elastic.sizes(options.chosen, processes, elastic.devices())
     return elastic.Elastic(supervise.together, sizes, progress)
 
 

@@ -8,6 +8,7 @@ import tyro
 
 from podway.framework import config
 from podway.framework.artifact.upgrade import Choice
+from podway.framework.error import check
 from podway.launch import experiments
 
 Subject = Annotated[str, tyro.conf.Suppress]
@@ -52,11 +53,24 @@ class Chain(Stage):
 
 @dataclasses.dataclass(frozen=True)
 class Trained(Chain):
-    """As Chain, and how much longer to train than the experiment says."""
+    """As Chain, and what comes after the run that the experiment says."""
 
     more: tuple[int, ...] = ()
     """Go on from the finished run of this config for so many more steps, in a run of its own whose
     parent it is. Two numbers: from the longer run once more."""
+    compress: tuple[str, ...] = ()
+    """Steps that make the trained model smaller, each in a run of its own: NAME or
+    NAME:FIELD=VALUE,…; `podway compress` lists and measures them."""
+
+    @property
+    def chosen(self) -> config.Experiment:
+        """The experiment after these steps. Raises ConfigError."""
+        if not self.compress:
+            return self.experiment
+        from podway.launch.compression import method
+
+        check(not self.more, "--more and --compress do not go together: train longer first")
+        return method.applied(self.experiment, self.compress)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +85,7 @@ class Verb:
       of: what stands after it.
       more: what `--help` says beside `help`.
       example: a command that uses it.
-      data_alone: of an experiment it reads what its datasets are made of, and nothing else.
+      without_model: of an experiment it reads neither the model nor the optimizer.
     """
 
     help: str
@@ -81,7 +95,7 @@ class Verb:
     of: Of = "CONFIG"
     more: str = ""
     example: str = ""
-    data_alone: bool = False
+    without_model: bool = False
 
     def subject(self, chosen: list[str]) -> dict[str, Any]:
         """The fields of its options that what stands after it fills. Raises ConfigError."""
@@ -107,5 +121,5 @@ class Verb:
             case "":
                 return {}
         named = {field.name for field in dataclasses.fields(self.options)} & {"config"}
-        found = experiments.load(chosen[0], data_alone=self.data_alone)
+        found = experiments.load(chosen[0], without_model=self.without_model)
         return {"experiment": found, **dict.fromkeys(named, chosen[0])}

@@ -1,0 +1,1 @@
+"""`podway compress`: steps of compression, and the report of what they bring and cost."""

@@ -1,0 +1,77 @@
+"""`podway compress` on a small shop: the report holds a model against what it was made from."""
+
+import json
+
+import numpy as np
+import pytest
+
+from podway.export import layout
+from podway.export.verification import verify
+from podway.export.versions import models_config
+from podway.framework import artifact
+from podway.framework.error import ConfigError
+from podway.launch.compression import measure, report
+from podway.launch.verbs import compress
+from tests.launch import world
+
+
+def _options(folder, *methods, **others):
+    return compress.Compress(
+        experiment=world.shop(folder), workdir=str(folder / "w"), method=methods, **others
+    )
+
+
+@pytest.fixture(scope="module")
+def made(shop, folder):
+    """The folder of the report, and the versions that served before and after."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(verify, "in_fresh_process", verify.verify)
+        patch.setattr(measure, "CALLS", 3)
+        config = layout.server_config(folder / "w")
+        before = models_config.served(config, "shop").versions
+        compress.compress(_options(folder, "int8"))
+        after = models_config.served(config, "shop").versions
+    (found,) = (folder / "w" / report.FOLDER / "shop").iterdir()
+    return found, before, after
+
+
+def test_the_report_is_an_artefact_in_three_forms(made):
+    folder, _, _ = made
+    manifest = artifact.read(folder, report.KIND)
+    assert manifest.inputs["run"] == folder.name
+    names = {file.path for file in manifest.files}
+    assert {"report.json", "report.md", "report.html"} <= names
+    assert "int8" in (folder / "report.html").read_text()
+
+
+def test_the_report_says_what_is_in_the_files(made, folder):
+    found = json.loads((made[0] / "report.json").read_text())
+    whole, smaller = found["models"]
+    assert (whole["step"], smaller["step"]) == ("", "int8")
+    for each in (whole, smaller):
+        home = layout.models(folder / "w") / "shop" / str(each["version"])
+        stored = sum(path.stat().length for path in (home / "variables").iterdir())
+        assert each["weights_bytes"] == stored
+        assert each["memory_bytes"] > 0
+        assert "verified" in each["parity"]
+        assert set(each["latency_ms"]) == {"1", "8", "64"}
+    quality = smaller["quality"]["ndcg@10"]
+    difference = quality["difference"]
+    assert np.isclose(quality["value"] - quality["first"], difference["mean"])
+    assert difference["low"] <= difference["mean"] <= difference["high"]
+    assert any("[" in name for name in smaller["quality"])
+
+
+def test_nothing_serves_that_did_not_before(made):
+    _, before, after = made
+    assert before == after
+
+
+def test_a_config_without_steps_is_told_how_to_name_some(folder):
+    with pytest.raises(ConfigError, match="give --method, such as --method int8"):
+        compress.compress(_options(folder))
+
+
+def test_a_dry_run_makes_nothing(folder, capsys):
+    compress.compress(_options(folder, "int8:paths=item/embedding", dry_run=True))
+    assert "compress: int8:paths=('item/embedding',), converts" in capsys.readouterr().out
