@@ -30,6 +30,7 @@ from podway.launch.verbs import (
     run,
     serve,
     show,
+    sweep,
     train,
     versions,
 )
@@ -73,6 +74,7 @@ STAGES = {
         "preflight": preflight.VERB,
         "lr-find": lr_find.VERB,
         "train": train.VERB,
+        "sweep": sweep.VERB,
         "checkpoints": checkpoints.VERB,
         "compress": compress.VERB,
     },
@@ -140,6 +142,7 @@ EXTRAS = {
     "kubernetes": "kubernetes",
     "yaml": "kubernetes",
     **dict.fromkeys(("mlflow", "sqlalchemy", "alembic", "psycopg"), "tracking"),
+    "optuna": "sweep",
     "prometheus_client": "monitor",
     "confluent_kafka": "kafka",
     **dict.fromkeys(("aio_pika", "aiormq"), "rabbitmq"),

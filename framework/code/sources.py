@@ -46,6 +46,7 @@ NEUTRAL = {
     "framework.config.gate": "what a finished version must show",
     "framework.config.tracking": "where runs are told of",
     "framework.config.rollout": "how a model comes to its users",
+    "framework.config.sweep": "what is tried; each trial is an experiment of its own",
     "framework.codec": "what it writes of a config stands in the version",
     "framework.error": "sentences",
     "framework.progress": "what a terminal shows",
