@@ -1,8 +1,9 @@
 """Matrices that are stored in fewer bytes than f32, and what models compute with them.
 
 Among the parameters, path → array, such a matrix is several arrays below its own path:
-"item/embedding/int8/values" and "item/embedding/int8/scale". `collect` makes objects of them, which
-the model reads by the functions here; they take plain arrays, too. A table that is only read row by
+"item/embedding/int8/values" and "item/embedding/int8/scale". An array of a format may itself be in
+one: "item/embedding/low_rank/left/int8/values". `collect` makes objects of them, which the model
+reads by the functions here; they take plain arrays, too. A table that is only read row by
 row, or multiplied with, is never whole in memory.
 """
 
@@ -19,7 +20,7 @@ BLOCK = 4096
 
 
 class Matrix:
-    """The base of all formats: [rows, width], standing for f32.
+    """The base of all formats: [rows, width], standing for f32; or a layer's weights of any rank.
 
     A format is a frozen dataclass of its arrays, registered by `register`.
     """
@@ -28,8 +29,8 @@ class Matrix:
     """What it is called in paths."""
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and width."""
+    def shape(self) -> tuple[int, ...]:
+        """Rows and width; of a kernel that of its weights."""
         raise NotImplementedError
 
     @property
@@ -39,7 +40,7 @@ class Matrix:
 
     @property
     def ndim(self) -> int:
-        """Two."""
+        """Two for a table."""
         return len(self.shape)
 
     def __getitem__(self, key: Any) -> Self:
@@ -81,6 +82,25 @@ class Matrix:
         """x · tableᵀ of a part that may be widened, f32."""
         return jnp.matmul(x, self.dense().T, preferred_element_type=jnp.float32)
 
+    def mix(self, weights: Float[Array, "batch rows"]) -> Float[Array, "batch width"]:
+        """weights · table, f32, with BLOCK rows widened at a time."""
+        rows = self.shape[0]
+        block = min(BLOCK, rows)
+
+        def add(number: Array, out: Array) -> Array:
+            first = jnp.minimum(number * block, rows - block)
+            own = jax.lax.dynamic_slice_in_dim(weights, first, block, axis=1)
+            # The last block begins early, with rows that the one before has had.
+            own = jnp.where(first + jnp.arange(block) >= number * block, own, 0.0)
+            return out + self.part(first, block).block_mix(own)
+
+        empty = jnp.zeros((weights.shape[0], self.shape[1]), jnp.float32)
+        return jax.lax.fori_loop(0, -(-rows // block), add, empty)
+
+    def block_mix(self, weights: Float[Array, "batch rows"]) -> Float[Array, "batch width"]:
+        """weights · table of a part that may be widened, f32."""
+        return jnp.matmul(weights, self.dense(), preferred_element_type=jnp.float32)
+
 
 Table = Array | Matrix
 FORMATS: dict[str, type[Matrix]] = {}
@@ -96,16 +116,19 @@ def register(cls: type[Matrix]) -> type[Matrix]:
 
 def collect(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters with an object for each matrix in a format of its own."""
-    found: dict[str, Any] = {}
-    parts: dict[tuple[str, str], dict[str, Any]] = {}
-    for path, array in parameters.items():
-        owner, _, rest = path.rpartition("/")
-        owner, _, name = owner.rpartition("/")
-        if name in FORMATS:
-            parts.setdefault((owner, name), {})[rest] = array
-        else:
-            found[path] = array
-    return found | {owner: FORMATS[name](**arrays) for (owner, name), arrays in parts.items()}
+    found = dict(parameters)
+    for depth in range(max(map(_depth, found), default=0), 0, -1):  # the innermost ones first
+        parts: dict[tuple[str, str], dict[str, Any]] = {}
+        for path in [path for path in found if _depth(path) == depth]:
+            owner, name, field = path.rsplit("/", 2)
+            parts.setdefault((owner, name), {})[field] = found.pop(path)
+        found |= {owner: FORMATS[name](**arrays) for (owner, name), arrays in parts.items()}
+    return found
+
+
+def _depth(path: str) -> int:
+    """How many formats an array is in, one inside the other."""
+    return sum(part in FORMATS for part in path.split("/")[:-1])
 
 
 def spread(parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -113,8 +136,9 @@ def spread(parameters: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for path, value in parameters.items():
         if isinstance(value, Matrix):
-            for field in dataclasses.fields(value):  # type: ignore[arg-type]
-                found[f"{path}/{value.name}/{field.name}"] = getattr(value, field.name)
+            fields = dataclasses.fields(value)  # type: ignore[arg-type]
+            own = f"{path}/{value.name}"
+            found |= spread({f"{own}/{each.name}": getattr(value, each.name) for each in fields})
         else:
             found[path] = value
     return found
@@ -137,6 +161,13 @@ def product(x: Float[Array, "*batch width"], table: Table) -> Float[Array, "*bat
     if isinstance(table, Matrix):
         return table.product(x)
     return jnp.matmul(x, table.T, preferred_element_type=jnp.float32)
+
+
+def mix(weights: Float[Array, "batch rows"], table: Table) -> Float[Array, "batch width"]:
+    """weights · table, f32: sums of rows."""
+    if isinstance(table, Matrix):
+        return table.mix(weights)
+    return jnp.matmul(weights, table, preferred_element_type=jnp.float32)
 
 
 def dense(table: Any) -> Array:

@@ -105,6 +105,12 @@ class Queue(Protocol):
 
     offsets: bool
 
+    @property
+    def forgets(self) -> str:
+        """Why a group that begins later is not given what others have done, and what would be
+        right; "": it is given what is kept."""
+        ...
+
     def create(self, topic: str, partitions: int) -> None:
         """Makes the topic where there is none."""
         ...
