@@ -163,7 +163,7 @@ class ParametricModel(config.Model):
         }
 
     def in_formats(self, schema: Schema) -> Collection[str]:
-        """Paths of tables that the module reads by framework/formats alone; others are widened."""
+        """Paths of what the module reads by framework/formats alone; all else is made dense."""
         return ()
 
     def reads(self, schema: Schema, batch: Batch) -> Batch:

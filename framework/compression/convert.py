@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
@@ -82,7 +83,7 @@ def _convert(
 
 def _check_finite(step: config.Compression, parameters: Mapping[str, np.ndarray]) -> None:
     for path, array in parameters.items():
-        if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+        if jnp.issubdtype(array.dtype, jnp.floating) and not np.isfinite(array).all():
             wrong = int((~np.isfinite(array)).sum())
             raise ConfigError(
                 f"{type(step).__name__} leaves {wrong:,} numbers of {path!r} that are not finite"

@@ -1,53 +1,106 @@
 """Quantisation after training: parameters in formats of fewer bytes (framework/formats/)."""
 
 import dataclasses
-import re
+from collections.abc import Callable
 from typing import Any, ClassVar
 
+import jax
 import numpy as np
 from etils import epath
 
-from podway.framework import config
+from podway.framework import config, task
+from podway.framework.compression import tables
 from podway.framework.error import check
-from podway.framework.formats import int8, matrix
+from podway.framework.formats import float8, int4, int8, matrix
 from podway.framework.input.batches import Dataset
 from podway.framework.runs import run
+from podway.framework.schema.schema import Schema
 
 
 @dataclasses.dataclass(frozen=True)
-class Int8(config.Compression):
-    """Matrices as rows of 8-bit integers with a scale each."""
+class Stored:
+    """What Int8, Int4 and Float8 have in common: tables are stored in another format."""
 
     stores: ClassVar[bool] = True
 
-    paths: tuple[str, ...] = (r".*embedding",)
-    """Patterns of whole paths of the matrices to store so."""
+    paths: tuple[str, ...] = ()
+    """Patterns of whole paths of the tables to store so; (): the embeddings, and what the model
+    reads as it reads them."""
+    dense: bool = False
+    """Whether the kernels of layers are stored too, in int8 with a scale for each output."""
 
     def convert(
         self, experiment: config.Experiment, dataset: Dataset, before: epath.Path
-    ) -> dict[str, Any]:
+    ) -> dict[str, np.ndarray]:
         """See config.Compression."""
-        _, _, parameters = run.load(before)
-        chosen = self.chosen(parameters)
-        found = {
-            path: int8.quantize(array) if path in chosen else array
-            for path, array in parameters.items()
-        }
-        return matrix.spread(found)
+        _, schema, parameters = run.load(before)
+        return jax.device_get(self.stored(experiment.model, schema, parameters))
 
-    def chosen(self, parameters: dict[str, np.ndarray]) -> list[str]:
-        """The paths of the matrices. Raises ConfigError for a pattern that matches none."""
-        found: list[str] = []
-        for pattern in self.paths:
-            matching = [
-                path
-                for path, array in parameters.items()
-                if re.fullmatch(pattern, path) and array.ndim == 2
-            ]
-            check(
-                bool(matching),
-                f"compression.paths: no matrix's path matches {pattern!r}; there are"
-                f" {', '.join(sorted(path for path, a in parameters.items() if a.ndim == 2))}",
-            )
-            found += matching
-        return found
+    def stored(
+        self, model: config.Model, schema: Schema, parameters: task.Parameters
+    ) -> task.Parameters:
+        """The parameters by path, those that are chosen in the format. Raises ConfigError."""
+        paths = (
+            tables.chosen(parameters, self.paths, "compression.paths")
+            if self.paths
+            else tables.usual(model, schema, parameters)
+        )
+        made = {path: self.quantize(parameters[path]) for path in paths}
+        if self.dense:
+            found = tables.kernels(parameters)
+            made |= {path: int8.quantize_kernel(parameters[path]) for path in found}
+        check(
+            bool(made),
+            f"{type(self).__name__}: the model has no table that is not in a format already; name"
+            " one by compression.paths, or give dense=True",
+        )
+        return matrix.spread({**parameters, **made})
+
+    @property
+    def quantize(self) -> Callable[[Any], matrix.Matrix]:
+        """A table in the format."""
+        raise NotImplementedError
+
+
+@dataclasses.dataclass(frozen=True)
+class Int8(Stored, config.Compression):
+    """Tables as rows of 8-bit integers with a scale each."""
+
+    @property
+    def quantize(self) -> Callable[[Any], matrix.Matrix]:
+        """A table in the format."""
+        return int8.quantize
+
+
+@dataclasses.dataclass(frozen=True)
+class Int4(Stored, config.Compression):
+    """Tables as rows of 4-bit integers, two in a byte. Best behind a QuantizationAware."""
+
+    group: int | None = None
+    """Values of a row that share a scale; they divide the width. None: the whole row."""
+
+    def __post_init__(self):
+        check_group(self.group)
+
+    @property
+    def quantize(self) -> Callable[[Any], matrix.Matrix]:
+        """A table in the format."""
+        return lambda table: int4.quantize(table, self.group)
+
+
+@dataclasses.dataclass(frozen=True)
+class Float8(Stored, config.Compression):
+    """Tables as rows of 8-bit floats (E4M3) with a scale each."""
+
+    @property
+    def quantize(self) -> Callable[[Any], matrix.Matrix]:
+        """A table in the format."""
+        return float8.quantize
+
+
+def check_group(group: int | None) -> None:
+    """Raises ConfigError for a group of no values."""
+    check(
+        group is None or group >= 1,
+        f"compression.group is {group}; give 1 or more, or None for a whole row",
+    )

@@ -20,7 +20,7 @@ BLOCK = 4096
 
 
 class Matrix:
-    """The base of all formats: [rows, width], standing for f32.
+    """The base of all formats: [rows, width], standing for f32; or a layer's weights of any rank.
 
     A format is a frozen dataclass of its arrays, registered by `register`.
     """
@@ -29,8 +29,8 @@ class Matrix:
     """What it is called in paths."""
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and width."""
+    def shape(self) -> tuple[int, ...]:
+        """Rows and width; of a kernel that of its weights."""
         raise NotImplementedError
 
     @property
@@ -40,7 +40,7 @@ class Matrix:
 
     @property
     def ndim(self) -> int:
-        """Two."""
+        """Two for a table."""
         return len(self.shape)
 
     def __getitem__(self, key: Any) -> Self:
@@ -81,6 +81,25 @@ class Matrix:
     def block_product(self, x: Float[Array, "batch width"]) -> Float[Array, "batch rows"]:
         """x · tableᵀ of a part that may be widened, f32."""
         return jnp.matmul(x, self.dense().T, preferred_element_type=jnp.float32)
+
+    def mix(self, weights: Float[Array, "batch rows"]) -> Float[Array, "batch width"]:
+        """weights · table, f32, with BLOCK rows widened at a time."""
+        rows = self.shape[0]
+        block = min(BLOCK, rows)
+
+        def add(number: Array, out: Array) -> Array:
+            first = jnp.minimum(number * block, rows - block)
+            own = jax.lax.dynamic_slice_in_dim(weights, first, block, axis=1)
+            # The last block begins early, with rows that the one before has had.
+            own = jnp.where(first + jnp.arange(block) >= number * block, own, 0.0)
+            return out + self.part(first, block).block_mix(own)
+
+        empty = jnp.zeros((weights.shape[0], self.shape[1]), jnp.float32)
+        return jax.lax.fori_loop(0, -(-rows // block), add, empty)
+
+    def block_mix(self, weights: Float[Array, "batch rows"]) -> Float[Array, "batch width"]:
+        """weights · table of a part that may be widened, f32."""
+        return jnp.matmul(weights, self.dense(), preferred_element_type=jnp.float32)
 
 
 Table = Array | Matrix
@@ -142,6 +161,13 @@ def product(x: Float[Array, "*batch width"], table: Table) -> Float[Array, "*bat
     if isinstance(table, Matrix):
         return table.product(x)
     return jnp.matmul(x, table.T, preferred_element_type=jnp.float32)
+
+
+def mix(weights: Float[Array, "batch rows"], table: Table) -> Float[Array, "batch width"]:
+    """weights · table, f32: sums of rows."""
+    if isinstance(table, Matrix):
+        return table.mix(weights)
+    return jnp.matmul(weights, table, preferred_element_type=jnp.float32)
 
 
 def dense(table: Any) -> Array:

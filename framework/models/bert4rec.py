@@ -106,6 +106,10 @@ class Bert4Rec(TrainedModel, Recommender):
         """The items', in whose table the mask's stands too."""
         return {"item": ITEM}
 
+    def in_formats(self, schema: Schema) -> tuple[str, ...]:
+        """The items': they are looked up and multiplied with."""
+        return (ITEM,)
+
     def lookups(self, schema: Schema, batch: Batch, key: Array) -> dict[str, Lookup]:
         """The embeddings of the items, and of the mask."""
         mask = jnp.array([schema["item"].size], jnp.int32)

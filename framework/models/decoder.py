@@ -11,7 +11,7 @@ at eighty layers as at two, and with `mesh.fsdp` only one layer is gathered at a
 import dataclasses
 import functools
 from collections.abc import Mapping
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,7 @@ from jaxtyping import Array, Float
 from podway.framework.config.model import ShardingRules
 from podway.framework.embedding.lookup import EmbeddedRows
 from podway.framework.error import check
+from podway.framework.formats import matrix
 from podway.framework.input.packing import SEGMENT
 from podway.framework.metrics import top_k
 from podway.framework.models.parts import shrink
@@ -36,6 +37,9 @@ from podway.framework.models.parts.history import (
 from podway.framework.models.parts.item_losses import FullSoftmax, ItemLoss, Predictions
 from podway.framework.schema.schema import FIRST_VALUE, PADDING, Schema
 from podway.framework.task import SERVING, Batch, ForwardContext, Loss, Recommender, TrainedModel
+
+KERNELS = ("query", "key", "value", "out", "gate", "up", "down")
+"""The layers' matrices."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,6 +130,11 @@ class Decoder(TrainedModel, Recommender):
     def embeddings(self, schema: Schema) -> dict[str, str]:
         """The tokens'."""
         return {"item": "item/embedding"}
+
+    def in_formats(self, schema: Schema) -> tuple[str, ...]:
+        """The tokens', and the layers' kernels, each of which is widened when its layer is run."""
+        tables = ("item/embedding",) if self.tied else ("item/embedding", "output/embedding")
+        return (*tables, *(f"layers/{name}/kernel" for name in KERNELS))
 
     def reads(self, schema: Schema, batch: Batch) -> Batch:
         """The latest tokens of each text."""
@@ -221,16 +230,23 @@ class Transformer(nnx.Module):
     ) -> Float[Array, "batch length width"]:
         """Hidden states from the tokens' embeddings."""
         graph, parameters = nnx.split(self.layers)
-        layer = context.block(
-            lambda x, parameters: nnx.merge(graph, parameters)(x, attention_mask, context)
-        )
+
+        def run(x: Array, parameters: nnx.State) -> Array:
+            widened = jax.tree.map(matrix.dense, parameters, is_leaf=_is_matrix)
+            return nnx.merge(graph, widened)(x, attention_mask, context)
+
+        layer = context.block(run)
         x, _ = jax.lax.scan(lambda x, each: (layer(x, each), None), context.split(item), parameters)
         return context.split(self.norm(x))
 
     @property
-    def head(self) -> Float[Array, "rows width"]:
+    def head(self) -> matrix.Table:
         """The output embeddings."""
         return (self.output if hasattr(self, "output") else self.item).embedding[...]
+
+
+def _is_matrix(leaf: Any) -> bool:
+    return isinstance(leaf, matrix.Matrix)
 
 
 def stacked(config: Decoder, rngs: nnx.Rngs) -> "Layer":

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 
 from podway.framework.embedding.lookup import EmbeddedRows
 from podway.framework.error import check
+from podway.framework.formats import matrix
 from podway.framework.input.dataset import Dataset
 from podway.framework.input.interactions import train_matrix
 from podway.framework.models.parts.history import item_rows, occurrences
@@ -61,6 +62,10 @@ class Ease(FittedModel):
         """The module, with a row and a column for each item id."""
         return Similarity(item_rows(schema["item"].size))
 
+    def in_formats(self, schema: Schema) -> tuple[str, ...]:
+        """The matrix, of whose rows sums are taken."""
+        return ("similarity",)
+
     def scores(
         self,
         module: "Similarity",
@@ -70,7 +75,7 @@ class Ease(FittedModel):
     ) -> Float[Array, "batch rows"]:
         """The rows of the user's items, each of which counts once, summed."""
         similarity = module.similarity[...]
-        return jnp.matmul(occurrences(batch["item"], similarity.shape[0])[0], similarity)
+        return matrix.mix(occurrences(batch["item"], similarity.shape[0])[0], similarity)
 
 
 class Similarity(nnx.Module):

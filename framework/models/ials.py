@@ -98,6 +98,10 @@ class Ials(FittedModel):
         """The items' vectors."""
         return {"item": "item/embedding"}
 
+    def in_formats(self, schema: Schema) -> tuple[str, ...]:
+        """The items' vectors: they are looked up and multiplied with."""
+        return ("item/embedding",)
+
     def scores(
         self,
         module: "Vectors",

@@ -44,6 +44,10 @@ class ItemKnn(FittedModel):
         """The module, with the neighbours of each item id."""
         return Neighbours(schema, self.neighbours)
 
+    def in_formats(self, schema: Schema) -> tuple[str, ...]:
+        """The neighbours' weights, which are looked up."""
+        return ("weights",)
+
     def scores(
         self,
         module: Neighbours,

@@ -21,6 +21,7 @@ from jaxtyping import Array, Bool, Float, Int
 from podway.framework.config.model import Model, ShardingRules
 from podway.framework.embedding.lookup import EmbeddedRows, Lookup
 from podway.framework.error import check
+from podway.framework.formats import matrix
 from podway.framework.input.dataset import Dataset
 from podway.framework.losses.weights import divisor, weigh
 from podway.framework.metrics import top_k
@@ -88,6 +89,10 @@ class RetrieveRank(TrainedModel, Recommender):
         """The retrieval's."""
         found = self.retrieval.embeddings(schema)
         return {name: PREFIX + path for name, path in found.items()}
+
+    def in_formats(self, schema: Schema) -> tuple[str, ...]:
+        """The retrieval's."""
+        return tuple(PREFIX + path for path in self.retrieval.in_formats(schema))
 
     def reads(self, schema: Schema, batch: Batch) -> Batch:
         """What the retrieval reads; and the whole history, none of which is a candidate."""
@@ -246,8 +251,9 @@ class Chain(nnx.Module):
         context: ForwardContext,
     ) -> Float[Array, "batch places candidates"]:
         """The ranker's scores (f32) of candidates, which the retrieval gave these logits."""
-        table = context.whole(self.retrieval.item.embedding.get_value())
-        embedded = jax.lax.stop_gradient(self.retrieval.embed(ids, jnp.take(table, ids, axis=0)))
+        table = self.retrieval.item.embedding.get_value()
+        own = matrix.rows(jax.tree.map(context.whole, table), ids)
+        embedded = jax.lax.stop_gradient(self.retrieval.embed(ids, own))
         return self.ranker(read, embedded, logits, self.popularity()[ids], context)
 
 

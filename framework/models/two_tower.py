@@ -22,6 +22,7 @@ from podway.framework.config.model import ShardingRules
 from podway.framework.embedding.lookup import EmbeddedRows, Lookup
 from podway.framework.embedding.table import Embedding
 from podway.framework.error import check
+from podway.framework.formats import matrix
 from podway.framework.input.dataset import Dataset
 from podway.framework.losses import in_batch
 from podway.framework.metrics import top_k
@@ -117,6 +118,10 @@ class TwoTower(TrainedModel, Recommender):
     def sparse(self, schema: Schema) -> dict[str, Embedding]:
         """The items', where `embedding` asks for it."""
         return {} if self.embedding is None else {ITEM: self.embedding}
+
+    def in_formats(self, schema: Schema) -> tuple[str, ...]:
+        """The items' own, of which the item's tower reads all."""
+        return (ITEM,)
 
     def lookups(self, schema: Schema, batch: Batch, key: Array) -> dict[str, Lookup]:
         """The embeddings of the items, and of those that are drawn."""
@@ -281,7 +286,7 @@ class Towers(nnx.Module):
 
     def catalogue(self) -> Float[Array, "rows width"]:
         """The vector of each row of the item table."""
-        own = self.item.embedding.get_value()
+        own = matrix.dense(self.item.embedding.get_value())
         return self.item_vectors(self.embed(jnp.arange(len(own)), own))
 
     def _normal(self, x: Float[Array, "*ids width"]) -> Float[Array, "*ids width"]:

@@ -156,6 +156,11 @@ def commit(
         },
         unlisted=(records.PAGE,),
     )
+    make_latest(directory)
+
+
+def make_latest(directory: epath.Path) -> None:
+    """Says of a committed run that it is the one that its experiment's name stands for."""
     artifact.write_atomically(directory.parent / _LATEST, f"{directory.name}\n")
 
 

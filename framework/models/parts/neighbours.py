@@ -7,6 +7,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 from scipy import sparse
 
+from podway.framework.formats import matrix
 from podway.framework.models.parts.history import item_rows
 from podway.framework.schema.schema import Schema
 
@@ -37,7 +38,9 @@ class Neighbours(nnx.Module):
 
         def add(scores: Array, place: tuple[Array, Array]) -> tuple[Array, None]:
             item, weight = place
-            return scores.at[batch, ids[item]].add(weight[:, None] * weights[item]), None
+            return scores.at[batch, ids[item]].add(
+                weight[:, None] * matrix.rows(weights, item)
+            ), None
 
         scores = jnp.zeros((item.shape[0], ids.shape[0]))
         return jax.lax.scan(add, scores, (item.T, weight.T))[0]

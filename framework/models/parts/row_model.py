@@ -98,6 +98,10 @@ class RowModel(LabelModel):
         """Those of all ids."""
         return {name: _path(name) for name in self.inputs(schema).ids}
 
+    def in_formats(self, schema: Schema) -> tuple[str, ...]:
+        """All tables: they are looked up alone."""
+        return tuple(self.embeddings(schema).values())
+
     def sparse(self, schema: Schema) -> dict[str, Embedding]:
         """The items', where `items` asks for it."""
         if self.items is None:

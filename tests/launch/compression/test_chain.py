@@ -9,10 +9,13 @@ import podway
 from podway.export import layout
 from podway.export.verification import verify
 from podway.framework import artifact, config
-from podway.framework.compression.quantize import Int8
+from podway.framework.compression.quantize import Int4, Int8
+from podway.framework.compression.quantize_aware import QuantizationAware
 from podway.framework.error import ConfigError
+from podway.framework.formats import matrix
 from podway.framework.models.sasrec import SasRec
 from podway.framework.runs import run
+from podway.launch import stages
 from tests.launch import world
 
 
@@ -71,3 +74,22 @@ def test_nothing_that_trains_comes_after_a_final_format(folder):
 
     with pytest.raises(ConfigError, match=r"Tune comes after Int8.*put it before"):
         config.compressed(world.shop(folder), Int8(), Tune())
+
+
+def test_what_is_stored_after_a_training_that_knew_of_it_is_what_it_ended_with(shop, folder):
+    aware = QuantizationAware(steps=4)
+    steps = (aware,), (aware, Int4())
+    trained, stored = (
+        stages.train(config.compressed(world.shop(folder), *each), folder / "w")[1]
+        for each in steps
+    )
+    before, ours, theirs = (run.load(each)[2] for each in (shop.run, trained, stored))
+    read = {path: matrix.dense(each) for path, each in matrix.collect(theirs).items()}
+    assert "item/embedding/int4/values" in theirs
+    for path, each in ours.items():
+        np.testing.assert_array_equal(read[path], each, err_msg=path)
+    kernel = "blocks/0/up/kernel"
+    assert not np.array_equal(ours[kernel], before[kernel])
+    manifests = [artifact.read(each, "run") for each in (trained, stored)]
+    metrics = [each.details["validation"] for each in manifests]
+    assert metrics[0] == pytest.approx(metrics[1], abs=1e-6)
