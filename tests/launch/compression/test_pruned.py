@@ -1,5 +1,7 @@
 """A model without some of its units, with a table of low rank in 8 bits, to the server."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -28,9 +30,9 @@ def smaller(shop, folder) -> podway.Result:
         return podway.run(config.compressed(world.shop(folder), *steps), folder / "w")
 
 
-def test_steps_follow_each_other(smaller, shop):
+def test_steps_follow_each_other(smaller, shop, folder):
     experiment, manifest, parameters = run.load(smaller.run)
-    assert experiment.model.feed_forward_units == 16
+    assert experiment.model == dataclasses.replace(world.shop(folder).model, feed_forward_units=16)
     left = "item/embedding/shared_rows/table/low_rank/left/int8"
     assert parameters[f"{left}/values"].dtype == np.int8
     chain, runs = [], smaller.run.parent
