@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-BLOCK = 4096
+BLOCK = 1024
 """Rows that are widened to f32 at a time."""
 
 
