@@ -6,7 +6,7 @@ SERVING_IMAGE ?= tensorflow/serving:2.18.0
 # One worker more than two cores: many tests wait for processes and sockets.
 PYTEST = $(BIN)/python -m pytest -n 3 --dist loadscope -q --durations 40 --durations-min 5
 
-.PHONY: demo demo-mlops demo-online test test-slow test-all flink kafka kube cluster images serving-smoke lint format golden docs lock clean
+.PHONY: demo demo-mlops demo-online test test-slow test-all flink kafka emulators kube cluster images serving-smoke lint format golden docs lock clean
 
 demo: .venv/.installed
 	$(BIN)/podway run movielens_sasrec --workdir $(WORKDIR)
@@ -37,6 +37,10 @@ flink: .venv/.installed
 # Fetches Kafka's broker, for tests of the queue. Running it needs Java 17; kept in ~/.cache/podway.
 kafka: .venv/.installed
 	$(BIN)/python -m tests.online.queue.kafka_jars
+
+# Builds Google's doubles of Pub/Sub and Bigtable, for tests of queue and store. Needs Go; kept in ~/.cache/podway.
+emulators: .venv/.installed
+	$(BIN)/python -m tests.online.emulators.programs
 
 # Builds what validates manifests as an API server does. Needs Go; what it made is kept in ~/.cache/podway.
 kube: .venv/.installed

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Iterator
 from typing import TextIO
 
-from podway.framework.devices import libtpu
+from podway.framework.devices import cuda, libtpu
 from podway.framework.exit_codes import UNREAD
 
 _READABLE = {
@@ -68,11 +68,12 @@ def _is_error(record: logging.LogRecord) -> bool:
 
 def prepare_libraries() -> None:
     """Before TensorFlow and JAX are imported: they say errors alone, as the rest would bury what we
-    say, and JAX does not look for a TPU where there is none."""
+    say, and JAX does not look for a TPU where there is none, nor complain of a driver at length."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # A filter: TensorFlow sets the level when it is imported.
     logging.getLogger("absl").addFilter(_is_error)
     libtpu.prepare()
+    cuda.prepare()
 
 
 def knows_all_characters() -> bool:

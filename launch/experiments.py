@@ -35,10 +35,10 @@ def summary(name: str) -> str:
     return docstring.partition("\n")[0]
 
 
-def load(name: str, *, data_alone: bool = False) -> Experiment:
+def load(name: str, *, without_model: bool = False) -> Experiment:
     """An experiment of configs/, of a Python file with a function `experiment()`, or a frozen one.
 
-    `data_alone` is said by who needs no model: of a frozen one it may then be left out (see there).
+    `without_model` is said by who needs none: of a frozen one it may then be left out (see there).
 
     Raises ConfigError: there is none of that name, with a suggestion; or, with file and line, what
     is wrong in the file.
@@ -46,7 +46,7 @@ def load(name: str, *, data_alone: bool = False) -> Experiment:
     if name.endswith(".py"):
         return _load_file(pathlib.Path(name))
     if name.endswith(".json"):
-        return frozen.read(pathlib.Path(name), data_alone=data_alone)
+        return frozen.read(pathlib.Path(name), without_model=without_model)
     if name not in names():
         raise ConfigError(f"there is no config {name!r}; {_suggestion(name)}")
     return importlib.import_module(f"podway.configs.{name}").experiment()

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from podway.framework.input.batches import Dataset
     from podway.framework.runs.profiling import Span
     from podway.framework.training.distributed import Cluster
+    from podway.framework.training.loop import Watch
 
 
 class Stopped(Exception):
@@ -44,6 +45,7 @@ class TrainOptions:
       deterministic: same bits each time, on a GPU too.
       compile_cache: folder of compiled programs (compilation.folder).
       code: what becomes of artefacts that other code made (framework/artifact/upgrade.py).
+      watch: may leave the run at an evaluation (framework/training/loop.py).
     """
 
     cluster: Cluster | None = None
@@ -51,6 +53,7 @@ class TrainOptions:
     deterministic: bool = False
     compile_cache: str = ""
     code: Choice | None = None
+    watch: Watch | None = None
 
 
 def dataset(
@@ -180,6 +183,7 @@ def train(
                 profile=options.profile,
                 choice=options.code,
                 before=before,
+                watch=options.watch,
             )
     if outcome.early:
         print(f"train: {outcome.early}", flush=True)
@@ -201,7 +205,7 @@ def _before(
         return None
     earlier = previous(experiment)
     if options.cluster is None or not options.cluster.several:
-        return train(earlier, workdir, dataclasses.replace(options, profile=None))[1]
+        return train(earlier, workdir, dataclasses.replace(options, profile=None, watch=None))[1]
     directory = _run(earlier, workdir, options.code)
     check(
         artifact.exists(directory),

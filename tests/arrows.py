@@ -52,13 +52,14 @@ ARROWS = {
         "heads": "config metrics",
         "task": "config devices embedding formats heads input metrics schema",
         "models/parts": "config embedding formats heads input losses metrics schema task",
-        "models": "config embedding formats heads input losses metrics models/parts schema task",
+        "models": "config embedding heads input losses metrics models/parts schema task",
         "evaluation": "config devices heads input metrics models schema task",
         "runs": "artifact code config embedding evaluation input schema task",
         "report": "artifact page runs",
         "training": "artifact code config devices embedding evaluation input report runs"
         " schema task termination",
-        "compression": "artifact config devices formats input report runs schema task training",
+        "compression": "artifact code config devices embedding evaluation formats heads input"
+        " losses metrics models/parts report runs schema task training",
         "comparison": "artifact code config evaluation input metrics page report runs",
         "preflight": "config devices evaluation schema task training",
     },
@@ -135,7 +136,7 @@ ARROWS = {
         "experiments": "rollout framework/config/online",
         "gateway": "events experiments gateway/guard queue rollout servers store"
         " framework/config/online",
-        "gateway/door": "gateway servers framework/config/online",
+        "gateway/door": "events gateway queue servers framework/config/online",
         "gateway/guard": "servers framework/config/online",
         "gateway/process": "gateway gateway/door queue servers service store"
         " framework/config/online",
@@ -166,8 +167,8 @@ ARROWS = {
         "board": "gate registry",
         "monitor": "loop monitor/alerts",
         "monitor/alerts": "",
-        "verbs": "board compression console elastic experiments gate plan prices stages supervise"
-        " tracking",
+        "verbs": "board compression console elastic experiments gate plan prices stages"
+        " supervise sweep tracking",
         "verbs/online": "backfill stages up verbs",
         "verbs/launch": "dataflow elastic jobs prices stages targets targets/cloud_run"
         " targets/kubernetes targets/kubernetes/services targets/kubernetes/serving"
@@ -196,6 +197,7 @@ ARROWS = {
         "backfill": "",
         "demo_online": "console demo_mlops experiments simulation up",
         "verbs/ask": "batch experiments loaded verbs",
+        "sweep": "console experiments stages targets",
     },
     "configs": {
         "": "framework/config framework/embedding framework/heads framework/models"

@@ -4,10 +4,11 @@
     python -m benchmarks.online.gateway --workers 1 2 4 --rate 200
 
 Both take a user by REST and ask a model server by gRPC (a process that answers at once); both give
-20 items. The proxy knows nothing: JSON in, one call, JSON out. The gateway reads histories and
-attributes from a store in SQLite, applies rules, and publishes what was shown. Measured are the
-processor time of a request, all threads, at 8 requests at a time; and the latency at a rate
-that does not wait for answers, from when each request was to be sent.
+20 items. The proxy knows nothing: JSON in, one call, JSON out. The bare service is the proxy that
+reads the user's history from the store first, as any recommendation service must. The gateway
+reads histories and attributes from a store in SQLite, applies rules, and publishes what was shown.
+Measured are the processor time of a request, all threads, at 8 requests at a time; and the latency
+at a rate that does not wait for answers, from when each request was to be sent.
 """
 
 import argparse
@@ -71,14 +72,20 @@ async def backend(port: int) -> None:
     await server.wait_for_termination()
 
 
-async def proxy(port: int, server: str) -> None:
-    """JSON in, one call, JSON out."""
+async def proxy(port: int, server: str, folder: str = "") -> None:
+    """JSON in, one call, JSON out; with a folder, of the user's history in its store."""
     history = [f"i{n}" for n in range(LENGTH)]
+    store = stores.open_store(Online().store, folder, "m") if folder else None
     async with rpc.connected(server) as model:
 
         async def recommend(http: web.Request) -> web.Response:
             given = json.loads(await http.read())
-            answer = await model.predict("m", {"history": [history]}, timeout=1.0)
+            items = history
+            if store is not None:
+                [value] = store.read(HISTORY, [given["user"]])
+                assert value is not None
+                items = histories.unpack(value.content).items
+            answer = await model.predict("m", {"history": [items]}, timeout=1.0)
             [items], [scores] = answer.rows("item"), answer.rows("score")
             found = [
                 {"item": item, "score": score}
@@ -238,7 +245,7 @@ def main() -> None:
         if kind == "backend":
             asyncio.run(backend(int(port)))
         elif kind == "proxy":
-            run(proxy(int(port), more[0]))
+            run(proxy(int(port), *more))
         else:
             gateway(int(port), more[0], more[1], int(more[2]), more[3] == "cached")
         return
@@ -252,10 +259,14 @@ def main() -> None:
 
 
 def compared(folder: str, server: str, given: argparse.Namespace) -> None:
-    """One round: the proxy, and the gateway in each form."""
+    """One round: the proxy, the bare service, and the gateway in each form."""
     port = free_port()
     with started("--part", "proxy", str(port), server, port=port) as process:
         bare = row("bare proxy", process.pid, port, given.rate, given.seconds)
+    port = free_port()
+    with started("--part", "proxy", str(port), server, folder, port=port) as process:
+        spent = row("bare service", process.pid, port, given.rate, given.seconds)
+        print(f"{'':<28}{spent / bare:>8.2f} × the bare proxy", flush=True)
     forms = [(count, "asked") for count in given.workers] + [(1, "cached")]
     for count, cached in forms:
         port = free_port()

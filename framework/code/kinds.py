@@ -40,8 +40,8 @@ def misfits(part: Any, where: str | None = None) -> Iterator[Misfit]:
         value = getattr(part, field.name, None)
         path = None if where is None else f"{where}{field.name}"
         name = path or f"{field.name} of {type(part).__name__}"
-        if problem := _problem(value, hints[field.name]):
-            yield Misfit(part, field.name, f"{name} is {problem}")
+        if wrong := problem(value, hints[field.name]):
+            yield Misfit(part, field.name, f"{name} is {wrong}")
         elif dataclasses.is_dataclass(value) and not isinstance(value, type):
             yield from misfits(value, path and f"{path}.")
         elif isinstance(value, tuple):
@@ -50,7 +50,7 @@ def misfits(part: Any, where: str | None = None) -> Iterator[Misfit]:
                     yield from misfits(each, path and f"{path}[{at}].")
 
 
-def _problem(value: Any, hint: Any) -> str | None:
+def problem(value: Any, hint: Any) -> str | None:
     """What is wrong with a value, and what would be right; None: it fits."""
     if _fits(value, hint):
         return None

@@ -1,6 +1,8 @@
 """Experiments after steps of compression, and what they were before."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from podway.framework.config.compression import Before, Compression
 from podway.framework.config.experiment import Experiment
@@ -34,6 +36,36 @@ def _after(experiment: Experiment, step: Compression) -> Experiment:
         trainer=after.trainer,
         compression=(*experiment.compression, taken),
     )
+
+
+def forward(
+    steps: Sequence[Compression], parameters: Mapping[str, Any], progress: Any
+) -> dict[str, Any]:
+    """The parameters that the model computes with in the run of the last of these steps.
+
+    Zeros that steps before it have left stay zeros, if it goes on with their parameters.
+
+    Args:
+      steps: an experiment's.
+      parameters: as Compression.forward takes them.
+      progress: of the run, from 0 to 1.
+    """
+    if not steps or not steps[-1].trains:
+        return dict(parameters)
+    found = dict(parameters)
+    for step in _kept(steps):
+        found = step.forward(found, 1.0)
+    return steps[-1].forward(found, progress)
+
+
+def _kept(steps: Sequence[Compression]) -> list[Compression]:
+    """The steps before the last one whose zeros its run keeps, in order."""
+    found: list[Compression] = []
+    for last, step in zip(reversed(steps), reversed(steps[:-1]), strict=False):
+        if last.trains and not last.warm:
+            break
+        found += [step] if step.masks else []
+    return found[::-1]
 
 
 def previous(experiment: Experiment) -> Experiment:

@@ -30,14 +30,20 @@ class Compression:
     """Where code/classes.py looks for a step by its name."""
     trains: ClassVar[bool] = False
     """Whether it takes optimizer steps, rather than converting the parameters at once."""
-    warm: ClassVar[bool] = True
-    """Of a step that trains: whether it begins with the parameters of the run before it."""
+    masks: ClassVar[bool] = False
+    """Of a step that trains: whether its `forward` leaves zeros that later steps that train keep,
+    as long as they go on with its parameters."""
     stores: ClassVar[bool] = False
     """Whether it leaves parameters in formats that cannot be trained further (framework/formats/),
     so that only other such steps may follow."""
 
     before: Before | None = dataclasses.field(default=None, kw_only=True)
     """What the experiment had before this step, where the step changed it; `compressed` sets it."""
+
+    @property
+    def warm(self) -> bool:
+        """Of a step that trains: whether it begins with the parameters of the run before it."""
+        return True
 
     def after(self, before: Before) -> Before:
         """What the experiment has after this step. Raises ConfigError where it does not apply."""
@@ -52,6 +58,11 @@ class Compression:
           before: folder of the run before it.
         """
         raise NotImplementedError
+
+    def added(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Of a step that trains: what is trained beside the model's first `parameters`, by paths of
+        its own. `forward` is given it, and leaves it out."""
+        return {}
 
     def forward(self, parameters: Mapping[str, Any], progress: Any) -> dict[str, Any]:
         """Of a step that trains: the parameters that the model computes with.
@@ -68,3 +79,8 @@ class Compression:
         """Of a step that trains: the model whose loss is minimised, a task.TrainedModel with the
         parameters of `model`. The arguments are those of `convert`."""
         return model
+
+    def read(self, model: Model, dataset: Any, before: Any) -> Any:
+        """Of a step that trains: the Dataset whose examples are read, the same or one with further
+        columns. The arguments are those of `trained`."""
+        return dataset

@@ -1,8 +1,9 @@
 """Matrices that are stored in fewer bytes than f32, and what models compute with them.
 
 Among the parameters, path → array, such a matrix is several arrays below its own path:
-"item/embedding/int8/values" and "item/embedding/int8/scale". `collect` makes objects of them, which
-the model reads by the functions here; they take plain arrays, too. A table that is only read row by
+"item/embedding/int8/values" and "item/embedding/int8/scale". An array of a format may itself be in
+one: "item/embedding/low_rank/left/int8/values". `collect` makes objects of them, which the model
+reads by the functions here; they take plain arrays, too. A table that is only read row by
 row, or multiplied with, is never whole in memory.
 """
 
@@ -115,16 +116,19 @@ def register(cls: type[Matrix]) -> type[Matrix]:
 
 def collect(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters with an object for each matrix in a format of its own."""
-    found: dict[str, Any] = {}
-    parts: dict[tuple[str, str], dict[str, Any]] = {}
-    for path, array in parameters.items():
-        owner, _, rest = path.rpartition("/")
-        owner, _, name = owner.rpartition("/")
-        if name in FORMATS:
-            parts.setdefault((owner, name), {})[rest] = array
-        else:
-            found[path] = array
-    return found | {owner: FORMATS[name](**arrays) for (owner, name), arrays in parts.items()}
+    found = dict(parameters)
+    for depth in range(max(map(_depth, found), default=0), 0, -1):  # the innermost ones first
+        parts: dict[tuple[str, str], dict[str, Any]] = {}
+        for path in [path for path in found if _depth(path) == depth]:
+            owner, name, field = path.rsplit("/", 2)
+            parts.setdefault((owner, name), {})[field] = found.pop(path)
+        found |= {owner: FORMATS[name](**arrays) for (owner, name), arrays in parts.items()}
+    return found
+
+
+def _depth(path: str) -> int:
+    """How many formats an array is in, one inside the other."""
+    return sum(part in FORMATS for part in path.split("/")[:-1])
 
 
 def spread(parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -132,8 +136,9 @@ def spread(parameters: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for path, value in parameters.items():
         if isinstance(value, Matrix):
-            for field in dataclasses.fields(value):  # type: ignore[arg-type]
-                found[f"{path}/{value.name}/{field.name}"] = getattr(value, field.name)
+            fields = dataclasses.fields(value)  # type: ignore[arg-type]
+            own = f"{path}/{value.name}"
+            found |= spread({f"{own}/{each.name}": getattr(value, each.name) for each in fields})
         else:
             found[path] = value
     return found

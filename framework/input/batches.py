@@ -247,7 +247,7 @@ def _own(
     waiting: list[Arrays] = []
     count, full = 0, np.ones(batch_size, bool)
     for index in range(len(blocks.rows)):
-        waiting.append(_fixed(blocks.read(np.array([index]), names), lengths))
+        waiting.append(fixed(blocks.read(np.array([index]), names), lengths))
         count += int(blocks.rows[index])
         if count < batch_size:
             continue
@@ -273,7 +273,8 @@ def _own(
         )
 
 
-def _fixed(columns: Mapping[str, np.ndarray | Ragged], lengths: Mapping[str, int]) -> Arrays:
+def fixed(columns: Mapping[str, np.ndarray | Ragged], lengths: Mapping[str, int]) -> Arrays:
+    """Columns as arrays of one shape: of lists the latest values."""
     return {
         name: column.latest(lengths[name], np.arange(len(column.offsets) - 1))[:]
         if isinstance(column, Ragged)

@@ -9,16 +9,19 @@ shared; the published output layer between the last block and them is left out.
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Self
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
+from podway.framework.config.fields import later
 from podway.framework.embedding.lookup import EmbeddedRows, Lookup
 from podway.framework.error import check
 from podway.framework.losses import softmax
 from podway.framework.metrics import top_k
+from podway.framework.models.parts import shrink
 from podway.framework.models.parts.attention import AttentionMask
 from podway.framework.models.parts.event_weights import (
     history_columns,
@@ -56,6 +59,11 @@ class Bert4Rec(TrainedModel, Recommender):
     """Share of a history's items that is masked in training, one at least."""
     masked_last: float = 0.1
     """Share of the histories of which only the last item is masked."""
+    feed_forward_units: int | None = later(None)
+    """Units of the feed-forward layer, where they are no multiple of `width`; None: as
+    `feed_forward` says. Compression sets it, when it leaves units out."""
+    head_width: int | None = later(None)
+    """Width of a head; None: width / heads. Compression sets it, when it leaves heads out."""
 
     def __post_init__(self):
         check_shape(self)
@@ -74,14 +82,20 @@ class Bert4Rec(TrainedModel, Recommender):
 
     def build(self, schema: Schema, rngs: nnx.Rngs) -> Encoder:
         """The module, with a row for each item id and one, of id `items`, for the mask."""
-        wide, items = self.width * self.feed_forward, schema["item"].size
-        blocks = [
-            Block(self.width, self.heads, wide, self.dropout, self.block_kind, rngs)
-            for _ in range(self.blocks)
-        ]
+        wide = self.feed_forward_units or self.width * self.feed_forward
+        shape, items = (self.width, self.heads, wide, self.dropout), schema["item"].size
+        blocks = [Block(*shape, self.block_kind, rngs, self.head_width) for _ in range(self.blocks)]
         return Encoder(
             items, item_rows(items + 1), self.width, self.max_length, self.dropout, blocks, rngs
         )
+
+    def groups(self, what: shrink.What) -> tuple[shrink.Group, ...]:
+        """See shrink.Shrinkable."""
+        return shrink.transformer_groups(self, what)
+
+    def left(self, what: shrink.What, counts: tuple[int, ...]) -> Self:
+        """See shrink.Shrinkable."""
+        return shrink.smaller_transformer(self, what, counts)
 
     def lengths(self, schema: Schema) -> dict[str, int]:
         """The items that are read."""

@@ -11,7 +11,7 @@ at eighty layers as at two, and with `mesh.fsdp` only one layer is gathered at a
 import dataclasses
 import functools
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
@@ -23,8 +23,8 @@ from podway.framework.embedding.lookup import EmbeddedRows
 from podway.framework.error import check
 from podway.framework.formats import matrix
 from podway.framework.input.packing import SEGMENT
-from podway.framework.losses import softmax
 from podway.framework.metrics import top_k
+from podway.framework.models.parts import shrink
 from podway.framework.models.parts.attention import CAUSAL, AttentionMask, attend
 from podway.framework.models.parts.event_weights import history_columns, weights_of_next
 from podway.framework.models.parts.history import (
@@ -34,6 +34,7 @@ from podway.framework.models.parts.history import (
     last,
     latest_of,
 )
+from podway.framework.models.parts.item_losses import FullSoftmax, ItemLoss, Predictions
 from podway.framework.schema.schema import FIRST_VALUE, PADDING, Schema
 from podway.framework.task import SERVING, Batch, ForwardContext, Loss, Recommender, TrainedModel
 
@@ -52,6 +53,8 @@ class Decoder(TrainedModel, Recommender):
         (r"layers/.*norm/scale", (None, None)),
     )
     """A stacked layer's first dimension is never split, as a scan takes one after the other."""
+    objective: ClassVar[ItemLoss] = FullSoftmax()
+    """What a position's state says of the next token."""
 
     width: int = 256
     """Width of the embeddings and of the layers."""
@@ -93,6 +96,28 @@ class Decoder(TrainedModel, Recommender):
         """The module, with a row for each token id."""
         return Transformer(self, schema["item"].size, rngs)
 
+    def groups(self, what: shrink.What) -> tuple[shrink.Group, ...]:
+        """Of heads, a head of keys and values with its query heads is one."""
+        if what == "layers":
+            return (shrink.Group("layers", self.layers, stacked=True),)
+        if what == "heads":
+            each = self.heads // self.kv_heads
+            parts = {"query": (0, each), "key": (0, 1), "value": (0, 1), "out": (0, each)}
+            count = self.kv_heads
+        else:
+            parts, count = {"gate": (1, 1), "up": (1, 1), "down": (0, 1)}, self.feed_forward
+        found = [shrink.Part(f"layers/{name}/kernel", *place) for name, place in parts.items()]
+        return (shrink.Group("layers", count, tuple(found), stacked=True),)
+
+    def left(self, what: shrink.What, counts: tuple[int, ...]) -> Self:
+        """See shrink.Shrinkable."""
+        (count,) = counts
+        if what == "heads":
+            heads = count * (self.heads // self.kv_heads)
+            return dataclasses.replace(self, heads=heads, kv_heads=count)
+        fields = {"layers": "layers", "units": "feed_forward"}
+        return dataclasses.replace(self, **{fields[what]: count})
+
     def packs(self) -> bool:
         """Yes: its layers see what `attend` lets them see."""
         return True
@@ -124,15 +149,28 @@ class Decoder(TrainedModel, Recommender):
     ) -> Loss:
         """Cross-entropy of the next token at each position that has one and knows it, by its
         weight."""
-        read, targets = batch["item"][:, :-1], batch["item"][:, 1:]
+        each = self.predictions(module, batch, rows, context)
+        loss = self.objective.loss(each, rows)
+        weight = each.weights.sum().astype(jnp.float32)
+        filled = (batch["item"][:, :-1] != PADDING).mean()
+        return jnp.asarray(loss), weight, {"filled_positions": filled}
+
+    def predictions(
+        self,
+        module: "Transformer",
+        batch: Batch,
+        rows: Mapping[str, EmbeddedRows],
+        context: ForwardContext,
+    ) -> Predictions:
+        """The states of a training batch, and what they are to predict."""
+        targets, embedded = batch["item"][:, 1:], rows["item"].values
         weights = weights_of_next(batch, (targets >= FIRST_VALUE) & continues(batch))
         segment = batch[SEGMENT][:, :-1] if SEGMENT in batch else None
-        hidden = module(rows["item"].values[:, :-1], context, AttentionMask(segment=segment))
-        loss = softmax.linear_softmax_cross_entropy(
-            hidden, module.head, targets, weights, FIRST_VALUE, module.items, context.devices
+        hidden = module(embedded[:, :-1], context, AttentionMask(segment=segment))
+        positives, table = embedded[:, 1:], module.head
+        return Predictions(
+            hidden, targets, positives, weights, table, module.items, context.devices
         )
-        weight = weights.sum().astype(jnp.float32)
-        return jnp.asarray(loss), weight, {"filled_positions": (read != PADDING).mean()}
 
     def scores(
         self,
@@ -155,6 +193,16 @@ class Decoder(TrainedModel, Recommender):
         hidden, at = module(rows["item"].values, context), last(batch["item"])
         hidden = jnp.take_along_axis(hidden, at[:, None, None], axis=1)[:, 0]
         return top_k.Factors(hidden, module.head)
+
+    def factors_each(
+        self,
+        module: "Transformer",
+        batch: Batch,
+        rows: Mapping[str, EmbeddedRows],
+        context: ForwardContext = SERVING,
+    ) -> tuple[Float[Array, "batch length width"], Array]:
+        """The hidden state at each token; the tokens' vectors in the head."""
+        return module(rows["item"].values, context), module.head
 
 
 class Transformer(nnx.Module):

@@ -17,7 +17,7 @@ to the event after that one: to the one that is to be predicted, whose time no r
 """
 
 import dataclasses
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +27,7 @@ from jaxtyping import Array, Float, Int
 
 from podway.framework.config.model import ShardingRules
 from podway.framework.error import check
+from podway.framework.models.parts import shrink
 from podway.framework.models.parts.attention import AttentionMask
 from podway.framework.models.parts.causal import CausalModel
 from podway.framework.models.parts.transformer import drop
@@ -61,6 +62,14 @@ class Hstu(CausalModel):
     def block_module(self, rngs: nnx.Rngs) -> "Layer":
         """An HSTU layer."""
         return Layer(self.width, self.heads, self.max_length, self.dropout, rngs, self.time_buckets)
+
+    def groups(self, what: shrink.What) -> tuple[shrink.Group, ...]:
+        """Layers alone: a norm over all heads would change with each that is left out."""
+        return (shrink.Group("blocks", self.blocks),) if what == "layers" else ()
+
+    def left(self, what: shrink.What, counts: tuple[int, ...]) -> Self:
+        """See shrink.Shrinkable."""
+        return dataclasses.replace(self, blocks=counts[0])
 
 
 class Layer(nnx.Module):

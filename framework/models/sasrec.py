@@ -10,9 +10,12 @@ its switches say otherwise, with pre-norm blocks and full softmax cross-entropy 
 """
 
 import dataclasses
+from typing import Self
 
 from flax import nnx
 
+from podway.framework.config.fields import later
+from podway.framework.models.parts import shrink
 from podway.framework.models.parts.causal import CausalModel
 from podway.framework.models.parts.transformer import Block, Kind
 
@@ -25,8 +28,23 @@ class SasRec(CausalModel):
     """Width of the feed-forward layer, in multiples of `width`."""
     block_kind: Kind = "pre"
     """Norm after or before each layer, or before it with a gate behind (LiGR)."""
+    feed_forward_units: int | None = later(None)
+    """Units of the feed-forward layer, where they are no multiple of `width`; None: as
+    `feed_forward` says. Compression sets it, when it leaves units out."""
+    head_width: int | None = later(None)
+    """Width of a head; None: width / heads. Compression sets it, when it leaves heads out."""
 
     def block_module(self, rngs: nnx.Rngs) -> Block:
         """A transformer's block."""
-        wide = self.width * self.feed_forward
-        return Block(self.width, self.heads, wide, self.dropout, self.block_kind, rngs)
+        wide = self.feed_forward_units or self.width * self.feed_forward
+        return Block(
+            self.width, self.heads, wide, self.dropout, self.block_kind, rngs, self.head_width
+        )
+
+    def groups(self, what: shrink.What) -> tuple[shrink.Group, ...]:
+        """See shrink.Shrinkable."""
+        return shrink.transformer_groups(self, what)
+
+    def left(self, what: shrink.What, counts: tuple[int, ...]) -> Self:
+        """See shrink.Shrinkable."""
+        return shrink.smaller_transformer(self, what, counts)

@@ -88,6 +88,13 @@ class Holder:
         except (ValueError, TypeError):
             return None
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether it was a process of this machine, and has ended; False where nobody can tell."""
+        if self.machine != _machine() or not self.started:
+            return False
+        return _started(self.pid) not in (self.started, "")
+
     def text(self) -> str:
         """As it stands in the file."""
         return json.dumps(dataclasses.asdict(self), indent=1)

@@ -156,6 +156,11 @@ def commit(
         },
         unlisted=(records.PAGE,),
     )
+    make_latest(directory)
+
+
+def make_latest(directory: epath.Path) -> None:
+    """Says of a committed run that it is the one that its experiment's name stands for."""
     artifact.write_atomically(directory.parent / _LATEST, f"{directory.name}\n")
 
 
@@ -240,7 +245,7 @@ def read(
         for path, each in model.tables(schema).items():
             arrays[path] = table.to_dense(each, arrays[path])
     if last is not None and last.trains:
-        arrays = jax.device_get(last.forward(arrays, 1.0))
+        arrays = jax.device_get(config.forward(experiment.compression, arrays, 1.0))
     return experiment, schema, arrays
 
 

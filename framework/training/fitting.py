@@ -12,7 +12,7 @@ from etils import epath
 
 from podway.framework import artifact, config, task
 from podway.framework.artifact import upgrade
-from podway.framework.devices import mesh
+from podway.framework.devices import mesh, platforms
 from podway.framework.error import ConfigError, check
 from podway.framework.input import batches
 from podway.framework.report import run as report
@@ -63,6 +63,7 @@ def _fit(
     inputs: Mapping[str, str],
     target: epath.Path,
 ) -> None:
+    platforms.check()
     began = time.perf_counter()
     parameters = model.fit(dataset, experiment.trainer.seed)
     seconds = time.perf_counter() - began

@@ -3,14 +3,14 @@
 import contextlib
 import dataclasses
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 from etils import epath
 
 from podway.framework import artifact, config, task
 from podway.framework.artifact import upgrade
-from podway.framework.devices import hardware, mesh
+from podway.framework.devices import hardware, mesh, platforms
 from podway.framework.error import PodwayError
 from podway.framework.input import interactions
 from podway.framework.input.batches import Dataset, TrainBatches, read_ahead
@@ -29,6 +29,9 @@ from podway.framework.training.patience import Patience, history
 from podway.framework.training.program import Counts, Program, build_program
 from podway.framework.training.state import State
 from podway.framework.training.validation import validator
+
+Watch = Callable[[int, Mapping[str, float]], bool]
+"""(step, validation metrics) → whether the run is left there: saved, and to be gone on with."""
 
 
 class TrainingError(PodwayError, RuntimeError):
@@ -62,6 +65,7 @@ def train(
     profile: Span | None = None,
     choice: upgrade.Choice | None = None,
     before: epath.Path | None = None,
+    watch: Watch | None = None,
 ) -> Outcome:
     """Trains to the last step, or until SIGTERM; resumes where an earlier call stopped.
 
@@ -75,6 +79,7 @@ def train(
       profile: steps to write a profiler trace of, into profile/ of the run's directory.
       choice: what becomes of a run that other code made or began; process 0 looks.
       before: of a step of compression, the run that it compresses.
+      watch: is asked after each evaluation; of several processes all answer alike.
 
     Raises:
       ConfigError: the devices, the dataset or the steps to profile don't fit the experiment.
@@ -95,7 +100,17 @@ def train(
             return finished(target)
         origin = parent.find(experiment, inputs, target)
         return train_in(
-            target, experiment, dataset, others, inputs, origin, peers, held, profile, before
+            target,
+            experiment,
+            dataset,
+            others,
+            inputs,
+            origin,
+            peers,
+            held,
+            profile,
+            before=before,
+            watch=watch,
         )
 
 
@@ -115,7 +130,9 @@ def train_in(
     peers: distributed.Peers,
     held: lock.Lock | None,
     profile: Span | None,
-    before: epath.Path | None = None,
+    *,
+    before: epath.Path | None,
+    watch: Watch | None,
 ) -> Outcome:
     """Begins the run in the folder `target`, or goes on with it; the rest is as for `train`.
 
@@ -123,17 +140,18 @@ def train_in(
       inputs: the datasets' versions.
       origin: the run whose state to begin with; None: with a new one.
       held: the lock, in the process that has it.
-      before: see `train`.
+      before: see `train`, and so for `watch`.
     """
     options, batch_size, clock = experiment.trainer, experiment.trainer.batch_size, peers.clock
+    platforms.check()
     devices = mesh.build(experiment.mesh)
     model = task.of_kind(experiment.model, task.TrainedModel)
     distributed.check_mesh(devices)
     with clock.on("compile"):
-        prepared = prepare(experiment, dataset, before)
+        prepared, read = prepare(experiment, dataset, before)
         counts, constants = table_counts(experiment, dataset), model.constants(dataset)
-        program = build_program(prepared, dataset.schema, devices, counts, constants)
-    batches = train_batches(experiment, dataset, others, program)
+        program = build_program(prepared, read.schema, devices, counts, constants)
+    batches = train_batches(experiment, read, others, program)
     validate = validator(experiment, dataset, devices, clock)
     if peers.first:
         run.describe(experiment, dataset.schema, target, inputs)
@@ -171,6 +189,7 @@ def train_in(
                     telemetry.record(done, {f"validation/{k}": v for k, v in validation.items()})
                     patience.take(done, validation)
                     early = peers.tell(patience.ended())
+                    stop = stop or (watch is not None and watch(done, validation))
                 if last or validation or stop or done % options.checkpoint_every == 0:
                     telemetry.flush()
                     check_parameters(done, jax.device_get(program.invalid(state)))
@@ -221,17 +240,18 @@ def train_in(
 
 def prepare(
     experiment: config.Experiment, dataset: Dataset, before: epath.Path | None
-) -> config.Experiment:
-    """What is compiled: the model knows what its loss takes from the dataset, and a step of
-    compression the run before it, with whose parameters it begins."""
+) -> tuple[config.Experiment, Dataset]:
+    """What is compiled, and the dataset that it reads: the model knows what its loss takes from the
+    dataset, and a step of compression the run before it, with whose parameters it begins."""
     model = task.of_kind(experiment.model, task.TrainedModel).prepared(dataset)
-    trainer = experiment.trainer
+    trainer, read = experiment.trainer, dataset
     if before is not None:
         step = experiment.compression[-1]
+        read = step.read(model, dataset, before)
         model = task.of_kind(step.trained(model, dataset, before), task.TrainedModel)
         if step.warm:
             trainer = dataclasses.replace(trainer, warm_start=config.WarmStart(str(before)))
-    return dataclasses.replace(experiment, model=model, trainer=trainer)
+    return dataclasses.replace(experiment, model=model, trainer=trainer), read
 
 
 def train_batches(

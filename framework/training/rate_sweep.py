@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from podway.framework import config, progress, task
-from podway.framework.devices import mesh
+from podway.framework.devices import mesh, platforms
 from podway.framework.error import ConfigError, PodwayError, check
 from podway.framework.input.batches import Dataset, read_ahead
 from podway.framework.training import loop
@@ -137,6 +137,7 @@ def sweep(
     model = task.of_kind(experiment.model, task.TrainedModel).prepared(dataset)
     trainer = dataclasses.replace(experiment.trainer, steps=steps, parent="", ema=None)
     experiment = dataclasses.replace(experiment, model=model, optimizer=rising, trainer=trainer)
+    platforms.check()
     devices = mesh.build(experiment.mesh)
     counts, constants = loop.table_counts(experiment, dataset), model.constants(dataset)
     program = build_program(experiment, dataset.schema, devices, counts, constants)

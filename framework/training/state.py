@@ -61,6 +61,8 @@ def initializer(experiment: config.Experiment, schema: Schema) -> Any:
         key = jax.random.key(options.seed)
         parameters = task.initialize(model, schema, key)
         parameters = {path: array for path, array in parameters.items() if path not in tables}
+        if experiment.compression and experiment.compression[-1].trains:
+            parameters |= experiment.compression[-1].added(parameters)
         trained, _ = frozen_apart(parameters, options.freeze)
         state: State = {
             "step": jnp.zeros((), jnp.int32),
@@ -118,8 +120,8 @@ def inference_parameters(
         for path, each in tables.items()
     }
 
-    step = experiment.compression[-1] if experiment.compression else None
-    forward = jax.jit(lambda parameters: step.forward(parameters, 1.0)) if step else None
+    steps = experiment.compression
+    forward = jax.jit(lambda parameters: config.forward(steps, parameters, 1.0)) if steps else None
 
     def parameters(state: State) -> task.Parameters:
         in_full = {path: convert(state["tables"][path]) for path, convert in in_order.items()}
@@ -152,7 +154,9 @@ def inference_shapes(
         )
         for path, each in task.of_kind(experiment.model, task.TrainedModel).tables(schema).items()
     }
-    return state["parameters"] | state.get("ema", {}) | in_full
+    shapes = state["parameters"] | state.get("ema", {}) | in_full
+    left = jax.eval_shape(lambda each: config.forward(experiment.compression, each, 1.0), shapes)
+    return {path: shapes[path] for path in left}
 
 
 def _in_order_place(each: table.Table, devices: jax.sharding.Mesh) -> NamedSharding:

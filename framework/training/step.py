@@ -86,8 +86,7 @@ def loss_of(
             path: array if task.is_constant(path) else array.astype(compute)
             for path, array in (trained | frozen).items()
         }
-        if steps and steps[-1].trains:
-            parameters = steps[-1].forward(parameters, progress)
+        parameters = config.forward(steps, parameters, progress)
         values = {name: each.astype(compute) for name, each in part.values.items()}
         values |= {
             name: take(parameters[lookups[name].path], ids, plan.mesh)

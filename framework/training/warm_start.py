@@ -38,10 +38,13 @@ def initializer(
         return initialize
 
     def from_run() -> Any:
-        theirs = read(options)
+        theirs, ours = read(options), _learnt(state["parameters"])
+        for step in experiment.compression[-1:]:
+            added = jax.eval_shape(step.added, ours)
+            ours = {path: like for path, like in ours.items() if path not in added}
         model = task.of_kind(experiment.model, task.ParametricModel)
         grow = frozenset(model.embeddings(schema).values())
-        found = fit(_learnt(state["parameters"]), _learnt(theirs.parameters), options, grow)
+        found = fit(ours, _learnt(theirs.parameters), options, grow)
         tables = model.tables(schema)
         grown = fit_tables(tables, theirs.tables, options)
         new = initialize()
@@ -132,6 +135,7 @@ def read(options: config.WarmStart) -> Theirs:
     folder = f"{options.run}/checkpoints"
     parameters = checkpoint.load(folder, step, ("parameters.", "ema."))
     averaged = checkpoint.averaged(parameters)
+    averaged = jax.device_get(config.forward(experiment.compression, averaged, 1.0))
     return Theirs(
         _rename(averaged, options.rename),
         _rename({path: (path, table) for path, table in tables.items()}, options.rename),

@@ -25,6 +25,8 @@ EXTRAS = ("data", "gcs")
 
 DOCKERFILE = """\
 # Launcher and workers of a Dataflow Flex Template; build with `docker build -t {image} .`
+# Of the launcher Google recommends the latest.
+# hadolint ignore=DL3006
 FROM gcr.io/dataflow-templates-base/python{digits}-template-launcher-base AS launcher
 FROM apache/beam_python{python}_sdk:{beam}
 COPY --from=launcher /opt/google/dataflow/python_template_launcher \\

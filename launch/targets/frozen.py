@@ -55,10 +55,10 @@ def freeze(experiment: Experiment) -> Frozen:
     return Frozen(dict(sorted(files.items())))
 
 
-def read(path: pathlib.Path, *, data_alone: bool = False) -> Experiment:
+def read(path: pathlib.Path, *, without_model: bool = False) -> Experiment:
     """The experiment of an experiment.json, with the sources beside it. Raises ConfigError.
 
-    With `data_alone` it has no model and no optimizer where the packages of these are not
+    With `without_model` it has no model and no optimizer where the packages of these are not
     installed, as JAX is not where datasets are built.
     """
     try:
@@ -70,7 +70,7 @@ def read(path: pathlib.Path, *, data_alone: bool = False) -> Experiment:
     try:
         return codec.from_json(Experiment, placed)
     except ModuleNotFoundError:
-        if not data_alone:
+        if not without_model:
             raise
     rest = {key: part for key, part in placed.items() if key not in _OF_THE_MODEL}
     return codec.from_json(Experiment, rest)

@@ -54,6 +54,7 @@ def write(
     metrics: Mapping[str, float] | None = None,
     curve: Curve | None = None,
     facts: Mapping[str, Any] | None = None,
+    parts: Sequence[Mapping[str, Any]] = (),
     began: float | None = None,
 ) -> None:
     """Writes what is told of a folder, which `Teller.tell(KIND, directory)` then tells.
@@ -68,6 +69,8 @@ def write(
       metrics: by name.
       curve: values over steps.
       facts: what else is known, by name; they become tags.
+      parts: what it is made of, each told as a run below it: {"version", "config", "metrics",
+        "facts", "curve"}, the last {metric: [[step, value], …]}.
       began: seconds since 1970; None: now.
     """
     content = {
@@ -79,6 +82,7 @@ def write(
         "metrics": dict(metrics or {}),
         "curve": {name: list(values) for name, values in (curve or {}).items()},
         "facts": names.tags(facts or {}),
+        "parts": [{**part, "facts": names.tags(part["facts"])} for part in parts],
         "began": time.time() if began is None else began,
         "ended": time.time(),
     }
@@ -109,8 +113,36 @@ def read(kind: str, directory: epath.Path) -> list[Told]:
                 for metric, value in (found.get("metrics") or {}).items()
             ),
             of=key("run", name, found["run"]) if found.get("run") else "",
-        )
+        ),
+        *(_part(each, kind, found, directory) for each in found.get("parts") or ()),
     ]
+
+
+def _part(part: Mapping[str, Any], kind: str, of: Mapping[str, Any], directory: epath.Path) -> Told:
+    """A run below the one that the folder is of."""
+    ended, name, version = int(1000 * of.get("ended", 0)), of["name"], of["version"]
+    return Told(
+        kind=f"{kind} part",
+        name=name,
+        version=f"{version}-{part['version']}",
+        place=str(absolute(directory)),
+        status="FINISHED",
+        began=int(1000 * of.get("began", 0)),
+        ended=ended,
+        parameters=names.parameters(part["config"]),
+        tags=names.tags({f"podway.{fact}": value for fact, value in part["facts"].items()}),
+        curve=tuple(
+            Point(metric, _number(value), step, ended)
+            for metric, points in part["curve"].items()
+            for step, value in points
+        ),
+        results=tuple(
+            Point(metric, _number(value), 0, ended)
+            for metric, value in part["metrics"].items()
+            if metric not in part["curve"]
+        ),
+        of=key(kind, name, version),
+    )
 
 
 def _curve(found: Mapping[str, Any]) -> Iterator[Point]:

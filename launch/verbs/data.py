@@ -54,5 +54,5 @@ VERB = Verb(
     data,
     engine,
     example="podway data movielens_sasrec --data.min-user-events 10 --workdir w",
-    data_alone=True,
+    without_model=True,
 )

@@ -85,7 +85,7 @@ class Verb:
       of: what stands after it.
       more: what `--help` says beside `help`.
       example: a command that uses it.
-      data_alone: of an experiment it reads what its datasets are made of, and nothing else.
+      without_model: of an experiment it reads neither the model nor the optimizer.
     """
 
     help: str
@@ -95,7 +95,7 @@ class Verb:
     of: Of = "CONFIG"
     more: str = ""
     example: str = ""
-    data_alone: bool = False
+    without_model: bool = False
 
     def subject(self, chosen: list[str]) -> dict[str, Any]:
         """The fields of its options that what stands after it fills. Raises ConfigError."""
@@ -121,5 +121,5 @@ class Verb:
             case "":
                 return {}
         named = {field.name for field in dataclasses.fields(self.options)} & {"config"}
-        found = experiments.load(chosen[0], data_alone=self.data_alone)
+        found = experiments.load(chosen[0], without_model=self.without_model)
         return {"experiment": found, **dict.fromkeys(named, chosen[0])}

@@ -1,42 +1,59 @@
-"""What a caller gets, by whatever protocol."""
+"""What a caller gets, by whatever protocol.
+
+Candidates and items of an answer are plain tuples of texts and numbers: a list of forty is made for
+each request, and thousands are remembered, which Python's garbage collector looks through again and
+again unless they are just that.
+"""
 
 import dataclasses
+import json
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
-Source = Literal["model", "cache", "last", "segment", "popular", "always", "none"]
+import orjson
+
+Source = Literal["model", "cache", "last", "stored", "segment", "popular", "always", "none"]
 """Who answered: the model; the model, a moment ago; the model, when it last answered for this user;
-what is popular in the segment, or everywhere; the config's `always`; nobody."""
-Reason = Literal["retrieved", "ranked", "new", "segment", "popular", "always"]
-"""Why an item is in a list: the model found it, the ranker put it there, it is new, it is popular
-in the user's segment or everywhere, or the config has it for want of anything else."""
+the model, when lists were made beforehand; what is popular in the segment, or everywhere; the
+config's `always`; nobody."""
+Reason = Literal["retrieved", "ranked", "stored", "new", "segment", "popular", "always"]
+"""Why an item is in a list: the model found it, the ranker put it there, a list that was made
+beforehand has it, it is new, it is popular in the user's segment or everywhere, or the config has
+it for want of anything else."""
+
+Candidate = tuple[str, float, Reason]
+"""An item that may be shown: its id; its score, by which candidates of one source are ordered; why
+it is one."""
 
 
-class Candidate(NamedTuple):
-    """An item that may be shown."""
+class Attributes(dict[str, Any]):
+    """What the store has of an item, and the same as JSON, written once.
 
-    item: str
-    """Its id."""
-    score: float
-    """By which candidates of one source are ordered."""
-    reason: Reason
-    """Why it is one."""
+    Args:
+      found: names and values.
 
+    Raises:
+      ValueError: JSON has no such value.
+    """
 
-class Recommended(NamedTuple):
-    """An item of an answer."""
+    __slots__ = ("json",)
 
-    item: str
-    """Its id."""
-    score: float
-    """As its source gave it: of different sources they do not compare."""
-    reason: Reason
-    """Why it is there."""
-    attributes: Mapping[str, Any]
-    """That the store has of it."""
+    def __init__(self, found: Mapping[str, Any]):
+        super().__init__(found)
+        try:
+            self.json = orjson.dumps(dict(self))
+        except TypeError:  # an integer of more than 64 bits, half of a character
+            self.json = json.dumps(self, allow_nan=False).encode()
 
 
-@dataclasses.dataclass(frozen=True)
+NOTHING = Attributes({})
+
+Recommended = tuple[str, float, Reason, Attributes]
+"""An item of an answer: its id; its score as its source gave it, which does not compare with that
+of another source; why it is there; what the store has of it."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Answer:
     """An answer.
 
@@ -50,6 +67,7 @@ class Answer:
       trials: experiment → the user's arm.
       missing: hops that did not answer, with their codes: why it is not the model's answer, or is
         not made of all that is known.
+      age: seconds since the model answered; None: no model did.
     """
 
     id: str
@@ -60,17 +78,27 @@ class Answer:
     arm: str = ""
     trials: Mapping[str, str] = dataclasses.field(default_factory=dict)
     missing: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    age: float | None = None
 
-    def json(self) -> dict[str, Any]:
+    def body(self) -> bytes:
         """As REST has it."""
-        return {
-            "request_id": self.id,
-            "source": self.source,
-            "model": {"name": self.model, "version": self.version, "arm": self.arm},
-            "trials": self.trials,
-            "missing": self.missing,
-            "items": [
-                {"item": item, "score": score, "reason": reason, "attributes": attributes}
-                for item, score, reason, attributes in self.items
-            ],
-        }
+        piece = orjson.Fragment
+        return orjson.dumps(
+            {
+                "request_id": self.id,
+                "source": self.source,
+                "age_seconds": self.age,
+                "model": {"name": self.model, "version": self.version, "arm": self.arm},
+                "trials": self.trials,
+                "missing": self.missing,
+                "items": [
+                    {
+                        "item": item,
+                        "score": score,
+                        "reason": reason,
+                        "attributes": piece(attributes.json),
+                    }
+                    for item, score, reason, attributes in self.items
+                ],
+            }
+        )

@@ -2,17 +2,20 @@
 
     history ─▶ retrieve ─▶ rank ─▶ attributes ─▶ rules ─▶ answer
        │           │          └ not in time: the retriever's order
-       │           └ no answer: the last one for this user ─▶ popular in the segment ─▶ popular
+       │           └ no answer: the last one for this user ─▶ a list that was made beforehand
+       │                        ─▶ popular in the segment ─▶ popular
        └ no answer: the history that was last read, and the items of the session
 
-Each hop has its share of the request's time. What stands in is in memory, and needs nobody.
+Each hop has its share of the request's time. What stands in last is in memory, and needs nobody.
 """
 
+import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from podway.framework.config.online import Arm, Gateway, Rules
+from podway.online.error import StoreError
 from podway.online.experiments import assignment
 from podway.online.gateway import known as knowledge
 from podway.online.gateway import models as backends
@@ -49,7 +52,7 @@ class Recommender:
         self._known, self._lists, self._metrics = known, lists, metrics
         self._cache = Memory[object, Retrieved](gateway.remembered, gateway.cache_seconds)
         self._last = Memory[object, Retrieved](gateway.remembered, gateway.last_seconds)
-        self._always = tuple(Candidate(item, 0.0, "always") for item in gateway.always)
+        self._always: tuple[Candidate, ...] = tuple((i, 0.0, "always") for i in gateway.always)
         self._reads = backends.used(gateway.ranker)
         self._under_way = 0
 
@@ -82,7 +85,7 @@ class Recommender:
         busy = self._under_way > how.in_flight
         profile = await self._profile(request, 0.0 if busy else deadline.hop(budget.store), missing)
         situation = Situation(
-            seen=profile.seen.union(request.items),
+            seen=profile.seen.union(request.items) if request.items else profile.seen,
             shown=profile.shown,
             exclude=request.exclude,
             allow=lists.allow,
@@ -95,10 +98,14 @@ class Recommender:
         retrieved: Retrieved | None = None
         if busy:
             missing[BUSY] = "IN_FLIGHT"
-        elif not self._is_cold(profile, request, lists):
-            source, retrieved = await self._retrieved(
-                request, profile, rules, situation, found.arm, deadline, missing
-            )
+        else:
+            if not self._is_cold(profile, request, lists):
+                source, retrieved = await self._retrieved(
+                    request, profile, rules, situation, found.arm, deadline, missing
+                )
+            if retrieved is None:
+                retrieved = await self._stored(request, profile, now, deadline, missing)
+                source = "stored"
         groups = self._groups(request, retrieved, lists)
         k = request.k or how.k
         if not busy:
@@ -106,21 +113,22 @@ class Recommender:
         taken = applied(rules, groups, k, situation, self._known.item)
         if not rules_need(rules) and not busy:
             await self._load([taken], None, deadline, missing)
-        items = tuple(
-            Recommended(each.item, each.score, each.reason, self._known.item(each.item))
-            for each in taken
+        known = self._known.item
+        items: tuple[Recommended, ...] = tuple(
+            [(item, score, reason, known(item)) for item, score, reason in taken]
         )
         if retrieved is None:
-            source = _source(taken)
+            return Answer(request.id, items, _source(taken), trials=found.arms, missing=missing)
         return Answer(
             request.id,
             items,
             source,
-            retrieved.model if retrieved else "",
-            retrieved.version if retrieved else None,
-            retrieved.arm if retrieved else "",
+            retrieved.model,
+            retrieved.version,
+            retrieved.arm,
             found.arms,
             missing,
+            0.0 if source == "model" else max(0.0, round(now - retrieved.time, 3)),
         )
 
     async def _profile(self, request: Request, seconds: float, missing: dict[str, str]) -> Profile:
@@ -134,7 +142,7 @@ class Recommender:
     def _is_cold(self, profile: Profile, request: Request, lists: Lists) -> bool:
         """Whether nothing is known of the user, so that a list answers; where the store did not
         say, the model's last answer may be known."""
-        if len(profile.history) or request.items or self._gateway.cold == "model":
+        if profile.items or request.items or self._gateway.cold == "model":
             return False
         if profile.missing and self._last.get(_owner(request, None)) is not None:
             return False
@@ -154,7 +162,7 @@ class Recommender:
         key = self._key(request, profile, rules, situation, arm)
         if (cached := self._cache.get(key)) is not None:
             return "cache", cached
-        items, times = knowledge.with_session(profile.history, request.items, situation.now)
+        items, times = knowledge.with_session(profile, request.items, situation.now)
         owner = _owner(request, arm)
         if not items and profile.missing and (last := self._last.get(owner)) is not None:
             return "last", last
@@ -187,6 +195,28 @@ class Recommender:
             self._last.put(owner, retrieved)
         return "model", retrieved
 
+    async def _stored(
+        self,
+        request: Request,
+        profile: Profile,
+        now: float,
+        deadline: Deadline,
+        missing: dict[str, str],
+    ) -> Retrieved | None:
+        """The user's list of `podway predict --store`, if it is not too old."""
+        longest = self._gateway.stored_seconds
+        if not longest or not request.user or profile.missing:
+            return None
+        try:
+            found = await self._known.listed(request.user, deadline.hop(self._gateway.budget.store))
+        except StoreError:
+            missing[STORE] = "UNAVAILABLE"
+            return None
+        if found is None or not now - found.created <= longest:
+            return None
+        candidates: tuple[Candidate, ...] = tuple((i, score, "stored") for i, score in found.items)
+        return Retrieved(candidates, found.model, None, "", found.created)
+
     async def _ranked(
         self, request: Request, retrieved: Retrieved, deadline: Deadline, missing: dict[str, str]
     ) -> Retrieved:
@@ -195,7 +225,7 @@ class Recommender:
             return retrieved
         start = time.perf_counter()
         seconds = deadline.hop(self._gateway.budget.rank)
-        first = [each.item for each in retrieved.candidates[: ranker.candidates]]
+        first = [item for item, _, _ in retrieved.candidates[: ranker.candidates]]
         try:
             if self._reads and await self._known.load(first, seconds):
                 missing[ITEMS] = "UNAVAILABLE"
@@ -210,7 +240,7 @@ class Recommender:
             return retrieved
         finally:
             self._metrics.hops.labels(RANK).observe(time.perf_counter() - start)
-        return Retrieved(ranked, retrieved.model, retrieved.version, retrieved.arm)
+        return dataclasses.replace(retrieved, candidates=ranked)
 
     def _groups(
         self, request: Request, retrieved: Retrieved | None, lists: Lists
@@ -233,7 +263,7 @@ class Recommender:
         """Has attributes of items at hand: of all candidates where rules read them."""
         if rules is not None and not rules_need(rules):
             return
-        items = [each.item for group in groups[:1] for each in group]
+        items = [item for item, _, _ in groups[0]]
         if await self._known.load(items, deadline.hop(self._gateway.budget.store)):
             missing[ITEMS] = "UNAVAILABLE"
 
@@ -273,4 +303,4 @@ def _owner(request: Request, arm: Arm | None) -> tuple[str, str, str]:
 def _source(taken: Sequence[Candidate]) -> Source:
     """Of a list that no model made: where its first item is from that is not merely new."""
     reasons: Mapping[str, Any] = {"segment": "segment", "popular": "popular", "always": "always"}
-    return next((reasons[each.reason] for each in taken if each.reason in reasons), "none")
+    return next((reasons[reason] for _, _, reason in taken if reason in reasons), "none")

@@ -7,39 +7,40 @@ import math
 import time
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
 from podway.framework.config.online import Gateway
 from podway.online.error import StoreError
+from podway.online.gateway.answer import NOTHING, Attributes
 from podway.online.gateway.memory import Memory
 from podway.online.gateway.reader import Reader
+from podway.online.store import answers
 from podway.online.store import history as histories
-from podway.online.store.history import EMPTY, History
+from podway.online.store.answers import LIST, Listed
 from podway.online.store.store import HISTORY, ITEM, SHOWN
 
-NOTHING: Mapping[str, Any] = {}
 
-
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Profile:
     """A user.
 
     Attributes:
-      history: of events that the model reads.
+      items: of the events that the model reads, oldest first.
+      times: of the same, in whole seconds since 1970.
       seen: items of all events.
       state: what tells this history from a later one.
       shown: item → how often the user was shown it of late, where a rule asks.
       missing: why the store did not say it; "": it did.
     """
 
-    history: History
+    items: tuple[str, ...]
+    times: tuple[int, ...]
     seen: frozenset[str]
     state: object
     shown: Mapping[str, int] = dataclasses.field(default_factory=dict)
     missing: str = ""
 
 
-_UNKNOWN = Profile(EMPTY, frozenset(), 0)
+_UNKNOWN = Profile((), (), frozenset(), 0)
 
 
 class Known:
@@ -56,7 +57,7 @@ class Known:
         self._shows = any(each.shown_most for each in rules)
         self._users = Memory[str, Profile](gateway.remembered, math.inf)
         # Not by who was wanted last, but by who came first: a look must cost next to nothing.
-        self._items: dict[str, tuple[float, Mapping[str, Any]]] = {}
+        self._items: dict[str, tuple[float, Attributes]] = {}
 
     async def user(self, user: str, seconds: float) -> Profile:
         """A user's history; where the store does not answer, the one it last told."""
@@ -93,8 +94,13 @@ class Known:
             before = self._users.stale(user) or _UNKNOWN
             return dataclasses.replace(before, missing=str(error))
         wanted = whole.of_types(self._gateway.events) if self._gateway.events else whole
-        latest = History(wanted.entries[-self._gateway.history :])
-        found = Profile(latest, frozenset(whole.items), value.version)
+        latest = wanted.entries[-self._gateway.history :]
+        found = Profile(
+            tuple([entry.item for entry in latest]),
+            tuple([entry.time // histories.MICRO for entry in latest]),
+            frozenset(whole.items),
+            value.version,
+        )
         self._users.put(user, found)
         return found
 
@@ -108,7 +114,7 @@ class Known:
             values = await self._reader.read(ITEM, missing, seconds)
         except StoreError as error:
             return str(error)
-        good = time.monotonic() + self._gateway.item_seconds
+        good = now + self._gateway.item_seconds
         for item, value in zip(missing, values, strict=True):
             there.pop(item, None)
             there[item] = good, NOTHING if value is None else attributes(value.content)
@@ -116,26 +122,36 @@ class Known:
             del there[next(iter(there))]
         return ""
 
-    def item(self, item: str) -> Mapping[str, Any]:
+    def item(self, item: str) -> Attributes:
         """What memory has of an item, however old; {}: nothing."""
         known = self._items.get(item)
         return NOTHING if known is None else known[1]
 
+    async def listed(self, user: str, seconds: float) -> Listed | None:
+        """The list that was made for a user beforehand; None: there is none. Raises StoreError."""
+        [value] = await self._reader.read(LIST, [user], seconds)
+        return None if value is None else answers.unpack_list(value.content)
 
-def attributes(content: bytes) -> Mapping[str, Any]:
+
+def attributes(content: bytes) -> Attributes:
     """The attributes in a value of an item, a JSON object; {} where it is none."""
     try:
         found = json.loads(content)
+        return Attributes(found) if isinstance(found, dict) else NOTHING
     except ValueError:
         return NOTHING
-    return found if isinstance(found, dict) else NOTHING
 
 
-def with_session(history: History, items: Sequence[str], now: float) -> tuple[list[str], list[int]]:
+def with_session(
+    profile: Profile, items: Sequence[str], now: float
+) -> tuple[Sequence[str], Sequence[int]]:
     """Items and times of a history, with those of a session that it does not end with already."""
-    names, times = history.items, history.seconds
-    most = min(len(names), len(items))
+    names, times = profile.items, profile.times
+    if not items:
+        return names, times
+    session = tuple(items)
+    most = min(len(names), len(session))
     # The nearline service may have got some of the session in between: the longest overlap counts.
-    there = next((n for n in range(most, 0, -1) if tuple(names[-n:]) == tuple(items[:n])), 0)
-    added = list(items[there:])
-    return names + added, times + [int(now)] * len(added)
+    there = next((n for n in range(most, 0, -1) if names[-n:] == session[:n]), 0)
+    added = session[there:]
+    return names + added, times + (int(now),) * len(added)

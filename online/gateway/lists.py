@@ -78,7 +78,7 @@ def write(store: Store, lists: Mapping[str, Sequence[tuple[str, float]] | Sequen
 
 
 def _candidates(ranking: Ranking, reason: Reason) -> Candidates:
-    return tuple(Candidate(item, score, reason) for item, score in ranking)
+    return tuple((item, score, reason) for item, score in ranking)
 
 
 class Following:
@@ -132,7 +132,7 @@ class Following:
             for name, ranking in zip(wanted, rankings[5:], strict=True)
         }
         await self._load(
-            {*popular, *new, *(one.item for each in segments.values() for one in each)}
+            {*popular, *new, *(item for each in segments.values() for item, _, _ in each)}
         )
         best = _candidates(rankings[0], "popular")
         self.now = Lists(best, segments, tuple(new), frozenset(allow), frozenset(deny))

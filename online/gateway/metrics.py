@@ -45,6 +45,7 @@ class Metrics:
         self.missing = counter("missing", "Hops that did not answer, and why.", "hop", "code")
         self.hedged = counter("hedged", "Calls that were asked twice, by who won.", "won")
         self.impressions = counter("impressions", "Events, by what came of them.", "outcome")
+        self.events = counter("events", "Clients' events, by what came of them.", "outcome")
         self.arms = counter("arms", "Answers to users of an arm.", "trial", "arm")
         self.seconds = histogram("seconds", "From a request to its answer.", "protocol")
         self.hops = histogram("hop_seconds", "What a hop took.", "hop")
@@ -58,6 +59,12 @@ class Metrics:
         self.waiting = Gauge(
             "podway_gateway_waiting",
             "Answers whose impressions wait for the queue.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self.events_waiting = Gauge(
+            "podway_gateway_events_waiting",
+            "Clients' events that wait for the queue.",
             registry=registry,
             multiprocess_mode="livesum",
         )

@@ -2,14 +2,16 @@
 
 import contextlib
 import dataclasses
+import itertools
 import math
 import operator
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any
 
 from podway.framework.config.online import Arm, Column, Gateway, Ranker
-from podway.online.gateway.answer import Candidate
+from podway.online.gateway.answer import Candidate, Reason
 from podway.online.gateway.guard.guarded import Guarded
 from podway.online.gateway.request import Request
 from podway.online.rollout import client
@@ -19,9 +21,10 @@ from podway.online.servers.answer import Server, ServerError
 
 FILTERED = "filtered"
 _MOST_DENIED = 1000
+_SCORE = operator.itemgetter(1)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Asked:
     """What a retriever is asked.
 
@@ -38,7 +41,7 @@ class Asked:
     deny: Sequence[str] = ()
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Retrieved:
     """What a model answered.
 
@@ -47,12 +50,14 @@ class Retrieved:
       model: its name.
       version: that answered; None: nobody knows.
       arm: of a rollout.
+      time: seconds since 1970, when it answered.
     """
 
     candidates: tuple[Candidate, ...]
     model: str
     version: int | None
     arm: str
+    time: float
 
 
 class Models:
@@ -97,7 +102,7 @@ class Models:
         """
         name, label = self._chosen(arm)
         how = self._gateway
-        items, times = list(asked.items) or [""], list(asked.times) or [0]
+        items, times = asked.items or ("",), asked.times or (0,)
         inputs: dict[str, Any] = {"history": [items]}
         if how.times:
             inputs["times"] = [times]
@@ -112,7 +117,7 @@ class Models:
         else:
             given = await self._clients[name].predict(key, inputs, request=request, timeout=seconds)
             outputs, version, by = given.outputs, given.version, given.arm
-        return Retrieved(_candidates(outputs), name, version, by)
+        return Retrieved(_candidates(outputs), name, version, by, time.time())
 
     async def rank(
         self,
@@ -134,7 +139,7 @@ class Models:
         if self.ranking is None or not first:
             return tuple(candidates)
         inputs = {
-            column.name: [_value(column, request, each, known[each.item]) for each in first]
+            column.name: [_value(column, request, each, known[each[0]]) for each in first]
             for column in ranker.columns
         }
         answer = await self.ranking.predict(
@@ -147,17 +152,18 @@ class Models:
                 f"{ranker.model} has no output {ranker.output} with a finite number for each of"
                 f" {len(first)} candidates",
             )
-        ranked = sorted(
+        ranked: list[Candidate] = sorted(
             (
-                Candidate(each.item, score, "ranked")
-                for each, score in zip(first, scores, strict=True)
+                (item, score, "ranked")
+                for (item, _, _), score in zip(first, scores, strict=True)
                 if math.isfinite(score)
             ),
-            key=lambda each: -each.score,
+            key=_SCORE,
+            reverse=True,
         )
         # Scores of the two models do not compare: what was not ranked stands below.
-        below = ranked[-1].score
-        return (*ranked, *(each._replace(score=below) for each in others))
+        below = ranked[-1][1]
+        return (*ranked, *((item, below, reason) for item, _, reason in others))
 
     def _chosen(self, arm: Arm | None) -> tuple[str, str]:
         if arm is None:
@@ -221,16 +227,19 @@ def _candidates(outputs: Mapping[str, Any]) -> tuple[Candidate, ...]:
         [items], [scores] = outputs["item"], outputs["score"]
         if set(map(type, scores)) != {float}:
             scores = [_number(score) for score in scores]
-        found = [
-            Candidate(item, score, "retrieved")
-            for item, score in zip(items, scores, strict=True)
-            if item and math.isfinite(score)
-        ]
+        found: list[Candidate] = list(zip(items, scores, _reasons(len(items)), strict=True))
     except (KeyError, ValueError, TypeError) as error:
         raise ServerError(
             "UNKNOWN", f"the answer has no outputs item and score of one row: {error!r}"
         ) from error
-    return tuple(sorted(found, key=operator.itemgetter(1), reverse=True))
+    if "" in items or not all(map(math.isfinite, scores)):
+        found = [each for each in found if each[0] and math.isfinite(each[1])]
+    found.sort(key=_SCORE, reverse=True)
+    return tuple(found)
+
+
+def _reasons(count: int) -> Iterator[Reason]:
+    return itertools.repeat("retrieved", count)
 
 
 def _number(value: Any) -> float:
@@ -246,9 +255,9 @@ def _value(
 ) -> Any:
     match column.source:
         case "item":
-            value: Any = candidate.item
+            value: Any = candidate[0]
         case "score":
-            value = candidate.score
+            value = candidate[1]
         case "user" | "segment" | "device":
             value = getattr(request, column.source)
         case source:

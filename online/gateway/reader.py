@@ -22,7 +22,8 @@ from podway.online.store.store import Store, Value
 _LOG = logging.getLogger(__name__)
 _THREADS = 4
 _SLOW, _AFTERWARDS = 0.02, 10.0
-"""Seconds of a read after which the event loop reads no more itself, and for how long."""
+"""Seconds of two reads in a row after which the event loop reads no more itself, and for how long.
+One alone says nothing: on a machine that is busy any read waits for a processor now and then."""
 
 _Read = tuple[str, Sequence[str], "asyncio.Future[list[Value | None]]"]
 
@@ -40,7 +41,7 @@ class Reader:
     def __init__(
         self, opening: Callable[[], Store], guard: Guard, whole: float, *, is_file: bool = False
     ):
-        self._is_file, self._threads_until = is_file, 0.0
+        self._is_file, self._threads_until, self._was_slow = is_file, 0.0, False
         self._opening, self._whole = opening, whole
         self._store: Store | None = None
         self._one = threading.Lock()
@@ -91,8 +92,10 @@ class Reader:
         finally:
             end = time.monotonic()
             self.breaker.done(failed=failed)
-            if end - start > _SLOW:
+            slow = end - start > _SLOW
+            if slow and self._was_slow:
                 self._threads_until = end + _AFTERWARDS
+            self._was_slow = slow
 
     def close(self) -> None:
         """Does not wait for what hangs."""

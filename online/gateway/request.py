@@ -3,11 +3,11 @@
 import dataclasses
 import math
 import re
-import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from podway.online.error import OnlineError
+from podway.online.servers import chance
 
 LISTS = ("items", "exclude")
 _TEXTS = ("user", "segment", "device", "request_id")
@@ -21,7 +21,7 @@ class RequestError(OnlineError):
     """A request that cannot be answered; the caller can mend it."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Request:
     """One request.
 
@@ -45,7 +45,7 @@ class Request:
     k: int = 0
     exclude: tuple[str, ...] = ()
     seconds: float | None = None
-    id: str = dataclasses.field(default_factory=lambda: uuid.uuid4().hex)
+    id: str = dataclasses.field(default_factory=chance.hex128)
     trace: str = ""
     client: str = ""
 

@@ -24,7 +24,7 @@ Attributes = Callable[[str], Mapping[str, Any]]
 """Item → what is known of it; {} where that is nothing."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Situation:
     """For whom a list is made, and when.
 
@@ -51,9 +51,14 @@ class Situation:
 
 def barred(rules: Rules, situation: Situation) -> set[str]:
     """Items that cannot be shown, whatever their attributes."""
+    found = _refused(rules, situation)
+    return found.union(situation.seen) if rules.seen else found
+
+
+def _refused(rules: Rules, situation: Situation) -> set[str]:
+    """Those that are barred, but for what was seen: of these there are many, and nobody copies
+    them."""
     found = {*rules.deny, *situation.deny, *situation.exclude}
-    if rules.seen:
-        found.update(situation.seen)
     if rules.shown_most:
         found.update(i for i, times in situation.shown.items() if times >= rules.shown_most)
     return found
@@ -61,15 +66,15 @@ def barred(rules: Rules, situation: Situation) -> set[str]:
 
 def may(rules: Rules, situation: Situation, known: Attributes) -> Callable[[str], bool]:
     """Whether an item may be shown at all."""
-    out = barred(rules, situation)
+    out, seen = _refused(rules, situation), situation.seen if rules.seen else ()
     allow = [frozenset(each) for each in (rules.allow, situation.allow) if each]
 
     if not allow and not rules.where:
         out.add("")
-        return lambda item: item not in out
+        return lambda item: item not in seen and item not in out
 
     def test(item: str) -> bool:
-        if not item or item in out or not all(item in each for each in allow):
+        if not item or item in seen or item in out or not all(item in each for each in allow):
             return False
         return all(_has(known(item), each.field, each.values) for each in rules.where)
 
@@ -92,65 +97,74 @@ def applied(
       situation: for whom, and when.
       known: what is known of items.
     """
-    allowed = may(rules, situation, known)
-    taken: list[Candidate] = []
+    allowed, fits = may(rules, situation, known), _caps(rules, situation.now, known)
     there: set[str] = set()
-    categories: dict[Any, int] = {}
-    fresh, capped = 0, rules.per_category > 0 or rules.fresh_most > 0
 
-    def take(candidate: Candidate) -> None:
-        nonlocal fresh
-        item = candidate.item
-        if item in there or not allowed(item):
-            return
-        if capped:
-            attributes = known(item)
-            category = attributes.get(rules.category) if rules.per_category else None
-            if category is not None:
-                category = _key(category)
-                if categories.get(category, 0) >= rules.per_category:
-                    return
-            if rules.fresh_most and _freshness(rules, attributes, situation.now) > 0:
-                if fresh >= rules.fresh_most:
-                    return
-                fresh += 1
-            if category is not None:
-                categories[category] = categories.get(category, 0) + 1
-        there.add(item)
-        taken.append(candidate)
-
-    newcomers = [Candidate(item, 0.0, "new") for item in _spread(situation)]
-    slots = min(rules.new_slots, k)
-    if slots:  # first, so that the caps leave them their places
-        for each in newcomers:
-            if len(taken) == slots:
+    def take(candidates: Sequence[Candidate], room: int) -> list[Candidate]:
+        taken: list[Candidate] = []
+        for each in candidates:
+            if len(taken) >= room:
                 break
-            take(each)
-    added, taken[:] = list(taken), []
-    room = k - len(added)
+            item = each[0]
+            if item not in there and allowed(item) and (fits is None or fits(item)):
+                there.add(item)
+                taken.append(each)
+        return taken
+
+    added: list[Candidate] = []
+    if slots := min(rules.new_slots, k):  # first, so that the caps leave them their places
+        added = take([(item, 0.0, "new") for item in _spread(situation)], slots)
+    found: list[Candidate] = []
     for group in groups:
-        if len(taken) == room:
-            break
-        for each in ordered(rules, group, situation.now, known):
-            take(each)
-            if len(taken) == room:
-                break
-    return taken + added
+        if group and len(found) < k - len(added):
+            best = ordered(rules, group, situation.now, known)
+            found += take(best, k - len(added) - len(found))
+    return found + added
+
+
+def _caps(rules: Rules, now: float, known: Attributes) -> Callable[[str], bool] | None:
+    """Says of items, each of which is taken if nothing else is against it, whether the caps leave
+    it a place; None: there are no caps."""
+    most, most_fresh = rules.per_category, rules.fresh_most
+    if not most and not most_fresh:
+        return None
+    categories: dict[Any, int] = {}
+    fresh = 0
+
+    def fits(item: str) -> bool:
+        nonlocal fresh
+        attributes = known(item)
+        category = attributes.get(rules.category) if most else None
+        if category is not None:
+            if type(category) is not str:
+                category = _key(category)
+            if categories.setdefault(category, 0) >= most:
+                return False
+        if most_fresh and _freshness(rules, attributes, now) > 0:
+            if fresh >= most_fresh:
+                return False
+            fresh += 1
+        if category is not None:
+            categories[category] += 1
+        return True
+
+    return fits
 
 
 def ordered(
     rules: Rules, candidates: Sequence[Candidate], now: float, known: Attributes
 ) -> list[Candidate]:
     """Best first; scores that are no numbers are left out, equal ones stay in their order."""
-    finite = [each for each in candidates if math.isfinite(each.score)]
+    finite = [each for each in candidates if math.isfinite(each[1])]
     if not rules.fresh_boost or not finite:
         # Stable, so that equal ones stay; of what is in order already it is one pass.
-        return sorted(finite, key=_SCORE, reverse=True)
-    scores = [each.score for each in finite]
+        finite.sort(key=_SCORE, reverse=True)
+        return finite
+    scores = [score for _, score, _ in finite]
     width = (max(scores) - min(scores)) or 1.0
     lifted = [
-        each.score + rules.fresh_boost * width * _freshness(rules, known(each.item), now)
-        for each in finite
+        score + rules.fresh_boost * width * _freshness(rules, known(item), now)
+        for item, score, _ in finite
     ]
     return [finite[at] for at in sorted(range(len(finite)), key=lambda at: -lifted[at])]
 

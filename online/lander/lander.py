@@ -23,10 +23,11 @@ from podway.online.lander.repeats import Repeats
 from podway.online.lander.shard import Range, Written
 from podway.online.lander.sift import LANDED, LATE, REPEATED, THERE
 from podway.online.queue.queue import Consumer, Received
+from podway.online.queue.run import Run, polled
 
 _LOG = logging.getLogger(__name__)
 
-_MOST = 5_000
+_MOST = 10_000
 """Messages of one poll."""
 _WAIT, _SHORT_WAIT = 0.2, 0.02
 """Seconds of a poll; of one after which a queue is asked whether it holds something back."""
@@ -149,40 +150,46 @@ class Lander:
 
     def _turn(self, stop: threading.Event) -> bool:
         """One poll, and what is due after it; whether there was anything."""
-        messages = self._consumer.poll(_MOST, _SHORT_WAIT if self._careful else _WAIT)
-        if messages:
-            self._take(messages)
+        wait = _SHORT_WAIT if self._careful else _WAIT
+        found = polled(self._consumer, _MOST, wait)
+        if found:
+            self._take(found)
         if self._flush is not None and self._flush.done():
             self._finish()
         self._tell()
-        if self._load is not None and self._due(bool(messages)):
+        if self._load is not None and self._due(bool(found)):
             self._finish(beat=True)
             self._begin_flush()
-        return bool(messages)
+        return bool(found)
 
-    def _take(self, messages: list[Received]) -> None:
-        now = time.monotonic()
+    def _take(self, found: list[Run]) -> None:
         if self._load is None:
-            self._load = _Load(now, messages[0].published)
+            self._load = _Load(time.monotonic(), found[0].published[0])
         mine = self._load
-        mine.oldest = min(mine.oldest, messages[0].published)
-        mine.rows += len(messages)
-        mine.bytes += sum(len(one.value) for one in messages)
-        if any(one.attempt > 1 for one in messages):
-            self._careful = _CAREFUL
-        if self._offsets:
-            for one in messages:
-                if self._next.get(one.partition) != one.offset:  # others had it meanwhile
-                    self._seen = {place for place in self._seen if place[0] != one.partition}
-                self._next[one.partition] = one.offset + 1
-                if one.offset < mine.first.get(one.partition, one.offset + 1):
-                    mine.first[one.partition] = one.offset
-                before = mine.last.get(one.partition)
-                if before is None or one.offset > before.offset:
-                    mine.last[one.partition] = one
-        else:
-            mine.messages += messages
-        mine.batches.append(self._worker.submit(load.batch, messages, self._door, self._config))
+        for run in found:
+            mine.oldest = min(mine.oldest, run.published[0])
+            mine.rows += len(run)
+            mine.bytes += sum(map(len, run.values))
+            if run.again:
+                self._careful = _CAREFUL
+            if self._offsets:
+                self._follow(mine, run)
+            else:
+                mine.messages += map(run.message, range(len(run)))
+        mine.batches.append(self._worker.submit(load.batch, found, self._door, self._config))
+
+    def _follow(self, mine: _Load, run: Run) -> None:
+        """Which offsets of a partition the load has."""
+        index, first, last = run.partition, run.offsets[0], run.offsets[-1]
+        if self._next.get(index) != first or last - first + 1 != len(
+            run
+        ):  # others had it meanwhile
+            self._seen = {place for place in self._seen if place[0] != index}
+        self._next[index] = last + 1
+        mine.first[index] = min(first, mine.first.get(index, first))
+        before = mine.last.get(index)
+        if before is None or last > before.offset:
+            mine.last[index] = run.message(len(run) - 1)
 
     def _due(self, polled: bool) -> bool:
         """Whether the load is to be written."""
@@ -228,11 +235,11 @@ class Lander:
             self._flush = self._worker.submit(self._land, self._flushed)
             raise
         dead = [one for batch in landed.batches for one in batch.dead]
-        for message, _, reason in dead:
-            self._consumer.dead(message, reason)
+        for run, at, _, reason in dead:
+            self._consumer.dead(run.message(at), reason)
         self._consumer.commit(self._flushed.messages or self._flushed.last.values())
         self._flush = self._flushed = None
-        self._count(landed, [kind for _, kind, _ in dead])
+        self._count(landed, [kind for _, _, kind, _ in dead])
 
     def _count(self, landed: _Landed, dead: list[str]) -> None:
         metrics = self._metrics

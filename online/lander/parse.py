@@ -7,30 +7,27 @@ the same events.
 
 import dataclasses
 import io
-import json
-import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import orjson
 import pyarrow as pa
 import pyarrow.compute
 import pyarrow.json
 
 from podway.framework.config.online import Field
 from podway.online.events.event import Event
+from podway.online.lander import unknown
 from podway.online.lander.door import FIXED, UNKNOWN, Door
 
 pc: Any = pyarrow.compute  # which makes its functions when it is imported
 
 _LARGEST = 2.0**63
 """Of numbers: Arrow takes a longer integer for a float."""
-_PARTS = 16
-"""Messages with something wrong among them are read again in so many parts."""
-_LONG = re.compile(rb"[:,\[]\s*-?\d{19}")
-"""A number of more than 64 bits, perhaps: to orjson it is a float."""
+_PARTS, _FEW = 16, 32
+"""Messages with something wrong among them are read again in so many parts, until they are few."""
+_NEWLINE, _OPEN, _CLOSE, _LIST = b"\n{}["
 _DEEPEST = 64
 """Brackets in a message that Arrow may see: of a few thousand inside of one another it dies."""
 _RAW = {"version": pa.int64(), "time": pa.float64()}
@@ -51,7 +48,7 @@ class Parsed:
 
 def parse(values: Sequence[bytes], door: Door) -> Parsed:
     """The events of messages, in their order."""
-    plain, rows, rest = _quick(values, np.arange(len(values)), door, _PARTS)
+    plain, rows, rest = _quick(values, np.arange(len(values)), door)
     if not len(rest):
         return Parsed(plain, rows, ())
     slow, judged, bad = _judged(values, rest, door)
@@ -62,59 +59,121 @@ def parse(values: Sequence[bytes], door: Door) -> Parsed:
 
 
 def _quick(
-    values: Sequence[bytes], mine: np.ndarray, door: Door, parts: int
+    values: Sequence[bytes], mine: np.ndarray, door: Door
 ) -> tuple[pa.Table, np.ndarray, np.ndarray]:
     """What Arrow reads of these messages: the events, which they are, and which are left."""
-    lines = [values[at] for at in mine]
-    joined = b"\n".join(lines)
-    most = door.events.most_bytes
-    shaped = np.fromiter(
-        (line[:1] == b"{" and line[-1:] == b"}" and len(line) <= most for line in lines), bool
-    )
-    if joined.count(b"\n") != max(len(lines) - 1, 0):
-        shaped &= np.fromiter((b"\n" not in line for line in lines), bool)
-    if joined.count(b"{") + joined.count(b"[") > len(lines) + _DEEPEST:
-        few = (line.count(b"{") + line.count(b"[") <= _DEEPEST for line in lines)
-        shaped &= np.fromiter(few, bool)
-    if b"\\u0000" in joined:
-        shaped &= np.fromiter((b"\\u0000" not in line for line in lines), bool)
-    if not shaped.all():
-        table, rows, rest = _quick(values, mine[shaped], door, parts)
-        return table, rows, np.concatenate([mine[~shaped], rest])
     if not len(mine):
         return door.schema.empty_table(), mine, mine
-    raw = _read(joined, door)
-    if raw is not None and len(raw) == len(lines):
+    lines = values if len(mine) == len(values) else [values[at] for at in mine]
+    joined = b"\n".join(lines)
+    shaped = _shaped(lines, joined, door.events.most_bytes)
+    if not shaped.all():
+        table, rows, rest = _quick(values, mine[shaped], door)
+        return table, rows, np.concatenate([mine[~shaped], rest])
+    raw, alone = _read(joined, lines, door)
+    if raw is not None:
         good = _plain(raw, door)
-        more, odd = _more(raw, lines, good, door)
+        known = {*FIXED, *door.fields}
+        names = [name for name in raw.column_names if name not in known]
+        more, odd = unknown.texts(raw, names, lines, alone & good, known)
         good[odd] = False
         table = _typed(raw, more, door)
         return table if good.all() else table.filter(pa.array(good)), mine[good], mine[~good]
-    if parts == 1 or len(mine) == 1:
+    if len(mine) <= _FEW:
         return door.schema.empty_table(), mine[:0], mine
-    found = [_quick(values, part, door, 1) for part in np.array_split(mine, parts) if len(part)]
+    found = [_quick(values, part, door) for part in np.array_split(mine, _PARTS) if len(part)]
     tables, rows, rest = zip(*found, strict=True)
     return pa.concat_tables(tables), np.concatenate(rows), np.concatenate(rest)
 
 
-def _read(joined: bytes, door: Door) -> pa.Table | None:
-    """A row for each line; None where something is not as the columns are.
+def _shaped(lines: Sequence[bytes], joined: bytes, most: int) -> np.ndarray:
+    """Mask of the lines that may be shown to Arrow: each an object, by its ends, of one line."""
+    text = np.frombuffer(joined, np.uint8)
+    ends = np.append(np.flatnonzero(text == _NEWLINE), len(text))
+    if len(ends) == len(lines) and np.diff(ends, prepend=-1).min() > 2:
+        starts = np.append(0, ends[:-1] + 1)
+        shaped = (text[starts] == _OPEN) & (text[ends - 1] == _CLOSE) & (ends - starts <= most)
+    else:
+        shaped = np.fromiter(
+            (
+                line[:1] == b"{" and line[-1:] == b"}" and len(line) <= most and b"\n" not in line
+                for line in lines
+            ),
+            bool,
+            len(lines),
+        )
+    if np.count_nonzero(text == _OPEN) + np.count_nonzero(text == _LIST) > len(lines) + _DEEPEST:
+        few = (line.count(b"{") + line.count(b"[") <= _DEEPEST for line in lines)
+        shaped &= np.fromiter(few, bool, len(lines))
+    if b"\\" in joined and b"\\u0000" in joined:
+        shaped &= np.fromiter((b"\\u0000" not in line for line in lines), bool, len(lines))
+    return shaped
+
+
+def _read(joined: bytes, lines: Sequence[bytes], door: Door) -> tuple[pa.Table | None, np.ndarray]:
+    """A row for each line, None where something is not as the columns are; and a mask of the rows
+    whose unknown fields are to be read alone.
 
     Each line begins and ends as an object does and none is open at an end of a line, so that
     lines can only be cut as they are: JSON has no such end inside of text.
     """
-    fields = {name: _RAW.get(name, kind) for name, kind in (FIXED | dict(door.fields)).items()}
+    alone = np.zeros(len(lines), bool)
     try:
         if not joined.isascii():
             joined.decode()
+    except UnicodeDecodeError:
+        return None, alone
+    if b"\\" in joined:
+        alone = np.fromiter((b"\\" in line for line in lines), bool, len(lines))
+    raw = _seen(joined, door)
+    if raw is None:  # perhaps an unknown field is now a number and now a text
+        raw, alone = _arrow(joined, _columns(door), "ignore"), np.ones(len(lines), bool)
+    return (None if raw is None or len(raw) != len(lines) else raw), alone
+
+
+def _columns(door: Door) -> dict[str, pa.DataType]:
+    """What Arrow is to take the fields for."""
+    return {name: _RAW.get(name, kind) for name, kind in (FIXED | dict(door.fields)).items()}
+
+
+def _seen(joined: bytes, door: Door) -> pa.Table | None:
+    """All columns of the door, and the unknown ones."""
+    columns = _columns(door)
+    fields = {name: kind for name, kind in columns.items() if name in FIXED or name in door.seen}
+    raw = _arrow(joined, fields, "infer")
+    fresh = columns.keys() & set(_beyond(raw, fields)) if raw is not None else set[str]()
+    if len(fields) < len(columns) and (raw is None or fresh):
+        fields, raw = columns, _arrow(joined, columns, "infer")
+        if raw is not None:
+            there = {name for name in door.fields if raw[name].null_count < len(raw)}
+            door.seen.update(there | fresh)
+    if raw is None:
+        return None
+    # A text that looks like a time is none to the sender.
+    times = [name for name in _beyond(raw, fields) if pa.types.is_timestamp(raw[name].type)]
+    if times:
+        again = _arrow(joined, fields | dict.fromkeys(times, pa.string()), "infer")
+        raw = raw if again is None else again
+    for name in columns.keys() - fields.keys():
+        raw = raw.append_column(name, pa.nulls(len(raw), columns[name]))
+    return raw
+
+
+def _beyond(raw: pa.Table, fields: Mapping[str, pa.DataType]) -> list[str]:
+    """Columns that were not asked for."""
+    return [name for name in raw.column_names if name not in fields]
+
+
+def _arrow(joined: bytes, fields: dict[str, pa.DataType], beyond: str) -> pa.Table | None:
+    try:
         return pyarrow.json.read_json(
             io.BytesIO(joined),
             pyarrow.json.ReadOptions(use_threads=False, block_size=len(joined) + 1),
             pyarrow.json.ParseOptions(
-                explicit_schema=pa.schema(list(fields.items())), unexpected_field_behavior="infer"
+                explicit_schema=pa.schema(list(fields.items())), unexpected_field_behavior=beyond
             ),
         )
-    except (pa.ArrowException, UnicodeDecodeError, RecursionError):
+    except (pa.ArrowException, RecursionError):
         return None
 
 
@@ -162,45 +221,7 @@ def _allowed(column: pa.ChunkedArray, field: Field, versions: np.ndarray) -> np.
     return found
 
 
-def _more(
-    raw: pa.Table, lines: Sequence[bytes], good: np.ndarray, door: Door
-) -> tuple[pa.Array, list[int]]:
-    """The fields that no schema has, of each row that has such; and rows to ask the door of."""
-    some = np.zeros(len(raw), bool)
-    for name in raw.column_names[len(FIXED) + len(door.fields) :]:
-        some |= pc.is_valid(raw[name]).to_numpy()
-    if not some.any():
-        return pa.nulls(len(raw), pa.string()), []
-    texts: list[str | None] = [None] * len(raw)
-    odd: list[int] = []
-    known = {*FIXED, *door.fields}
-    for at in np.flatnonzero(some & good).tolist():
-        line = lines[at]
-        # orjson takes what is longer for a float, and json is four times as slow
-        if _LONG.search(line):
-            odd.append(at)
-            continue
-        try:
-            found = orjson.loads(line)
-        except ValueError:  # NaN, say, which Arrow takes for a number
-            odd.append(at)
-            continue
-        texts[at] = _text({name: found[name] for name in found.keys() - known})
-    return pa.array(texts, pa.string()), odd
-
-
-def _text(fields: dict[str, Any]) -> str | None:
-    """JSON, its names in order; None: there are none but nulls."""
-    fields = {name: value for name, value in sorted(fields.items()) if value is not None}
-    if not fields:
-        return None
-    try:
-        return orjson.dumps(fields).decode()
-    except TypeError:  # an integer of more than 64 bits
-        return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
-
-
-def _typed(raw: pa.Table, more: pa.Array, door: Door) -> pa.Table:
+def _typed(raw: pa.Table, more: pa.Array | pa.ChunkedArray, door: Door) -> pa.Table:
     """The columns of the shards."""
     columns = {name: raw[name] for name in (*FIXED, *door.fields)}
     columns["version"] = raw["version"].cast(pa.int32(), safe=False)
@@ -249,7 +270,7 @@ def _row(event: Event, door: Door) -> dict[str, Any]:
             found[name] = _cast(value, door.fields[name])
         else:
             more[name] = value
-    found[UNKNOWN] = _text(more)
+    found[UNKNOWN] = unknown.text(more)
     return found
 
 

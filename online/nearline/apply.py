@@ -16,21 +16,19 @@ import dataclasses
 import random
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Literal
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from podway.framework.config.online import Nearline
 from podway.online.error import StoreError
-from podway.online.events.event import Event
-from podway.online.nearline import counts, read, session
+from podway.online.nearline import counts, extend, session
 from podway.online.nearline.counts import Counted, Counts
-from podway.online.nearline.read import Read
+from podway.online.nearline.extend import Duplicates, Extended
+from podway.online.nearline.read import Read, Told
 from podway.online.queue import partition
-from podway.online.store import history as histories
-from podway.online.store.history import EMPTY, MICRO, Entry, History
+from podway.online.store import columns
+from podway.online.store.history import MICRO, Entry
 from podway.online.store.store import FEATURES, HISTORY, SHOWN, STATE, Change, Store, Value
 
-Duplicates = Literal["keep", "drop"]
 _TRIES = 200
 _LONGEST_PAUSE = 0.05
 
@@ -50,6 +48,14 @@ class Applied:
     repeated: int
     users: int
     conflicts: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Planned:
+    """A history as it was read, and what it is to be."""
+
+    version: int | None
+    after: Extended
 
 
 class Writer:
@@ -78,56 +84,107 @@ class Writer:
         """Applies a batch; where it raises StoreError, some of it may be done: apply it again
         before any other one."""
         self._conflicts = 0
-        of_user: dict[str, list[Event]] = {}
+        of_user: dict[str, list[Told]] = {}
         for event in found.events:
             of_user.setdefault(event.user, []).append(event)
-        known = self._count(of_user, now) if of_user else {}
-        held, changed, new = self._extend(of_user, known)
+        entries = {user: [event.entry for event in told] for user, told in of_user.items()}
+        planned = self._count(of_user, entries, now) if of_user else {}
+        held, changed, new = self._write(HISTORY, entries, planned, self._history, self._ttl)
         if held:
             # Also of those that did not change: who was killed may have left the features behind.
             seconds = 60 * self._nearline.session_minutes
-            self._store.write(
-                FEATURES,
-                {
-                    user: session.pack(session.session(each, _end(each), seconds))
-                    for user, each in held.items()
-                    if each.entries
-                },
-                ttl=self._ttl,
-            )
-        self._show(found.shown)
+            features = {
+                user: session.pack(session.latest(each.columns, seconds))
+                for user, each in held.items()
+            }
+            self._store.write(FEATURES, features, ttl=self._ttl)
+        if found.shown:
+            lasts = 3600 * self._nearline.shown_hours
+            shown = self._planned(SHOWN, found.shown, self._shown)
+            self._write(SHOWN, found.shown, shown, self._shown, lasts)
         return Applied(new, len(found.events) - new, changed, self._conflicts)
 
     @property
     def _ttl(self) -> float | None:
         return 86_400 * self._nearline.history_days or None
 
-    def _count(self, of_user: Mapping[str, list[Event]], now: float) -> dict[str, Value | None]:
-        """Counts what is new; gives the histories that were read."""
+    def _history(self, user: str, value: Value | None, entries: Iterable[Entry]) -> Extended:
+        return extend.extend(user, value, entries, self._nearline.history, self._duplicates)
+
+    def _shown(self, user: str, value: Value | None, entries: Iterable[Entry]) -> Extended:
+        return extend.extend(user, value, entries, self._nearline.shown, "keep")
+
+    def _planned(
+        self,
+        kind: str,
+        entries: Mapping[str, list[Entry]],
+        extended: Callable[[str, Value | None, list[Entry]], Extended],
+    ) -> dict[str, _Planned]:
+        """What histories of a kind are, read in one round, and are to be."""
+        values = self._store.read(kind, list(entries))
+        return {
+            user: _Planned(value and value.version, extended(user, value, entries[user]))
+            for user, value in zip(entries, values, strict=True)
+        }
+
+    def _write(
+        self,
+        kind: str,
+        entries: Mapping[str, list[Entry]],
+        planned: dict[str, _Planned],
+        extended: Callable[[str, Value | None, list[Entry]], Extended],
+        ttl: float | None,
+    ) -> tuple[dict[str, Extended], int, int]:
+        """Writes what is planned in one round, and plans again what another writer changed; gives
+        the histories, how many changed, and how many events were new."""
+        held: dict[str, Extended] = {}
+        changed = new = 0
+        for tries in _tries():
+            held |= {user: each.after for user, each in planned.items()}
+            changes = [
+                Change(user, columns.pack(each.after.columns), each.version)
+                for user, each in planned.items()
+                if each.after.changed
+            ]
+            done = self._store.compare_and_set(kind, changes, ttl) if changes else []
+            written = [c.key for c, ok in zip(changes, done, strict=True) if ok]
+            changed += len(written)
+            new += sum(len(held[user].added) for user in written)
+            if len(written) == len(changes):
+                break
+            lost = [c.key for c, ok in zip(changes, done, strict=True) if not ok]
+            self._lost(len(lost), tries)
+            planned = self._planned(kind, {user: entries[user] for user in lost}, extended)
+        return held, changed, new
+
+    def _count(
+        self,
+        of_user: Mapping[str, list[Told]],
+        entries: Mapping[str, list[Entry]],
+        now: float,
+    ) -> dict[str, _Planned]:
+        """Counts what is new; gives what is planned of the histories that were read for it."""
         slots: dict[int, list[str]] = {}
         for user in of_user:
             slots.setdefault(partition.of(user, self._nearline.slots), []).append(user)
         left = {
             (slot, segment)
             for slot, users in slots.items()
-            for segment in ("", *self._segments(of_user[user] for user in users))
+            for segment in ("", *self._segments(told for user in users for told in of_user[user]))
         }
-        known: dict[str, Value | None] = {}
+        planned: dict[str, _Planned] = {}
         segments: dict[int, tuple[str, ...]] = {}
         for tries in _tries():
             places = sorted(left)
             keys = [key(*place) for place in places]
             held = self._store.read(STATE, keys)
-            users = [user for slot in {slot for slot, _ in left} for user in slots[slot]]
-            known |= dict(zip(users, self._store.read(HISTORY, users), strict=True))
+            mine = {slot: slots[slot] for slot, _ in places}
+            users = [user for these in mine.values() for user in these]
+            planned |= self._planned(
+                HISTORY, {user: entries[user] for user in users}, self._history
+            )
+            new = {slot: _New(_further(these, of_user, planned)) for slot, these in mine.items()}
             changes, where = [], []
-            new: dict[int, list[Event]] = {}
-            for slot in {slot for slot, _ in left}:
-                new[slot] = [
-                    each
-                    for user in slots[slot]
-                    for each in self._new(user, of_user[user], known[user])
-                ]
             for place, name, value in zip(places, keys, held, strict=True):
                 slot, segment = place
                 if segment and segment not in segments[slot]:
@@ -144,110 +201,40 @@ class Writer:
             if not left:
                 break
             self._lost(len(left), tries)
-        return known
+        return planned
 
-    def _counted(
-        self, before: Counts, new: Sequence[Event], segment: str, now: float
-    ) -> Counts | None:
+    def _counted(self, before: Counts, new: "_New", segment: str, now: float) -> Counts | None:
         """The counts with events, as far as they are of the segment and not counted; None: no event
         is."""
         there = before.knows()
         wanted = [
-            each
-            for each in new
-            if each.type in self._weights
-            and each.id not in there
-            and (not segment or self._segment(each) == segment)
+            event
+            for event in new.of(segment)
+            if event.entry.type in self._weights and event.id not in there
         ]
         if not wanted:
             return None
-        batch = {each.id for each in new}
         _, last = before.last.get(self._name, (0.0, ()))
         after = counts.add(
             before,
-            [Counted(e.id, e.item, e.time, self._weights[e.type]) for e in wanted],
+            [
+                Counted(id, entry.item, entry.time / MICRO, self._weights[entry.type])
+                for id, _, entry, _ in wanted
+            ],
             self._name,
             now,
             half_life=self._half_life,
             most=self._nearline.popular,
-            segments=() if segment else self._segments([wanted]),
+            segments=() if segment else self._segments(wanted),
             most_segments=self._nearline.segments,
         )
         time, ids = after.last[self._name]
         # Of this batch, which was begun before and is not through.
-        again = tuple(id for id in last if id in batch)
+        again = tuple(id for id in last if id in new.ids)
         return dataclasses.replace(after, last={**after.last, self._name: (time, ids + again)})
 
-    def _new(self, user: str, events: Iterable[Event], value: Value | None) -> list[Event]:
-        """Events that a history lacks and would keep."""
-        before = _history(value, user)
-        there = set(before.entries)
-        after = set(self._merged(before, map(read.entry, events)).entries)
-        return [event for event in events if (e := read.entry(event)) in after and e not in there]
-
-    def _extend(
-        self, of_user: Mapping[str, list[Event]], known: Mapping[str, Value | None]
-    ) -> tuple[dict[str, History], int, int]:
-        """Gives the histories with their events, how many changed, and how many events were new."""
-        entries = {user: [read.entry(each) for each in of_user[user]] for user in of_user}
-        return self._merge(HISTORY, entries, known, self._merged, self._ttl)
-
-    def _show(self, shown: Mapping[str, list[Entry]]) -> None:
-        if shown:
-            most = self._nearline.shown
-            known = dict(zip(shown, self._store.read(SHOWN, list(shown)), strict=True))
-            self._merge(
-                SHOWN,
-                shown,
-                known,
-                lambda history, entries: histories.merge(history, entries, most),
-                3600 * self._nearline.shown_hours,
-            )
-
-    def _merge(
-        self,
-        kind: str,
-        entries: Mapping[str, list[Entry]],
-        known: Mapping[str, Value | None],
-        merged: Callable[[History, Iterable[Entry]], History],
-        ttl: float | None,
-    ) -> tuple[dict[str, History], int, int]:
-        """Merges entries into histories of a kind, as these were read; reads again what another
-        writer changed."""
-        held: dict[str, History] = {}
-        changed, new, users = 0, 0, list(entries)
-        for tries in _tries():
-            changes: list[Change] = []
-            added: dict[str, int] = {}
-            for user in users:
-                value = known[user]
-                before = _history(value, user)
-                held[user] = after = merged(before, entries[user])
-                if after != before:
-                    added[user] = len(set(after.entries) - set(before.entries))
-                    changes.append(Change(user, histories.pack(after), value and value.version))
-            done = self._store.compare_and_set(kind, changes, ttl) if changes else []
-            for change, ok in zip(changes, done, strict=True):
-                if ok:
-                    changed, new = changed + 1, new + added[change.key]
-            users = [change.key for change, ok in zip(changes, done, strict=True) if not ok]
-            if not users:
-                break
-            self._lost(len(users), tries)
-            known = dict(zip(users, self._store.read(kind, users), strict=True))
-        return held, changed, new
-
-    def _merged(self, history: History, entries: Iterable[Entry]) -> History:
-        return histories.kept(history, entries, self._nearline.history, self._duplicates)
-
-    def _segment(self, event: Event) -> str:
-        """ "": none."""
-        value = event.fields.get(self._nearline.segment) if self._nearline.segment else None
-        return value if isinstance(value, str) and len(value) <= 100 else ""
-
-    def _segments(self, events: Iterable[Iterable[Event]]) -> list[str]:
-        found = {self._segment(each) for these in events for each in these} - {""}
-        return sorted(found)[: self._nearline.segments]
+    def _segments(self, events: Iterable[Told]) -> list[str]:
+        return sorted({event.segment for event in events} - {""})[: self._nearline.segments]
 
     def _lost(self, many: int, tries: int) -> None:
         self._conflicts += many
@@ -259,6 +246,30 @@ class Writer:
         time.sleep(random.uniform(0, min(_LONGEST_PAUSE, 0.001 * 2 ** min(tries, 6))))
 
 
+class _New:
+    """The new events of a slot, by segment."""
+
+    def __init__(self, events: Iterable[Told]):
+        self._all = list(events)
+        self.ids = frozenset(event.id for event in self._all)
+        self._of: dict[str, list[Told]] = {}
+        for event in self._all:
+            self._of.setdefault(event.segment, []).append(event)
+
+    def of(self, segment: str) -> Sequence[Told]:
+        """ "": all of them."""
+        return self._of.get(segment, ()) if segment else self._all
+
+
+def _further(
+    users: Iterable[str], told: Mapping[str, list[Told]], planned: Mapping[str, _Planned]
+) -> Iterator[Told]:
+    """Events of users that their histories did not have."""
+    for user in users:
+        added = planned[user].after.added
+        yield from (event for event in told[user] if event.entry in added)
+
+
 def key(slot: int, segment: str = "") -> str:
     """Of counts, of the kind `state`: of all users of a slot, or those of a segment."""
     return f"counts/{slot}/{segment}" if segment else f"counts/{slot}"
@@ -266,17 +277,3 @@ def key(slot: int, segment: str = "") -> str:
 
 def _tries() -> Iterable[int]:
     return range(_TRIES)
-
-
-def _history(value: Value | None, user: str) -> History:
-    if value is None:
-        return EMPTY
-    try:
-        return histories.unpack(value.content)
-    except StoreError as error:
-        raise StoreError(f"the user {user!r}: {error}") from error
-
-
-def _end(history: History) -> float:
-    """Just after the last event."""
-    return history.entries[-1].time / MICRO + 1e-3

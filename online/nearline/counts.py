@@ -10,9 +10,11 @@ them; so no kill between the two counts one twice, or not at all (see apply.py).
 """
 
 import dataclasses
-import json
 import math
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import orjson
 
 from podway.online.error import StoreError
 
@@ -44,8 +46,7 @@ class Counts:
         return {id for _, ids in self.last.values() for id in ids}
 
 
-@dataclasses.dataclass(frozen=True)
-class Counted:
+class Counted(NamedTuple):
     """An event that counts."""
 
     id: str
@@ -85,7 +86,9 @@ def add(
     factor = 1.0
     if now - at > _FAR * half_life:
         factor, at = 2.0 ** max(-1000.0, (at - now) / half_life), now
-    scores = {item: score * factor for item, score in counts.scores.items()}
+    scores = dict(counts.scores)
+    if factor != 1.0:
+        scores = {item: score * factor for item, score in scores.items()}
     for event in events:
         worth = event.weight * 2.0 ** _bounded((event.time - at) / half_life)
         scores[event.item] = scores.get(event.item, 0.0) + worth
@@ -116,15 +119,16 @@ def ranking(
 
 
 def pack(counts: Counts) -> bytes:
-    """As the store has it."""
-    value = {"format": FORMAT, **vars(counts)}
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    """As the store has it. Raises StoreError: a sum is out of bounds."""
+    if not all(map(math.isfinite, (counts.at, *counts.scores.values()))):
+        raise StoreError("a count is infinite; give nearline.weights that are smaller")
+    return orjson.dumps({"format": FORMAT, **vars(counts)})
 
 
 def unpack(content: bytes) -> Counts:
     """What `pack` wrote. Raises StoreError: it is no such thing, or of a newer format."""
     try:
-        value = json.loads(content)
+        value = orjson.loads(content)
         format = value["format"]
         if format == FORMAT:
             last = {name: (time, tuple(ids)) for name, (time, ids) in value["last"].items()}

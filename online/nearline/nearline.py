@@ -88,8 +88,7 @@ class Service:
             return  # not committed, so it comes again
         now = time.time()
         self._again(stop, lambda: self._consumer.commit(messages))
-        for message in taken:
-            self._metrics.seconds.observe(max(0.0, now - message.published))
+        self._metrics.seconds.observe(max(0.0, now - each.published) for each in taken)
         outcomes = {
             "new": applied.new,
             "repeated": applied.repeated,

@@ -67,10 +67,12 @@ def run(
     with (
         stores.opened(options.online.store, options.workdir, options.name) as store,
         contextlib.closing(queues.opened(options.online.queue, topics, folder)) as queue,
-        contextlib.closing(
-            queue.consumer(options.replay or nearline.group, topics.events)
-        ) as consumer,
+        contextlib.ExitStack() as stack,
     ):
+        if options.replay and queue.forgets:
+            raise OnlineError(f"--replay {options.replay} finds nothing: {queue.forgets}")
+        group = options.replay or nearline.group
+        consumer = stack.enter_context(contextlib.closing(queue.consumer(group, topics.events)))
         writer = Writer(store, nearline, options.duplicates)
         told_of = metrics(registry)
         service = Service(

@@ -5,13 +5,18 @@ for those who read nothing else.
 """
 
 import dataclasses
-import json
+import itertools
 from collections import Counter
 
+import orjson
+
 from podway.online.error import StoreError
+from podway.online.store.columns import UNITS, Columns
 from podway.online.store.history import MICRO, History
 
 FORMAT = 1
+_SOON = 1_000
+"""Microseconds after the last event at which the store has the session."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,16 +67,41 @@ def session(history: History, time: float, seconds: float) -> Session:
     )
 
 
+def latest(columns: Columns, seconds: float) -> Session:
+    """`session` of a history just after its last event, by what its last session has alone."""
+    pause, unit, last = round(seconds * MICRO), UNITS[columns.unit], columns.last
+    steps, count = columns.steps, len(columns.lengths)
+    first, begun = count - 1, last
+    while first > 0 and (step := steps[first - 1] * unit) < pause:
+        begun -= step
+        first -= 1
+    lengths = columns.lengths[first:]
+    ends = itertools.accumulate(lengths, initial=len(columns.items) - sum(lengths))
+    types = dict.fromkeys(columns.types, count - first)
+    if columns.kinds:
+        found = Counter(columns.kinds[first:])
+        types = {columns.types[kind]: number for kind, number in found.items()}
+    return Session(
+        begun=begun / MICRO,
+        ended=last / MICRO,
+        events=count - first,
+        items=len({columns.items[start:end] for start, end in itertools.pairwise(ends)}),
+        types=types,
+        gap=steps[-1] * unit / MICRO if count > 1 else -1.0,
+        known=count,
+        open=pause > _SOON,
+    )
+
+
 def pack(found: Session) -> bytes:
     """As the store has it."""
-    value = {"format": FORMAT, **vars(found)}
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    return orjson.dumps({"format": FORMAT, **vars(found)})
 
 
 def unpack(content: bytes) -> Session:
     """What `pack` wrote. Raises StoreError."""
     try:
-        value = json.loads(content)
+        value = orjson.loads(content)
         if value.pop("format") == FORMAT:
             return Session(**value)
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -6,7 +6,6 @@ elsewhere; a message that is to come again comes from memory, while the queue th
 work.
 """
 
-import dataclasses
 import time
 from collections.abc import Callable, Iterable
 
@@ -52,7 +51,7 @@ class Held:
             window = self._windows[index] = Window(Progress(offset))
         if message.attempt > 1:
             window.progress.failed[offset] = message.attempt - 1
-        window.add(dataclasses.replace(message, partition=index, offset=offset))
+        window.add(message._replace(partition=index, offset=offset))
 
     def take(self, most: int) -> list[Received]:
         """The next to be delivered."""

@@ -35,6 +35,7 @@ class Kafka:
     """The queue of a cluster."""
 
     offsets = True
+    forgets = ""
 
     def __init__(self, config: KafkaQueue, dead: str):
         if not config.servers:

@@ -38,11 +38,18 @@ class Progress:
     def __post_init__(self):
         self.position = max(self.position, self.committed)
 
-    def room(self, now: float) -> int | None:
-        """How many may be delivered now; None: any number."""
+    @property
+    def is_plain(self) -> bool:
+        """Whether whatever comes next is alive, and comes for the first time."""
+        return not self.failed and not self.gone and self.held is None
+
+    def room(self, now: float, most: int) -> int:
+        """How many of `most` may be delivered now."""
         if now < self.until:
             return 0
-        return None if self.width is None else max(0, self.width - self.position + self.committed)
+        if self.width is None:
+            return most
+        return max(0, min(most, self.width - self.position + self.committed))
 
     def waits(self, offset: int) -> bool:
         """Whether it is neither done nor among the dead."""

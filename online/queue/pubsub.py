@@ -42,6 +42,15 @@ class Pubsub:
 
     offsets = False
 
+    @property
+    def forgets(self) -> str:
+        """An emulator gives a group what is published from then on."""
+        if os.environ.get(_EMULATOR):
+            return (
+                "an emulator of Pub/Sub keeps nothing; use Google's own, or another kind of queue"
+            )
+        return ""
+
     def __init__(self, config: PubsubQueue, topics: Topics):
         if not config.project:
             raise QueueError("queue.project is empty; give the project of Google Cloud")

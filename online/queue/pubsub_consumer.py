@@ -69,8 +69,8 @@ class PubsubConsumer:
         asked = {"subscription": self._subscription, "max_messages": most}
         try:
             answer = self._client.pull(asked, timeout=timeout, retry=None)
-        except exceptions.DeadlineExceeded:
-            return
+        except (exceptions.DeadlineExceeded, exceptions.Cancelled):
+            return  # nothing came, says this side or that one
         except (exceptions.ServiceUnavailable, exceptions.InternalServerError, exceptions.Unknown):
             time.sleep(_PAUSE)  # it is away for a while
             return

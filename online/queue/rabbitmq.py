@@ -1,6 +1,8 @@
-"""RabbitMQ as a queue: an exchange for each topic, a quorum queue for each group and partition.
+"""RabbitMQ as a queue: an exchange for each topic, and behind it one of two things.
 
-RabbitMQ forgets what is done, and what no group waits for it refuses.
+A quorum queue for each group and partition: then RabbitMQ forgets what is done, and what no group
+waits for it refuses. Or a stream for each partition, which keeps what is published for a time; then
+a small queue for each group and partition says how far the group is.
 """
 
 import asyncio
@@ -13,14 +15,16 @@ from typing import Any, TypeVar
 
 import aio_pika
 from aio_pika import exceptions
-from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange, AbstractQueue
 
 from podway.framework.config.online import RabbitmqQueue
 from podway.online.error import QueueError
 from podway.online.queue import partition
+from podway.online.queue import rabbitmq_stream as stream
 from podway.online.queue.dead import UNDERTAKER, Policy
 from podway.online.queue.queue import Message
-from podway.online.queue.rabbitmq_consumer import RabbitmqConsumer, limit
+from podway.online.queue.rabbitmq_consumer import KEY, SENT, RabbitmqConsumer, limit
+from podway.online.queue.rabbitmq_stream_consumer import RabbitmqStreamConsumer
 
 AWAY = (
     exceptions.AMQPConnectionError,
@@ -29,6 +33,9 @@ AWAY = (
     OSError,
 )
 _PAUSE = 0.2
+_FORGETS = (
+    "RabbitMQ's quorum queues forget what is done; give queue.keep_hours, so that streams keep it"
+)
 _Result = TypeVar("_Result")
 
 
@@ -89,10 +96,10 @@ class Link:
 class Rabbitmq:
     """The queues of a virtual host."""
 
-    offsets = False
-
     def __init__(self, config: RabbitmqQueue, dead: str):
-        self._config = config
+        self._config, self._streams = config, config.keep_hours > 0
+        self.offsets = self._streams
+        self.forgets = "" if self._streams else _FORGETS
         self._policy = Policy(dead, config.attempts, config.retry_seconds)
         self._address = os.environ.get(config.url_env, "") if config.url_env else config.url
         if not self._address:
@@ -103,7 +110,7 @@ class Rabbitmq:
             )
         self._loop, self._link = Loop(), Link(self._address)
         self._partitions: dict[str, int] = {}
-        self._given: list[RabbitmqConsumer | RabbitmqProducer] = []
+        self._given: list[RabbitmqConsumer | RabbitmqStreamConsumer | RabbitmqProducer] = []
 
     def create(self, topic: str, partitions: int) -> None:
         """Makes the topic where there is none."""
@@ -111,11 +118,14 @@ class Rabbitmq:
         async def make() -> None:
             channel = await self._link.channel()
             await channel.declare_exchange(topic, "direct", durable=True)
+            for index in range(partitions if self._streams else 0):
+                queue = await stream.declare(channel, topic, index, self._config.keep_hours)
+                await queue.bind(topic, str(index))
             await channel.close()
 
         self._call(make, f"topic {topic}")
         self._partitions[topic] = partitions
-        if topic == self._policy.topic:
+        if topic == self._policy.topic and not self._streams:
             self._bind(UNDERTAKER, topic)
 
     def producer(self) -> "RabbitmqProducer":
@@ -124,12 +134,19 @@ class Rabbitmq:
         self._given.append(given)
         return given
 
-    def consumer(self, group: str, topic: str, start: str = "earliest") -> RabbitmqConsumer:
-        """A new member of the group, which begins when its first member does."""
+    def consumer(
+        self, group: str, topic: str, start: str = "earliest"
+    ) -> RabbitmqConsumer | RabbitmqStreamConsumer:
+        """A new member of the group; without streams it begins when its first member does."""
         if start not in ("earliest", "latest"):
             raise QueueError(f"start is {start!r}; give earliest or latest")
-        self._bind(group, topic)
-        given = RabbitmqConsumer(
+        kind = RabbitmqConsumer
+        if self._streams:
+            kind = RabbitmqStreamConsumer
+            self._found(group, topic, start)
+        else:
+            self._bind(group, topic)
+        given = kind(
             Loop(),
             Link(self._address),
             self.producer(),
@@ -147,11 +164,26 @@ class Rabbitmq:
         return {}
 
     def rewind(self, group: str, topic: str, time: float) -> None:
-        """Refused: what is done is gone."""
-        raise QueueError(
-            f"RabbitMQ forgets what is done: group {group!r} of {topic} does not rewind; choose"
-            " KafkaQueue where events are to be read again"
-        )
+        """The group begins again at a time; refused without streams: what is done is gone."""
+        if not self._streams:
+            raise QueueError(f"group {group!r} of {topic} does not rewind: {_FORGETS}")
+        count = self._count(topic)
+
+        async def begin() -> None:
+            channel = await self._link.channel()
+            for index in range(count):
+                queue = await self._records(channel, group, topic, index)
+                if queue.declaration_result.consumer_count:
+                    raise QueueError(
+                        f"group {group!r} of {topic} has members: stop its services before it is"
+                        " rewound"
+                    )
+                offset = await stream.at(self._link, topic, index, time)
+                await queue.purge()
+                await stream.record(channel, queue.name, {"number": 0, "next": offset})
+            await channel.close()
+
+        self._call(begin, f"group {group} of {topic}")
 
     def close(self) -> None:
         """Closes the connections."""
@@ -165,6 +197,34 @@ class Rabbitmq:
             names = ", ".join(sorted(self._partitions))
             raise QueueError(f"RabbitMQ has no topic {topic!r} (it has {names}): create it first")
         return self._partitions[topic]
+
+    def _found(self, group: str, topic: str, start: str) -> None:
+        """Makes the queues of a group that say how far it is in the streams."""
+        count = self._count(topic)
+
+        async def make() -> None:
+            for index in range(count):
+                channel = await self._link.channel()
+                try:
+                    name = f"{topic}.{group}.{index}"
+                    await channel.declare_queue(name, passive=True)
+                except exceptions.ChannelNotFoundEntity:
+                    channel = await self._link.channel()
+                    offset = 0
+                    if start == "latest":
+                        offset = await stream.end(self._link, topic, index)
+                    queue = await self._records(channel, group, topic, index)
+                    await stream.record(channel, queue.name, {"number": 0, "next": offset})
+                await channel.close()
+
+        self._call(make, f"group {group} of {topic}")
+
+    async def _records(
+        self, channel: AbstractChannel, group: str, topic: str, index: int
+    ) -> AbstractQueue:
+        arguments: dict[str, Any] = {"x-queue-type": "quorum", "x-single-active-consumer": True}
+        name = f"{topic}.{group}.{index}"
+        return await channel.declare_queue(name, durable=True, arguments=arguments)
 
     def _bind(self, group: str, topic: str) -> None:
         """Makes the queues of a group."""
@@ -205,7 +265,8 @@ class Rabbitmq:
             except exceptions.AMQPError as error:
                 raise QueueError(
                     f"RabbitMQ refuses {what}: {error}; see that it was made with the same"
-                    " partitions and queue.most_waiting, and that this user may use it"
+                    " partitions, queue.most_waiting and queue.keep_hours, and that this user may"
+                    " use it"
                 ) from None
 
 
@@ -248,12 +309,13 @@ class RabbitmqProducer:
 
     async def _send(self, topic: str, count: int, messages: list[Message], end: float) -> None:
         for message in messages:
+            now = time.time()
             content = aio_pika.Message(
                 message.value,
-                headers={**message.headers, "podway-key": message.key},
+                headers={**message.headers, KEY: message.key, SENT: f"{now:.6f}"},
                 delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
                 message_id=uuid.uuid4().hex,
-                timestamp=time.time(),
+                timestamp=now,
             )
             route = str(partition.of(message.key, count))
             while True:

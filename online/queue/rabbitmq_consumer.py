@@ -1,30 +1,25 @@
-"""A member of a group that reads RabbitMQ.
-
-A partition is one member's at a time: of a queue's consumers the broker serves a single one, and
-members stay away from a queue that has one (`exclusive` is not kept for quorum queues). How many
-members there are is the number of consumers of a queue that is there for nothing else.
-"""
+"""A member of a group that reads RabbitMQ's quorum queues, a queue for each partition."""
 
 import collections
 import contextlib
-import math
-import random
 import time
 from collections.abc import Coroutine, Iterable
 from typing import Any
 
 from aio_pika import exceptions
-from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from podway.framework.config.online import RabbitmqQueue
 from podway.online.queue import dead
 from podway.online.queue.dead import Policy
 from podway.online.queue.held import Held
 from podway.online.queue.queue import Producer, Received
+from podway.online.queue.rabbitmq_members import Members
 
 _LOOK = 1.0
 _PAUSE = 0.02
-_KEY = "podway-key"
+KEY, SENT = "podway-key", "podway-sent"
+"""Headers: the key, and seconds since 1970 when it was published, as AMQP's own are whole."""
 
 
 class RabbitmqConsumer:
@@ -45,10 +40,10 @@ class RabbitmqConsumer:
         self._group, self._topic, self._partitions = group, topic, partitions
         self._policy, self._config = policy, config
         self._held = Held(partitions, policy)
-        self._channels: dict[int, AbstractChannel] = {}
+        name = f"{topic}.{group}"
+        self._members = Members(link, name, partitions, self._begin, self._give, self._forget)
         self._tickets: dict[str, AbstractIncomingMessage] = {}
         self._arrived = collections.deque[tuple[AbstractChannel, int, AbstractIncomingMessage]]()
-        self._members: tuple[AbstractChannel, AbstractQueue] | None = None
         self._looked, self._closed = 0.0, False
 
     def poll(self, most: int, timeout: float) -> list[Received]:
@@ -57,7 +52,7 @@ class RabbitmqConsumer:
         while True:
             if time.monotonic() >= self._looked + _LOOK:
                 self._looked = time.monotonic()
-                self._quietly(self._balance())
+                self._quietly(self._members.balance())
             while self._arrived:
                 self._take_in(*self._arrived.popleft())
             found = self._held.take(most)
@@ -69,7 +64,7 @@ class RabbitmqConsumer:
     def _take_in(
         self, channel: AbstractChannel, index: int, message: AbstractIncomingMessage
     ) -> None:
-        if self._channels.get(index) is not channel or channel.is_closed:
+        if self._members.channels.get(index) is not channel or channel.is_closed:
             return  # it comes again, to whoever has the partition then
         headers = {name: str(value) for name, value in message.headers.items()}
         # It counts all that a member had in its hands when it ended, and says nothing of which one
@@ -78,10 +73,10 @@ class RabbitmqConsumer:
         if topic := headers.get("x-first-death-exchange"):  # RabbitMQ's own limit was reached
             headers |= {dead.TOPIC: topic, dead.REASON: dead.ended(limit(self._policy.attempts))}
         headers = {name: value for name, value in headers.items() if not name.startswith("x-")}
-        key = headers.pop(_KEY, "")
+        key, moment = headers.pop(KEY, ""), published(message)
+        headers.pop(SENT, None)
         name = message.message_id or ""
         self._tickets[name] = message
-        moment = message.timestamp.timestamp() if message.timestamp else time.time()
         self._held.add(Received(self._topic, 0, 0, name, key, message.body, headers, moment))
 
     def _quietly(self, work: Coroutine[Any, Any, None]) -> None:
@@ -89,66 +84,25 @@ class RabbitmqConsumer:
         with contextlib.suppress(exceptions.AMQPError, OSError, RuntimeError):
             self._loop.run(work)
 
-    async def _balance(self) -> None:
-        """Takes and gives partitions as is fair."""
-        for index in [index for index, channel in self._channels.items() if channel.is_closed]:
-            self._forget(index)
-        share = math.ceil(self._partitions / max(1, await self._count()))
-        for index in sorted(self._channels, reverse=True)[: max(0, len(self._channels) - share)]:
-            channel = self._channels[index]
-            self._forget(index)
-            await channel.close()
-        for index in list(self._channels):
-            # Two came at once, and one of them waits for nothing: which one, chance says.
-            if await self._readers(index) > 1 and random.random() < 0.5:
-                channel = self._channels[index]
-                self._forget(index)
-                await channel.close()
-        for index in range(self._partitions):
-            if len(self._channels) >= share:
-                break
-            if index not in self._channels and not await self._readers(index):
-                await self._begin(index)
-
-    async def _count(self) -> int:
-        """Members of the group, this one too."""
-        if self._members is None or self._members[0].is_closed:
-            channel = await self._link.channel()
-            queue = await channel.declare_queue(self._name("members"), durable=True)
-            await queue.consume(_nothing, no_ack=True)
-            self._members = channel, queue
-        return await self._readers("members") or 1
-
-    async def _readers(self, which: int | str) -> int:
-        """Consumers of a queue of the group."""
-        assert self._members is not None
-        name = self._name(which)
-        found = await self._members[0].declare_queue(name, passive=True)
-        return found.declaration_result.consumer_count or 0
-
-    async def _begin(self, index: int) -> None:
+    async def _begin(self, index: int, channel: AbstractChannel) -> None:
         """Takes a partition."""
-        channel = await self._link.channel()
         await channel.set_qos(prefetch_count=self._config.prefetch)
         queue = await channel.get_queue(self._name(index), ensure=False)
 
         async def arrive(message: AbstractIncomingMessage) -> None:
             self._arrived.append((channel, index, message))
 
-        self._channels[index] = channel
-        try:
-            await queue.consume(arrive)
-        except BaseException:
-            self._forget(index)
-            raise
+        await queue.consume(arrive)
 
-    def _name(self, which: int | str) -> str:
-        return f"{self._topic}.{self._group}.{which}"
+    async def _give(self, index: int) -> None:
+        """What is not done goes back to its queue with the channel."""
 
     def _forget(self, index: int) -> None:
-        self._channels.pop(index, None)
         for message in self._held.drop(index):
             self._tickets.pop(message.id, None)
+
+    def _name(self, index: int) -> str:
+        return f"{self._topic}.{self._group}.{index}"
 
     def commit(self, messages: Iterable[Received]) -> None:
         """These are done, and all before them."""
@@ -209,5 +163,9 @@ def limit(attempts: int) -> int:
     return 20 * attempts
 
 
-async def _nothing(_: AbstractIncomingMessage) -> None:
-    """Nothing comes there."""
+def published(message: AbstractIncomingMessage) -> float:
+    """Seconds since 1970."""
+    try:
+        return float(str(message.headers.get(SENT)))
+    except ValueError:
+        return message.timestamp.timestamp() if message.timestamp else time.time()

@@ -27,6 +27,7 @@ class SqliteLog:
     """The queue of a file."""
 
     offsets = True
+    forgets = ""
 
     def __init__(self, config: SqliteQueue, dead: str):
         self._config = config

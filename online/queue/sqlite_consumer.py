@@ -2,13 +2,15 @@
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
 
 from podway.online.error import QueueError
 from podway.online.queue import dead, progress
 from podway.online.queue.dead import Policy
 from podway.online.queue.progress import Progress
 from podway.online.queue.queue import Producer, Received
+from podway.online.queue.run import Run, runs
 from podway.online.queue.sqlite_file import File, topic
 from podway.online.queue.sqlite_members import Lock, ended, share
 
@@ -16,6 +18,8 @@ _LOOK = 0.25
 """Seconds between two looks at who else is there."""
 _SHORTEST, _LONGEST = 0.002, 0.05
 """Seconds between two looks for messages."""
+_NO_HEADERS: Mapping[str, str] = {}
+_Found = TypeVar("_Found")
 
 
 class SqliteConsumer:
@@ -61,11 +65,18 @@ class SqliteConsumer:
 
     def poll(self, most: int, timeout: float) -> list[Received]:
         """Up to `most` further messages."""
+        return self._polled(timeout, lambda: self._fetch(most))
+
+    def poll_runs(self, most: int, timeout: float) -> list[Run]:
+        """The same in columns."""
+        return self._polled(timeout, lambda: self._fetch_runs(most))
+
+    def _polled(self, timeout: float, fetch: Callable[[], list[_Found]]) -> list[_Found]:
         end, wait = time.monotonic() + timeout, _SHORTEST
         while True:
             if time.monotonic() >= self._looked + _LOOK:
                 self._look()
-            if found := self._fetch(most):
+            if found := fetch():
                 return found
             left = end - time.monotonic()
             if left <= 0:
@@ -75,41 +86,79 @@ class SqliteConsumer:
 
     def _fetch(self, most: int) -> list[Received]:
         found: list[Received] = []
+        for index, mine in self._turns():
+            found += self._messages(index, mine, most - len(found))
+        return found
+
+    def _fetch_runs(self, most: int) -> list[Run]:
+        found: list[Run] = []
+        for index, mine in self._turns():
+            left = most - sum(map(len, found))
+            if not mine.is_plain:
+                found += runs(self._messages(index, mine, left))
+            elif (run := self._run(index, mine, left)) is not None:
+                found.append(run)
+        return found
+
+    def _turns(self) -> list[tuple[int, Progress]]:
+        """Each partition is first in its turn, so that none starves behind a full one."""
         order = sorted(self._held.keys() - self._leaving.keys())
         self._turn = (self._turn + 1) % max(1, len(order))
-        # Each partition is first in its turn, so that none starves behind a full one.
-        for index in order[self._turn :] + order[: self._turn]:
-            mine, room = self._held[index], most - len(found)
-            allowed = mine.room(time.monotonic())
-            if allowed is not None:
-                room = min(room, allowed)
-            if room <= 0:
+        return [(index, self._held[index]) for index in order[self._turn :] + order[: self._turn]]
+
+    def _messages(self, index: int, mine: Progress, most: int) -> list[Received]:
+        """The next of a partition; they are delivered."""
+        if (room := mine.room(time.monotonic(), most)) <= 0:
+            return []
+        rows = self._file.rows(
+            "SELECT offset, key, value, headers, published FROM message WHERE topic = ? AND"
+            " partition = ? AND offset >= ? ORDER BY offset LIMIT ?",
+            (self._number, index, mine.position, room),
+        )
+        plain, found, name = mine.is_plain, list[Received](), self._topic
+        for offset, key, value, headers, published in rows:
+            attempt = 1 if plain else mine.deliver(offset)
+            if attempt is None:
                 continue
-            rows = self._file.rows(
-                "SELECT offset, key, value, headers, published FROM message WHERE topic = ? AND"
-                " partition = ? AND offset >= ? ORDER BY offset LIMIT ?",
-                (self._number, index, mine.position, room),
-            )
-            for offset, key, value, headers, published in rows:
-                attempt = mine.deliver(offset)
-                if attempt is None:
-                    continue
-                of = Received(
-                    self._topic,
-                    index,
-                    offset,
-                    f"{index}-{offset}",
-                    key,
-                    value,
-                    json.loads(headers) if headers != "{}" else {},
-                    published,
-                    attempt,
-                )
-                if attempt > self._policy.attempts:
-                    self.dead(of, dead.ended(attempt - 1))
-                else:
-                    found.append(of)
+            told = _NO_HEADERS if headers == "{}" else json.loads(headers)
+            number = f"{index}-{offset}"
+            of = Received(name, index, offset, number, key, value, told, published, attempt)
+            if attempt > self._policy.attempts:
+                self.dead(of, dead.ended(attempt - 1))
+            else:
+                found.append(of)
+        if plain and rows:
+            mine.position = rows[-1][0] + 1
         return found
+
+    def _run(self, index: int, mine: Progress, most: int) -> Run | None:
+        """The same where each is delivered for the first time. Key and headers are read when they
+        are asked for, which is of few."""
+        if (room := mine.room(time.monotonic(), most)) <= 0:
+            return None
+        offsets, values, published = self._file.columns(
+            "SELECT offset, value, published FROM message WHERE topic = ? AND partition = ? AND"
+            " offset >= ? ORDER BY offset LIMIT ?",
+            (self._number, index, mine.position, room),
+            3,
+        )
+        if not offsets:
+            return None
+        mine.position = offsets[-1] + 1
+
+        def message(at: int) -> Received:
+            offset = offsets[at]
+            # None: others had the partition meanwhile, and all have read it
+            key, headers = self._file.row(
+                "SELECT key, headers FROM message WHERE topic = ? AND partition = ? AND offset = ?",
+                (self._number, index, offset),
+            ) or ("", "{}")
+            told, number = json.loads(headers), f"{index}-{offset}"
+            return Received(
+                self._topic, index, offset, number, key, values[at], told, published[at]
+            )
+
+        return Run(index, offsets, values, published, False, message)
 
     def commit(self, messages: Iterable[Received]) -> None:
         """These are done, and all before them."""

@@ -4,7 +4,6 @@ A message that is delivered again comes from here; no queue is asked for it a se
 """
 
 import collections
-import dataclasses
 import itertools
 
 from podway.online.queue.progress import Progress
@@ -42,8 +41,7 @@ class Window:
 
     def take(self, most: int, now: float) -> list[Received]:
         """The next to be delivered, with their attempts; none that is among the dead."""
-        room = self.progress.room(now)
-        count = min(most, self._ahead, most if room is None else room)
+        count = self.progress.room(now, min(most, self._ahead))
         if count <= 0:
             return []
         first = len(self._held) - self._ahead
@@ -52,7 +50,7 @@ class Window:
             attempt = self.progress.deliver(message.offset)
             if attempt is not None:
                 same = attempt == message.attempt
-                found.append(message if same else dataclasses.replace(message, attempt=attempt))
+                found.append(message if same else message._replace(attempt=attempt))
         self._ahead -= count
         return found
 

@@ -4,11 +4,10 @@ with trace.part_of(request.headers.get("traceparent", "")) as own:
     …                # calls of model servers in here say that they are parts of `own`
 """
 
-import contextlib
 import contextvars
-import os
 import re
-from collections.abc import Iterator
+
+from podway.online.servers import chance
 
 HEADER = "traceparent"
 _FORM = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
@@ -25,8 +24,8 @@ def child(given: str) -> str:
 
     The trace's flags stay as they are: whoever began it decides whether it is recorded.
     """
-    found = _FORM.fullmatch(given)
-    span = os.urandom(8).hex()
+    found = _FORM.fullmatch(given) if given else None
+    span = chance.hex64()
     later = found is not None and found[4] is not None
     if (
         found is None
@@ -35,15 +34,24 @@ def child(given: str) -> str:
         or not int(found[1], 16)
         or not int(found[2], 16)
     ):
-        return f"00-{os.urandom(16).hex()}-{span}-00"
+        return f"00-{chance.hex128()}-{span}-00"
     return f"00-{found[1]}-{span}-{found[3]}"
 
 
-@contextlib.contextmanager
-def part_of(own: str) -> Iterator[None]:
-    """Calls in this block carry `own`; "": nothing."""
-    token = _CURRENT.set(own)
-    try:
-        yield
-    finally:
-        _CURRENT.reset(token)
+class part_of:
+    """Calls in this block carry `own`; "": nothing.
+
+    Args:
+      own: the span.
+    """
+
+    __slots__ = ("_own", "_token")
+
+    def __init__(self, own: str):
+        self._own = own
+
+    def __enter__(self) -> None:
+        self._token = _CURRENT.set(self._own)
+
+    def __exit__(self, *_: object) -> None:
+        _CURRENT.reset(self._token)

@@ -13,31 +13,15 @@ import hashlib
 import itertools
 import struct
 from collections.abc import Callable, Iterable, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import farmhash
 
 from podway.online.error import StoreError
+from podway.online.store import columns
+from podway.online.store.columns import UNITS, Columns, Entry
 
-FORMAT = 1
 MICRO = 1_000_000
-_HEADER = struct.Struct("<2sBBIq")  # magic, format, width of steps, events, first time
-_MAGIC = b"pH"
-_UNITS = (MICRO, 1_000, 1)
-_WIDTHS = "BHIQ"
-
-
-class Entry(NamedTuple):
-    """One event of a history."""
-
-    time: int
-    """Microseconds since 1970."""
-    item: str
-    type: str = ""
-    """Of the event; "": not known, as of what comes from a dataset."""
-    mark: int = 0
-    """32 bits of the event's id, which tell events apart that agree in time and item; 0: it has no
-    id, as in a dataset."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,94 +163,45 @@ def _order(entry: Entry) -> tuple[int, _Tie, int, str]:
 
 def pack(history: History) -> bytes:
     """The history as bytes: about 10 for an event and those of its item's id."""
+    return columns.pack(as_columns(history))
+
+
+def as_columns(history: History) -> Columns:
+    """The history's columns, as narrow as may be."""
     entries = history.entries
-    first = entries[0].time if entries else 0
     steps = [b.time - a.time for a, b in itertools.pairwise(entries)]
-    unit = next(i for i, unit in enumerate(_UNITS) if all(s % unit == 0 for s in steps))
-    steps = [step // _UNITS[unit] for step in steps]
-    width = _width(max(steps, default=0))
-    types = list(dict.fromkeys(entry.type for entry in entries))
+    unit = next(i for i, unit in enumerate(UNITS) if all(step % unit == 0 for step in steps))
+    types = tuple(dict.fromkeys(entry.type for entry in entries))
     items = [entry.item.encode() for entry in entries]
-    longest = _width(max(map(len, items), default=0))
-    if len(types) > 255:
-        raise StoreError(f"a history has events of {len(types)} types; 255 are the most")
-    names = b"".join(_text(name) for name in types)
     place = {name: at for at, name in enumerate(types)}
-    count = len(entries)
-    return b"".join(
-        (
-            _HEADER.pack(_MAGIC, FORMAT, unit << 4 | width << 2 | longest, count, first),
-            bytes([len(types)]),
-            names,
-            bytes(place[entry.type] for entry in entries) if len(types) > 1 else b"",
-            struct.pack(f"<{len(steps)}{_WIDTHS[width]}", *steps),
-            _marks(entries),
-            struct.pack(f"<{count}{_WIDTHS[longest]}", *map(len, items)),
-            *items,
-        )
+    many = 1 < len(types) <= columns.MOST_TYPES
+    marked = any(entry.mark for entry in entries)
+    return Columns(
+        types,
+        bytes(place[entry.type] for entry in entries) if many else b"",
+        entries[0].time if entries else 0,
+        unit,
+        columns.numbers([step // UNITS[unit] for step in steps]),
+        struct.pack(f"<{len(entries)}I", *(each.mark for each in entries)) if marked else b"",
+        columns.numbers([len(item) for item in items]),
+        b"".join(items),
+        entries[-1].time if entries else 0,
     )
 
 
 def unpack(content: bytes) -> History:
     """The history that `pack` made bytes of. Raises StoreError: they are no such thing."""
+    found = columns.parse(content)
+    count, unit = len(found.lengths), UNITS[found.unit]
+    times = itertools.accumulate((step * unit for step in found.steps), initial=found.first)
+    ends = itertools.accumulate(found.lengths, initial=0)
     try:
-        return _unpacked(content)
-    except (struct.error, IndexError, UnicodeDecodeError) as error:
+        items = [found.items[start:end].decode() for start, end in itertools.pairwise(ends)]
+        marks = struct.unpack(f"<{count}I", found.marks) if found.marks else (0,) * count
+    except (UnicodeDecodeError, struct.error) as error:
         raise StoreError(
             f"a value of {len(content)} bytes is no whole history ({error}); delete it, and fill"
             " the store again"
         ) from error
-
-
-def _unpacked(content: bytes) -> History:
-    magic, format, sizes, count, first = _HEADER.unpack_from(content)
-    if magic != _MAGIC:
-        raise StoreError(f"a value that begins with {content[:2]!r} is no history; delete it")
-    if format > FORMAT:
-        raise StoreError(
-            f"a history has format {format}, and this Podway reads up to {FORMAT}: upgrade Podway"
-        )
-    unit, width, longest = _UNITS[sizes >> 4], _WIDTHS[sizes >> 2 & 3], _WIDTHS[sizes & 3]
-    at, types = _HEADER.size + 1, []
-    for _ in range(content[_HEADER.size]):
-        end = at + 1 + content[at]
-        types.append(content[at + 1 : end].decode())
-        at = end
-    if len(types) > 1:
-        kinds = [types[kind] for kind in content[at : at + count]]
-        at += count
-    else:
-        kinds = types * count
-    steps, at = _numbers(content, at, max(count - 1, 0), width)
-    marked, at = content[at], at + 1
-    marks, at = _numbers(content, at, count, "I") if marked else ((0,) * count, at)
-    lengths, at = _numbers(content, at, count, longest)
-    ends = list(itertools.accumulate(lengths, initial=at))
-    if ends[-1] != len(content) or len(kinds) != count:
-        raise IndexError(f"{ends[-1]} bytes were to be there")
-    items = [content[start:end].decode() for start, end in itertools.pairwise(ends)]
-    times = itertools.accumulate((step * unit for step in steps), initial=first)
+    kinds = [found.types[kind] for kind in found.kinds] if found.kinds else found.types * count
     return History(tuple(map(Entry, times, items, kinds, marks)))  # `times` ends with `items`
-
-
-def _marks(entries: Sequence[Entry]) -> bytes:
-    """Nothing where no event has one."""
-    if not any(entry.mark for entry in entries):
-        return b"\0"
-    return b"\1" + struct.pack(f"<{len(entries)}I", *(entry.mark for entry in entries))
-
-
-def _numbers(content: bytes, at: int, count: int, kind: str) -> tuple[tuple[int, ...], int]:
-    form = struct.Struct(f"<{count}{kind}")
-    return form.unpack_from(content, at), at + form.size
-
-
-def _width(most: int) -> int:
-    return next(at for at, bits in enumerate((8, 16, 32, 64)) if most >> bits == 0)
-
-
-def _text(name: str) -> bytes:
-    encoded = name.encode()
-    if len(encoded) > 255:
-        raise StoreError(f"a type of events has {len(encoded)} bytes ({name[:20]!r}…); 255 at most")
-    return bytes([len(encoded)]) + encoded

@@ -6,6 +6,7 @@ whole or not there; each has a version, by which a writer sees that nobody wrote
 
 import dataclasses
 import os
+import struct
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -82,6 +83,12 @@ class Store(Protocol):
 def new_version() -> int:
     """63 random bits, above 0: no two writes have the same."""
     return (int.from_bytes(os.urandom(8), "little") >> 1) or 1
+
+
+def new_versions(count: int) -> list[int]:
+    """So many of them, at once."""
+    drawn = struct.unpack(f"<{count}Q", os.urandom(8 * count))
+    return [(each >> 1) or 1 for each in drawn]
 
 
 def check_format(where: str, found: int) -> None:

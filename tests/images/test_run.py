@@ -10,6 +10,7 @@ import shutil
 import pytest
 
 from podway.framework import exit_codes
+from podway.framework.devices import cuda
 from podway.launch import cli
 from tests.images import engine
 from tests.launch.test_supervise import SHOP
@@ -128,6 +129,60 @@ def test_libtpu_can_be_loaded_where_there_is_no_tpu(image):
     )
     assert said.stdout.strip() == "0", said.stderr[-3000:]
     assert "it is there" in said.stderr
+
+
+CUDA = """
+import ctypes, glob, subprocess
+import jax_plugins.xla_cuda13 as plugin
+import nvidia
+
+(packages,) = nvidia.__path__
+names = "cublas cublasLt cudart cufft cupti cusolver cusparse nvJitLink nvrtc cudnn nccl"
+for name in names.split():
+    (library,) = glob.glob(f"{packages}/*/lib/lib{name}.so.*")
+    ctypes.CDLL(library)
+ctypes.CDLL(plugin.__path__[0] + "/xla_cuda_plugin.so")
+ptxas = subprocess.run([f"{packages}/cu13/bin/ptxas", "--version"], capture_output=True, text=True)
+print("all there" if "release 13" in ptxas.stdout else ptxas)
+"""
+
+
+def test_cudas_libraries_can_be_loaded_where_there_is_no_gpu(image):
+    """And its compiler runs, by nobody."""
+    said = engine.container(
+        image("train-cuda"), "-c", CUDA, name="podway-cuda", entrypoint="/opt/podway/bin/python"
+    )
+    assert said.stdout.strip() == "0", said.stderr[-3000:]
+    assert "all there" in said.stderr
+
+
+def test_without_a_gpu_it_trains_on_the_cpu_and_says_so(image, work):
+    command = train(work, "--trainer.steps", "3")
+    said = engine.container(image("train-cuda"), *command, name="podway-cpu", mounts={work: work})
+    assert said.stdout.strip() == str(exit_codes.COMPLETE), said.stderr[-3000:]
+    assert f"podway: JAX computes on the CPU: {cuda.NO_DRIVER}" in said.stderr
+    assert "Traceback" not in said.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "platforms", "code", "why"),
+    [
+        ("train-cuda", "cuda,cpu", exit_codes.CRASHED, cuda.NO_DRIVER),
+        ("train-cpu", "cuda,cpu", exit_codes.REFUSED, "its plugin is not installed"),
+        ("train-cpu", "tpu,cpu", exit_codes.REFUSED, "libtpu is not installed"),
+    ],
+)
+def test_in_a_launch_that_rents_accelerators_it_does_not(image, work, name, platforms, code, why):
+    said = engine.container(
+        *(image(name), *train(work, "--trainer.steps", "3")),
+        name="podway-rented",
+        mounts={work: work},
+        environment={"JAX_PLATFORMS": platforms},
+    )
+    assert said.stdout.strip() == str(code), said.stderr[-3000:]
+    asked = platforms.partition(",")[0]
+    assert f"podway: error: JAX_PLATFORMS asks for {asked}, and {why}" in said.stderr
+    assert "Traceback" not in said.stderr
 
 
 def test_what_the_user_must_mend_ends_with_1(trainer):

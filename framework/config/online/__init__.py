@@ -2,6 +2,7 @@
 
 from podway.framework.config.online.events import Events, EventType, Field
 from podway.framework.config.online.gateway import Access, Budget, Column, Gateway, Guard, Ranker
+from podway.framework.config.online.intake import Intake
 from podway.framework.config.online.lander import Lander
 from podway.framework.config.online.nearline import Nearline, Weight
 from podway.framework.config.online.queue import (
@@ -34,6 +35,7 @@ __all__ = [
     "Field",
     "Gateway",
     "Guard",
+    "Intake",
     "KafkaQueue",
     "Lander",
     "Nearline",

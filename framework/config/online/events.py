@@ -143,4 +143,7 @@ class Events:
 
     def find(self, name: object) -> EventType | None:
         """The type of a name; None: there is none."""
-        return next((of for of in self.types if of.name == name), None)
+        for of in self.types:
+            if of.name == name:
+                return of
+        return None

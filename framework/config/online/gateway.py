@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Literal
 
+from podway.framework.config.online.intake import Intake
 from podway.framework.config.online.rules import Rules
 from podway.framework.config.online.trial import Trial, check_together
 from podway.framework.error import check
@@ -171,12 +172,16 @@ class Gateway:
     access: Access = Access()
     """Who may ask."""
     cold: Literal["popular", "model"] = "popular"
-    """Who answers users without any history: what is popular in their segment, or the model."""
+    """Who answers users without any history: the list that was made for them beforehand, and then
+    what is popular in their segment; or the model."""
     cache_seconds: float = 5.0
     """An answer of the model is used again so long, while the user's history is the same; 0:
     never."""
     last_seconds: float = 3600.0
     """The last answer of the model for a user stands in so long when the model does not answer."""
+    stored_seconds: float = 604_800.0
+    """A list that `podway predict --store` wrote for a user stands in so long, by when it was made;
+    0: none does."""
     remembered: int = 10_000
     """Users whose last answer and history are kept in memory; items, ten times as many. A history
     of 200 events takes some 40 kB, an answer 6."""
@@ -190,6 +195,8 @@ class Gateway:
     """Requests at a time; those beyond get what is popular, at once."""
     impressions: bool = True
     """Publish what was shown to the topic of events."""
+    intake: Intake = Intake()
+    """Events that clients send."""
     buffer: int = 10_000
     """Answers whose impressions wait for the queue; beyond, they are dropped and counted."""
     log_share: float = 0.01
@@ -206,7 +213,7 @@ class Gateway:
             value = getattr(self, name)
             check(value >= 1, f"gateway.{name} is {value}; give 1 or more")
         check(self.k <= self.most, f"gateway.k is {self.k}; give at most gateway.most, {self.most}")
-        for name in ("cache_seconds", "last_seconds", "item_seconds"):
+        for name in ("cache_seconds", "last_seconds", "stored_seconds", "item_seconds"):
             value = getattr(self, name)
             check(0 <= value < float("inf"), f"gateway.{name} is {value}; give 0 or more")
         for name in ("leave_seconds", "drain_seconds"):

@@ -97,8 +97,8 @@ class PubsubQueue(Queue):
 
 @dataclasses.dataclass(frozen=True)
 class RabbitmqQueue(Queue):
-    """RabbitMQ, 3.10 or later: a quorum queue for each group and partition. Needs
-    podway[rabbitmq]."""
+    """RabbitMQ, 3.10 or later: a quorum queue for each group and partition, or a stream for each
+    partition. Needs podway[rabbitmq]."""
 
     url: str = ""
     """amqp://HOST:PORT/VHOST; user and password by url_env."""
@@ -109,9 +109,17 @@ class RabbitmqQueue(Queue):
     """Messages of a partition that a group has not read; then a publish waits, and fails."""
     prefetch: int = 1000
     """Messages that a consumer has in its hands at a time."""
+    keep_hours: float = 0.0
+    """0: quorum queues, which forget what is done. Else streams that keep what is published so
+    long, to be read again; `most_waiting` says nothing then, and a group that is behind by more
+    loses it. Once there are queues it stays as it is."""
 
     def __post_init__(self):
         super().__post_init__()
+        check(
+            0 <= self.keep_hours < float("inf"),
+            f"queue.keep_hours is {self.keep_hours}; give 0, or hours",
+        )
         for name in ("most_waiting", "prefetch"):
             value = getattr(self, name)
             check(value >= 1, f"queue.{name} is {value}; give 1 or more")

@@ -37,3 +37,9 @@ class Online:
                 f"online.nearline.types has {name!r}, and online.events.types does not: add it to"
                 " these, or leave it out",
             )
+        for name in self.gateway.intake.types:
+            check(
+                self.events.find(name) is not None,
+                f"online.gateway.intake.types has {name!r}, and online.events.types does not: add"
+                " it to these, or leave it out",
+            )

@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Int
 from podway.framework.embedding.lookup import EmbeddedRows, Lookup
 from podway.framework.embedding.table import Embedding
 from podway.framework.error import check
+from podway.framework.formats import matrix
 from podway.framework.input.packing import SEGMENT
 from podway.framework.metrics import top_k
 from podway.framework.models.parts.attention import AttentionMask, keeps_apart
@@ -123,17 +124,28 @@ class CausalModel(TrainedModel, Recommender):
         context: ForwardContext,
     ) -> Loss:
         """The objective at each position that has a next item and knows it, by its weight."""
+        each = self.predictions(module, batch, rows, context)
+        loss = self.objective.loss(each, rows)
+        weight = each.weights.sum().astype(jnp.float32)
+        filled = (batch["item"][:, :-1] != PADDING).mean()
+        return jnp.asarray(loss), weight, {"filled_positions": filled}
+
+    def predictions(
+        self,
+        module: Encoder,
+        batch: Batch,
+        rows: Mapping[str, EmbeddedRows],
+        context: ForwardContext,
+    ) -> Predictions:
+        """The states of a training batch, and what they are to predict."""
         targets, embedded = batch["item"][:, 1:], rows["item"].values
         read = {name: column[:, :-1] for name, column in batch.items()}
         hidden = self.states(module, read, embedded[:, :-1], context)
         weights = weights_of_next(batch, (targets >= FIRST_VALUE) & continues(batch))
         table = module.item.embedding[...]
-        predictions = Predictions(
+        return Predictions(
             hidden, targets, embedded[:, 1:], weights, table, module.items, context.devices
         )
-        loss = self.objective.loss(predictions, rows)
-        weight = weights.sum().astype(jnp.float32)
-        return jnp.asarray(loss), weight, {"filled_positions": (read["item"] != PADDING).mean()}
 
     def scores(
         self,
@@ -155,6 +167,17 @@ class CausalModel(TrainedModel, Recommender):
         """The hidden state at the last item of each history; the items' embeddings."""
         hidden = self.states(module, batch, rows["item"].values, context, at=last(batch["item"]))
         return top_k.Factors(hidden[:, 0], module.item.embedding[...])
+
+    def factors_each(
+        self,
+        module: Encoder,
+        batch: Batch,
+        rows: Mapping[str, EmbeddedRows],
+        context: ForwardContext = SERVING,
+    ) -> tuple[Float[Array, "batch length width"], matrix.Table]:
+        """The hidden state at each item; the items' embeddings."""
+        hidden = self.states(module, batch, rows["item"].values, context)
+        return hidden, module.item.embedding[...]
 
     def states(
         self,

@@ -91,12 +91,13 @@ class Block(nnx.Module):
 
     Args:
       width: of the stream.
-      heads: of the attention; they divide the width.
+      heads: of the attention.
       feed_forward: width of the feed-forward layer.
       dropout: rate after either.
       kind: post and pre with a GELU between the feed-forward layer's two products; ligr with
         SwiGLU (Shazeer 2020, arXiv:2002.05202).
       rngs: of the initial values.
+      head_width: of each head; None: the heads divide the width among themselves.
     """
 
     keeps_apart = True
@@ -109,12 +110,14 @@ class Block(nnx.Module):
         dropout: float,
         kind: Kind,
         rngs: nnx.Rngs,
+        head_width: int | None = None,
     ):
+        inner = heads * (head_width or width // heads)
         gated = kind == "ligr"
         self.kind, self.heads, self.dropout = kind, heads, dropout
         self.attention_norm = nnx.LayerNorm(width, rngs=rngs)
-        self.qkv = nnx.Linear(width, 3 * width, rngs=rngs)
-        self.out = nnx.Linear(width, width, rngs=rngs)
+        self.qkv = nnx.Linear(width, 3 * inner, rngs=rngs)
+        self.out = nnx.Linear(inner, width, rngs=rngs)
         self.feed_forward_norm = nnx.LayerNorm(width, rngs=rngs)
         self.up = nnx.Linear(width, (1 + gated) * feed_forward, rngs=rngs)
         self.down = nnx.Linear(feed_forward, width, rngs=rngs)
@@ -145,7 +148,11 @@ class Block(nnx.Module):
                 )
             else:
                 attended = attend_at(at, query, key, value, attention_mask)
-            return drop(self.dropout, self.out(attended.reshape(-1, width)), first)
+            return drop(
+                self.dropout,
+                self.out(attended.reshape(flat.shape[0] if at is None else batch, -1)),
+                first,
+            )
 
         def feed_forward(flat: Array) -> Array:
             return drop(self.dropout, self.down(self._activated(self.up(flat))), second)
@@ -201,8 +208,12 @@ def check_shape(config: object) -> None:
         value = getattr(config, field, 1)
         check(value >= 1, f"model.{field} is {value}; give 1 or more")
     width, heads, dropout = (getattr(config, field) for field in ("width", "heads", "dropout"))
+    for field in ("head_width", "feed_forward_units"):
+        value = getattr(config, field, None)
+        check(value is None or value >= 1, f"model.{field} is {value}; give 1 or more, or None")
     check(
-        width % heads == 0, f"model.heads is {heads}, which does not divide model.width = {width}"
+        width % heads == 0 or getattr(config, "head_width", None) is not None,
+        f"model.heads is {heads}, which does not divide model.width = {width}",
     )
     check(0 <= dropout < 1, f"model.dropout is {dropout}; give a rate from 0 to below 1")
     block = getattr(config, "block_kind", "pre")

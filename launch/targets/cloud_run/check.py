@@ -15,6 +15,10 @@ _ANNOTATIONS = {
     "run.googleapis.com/execution-environment",
     "run.googleapis.com/gpu-zonal-redundancy-disabled",
     "run.googleapis.com/startup-cpu-boost",
+    "run.googleapis.com/sessionAffinity",
+    "run.googleapis.com/network-interfaces",
+    "run.googleapis.com/vpc-access-connector",
+    "run.googleapis.com/vpc-access-egress",
 }
 """Those that we use: a misspelt one is passed over in silence."""
 _LIMITS = {"cpu", "memory", "nvidia.com/gpu"}
@@ -108,5 +112,5 @@ def _task(where: str, spec: dict[str, Any]) -> Iterator[str]:
             if mount["name"] not in volumes:
                 yield f"{where}: no volume is called {mount['name']}"
         for variable in container.get("env", []):
-            if any(part in variable["name"].lower() for part in _SECRET):
+            if "value" in variable and any(p in variable["name"].lower() for p in _SECRET):
                 yield f"{where}: {variable['name']} looks like a secret, and anyone can read it"

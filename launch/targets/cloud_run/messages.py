@@ -1,5 +1,6 @@
 """What the manifests say, as messages of Google's API (run.v2)."""
 
+import json
 from typing import Any
 
 import google.cloud.run_v2 as run_v2
@@ -11,6 +12,10 @@ _INGRESS = {
     "internal-and-cloud-load-balancing": (
         run_v2.IngressTraffic.INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER
     ),
+}
+_EGRESS = {
+    "all-traffic": run_v2.VpcAccess.VpcEgress.ALL_TRAFFIC,
+    "private-ranges-only": run_v2.VpcAccess.VpcEgress.PRIVATE_RANGES_ONLY,
 }
 _REVISION = run_v2.TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION
 _SECOND = run_v2.ExecutionEnvironment.EXECUTION_ENVIRONMENT_GEN2
@@ -37,6 +42,8 @@ def service(wanted: dict[str, Any]) -> run_v2.Service:
             execution_environment=_SECOND,
             max_instance_request_concurrency=spec["containerConcurrency"],
             node_selector=_node_selector(spec),
+            vpc_access=_vpc_access(notes),
+            session_affinity=notes.get("run.googleapis.com/sessionAffinity") == "true",
             gpu_zonal_redundancy_disabled=notes.get(
                 "run.googleapis.com/gpu-zonal-redundancy-disabled"
             )
@@ -95,9 +102,7 @@ def _container(wanted: dict[str, Any], notes: dict[str, str]) -> run_v2.Containe
         image=wanted["image"],
         command=wanted["command"],
         args=wanted["args"],
-        env=[
-            run_v2.EnvVar(name=each["name"], value=each["value"]) for each in wanted.get("env", [])
-        ],
+        env=[_variable(each) for each in wanted.get("env", [])],
         ports=[
             run_v2.ContainerPort(name=each["name"], container_port=each["containerPort"])
             for each in wanted.get("ports", [])
@@ -108,9 +113,22 @@ def _container(wanted: dict[str, Any], notes: dict[str, str]) -> run_v2.Containe
             for each in wanted["volumeMounts"]
         ],
     )
-    if "startupProbe" in wanted:
-        found.startup_probe = _probe(wanted["startupProbe"])
+    for name, field in (
+        ("startupProbe", "startup_probe"),
+        ("livenessProbe", "liveness_probe"),
+        ("readinessProbe", "readiness_probe"),
+    ):
+        if name in wanted:
+            setattr(found, field, _probe(wanted[name]))
     return found
+
+
+def _variable(wanted: dict[str, Any]) -> run_v2.EnvVar:
+    if "value" in wanted:
+        return run_v2.EnvVar(name=wanted["name"], value=wanted["value"])
+    of = wanted["valueFrom"]["secretKeyRef"]
+    key = run_v2.SecretKeySelector(secret=of["name"], version=of["key"])
+    return run_v2.EnvVar(name=wanted["name"], value_source=run_v2.EnvVarSource(secret_key_ref=key))
 
 
 def _probe(wanted: dict[str, Any]) -> run_v2.Probe:
@@ -133,6 +151,22 @@ def _volume(wanted: dict[str, Any]) -> run_v2.Volume:
         bucket=csi["volumeAttributes"]["bucketName"], read_only=csi["readOnly"]
     )
     return run_v2.Volume(name=wanted["name"], gcs=source)
+
+
+def _vpc_access(notes: dict[str, str]) -> run_v2.VpcAccess | None:
+    egress = notes.get("run.googleapis.com/vpc-access-egress")
+    if egress is None:
+        return None
+    return run_v2.VpcAccess(
+        connector=notes.get("run.googleapis.com/vpc-access-connector", ""),
+        egress=_EGRESS[egress],
+        network_interfaces=[
+            run_v2.VpcAccess.NetworkInterface(
+                network=each["network"], subnetwork=each["subnetwork"]
+            )
+            for each in json.loads(notes.get("run.googleapis.com/network-interfaces", "[]"))
+        ],
+    )
 
 
 def _node_selector(spec: dict[str, Any]) -> run_v2.NodeSelector | None:

@@ -57,7 +57,7 @@ def _of_all(objects: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 def _of_pod(where: str, spec: dict[str, Any]) -> Iterator[str]:
     volumes = {volume["name"] for volume in spec.get("volumes", [])}
-    for container in spec["containers"]:
+    for container in (*spec.get("initContainers", ()), *spec["containers"]):
         if not DIGEST.fullmatch(container["image"]):
             yield f"{where}: the image {container['image']} is not named by its digest"
         for mount in container.get("volumeMounts", []):

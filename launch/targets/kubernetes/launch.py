@@ -111,3 +111,22 @@ def check_trained_in_steps(launch: Launch) -> None:
     if several and isinstance(launch.experiment.model, task.FittedModel):
         kind = type(launch.experiment.model).__name__
         raise ConfigError(f"{kind} is fitted by one process; give target.accelerator one host")
+
+
+def check_mesh(launch: Launch) -> None:
+    """Raises ConfigError: the experiment's mesh does not fit the devices that the target has.
+
+    A machine's CPU is one device, unless XLA_FLAGS among the target's variables makes it several.
+    """
+    from podway.framework.devices import mesh
+
+    found, target = launch.pool.topology, launch.target
+    names = {pair.split("=", 1)[0] for pair in target.environment}
+    if not launch.pool.resource and "XLA_FLAGS" in names:
+        return
+    try:
+        mesh.shape(launch.experiment.mesh, found.devices, found.slices)
+    except ConfigError as error:
+        where = f"target.accelerator {target.accelerator!r}"
+        where += f", target.slices {target.slices}" if target.slices > 1 else ""
+        raise ConfigError(f"{where}: {error}") from error

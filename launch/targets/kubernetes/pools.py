@@ -73,6 +73,11 @@ class Pool:
         """Whether the platform tells the processes who the others are."""
         return self.resource == TPU
 
+    @property
+    def platform(self) -> str:
+        """What JAX calls its accelerators; "" where there are none."""
+        return {TPU: "tpu", GPU: "cuda"}.get(self.resource, "")
+
 
 def of(target: Kubernetes) -> Pool:
     """The pool that a target names.

@@ -159,8 +159,11 @@ def _training(launch: Launch, submitted: int | None) -> dict[str, Any]:
         "resources": resources(launch, pool.resource, pool.count),
         **({"ports": ports} if ports else {}),
     }
+    variables = _platform(launch)
     if not pool.is_tpu and pool.hosts > 1:
-        container["env"] = _own_names()
+        variables += _own_names()
+    if variables:
+        container["env"] = variables
     template = pods.pod(
         launch,
         container,
@@ -233,6 +236,17 @@ def _peers(launch: Launch) -> tuple[list[str], list[dict[str, Any]]]:
     options = ["--coordinator", f"{first}:{_COORDINATOR}", "--num-processes", str(pool.hosts)]
     options += ["--process-id", "$(JOB_COMPLETION_INDEX)"]
     return options, [{"name": "coordinator", "containerPort": _COORDINATOR}]
+
+
+def _platform(launch: Launch) -> list[dict[str, Any]]:
+    """What training computes on, or ends: it would go on with the CPU of an expensive machine.
+
+    A variable of the target comes before it.
+    """
+    name, platform = "JAX_PLATFORMS", launch.pool.platform
+    if not platform or name in (pair.split("=", 1)[0] for pair in launch.target.environment):
+        return []
+    return [{"name": name, "value": f"{platform},cpu"}]
 
 
 def _own_names() -> list[dict[str, Any]]:

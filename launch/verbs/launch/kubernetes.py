@@ -66,7 +66,7 @@ def launch(options: LaunchKubernetes) -> None:
     from podway.launch.targets import frozen
     from podway.launch.targets.kubernetes import check as own
     from podway.launch.targets.kubernetes import training, yaml_text
-    from podway.launch.targets.kubernetes.launch import Launch, check_trained_in_steps
+    from podway.launch.targets.kubernetes.launch import Launch, check_mesh, check_trained_in_steps
 
     found = Launch(
         options.experiment,
@@ -76,6 +76,7 @@ def launch(options: LaunchKubernetes) -> None:
         options.launch_name,
     )
     check_trained_in_steps(found)
+    check_mesh(found)
     sizes = _sizes_of_slices(options, found)
     estimate = _estimate(options, found)
     objects = training.objects(found, None if options.dry_run else int(time.time()))

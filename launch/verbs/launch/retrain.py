@@ -37,13 +37,14 @@ def launch(options: LaunchRetrain) -> None:
     from podway.launch.targets import frozen
     from podway.launch.targets.kubernetes import check as own
     from podway.launch.targets.kubernetes import retrain
-    from podway.launch.targets.kubernetes.launch import Launch, check_trained_in_steps
+    from podway.launch.targets.kubernetes.launch import Launch, check_mesh, check_trained_in_steps
     from podway.launch.verbs.launch import objects
 
     found = Launch(
         options.experiment, frozen.freeze(options.experiment), options.target, options.workdir
     )
     check_trained_in_steps(found)
+    check_mesh(found)
     made = retrain.objects(found, options.schedule)
     wrong = own.problems(made)
     assert not wrong, wrong

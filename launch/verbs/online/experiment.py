@@ -92,4 +92,5 @@ VERB = Verb(
     report,
     more=_MORE,
     example="podway experiment report mine.py --trial shelf --events landed --outcome click",
+    without_model=True,
 )

@@ -57,4 +57,5 @@ MATERIALIZE = Verb(
     materialize,
     more=_MORE,
     example="podway features materialize movielens_sasrec --workdir w",
+    without_model=True,
 )

@@ -88,4 +88,5 @@ VERB = Verb(
     gateway,
     more=_MORE,
     example="podway gateway movielens_sasrec --online.gateway.server localhost:8500 --workdir w",
+    without_model=True,
 )

@@ -64,4 +64,5 @@ VERB = Verb(
     lander,
     more=_MORE,
     example="podway lander movielens_sasrec --workdir w",
+    without_model=True,
 )

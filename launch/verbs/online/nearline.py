@@ -89,4 +89,5 @@ VERB = Verb(
     nearline,
     more=_MORE,
     example="podway nearline movielens_sasrec --workdir w",
+    without_model=True,
 )

@@ -77,4 +77,5 @@ VERB = Verb(
     queue,
     more=_MORE,
     example="podway queue movielens_sasrec --dead 10",
+    without_model=True,
 )

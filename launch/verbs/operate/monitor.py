@@ -139,7 +139,7 @@ def _subject(options: Monitor) -> observe.Subject:
 def _named(subject: str, workdir: str) -> tuple[str, str]:
     """The names of an experiment and its dataset."""
     if experiments.is_config(subject):
-        experiment = experiments.load(subject, data_alone=True)
+        experiment = experiments.load(subject, without_model=True)
         return experiment.name, experiment.data.name
     from podway.launch.monitor import published
 

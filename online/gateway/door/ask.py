@@ -1,7 +1,7 @@
 """What both protocols do with a request: answer it, tell of it, and leave what was shown."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from podway.online.gateway.answer import Answer
 from podway.online.gateway.door.log import Requests
@@ -11,7 +11,7 @@ from podway.online.gateway.request import Request
 from podway.online.gateway.shown import Shown
 from podway.online.servers import trace
 
-Put = Callable[[Shown], None]
+Put = Callable[[Sequence[Shown]], object]
 
 
 class Desk:
@@ -37,7 +37,7 @@ class Desk:
             answer = await self.recommender.answer(request)
         seconds = time.perf_counter() - start
         if self._put is not None and answer.items:
-            self._put(Shown(request.user, request.segment, request.device, answer, time.time()))
+            self._put([Shown(request.user, request.segment, request.device, answer, time.time())])
         metrics = self.metrics
         metrics.seconds.labels(protocol).observe(seconds)
         metrics.requests.labels(protocol, "OK").inc()

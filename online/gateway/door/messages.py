@@ -1,6 +1,5 @@
 """The messages of the gRPC API, as docs/online/recommend.proto has them; a test compares."""
 
-import json
 import math
 from typing import Any
 
@@ -12,6 +11,7 @@ from podway.online.servers.protos import Messages
 
 PACKAGE = "podway.gateway.v1"
 SERVICE, METHOD = f"{PACKAGE}.Recommender", "Recommend"
+COLLECTOR, COLLECT = f"{PACKAGE}.Collector", "Collect"
 MESSAGES: Messages = {
     "RecommendRequest": {
         "user": (1, "string"),
@@ -39,11 +39,16 @@ MESSAGES: Messages = {
         "trials": (6, "Entry*"),
         "missing": (7, "Entry*"),
         "items": (8, "Item*"),
+        "age_seconds": (9, "double"),
     },
+    "CollectRequest": {"events": (1, "string*")},
+    "Refusal": {"at": (1, "int32"), "id": (2, "string"), "why": (3, "string")},
+    "CollectResponse": {"accepted": (1, "int32"), "refused": (2, "Refusal*")},
 }
 """Entry is what an entry of map<string, string> is on the wire."""
 _ALL = protos.classes(MESSAGES, PACKAGE)
 RecommendRequest, RecommendResponse = _ALL["RecommendRequest"], _ALL["RecommendResponse"]
+CollectRequest, CollectResponse = _ALL["CollectRequest"], _ALL["CollectResponse"]
 
 _HEALTH = protos.classes(
     {
@@ -92,15 +97,16 @@ def write(answer: Answer) -> Any:
         model=answer.model,
         version=answer.version or 0,
         arm=answer.arm,
+        age_seconds=answer.age or 0.0,
     )
     for field, entries in ((message.trials, answer.trials), (message.missing, answer.missing)):
         for key, value in entries.items():
             field.add(key=key, value=value)
-    for each in answer.items:
+    for item, score, reason, attributes in answer.items:
         message.items.add(
-            item=each.item,
-            score=each.score,
-            reason=each.reason,
-            attributes=json.dumps(each.attributes, ensure_ascii=False) if each.attributes else "",
+            item=item,
+            score=score,
+            reason=reason,
+            attributes=attributes.json.decode() if attributes else "",
         )
     return message

@@ -1,14 +1,16 @@
-"""The REST API: POST and GET /v1/recommend, and the health that a balancer asks for.
+"""The REST API: POST and GET /v1/recommend, POST /v1/events, and a balancer's health checks.
 
     POST /v1/recommend   {"user": "u7", "items": ["i1"], "k": 10, "exclude": ["i9"]}
     GET  /v1/recommend?user=u7&items=i1&items=i2&k=10
+    POST /v1/events      {"id": "e1", "type": "click", …} or [{…}, {…}]
 
-Errors are {"error": …}: 400 for what is wrong with a request, 401, 413, 429.
+Errors are {"error": …}: 400 for what is wrong with a request, 401, 413, 429, 503.
 """
 
+import dataclasses
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
@@ -17,18 +19,24 @@ from aiohttp import web
 from podway.online.gateway import request as requests
 from podway.online.gateway.door.access import Door, Refused
 from podway.online.gateway.door.ask import Desk
+from podway.online.gateway.door.events import Collector, Unpublished, split
 from podway.online.gateway.request import LISTS, RequestError
 from podway.online.servers import trace
 
 _LOG = logging.getLogger(__name__)
 PROTOCOL = "REST"
 DRAINING = "it is about to end"
-PATH = "/v1/recommend"
+PATH, EVENTS = "/v1/recommend", "/v1/events"
 _LARGEST = 1 << 20
 _JSON = "application/json"
 
+Work = Callable[[web.Request, str, str], Awaitable[tuple[int, bytes]]]
+"""Request, own span and client → status and body."""
 
-def application(desk: Desk, door: Door, most: int, problem: Callable[[], str]) -> web.Application:
+
+def application(
+    desk: Desk, door: Door, most: int, problem: Callable[[], str], collector: Collector | None
+) -> web.Application:
     """The API.
 
     Args:
@@ -36,23 +44,25 @@ def application(desk: Desk, door: Door, most: int, problem: Callable[[], str]) -
       door: lets in.
       most: items that a request may ask for.
       problem: "", or why it is not ready.
+      collector: takes events; None: nobody does.
     """
 
-    async def recommend(http: web.Request) -> web.Response:
+    async def reply(http: web.Request, work: Work) -> web.Response:
+        """What `work` makes of a request that is let in, or why there is none."""
         own = trace.child(http.headers.get(trace.HEADER, ""))
-        status, wait = 200, 0.0
+        wait = 0.0
         try:
             client = door.let_in(http.headers.get, http.remote or "")
-            given = _query(http) if http.method == "GET" else _object(await http.read())
-            request = requests.of(given, most=most, trace=own, client=client)
-            answer = await desk.answer(request, PROTOCOL)
-            body = orjson.dumps(answer.json())
+            status, body = await work(http, own, client)
         except Refused as error:
             status, body, wait = error.status, _error(str(error)), error.wait
             desk.refused(PROTOCOL, error.code, error.code)
         except RequestError as error:
             status, body = 400, _error(str(error))
             desk.refused(PROTOCOL, "INVALID_ARGUMENT", "the request is wrong")
+        except Unpublished as error:
+            status, body, wait = 503, _error(str(error)), error.wait
+            desk.refused(PROTOCOL, "UNAVAILABLE", "events wait for the queue")
         except web.HTTPException as error:
             status, body = error.status, _error(error.reason)
             desk.refused(PROTOCOL, f"HTTP_{error.status}", error.reason)
@@ -71,6 +81,29 @@ def application(desk: Desk, door: Door, most: int, problem: Callable[[], str]) -
             response.headers["Retry-After"] = str(math.ceil(wait))
         return response
 
+    async def recommended(http: web.Request, own: str, client: str) -> tuple[int, bytes]:
+        given = _query(http) if http.method == "GET" else _object(await http.read())
+        request = requests.of(given, most=most, trace=own, client=client)
+        return 200, (await desk.answer(request, PROTOCOL)).body()
+
+    async def recommend(http: web.Request) -> web.Response:
+        return await reply(http, recommended)
+
+    async def collected(http: web.Request, _: str, __: str) -> tuple[int, bytes]:
+        assert collector is not None
+        taken = await collector.take(split(await http.read()))
+        desk.metrics.requests.labels(PROTOCOL, "OK" if taken.accepted else "INVALID_ARGUMENT").inc()
+        said: dict[str, Any] = {
+            "accepted": taken.accepted,
+            "refused": [dataclasses.asdict(each) for each in taken.refused],
+        }
+        if not taken.accepted:
+            said["error"] = f"no event is taken; the first: {taken.refused[0].why}"
+        return (200 if taken.accepted else 400), orjson.dumps(said)
+
+    async def collect(http: web.Request) -> web.Response:
+        return await reply(http, collected)
+
     async def live(_: web.Request) -> web.Response:
         return web.Response(text="ok\n")
 
@@ -81,6 +114,8 @@ def application(desk: Desk, door: Door, most: int, problem: Callable[[], str]) -
     app = web.Application(client_max_size=_LARGEST)
     app.router.add_post(PATH, recommend)
     app.router.add_get(PATH, recommend)
+    if collector is not None:
+        app.router.add_post(EVENTS, collect)
     app.router.add_get("/livez", live)
     app.router.add_get("/readyz", ready)
     return app

@@ -3,10 +3,11 @@
 import asyncio
 import contextlib
 import dataclasses
+import gc
 import logging
 import os
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 
 from aiohttp import web
 from prometheus_client.registry import CollectorRegistry
@@ -14,17 +15,20 @@ from prometheus_client.registry import CollectorRegistry
 from podway.framework.config.online import Online, SqliteStore
 from podway.online.error import OnlineError, StoreError
 from podway.online.gateway import models
+from podway.online.gateway.door import events as incoming
 from podway.online.gateway.door import rest, rpc
 from podway.online.gateway.door.access import Door
 from podway.online.gateway.door.ask import Desk
+from podway.online.gateway.door.events import Collector, Sent
 from podway.online.gateway.door.log import Requests
 from podway.online.gateway.gateway import Recommender
 from podway.online.gateway.known import Known
 from podway.online.gateway.lists import Following
 from podway.online.gateway.metrics import STATES, Metrics
 from podway.online.gateway.models import Asked, Models
+from podway.online.gateway.publisher import Publisher
 from podway.online.gateway.reader import Reader
-from podway.online.gateway.shown import Publisher
+from podway.online.gateway.shown import Events, Shown
 from podway.online.queue import open as queues
 from podway.online.queue.queue import Producer
 from podway.online.servers.answer import ServerError
@@ -32,6 +36,9 @@ from podway.online.store import open as stores
 
 _LOG = logging.getLogger(__name__)
 _PERIOD = 1.0
+_YOUNG = (20_000, 20, 50)
+"""Objects more than before at which the youngest are looked through, and how often that is until
+the older ones are."""
 _WARM = 5.0
 """Seconds that the first answer of a model may take: it may be compiled for it."""
 
@@ -96,8 +103,20 @@ def run(
         import uvloop
 
         factory = uvloop.new_event_loop
-    with asyncio.Runner(loop_factory=factory) as runner:
+    with _fewer_collections(), asyncio.Runner(loop_factory=factory) as runner:
         runner.run(_serve(options, stop, registry, told))
+
+
+@contextlib.contextmanager
+def _fewer_collections() -> Iterator[None]:
+    """Has Python look for cycles less often, for the time of a block: a request leaves next to
+    none, and what is remembered of thousands of users would be looked through again and again."""
+    before = gc.get_threshold()
+    gc.set_threshold(*_YOUNG)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 async def _serve(
@@ -119,6 +138,10 @@ async def _serve(
     known = Known(reader, gateway)
     lists = Following(reader, known, gateway)
     publisher = _publisher(options, metrics) if gateway.impressions else None
+    sent = _sent(options) if gateway.intake.open else None
+    collector = None
+    if sent is not None:
+        collector = Collector(gateway.intake, options.online.events, sent, metrics)
     draining = warm = False
 
     def problem() -> str:
@@ -140,13 +163,14 @@ async def _serve(
             while True:
                 warm = warm or bool(gateway.always) or not lists.missing or await _answers(asked)
                 hedges = _gauges(metrics, asked, reader, publisher, recommender, hedges)
+                metrics.events_waiting.set(0 if sent is None else sent.waiting)
                 await asyncio.sleep(_PERIOD)
 
         tasks = [asyncio.create_task(lists.follow()), asyncio.create_task(watch())]
         try:
             async with (
-                _rest(options, desk, door, problem) as port,
-                _rpc(options, desk, door, problem) as grpc_port,
+                _rest(options, desk, door, problem, collector) as port,
+                _rpc(options, desk, door, problem, collector) as grpc_port,
             ):
                 told(Running(port, grpc_port, problem))
                 await asyncio.to_thread(stop.wait)
@@ -157,8 +181,9 @@ async def _serve(
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             reader.close()
-            if publisher is not None:
-                await asyncio.to_thread(publisher.close, gateway.drain_seconds)
+            ending = [each for each in (publisher, sent) if each is not None]
+            seconds = gateway.drain_seconds
+            await asyncio.gather(*(asyncio.to_thread(each.close, seconds) for each in ending))
 
 
 async def _first(reader: Reader) -> None:
@@ -169,17 +194,34 @@ async def _first(reader: Reader) -> None:
         _LOG.error("%s; the gateway starts without the store, and tries again", error)
 
 
-def _publisher(options: Options, metrics: Metrics) -> Publisher:
+def _opening(options: Options) -> Callable[[], Producer]:
+    """Opens a producer of the queue."""
     online = options.online
     folder = os.path.join(options.workdir, "online", options.name)
+    return lambda: queues.opened(online.queue, online.topics, folder).producer()
 
-    def producer() -> Producer:
-        return queues.opened(online.queue, online.topics, folder).producer()
+
+def _publisher(options: Options, metrics: Metrics) -> Publisher[Shown]:
+    """Of what is shown."""
+    online, events = options.online, Events()
 
     def count(outcome: str, number: int) -> None:
         metrics.impressions.labels(outcome).inc(number)
 
-    return Publisher(producer, online.topics.events, online.gateway.buffer, count)
+    return Publisher(
+        _opening(options),
+        online.topics.events,
+        online.gateway.buffer,
+        events.messages,
+        events.published,
+        count,
+    )
+
+
+def _sent(options: Options) -> Publisher[Sent]:
+    """Of what clients send."""
+    topic, most = options.online.topics.events, options.online.gateway.intake.buffer
+    return Publisher(_opening(options), topic, most, incoming.messages, incoming.published)
 
 
 async def _answers(asked: Models) -> bool:
@@ -195,7 +237,7 @@ def _gauges(
     metrics: Metrics,
     asked: Models,
     reader: Reader,
-    publisher: Publisher | None,
+    publisher: Publisher[Shown] | None,
     recommender: Recommender,
     before: tuple[int, int],
 ) -> tuple[int, int]:
@@ -216,12 +258,16 @@ def _gauges(
 
 @contextlib.asynccontextmanager
 async def _rest(
-    options: Options, desk: Desk, door: Door, problem: Callable[[], str]
+    options: Options,
+    desk: Desk,
+    door: Door,
+    problem: Callable[[], str],
+    collector: Collector | None,
 ) -> AsyncIterator[int]:
     """Listens for the time of a block; then answers what is under way."""
     gateway = options.online.gateway
     runner = web.AppRunner(
-        rest.application(desk, door, gateway.most, problem),
+        rest.application(desk, door, gateway.most, problem, collector),
         access_log=None,
         shutdown_timeout=gateway.drain_seconds,
     )
@@ -244,7 +290,11 @@ async def _rest(
 
 @contextlib.asynccontextmanager
 async def _rpc(
-    options: Options, desk: Desk, door: Door, problem: Callable[[], str]
+    options: Options,
+    desk: Desk,
+    door: Door,
+    problem: Callable[[], str],
+    collector: Collector | None,
 ) -> AsyncIterator[int]:
     """Listens for the time of a block; then answers what is under way."""
     gateway = options.online.gateway
@@ -253,6 +303,7 @@ async def _rpc(
         door,
         gateway.most,
         problem,
+        collector,
         options.host,
         options.grpc_port,
         shared=options.workers > 1,

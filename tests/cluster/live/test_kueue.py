@@ -268,11 +268,12 @@ def test_machines_are_asked_for_when_it_is_their_turn(plane, hosts, work):
     assert ended == "Completed"
 
 
-def test_a_machine_alone_that_the_clock_starts_waits_too(plane, work):
+def test_a_machine_alone_that_the_clock_starts_waits_too(plane, hosts, work):
     """A Job, where launches are JobSets; the test makes it as its CronJob would."""
     (work / "clock").mkdir()
     words = ["launch", "retrain", str(work / "shop.py"), "--target-file", str(work / "target.py")]
     words += ["--target.accelerator", "cpu:1", "--target.queue", "research", "--dry-run"]
+    words += ["--mesh.fsdp", "1"]
     run(plane, *words, "--workdir", str(work / "clock"), "--output", str(work / "clock/objects"))
     made = [yaml.safe_load(path.read_text()) for path in (work / "clock/objects").iterdir()]
     for each in made:
@@ -282,7 +283,12 @@ def test_a_machine_alone_that_the_clock_starts_waits_too(plane, work):
     metadata = template["metadata"] | {"name": "alone", "namespace": SPACE}
     plane.client.made({"apiVersion": "batch/v1", "kind": "Job", **template, "metadata": metadata})
     path = f"/apis/batch/v1/namespaces/{SPACE}/jobs/alone"
-    plane.wait("its end", lambda: plane.client.get(path)["status"].get("succeeded"), seconds=600)
+
+    def ended() -> dict[str, int]:
+        status = plane.client.get(path)["status"]
+        return {end: status[end] for end in ("succeeded", "failed") if status.get(end)}
+
+    assert "succeeded" in plane.wait("its end", ended, seconds=600), hosts.logs()
     (workload,) = [
         each
         for each in plane.client.items(f"/apis/kueue.x-k8s.io/v1beta2/namespaces/{SPACE}/workloads")

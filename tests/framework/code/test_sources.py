@@ -55,7 +55,8 @@ def test_what_models_and_optimizers_bring_is_known(kind):
     own = ["framework.training.optimizer"]
     own += [f"framework.models.{file.stem}" for file in _models() if file.stem != "__init__"]
     if kind == "run":
-        own.append("framework.compression.quantize")
+        steps = "quantize distil layers low_rank movement prune structured tune vocabulary"
+        own += [f"framework.compression.{name}" for name in steps.split()]
     brought = sources.brought(kind, own)
     known = (*sources.PARTS, *sources.SOURCES["run"].modules)
     assert {name for name in brought if not sources.is_under(name, known)} == set()

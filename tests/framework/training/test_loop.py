@@ -15,6 +15,7 @@ from etils import epath
 
 from podway.framework import artifact
 from podway.framework.config import Component
+from podway.framework.devices import platforms
 from podway.framework.error import ConfigError
 from podway.framework.report import artefacts
 from podway.framework.runs import goodput, run
@@ -188,6 +189,12 @@ def test_a_batch_that_does_not_divide_and_missing_devices_are_errors(dataset, tm
     with pytest.raises(ConfigError, match=f"there are {count}"):
         loop.train(wide, dataset, tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_cpu_does_not_stand_in_for_what_was_asked_for(dataset, tmp_path, monkeypatch):
+    monkeypatch.setenv("JAX_PLATFORMS", "tpu,cpu")
+    with pytest.raises(platforms.PlatformError, match="JAX_PLATFORMS asks for tpu, and "):
+        loop.train(walks(), dataset, tmp_path)
 
 
 def test_a_checkpoint_of_another_experiment_is_refused(dataset, straight, tmp_path):

@@ -13,6 +13,7 @@ from podway.framework.config.online import Events, EventType, Field
 from podway.framework.config.online.events import RESERVED
 from podway.framework.error import ConfigError
 from podway.online.error import OnlineError
+from podway.online.events import door
 from podway.online.events.door import decode
 from podway.online.events.event import Event, encode
 
@@ -143,6 +144,18 @@ def test_unknown_fields_are_kept_on_the_way_there_and_back(kind, name, version, 
 @given(st.binary(max_size=60) | _JSON.map(lambda value: json.dumps(value).encode()))
 def test_whatever_comes_there_is_an_answer(value):
     assert isinstance(decode(value, EVENTS, NOW), str | Event)
+
+
+@given(
+    st.dictionaries(st.text(max_size=5), _JSON, max_size=4),
+    st.sampled_from([10**19, -(2**63) - 1, 2**64, 1e19, [2**70], {"a": [10**30]}, 2**63]),
+)
+def test_both_readers_read_the_same(fields, wide):
+    value = json.dumps({**fields, **PLAY, "wide": wide}).encode()
+    quick = door._quickly(value)
+    assert quick is None or repr(quick) == repr(json.loads(value))
+    found = decode(value, EVENTS, NOW)
+    assert not isinstance(found, Event) or repr(found.fields["wide"]) == repr(wide)
 
 
 @pytest.mark.parametrize("name", RESERVED)

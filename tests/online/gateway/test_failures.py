@@ -26,6 +26,7 @@ from podway.framework.config.online import (
     SqliteStore,
 )
 from podway.online.gateway.process.serve import Running
+from podway.online.store.answers import LIST, pack_list
 from tests.export.server.conftest import Site, library
 from tests.online.gateway.gateways import (
     Client,
@@ -143,6 +144,50 @@ def test_the_model_server_hangs(tmp_path):
         server.send_signal(signal.SIGCONT)
         settled(seen, {"model"})
     nobody_saw_it(seen)
+
+
+def test_lists_that_were_made_beforehand_stand_in_for_the_model(tmp_path):
+    """For users whom the gateway never saw, once the model server is killed; not if too old."""
+    port, now = free_port(), time.time()
+    config = online(tmp_path, f"127.0.0.1:{port}", lists_seconds=3600.0, stored_seconds=7200.0)
+    filled(config, tmp_path)
+    store = store_of(config, tmp_path)
+    made = [("i7", 3.0), ("hu3", 2.5), ("i9", 2.0)]
+    for user, age in (("u3", 3600.0), ("u4", 7300.0), ("new", 60.0)):
+        store.write(LIST, {user: pack_list("5f7c", now - age, made)})
+    store.write(LIST, {"u5": b"nonsense"})
+    store.close()
+    with running(config, tmp_path) as client:
+        with backend(port) as server:
+            wait_for(lambda: client.ask("u1")["source"] == "model")
+            assert client.ask("u3", items=["x"])["age_seconds"] == 0.0
+            stored = client.ask("new", k=2)
+            assert stored["source"] == "stored", "nothing is known of the user, but this"
+            server.send_signal(signal.SIGKILL)
+            server.wait()
+        last = client.ask("u1")
+        assert (last["source"], last["age_seconds"] > 0) == ("last", True)
+        answer = client.ask("u3", k=4)
+        assert (answer["source"], answer["model"]["name"]) == ("last", "m"), "it was seen"
+        store = store_of(config, tmp_path)
+        store.write(LIST, {"u2": pack_list("5f7c", now - 3600.0, [("i7", 3.0), ("hu2", 2.5)])})
+        store.close()
+        answer = client.ask("u2", k=3)
+        assert (answer["source"], answer["model"]) == (
+            "stored",
+            {"name": "5f7c", "version": None, "arm": ""},
+        )
+        assert 3600 <= answer["age_seconds"] < 4600
+        assert answer["missing"]["retrieve"] in ("UNAVAILABLE", "LEFT_ALONE")
+        assert [(each["item"], each["reason"]) for each in answer["items"]] == [
+            ("i7", "stored"),
+            ("i30", "popular"),
+            ("i31", "popular"),
+        ], "what the user has had is left out"
+        for user in ("u4", "u5", "u6"):
+            answer = client.ask(user)
+            assert (answer["source"], answer["age_seconds"]) == ("popular", None), user
+        assert client.counted("answers_total", source="stored") == 2
 
 
 def test_the_store_is_killed_hangs_and_comes_back(tmp_path):

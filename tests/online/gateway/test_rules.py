@@ -19,7 +19,7 @@ ITEMS = {
     "d": {"kind": "blue", "live": True, "time": NOW - 100 * DAY},
     "e": {"live": True, "tags": ["x", "y"]},
 }
-MODEL = [Candidate(item, 5.0 - at, "retrieved") for at, item in enumerate("abcde")]
+MODEL: list[Candidate] = [(item, 5.0 - at, "retrieved") for at, item in enumerate("abcde")]
 
 
 def known(item):
@@ -31,7 +31,7 @@ NO_RULES = Rules()
 
 def shown(rules: Rules = NO_RULES, k: int = 10, groups=(MODEL,), **situation) -> str:
     given = Situation(**{"now": NOW, "salt": "u", **situation})
-    return "".join(each.item for each in applied(rules, groups, k, given, known))
+    return "".join(item for item, _, _ in applied(rules, groups, k, given, known))
 
 
 def test_without_rules_the_models_order_stands():
@@ -61,7 +61,7 @@ def test_only_items_with_an_attribute():
 def test_no_more_of_a_category_than_its_cap_and_the_next_group_fills_up():
     capped = Rules(category="kind", per_category=1)
     assert shown(capped) == "ade", "who has no category counts as one each"
-    popular = [Candidate(item, 1.0, "popular") for item in "bdxyz"]
+    popular = [(item, 1.0, "popular") for item in "bdxyz"]
     assert shown(capped, groups=(MODEL, popular), k=5) == "adexy"
 
 
@@ -70,7 +70,7 @@ def test_fresh_items_are_lifted_by_what_the_scores_are_apart():
     # a: 5 + 4 * .5**(3/7) = 7.97, c: 3 + 4 = 7
     assert shown(lift) == "acbde"
     assert shown(Rules(fresh="time", fresh_days=7.0, fresh_boost=0.1)) == "abcde"
-    shifted = [each._replace(score=each.score * 1000 - 7) for each in MODEL]
+    shifted = [(item, score * 1000 - 7, reason) for item, score, reason in MODEL]
     assert shown(lift, groups=(shifted,)) == "acbde", "whatever the scale"
 
 
@@ -89,7 +89,7 @@ def test_new_items_have_the_last_places_and_go_round():
 
 
 def test_scores_that_are_no_numbers_never_win():
-    odd = [Candidate("x", math.nan, "retrieved"), Candidate("y", math.inf, "retrieved"), *MODEL]
+    odd = [("x", math.nan, "retrieved"), ("y", math.inf, "retrieved"), *MODEL]
     assert shown(groups=(odd,)) == "abcde"
     assert shown(Rules(fresh="time", fresh_boost=1.0), groups=(odd,)) == "acbde"
 
@@ -114,13 +114,13 @@ def test_what_every_list_keeps():
             deny=tuple(chance.sample(items, 3)),
         )
         groups = [
-            [Candidate(i, chance.gauss(0, 1), "retrieved") for i in chance.sample(items, 15)]
+            [(i, chance.gauss(0, 1), "retrieved") for i in chance.sample(items, 15)]
             for _ in range(2)
         ]
         seen, k = set(chance.sample(items, 5)), chance.randrange(1, 12)
         given = Situation(seen=seen, new=chance.sample(items, 5), now=NOW, salt="u")
         found = applied(rules, groups, k, given, lambda i: attributes.get(i, {}))
-        names = [each.item for each in found]
+        names = [item for item, _, _ in found]
         assert len(names) == len(set(names)) <= k
         assert not set(names) & (seen | set(rules.deny))
         kinds = [attributes[n]["kind"] for n in names if n in attributes]

@@ -1,6 +1,7 @@
 """The history checker: what was published and what was landed, while everything is killed.
 
     python -m tests.online.lander.history --messages 10000 --kills 100
+    python -m tests.online.lander.history --kind kafka --broker-kills 12
 
 Producers publish numbered events of users, and publish again what they do not know to be kept.
 Landers land. At random moments one of them, or the broker, gets a kill -9, and is started anew. At
@@ -18,7 +19,7 @@ import pathlib
 import random
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -31,11 +32,20 @@ from podway.online.events.event import Event, encode
 from podway.online.lander import service
 from podway.online.queue import open as queues
 from podway.online.queue.queue import Message
-from tests.online.queue.brokers import Broker, Sqlite
+from tests.online.queue.brokers import Broker, Kafka, Sqlite
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["podway.online.lander.service", "podway.online.queue.sqlite"])
+_CONTEXT.set_forkserver_preload(
+    [
+        "podway.online.lander.service",
+        "podway.online.queue.sqlite",
+        "podway.online.queue.kafka",
+    ]
+)
 _BATCH = 10
+_REST = 0.01
+"""Seconds between two batches of a producer."""
+BROKER = "broker"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +54,9 @@ class Plan:
 
     Attributes:
       messages: that all producers publish.
-      kills: of random processes.
+      kills: of random processes, the broker's among them.
+      broker_kills: of the broker, where that is a process.
+      pause: seconds from the message at which a kill is due to the kill, at most.
       seed: of the moments and the victims.
       users: whose events they are.
       producers: processes.
@@ -54,11 +66,25 @@ class Plan:
 
     messages: int
     kills: int
+    broker_kills: int = 0
+    pause: float = 0.6
     seed: int = 0
     users: int = 20
     producers: int = 2
     landers: int = 2
     spread: float = 7200.0
+
+    def victims(
+        self, names: Sequence[str], generator: random.Random
+    ) -> Iterator[tuple[int, float, str]]:
+        """Kills: after how many messages, how many seconds behind them, and of whom. By messages,
+        so that a slow machine is in the midst of them, too."""
+        found = [generator.choice(names) for _ in range(self.kills - self.broker_kills)]
+        found += [BROKER] * self.broker_kills
+        generator.shuffle(found)
+        counts = sorted(generator.uniform(0, 0.95 * self.messages) for _ in found)
+        for count, victim in zip(counts, found, strict=True):
+            yield int(count), generator.uniform(0, self.pause), victim
 
 
 @dataclasses.dataclass
@@ -115,7 +141,7 @@ def _produce(config: Any, topics: Any, plan: Plan, producer: int, begin: float, 
         fresh = file.with_suffix(".new")
         fresh.write_text(str(done))
         fresh.replace(file)
-        time.sleep(0.002)
+        time.sleep(_REST)
 
 
 def _land(config: online.Online, folder: str) -> None:
@@ -152,12 +178,11 @@ def run(broker: Broker, plan: Plan, folder: pathlib.Path, lander: online.Lander)
         for name, make in workers.items():
             running[name] = make()
             running[name].start()
-        for _ in range(plan.kills):
-            time.sleep(generator.uniform(0.05, 0.6))
-            names = [*workers, *(["broker"] if broker.restarts else [])]
-            victim = generator.choice(names)
+        for count, pause, victim in plan.victims(list(workers), generator):
+            _published(folder, count)
+            time.sleep(pause)
             kills[victim.partition(" ")[0]] += 1
-            if victim == "broker":
+            if victim == BROKER:
                 broker.kill()
                 time.sleep(generator.uniform(0.0, 0.5))
                 broker.start()
@@ -181,6 +206,14 @@ def run(broker: Broker, plan: Plan, folder: pathlib.Path, lander: online.Lander)
                 process.join()
     found.kills, found.seconds = dict(kills), time.monotonic() - started
     return _check(found, plan, folder / "landed", begin)
+
+
+def _published(folder: pathlib.Path, count: int) -> None:
+    """Waits until producers know of so many messages that they are kept."""
+    end = time.monotonic() + 120
+    while sum(int(note.read_text()) for note in folder.glob("producer-?")) < count:
+        assert time.monotonic() < end, f"{count} messages are not published"
+        time.sleep(0.01)
 
 
 def _drained(config: Any, topics: Any, group: str) -> None:
@@ -235,14 +268,17 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--messages", type=int, default=10_000)
     parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--kind", choices=["sqlite", "kafka"], default="sqlite")
+    parser.add_argument("--broker-kills", type=int, default=0, help="of the kills, Kafka's broker")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        broker = Sqlite(pathlib.Path(folder))
+        place = pathlib.Path(folder)
+        broker = Kafka(place) if given.kind == "kafka" else Sqlite(place)
         broker.start()
         try:
-            plan = Plan(given.messages, given.kills, given.seed)
-            found = run(broker, plan, pathlib.Path(folder), online.Lander(seconds=0.3))
+            plan = Plan(given.messages, given.kills, given.broker_kills, seed=given.seed)
+            found = run(broker, plan, place, online.Lander(seconds=0.3))
         finally:
             broker.kill()
     print(json.dumps(dataclasses.asdict(found), indent=2))

@@ -18,11 +18,12 @@ from prometheus_client.registry import CollectorRegistry
 
 from podway.framework import codec
 from podway.framework.config import online as config
-from podway.online.error import StoreError
+from podway.online.error import OnlineError, StoreError
 from podway.online.events.event import Event, encode
 from podway.online.nearline import lists, run
 from podway.online.queue import open as queues
 from podway.online.queue.queue import Message
+from podway.online.queue.sqlite import SqliteLog
 from podway.online.service import page
 from podway.online.store import history as histories
 from podway.online.store import open as stores
@@ -191,6 +192,13 @@ def test_replayed_as_another_group_nothing_changes(tmp_path):
         test_apply.check(store, given, online.nearline)
         with pytest.raises(Exception, match=r"--replay is 'nearline', the group of the service"):
             drain(replay="nearline")
+
+
+def test_a_queue_that_forgets_is_not_replayed(tmp_path, monkeypatch):
+    monkeypatch.setattr(SqliteLog, "forgets", "it keeps nothing; use another")
+    options = run.Options(chosen(), "shop", str(tmp_path), replay="again", drain=True)
+    with pytest.raises(OnlineError, match=r"--replay again finds nothing: it keeps nothing; use"):
+        run.run(options, threading.Event(), CollectorRegistry())
 
 
 def _counts(online: config.Online) -> list[str]:

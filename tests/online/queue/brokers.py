@@ -26,14 +26,19 @@ class Broker(abc.ABC):
       rewinds: whether a group can begin again, and where it is told to.
       counts: whether it is shown that deliveries which ended a consumer are counted.
       restarts: whether it is a process of its own, with what it had before on disk.
+      kills: how often it is killed under load.
       members: whether it says who reads a group.
+      ahead: whether it gives further messages of a key before the first one is committed, and
+        messages of several keys of a partition in the order in which they came.
     """
 
     config: online.Queue
     rewinds = True
     counts = True
     restarts = True
+    kills = 3
     members = True
+    ahead = True
 
     @abc.abstractmethod
     def start(self) -> None:
@@ -91,17 +96,17 @@ class Kafka(Broker):
 
 
 class Pubsub(Broker):
-    """Google's emulator, which has all in memory."""
+    """Google's double, which has all in memory."""
 
-    # It gives a message back some minutes after its reader ended: too long to count kills by.
-    restarts = members = rewinds = counts = False
+    restarts = members = rewinds = ahead = False
+    started = staticmethod(servers.pubsub)
 
     def __init__(self, folder: pathlib.Path):
-        self._server, self._address = servers.pubsub(folder)
+        self._server, self._address = self.started(folder)
         self.config = online.PubsubQueue(project="podway-test", ack_seconds=10)
 
     def start(self) -> None:
-        """Some seconds."""
+        """At once."""
         self._server.start()
         os.environ["PUBSUB_EMULATOR_HOST"] = self._address
 
@@ -111,13 +116,22 @@ class Pubsub(Broker):
         self._server.kill()
 
 
+class GooglePubsub(Pubsub):
+    """The emulator of the Google Cloud CLI."""
+
+    # It gives a message back some minutes after its reader ended: too long to count kills by.
+    counts = False
+    ahead = True
+    started = staticmethod(servers.google_pubsub)
+
+
 class Rabbitmq(Broker):
-    """A node of one process."""
+    """A node of one process, which a session of tests starts once: it takes a minute."""
 
     members = rewinds = counts = False
 
-    def __init__(self, folder: pathlib.Path):
-        self._server, url = servers.rabbitmq(folder)
+    def __init__(self, node: tuple[servers.Server, str]):
+        self._server, url = node
         self.config = online.RabbitmqQueue(url=url)
 
     def start(self) -> None:
@@ -127,3 +141,14 @@ class Rabbitmq(Broker):
     def kill(self) -> None:
         """Its clients go on and wait for it."""
         self._server.kill()
+
+
+class RabbitmqStreams(Rabbitmq):
+    """The same with what is published kept."""
+
+    members = rewinds = counts = True
+    kills = 1
+
+    def __init__(self, node: tuple[servers.Server, str]):
+        super().__init__(node)
+        self.config = dataclasses.replace(self.config, keep_hours=1.0)

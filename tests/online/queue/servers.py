@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.online.emulators import programs
 from tests.online.queue import kafka_jars
 
 PATIENCE = 180.0
@@ -143,17 +144,34 @@ def kafka(folder: pathlib.Path) -> tuple[Server, str]:
     return Server(folder, command, lambda: listens(port)), address
 
 
+def emulator(name: str) -> str:
+    """The program of an emulator that is built of Go modules."""
+    if os.environ.get(programs.WITHOUT):
+        missing(name, "its Go modules could not be fetched", excused=programs.WITHOUT)
+    program = programs.place(name)
+    if not program.exists():
+        missing(name, "`make emulators` builds it")
+    return str(program)
+
+
 def pubsub(folder: pathlib.Path) -> tuple[Server, str]:
-    """Google's emulator, not started, and its address."""
+    """Google's double, not started, and its address."""
+    (port,) = free_ports(1)
+    command = [emulator("pubsub"), "-port", str(port)]
+    return Server(folder, command, lambda: listens(port)), f"127.0.0.1:{port}"
+
+
+def google_pubsub(folder: pathlib.Path) -> tuple[Server, str]:
+    """Google's larger emulator, not started, and its address."""
     where = "google-cloud-sdk/platform/pubsub-emulator/bin/cloud-pubsub-emulator"
     found = [root / where for root in map(pathlib.Path, ("/usr/lib", "/opt", "/usr/local"))]
-    programs = [path for path in found if path.exists()]
-    if not programs:
-        # It comes with Google's own packages, from neither Debian nor PyPI.
+    there = [path for path in found if path.exists()]
+    if not there:
+        # It comes with Google's own packages: from none of Debian, Maven, PyPI and Go.
         pytest.skip("no Pub/Sub emulator: gcloud components install pubsub-emulator")
     (port,) = free_ports(1)
     (folder / "data").mkdir()
-    command = [str(programs[0]), "--host=127.0.0.1", f"--port={port}"]
+    command = [str(there[0]), "--host=127.0.0.1", f"--port={port}"]
     command.append(f"--data-dir={folder / 'data'}")
     return Server(folder, command, lambda: listens(port)), f"127.0.0.1:{port}"
 

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.online.emulators import programs
+
 PATIENCE = 60.0
 BIGTABLE = "/usr/lib/google-cloud-sdk/platform/bigtable-emulator/cbtemulator"
 
@@ -102,10 +104,13 @@ def redis() -> Iterator[Server]:
 @contextlib.contextmanager
 def bigtable() -> Iterator[Server]:
     """The emulator, whose tables are gone when it ends."""
-    program = shutil.which("cbtemulator") or BIGTABLE
+    if os.environ.get(programs.WITHOUT):
+        missing("cbtemulator", "its Go modules could not be fetched", in_ci=False)
+    program = str(programs.place("emulator"))
     if not pathlib.Path(program).exists():
-        # Debian has no package of it.
-        missing("cbtemulator", "gcloud components install bigtable", in_ci=False)
+        program = shutil.which("cbtemulator") or BIGTABLE
+    if not pathlib.Path(program).exists():
+        missing("cbtemulator", "`make emulators` builds it")
     with running(
         "bigtable", lambda port, _: [program, "-host", "127.0.0.1", "-port", str(port)]
     ) as it:

@@ -6,7 +6,8 @@ import farmhash
 import pytest
 
 from podway.online.error import StoreError
-from podway.online.store import history
+from podway.online.nearline import session
+from podway.online.store import columns, history
 from podway.online.store.history import EMPTY, Entry, History, merge, pack, unpack
 
 TIMES = (1_700_000_000_000_000, 1_700_000_000_500_000, 1_700_000_003_000_000)
@@ -86,6 +87,49 @@ def test_steps_and_items_of_any_size(step):
     entries = [Entry(-7 + at * step, "x" * (at * 150), f"t{at % 3}", at) for at in range(1, 9)]
     found = merge(EMPTY, entries, None)
     assert unpack(pack(found)) == found
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_what_is_appended_is_what_is_merged(seed):
+    """In any units, widths and types, from histories with and without marks, bounded or not."""
+    chance = random.Random(seed)
+    most = chance.choice((4, 9, 1000))
+    types = chance.choice((("play",), ("play", "click", "ü"), ("",)))
+    step = chance.choice((1, 999, 1_000, 70_000, 1_000_000, 3_000_000, 86_400_000_000 * 400))
+
+    def further(last: int, count: int) -> list[Entry]:
+        """Later than all before, at times at one time."""
+        found = []
+        for _ in range(count):
+            last += step * chance.choice((1, 1, 2, 300)) * (not found or chance.random() < 0.8)
+            item = "i" * chance.choice((1, 5, 300 * (chance.random() < 0.1) + 1)) + chance.choice(
+                "ab"
+            )
+            mark = chance.randrange(1, 2**32) if types != ("",) else 0
+            found.append(Entry(last, item, chance.choice(types), mark))
+        return list(merge(EMPTY, found, None).entries)
+
+    held = merge(EMPTY, [e._replace(mark=0, type="") for e in further(0, 3)], most)
+    packed, appends = columns.parse(pack(held)), 0
+    for _ in range(30):
+        more = further(held.entries[-1].time, chance.choice((1, 1, 1, 2, 5)))
+        found = columns.appended(packed, more, most)
+        held = merge(held, more, most)
+        appends += found is not None
+        packed = columns.parse(pack(held) if found is None else columns.pack(found))
+        assert unpack(columns.pack(packed)) == held
+        assert packed.last == held.entries[-1].time
+        end = held.entries[-1].time / 1e6 + 1e-3
+        if held.entries[0].time > 1e6 and step < 86_400_000_000:
+            for seconds in (0.5, step / 1e6, 1800):
+                assert session.latest(packed, seconds) == session.session(held, end, seconds)
+    assert appends >= 20
+
+
+def test_what_is_not_later_is_not_appended():
+    held = columns.parse(pack(history.of(["a", "b"], [1, 2])))
+    assert columns.appended(held, [Entry(2, "c", "", 1)], 10) is None
+    assert columns.appended(columns.parse(pack(EMPTY)), [Entry(2, "c")], 10) is None
 
 
 def test_twenty_events_take_little():

@@ -1,3 +1,4 @@
+import contextlib
 import copy
 import dataclasses
 import pathlib
@@ -7,11 +8,12 @@ import pytest
 import yaml
 
 from podway.framework import exit_codes
+from podway.framework.config import Mesh
 from podway.framework.error import ConfigError
 from podway.launch.targets import frozen
 from podway.launch.targets.frozen import Frozen
 from podway.launch.targets.kubernetes import check, training, yaml_text
-from podway.launch.targets.kubernetes.launch import Launch, check_trained_in_steps
+from podway.launch.targets.kubernetes.launch import Launch, check_mesh, check_trained_in_steps
 from podway.launch.targets.kubernetes.target import Bucket, Claim, Images, Kubernetes
 from tests.launch.targets.kubernetes.conftest import IMAGES, a_launch, an_experiment
 
@@ -158,10 +160,41 @@ def test_fitted_models_take_one_host():
         check_trained_in_steps(launch)
 
 
+@pytest.mark.parametrize(
+    ("fields", "mesh", "said"),
+    [
+        ({"accelerator": "cpu:1"}, Mesh(fsdp=2), "'cpu:1': .*asks for 2 devices; there are 1"),
+        ({"accelerator": "v5e:4x4"}, Mesh(fsdp=32), "'v5e:4x4': .*32 devices; there are 16"),
+        ({"accelerator": "v5e:4x4", "slices": 2}, Mesh(slice=3), "slices 2: mesh.slice is 3"),
+        ({"accelerator": "v5e:4x4", "slices": 2}, Mesh(fsdp=16), ""),
+        ({"accelerator": "cpu:1", "environment": ("XLA_FLAGS=--x",)}, Mesh(fsdp=2), ""),
+    ],
+)
+def test_a_mesh_that_the_devices_do_not_have_is_refused_before_it_is_launched(fields, mesh, said):
+    launch = a_launch(**fields)
+    launch = dataclasses.replace(
+        launch, experiment=dataclasses.replace(launch.experiment, mesh=mesh)
+    )
+    with pytest.raises(ConfigError, match=said) if said else contextlib.nullcontext():
+        check_mesh(launch)
+
+
 @pytest.mark.parametrize("image", ["podway:1", "podway", "podway@sha256:12"])
 def test_images_by_digest(image):
     with pytest.raises(ConfigError, match=r"target\.images\.train"):
         Images(train=image)
+
+
+def test_it_trains_on_what_is_rented_or_not_at_all():
+    def named(**fields: object) -> list[str]:
+        made = training.objects(a_launch(**fields))[-1]
+        variables = _container(made, "train").get("env", [])
+        return [each["value"] for each in variables if each["name"] == "JAX_PLATFORMS"]
+
+    assert named(accelerator="v5e:4x4") == ["tpu,cpu"]
+    assert named(accelerator="h100:8") == ["cuda,cpu"]
+    assert named(accelerator="cpu:1") == []
+    assert named(accelerator="h100:8", environment=("JAX_PLATFORMS=cpu",)) == ["cpu"]
 
 
 def _container(job_set: dict, name: str) -> dict:

@@ -3,7 +3,7 @@
 import pathlib
 import re
 
-from podway.online.gateway.answer import Answer, Recommended
+from podway.online.gateway.answer import NOTHING, Answer, Attributes
 from podway.online.gateway.door import messages
 
 PROTO = pathlib.Path(__file__).parents[4] / "docs/online/recommend.proto"
@@ -30,13 +30,14 @@ def test_the_proto_says_the_same():
 def test_an_answer_is_the_same_over_the_wire():
     answer = Answer(
         "r1",
-        (Recommended("ü", 1.5, "ranked", {"title": "Ü"}), Recommended("b", 0.0, "new", {})),
+        (("ü", 1.5, "ranked", Attributes({"title": "Ü"})), ("b", 0.0, "new", NOTHING)),
         "model",
         "m",
         7,
         "canary",
         {"t": "b"},
         {"rank": "UNAVAILABLE"},
+        1.25,
     )
     sent = messages.write(answer).SerializeToString()
     got = messages.RecommendResponse.FromString(sent)
@@ -44,7 +45,8 @@ def test_an_answer_is_the_same_over_the_wire():
         ("ü", 1.5, "ranked"),
         ("b", 0.0, "new"),
     ]
-    assert got.items[0].attributes == '{"title": "Ü"}'
+    assert got.items[0].attributes == '{"title":"Ü"}'
+    assert got.age_seconds == 1.25
     assert (got.request_id, got.source, got.model, got.version) == ("r1", "model", "m", 7)
     assert {each.key: each.value for each in got.trials} == {"t": "b"}
     assert {each.key: each.value for each in got.missing} == {"rank": "UNAVAILABLE"}

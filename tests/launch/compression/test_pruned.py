@@ -1,0 +1,46 @@
+"""A model without some of its units, with a table of low rank in 8 bits, to the server."""
+
+import numpy as np
+import pytest
+
+import podway
+from podway.export.verification import verify
+from podway.framework import artifact, config
+from podway.framework.compression.low_rank import LowRank
+from podway.framework.compression.quantize import Int8
+from podway.framework.compression.structured import Units
+from podway.framework.compression.vocabulary import RareItems
+from podway.framework.runs import run
+from tests.launch import world
+
+
+@pytest.fixture(scope="module")
+def smaller(shop, folder) -> podway.Result:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(verify, "in_fresh_process", verify.verify)
+        table = r".*/shared_rows/table"
+        steps = Units(), RareItems(min_events=10), LowRank(rank=3, paths=(table,))
+        steps = (*steps, Int8(paths=(r".*/low_rank/left",)))
+        return podway.run(config.compressed(world.shop(folder), *steps), folder / "w")
+
+
+def test_steps_follow_each_other(smaller, shop):
+    experiment, manifest, parameters = run.load(smaller.run)
+    assert experiment.model.feed_forward_units == 16
+    left = "item/embedding/shared_rows/table/low_rank/left/int8"
+    assert parameters[f"{left}/values"].dtype == np.int8
+    chain, runs = [], smaller.run.parent
+    while parent := manifest.inputs.get("parent"):
+        chain.append(parent)
+        manifest = artifact.read(runs / parent, "run")
+    assert len(chain) == 4
+    assert chain[-1] == shop.run.name
+
+
+def test_what_is_published_answers_as_the_run_does(smaller):
+    ours, theirs = podway.load(smaller.run), podway.load(smaller.model)
+    histories = [["i1", "i2"], ["i7"]]
+    for one, other in zip(
+        ours.recommend(histories, k=5), theirs.recommend(histories, k=5), strict=True
+    ):
+        assert [item.item for item in one] == [item.item for item in other]
