@@ -12,7 +12,7 @@ from podway.framework.compression.quantize import Float8, Int4, Int8
 from podway.framework.config import Evaluation
 from podway.framework.error import ConfigError
 from podway.framework.evaluation.recommendation import RankingEvaluator
-from podway.framework.formats import matrix
+from podway.framework.formats import low_rank, matrix
 from podway.framework.heads import Binary
 from podway.framework.models.bert4rec import Bert4Rec
 from podway.framework.models.dcn import Dcn
@@ -161,3 +161,19 @@ def test_steps_go_on_with_what_is_in_no_format_yet(described):
         Int8(paths=("nix",)).stored(model, schema, second)
     with pytest.raises(ConfigError, match=r"Int8: the model has no table that is not in a format"):
         Int8().stored(model, schema, second)
+
+
+def test_the_factor_of_a_table_is_stored_too(described):
+    model = SasRec(**SMALL)
+    schema, parameters = described.schema, parameters_of(model, described)
+    narrow = low_rank.decompose(np.asarray(parameters["item/embedding"]), 3)
+    earlier = matrix.spread(parameters | {"item/embedding": narrow})
+    for step in (Int8(), Int4(paths=("item/embedding",))):
+        stored = step.stored(model, schema, earlier)
+        name = "int4_odd" if isinstance(step, Int4) else "int8"
+        assert f"item/embedding/low_rank/left/{name}/values" in stored
+        assert "item/embedding/low_rank/right" in stored
+        ours, theirs = (
+            experiments.scores(model, schema, each, HISTORY) for each in (stored, widened(stored))
+        )
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
