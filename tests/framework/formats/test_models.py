@@ -1,10 +1,13 @@
 """Models whose tables are in formats answer as with the same numbers in f32, and in their room."""
 
+import dataclasses
+
 import jax
 import jax.extend
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from etils import epath
 
 from podway.export.lowering.recommender import recommend
 from podway.framework import task
@@ -24,6 +27,7 @@ from podway.framework.models.item_knn import ItemKnn
 from podway.framework.models.retrieve_rank import RetrieveRank
 from podway.framework.models.sasrec import SasRec
 from podway.framework.models.two_tower import TwoTower
+from podway.framework.runs import run
 from tests.framework import experiments, rows
 
 SMALL = {"width": 6, "blocks": 1, "heads": 2, "max_length": 8}
@@ -177,3 +181,13 @@ def test_the_factor_of_a_table_is_stored_too(described):
             experiments.scores(model, schema, each, HISTORY) for each in (stored, widened(stored))
         )
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_the_run_of_a_model_of_rows_is_converted(labelled, monkeypatch):
+    """Its tables' paths are known by the dataset's schema."""
+    model = Dcn(objectives=(Binary("click"),), width=5)
+    parameters = parameters_of(model, labelled)
+    monkeypatch.setattr(run, "load", lambda before: (None, None, parameters))
+    experiment = dataclasses.replace(experiments.walks(), model=model)
+    found = Int8().convert(experiment, labelled, epath.Path("before"))
+    assert found["embeddings/item/embedding/int8/values"].dtype == np.int8
