@@ -52,7 +52,7 @@ ARROWS = {
         "heads": "config metrics",
         "task": "config devices embedding formats heads input metrics schema",
         "models/parts": "config embedding formats heads input losses metrics schema task",
-        "models": "config embedding heads input losses metrics models/parts schema task",
+        "models": "config embedding formats heads input losses metrics models/parts schema task",
         "evaluation": "config devices heads input metrics models schema task",
         "runs": "artifact code config embedding evaluation input schema task",
         "report": "artifact page runs",
