@@ -97,7 +97,7 @@ def write(folder: pathlib.Path, name: str, items: int) -> int:
     function = recommender.recommend(MODEL, schema, TOP_K)
     with silence_tensorflow():
         program = stablehlo.lower(function, host, LENGTH, "2.18")
-        module = lowered.LoweredModule(program, lowered.weights([program], host), BATCHES)
+        module: Any = lowered.LoweredModule(program, lowered.weights([program], host), BATCHES)
         spec = tf.TensorSpec([None, LENGTH], tf.int32, "history")
         module.serve = tf.function(lambda history: {"score": module(history)[0]})
         signatures = {"serving_default": module.serve.get_concrete_function(spec)}

@@ -1,14 +1,14 @@
 """Quantisation after training: parameters in formats of fewer bytes (framework/formats/)."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import jax
 import numpy as np
 from etils import epath
 
-from podway.framework import config, task
+from podway.framework import config
 from podway.framework.compression import tables
 from podway.framework.error import check
 from podway.framework.formats import float8, int4, int8, matrix
@@ -33,12 +33,12 @@ class Stored:
         self, experiment: config.Experiment, dataset: Dataset, before: epath.Path
     ) -> dict[str, np.ndarray]:
         """See config.Compression."""
-        _, schema, parameters = run.load(before)
-        return jax.device_get(self.stored(experiment.model, schema, parameters))
+        _, _, parameters = run.load(before)
+        return jax.device_get(self.stored(experiment.model, dataset.schema, parameters))
 
     def stored(
-        self, model: config.Model, schema: Schema, parameters: task.Parameters
-    ) -> task.Parameters:
+        self, model: config.Model, schema: Schema, parameters: Mapping[str, Any]
+    ) -> dict[str, Any]:
         """The parameters by path, those that are chosen in the format. Raises ConfigError."""
         paths = (
             tables.chosen(parameters, self.paths, "compression.paths")

@@ -62,12 +62,14 @@ class QuantizationAware(config.Compression):
         )
         rate = getattr(optimizer, "learning_rate", None)
         check(
-            isinstance(rate, float),
+            rate is not None,
             f"QuantizationAware: the optimizer {type(optimizer).__name__} has no learning_rate",
         )
+        assert rate is not None
         changes: dict[str, Any] = {"learning_rate": rate * self.learning_rate}
-        if hasattr(optimizer, "warmup_steps"):
-            changes["warmup_steps"] = min(optimizer.warmup_steps, self.steps // 10)
+        warm_up = getattr(optimizer, "warmup_steps", None)
+        if warm_up is not None:
+            changes["warmup_steps"] = min(warm_up, self.steps // 10)
         every = {
             name: min(getattr(trainer, name), self.steps)
             for name in ("evaluate_every", "checkpoint_every")

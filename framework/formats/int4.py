@@ -1,8 +1,7 @@
 """Rows of 4-bit integers, two in a byte, with a scale for each group of a row's values.
 
 From −7 to 7, stored with 8 added. A byte has a value of the row's first half in its lower four bits
-and that of the second half in its upper four, so that a product with a row is one with each half,
-and nothing is interleaved.
+and that of the second half in its upper four, so that nothing is interleaved.
 """
 
 import dataclasses
@@ -51,14 +50,12 @@ class Int4Rows(Matrix):
         return self._read(jnp.asarray(self.values), jnp.asarray(self.scale))
 
     def block_product(self, x: Float[Array, "batch width"]) -> Float[Array, "batch rows"]:
-        """Of the two halves; with one scale for a row, it comes last."""
+        """With one scale for a row, it comes last."""
         if self.scale.shape[1] != 1:
             return super().block_product(x)
-        x, half = x.astype(jnp.float32), self.values.shape[1]
-        low, high = (each.astype(jnp.float32) for each in _halves(jnp.asarray(self.values)))
-        products = jnp.matmul(x[:, :half], low.T)
-        products += jnp.matmul(x[:, half:], high[:, : self.shape[1] - half].T)
-        return products * jnp.asarray(self.scale).astype(jnp.float32)[:, 0]
+        values = unpack(jnp.asarray(self.values), self.shape[1]).astype(jnp.float32)
+        scale = jnp.asarray(self.scale).astype(jnp.float32)[:, 0]
+        return jnp.matmul(x.astype(jnp.float32), values.T) * scale
 
     def _read(self, packed: Array, scale: Array) -> Float[Array, "... width"]:
         width, groups = self.shape[1], scale.shape[-1]
@@ -105,9 +102,5 @@ def pack(values: Int8[Array, "*rows width"]) -> UInt8[Array, "*rows bytes"]:
 
 def unpack(packed: UInt8[Array, "*rows bytes"], width: int) -> Int8[Array, "*rows width"]:
     """The inverse of `pack`."""
-    return jnp.concatenate(_halves(packed), axis=-1)[..., :width]
-
-
-def _halves(packed: Array) -> tuple[Array, Array]:
     low, high = packed & 15, packed >> 4
-    return low.astype(jnp.int8) - _OFFSET, high.astype(jnp.int8) - _OFFSET
+    return (jnp.concatenate([low, high], axis=-1).astype(jnp.int8) - _OFFSET)[..., :width]

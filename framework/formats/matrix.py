@@ -9,13 +9,13 @@ row, or multiplied with, is never whole in memory.
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-BLOCK = 4096
+BLOCK = 1024
 """Rows that are widened to f32 at a time."""
 
 
@@ -103,11 +103,12 @@ class Matrix:
 
 
 Table = Array | Matrix
+F = TypeVar("F", bound=Matrix)
 FORMATS: dict[str, type[Matrix]] = {}
 """By the name in paths."""
 
 
-def register(cls: type[Matrix]) -> type[Matrix]:
+def register(cls: type[F]) -> type[F]:
     """A class decorator: a format, whose fields are its arrays."""
     names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
     FORMATS[cls.name] = cls

@@ -240,8 +240,8 @@ class Transformer(nnx.Module):
         return context.split(self.norm(x))
 
     @property
-    def head(self) -> matrix.Table:
-        """The output embeddings."""
+    def head(self) -> Any:
+        """The output embeddings, an array; or a Matrix, where they are stored so."""
         return (self.output if hasattr(self, "output") else self.item).embedding[...]
 
 

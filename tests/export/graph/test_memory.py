@@ -14,9 +14,8 @@ def test_a_quantised_table_of_a_million_rows_is_not_widened_in_the_server(tmp_pa
         grown[name] = formats.measure(tmp_path / name)
     assert table["f32"] >= 4 * 64 * items
     assert table["int8"] < table["f32"] / 3.7
-    for key in ("after", "highest"):
-        assert grown["f32"][key] > 0.9 * table["f32"], grown
-    # With the scores of a million items, and what the program itself takes.
-    assert grown["int8"]["after"] < table["int8"] + 64e6, grown
-    # Reading the file may hold a part of it twice, but never the table in f32 beside the stored.
+    saved = table["f32"] - table["int8"]
+    # All that is beside the table is the same for both.
+    assert grown["f32"]["after"] - grown["int8"]["after"] > 0.9 * saved, grown
+    # A table that is widened for a moment only would show here.
     assert grown["int8"]["highest"] < table["f32"], grown

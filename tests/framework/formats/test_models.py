@@ -1,10 +1,13 @@
 """Models whose tables are in formats answer as with the same numbers in f32, and in their room."""
 
+import dataclasses
+
 import jax
 import jax.extend
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from etils import epath
 
 from podway.export.lowering.recommender import recommend
 from podway.framework import task
@@ -12,7 +15,7 @@ from podway.framework.compression.quantize import Float8, Int4, Int8
 from podway.framework.config import Evaluation
 from podway.framework.error import ConfigError
 from podway.framework.evaluation.recommendation import RankingEvaluator
-from podway.framework.formats import matrix
+from podway.framework.formats import low_rank, matrix
 from podway.framework.heads import Binary
 from podway.framework.models.bert4rec import Bert4Rec
 from podway.framework.models.dcn import Dcn
@@ -24,6 +27,7 @@ from podway.framework.models.item_knn import ItemKnn
 from podway.framework.models.retrieve_rank import RetrieveRank
 from podway.framework.models.sasrec import SasRec
 from podway.framework.models.two_tower import TwoTower
+from podway.framework.runs import run
 from tests.framework import experiments, rows
 
 SMALL = {"width": 6, "blocks": 1, "heads": 2, "max_length": 8}
@@ -161,3 +165,29 @@ def test_steps_go_on_with_what_is_in_no_format_yet(described):
         Int8(paths=("nix",)).stored(model, schema, second)
     with pytest.raises(ConfigError, match=r"Int8: the model has no table that is not in a format"):
         Int8().stored(model, schema, second)
+
+
+def test_the_factor_of_a_table_is_stored_too(described):
+    model = SasRec(**SMALL)
+    schema, parameters = described.schema, parameters_of(model, described)
+    narrow = low_rank.decompose(np.asarray(parameters["item/embedding"]), 3)
+    earlier = matrix.spread(parameters | {"item/embedding": narrow})
+    for step in (Int8(), Int4(paths=("item/embedding",))):
+        stored = step.stored(model, schema, earlier)
+        name = "int4_odd" if isinstance(step, Int4) else "int8"
+        assert f"item/embedding/low_rank/left/{name}/values" in stored
+        assert "item/embedding/low_rank/right" in stored
+        ours, theirs = (
+            experiments.scores(model, schema, each, HISTORY) for each in (stored, widened(stored))
+        )
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_the_run_of_a_model_of_rows_is_converted(labelled, monkeypatch):
+    """Its tables' paths are known by the dataset's schema."""
+    model = Dcn(objectives=(Binary("click"),), width=5)
+    parameters = parameters_of(model, labelled)
+    monkeypatch.setattr(run, "load", lambda before: (None, None, parameters))
+    experiment = dataclasses.replace(experiments.walks(), model=model)
+    found = Int8().convert(experiment, labelled, epath.Path("before"))
+    assert found["embeddings/item/embedding/int8/values"].dtype == np.int8
