@@ -105,7 +105,7 @@ def _divided(text: str) -> list[str]:
     """The parts between commas that no bracket holds."""
     parts, depth = [""], 0
     for letter in text:
-        depth += (letter in "([") - (letter in ")]")
+        depth += (letter in "([{") - (letter in ")]}")
         if letter == "," and depth == 0:
             parts.append("")
         else:
