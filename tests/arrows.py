@@ -41,6 +41,7 @@ ARROWS = {
         "artifact": "code",
         "config": "config/online",
         "config/online": "",
+        "config/sweep": "",
         "schema": "config",
         "page": "",
         "devices": "config",
@@ -127,7 +128,8 @@ ARROWS = {
     "online": {
         "lander": "events queue service framework/artifact framework/config/online",
         "events": "framework/config/online",
-        "queue": "framework/config/online",
+        "queue": "queue/amqp framework/config/online",
+        "queue/amqp": "",
         "rollout": "servers framework/artifact framework/config",
         "servers": "",
         "service": "",

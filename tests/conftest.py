@@ -11,7 +11,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from podway.framework.devices import libtpu
-from tests import gcs, xla
+from tests import cost, gcs, xla
 
 libtpu.prepare()
 os.environ |= {  # before JAX is imported: what one test has compiled, others need not
@@ -41,6 +41,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _Schedu
     return _Scheduling(config, log)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    if file := os.environ.get("PODWAY_TEST_CPU"):
+        config.pluginmanager.register(cost.Cost(file))
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """Collects a module's garbage behind it.
@@ -49,7 +54,20 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
     `ast.parse`, whose source the log's traceback then parses, CPython 3.11 raises SystemError.
     """
     if nextitem is None or nextitem.path != item.path:
-        gc.collect()
+        _collect()
+
+
+def pytest_collection_finish() -> None:
+    # JAX traces by many small objects: of 700, Python's own limit, hardly one is garbage then.
+    gc.set_threshold(100_000, 50, 50)
+    _collect()
+
+
+def _collect() -> None:
+    """What is alive now is not looked at again: a million objects of modules and of tests, half a
+    second each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ import urllib.request
 
 import pytest
 
-from tests import xla
+from tests import forked, xla
 from tests.launch.test_demo import commands
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -27,21 +27,19 @@ MODEL = "movielens_sasrec"
 
 
 def podway(*arguments: str, code: int = 0) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "podway.launch.cli", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
+    done = forked.run(("podway.launch.cli", *arguments), cwd=ROOT, timeout=600)
     assert done.returncode == code, done.stderr[-4000:]
     return done.stdout if code == 0 else done.stderr
 
 
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory) -> pathlib.Path:
+    """What `podway run` makes, started as a user does: by Python itself."""
     path = tmp_path_factory.mktemp("workdir")
-    out = podway("run", MODEL, "--workdir", str(path), *SMALL)
+    command = [sys.executable, "-m", "podway.launch.cli", "run", MODEL, "--workdir", str(path)]
+    done = subprocess.run([*command, *SMALL], cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr[-4000:]
+    out = done.stdout
     assert [line.split(":")[0] for line in out.splitlines() if "building" in line] == [
         "data",
         "train",
@@ -51,9 +49,12 @@ def workdir(tmp_path_factory) -> pathlib.Path:
     return path
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server(workdir):
-    """`podway serve` on free ports: (process, gRPC address, REST address)."""
+    """`podway serve` on free ports: (process, gRPC address, REST address).
+
+    The last test that takes it ends it.
+    """
     command = [sys.executable, "-m", "podway.launch.cli", "serve", MODEL, "--workdir", str(workdir)]
     process = subprocess.Popen(
         [*command, "--port", "0", "--rest-port", "0"],
@@ -89,21 +90,8 @@ def test_a_second_run_finds_everything_up_to_date(workdir):
 
 def test_other_overrides_say_how_they_differ_from_the_latest_run(workdir):
     small = [*SMALL, "--trainer.steps", "21", "--optimizer.learning-rate", "1e30"]
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "podway.launch.cli",
-            "train",
-            MODEL,
-            "--workdir",
-            str(workdir),
-            *small,
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
+    command = "podway.launch.cli", "train", MODEL, "--workdir", str(workdir)
+    done = forked.run([*command, *small], cwd=ROOT)
     differ = "optimizer.learning_rate 0.004 → 1e+30; trainer.steps 20 → 21"
     assert f"(not the latest run, but a new one: {differ})" in done.stdout
     assert done.returncode == 1

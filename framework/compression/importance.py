@@ -58,17 +58,19 @@ def gradients(
     parameters: Mapping[str, np.ndarray],
     batches: int,
 ) -> list[dict[str, np.ndarray]]:
-    """The loss's gradients of a run's first train batches, without dropout where it needs no key.
+    """The loss's gradients of a run's first train batches, without dropout.
 
     Raises ConfigError for a model with sparse tables.
     """
     model = task.of_kind(experiment.model, task.TrainedModel).prepared(dataset)
+    if hasattr(model, "dropout"):
+        model = dataclasses.replace(model, dropout=0.0)  # type: ignore[call-arg]
     schema, options = dataset.schema, experiment.trainer
     check(
         not model.tables(schema),
         "compression.importance is taylor, which reads no sparse tables: give magnitude",
     )
-    plan = TablePlan({}, mesh.build(dataclasses.replace(experiment.mesh)))
+    plan = TablePlan({}, mesh.build(experiment.mesh))
     graph = task.structure(model, schema)
     plain = dataclasses.replace(
         experiment, compression=(), trainer=dataclasses.replace(options, precision="f32")

@@ -142,7 +142,7 @@ class NextItemStudent(Student):
         assert isinstance(self.model, NextItem)
         each = self.model.predictions(module, _plain(batch), rows, context)
         hard = jnp.asarray(self.model.objective.loss(each, rows))
-        soft = soft_cross_entropy(
+        soft: Any = soft_cross_entropy(
             each.hidden,
             each.table,
             batch[IDS][:, :-1],

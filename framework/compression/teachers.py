@@ -264,7 +264,7 @@ def sharpness(teacher: Teacher, dataset: Dataset, batch_size: int) -> float:
     factors = 2.0 ** np.arange(-8, 16.5, 0.5)
 
     @jax.jit
-    def surprise(parameters: task.Parameters, batch: Arrays) -> Array:
+    def surprise(parameters: task.Parameters, batch: task.Batch) -> Array:
         read = {"item": batch["history"]} | ({"time": batch["time"]} if "time" in batch else {})
         scores = top_k.exclude(infer(parameters, read, task.SERVING), None, schema["item"].size)
         own = batch["valid"] & (batch["target"] >= FIRST_VALUE)
@@ -285,7 +285,7 @@ def sharpness(teacher: Teacher, dataset: Dataset, batch_size: int) -> float:
         batch_size=batch_size,
         times=model.reads_times(),
     ):
-        total += np.asarray(surprise(on_device, batch), np.float64)
+        total += np.asarray(surprise(on_device, jax.device_put(batch)), np.float64)
     check(
         bool(np.isfinite(total).any()),
         f"compression.teachers: the scores of {teacher.folder} make no probabilities",

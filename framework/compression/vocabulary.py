@@ -57,7 +57,7 @@ class RareItems(config.Compression):
         # Rows of no item, padding and a mask's, stay what they are.
         rare = (ids >= FIRST_VALUE) & (ids < len(found)) & (counts < self.min_events)
         check(
-            rare.sum() > 1,
+            int(rare.sum()) > 1,
             f"compression.min_events is {self.min_events}, and {int(rare.sum())} items have fewer"
             " events: give a larger number",
         )

@@ -1,13 +1,15 @@
 """The workers of a sweep on this machine: started, watched, started again, asked to end."""
 
+import contextlib
 import json
 import os
 import pathlib
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 
 from podway.framework import exit_codes
 from podway.framework.error import PodwayError
@@ -79,21 +81,35 @@ def run(plan: Plan, workers: int, deadline: float | None, look: Callable[[], Non
       Stopped: all workers were asked to end.
     """
     members = [_Member(plan, number, deadline) for number in range(workers)]
+    with _asked() as asked:
+        try:
+            while any(each.process.poll() is None for each in members) and not asked.is_set():
+                look()
+                asked.wait(_PAUSE)
+                if not asked.is_set():
+                    _tend(members)
+        finally:
+            _end(members)
+    look()
+    if asked.is_set() or all(each.process.returncode == exit_codes.PREEMPTED for each in members):
+        raise stages.Stopped("the workers have saved; the same command goes on with what is done")
+
+
+@contextlib.contextmanager
+def _asked() -> Iterator[threading.Event]:
+    """Is set at SIGTERM, in a block that ends when the workers have saved, however long that is."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():  # which alone sees signals
+        yield asked
+        return
+    previous = signal.signal(signal.SIGTERM, lambda *_: asked.set())
     try:
-        while any(each.process.poll() is None for each in members):
-            look()
-            time.sleep(_PAUSE)
-            _tend(members)
-        look()
-        if all(each.process.returncode == exit_codes.PREEMPTED for each in members):
-            raise stages.Stopped(
-                "the workers were asked to end; the same command goes on with what is done"
-            )
+        yield asked
     finally:
-        _end(members)
+        signal.signal(signal.SIGTERM, previous)
 
 
-def _tend(members: Sequence[_Member]) -> None:
+def _tend(members: list[_Member]) -> None:
     """Starts again who has crashed or was killed."""
     for each in members:
         code = each.process.poll()
@@ -107,7 +123,7 @@ def _tend(members: Sequence[_Member]) -> None:
         each.start()
 
 
-def _end(members: Sequence[_Member]) -> None:
+def _end(members: list[_Member]) -> None:
     """Asks those that run to save and to end, and ends who does not."""
     for each in members:
         if each.process.poll() is None:

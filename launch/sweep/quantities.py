@@ -50,6 +50,11 @@ def check_measurable(experiment: Experiment, wanted: Iterable[Quantity]) -> None
             " out",
         )
         check(
+            not experiment.compression or name == "quality",
+            f"limits and objectives: {name} of a compressed model is not known before it is"
+            " compressed; leave it out",
+        )
+        check(
             name != "latency"
             or (isinstance(experiment.model, task.Recommender | task.LabelModel) and not fitted),
             f"limits and objectives: the latency of {kind} cannot be timed before training; leave"
@@ -64,7 +69,7 @@ def measure(
 
     Raises ConfigError where the model does not fit the dataset or the devices.
     """
-    if isinstance(experiment.model, task.FittedModel):
+    if isinstance(experiment.model, task.FittedModel) or experiment.compression:
         return {}
     model = task.of_kind(experiment.model, task.TrainedModel).prepared(dataset)
     prepared, wanted = dataclasses.replace(experiment, model=model), set(wanted)

@@ -13,7 +13,7 @@ from podway.framework.config import Experiment
 from podway.framework.config.sweep import Choice, Dimension, Float, Int, Sweep, Value
 from podway.framework.error import ConfigError, check
 
-SHAPING = ("data", "model", "optimizer", "mixture", "trainer")
+SHAPING = ("data", "model", "optimizer", "mixture", "trainer", "compression")
 """Fields of the experiment that what is trained depends on."""
 _SEED = "trainer.seed"
 

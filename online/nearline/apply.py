@@ -24,7 +24,7 @@ from podway.online.nearline import counts, extend, session
 from podway.online.nearline.counts import Counted, Counts
 from podway.online.nearline.extend import Duplicates, Extended
 from podway.online.nearline.read import Read, Told
-from podway.online.queue import partition
+from podway.online.queue.queue import partition_of
 from podway.online.store import columns
 from podway.online.store.history import MICRO, Entry
 from podway.online.store.store import FEATURES, HISTORY, SHOWN, STATE, Change, Store, Value
@@ -166,7 +166,7 @@ class Writer:
         """Counts what is new; gives what is planned of the histories that were read for it."""
         slots: dict[int, list[str]] = {}
         for user in of_user:
-            slots.setdefault(partition.of(user, self._nearline.slots), []).append(user)
+            slots.setdefault(partition_of(user, self._nearline.slots), []).append(user)
         left = {
             (slot, segment)
             for slot, users in slots.items()

@@ -9,10 +9,10 @@ work.
 import time
 from collections.abc import Callable, Iterable
 
-from podway.online.queue import partition, progress
+from podway.online.queue import progress
 from podway.online.queue.dead import Policy
 from podway.online.queue.progress import Progress
-from podway.online.queue.queue import Received
+from podway.online.queue.queue import Received, partition_of
 from podway.online.queue.window import Window
 
 
@@ -44,7 +44,7 @@ class Held:
     def add(self, message: Received) -> None:
         """Takes in a message; its partition and offset are counted here, and its attempt is what
         the queue says of it."""
-        index = partition.of(message.key, self._partitions)
+        index = partition_of(message.key, self._partitions)
         offset = self._next.get(index, 0)
         self._next[index] = offset + 1
         if (window := self._windows.get(index)) is None:

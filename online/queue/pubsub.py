@@ -41,15 +41,7 @@ class Pubsub:
     """The topics of a project."""
 
     offsets = False
-
-    @property
-    def forgets(self) -> str:
-        """An emulator gives a group what is published from then on."""
-        if os.environ.get(_EMULATOR):
-            return (
-                "an emulator of Pub/Sub keeps nothing; use Google's own, or another kind of queue"
-            )
-        return ""
+    forgets = ""
 
     def __init__(self, config: PubsubQueue, topics: Topics):
         if not config.project:

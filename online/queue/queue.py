@@ -5,6 +5,7 @@ one key are delivered in the order in which they were published; a key is in one
 """
 
 import dataclasses
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
@@ -45,6 +46,12 @@ class Received(NamedTuple):
     headers: Mapping[str, str]
     published: float
     attempt: int = 1
+
+
+def partition_of(key: str, partitions: int) -> int:
+    """Which partition a key is in, for queues that do not decide on it themselves: the same in
+    every process. Partitions of a topic never change for it to stay."""
+    return zlib.crc32(key.encode()) % partitions
 
 
 class Producer(Protocol):

@@ -11,15 +11,14 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from podway.framework.config.online import RabbitmqQueue
 from podway.online.queue import dead
+from podway.online.queue.amqp.members import Members
+from podway.online.queue.amqp.message import KEY, SENT, published
 from podway.online.queue.dead import Policy
 from podway.online.queue.held import Held
 from podway.online.queue.queue import Producer, Received
-from podway.online.queue.rabbitmq_members import Members
 
 _LOOK = 1.0
 _PAUSE = 0.02
-KEY, SENT = "podway-key", "podway-sent"
-"""Headers: the key, and seconds since 1970 when it was published, as AMQP's own are whole."""
 
 
 class RabbitmqConsumer:
@@ -161,11 +160,3 @@ class RabbitmqConsumer:
 def limit(attempts: int) -> int:
     """Deliveries after which RabbitMQ itself puts a message among the dead."""
     return 20 * attempts
-
-
-def published(message: AbstractIncomingMessage) -> float:
-    """Seconds since 1970."""
-    try:
-        return float(str(message.headers.get(SENT)))
-    except ValueError:
-        return message.timestamp.timestamp() if message.timestamp else time.time()

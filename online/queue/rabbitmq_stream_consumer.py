@@ -21,12 +21,12 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from podway.framework.config.online import RabbitmqQueue
 from podway.online.queue import dead, progress
-from podway.online.queue import rabbitmq_stream as stream
+from podway.online.queue.amqp import stream
+from podway.online.queue.amqp.members import Members
+from podway.online.queue.amqp.message import KEY, SENT, published
 from podway.online.queue.dead import Policy
 from podway.online.queue.progress import Progress
 from podway.online.queue.queue import Producer, Received
-from podway.online.queue.rabbitmq_consumer import KEY, SENT, published
-from podway.online.queue.rabbitmq_members import Members
 from podway.online.queue.window import Window
 
 _LOOK = 1.0

@@ -11,9 +11,8 @@ from collections.abc import Sequence
 
 from podway.framework.config.online import SqliteQueue
 from podway.online.error import QueueError
-from podway.online.queue import partition
 from podway.online.queue.dead import Policy
-from podway.online.queue.queue import Message
+from podway.online.queue.queue import Message, partition_of
 from podway.online.queue.sqlite_consumer import SqliteConsumer
 from podway.online.queue.sqlite_file import File
 from podway.online.queue.sqlite_file import topic as found_topic
@@ -134,7 +133,7 @@ class SqliteProducer:
             now = time.time()
             rows = []
             for message in messages:
-                index = partition.of(message.key, partitions)
+                index = partition_of(message.key, partitions)
                 headers = json.dumps(dict(message.headers)) if message.headers else "{}"
                 rows.append((number, index, heads[index], now, message.key, headers, message.value))
                 heads[index] += 1

@@ -14,6 +14,7 @@ from podway.framework.artifact.upgrade import CodeChanged
 from podway.launch import cli, experiments
 from podway.launch.verbs import run as run_verb
 from podway.launch.verbs.verb import Trained
+from tests import forked
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 
@@ -30,13 +31,7 @@ def podway(*arguments: str) -> subprocess.CompletedProcess:
 
 
 def in_process_of_its_own(*arguments: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", "podway.launch.cli", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    return forked.run(("podway.launch.cli", *arguments), cwd=ROOT, timeout=300)
 
 
 @pytest.mark.parametrize("name", experiments.names())
@@ -96,7 +91,11 @@ def test_overrides_are_typed_and_checked():
         (["compare", "--workdir", "w"], 2, "usage: podway compare RUN RUN"),
         (["show", "movielens_ease", "--shardings"], 1, "Ease is fitted, not trained"),
         (["preflight", "movielens_ease"], 1, "Ease is fitted, not trained"),
-        (["train", "movielens_ease", "--num-processes", "2"], 1, "fitted by one process"),
+        (
+            ["train", "movielens_ease", "--num-processes", "2"],
+            1,
+            "fitted or converted by one process",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_one_clear_sentence(arguments, code, message, tmp_path):

@@ -6,7 +6,6 @@ import pathlib
 import re
 import signal
 import subprocess
-import sys
 import time
 
 import jax
@@ -16,7 +15,7 @@ from podway.framework import exit_codes, termination
 from podway.framework.error import ConfigError
 from podway.framework.runs.lock import LockedError
 from podway.launch import cli, options, stages
-from tests import gcs, xla
+from tests import forked, gcs, xla
 from tests.launch.test_supervise import SHOP
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -107,8 +106,8 @@ def shop(folder: pathlib.Path, events: int) -> pathlib.Path:
 
 def test_sigterm_in_the_data_stage_ends_it_and_leaves_nothing(tmp_path):
     config, workdir = str(shop(tmp_path, 2_000_000)), str(tmp_path / "w")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "podway.launch.cli", "data", config, "--workdir", workdir],
+    process = forked.Popen(
+        ("podway.launch.cli", "data", config, "--workdir", workdir),
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
@@ -136,24 +135,13 @@ def test_a_bucket_without_rights_is_for_the_user_to_mend(tmp_path):
 
 def test_a_device_whose_memory_is_too_small_is_for_the_user_to_mend(tmp_path):
     """A real one: no machine has 2^50 bytes."""
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "podway.launch.cli", "train", str(shop(tmp_path, 2_000))),
-            *(
-                "--workdir",
-                str(tmp_path / "w"),
-                "--mesh.fsdp",
-                "1",
-                "--model.feed-forward",
-                str(2**42),
-            ),
-        ],
+    train = "podway.launch.cli", "train", str(shop(tmp_path, 2_000))
+    large = "--mesh.fsdp", "1", "--model.feed-forward", str(2**42)
+    done = forked.run(
+        (*train, "--workdir", str(tmp_path / "w"), *large),
         cwd=ROOT,
         env=os.environ | {"XLA_FLAGS": xla.flags(), "JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
         timeout=300,
-        check=False,
     )
     assert done.returncode == exit_codes.REFUSED, done.stderr[-3000:]
     assert "podway: error: the memory of a device is full" in done.stderr

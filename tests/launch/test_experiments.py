@@ -12,7 +12,7 @@ import pytest
 from podway.framework.code import classes
 from podway.framework.error import ConfigError
 from podway.launch import experiments
-from tests import xla
+from tests import forked, xla
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 
@@ -57,13 +57,10 @@ class Narrow(SasRec):
 
 def podway(*arguments: str, cwd: pathlib.Path, code: int = 0) -> str:
     """In a folder of its own: nothing of the user's is importable from there."""
-    done = subprocess.run(
-        [sys.executable, "-m", "podway.launch.cli", *arguments],
+    done = forked.run(
+        ("podway.launch.cli", *arguments),
         cwd=cwd,
-        env=os.environ
-        | {"PYTHONPATH": str(ROOT / "src"), "XLA_FLAGS": xla.flags(), "JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
+        env=os.environ | {"XLA_FLAGS": xla.flags(), "JAX_PLATFORMS": "cpu"},
         timeout=300,
     )
     assert done.returncode == code, done.stdout + done.stderr

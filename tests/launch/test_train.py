@@ -5,7 +5,6 @@ import pathlib
 import re
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
@@ -15,7 +14,7 @@ from podway.framework import artifact, exit_codes
 from podway.framework.runs import goodput, lock
 from podway.launch import cli
 from podway.launch.tracking import others, place
-from tests import xla
+from tests import forked, xla
 from tests.launch.test_supervise import SHOP
 
 QUICK = ["--trainer.steps", "20", "--mesh.fsdp", "1", "--trainer.evaluate-every", "10"]
@@ -121,16 +120,17 @@ def test_a_learning_rate_is_found_and_drawn(shop, workdir, capsys):
 def test_a_second_trainer_is_refused_takes_over_when_the_first_is_killed_and_stops_when_asked(
     shop, workdir
 ):
-    command = [sys.executable, "-m", "podway.launch.cli", "train", str(shop)]
+    command = ["podway.launch.cli", "train", str(shop)]
     command += ["--workdir", str(workdir), *QUICK, "--trainer.seed", "7"]
     command += ["--trainer.steps", "100000"]
     environment = os.environ | {"XLA_FLAGS": xla.flags(), "JAX_PLATFORMS": "cpu"}
 
     def start() -> subprocess.Popen:
-        return subprocess.Popen(
+        return forked.Popen(
             command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
 
+    before = len(sessions(workdir))
     first = start()
     try:
         while (holder := training(workdir)) is None:
@@ -141,6 +141,9 @@ def test_a_second_trainer_is_refused_takes_over_when_the_first_is_killed_and_sto
         _, said = second.communicate(timeout=120)
         assert second.returncode == exit_codes.LOST
         assert f"(process {first.pid}) since {holder.since}; wait for it, or end it first" in said
+        while len(sessions(workdir)) == before:  # what it has done is told to the third
+            assert first.poll() is None, first.communicate()[1][-3000:]
+            time.sleep(0.05)
         first.send_signal(signal.SIGKILL)
         first.wait()
         third = start()

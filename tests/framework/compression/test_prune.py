@@ -10,8 +10,10 @@ from podway.framework.compression.movement import Movement
 from podway.framework.compression.prune import Magnitude, TwoOfFour, cubic, largest, two_of_four
 from podway.framework.compression.tune import Tune
 from podway.framework.error import ConfigError
+from podway.framework.models.ease import Ease
 from podway.framework.runs import run
 from podway.framework.training import loop
+from tests.framework import experiments
 
 
 def test_the_smallest_become_zero_and_ties_go_by_place():
@@ -54,6 +56,8 @@ def test_wrong_fields_are_named():
         Magnitude(sparsity=1.0)
     with pytest.raises(ConfigError, match=r"compression.begin and compression.end are 0.8 and 0.7"):
         Magnitude(begin=0.8)
+    with pytest.raises(ConfigError, match=r"Ease is not trained in steps"):
+        config.compressed(dataclasses.replace(experiments.walks(), model=Ease()), Tune())
     with pytest.raises(ConfigError, match=r"no matrix's path matches 'nothing'; there"):
         Magnitude(paths=("nothing",)).forward({"a/kernel": jnp.ones((2, 2))}, 1.0)
 

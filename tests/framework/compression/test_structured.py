@@ -117,7 +117,7 @@ def test_of_a_stack_each_layer_has_its_own(dataset):
 def flops(model, schema, parameters) -> float:
     infer = task.inference(model, schema, model.scores)
     batch = {"item": np.ones((4, 8), np.int32)}
-    return jax.jit(infer).lower(parameters, batch).compile().cost_analysis()["flops"]
+    return jax.jit(infer).lower(parameters, batch).compile().cost_analysis()["flops"]  # type: ignore[index]
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -22,11 +24,11 @@ def test_the_error_is_that_of_the_singular_values_left_out():
 def test_shared_rows_by_hand():
     table = np.array([[1, 1], [2, 2], [4, 0], [8, 4], [0, 1]], np.float32)
     shared = np.array([False, False, True, True, False])
-    stored = shared_rows.share(table, shared, np.array([0, 9, 3, 1, 5]))
+    stored: Any = shared_rows.share(table, shared, np.array([0, 9, 3, 1, 5]))
     assert stored.place.tolist() == [0, 1, 3, 3, 2]
     # (3·[4, 0] + 1·[8, 4]) / 4
     assert np.asarray(stored.table).tolist() == [[1, 1], [2, 2], [0, 1], [5, 1]]
-    never = shared_rows.share(table, shared, np.zeros(5))
+    never: Any = shared_rows.share(table, shared, np.zeros(5))
     assert np.asarray(never.table)[-1].tolist() == [6, 2]
 
 

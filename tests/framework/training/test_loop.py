@@ -6,7 +6,6 @@ import random
 import re
 import signal
 import subprocess
-import sys
 import time
 
 import numpy as np
@@ -23,7 +22,7 @@ from podway.framework.runs.checkpoint import CheckpointError, load_parameters
 from podway.framework.runs.profiling import Span
 from podway.framework.runs.telemetry import StepFailed, check_parameters
 from podway.framework.training import loop, program
-from tests import xla
+from tests import forked, xla
 from tests.framework.conftest import write_dataset
 from tests.framework.experiments import walks
 
@@ -35,15 +34,10 @@ def start(dataset, workdir, devices=1, **options) -> subprocess.Popen:
         "XLA_FLAGS": xla.flags(devices),
         "JAX_PLATFORMS": "cpu",
     }
-    return subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "tests.framework.worker",
-            str(dataset.directory),
-            str(workdir),
-            json.dumps(options),
-        ],
+    arguments = str(dataset.directory), str(workdir), json.dumps(options)
+    return forked.Popen(
+        ("tests.framework.worker", *arguments),
+        forked.TRAINING,
         cwd=ROOT,
         env=environment,
         stdout=subprocess.PIPE,

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import numpy as np
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from podway.framework.config import online
@@ -133,6 +133,13 @@ def said(why: str) -> str:
     | st.lists(sent(), max_size=12),
     st.sampled_from([1, 3]),
 )
+@example([like(0, 0.0, n=[2**64])], 1)
+@example([like(0, 0.0, n=2**64), like(1, 0.0, n=1.5)], 1)
+@example([like(0, 0.0, page='a "quote"'), like(1, 0.0, page="plain")], 1)
+@example([like(0, 0.0, day="2020-01-01"), like(1, 0.0, day="2020-01-01T10:00:00")], 1)
+@example([like(0, 0.0, n=None, page=None), like(1, 0.0, n=3, page="a")], 1)
+@example([like(0, 0.0, n=[None, None])], 1)
+@example([like(0, 0.0, n=3), like(1, 0.0, n="3")], 1)
 def test_columns_give_what_one_by_one_gives(values, partitions):
     messages = received(values, partitions)
     # A run has a partition's messages: these are the order that is kept.

@@ -23,6 +23,7 @@ class Broker(abc.ABC):
 
     Attributes:
       config: of a queue there.
+      keeps: whether a new group is given what others have done.
       rewinds: whether a group can begin again, and where it is told to.
       counts: whether it is shown that deliveries which ended a consumer are counted.
       restarts: whether it is a process of its own, with what it had before on disk.
@@ -33,7 +34,7 @@ class Broker(abc.ABC):
     """
 
     config: online.Queue
-    rewinds = True
+    keeps = rewinds = True
     counts = True
     restarts = True
     kills = 3
@@ -98,7 +99,7 @@ class Kafka(Broker):
 class Pubsub(Broker):
     """Google's double, which has all in memory."""
 
-    restarts = members = rewinds = ahead = False
+    restarts = members = keeps = rewinds = ahead = False
     started = staticmethod(servers.pubsub)
 
     def __init__(self, folder: pathlib.Path):
@@ -121,14 +122,14 @@ class GooglePubsub(Pubsub):
 
     # It gives a message back some minutes after its reader ended: too long to count kills by.
     counts = False
-    ahead = True
+    keeps = ahead = True
     started = staticmethod(servers.google_pubsub)
 
 
 class Rabbitmq(Broker):
     """A node of one process, which a session of tests starts once: it takes a minute."""
 
-    members = rewinds = counts = False
+    members = keeps = rewinds = counts = False
 
     def __init__(self, node: tuple[servers.Server, str]):
         self._server, url = node
@@ -146,7 +147,7 @@ class Rabbitmq(Broker):
 class RabbitmqStreams(Rabbitmq):
     """The same with what is published kept."""
 
-    members = rewinds = counts = True
+    members = keeps = rewinds = counts = True
     kills = 1
 
     def __init__(self, node: tuple[servers.Server, str]):

@@ -17,7 +17,7 @@ class Members:
     """A member among the others of its group.
 
     Args:
-      link: connection (rabbitmq.py).
+      link: connection (link.py).
       name: TOPIC.GROUP, with which the names of the group's queues begin.
       partitions: of the topic.
       begin: takes a partition, on a channel that is of it alone.

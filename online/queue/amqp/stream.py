@@ -15,7 +15,7 @@ from typing import Any
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
-from podway.online.queue.rabbitmq_consumer import published
+from podway.online.queue.amqp.message import published
 
 MARKER = "podway-marker"
 OFFSET = "x-stream-offset"

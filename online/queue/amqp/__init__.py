@@ -1,0 +1,1 @@
+"""How RabbitMQ is spoken to; what a queue is to the services stands above."""
