@@ -142,8 +142,9 @@ def test_blocks_say_the_same(world, block):
     """Scores as products with the unit vectors; −∞ and not-a-number come through the products."""
     finite = np.nan_to_num(np.array(world.scores, np.float32), posinf=9.0, neginf=-9.0)
     query = jnp.array(finite).at[0].set(jnp.array(world.scores[0], jnp.float32))
-    factors = top_k.Factors(query, jnp.eye(world.rows, dtype=jnp.float32))
-    scores = jnp.matmul(query, factors.table.T)
+    table = jnp.eye(world.rows, dtype=jnp.float32)
+    factors = top_k.Factors(query, table)
+    scores = jnp.matmul(query, table.T)
     history = jnp.array([(h + [0] * 4)[:4] for h in world.histories], jnp.int32)
     target = jnp.array(world.targets)
     whole = ranks._ranker(world.catalogue, 3, world.exclude_seen, None, None)
