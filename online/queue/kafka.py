@@ -25,7 +25,7 @@ from podway.framework.config.online import KafkaQueue
 from podway.online.error import QueueError
 from podway.online.queue.dead import Policy
 from podway.online.queue.kafka_consumer import KafkaConsumer
-from podway.online.queue.queue import Message
+from podway.online.queue.queue import Message, Place, check_offset, check_partitions
 
 _SLICE = 0.05
 _ADMIN = 30.0
@@ -129,18 +129,18 @@ class Kafka:
             raise self._error(error.args[0], f"the groups of {topic} can't be listed") from None
         return found
 
-    def rewind(self, group: str, topic: str, time: float) -> None:
-        """Begins the group at what was published at a time."""
+    def rewind(self, group: str, topic: str, to: Place) -> None:
+        """Begins the group again at a time or at offsets."""
         reader = self._reader(group)
         try:
-            asked = [
-                TopicPartition(topic, index, max(0, int(time * 1000)))
-                for index in range(self.partitions(topic))
-            ]
-            offsets = reader.offsets_for_times(asked, _ADMIN)
-            for of in offsets:
-                if of.offset < 0:
-                    of.offset = reader.get_watermark_offsets(of, _ADMIN)[1]
+            if isinstance(to, int | float):
+                offsets = self._at(reader, topic, to)
+            else:
+                check_partitions(topic, to, self.partitions(topic))
+                offsets = [TopicPartition(topic, index, offset) for index, offset in to.items()]
+                for of in offsets:
+                    kept = reader.get_watermark_offsets(of, _ADMIN)
+                    check_offset(topic, of.partition, of.offset, *kept)
             reader.commit(offsets=offsets, asynchronous=False)
         except KafkaException as error:
             if error.args[0].code() in (
@@ -154,6 +154,18 @@ class Kafka:
             raise self._error(error.args[0], f"group {group!r} can't be rewound") from None
         finally:
             reader.close()
+
+    def _at(self, reader: Consumer, topic: str, time: float) -> list[TopicPartition]:
+        """The first offsets of a time; the end where nothing was published since."""
+        asked = [
+            TopicPartition(topic, index, max(0, int(time * 1000)))
+            for index in range(self.partitions(topic))
+        ]
+        offsets = reader.offsets_for_times(asked, _ADMIN)
+        for of in offsets:
+            if of.offset < 0:
+                of.offset = reader.get_watermark_offsets(of, _ADMIN)[1]
+        return offsets
 
     def close(self) -> None:
         """Its consumers leave their groups."""

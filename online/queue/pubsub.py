@@ -20,7 +20,7 @@ from podway.framework.config.online import PubsubQueue, Topics
 from podway.online.error import QueueError
 from podway.online.queue.dead import UNDERTAKER, Policy
 from podway.online.queue.pubsub_consumer import KEY, PubsubConsumer
-from podway.online.queue.queue import Message
+from podway.online.queue.queue import Message, Place
 
 _MOST, _BYTES = 1000, 9_000_000
 """Of a request that publishes, as Pub/Sub has it."""
@@ -93,8 +93,11 @@ class Pubsub:
         mine = f"{topic}."
         return {name.removeprefix(mine): -1 for name in names if name.startswith(mine)}
 
-    def rewind(self, group: str, topic: str, time: float) -> None:
+    def rewind(self, group: str, topic: str, to: Place) -> None:
         """Begins the group at what was published at a time; Pub/Sub does not say who reads it."""
+        if not isinstance(to, int | float):
+            raise QueueError(f"Pub/Sub has no offsets to rewind group {group!r} to: give a time")
+        time = to
         moment = timestamp_pb2.Timestamp(seconds=int(time), nanos=int(time % 1 * 1e9))
         asked = {"subscription": self._subscription(group, topic), "time": moment}
         try:

@@ -9,6 +9,8 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from podway.online.error import QueueError
+
 
 @dataclasses.dataclass(frozen=True)
 class Message:
@@ -52,6 +54,29 @@ def partition_of(key: str, partitions: int) -> int:
     """Which partition a key is in, for queues that do not decide on it themselves: the same in
     every process. Partitions of a topic never change for it to stay."""
     return zlib.crc32(key.encode()) % partitions
+
+
+Place = float | Mapping[int, int]
+"""Where a group begins again: at the first message that was published at a time (seconds since
+1970) or after it, or in each partition named at an offset, and in the others where it is."""
+
+
+def check_offset(topic: str, partition: int, offset: int, first: int, end: int) -> None:
+    """Raises QueueError for an offset that is not kept any more, or beyond the end."""
+    if not first <= offset <= end:
+        raise QueueError(
+            f"partition {partition} of {topic} has no offset {offset} to begin at; give {first} to"
+            f" {end}"
+        )
+
+
+def check_partitions(topic: str, offsets: Mapping[int, int], count: int) -> None:
+    """Raises QueueError for a partition that the topic does not have."""
+    for partition in offsets:
+        if not 0 <= partition < count:
+            raise QueueError(
+                f"{topic} has no partition {partition} to rewind; give 0 to {count - 1}"
+            )
 
 
 class Producer(Protocol):
@@ -135,10 +160,9 @@ class Queue(Protocol):
         """Group → messages of the topic that wait for it; -1 where the queue does not say."""
         ...
 
-    def rewind(self, group: str, topic: str, time: float) -> None:
-        """The group's next message is the first that was published at `time` (seconds since 1970)
-        or after it. Raises QueueError while the group has members, and where the queue forgets
-        what is done."""
+    def rewind(self, group: str, topic: str, to: Place) -> None:
+        """The group begins again at a place. Raises QueueError while the group has members, where
+        the queue forgets what is done, and for an offset that it does not keep or have."""
         ...
 
     def close(self) -> None:

@@ -23,7 +23,13 @@ from podway.online.queue.amqp import stream
 from podway.online.queue.amqp.link import AWAY, Link, Loop
 from podway.online.queue.amqp.message import KEY, SENT
 from podway.online.queue.dead import UNDERTAKER, Policy
-from podway.online.queue.queue import Message, partition_of
+from podway.online.queue.queue import (
+    Message,
+    Place,
+    check_offset,
+    check_partitions,
+    partition_of,
+)
 from podway.online.queue.rabbitmq_consumer import RabbitmqConsumer, limit
 from podway.online.queue.rabbitmq_stream_consumer import RabbitmqStreamConsumer
 
@@ -103,22 +109,32 @@ class Rabbitmq:
         """Only RabbitMQ's own pages list the groups."""
         return {}
 
-    def rewind(self, group: str, topic: str, time: float) -> None:
-        """The group begins again at a time; refused without streams: what is done is gone."""
+    def rewind(self, group: str, topic: str, to: Place) -> None:
+        """The group begins again at a time or at offsets; refused without streams: what is done is
+        gone."""
         if not self._streams:
             raise QueueError(f"group {group!r} of {topic} does not rewind: {_FORGETS}")
         count = self._count(topic)
+        offsets = None if isinstance(to, int | float) else to
+        check_partitions(topic, offsets or {}, count)
+
+        async def place(index: int) -> int:
+            if isinstance(to, int | float):
+                return await stream.at(self._link, topic, index, to)
+            first = await stream.at(self._link, topic, index, 0.0)
+            check_offset(topic, index, to[index], first, await stream.end(self._link, topic, index))
+            return to[index]
 
         async def begin() -> None:
             channel = await self._link.channel()
-            for index in range(count):
+            for index in range(count) if offsets is None else offsets:
                 queue = await self._records(channel, group, topic, index)
                 if queue.declaration_result.consumer_count:
                     raise QueueError(
                         f"group {group!r} of {topic} has members: stop its services before it is"
                         " rewound"
                     )
-                offset = await stream.at(self._link, topic, index, time)
+                offset = await place(index)
                 await queue.purge()
                 await stream.record(channel, queue.name, {"number": 0, "next": offset})
             await channel.close()

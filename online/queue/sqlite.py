@@ -12,7 +12,13 @@ from collections.abc import Sequence
 from podway.framework.config.online import SqliteQueue
 from podway.online.error import QueueError
 from podway.online.queue.dead import Policy
-from podway.online.queue.queue import Message, partition_of
+from podway.online.queue.queue import (
+    Message,
+    Place,
+    check_offset,
+    check_partitions,
+    partition_of,
+)
 from podway.online.queue.sqlite_consumer import SqliteConsumer
 from podway.online.queue.sqlite_file import File
 from podway.online.queue.sqlite_file import topic as found_topic
@@ -60,9 +66,11 @@ class SqliteLog:
         """Group → messages of the topic that wait for it."""
         return {team: waiting for waiting, team in waiting_of(self._file, topic)}
 
-    def rewind(self, group: str, topic: str, time: float) -> None:
-        """Begins the group at what was published at a time."""
+    def rewind(self, group: str, topic: str, to: Place) -> None:
+        """Begins the group again at a time or at offsets."""
         number, partitions = found_topic(self._file, topic)
+        offsets = None if isinstance(to, int | float) else to
+        check_partitions(topic, offsets or {}, partitions)
         with self._file.written():
             named = (number, group)
             owners = self._file.rows(
@@ -76,16 +84,19 @@ class SqliteLog:
                     " rewound"
                 )
             self._file.run("DELETE FROM failed WHERE topic = ? AND team = ?", named)
-            for index in range(partitions):
-                found = self._file.row(
+            for index in range(partitions) if offsets is None else offsets:
+                end = self._file.row(
+                    "SELECT next FROM head WHERE topic = ? AND partition = ?", (number, index)
+                )[0]
+                first = self._file.row(
                     "SELECT MIN(offset) FROM message WHERE topic = ? AND partition = ? AND"
                     " published >= ?",
-                    (number, index, time),
+                    (number, index, to if offsets is None else 0.0),
                 )[0]
-                if found is None:
-                    found = self._file.row(
-                        "SELECT next FROM head WHERE topic = ? AND partition = ?", (number, index)
-                    )[0]
+                found = end if first is None else first
+                if offsets is not None:
+                    check_offset(topic, index, offsets[index], found, end)
+                    found = offsets[index]
                 self._file.run(
                     "INSERT OR REPLACE INTO progress VALUES (?, ?, ?, ?, NULL)",
                     (number, group, index, found),

@@ -23,6 +23,8 @@ class Options(Stage):
     """Name of a group that begins again at --since; its services must have ended."""
     since: float = 0.0
     """Seconds since 1970; 0: the first that is kept."""
+    offsets: tuple[str, ...] = ()
+    """In place of a time PARTITION:OFFSET, one or several; other partitions stay where they are."""
 
 
 _MORE = """
@@ -45,13 +47,19 @@ def queue(options: Options) -> None:
         "--since is given without --rewind; name the group that begins again, --rewind GROUP",
     )
     check(options.since >= 0, f"--since is {options.since}; give seconds since 1970")
+    check(
+        not options.offsets or (options.rewind != "" and options.since == 0),
+        "--offsets is in place of --since, and goes with --rewind GROUP",
+    )
+    offsets = dict(map(_place, options.offsets))
     online = options.experiment.online
     topics = online.topics
     folder = f"{options.workdir.rstrip('/')}/online/{options.experiment.name}"
     with contextlib.closing(queues.opened(online.queue, topics, folder)) as opened:
         if options.rewind:
-            opened.rewind(options.rewind, topics.events, options.since)
-            print(f"group {options.rewind} of {topics.events} begins again at {options.since:g}")
+            opened.rewind(options.rewind, topics.events, offsets or options.since)
+            where = " ".join(options.offsets) or f"{options.since:g}"
+            print(f"group {options.rewind} of {topics.events} begins again at {where}")
         if options.revive:
             done = revival.revive(opened, topics.dead)
             for topic, count in sorted(done.topics.items()):
@@ -69,6 +77,15 @@ def queue(options: Options) -> None:
                 print(topic)
                 for group, waiting in sorted(opened.lags(topic).items()):
                     print(f"  {group:<24} {waiting:>12,}")
+
+
+def _place(text: str) -> tuple[int, int]:
+    partition, _, offset = text.partition(":")
+    check(
+        partition.isdecimal() and offset.isdecimal(),
+        f"--offsets {text}: give PARTITION:OFFSET, two whole numbers such as 0:1200",
+    )
+    return int(partition), int(offset)
 
 
 VERB = Verb(

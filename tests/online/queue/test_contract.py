@@ -278,6 +278,42 @@ def test_a_group_is_rewound(broker):
             consumer.close()
 
 
+def test_a_group_is_rewound_to_offsets(broker):
+    topics = broker.topics()
+    with broker.queue(topics) as queue:
+        begun(queue, topics, "readers")
+        queue.producer().publish(topics.events, numbered(24, 6))
+        consumer = queue.consumer("readers", topics.events)
+        found = drain(consumer, 24)
+        consumer.close()
+        if not broker.rewinds or not queue.offsets:
+            with pytest.raises(QueueError, match=r"offsets|rewind"):
+                queue.rewind("readers", topics.events, {0: 0})
+            return
+        read = {
+            partition: sorted(each.offset for each in found if each.partition == partition)
+            for partition in {each.partition for each in found}
+        }
+        chosen = {index: offsets[len(offsets) // 2] for index, offsets in read.items()}
+        left_out = max(chosen)
+        begin = {index: offset for index, offset in chosen.items() if index != left_out}
+        queue.rewind("readers", topics.events, begin)
+        wanted = {
+            (each.partition, each.offset)
+            for each in found
+            if each.partition in begin and each.offset >= begin[each.partition]
+        }
+        consumer = queue.consumer("readers", topics.events)
+        again = drain(consumer, len(wanted)) if wanted else []
+        assert {(each.partition, each.offset) for each in again} == wanted
+        assert consumer.poll(10, 0.5) == []
+        consumer.close()
+        with pytest.raises(QueueError, match="no offset 999 to begin at; give"):
+            queue.rewind("readers", topics.events, {left_out: 999})
+        with pytest.raises(QueueError, match="no partition 77"):
+            queue.rewind("readers", topics.events, {77: 0})
+
+
 def test_a_group_that_begins_later_is_given_what_others_have_done(broker):
     """Unless the queue forgets."""
     topics = broker.topics()

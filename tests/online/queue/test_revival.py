@@ -50,11 +50,23 @@ def test_the_dead_are_shown_revived_and_read_again(tmp_path):
         again.close()
         assert "begins again" in podway(*work, "--rewind", "lander")
         assert queue.lags(TOPICS.events) == {"lander": 7}
+        told = podway(*work, "--rewind", "lander", "--offsets", f"{found[0].partition}:5")
+        assert "begins again" in told
+        assert queue.lags(TOPICS.events) == {"lander": 2}
 
 
-@pytest.mark.parametrize("arguments", [["--dead", "-1"], ["--since", "5"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--dead", "-1"],
+        ["--since", "5"],
+        ["--offsets", "0:1"],
+        ["--rewind", "g", "--offsets", "0-1"],
+    ],
+)
 def test_what_cannot_be_is_refused(tmp_path, arguments, capsys):
     with pytest.raises(SystemExit) as ended:
         cli.main(["queue", NAME, "--workdir", str(tmp_path), *arguments])
     assert ended.value.code == 1
-    assert "give" in capsys.readouterr().err or "name the group" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert any(words in said for words in ("give", "name the group", "goes with --rewind"))
