@@ -125,7 +125,7 @@ def takes(rows: Sequence[Row]) -> list[list[str]]:
     """Size, memory, operations and time of each model, and their ratios to the first."""
     sizes = [*rows[0].latency]
     head = ["", "version", "weights", "on disk", "in memory", "MFLOP"]
-    found = [head + [f"p50 / p99 ms, {size} row{'s' * (size > 1)}" for size in sizes]]
+    found = [head + [f"p50 / p99 ms, {_rows(size)}" for size in sizes]]
     for row in rows:
         first = rows[0]
         found.append(
@@ -146,6 +146,10 @@ def takes(rows: Sequence[Row]) -> list[list[str]]:
             ]
         )
     return found
+
+
+def _rows(size: int) -> str:
+    return f"{size} row" if size == 1 else f"{size} rows"
 
 
 def _of_first(shown: str, first: float, own: float, alone: bool) -> str:
@@ -186,11 +190,11 @@ def page(rows: Sequence[Row]) -> str:
                 chart.Bars(steps, {"weights": [row.weights for row in rows]}),
             ),
             chart.bars(
-                "time of an answer beside the uncompressed model's (medians, taking turns)",
+                "time of an answer, times the uncompressed model's (medians, taking turns)",
                 chart.Bars(
-                    steps,
+                    steps[1:],
                     {
-                        f"{size} rows": [row.latency[size].ratio for row in rows]
+                        _rows(size): [row.latency[size].ratio for row in rows[1:]]
                         for size in rows[0].latency
                     },
                 ),
@@ -220,7 +224,7 @@ def _tiles(rows: Sequence[Row]) -> list[tuple[str, str, str]]:
     if first.memory and last.memory:
         found.append(("memory", f"÷ {first.memory / last.memory:.2f}", text.size(last.memory)))
     for size, each in last.latency.items():
-        found.append((f"{size} rows", f"× {each.ratio:.2f}", f"{each.p50:.2f} ms"))
+        found.append((f"time, {_rows(size)}", f"× {each.ratio:.2f}", f"{each.p50:.2f} ms"))
     if name:
         each = last.quality[name]
         found.append((name, f"{100 * each.relative:+.2f} %", f"{each.value:.4f}"))
