@@ -16,6 +16,7 @@ from podway.framework import exit_codes, termination
 from podway.framework.error import PodwayError
 from podway.launch import console, experiments, options, stages, usage
 from podway.launch.verbs import (
+    advise,
     board,
     checkpoints,
     compare,
@@ -77,6 +78,7 @@ STAGES = {
         "sweep": sweep.VERB,
         "checkpoints": checkpoints.VERB,
         "compress": compress.VERB,
+        "advise": advise.VERB,
     },
     "evaluate": {
         "evaluate": evaluate.VERB,

@@ -7,24 +7,20 @@ its first parameters: how long it takes does not depend on them.
 
 import dataclasses
 import math
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
-import numpy as np
 
-from podway.export.lowering import labels, recommender
 from podway.framework import task
 from podway.framework.config import Experiment
 from podway.framework.config.sweep import Limit, Quantity
 from podway.framework.devices import mesh
 from podway.framework.error import check
 from podway.framework.evaluation.evaluators import evaluator_of
-from podway.framework.evaluation.labels import LabelEvaluator
-from podway.framework.input.batches import Dataset, batch_shapes
-from podway.framework.schema.schema import FIRST_VALUE
+from podway.framework.input.batches import Dataset
 from podway.framework.training.program import build_program
+from podway.launch.sweep import answer
 
 UNITS: Mapping[str, str] = {
     "latency": "ms",
@@ -35,7 +31,6 @@ UNITS: Mapping[str, str] = {
 }
 """Of each quantity but quality."""
 _MEGABYTE = 1e6
-_WARM, _ROUNDS, _CALLS = 5, 5, 20
 COMPILED = ("memory", "compute")
 """What takes a compilation."""
 
@@ -103,52 +98,9 @@ def _memory(step: Any) -> float:
 
 
 def latency(experiment: Experiment, dataset: Dataset) -> float:
-    """Milliseconds of one request of one row on a CPU, with a history as long as is read.
-
-    The lowest of some medians: what else the machine does only adds to it.
-    """
-    device = jax.devices("cpu")[0]
-    with jax.default_device(device):
-        call = _request(experiment, dataset)
-        for _ in range(_WARM):
-            call()
-        medians = []
-        for _ in range(_ROUNDS):
-            seconds = []
-            for _ in range(_CALLS):
-                began = time.perf_counter()
-                call()
-                seconds.append(time.perf_counter() - began)
-            medians.append(float(np.median(seconds)))
-    return 1e3 * min(medians)
-
-
-def _request(experiment: Experiment, dataset: Dataset) -> Callable[[], Any]:
-    """One request to the exported function, which waits for its answer."""
-    schema = dataset.schema
-    model = task.of_kind(experiment.model, task.ParametricModel)
-    parameters = jax.jit(lambda: task.initialize(model, schema, jax.random.key(0)))()
-    if isinstance(model, task.LabelModel):
-        shapes = batch_shapes(
-            schema, LabelEvaluator(model, experiment.evaluation).lengths(schema), 1
-        )
-        function = labels.function(model, schema, tuple(shapes))
-        columns = [np.ones(shape, dtype) for shape, dtype in shapes.values()]
-    else:
-        lengths = task.of_kind(model, task.TrainedModel).lengths(schema)
-        length = lengths["item"] if "item" in lengths else max(lengths.values())
-        count = schema["item"].size - FIRST_VALUE
-        k = min(experiment.export.top_k, count)
-        function = recommender.recommend(
-            model, schema, k, exclude_seen=experiment.evaluation.exclude_seen
-        )
-        history = FIRST_VALUE + np.arange(length, dtype=np.int32)[None] % count
-        recommends = task.of_kind(model, task.Recommender)
-        times = [np.zeros((1, length), np.int32)] if recommends.reads_times() else []
-        columns = [history, *times]
-    compiled = jax.jit(function).lower(parameters, *columns).compile()
-    on_device = [jax.device_put(column) for column in columns]
-    return lambda: jax.block_until_ready(compiled(parameters, *on_device))
+    """Milliseconds of one request of one row on a CPU, with a history as long as is read."""
+    parameters = answer.first_parameters(experiment, dataset)
+    return answer.request(experiment, dataset, parameters).milliseconds()
 
 
 def metric_of(experiment: Experiment) -> tuple[str, bool]:
