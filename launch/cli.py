@@ -16,7 +16,6 @@ from podway.framework import exit_codes, termination
 from podway.framework.error import PodwayError
 from podway.launch import console, experiments, options, stages, usage
 from podway.launch.verbs import (
-    advise,
     board,
     checkpoints,
     compare,
@@ -24,14 +23,12 @@ from podway.launch.verbs import (
     data,
     evaluate,
     export,
-    lr_find,
     plan,
     preflight,
     rejected,
     run,
     serve,
     show,
-    sweep,
     train,
     versions,
 )
@@ -54,6 +51,7 @@ from podway.launch.verbs.online import experiment, features, gateway, lander, ne
 from podway.launch.verbs.online import queue as online_queue
 from podway.launch.verbs.operate import ci, gate, loop, monitor, rollout, served
 from podway.launch.verbs.provenance import lineage, registry, reproduce, track
+from podway.launch.verbs.search import advise, lr_find, sweep
 from podway.launch.verbs.verb import Verb
 
 STAGES = {

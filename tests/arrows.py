@@ -170,7 +170,7 @@ ARROWS = {
         "monitor": "loop monitor/alerts",
         "monitor/alerts": "",
         "verbs": "board compression console elastic experiments gate plan prices stages"
-        " supervise sweep tracking",
+        " supervise tracking",
         "verbs/online": "backfill stages up verbs",
         "verbs/launch": "dataflow elastic jobs prices stages targets targets/cloud_run"
         " targets/kubernetes targets/kubernetes/services targets/kubernetes/serving"
@@ -195,11 +195,13 @@ ARROWS = {
         "demo_mlops": "console demo rollout",
         "usage": "experiments fields verbs",
         "cli": "console experiments options stages usage verbs verbs/ask verbs/launch"
-        " verbs/online verbs/operate verbs/provenance",
+        " verbs/online verbs/operate verbs/provenance verbs/search",
         "backfill": "",
         "demo_online": "console demo_mlops experiments simulation up",
         "verbs/ask": "batch experiments loaded verbs",
         "sweep": "console experiments stages targets",
+        "advise": "stages sweep",
+        "verbs/search": "advise stages sweep tracking verbs",
     },
     "configs": {
         "": "framework/config framework/embedding framework/heads framework/models"

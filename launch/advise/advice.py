@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 from podway.framework.comparison import significance
@@ -35,7 +36,9 @@ def advise(rows: Sequence[Row], *, largest_is_best: bool, loss: float) -> Advice
       loss: share of the best metric that may be given up for a simpler or smaller model.
     """
     sign = 1.0 if largest_is_best else -1.0
-    known = [row for row in rows if row.fits and row.worth is not None]
+    known = [
+        row for row in rows if row.fits and row.worth is not None and math.isfinite(row.worth.value)
+    ]
     if not known:
         return None
     best = max(known, key=lambda row: sign * row.worth.value)  # type: ignore[union-attr]

@@ -11,7 +11,7 @@ from podway.framework.models.sasrec import SasRec
 from podway.launch.advise import advice, text
 from podway.launch.advise.candidates import Candidate
 from podway.launch.advise.measure import Budget, Row, Worth
-from podway.launch.verbs import advise as verb
+from podway.launch.verbs.search import advise as verb
 from tests.framework import experiments
 
 USERS = np.linspace(0, 1, 10)
@@ -89,7 +89,7 @@ def test_sizes_and_times_are_read_with_their_units():
     assert verb._bytes("500MB") == 500_000_000
     assert verb._milliseconds("0.5s") == 500
     assert verb._milliseconds("") is None
-    with pytest.raises(ConfigError, match="20ms or 0.5s"):
+    with pytest.raises(ConfigError, match=r"20ms or 0\.5s"):
         verb._milliseconds("20")
     with pytest.raises(ConfigError, match="2GiB or 500MB"):
         verb._bytes("much")

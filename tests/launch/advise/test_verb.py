@@ -2,7 +2,7 @@
 
 import json
 
-from podway.launch.verbs import advise
+from podway.launch.verbs.search import advise
 from tests.launch import world
 
 

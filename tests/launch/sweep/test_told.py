@@ -9,7 +9,7 @@ pytest.importorskip("mlflow", reason="mlflow is not installed: pip install 'podw
 
 from podway.launch.follower.follow import Follower
 from podway.launch.tracking.names import metric
-from podway.launch.verbs import sweep
+from podway.launch.verbs.search import sweep
 from tests.launch.sweep import examples
 from tests.launch.tracking.tracked import ME, points, runs
 

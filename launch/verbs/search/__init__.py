@@ -1,0 +1,1 @@
+"""Verbs that look for a better experiment."""
