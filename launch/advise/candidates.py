@@ -96,8 +96,9 @@ def _models(experiment: Experiment) -> Iterator[Model]:
     if isinstance(own, task.FittedModel):
         return
     seen: list[Model] = []
-    for times in WIDTHS if hasattr(own, "width") else (1,):
-        model = own if times == 1 else _changed(own, width=int(own.width * times))
+    width = getattr(own, "width", None)
+    for times in (1,) if width is None else WIDTHS:
+        model = own if times == 1 else _changed(own, width=int(width * times))
         if model is not None and model not in seen:
             seen.append(model)
             yield model

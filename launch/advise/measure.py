@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from etils import epath
 
-from podway.framework import artifact, task
+from podway.framework import artifact
 from podway.framework.artifact.upgrade import Choice
 from podway.framework.comparison import evaluation, significance
 from podway.framework.config import Experiment, previous
@@ -131,7 +132,7 @@ def measure(
 
 def _parameters(
     candidate: Candidate, dataset: Dataset, workdir: epath.PathLike, code: Choice | None
-) -> task.Parameters:
+) -> Mapping[str, Any]:
     """A simple model's own; of others the first ones, in the candidate's format."""
     experiment = candidate.experiment
     if candidate.simple:
@@ -140,7 +141,7 @@ def _parameters(
     while experiment.compression:
         steps.insert(0, experiment.compression[-1])
         experiment = previous(experiment)
-    found = answer.first_parameters(experiment, dataset)
+    found: Mapping[str, Any] = answer.first_parameters(experiment, dataset)
     for step in steps:
         if hasattr(step, "stored"):
             found = step.stored(experiment.model, dataset.schema, found)

@@ -61,7 +61,7 @@ def request(
         placed = {path: jax.device_put(each) for path, each in parameters.items()}
         compiled = jax.jit(function).lower(placed, *columns).compile()
         given = [jax.device_put(column) for column in columns]
-        stats = compiled.memory_analysis()
+        stats: Any = compiled.memory_analysis()
         memory = (
             stats.argument_size_in_bytes + stats.output_size_in_bytes + stats.temp_size_in_bytes
         )
