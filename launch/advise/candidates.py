@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from typing import Literal
 
 from podway.framework import config, task
 from podway.framework.compression.quantize import Int4, Int8
@@ -96,9 +96,9 @@ def _models(experiment: Experiment) -> Iterator[Model]:
     if isinstance(own, task.FittedModel):
         return
     seen: list[Model] = []
-    width: Any = getattr(own, "width", None)
+    width = getattr(own, "width", None)
     for times in (1,) if width is None else WIDTHS:
-        model = own if times == 1 else _changed(own, width=int(width * times))
+        model = own if times == 1 else _changed(own, width=int((width or 0) * times))
         if model is not None and model not in seen:
             seen.append(model)
             yield model
