@@ -51,7 +51,7 @@ from podway.launch.verbs.online import experiment, features, gateway, lander, ne
 from podway.launch.verbs.online import queue as online_queue
 from podway.launch.verbs.operate import ci, gate, loop, monitor, rollout, served
 from podway.launch.verbs.provenance import lineage, registry, reproduce, track
-from podway.launch.verbs.search import advise, lr_find, sweep
+from podway.launch.verbs.search import advise, lr_find, scaling, sweep
 from podway.launch.verbs.verb import Verb
 
 STAGES = {
@@ -77,6 +77,7 @@ STAGES = {
         "checkpoints": checkpoints.VERB,
         "compress": compress.VERB,
         "advise": advise.VERB,
+        "scaling": scaling.VERB,
     },
     "evaluate": {
         "evaluate": evaluate.VERB,

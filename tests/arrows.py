@@ -201,7 +201,8 @@ ARROWS = {
         "verbs/ask": "batch experiments loaded verbs",
         "sweep": "console experiments stages targets",
         "advise": "stages sweep",
-        "verbs/search": "advise stages sweep tracking verbs",
+        "verbs/search": "advise scaling stages sweep tracking verbs",
+        "scaling": "stages sweep",
     },
     "configs": {
         "": "framework/config framework/embedding framework/heads framework/models"

@@ -85,6 +85,9 @@ class Trainer:
     crop: Literal["latest", "random"] = "latest"
     """What a training example takes of a history longer than the model reads: the latest items, or
     a stretch that is drawn anew each epoch."""
+    share: float = later(1.0)
+    """Share of the train split's rows that are read, of each block the same; the rows of a smaller
+    share are among those of a larger one. For scaling laws."""
     pack: bool = False
     """Whether a row of a batch holds as many whole histories as find room, rather than one and
     padding; none sees another. batch_size counts rows. Not every model can."""
@@ -134,6 +137,14 @@ class Trainer:
             self.batch_size % self.accumulate == 0,
             f"trainer.accumulate = {self.accumulate} does not divide trainer.batch_size ="
             f" {self.batch_size}",
+        )
+        check(
+            0 < self.share <= 1,
+            f"trainer.share is {self.share}; give more than 0, up to 1",
+        )
+        check(
+            self.share == 1 or not self.pack,
+            "trainer.share is below 1, and trainer.pack joins rows: give one of both",
         )
         check(
             self.keep_every is None or self.keep_every >= 1,

@@ -52,6 +52,7 @@ class TrainBatches:
       readers: threads that read blocks and prepare batches.
       rows: the parts (start, stop) of the global batch to read; None: all of it.
       others: further datasets to mix in, each with its weight relative to the first one's 1.
+      share: of the rows that are read, of `dataset` and of the others.
       pack: whether an example is a row of several histories, with the column packing.SEGMENT.
 
     Raises:
@@ -72,6 +73,7 @@ class TrainBatches:
         readers: int = 1,
         rows: Sequence[tuple[int, int]] | None = None,
         others: Sequence[tuple[Dataset, float]] = (),
+        share: float = 1.0,
         pack: bool = False,
     ):
         # What another process needs to make the same object.
@@ -80,7 +82,7 @@ class TrainBatches:
         self._rows = ((0, batch_size),) if rows is None else tuple(rows)
         own = {name: length for name, length in lengths.items() if not join.is_joined(name)}
         options: Any = {"seed": seed, "window": window, "crop": crop, "readers": readers}
-        options |= {"at_once": (readers + READ_AHEAD) * batch_size, "pack": pack}
+        options |= {"at_once": (readers + READ_AHEAD) * batch_size, "pack": pack, "share": share}
         self._examples: Epochs | mixture.Mixture = Epochs(dataset, own, **options)
         if others:
             mixed = [self._examples]

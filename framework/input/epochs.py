@@ -20,6 +20,8 @@ from podway.framework.input import packing
 from podway.framework.input.columns import Arrays, Ragged, Stretches, concatenate, elapsed
 from podway.framework.input.dataset import Dataset
 
+_SHARE = 0x5A4E
+"""Begins the seed of the rows that a share is of: the same for all runs."""
 Window = dict[str, np.ndarray | Stretches]
 """Columns with their rows in the order of the sequence."""
 
@@ -37,6 +39,7 @@ class Epochs:
       readers: threads that read windows before they are needed.
       at_once: examples that are being read at a time, by all callers; sizes the cache.
       translations: new ids by old id, for columns whose vocabulary is another one here.
+      share: of the rows that are read; of each block the same, and at least one.
       pack: whether an example is a row of several histories (framework/input/packing.py), with the
         column SEGMENT beside the others. Reads the train split once, to count such rows.
     """
@@ -52,10 +55,14 @@ class Epochs:
         readers: int = 1,
         at_once: int = 1,
         translations: Mapping[str, np.ndarray] | None = None,
+        share: float = 1.0,
         pack: bool = False,
     ):
         self._blocks, self._lengths = dataset.blocks("train"), dict(lengths)
         self._rows, self._row_length = self._blocks.rows, 0
+        self._share = share
+        if share < 1:
+            self._rows = np.ceil(share * self._rows).astype(np.int64)
         if pack:
             ragged = {name: dataset.schema[name].ragged for name in lengths}
             self._row_length = packing.row_length(lengths, ragged)
@@ -107,7 +114,12 @@ class Epochs:
         if self._row_length:
             lengths = packing.history_lengths(columns)
             packed = packing.pack(lengths, sizes.tolist(), self._row_length, generator)
-        rows = packed.order if packed else generator.permutation(int(sizes.sum()))
+        if packed:
+            rows = packed.order
+        elif self._share < 1:
+            rows = generator.permutation(self._chosen(blocks, sizes))
+        else:
+            rows = generator.permutation(int(sizes.sum()))
         back = generator.random(len(rows)) if self._crop == "random" else 0.0
         window: Window = {packing.SEGMENT: packed.segments()} if packed else {}
         for name, column in columns.items():
@@ -119,6 +131,19 @@ class Epochs:
             else:
                 window[name] = self._translate(name, column.take(rows, axis=0))
         return window
+
+    def _chosen(self, blocks: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+        """Places of the rows that are read, in blocks that lie one after the other. Of each block
+        they are the first ones of an order of its own."""
+        starts = np.cumsum(sizes) - sizes
+        return np.concatenate(
+            [
+                start + np.random.default_rng((_SHARE, int(block))).permutation(size)[:count]
+                for block, start, size, count in zip(
+                    blocks, starts, sizes, self._rows[blocks], strict=True
+                )
+            ]
+        )
 
     def _translate(self, name: str, ids: np.ndarray) -> np.ndarray:
         return self._translations[name][ids] if name in self._translations else ids

@@ -274,6 +274,7 @@ def train_batches(
         readers=options.readers,
         rows=program.place.rows,
         others=list(zip(others, weights, strict=True)),
+        share=options.share,
         pack=options.pack,
     )
 

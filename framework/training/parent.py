@@ -14,7 +14,7 @@ from podway.framework.training.state import State
 
 _FILE = "parent.json"
 """Of a run that has a parent: its version, its last step, and the metrics there."""
-SAME = ("batch_size", "seed", "crop", "pack", "shuffle_window_blocks")
+SAME = ("batch_size", "seed", "crop", "share", "pack", "shuffle_window_blocks")
 """Fields of the trainer that say which examples a step reads."""
 
 

@@ -37,6 +37,19 @@ def test_an_epoch_holds_each_example_once_and_epochs_differ(dataset):
     assert rows(dataset, 0, USERS, seed=1) != first
 
 
+def test_a_share_is_of_each_block_nested_and_the_same_in_each_epoch(dataset):
+    sizes = np.ceil(0.3 * dataset.blocks("train").rows).astype(int)
+    count = int(sizes.sum())
+    small = rows(dataset, 0, count, share=0.3)
+    assert len({user for user, _ in small}) == count
+    assert sorted(small) == sorted(rows(dataset, count, 2 * count, share=0.3))
+    assert small != rows(dataset, count, 2 * count, share=0.3)
+    assert set(small) == set(rows(dataset, 0, count, share=0.3, seed=5)), "whatever the seed"
+    large = int(np.ceil(0.7 * dataset.blocks("train").rows).sum())
+    assert set(small) < set(rows(dataset, 0, large, share=0.7))
+    assert rows(dataset, 0, USERS, share=1.0) == rows(dataset, 0, USERS)
+
+
 def test_items_are_the_latest_ones_padded_at_the_end(dataset, histories):
     for user, items in rows(dataset, 0, USERS):
         expected = list(histories[user - 2][:-2][-6:])

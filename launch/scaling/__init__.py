@@ -1,0 +1,1 @@
+"""`podway scaling`: how quality grows with parameters, data and steps."""
