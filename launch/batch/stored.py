@@ -27,7 +27,7 @@ from podway.framework.config import online
 from podway.launch.batch import folder, pipeline
 from podway.launch.batch.job import Job, What
 from podway.launch.loaded.error import RequestError, require
-from podway.online.store import answers
+from podway.online.store import answers, vectors
 from podway.online.store.open import open_store
 from podway.online.store.store import Store
 
@@ -35,8 +35,8 @@ _BATCH = 500
 """Values of one write."""
 KINDS: dict[What, str] = {
     "recommendations": answers.LIST,
-    "embeddings": answers.VECTOR,
-    "item-embeddings": answers.ITEM_VECTOR,
+    "embeddings": vectors.VECTOR,
+    "item-embeddings": vectors.ITEM_VECTOR,
 }
 """What can be stored, and as what."""
 
@@ -146,11 +146,11 @@ def _values(job: Job, unit: Unit) -> Iterator[tuple[str, bytes]]:
     table, model, created = _read(unit), job.question["model"], time.time()
     if job.what != "recommendations":
         whose = table["item" if job.what == "item-embeddings" else "user"].to_pylist()
-        vectors = table["embedding"].combine_chunks()
-        width = vectors.type.list_size
-        rows = vectors.flatten().to_numpy().reshape(-1, width)
+        found = table["embedding"].combine_chunks()
+        width = found.type.list_size
+        rows = found.flatten().to_numpy().reshape(-1, width)
         for name, row in zip(whose, rows, strict=True):
-            yield name, answers.pack_vector(model, created, row)
+            yield name, vectors.pack_vector(model, created, row)
         return
     columns = (table[name].to_pylist() for name in ("user", "item", "score"))
     for user, rows in itertools.groupby(zip(*columns, strict=True), key=operator.itemgetter(0)):

@@ -1,4 +1,4 @@
-"""What was computed beforehand for a user or an item, as the store has it: lists and vectors.
+"""Lists that were made beforehand for users, as the store has them.
 
     store.write(LIST, {"u7": pack_list("5f7c…", created, [("i3", 1.5), ("i9", 1.25)])})
     unpack_list(value.content).items
@@ -9,17 +9,12 @@ Written by `podway predict --store`; who answers with it sees which model made i
 import dataclasses
 import json
 import math
-import struct
 from collections.abc import Sequence
-
-import numpy as np
 
 from podway.online.error import StoreError
 
-LIST, VECTOR, ITEM_VECTOR = "list", "vector", "item-vector"
-"""Kinds: a user's list of items, a user's vector, an item's vector."""
-_HEADER = struct.Struct("<2sBHdI")  # magic, format, bytes of the model's name, created, width
-_MAGIC, _FORMAT = b"pV", 1
+LIST = "list"
+"""Kind of a user's list of items."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,21 +30,6 @@ class Listed:
     model: str
     created: float
     items: tuple[tuple[str, float], ...]
-
-
-@dataclasses.dataclass(frozen=True)
-class Vector:
-    """A vector that was made beforehand.
-
-    Attributes:
-      model: version of what made it.
-      created: seconds since 1970 when it was made.
-      values: f32 [width].
-    """
-
-    model: str
-    created: float
-    values: np.ndarray
 
 
 def pack_list(model: str, created: float, items: Sequence[tuple[str, float]]) -> bytes:
@@ -68,27 +48,3 @@ def unpack_list(content: bytes) -> Listed:
         return Listed(str(said["model"]), float(said["created"]), items)
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(f"the store holds no list here, but {content[:40]!r}: {error}") from error
-
-
-def pack_vector(model: str, created: float, values: np.ndarray) -> bytes:
-    """A vector as the store has it. Raises StoreError: a value is no number."""
-    if not np.isfinite(values).all():
-        raise StoreError(f"a vector of {model} is not finite; train it anew")
-    name = model.encode()
-    head = _HEADER.pack(_MAGIC, _FORMAT, len(name), created, len(values))
-    return head + name + np.asarray(values, "<f4").tobytes()
-
-
-def unpack_vector(content: bytes) -> Vector:
-    """A vector. Raises StoreError: it is none."""
-    try:
-        magic, form, length, created, width = _HEADER.unpack_from(content)
-        start = _HEADER.size + length
-        if (magic, form) != (_MAGIC, _FORMAT) or len(content) != start + 4 * width:
-            raise ValueError("it begins or ends otherwise")
-        values = np.frombuffer(content, "<f4", offset=start).astype(np.float32)
-        return Vector(content[_HEADER.size : start].decode(), created, values)
-    except (struct.error, ValueError) as error:
-        raise StoreError(
-            f"the store holds no vector here, but {content[:40]!r}: {error}"
-        ) from error

@@ -18,7 +18,7 @@ def folder(tmp_path_factory) -> pathlib.Path:
     return path
 
 
-def _made(experiment, folder) -> podway.Result:
+def made(experiment, folder) -> podway.Result:
     with pytest.MonkeyPatch.context() as patch:  # a process of its own takes longer
         patch.setattr(verify, "in_fresh_process", verify.verify)
         return podway.run(experiment, folder / "w")
@@ -26,12 +26,25 @@ def _made(experiment, folder) -> podway.Result:
 
 @pytest.fixture(scope="session")
 def shop(folder) -> podway.Result:
-    return _made(world.shop(folder), folder)
+    return made(world.shop(folder), folder)
+
+
+@pytest.fixture(scope="session")
+def changing_folder(tmp_path_factory) -> pathlib.Path:
+    """Another world, in which tests make more (tests/launch/changing.py)."""
+    path = tmp_path_factory.mktemp("changing")
+    world.write(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def changing_shop(changing_folder) -> podway.Result:
+    return made(world.shop(changing_folder), changing_folder)
 
 
 @pytest.fixture(scope="session")
 def timed(folder) -> podway.Result:
-    return _made(world.timed(folder), folder)
+    return made(world.timed(folder), folder)
 
 
 @pytest.fixture(scope="session")

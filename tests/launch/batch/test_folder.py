@@ -20,7 +20,7 @@ from podway.framework.config.online import SqliteStore
 from podway.framework.schema.schema import FIRST_VALUE
 from podway.launch.batch import answer, estimate, file, folder, predict, stored
 from podway.launch.batch.source import OfItems, OfUsers
-from podway.online.store import answers
+from podway.online.store import answers, vectors
 from podway.online.store.open import opened
 
 K = 4
@@ -210,8 +210,8 @@ def test_vectors_go_to_the_store(run, tmp_path):
     job = predict.planned(run, source, tmp_path / "i", what="item-embeddings")
     assert stored.store(job, tmp_path / "i", target, Local()) == len(run.items)
     with opened(SqliteStore(), tmp_path, "shop") as store:
-        [value] = store.read(answers.ITEM_VECTOR, [run.items[3]])
+        [value] = store.read(vectors.ITEM_VECTOR, [run.items[3]])
     assert value is not None
     np.testing.assert_array_equal(
-        answers.unpack_vector(value.content).values, run.item_embeddings()[3]
+        vectors.unpack_vector(value.content).values, run.item_embeddings()[3]
     )

@@ -1,0 +1,3 @@
+from tests.launch.changing import folder, shop
+
+__all__ = ["folder", "shop"]
