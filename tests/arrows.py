@@ -60,7 +60,7 @@ ARROWS = {
         "training": "artifact code config devices embedding evaluation input report runs"
         " schema task termination",
         "compression": "artifact code config devices embedding evaluation formats heads input"
-        " losses metrics models/parts report runs schema task training",
+        " losses metrics models/parts runs schema task training",
         "comparison": "artifact code config evaluation input metrics page report runs",
         "preflight": "config devices evaluation schema task training",
     },

@@ -3,20 +3,17 @@
 import time
 from collections.abc import Mapping
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
 from podway.framework import artifact, config
 from podway.framework.artifact import upgrade
-from podway.framework.devices import mesh
+from podway.framework.devices import platforms
 from podway.framework.error import ConfigError
 from podway.framework.input import batches
-from podway.framework.report import run as report
-from podway.framework.runs import lock, run, telemetry
-from podway.framework.runs.goodput import Clock
-from podway.framework.training.validation import validator
+from podway.framework.runs import lock, run
+from podway.framework.training import fitting
 
 
 def convert(
@@ -55,30 +52,12 @@ def _convert(
     inputs: Mapping[str, str],
     target: epath.Path,
 ) -> None:
+    platforms.check()
     step, began = experiment.compression[-1], time.perf_counter()
     parameters = step.convert(experiment, dataset, before)
-    seconds = time.perf_counter() - began
+    seconds = {"convert_seconds": time.perf_counter() - began}
     _check_finite(step, parameters)
-    run.describe(experiment, dataset.schema, target, inputs)
-    devices = mesh.build(experiment.mesh)
-    on_devices = jax.device_put(parameters, mesh.replicated(devices))
-    metrics = validator(experiment, dataset, devices, Clock())(on_devices)
-    records = telemetry.Records(target / "metrics.jsonl", [])
-    telemetry.check_validation(0, metrics)
-    validation = {f"validation/{name}": value for name, value in metrics.items()}
-    records.add({"step": 0, "convert_seconds": seconds, **validation})
-    records.save()
-    checkpoints = run.open_checkpoints(experiment, inputs, target)
-    try:
-        if checkpoints.latest() is None:
-            state = {"step": np.zeros((), np.int32), "parameters": parameters}
-            checkpoints.save(0, state, 0, metrics)
-            checkpoints.wait()
-        selected = run.select(checkpoints)
-    finally:
-        checkpoints.close()
-    run.commit(experiment, inputs, target, selected, steps=0, parent=before.name)
-    report.write(target)
+    fitting.commit(experiment, dataset, inputs, target, parameters, seconds, before.name)
 
 
 def _check_finite(step: config.Compression, parameters: Mapping[str, np.ndarray]) -> None:

@@ -66,27 +66,50 @@ def _fit(
     platforms.check()
     began = time.perf_counter()
     parameters = model.fit(dataset, experiment.trainer.seed)
-    seconds = time.perf_counter() - began
+    seconds = {"fit_seconds": time.perf_counter() - began}
     _check_finite(model, parameters)
+    commit(experiment, dataset, inputs, target, parameters, seconds)
+
+
+def commit(
+    experiment: config.Experiment,
+    dataset: batches.Dataset,
+    inputs: Mapping[str, str],
+    target: epath.Path,
+    parameters: Mapping[str, np.ndarray],
+    seconds: Mapping[str, float],
+    parent: str = "",
+) -> None:
+    """Commits the run of parameters that were not trained in steps: validated, as step 0.
+
+    Args:
+      experiment: whose run it is.
+      dataset: to evaluate on.
+      inputs: the datasets' versions.
+      target: the run's folder, whose lock is held.
+      parameters: by path.
+      seconds: what took how long, by name; recorded beside the metrics.
+      parent: version of the run that it goes on from.
+    """
     run.describe(experiment, dataset.schema, target, inputs)
     devices = mesh.build(experiment.mesh)
-    on_devices = jax.device_put(parameters, mesh.replicated(devices))
+    on_devices = jax.device_put(dict(parameters), mesh.replicated(devices))
     metrics = validator(experiment, dataset, devices, Clock())(on_devices)
     records = telemetry.Records(target / "metrics.jsonl", [])
     telemetry.check_validation(0, metrics)
     validation = {f"validation/{name}": value for name, value in metrics.items()}
-    records.add({"step": 0, "fit_seconds": seconds, **validation})
+    records.add({"step": 0, **seconds, **validation})
     records.save()
     checkpoints = run.open_checkpoints(experiment, inputs, target)
     try:
         if checkpoints.latest() is None:
-            state = {"step": np.zeros((), np.int32), "parameters": parameters}
+            state = {"step": np.zeros((), np.int32), "parameters": dict(parameters)}
             checkpoints.save(0, state, 0, metrics)
             checkpoints.wait()
         selected = run.select(checkpoints)
     finally:
         checkpoints.close()
-    run.commit(experiment, inputs, target, selected, steps=0)
+    run.commit(experiment, inputs, target, selected, steps=0, parent=parent)
     report.write(target)
 
 
