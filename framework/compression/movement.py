@@ -3,21 +3,21 @@ arXiv:2005.07683)."""
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from podway.framework import config
-from podway.framework.compression import tune, weights
-from podway.framework.compression.prune import KERNELS, check_schedule, cubic, largest
+from podway.framework.compression import weights
+from podway.framework.compression.prune import Gradual, cubic, largest
 
 SCORE = "score"
 """Below a weight's path, while the run trains, lie its scores."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Movement(config.Compression):
+class Movement(Gradual, config.Compression):
     """Each weight has a score, which falls as long as the loss wants the weight smaller; those of
     the smallest scores become zero, more of them from step to step.
 
@@ -26,29 +26,8 @@ class Movement(config.Compression):
     other than they were trained on.
     """
 
-    trains: ClassVar[bool] = True
-    masks: ClassVar[bool] = True
-
-    sparsity: float = 0.5
-    """Share of each matrix's weights that is zero in the end."""
-    paths: tuple[str, ...] = KERNELS
-    """Patterns of whole paths of the matrices."""
-    steps: int = 1000
-    """Optimizer steps."""
-    learning_rate: float = 0.3
-    """Peak learning rate, of scores too, in shares of the one before."""
     begin: float = 0.1
     """Share of the steps before the first weight becomes zero; scores must have moved."""
-    end: float = 0.7
-    """Share of the steps after which `sparsity` is reached; the others only mend."""
-
-    def __post_init__(self):
-        tune.check_training(self)
-        check_schedule(self)
-
-    def after(self, before: config.Before) -> config.Before:
-        """See config.Compression."""
-        return tune.tuned(before, self.steps, self.learning_rate)
 
     def added(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """See config.Compression: the scores, zero at first."""

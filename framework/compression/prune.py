@@ -21,12 +21,8 @@ KERNELS = (r".*kernel",)
 
 
 @dataclasses.dataclass(frozen=True)
-class Magnitude(config.Compression):
-    """Weights of the smallest magnitude become zero, more of them from step to step (Zhu & Gupta
-    2017, arXiv:1710.01878); training makes up for it.
-
-    A weight that is zero keeps its magnitude, and comes back where others fall below it.
-    """
+class Gradual:
+    """What Magnitude and Movement have in common: a share of zeros that grows while it trains."""
 
     trains: ClassVar[bool] = True
     masks: ClassVar[bool] = True
@@ -51,6 +47,15 @@ class Magnitude(config.Compression):
     def after(self, before: config.Before) -> config.Before:
         """See config.Compression."""
         return tune.tuned(before, self.steps, self.learning_rate)
+
+
+@dataclasses.dataclass(frozen=True)
+class Magnitude(Gradual, config.Compression):
+    """Weights of the smallest magnitude become zero, more of them from step to step (Zhu & Gupta
+    2017, arXiv:1710.01878); training makes up for it.
+
+    A weight that is zero keeps its magnitude, and comes back where others fall below it.
+    """
 
     def forward(self, parameters: Mapping[str, Any], progress: Any) -> dict[str, Any]:
         """See config.Compression."""

@@ -1,7 +1,7 @@
 """Further training of what a step of compression has left."""
 
 import dataclasses
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from podway.framework import config, task
 from podway.framework.error import check
@@ -63,7 +63,7 @@ def tuned(before: config.Before, steps: int, learning_rate: float) -> config.Bef
     return dataclasses.replace(before, optimizer=optimizer, trainer=trainer)
 
 
-def check_training(step: config.Compression) -> None:
+def check_training(step: Any) -> None:
     """Raises ConfigError for what no training can have."""
     steps, rate = getattr(step, "steps", 1), getattr(step, "learning_rate", 1.0)
     check(steps is None or steps >= 1, f"compression.steps is {steps}; give 1 or more")
