@@ -51,6 +51,30 @@ def test_a_field_that_there_is_not_is_told_at_once(folder):
     assert not (ROOT / "away").exists()
 
 
+def kill_one(found) -> int | None:
+    """Kills the worker of a trial in the middle of it; its number, or None: none is there.
+
+    The worker stands still while one looks again, as it may have ended the trial meanwhile.
+    """
+
+    def workers() -> dict[int, int]:
+        running = [each for each in found.get_trials(deepcopy=False) if is_halfway(each)]
+        return {each.number: Holder.read(each.user_attrs[study.WORKER]).pid for each in running}
+
+    for number, pid in workers().items():
+        os.kill(pid, signal.SIGSTOP)
+        if workers().get(number) == pid:
+            os.kill(pid, signal.SIGKILL)
+            return number
+        os.kill(pid, signal.SIGCONT)
+    return None
+
+
+def is_halfway(trial) -> bool:
+    evaluated = trial.user_attrs.get(study.VALIDATION, {})
+    return trial.state.name == "RUNNING" and 2 <= len(evaluated) < 6
+
+
 @pytest.mark.slow
 def test_no_trial_is_lost_or_doubled_whoever_is_killed(folder, tmp_path):
     config, workdir = tmp_path / "config.py", tmp_path / "w"
@@ -61,7 +85,7 @@ def test_no_trial_is_lost_or_doubled_whoever_is_killed(folder, tmp_path):
     process = subprocess.Popen(
         words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    killed = pid = None
+    killed = None
     try:
         until = time.monotonic() + 400
         while killed is None and time.monotonic() < until:
@@ -71,12 +95,7 @@ def test_no_trial_is_lost_or_doubled_whoever_is_killed(folder, tmp_path):
                 if not (folder_ / plan.FILE).exists():
                     continue
                 made = plan.read(folder_, "")
-                for each in study.open_study(made).get_trials(deepcopy=False):
-                    done = each.user_attrs.get(study.VALIDATION, {})
-                    if each.state.name == "RUNNING" and 2 <= len(done) < 6 and killed is None:
-                        pid = Holder.read(each.user_attrs[study.WORKER]).pid
-                        os.kill(pid, signal.SIGKILL)
-                        killed = each.number
+                killed = killed if killed is not None else kill_one(study.open_study(made))
         assert killed is not None
         found = study.open_study(made)
         while len(study.groups(found)[killed]) < 2:  # it is entered once more
