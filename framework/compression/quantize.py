@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import jax
@@ -9,9 +10,9 @@ import numpy as np
 from etils import epath
 
 from podway.framework import config
-from podway.framework.compression import tables
+from podway.framework.compression import calibration, tables
 from podway.framework.error import check
-from podway.framework.formats import float8, int4, int8, matrix
+from podway.framework.formats import float8, int4, int8, matrix, w8a8
 from podway.framework.input.batches import Dataset
 from podway.framework.runs import run
 from podway.framework.schema.schema import Schema
@@ -37,9 +38,21 @@ class Stored:
         return jax.device_get(self.stored(experiment.model, dataset.schema, parameters))
 
     def stored(
-        self, model: config.Model, schema: Schema, parameters: Mapping[str, Any]
+        self,
+        model: config.Model,
+        schema: Schema,
+        parameters: Mapping[str, Any],
+        reach: Mapping[str, Any] = MappingProxyType({}),
     ) -> dict[str, Any]:
-        """The parameters by path, those that are chosen in the format. Raises ConfigError."""
+        """The parameters by path, those that are chosen in the format. Raises ConfigError.
+
+        Args:
+          model: whose they are.
+          schema: the dataset's.
+          parameters: by path.
+          reach: of kernels whose layers shall compute with integers, how large their inputs are
+            (see calibration.reach).
+        """
         paths = (
             tables.chosen(parameters, self.paths, "compression.paths")
             if self.paths
@@ -49,6 +62,7 @@ class Stored:
         if self.dense:
             found = tables.kernels(parameters)
             made |= {path: int8.quantize_kernel(parameters[path]) for path in found}
+        made |= {path: w8a8.quantize(parameters[path], reach[path]) for path in reach}
         check(
             bool(made),
             f"{type(self).__name__}: the model has no table that is not in a format already; name"
@@ -65,6 +79,49 @@ class Stored:
 @dataclasses.dataclass(frozen=True)
 class Int8(Stored, config.Compression):
     """Tables as rows of 8-bit integers with a scale each."""
+
+    activations: bool = False
+    """Whether dense layers round their inputs to int8, too, and multiply integers: with one scale
+    for a layer's inputs, found on the train split. All kernels are stored then, as by `dense`."""
+    batches: int = 16
+    """Train batches that activations are calibrated on."""
+    percentile: float = 100.0
+    """How many of a hundred inputs of a layer its scale reaches, by their magnitude; those beyond
+    are rounded to its end. 100: all that calibration saw."""
+
+    def __post_init__(self):
+        check(self.batches >= 1, f"compression.batches is {self.batches}; give 1 or more")
+        check(
+            0 < self.percentile <= 100,
+            f"compression.percentile is {self.percentile}; give more than 0, to 100",
+        )
+
+    def convert(
+        self, experiment: config.Experiment, dataset: Dataset, before: epath.Path
+    ) -> dict[str, np.ndarray]:
+        """See config.Compression."""
+        if not self.activations:
+            return super().convert(experiment, dataset, before)
+        _, _, parameters = run.load(before)
+        reach = calibration.reach(
+            experiment, dataset, parameters, batches=self.batches, percentile=self.percentile
+        )
+        whole = dataclasses.replace(self, dense=True)
+        return jax.device_get(whole.stored(experiment.model, dataset.schema, parameters, reach))
+
+    def stored(
+        self,
+        model: config.Model,
+        schema: Schema,
+        parameters: Mapping[str, Any],
+        reach: Mapping[str, Any] = MappingProxyType({}),
+    ) -> dict[str, Any]:
+        """See Stored. Raises ConfigError for activations that were not calibrated."""
+        check(
+            bool(reach) or not self.activations,
+            "compression.activations is set, and nothing was calibrated: convert a run",
+        )
+        return super().stored(model, schema, parameters, reach)
 
     @property
     def quantize(self) -> Callable[[Any], matrix.Matrix]:

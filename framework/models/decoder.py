@@ -21,7 +21,7 @@ from jaxtyping import Array, Float
 from podway.framework.config.model import ShardingRules
 from podway.framework.embedding.lookup import EmbeddedRows
 from podway.framework.error import check
-from podway.framework.formats import matrix
+from podway.framework.formats import layers, matrix
 from podway.framework.input.packing import SEGMENT
 from podway.framework.metrics import top_k
 from podway.framework.models.parts import shrink
@@ -232,7 +232,7 @@ class Transformer(nnx.Module):
         graph, parameters = nnx.split(self.layers)
 
         def run(x: Array, parameters: nnx.State) -> Array:
-            widened = jax.tree.map(matrix.dense, parameters, is_leaf=_is_matrix)
+            widened = jax.tree.map(layers.widened, parameters, is_leaf=_is_matrix)
             return nnx.merge(graph, widened)(x, attention_mask, context)
 
         layer = context.block(run)

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from podway.framework.error import ConfigError
-from podway.framework.formats import float8, int4, int8, low_rank, matrix, shared_rows, steps
+from podway.framework.formats import float8, int4, int8, low_rank, matrix, shared_rows, steps, w8a8
 
 ROWS, WIDTH = 37, 6
 RARE = np.arange(ROWS) % 3 == 1
 ROUNDED = {
     "int8": int8.quantize,
     "int8_kernel": int8.quantize_kernel,
+    "w8a8": lambda kernel: w8a8.quantize(kernel, np.float32(2.5)),
     "int4": int4.quantize,
     "int4_odd": lambda table: int4.quantize(table[:, : WIDTH - 1]),
     "float8": float8.quantize,
@@ -23,6 +24,8 @@ MADE = ROUNDED | {
     "shared_rows": lambda table: shared_rows.share(table, RARE, np.arange(ROWS)),
 }
 """Likewise of all formats."""
+KERNELS = ("int8_kernel", "w8a8")
+"""Those with a scale for each column."""
 GROUPED = {"int4, in groups": lambda table: int4.quantize(table, group=2)}
 
 
@@ -90,8 +93,8 @@ def test_what_is_read_is_near_and_stored_again_the_very_same(name, table):
         near = np.abs(table) / 16 + np.asarray(stored.scale, np.float32)[:, None] * 2**-9
     else:
         scale = np.abs(widened[:, :2]).max() if "groups" in name else None
-        full = {"int8": 127, "int8_kernel": 127}.get(name, 7)
-        over = 0 if name == "int8_kernel" else 1
+        full = 127 if name in ("int8", *KERNELS) else 7
+        over = 0 if name in KERNELS else 1
         largest = np.abs(table).max(axis=over, keepdims=True)
         near = largest / full * 0.502 if scale is None else np.abs(table).max(1, keepdims=True) / 13
     assert (np.abs(widened - table[:, : widened.shape[1]]) <= near + 1e-30).all()
