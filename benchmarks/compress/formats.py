@@ -80,6 +80,21 @@ def main() -> None:
 
 def write(folder: pathlib.Path, name: str, items: int) -> int:
     """Writes a SavedModel; returns the bytes of its item table."""
+
+    def stored(parameters: dict[str, Any]) -> dict[str, Any]:
+        return matrix.spread(parameters | {TABLE: FORMATS[name](parameters[TABLE])})
+
+    host = write_model(folder, MODEL, items, stored)
+    return sum(array.nbytes for path, array in host.items() if path.startswith(TABLE))
+
+
+def write_model(
+    folder: pathlib.Path,
+    model: SasRec,
+    items: int,
+    stored: Callable[[dict[str, Any]], dict[str, Any]],
+) -> dict[str, Any]:
+    """Writes a SavedModel of random parameters, and returns them as they are `stored`."""
     import tensorflow as tf
 
     from podway.export.graph import lowered
@@ -87,14 +102,13 @@ def write(folder: pathlib.Path, name: str, items: int) -> int:
     schema = Schema((Feature("item", "item", "int32", True, "item", items + FIRST_VALUE, LENGTH),))
     draw, shapes = (
         np.random.default_rng(0),
-        jax.eval_shape(lambda: task.initialize(MODEL, schema, jax.random.key(0))),
+        jax.eval_shape(lambda: task.initialize(model, schema, jax.random.key(0))),
     )
     parameters = {
         path: draw.standard_normal(each.shape, np.float32) / 8 for path, each in shapes.items()
     }
-    stored = FORMATS[name](parameters[TABLE])
-    host = jax.device_get(matrix.spread(parameters | {TABLE: stored}))
-    function = recommender.recommend(MODEL, schema, TOP_K)
+    host = jax.device_get(stored(parameters))
+    function = recommender.recommend(model, schema, TOP_K)
     with silence_tensorflow():
         program = stablehlo.lower(function, host, LENGTH, "2.18")
         module: Any = lowered.LoweredModule(program, lowered.weights([program], host), BATCHES)
@@ -102,7 +116,7 @@ def write(folder: pathlib.Path, name: str, items: int) -> int:
         module.serve = tf.function(lambda history: {"score": module(history)[0]})
         signatures = {"serving_default": module.serve.get_concrete_function(spec)}
         tf.saved_model.save(module, str(folder), signatures=signatures)
-    return sum(array.nbytes for path, array in host.items() if path.startswith(TABLE))
+    return host
 
 
 def measure(folder: pathlib.Path) -> dict[str, int]:

@@ -48,11 +48,16 @@ def golden(
         for fitted in reading.fitted
     }
     columns = look_up(reading, values)
-    answers = reference.on_cpu(function, parameters, list(columns.values()))
+
+    def compute(parameters: dict[str, np.ndarray]) -> list[np.ndarray]:
+        return reference.on_cpu(function, parameters, list(columns.values()))
+
+    answers = compute(parameters)
     _check_finite(answers, labels, raw)
     return {
         "kind": "rows",
         "target": options.target,
+        "rounding": reference.rounding(compute, parameters, answers),
         "inputs": kinds,
         "separators": separators,
         "labels": labels,

@@ -92,7 +92,13 @@ def golden(
     columns = reference.columns(values, times, vocabulary, length)
     k, seen = min(contract.top_k + SPARE, items), contract.exclude_seen
     function = lowering.recommend(model, schema, k, exclude_seen=seen)
+
+    def scores(parameters: dict[str, np.ndarray]) -> list[np.ndarray]:
+        rows = reference.answers(function, parameters, columns, vocabulary)
+        return [np.array([each["scores"] for each in rows])]
+
     found = reference.answers(function, parameters, columns, vocabulary)
+    own = [np.array([each["scores"] for each in found])]
     row = {history: index for index, history in enumerate(histories)}
     rows = [
         {"ids": history, "values": written[history], "answer": answer}
@@ -101,6 +107,7 @@ def golden(
     content = {
         "target": contract.target,
         "k": contract.top_k,
+        "rounding": reference.rounding(scores, parameters, own),
         "signatures": graph.names(contract),
         "rows": add_times(rows, times),
         "cases": [

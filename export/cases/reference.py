@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from podway.export.error import ExportError
+from podway.framework.formats import w8a8
 from podway.framework.schema.schema import OUT_OF_VOCABULARY, PADDING, Vocabulary
 
 _BATCH = 64
@@ -126,3 +127,28 @@ def on_cpu(
             for start in range(0, len(columns[0]), _BATCH)
         ]
     return [np.concatenate(part) for part in zip(*results, strict=True)]
+
+
+def rounding(
+    compute: Callable[[dict[str, np.ndarray]], Sequence[np.ndarray]],
+    parameters: dict[str, np.ndarray],
+    found: Sequence[np.ndarray],
+) -> float:
+    """How far the rounding of layers' inputs to integers moves an answer at most; 0 where there is
+    none.
+
+    Two programs of a model differ in last bits. Where a number that is rounded lies between two
+    integers, they take different ones, and what follows differs by a step. So an export of such a
+    model cannot be as near to JAX as one of floats; yet it must be as near as JAX's answers are to
+    those without this rounding.
+
+    Args:
+      compute: parameters → answers.
+      parameters: by path.
+      found: the answers to these.
+    """
+    alone = w8a8.weights_alone(parameters)
+    if alone is None:
+        return 0.0
+    pairs = zip(found, compute(alone), strict=True)
+    return max(float(np.abs(own - other).max(initial=0.0)) for own, other in pairs)

@@ -16,6 +16,8 @@ from podway.export.layout import GOLDEN
 
 TOLERANCE = 1e-5
 """How far an answer may lie from JAX's, absolutely and relatively."""
+ROUNDING = "rounding"
+"""In the file: how much farther, as the model itself rounds to integers while it answers."""
 
 Columns = Mapping[str, np.ndarray]
 """What a signature takes, or what it answers, by name."""
@@ -60,9 +62,9 @@ class Golden(Protocol):
         ...
 
 
-def tolerated(wanted: Any) -> Any:
+def tolerated(wanted: Any, rounding: float = 0.0) -> Any:
     """How far a number, or each of an array, may be missed."""
-    return TOLERANCE * (1 + abs(wanted))
+    return TOLERANCE * (1 + abs(wanted)) + rounding
 
 
 def write(directory: epath.PathLike, content: Mapping[str, Any]) -> None:

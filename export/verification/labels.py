@@ -60,7 +60,8 @@ class LabelsGolden:
         wanted = _take(self._answers(name), rows)
 
         def difference(found: Columns) -> float:
-            apart = [_compare(label, found[label], wanted[label], where) for label in wanted]
+            rounding = self.content.get(golden.ROUNDING, 0.0)
+            apart = [_compare(each, found[each], wanted[each], where, rounding) for each in wanted]
             return max(apart)
 
         return Request(name, self._inputs(name, rows), where, difference)
@@ -113,7 +114,9 @@ def _take(columns: Columns, rows: Sequence[int]) -> Columns:
     return {name: column[chosen] for name, column in columns.items()}
 
 
-def _compare(label: str, found: np.ndarray, wanted: np.ndarray, where: str) -> float:
+def _compare(
+    label: str, found: np.ndarray, wanted: np.ndarray, where: str, rounding: float
+) -> float:
     if found.shape != wanted.shape:
         raise ExportError(f"{where}: {label} has the shape {found.shape}, not {wanted.shape}")
     if wanted.dtype == object:
@@ -121,7 +124,7 @@ def _compare(label: str, found: np.ndarray, wanted: np.ndarray, where: str) -> f
             raise ExportError(f"{where}: {label} are {found.tolist()}, not {wanted.tolist()}")
         return 0.0
     apart = np.abs(found - wanted)
-    wrong = np.argwhere(~(apart <= golden.tolerated(wanted)))
+    wrong = np.argwhere(~(apart <= golden.tolerated(wanted, rounding)))
     if len(wrong):
         first = tuple(wrong[0])
         raise ExportError(

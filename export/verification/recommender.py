@@ -73,11 +73,12 @@ class RecommenderGolden:
     ) -> Request:
         expected = [row["answer"] for row in rows]
         kind, k = "ids" if name == "ids" else "values", self.content["k"]
+        rounding = self.content.get(golden.ROUNDING, 0.0)
 
         def difference(found: Columns) -> float:
             for attribute, texts in self.content.get("attributes", {}).items():
                 _check_attribute(expected, kind, found["item"], found[attribute], texts, where)
-            return compare(expected, kind, found["item"], found["score"], k, where)
+            return compare(expected, kind, found["item"], found["score"], k, where, rounding)
 
         return Request(name, inputs, where, difference)
 
@@ -89,6 +90,7 @@ def compare(
     score: np.ndarray,
     k: int,
     where: str,
+    rounding: float = 0.0,
 ) -> float:
     """The largest absolute difference of a score. Raises ExportError at the first that is too far.
 
@@ -99,7 +101,12 @@ def compare(
       score: their scores, [batch, k].
       k: length of the lists.
       where: the case, for the message.
+      rounding: see golden.tolerated.
     """
+
+    def is_close(got: float, wanted: float) -> bool:
+        return abs(got - wanted) <= golden.tolerated(wanted, rounding)
+
     shape = (len(expected), k)
     if item.shape != shape or score.shape != shape:
         raise ExportError(f"{where}: item {item.shape} and score {score.shape}, not {shape}")
@@ -110,12 +117,12 @@ def compare(
         for rank, (value, got) in enumerate(zip(found, score[row].tolist(), strict=True)):
             wanted = answer["scores"][rank]
             entry = f"{where}, row {row}, place {rank}"
-            if not _is_close(got, wanted):
+            if not is_close(got, wanted):
                 raise ExportError(
                     f"{entry}: score {got:.7g}, JAX says {wanted:.7g}"
                     f" (they differ by {abs(got - wanted):.2g})"
                 )
-            if value not in own or not _is_close(own[value], wanted):
+            if value not in own or not is_close(own[value], wanted):
                 raise ExportError(f"{entry}: item {value!r}, JAX says {answer[kind][rank]!r}")
             worst = max(worst, abs(got - wanted))
         named = [value for value in found if value]
@@ -143,10 +150,6 @@ def _check_attribute(
                     f"{where}, row {row}: item {named!r} is answered with {text.decode()!r}, and"
                     f" the dataset has {wanted!r}"
                 )
-
-
-def _is_close(got: float, wanted: float) -> bool:
-    return abs(got - wanted) <= golden.tolerated(wanted)
 
 
 def _times(rows: list[dict[str, Any]]) -> tuple[list[list[int]] | None, dict[str, np.ndarray]]:

@@ -3,7 +3,8 @@
     python -m podway.export.verification models/NAME/VERSION
 
 The model is run as servers run it, through a v1 session. Every case of the golden file goes through
-all signatures, then every warm-up request. An answer may differ by golden.TOLERANCE.
+all signatures, then every warm-up request. An answer may differ by golden.TOLERANCE, and where the
+model itself rounds to integers by as much as that moves an answer.
 """
 
 import os
@@ -92,9 +93,11 @@ def verify(directory: epath.PathLike) -> str:
         inputs = {name: tf.make_ndarray(tensor) for name, tensor in sent.inputs.items()}
         name = sent.model_spec.signature_name
         sessions.run(signatures[name], inputs, f"warm-up request {number}")
+    rounding = content.get(golden.ROUNDING, 0.0)
+    integers = f" (rounding to integers moves one by {rounding:.1e})" if rounding else ""
     return (
         f"verified: {len(cases)} cases and {len(warmups)} warm-up requests by {len(signatures)}"
-        f" signatures; largest difference of {expected.measure} {worst:.1e}"
+        f" signatures; largest difference of {expected.measure} {worst:.1e}{integers}"
     )
 
 

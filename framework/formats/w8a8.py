@@ -5,13 +5,14 @@ for the layer, known before it runs, so that no answer waits for its largest num
 """
 
 import dataclasses
-from typing import Self
+from collections.abc import Mapping
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, BFloat16, Float, Int8
 
-from podway.framework.formats import int8, steps
+from podway.framework.formats import int8, matrix, steps
 from podway.framework.formats.int8 import LARGEST, Int8Kernel
 from podway.framework.formats.layers import LayerKernel
 from podway.framework.formats.matrix import register
@@ -56,3 +57,15 @@ def quantize(
     stored = int8.quantize_kernel(kernel)
     scale = steps.scale(jnp.asarray(reach)[..., None, None], LARGEST, axis=(-2, -1))
     return W8A8Kernel(stored.values, stored.scale, scale.astype(jnp.bfloat16))
+
+
+def weights_alone(parameters: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The parameters with the same kernels, whose layers do not round their inputs; None where
+    there is no W8A8Kernel."""
+    found = matrix.collect(parameters)
+    ours = {path: each for path, each in found.items() if isinstance(each, W8A8Kernel)}
+    if not ours:
+        return None
+    return matrix.spread(
+        found | {path: Int8Kernel(each.values, each.scale) for path, each in ours.items()}
+    )

@@ -4,17 +4,28 @@ Each release is installed from the package index into an environment of its own,
 `python -m podway.export.verification` needs beside it and without JAX, and removed afterwards.
 """
 
+import dataclasses
 import os
 import pathlib
 import platform
+import re
 import shutil
 import subprocess
 import sys
 import venv
 
+import jax
+import numpy as np
 import pytest
 
+from podway.export import layout, stage
+from podway.export.error import ExportError
 from podway.export.lowering.target import TARGETS
+from podway.export.served.recommender import ServedRecommender
+from podway.export.verification import golden, verify
+from podway.framework import artifact
+from podway.framework.compression import tables
+from podway.framework.compression.quantize import Float8, Int4, Int8
 from podway.framework.config import Export
 from tests.export.graph.test_labels import shop  # noqa: F401 (a fixture)
 from tests.test_walls import ROOT
@@ -50,9 +61,58 @@ def install(release: str, place: pathlib.Path) -> str:
     return ""
 
 
+STORED = {
+    "int8": Int8(dense=True),
+    "int4": Int4(dense=True),
+    "int4_groups": Int4(group=4),
+    "float8": Float8(),
+    "w8a8": Int8(dense=True, activations=True),
+}
+"""How tables and kernels are stored, by the name of the model."""
+
+
+def publish(trained, name: str, workdir: pathlib.Path) -> pathlib.Path:
+    """The small model in a format, published, which verifies it by this TensorFlow."""
+    step, experiment = STORED[name], dataclasses.replace(trained.experiment, name=name)
+    reach = dict.fromkeys(tables.kernels(trained.parameters) * (name == "w8a8"), np.float32(4))
+    parameters = step.stored(experiment.model, trained.schema, trained.parameters, reach)
+    return stage.export(
+        ServedRecommender(experiment, trained.schema, trained.vocabulary),
+        parameters=jax.device_get(parameters),
+        inputs={"run": name, "dataset": "d1"},
+        workdir=workdir,
+    )
+
+
+def test_layers_of_integers_answer_as_jax_but_for_what_their_rounding_moves(trained, tmp_path):
+    """A number between two integers may go to either, in another program of the same model."""
+    model = publish(trained, "w8a8", tmp_path)
+    content = golden.read(model)
+    rounding = content["rounding"]
+    scores = np.array([row["answer"]["scores"] for row in content["rows"]])
+    assert 0 < rounding < np.abs(scores).max() / 10
+    report = artifact.read_manifest(model, "model", manifest=layout.MANIFEST).details["verified"]
+    assert re.search(r"score \d.\de-\d\d \(rounding to integers moves one by \d", report)
+    for row in content["rows"]:
+        row["answer"]["scores"] = [each + 3 * rounding for each in row["answer"]["scores"]]
+    golden.write(model, content)
+    with pytest.raises(ExportError, match=r"row 0, place 0: score .*, JAX says"):
+        verify.verify(model)
+
+
+@pytest.fixture
+def compressed(trained, tmp_path) -> list[pathlib.Path]:
+    return [publish(trained, name, tmp_path / "compressed") for name in STORED]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_each_tensorflow_since_the_target_answers_as_jax_does(shop, published, tmp_path):  # noqa: F811
+def test_each_tensorflow_since_the_target_answers_as_jax_does(
+    shop,  # noqa: F811
+    published,
+    compressed,
+    tmp_path,
+):
     assert list(RELEASES) == list(TARGETS)
     assert Export().target == shop.experiment.export.target == next(iter(RELEASES))
     missing = []
@@ -67,7 +127,7 @@ def test_each_tensorflow_since_the_target_answers_as_jax_does(shop, published, t
                 "CUDA_VISIBLE_DEVICES": "-1",
                 "XLA_FLAGS": "",
             }
-            models = [os.fspath(published), os.fspath(shop.published)]
+            models = [os.fspath(each) for each in (published, shop.published, *compressed)]
             done = subprocess.run(
                 [place / "bin" / "python", "-P", "-c", VERIFY, *models],
                 env=environment,
