@@ -11,6 +11,7 @@ from etils import epath
 
 from podway.framework import config
 from podway.framework.compression import calibration, tables
+from podway.framework.config.fields import later
 from podway.framework.error import check
 from podway.framework.formats import float8, int4, int8, matrix, w8a8
 from podway.framework.input.batches import Dataset
@@ -80,12 +81,12 @@ class Stored:
 class Int8(Stored, config.Compression):
     """Tables as rows of 8-bit integers with a scale each."""
 
-    activations: bool = False
+    activations: bool = later(False)
     """Whether dense layers round their inputs to int8, too, and multiply integers: with one scale
     for a layer's inputs, found on the train split. All kernels are stored then, as by `dense`."""
-    batches: int = 16
+    batches: int = later(16)
     """Train batches that activations are calibrated on."""
-    percentile: float = 100.0
+    percentile: float = later(100.0)
     """How many of a hundred inputs of a layer its scale reaches, by their magnitude; those beyond
     are rounded to its end. 100: all that calibration saw."""
 

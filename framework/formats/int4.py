@@ -53,9 +53,24 @@ class Int4Rows(Matrix):
         """With one scale for a row, it comes last."""
         if self.scale.shape[1] != 1:
             return super().block_product(x)
+        scale, rows = jnp.asarray(self.scale).astype(jnp.float32)[:, 0], x.shape[0]
+        if isinstance(rows, int):
+            sums = self._of_one(x) if rows == 1 else self._of_several(x)
+        else:  # an export's, which is compiled for each number of rows, and then keeps one of them
+            sums = jax.lax.cond(jnp.asarray(rows) == 1, self._of_one, self._of_several, x)
+        return sums * scale
+
+    def _of_one(self, x: Float[Array, "batch width"]) -> Float[Array, "batch rows"]:
+        """x · valuesᵀ, which a compiler makes one loop of, with the unpacking in it."""
         values = unpack(jnp.asarray(self.values), self.shape[1]).astype(jnp.float32)
-        scale = jnp.asarray(self.scale).astype(jnp.float32)[:, 0]
-        return jnp.matmul(x.astype(jnp.float32), values.T) * scale
+        return jnp.matmul(x.astype(jnp.float32), values.T)
+
+    def _of_several(self, x: Float[Array, "batch width"]) -> Float[Array, "batch rows"]:
+        """The same by the halves of a row: what is unpacked need not be put side by side."""
+        packed, half = jnp.asarray(self.values), self.values.shape[1]
+        x, high = x.astype(jnp.float32), (packed >> 4)[:, : self.shape[1] - half]
+        first = jnp.matmul(x[:, :half], _signed(packed & 15).astype(jnp.float32).T)
+        return first + jnp.matmul(x[:, half:], _signed(high).astype(jnp.float32).T)
 
     def _read(self, packed: Array, scale: Array) -> Float[Array, "... width"]:
         width, groups = self.shape[1], scale.shape[-1]
@@ -103,4 +118,8 @@ def pack(values: Int8[Array, "*rows width"]) -> UInt8[Array, "*rows bytes"]:
 def unpack(packed: UInt8[Array, "*rows bytes"], width: int) -> Int8[Array, "*rows width"]:
     """The inverse of `pack`."""
     low, high = packed & 15, packed >> 4
-    return (jnp.concatenate([low, high], axis=-1).astype(jnp.int8) - _OFFSET)[..., :width]
+    return _signed(jnp.concatenate([low, high], axis=-1))[..., :width]
+
+
+def _signed(stored: UInt8[Array, "..."]) -> Int8[Array, "..."]:
+    return stored.astype(jnp.int8) - _OFFSET
