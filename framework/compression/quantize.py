@@ -91,6 +91,13 @@ class Int8(Stored, config.Compression):
     are rounded to its end. 100: all that calibration saw."""
 
     def __post_init__(self):
+        for name, default in (("batches", 16), ("percentile", 100.0)):
+            value = getattr(self, name)
+            check(
+                self.activations or value == default,
+                f"compression.{name} is {value}, and is read for activations alone: give"
+                " activations=True, too",
+            )
         check(self.batches >= 1, f"compression.batches is {self.batches}; give 1 or more")
         check(
             0 < self.percentile <= 100,

@@ -24,10 +24,10 @@ from podway.export.lowering.target import TARGETS
 from podway.export.served.recommender import ServedRecommender
 from podway.export.verification import golden, verify
 from podway.framework import artifact
-from podway.framework.compression import tables
+from podway.framework.compression import calibration, tables
 from podway.framework.compression.quantize import Float8, Int4, Int8
 from podway.framework.config import Export
-from tests.export.graph.test_labels import shop  # noqa: F401 (a fixture)
+from tests.export.graph.test_labels import export, shop  # noqa: F401 (a fixture)
 from tests.test_walls import ROOT
 
 RELEASES = {"2.18": "2.18.1", "2.19": "2.19.1", "2.20": "2.20.0", "2.21": "2.21.0"}
@@ -100,9 +100,22 @@ def test_layers_of_integers_answer_as_jax_but_for_what_their_rounding_moves(trai
         verify.verify(model)
 
 
+def publish_rows(shop, folder: pathlib.Path) -> pathlib.Path:  # noqa: F811
+    """The model of rows with integers, some of them in stacked layers, likewise."""
+    reach = calibration.reach(
+        shop.experiment, shop.dataset, shop.parameters, batches=2, percentile=100
+    )
+    parameters = STORED["w8a8"].stored(
+        shop.experiment.model, shop.dataset.schema, shop.parameters, reach
+    )
+    assert any(path.startswith("experts/") for path in reach)
+    return export(shop.experiment, shop.dataset, jax.device_get(parameters), folder)
+
+
 @pytest.fixture
-def compressed(trained, tmp_path) -> list[pathlib.Path]:
-    return [publish(trained, name, tmp_path / "compressed") for name in STORED]
+def compressed(trained, shop, tmp_path) -> list[pathlib.Path]:  # noqa: F811
+    found = [publish(trained, name, tmp_path / "compressed") for name in STORED]
+    return [*found, publish_rows(shop, tmp_path / "rows")]
 
 
 @pytest.mark.slow

@@ -217,3 +217,10 @@ def test_what_cannot_have_integers_is_refused(described):
 def test_fields_are_checked(fields, message):
     with pytest.raises(ConfigError, match=message):
         quantize.Int8(activations=True, **fields)
+
+
+def test_what_is_read_for_activations_alone_asks_for_them():
+    with pytest.raises(ConfigError, match=r"percentile is 99.0, .* give activations=True, too"):
+        quantize.Int8(percentile=99.0)
+    with pytest.raises(ConfigError, match=r"compression.batches is 4, and"):
+        quantize.Int8(dense=True, batches=4)
