@@ -18,7 +18,7 @@ import tempfile
 
 from podway.launch import console
 from tests.survival import promises
-from tests.survival.faults import FAULTS, Stopped
+from tests.survival.faults import FAULTS, Stopped, StoreGone
 from tests.survival.moment import Home
 from tests.survival.stages import STAGES
 
@@ -31,11 +31,13 @@ def main() -> int:
     parser.add_argument("--stages", nargs="+", default=list(STAGES), choices=list(STAGES))
     parser.add_argument("--moments", type=int, default=1, help="of each cell")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
-    parser.add_argument("--stop", type=float, default=60.0, help="seconds of SIGSTOP")
+    parser.add_argument(
+        "--seconds", type=float, default=60.0, help="of SIGSTOP, and without a store"
+    )
     parser.add_argument("--json", type=pathlib.Path, help="file for all moments")
     parser.add_argument("--keep", action="store_true", help="write the figures into the page")
     options = parser.parse_args()
-    Stopped.seconds = options.stop
+    Stopped.seconds = StoreGone.seconds = options.seconds
     console.prepare_libraries()
     found, counted = {}, {}
     with tempfile.TemporaryDirectory(prefix="survival-") as folder:

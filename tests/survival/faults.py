@@ -11,11 +11,12 @@ import signal
 import struct
 import subprocess
 import tempfile
+import threading
 import time
 from typing import ClassVar
 
 from podway.framework import exit_codes
-from tests.survival import stages
+from tests.survival import stages, storage
 
 SIGNALLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
 
@@ -31,6 +32,7 @@ class Scene:
       grown: bytes that the undisturbed command adds to the workdir.
       process: of the command, once it runs.
       told: what was done, for the report.
+      place: the workdir as the command is given it; "": `work`.
     """
 
     work: pathlib.Path
@@ -39,6 +41,7 @@ class Scene:
     grown: int
     process: subprocess.Popen | None = None
     told: str = ""
+    place: str = ""
 
     @property
     def pid(self) -> int:
@@ -55,12 +58,14 @@ class Fault:
       codes: how the command may end, besides with 0.
       strikes: whether something is done while the command runs.
       says: a text that the command's last words must have where it fails; "": any.
+      wrapper: words before the command.
     """
 
     words: ClassVar[str] = "undisturbed"
     codes: ClassVar[tuple[int, ...]] = ()
     strikes: ClassVar[bool] = False
     says: ClassVar[str] = ""
+    wrapper: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self) -> None:
         if reason := self.missing():
@@ -80,6 +85,12 @@ class Fault:
 
     def mend(self, scene: Scene) -> None:
         """When the command has ended, before it is given again."""
+
+    def look(self, scene: Scene) -> None:
+        """Brings what there is to where it is judged."""
+
+    def leave(self) -> None:
+        """When all is over."""
 
 
 class Killed(Fault):
@@ -205,24 +216,20 @@ class ClockBack(Fault):
 
 
 class Denied(Fault):
-    """Nothing in the workdir can be written any more, by whom the command runs as."""
+    """Nothing in the workdir can be written any more; the command has no right to do so all the
+    same, as root has."""
 
     words = "permissions lost"
     codes = (exit_codes.REFUSED,)
     strikes = True
     says = "ermission denied"
-    user: ClassVar[int] = 65534
+    wrapper = (
+        ("setpriv", "--bounding-set=-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
+    )
 
     @staticmethod
     def missing() -> str:
-        return (
-            "" if os.geteuid() == 0 and shutil.which("setpriv") else "the right to be another user"
-        )
-
-    def begin(self, scene: Scene) -> dict[str, str]:
-        for path in (scene.work.parent, scene.work, *scene.work.rglob("*")):
-            os.chown(path, self.user, self.user)
-        return {"HOME": str(scene.work.parent)}
+        return "" if os.geteuid() or shutil.which("setpriv") else "setpriv"
 
     def strike(self, scene: Scene) -> None:
         for path in (scene.work, *_folders(scene.work)):
@@ -234,6 +241,52 @@ class Denied(Fault):
             path.chmod(0o755)
 
 
+class StoreGone(Fault):
+    """The workdir is in a bucket, whose store answers 503 for a while."""
+
+    words = "store answers 503 for a while"
+    codes = (exit_codes.REFUSED, exit_codes.CRASHED, exit_codes.LOST)
+    strikes = True
+    seconds: ClassVar[float] = 60.0
+
+    def begin(self, scene: Scene) -> dict[str, str]:
+        self._stack = contextlib.ExitStack()
+        self.door = self._stack.enter_context(storage.door())
+        scene.place = f"{self.door.store.bucket()}/work"
+        storage.upload(self.door.store, scene.work, scene.place)
+        return self.door.store.environment()
+
+    def strike(self, scene: Scene) -> None:
+        self.door.shut = True
+        threading.Timer(self.seconds, self.mend, (scene,)).start()
+
+    def mend(self, scene: Scene) -> None:
+        self.door.shut = False
+
+    def look(self, scene: Scene) -> None:
+        shutil.rmtree(scene.work)
+        scene.work.mkdir()
+        storage.download(self.door.store, scene.place, scene.work)
+
+    def leave(self) -> None:
+        self._stack.close()
+
+
+class StoreSlow(StoreGone):
+    words = "store answers slowly"
+    codes = ()
+    strikes = False
+    delay: ClassVar[float] = 0.2
+
+    def begin(self, scene: Scene) -> dict[str, str]:
+        environment = super().begin(scene)
+        self.door.delay = self.delay
+        return environment
+
+    def mend(self, scene: Scene) -> None:
+        self.door.delay = 0.0
+
+
 FAULTS: dict[str, type[Fault]] = {
     "kill": Killed,
     "term": Terminated,
@@ -243,6 +296,8 @@ FAULTS: dict[str, type[Fault]] = {
     "flip": Flipped,
     "clock": ClockBack,
     "denied": Denied,
+    "store": StoreGone,
+    "slow": StoreSlow,
 }
 
 

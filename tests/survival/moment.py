@@ -8,7 +8,10 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
+from types import MappingProxyType
 
+from podway.framework import exit_codes
 from tests import forked
 from tests.launch import world
 from tests.launch.loop import days
@@ -78,7 +81,7 @@ class Home:
         at = draw.uniform(0.02, 1.0) * known.seconds
         try:
             environment = fault.begin(scene)
-            process = self._start(stage, environment)
+            process = self._start(stage, environment, scene.place, fault.wrapper)
             scene.process = process
             if fault.strikes:
                 try:
@@ -88,15 +91,18 @@ class Home:
                     said = _wait(process)
             else:
                 said = _wait(process)
+            fault.look(scene)
             problem = self._judge(fault, process.returncode, said, known)
             fault.mend(scene)
-            again = self._start(stage, {})
+            again = self._start(stage, environment if scene.place else {}, scene.place)
             said = _wait(again)
+            fault.look(scene)
             if not problem and again.returncode:
                 problem = f"given again, it ended with {again.returncode}: {_last(said)}"
             problem = problem or self._difference(known)
         finally:
             self._unmount()
+            fault.leave()
         return Result(at, process.returncode, scene.told, problem)
 
     def undisturbed(self, stage: Stage) -> Undisturbed:
@@ -106,7 +112,7 @@ class Home:
                 self.undisturbed(STAGES[stage.after])
             self._restore(stage.after)
             before, start = faults.used(self.work), time.monotonic()
-            process = self._start(stage, {})
+            process = self._start(stage)
             said = _wait(process)
             assert not process.returncode, f"{stage.name}, undisturbed: {said[-3000:]}"
             seconds = time.monotonic() - start
@@ -121,7 +127,7 @@ class Home:
         """What is wrong with how the struck command ended."""
         if code not in (0, *fault.codes):
             return f"it ended with {code}: {_last(said)}"
-        if code > 0 and "Traceback" in said:
+        if code == exit_codes.REFUSED and "Traceback" in said:
             return f"a traceback: {_last(said)}"
         if code > 0 and fault.says not in said:
             return f"its words do not say what is wrong: {_last(said)}"
@@ -141,8 +147,15 @@ class Home:
         differ = [name for name in names if found.get(name) != known.outcome.get(name)]
         return f"other than undisturbed: {', '.join(differ)}"
 
-    def _start(self, stage: Stage, environment: dict[str, str]) -> subprocess.Popen:
-        paths = {"config": self._config, "cycles": self._cycles, "work": self.work}
+    def _start(
+        self,
+        stage: Stage,
+        environment: Mapping[str, str] = MappingProxyType({}),
+        place: str = "",
+        wrapper: tuple[str, ...] = (),
+    ) -> subprocess.Popen:
+        work = place or self.work
+        paths = {"config": self._config, "cycles": self._cycles, "work": work}
         words = [each.format(**{k: str(v) for k, v in paths.items()}) for each in stage.words]
         options = {
             "cwd": stages.ROOT,
@@ -152,11 +165,9 @@ class Home:
             "text": True,
             "start_new_session": True,
         }
-        if not environment:
-            return forked.Popen([_CLI, *words], **options)
-        if "HOME" in environment:
-            options |= {"user": faults.Denied.user, "group": faults.Denied.user, "extra_groups": []}
-        return subprocess.Popen([sys.executable, "-m", _CLI, *words], **options)
+        if environment or wrapper:
+            return subprocess.Popen([*wrapper, sys.executable, "-m", _CLI, *words], **options)
+        return forked.Popen([_CLI, *words], **options)
 
     def _kept(self, name: str) -> pathlib.Path:
         return self.folder / "grounds" / (name or "none")

@@ -35,7 +35,8 @@ FAULTS = {
     "clock": "clock set back",
     "denied": "permissions lost",
     "half": "half uploaded",
-    "store": "store gone or slow",
+    "store": "store answers 503",
+    "slow": "store is slow",
     "partition": "one of several lost",
 }
 
@@ -55,13 +56,11 @@ _NONE = Cell("none")
 def _command(**others: Cell) -> dict[str, Cell]:
     """The row of a command that the harness strikes."""
     again = "killed_process_leaves_nothing_committed_and_can_be_repeated"
-    gone = "killed_run_leaves_nothing_committed_and_can_be_repeated"
     return {
-        **{fault: Cell("same") for fault in ("kill", "oom", "term")},
+        **{fault: Cell("same") for fault in ("kill", "oom", "term", "store")},
         **{fault: Cell("said") for fault in ("disk", "cut", "flip", "denied")},
-        **{fault: Cell("on") for fault in ("stop", "clock")},
+        **{fault: Cell("on") for fault in ("stop", "clock", "slow")},
         "half": Cell("same", "framework/artifact/test_artifact.py", f"test_a_{again}"),
-        "store": Cell("same", "framework/artifact/test_gcs.py", f"test_a_{gone}"),
         "partition": _NONE,
         **others,
     }
