@@ -34,8 +34,7 @@ from podway.framework.devices import mesh
 from podway.framework.embedding.lookup import EmbeddedRows, Lookup
 from podway.framework.embedding.table import Embedding, Table
 from podway.framework.error import ConfigError, check
-from podway.framework.formats import matrix
-from podway.framework.formats.layers import attach, widened
+from podway.framework.formats import layers, matrix
 from podway.framework.heads import Head
 from podway.framework.input.dataset import Dataset
 from podway.framework.input.interactions import label_counts
@@ -370,8 +369,8 @@ def inference(model: ParametricModel, schema: Schema, head: HeadFunction) -> Inf
             name: EmbeddedRows(matrix.rows(found[path], read[name]), read[name])
             for name, path in paths.items()
         }
-        whole = {path: each if path in kept else widened(each) for path, each in found.items()}
-        return head(attach(merge(graph, whole)), read, rows, context)
+        whole = {path: x if path in kept else layers.widened(x) for path, x in found.items()}
+        return head(layers.attach(merge(graph, whole)), read, rows, context)
 
     return answer
 

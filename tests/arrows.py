@@ -93,7 +93,7 @@ ARROWS = {
         "lowering": "contract framework/config framework/evaluation framework/formats"
         " framework/heads framework/input framework/metrics framework/schema framework/task",
         "graph": "contract layout lowering framework/config framework/schema",
-        "cases": "contract graph lowering framework/config framework/schema",
+        "cases": "contract graph lowering framework/config framework/formats framework/schema",
         "verification": "graph layout lowering framework/schema",
         "versions": "layout framework/artifact",
         "identity": "layout versions framework/artifact framework/code framework/config",
