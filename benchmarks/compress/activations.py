@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.compress import formats
@@ -26,11 +27,11 @@ from podway.framework.compression import tables
 from podway.framework.formats import int8, matrix, w8a8
 from podway.framework.models.sasrec import SasRec
 
-ITEMS, REACH = 3000, np.float32(4)
+ITEMS, REACH = 3000, 4.0
 KINDS: dict[str, Callable[[Any], Any]] = {
     "f32": lambda kernel: kernel,
     "int8 weights": int8.quantize_kernel,
-    "int8 both": lambda kernel: w8a8.quantize(kernel, REACH),
+    "int8 both": lambda kernel: w8a8.quantize(kernel, jnp.float32(REACH)),
 }
 
 

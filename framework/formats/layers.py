@@ -39,16 +39,16 @@ def attach(module: M) -> M:
             kernel = variable.get_value()
             if not isinstance(kernel, LayerKernel):
                 continue
-            if name == "kernel" and is_dense(each):
+            if name == "kernel" and isinstance(each, nnx.Linear) and is_dense(each):
                 each.dot_general, each.promote_dtype = _product, _promoted
             else:
                 setattr(each, name, nnx.Param(kernel.dense()))
     return module
 
 
-def is_dense(module: Any) -> bool:
-    """Whether it is a layer that `attach` knows."""
-    return isinstance(module, nnx.Linear) and module.dot_general in (jax.lax.dot_general, _product)
+def is_dense(layer: nnx.Linear) -> bool:
+    """Whether it has no product of its own."""
+    return layer.dot_general in (jax.lax.dot_general, _product)
 
 
 # What layers hold is compared with `==` where modules are split, so these are one function each.
@@ -57,7 +57,7 @@ def _product(x: Array, kernel: Any, dimensions: Any, **_: Any) -> Array:
     return kernel.layer(x)
 
 
-def _promoted(arrays: tuple[Any, ...], *, dtype: Any = None) -> tuple[Any, ...]:
+def _promoted(arrays: Any, /, *, dtype: Any = None, inexact: bool = True) -> Any:
     """Inputs, kernel and bias, as nnx.Linear has them: the kernel stays."""
     x, kernel, bias = arrays
     return jnp.asarray(x, jnp.float32), kernel, bias

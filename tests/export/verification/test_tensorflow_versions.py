@@ -17,6 +17,7 @@ import venv
 import jax
 import numpy as np
 import pytest
+from etils import epath
 
 from podway.export import layout, stage
 from podway.export.error import ExportError
@@ -71,7 +72,7 @@ STORED = {
 """How tables and kernels are stored, by the name of the model."""
 
 
-def publish(trained, name: str, workdir: pathlib.Path) -> pathlib.Path:
+def publish(trained, name: str, workdir: pathlib.Path) -> epath.Path:
     """The small model in a format, published, which verifies it by this TensorFlow."""
     step, experiment = STORED[name], dataclasses.replace(trained.experiment, name=name)
     reach = dict.fromkeys(tables.kernels(trained.parameters) * (name == "w8a8"), np.float32(4))
@@ -100,7 +101,7 @@ def test_layers_of_integers_answer_as_jax_but_for_what_their_rounding_moves(trai
         verify.verify(model)
 
 
-def publish_rows(shop, folder: pathlib.Path) -> pathlib.Path:  # noqa: F811
+def publish_rows(shop, folder: pathlib.Path) -> epath.Path:  # noqa: F811
     """The model of rows with integers, some of them in stacked layers, likewise."""
     reach = calibration.reach(
         shop.experiment, shop.dataset, shop.parameters, batches=2, percentile=100
@@ -113,7 +114,7 @@ def publish_rows(shop, folder: pathlib.Path) -> pathlib.Path:  # noqa: F811
 
 
 @pytest.fixture
-def compressed(trained, shop, tmp_path) -> list[pathlib.Path]:  # noqa: F811
+def compressed(trained, shop, tmp_path) -> list[epath.Path]:  # noqa: F811
     found = [publish(trained, name, tmp_path / "compressed") for name in STORED]
     return [*found, publish_rows(shop, tmp_path / "rows")]
 
