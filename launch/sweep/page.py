@@ -27,7 +27,8 @@ def render(content: Mapping[str, Any]) -> str:
             span = f"[{cell['low']:.4f}, {cell['high']:.4f}]" if "low" in cell else ""
             tiles.append((f"{metric}, test", f"{cell['value']:.4f}", span))
     shares = content.get("importance") or {}
-    shown = {name: content[name] for name in ("trials", "front", "metric", "largest_is_best")}
+    names = ("trials", "front", "metric", "largest_is_best", "units")
+    shown = {name: content[name] for name in names}
     shown |= {
         "winner": winner["number"] if winner else None,
         "fields": [each["field"] for each in content["sweep"]["space"]],
@@ -46,9 +47,31 @@ def render(content: Mapping[str, Any]) -> str:
         overrides=winner["overrides"] if winner else "",
         candidates=_candidates(content) if winner else None,
         importance=[(name, share, f"{share:.0%}") for name, share in shares.items()],
+        money=_money(content.get("money")),
         rule=_rule(content["sweep"]["winner"]["errors"]),
         metric=metric,
     )
+
+
+def _money(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The amounts and the prices behind them, in words."""
+    if found is None:
+        return None
+    of, currency = found["trainings"], found["currency"]
+
+    def amount(name: str) -> str:
+        return "unknown" if of[name] is None else f"{text.number(of[name])} {currency}"
+
+    return {
+        "tiles": [
+            ("trainings", amount("total"), f"of them the other seeds {amount('seeds')}"),
+            *((f"held, {n}", f"{s / 3600:.3g} h", "") for n, s in of["seconds"].items()),
+        ],
+        "told": [
+            ("training cost", of["formula"], of["prices"]),
+            ("cost", found["answers"]["formula"], [found["answers"]["price"]]),
+        ],
+    }
 
 
 def _rule(errors: float) -> str:
@@ -59,14 +82,15 @@ def _candidates(content: Mapping[str, Any]) -> table.Table:
     winner = content["winner"]
     trials = {each["number"]: each for each in content["trials"]}
     costs = [name for name in content["sweep"]["objectives"] if name != "quality"]
-    names = list(dict.fromkeys([*costs, "parameters"]))
+    names, units = list(dict.fromkeys([*costs, "parameters"])), content["units"]
     rows = []
     order = sorted(winner["standings"].items(), key=lambda pair: pair[1]["behind"])
     for number, each in order:
         at = int(number)
         marks = ["best"] if at == winner["best"] else []
         marks += ["wins"] if at == winner["number"] else []
-        amounts = [text.number(trials[at]["quantities"].get(name)) for name in names]
+        known = trials[at]["quantities"]
+        amounts = [f"{text.number(known.get(name))} {units.get(name, '')}" for name in names]
         told = f"{each['behind']:.4f} ± {each['error']:.4f}"
         fit = "yes" if each["as_good"] else "no"
         rows.append(table.cells([number, f"{each['mean']:.4f}", told, fit, *amounts,

@@ -29,6 +29,7 @@ from podway.framework.config.sweep import Choice, Dimension, Float, Int, Sweep, 
 from podway.framework.error import PodwayError
 from podway.framework.runs.lock import Holder
 from podway.launch.sweep import quantities, space
+from podway.launch.sweep.cost.bill import Seconds, together
 from podway.launch.sweep.plan import Plan
 from podway.launch.sweep.trial import State, Trial
 
@@ -49,7 +50,10 @@ _STARTUP = 10
 ORIGIN, WORKER, STOPPED, SURPLUS = "origin", "worker", "stopped", "surplus"
 REFUSED, FAILED, PROBLEM = "refused", "failed", "problem"
 QUANTITIES, VALIDATION, QUALITY, RUN = "quantities", "validation", "quality", "run"
+SECONDS = "seconds"
 """What we write beside a trial."""
+_REPEATED = "repeated "
+"""How a study's attributes begin that say how long candidates' other seeds were in training."""
 _FIXED = "fixed_params"
 """Where Optuna keeps the values of a trial that somebody asked for."""
 
@@ -308,7 +312,25 @@ def _read(origin: int, attempts: Sequence[FrozenTrial], sweep: Sweep) -> Trial:
         attempts=len(attempts),
         began=attempts[0].datetime_start.timestamp() if attempts[0].datetime_start else None,
         ended=live.datetime_complete.timestamp() if live.datetime_complete else None,
+        seconds=together(each.user_attrs.get(SECONDS, {}) for each in attempts),
     )
+
+
+def note_repeated(study: optuna.Study, name: str, seconds: Seconds) -> None:
+    """Writes down how long a training of a candidate with another seed has held devices.
+
+    Args:
+      study: the trials.
+      name: tells it from all other such trainings.
+      seconds: by device.
+    """
+    study.set_user_attr(_REPEATED + name, dict(seconds))
+
+
+def repeated(study: optuna.Study) -> Seconds:
+    """Seconds of devices that the candidates' other seeds took, by device."""
+    noted = study.user_attrs.items()
+    return together(seconds for name, seconds in noted if name.startswith(_REPEATED))
 
 
 def _number(value: Any) -> float:

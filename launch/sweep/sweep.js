@@ -8,8 +8,9 @@ const quantities = [...new Set(trials.flatMap((t) => Object.keys(t.quantities)))
   .filter((name) => name !== "examples");
 const numbers = ["quality", ...quantities];
 const names = [...numbers, ...data.fields, "trial"];
-const title = (name) => (name === "quality" ? data.metric : name);
-const units = {latency: " ms", size: " MB", memory: " MB", compute: " FLOP"};
+const title = (name) => (name === "quality" ? data.metric : name.replace(/^training_cost$/, "training cost"));
+const units = {};
+for (const [name, unit] of Object.entries(data.units)) units[name] = unit ? ` ${unit}` : "";
 
 function valueOf(trial, name) {
   if (name === "trial") return trial.number;

@@ -1,0 +1,1 @@
+"""What a sweep costs in money: an answer of each trial, and the trainings."""
