@@ -166,7 +166,7 @@ ARROWS = {
         "gate": "loaded",
         "batch": "loaded",
         "chain": "console experiments gate loaded stages tracking",
-        "board": "gate registry",
+        "board": "gate registry tracking",
         "monitor": "loop monitor/alerts",
         "monitor/alerts": "",
         "verbs": "board compression console elastic experiments gate plan prices stages"
@@ -199,9 +199,10 @@ ARROWS = {
         "backfill": "",
         "demo_online": "console demo_mlops experiments simulation up",
         "verbs/ask": "batch experiments loaded verbs",
-        "sweep": "console experiments stages targets",
+        "sweep": "console experiments plan stages sweep/cost targets",
+        "sweep/cost": "plan prices",
         "advise": "stages sweep",
-        "verbs/search": "advise scaling stages sweep tracking verbs",
+        "verbs/search": "advise prices scaling stages sweep sweep/cost tracking verbs",
         "scaling": "stages sweep",
     },
     "configs": {

@@ -43,7 +43,13 @@ def write(rows: Sequence[Row], workdir: epath.PathLike) -> epath.Path:
             run=run,
             config={"steps": [row.made.step for row in rows[1:]]},
             metrics=_headline(rows),
-            facts={"page": str(target / "report.html")},
+            facts={
+                "page": str(target / "report.html"),
+                "parent_run": rows[0].made.run.name,
+                "steps": " → ".join(row.made.step for row in rows[1:]),
+                "model_version": str(last.made.number),
+            },
+            parts=[_told(row, rows[0]) for row in rows],
         )
         artifact.commit(
             stage,
@@ -56,6 +62,24 @@ def write(rows: Sequence[Row], workdir: epath.PathLike) -> epath.Path:
             details={"versions": [row.made.number for row in rows]},
         )
     return target
+
+
+def _told(row: Row, first: Row) -> dict[str, Any]:
+    """A model of the chain, as part of what is told of the compression."""
+    return {
+        "version": row.made.run.name,
+        "config": {"step": row.made.step or "uncompressed"},
+        "metrics": _headline([first, row])
+        | {"weights_bytes": row.weights, "disk_bytes": row.disk}
+        | {f"latency_ms_{size}": each.p50 for size, each in row.latency.items()},
+        "curve": {},
+        "facts": {
+            "step": row.made.step or "uncompressed",
+            "run": row.made.run.name,
+            "model_version": str(row.made.number),
+            "parity": row.parity,
+        },
+    }
 
 
 def _headline(rows: Sequence[Row]) -> dict[str, float]:

@@ -4,13 +4,16 @@ import contextlib
 import dataclasses
 import math
 import random
+import time
 from collections.abc import Sequence
 
+from podway.beam import place
 from podway.framework import artifact
 from podway.framework.config import Experiment
 from podway.framework.config.sweep import Choice, Dimension, Float, Int, Value
 from podway.framework.devices.topology import Topology
-from podway.framework.error import ConfigError, PodwayError
+from podway.framework.error import ConfigError
+from podway.framework.input.dataset import Dataset
 from podway.framework.page import text as words
 from podway.framework.runs import goodput, run
 from podway.framework.schema.schema import Schema
@@ -23,7 +26,7 @@ from podway.launch.sweep.plan import Plan
 from podway.launch.sweep.text import money as amount
 from podway.launch.sweep.trial import Trial
 
-_SAMPLES = 4
+_SAMPLES = 3
 """Experiments of the space whose step is compiled, the config's own among them."""
 _DONE = ("complete", "pruned", "failed")
 _GOODPUT = next(each.value for each in defaults.RULES if each.name == "goodput")
@@ -121,16 +124,15 @@ def _seconds(
         return sum(took) / len(took), f"the mean of {len(took)} trials of this sweep"
     if not stages.takes_steps(plan.experiment):
         return None, f"{plan.experiment.name} is not trained in steps"
-    try:
-        dataset = stages.data(plan.experiment, plan.workdir, look=True).schema
-    except PodwayError:
+    directory = place.directory(plan.experiment.data, plan.workdir, look=True)
+    if not artifact.exists(directory):
         return None, (
             "the dataset is not there yet, so that no step can be compiled: `podway data"
             f" {plan.config} --workdir {plan.workdir}` makes it"
         )
     if own := _own(plan):
         return own, "as the experiment's own run took"
-    return _compiled(plan, dataset, pod)
+    return _compiled(plan, Dataset.open(directory).schema, pod)
 
 
 def _own(plan: Plan) -> float | None:
@@ -149,9 +151,11 @@ def _compiled(plan: Plan, schema: Schema, pod: Topology) -> tuple[float | None, 
     """The mean over some experiments of the space, of those that this device can hold."""
     found: list[tuple[float, step.Step]] = []
     for experiment in _sampled(plan):
+        began = time.monotonic()
         with contextlib.suppress(ConfigError):
             known = step.of(experiment, schema, pod)
             taken = experiment.trainer.steps * known.seconds * known.slowdown / _GOODPUT
+            taken += time.monotonic() - began
             if math.isfinite(taken):
                 found.append((taken, known))
     if not found:
@@ -161,7 +165,8 @@ def _compiled(plan: Plan, schema: Schema, pod: Topology) -> tuple[float | None, 
     return sum(seconds) / len(seconds), (
         f"predicted, from {words.span(min(seconds))} to {words.span(max(seconds))} of"
         f" {len(seconds)} experiments of the space: steps of {1e3 * known.seconds:.3g} ms"
-        f" ({known.source}), × {known.slowdown:g}, / {_GOODPUT:g} for all beside steps"
+        f" ({known.source}), × {known.slowdown:g}, / {_GOODPUT:g} for evaluations and saves, and as"
+        " long to compile as it took here"
     )
 
 

@@ -203,7 +203,7 @@ def test_a_version_has_its_last_verdict_and_where_its_rollout_stands(operated):
 
 def test_an_empty_workdir_has_a_page(tmp_path):
     text = page.page(epath.Path(tmp_path), rows.linked(epath.Path(tmp_path)))
-    assert text.count("none yet") == 6
+    assert text.count("none yet") == 8
 
 
 def test_hostile_folders_are_inert(tmp_path):
