@@ -14,6 +14,7 @@ from podway.framework.config import Experiment
 from podway.framework.evaluation.labels import LabelEvaluator
 from podway.framework.input.batches import Dataset, batch_shapes
 from podway.framework.schema.schema import FIRST_VALUE
+from podway.launch.sweep import compression
 
 _WARM, _ROUNDS, _CALLS = 5, 5, 20
 
@@ -65,9 +66,11 @@ class Times:
 
 
 def first_parameters(experiment: Experiment, dataset: Dataset) -> task.Parameters:
-    """Those that training begins with: how long an answer takes does not depend on them."""
+    """Those that training begins with: how long an answer takes does not depend on them. What steps
+    of compression store in a format is in it."""
     model = task.of_kind(experiment.model, task.ParametricModel)
-    return jax.jit(lambda: task.initialize(model, dataset.schema, jax.random.key(0)))()
+    found = jax.jit(lambda: task.initialize(model, dataset.schema, jax.random.key(0)))()
+    return dict(compression.stored(experiment, dataset.schema, found))
 
 
 def request(

@@ -39,7 +39,7 @@ def render(content: Mapping[str, Any]) -> str:
     return templates.render(
         "sweep.html.j2",
         _HERE,
-        script=templates.source(_HERE / "sweep.js"),
+        script=templates.source(_HERE / "keys.js") + templates.source(_HERE / "sweep.js"),
         title=f"Sweep of {content['name']}",
         version=content["version"],
         data=codec.json_text(shown),

@@ -20,7 +20,7 @@ from podway.framework.error import check
 from podway.framework.evaluation.evaluators import evaluator_of
 from podway.framework.input.batches import Dataset
 from podway.framework.training.program import build_program
-from podway.launch.sweep import answer
+from podway.launch.sweep import answer, compression
 from podway.launch.sweep.cost import rate
 from podway.launch.sweep.cost.rate import Rate
 
@@ -45,6 +45,7 @@ COMPILED = ("memory", "compute")
 
 def check_measurable(experiment: Experiment, wanted: Iterable[Quantity]) -> None:
     """Raises ConfigError for a quantity that this kind of model does not have."""
+    step = compression.unknown(experiment)
     fitted, kind = isinstance(experiment.model, task.FittedModel), type(experiment.model).__name__
     for name in wanted:
         check(
@@ -53,9 +54,14 @@ def check_measurable(experiment: Experiment, wanted: Iterable[Quantity]) -> None
             " out",
         )
         check(
-            not experiment.compression or name == "quality",
-            f"limits and objectives: {name} of a compressed model is not known before it is"
-            " compressed; leave it out",
+            not experiment.compression or name in compression.KNOWN,
+            f"limits and objectives: {name} of a compressed model is that of several trainings;"
+            " leave it out",
+        )
+        check(
+            name == "quality" or not step,
+            f"limits and objectives: {name} is not known before {step} has compressed the model;"
+            " leave it out",
         )
         check(
             name not in TIMED
@@ -81,7 +87,7 @@ def measure(
 
     Raises ConfigError where the model does not fit the dataset or the devices.
     """
-    if isinstance(experiment.model, task.FittedModel) or experiment.compression:
+    if isinstance(experiment.model, task.FittedModel) or compression.unknown(experiment):
         return {}
     model = task.of_kind(experiment.model, task.TrainedModel).prepared(dataset)
     prepared, wanted = dataclasses.replace(experiment, model=model), set(wanted)
@@ -96,6 +102,9 @@ def measure(
         program = build_program(prepared, dataset.schema, mesh.build(experiment.mesh))
         found["compute"] = program.flops * trainer.steps
         found["memory"] = _memory(program.step) / _MEGABYTE
+    if experiment.compression:
+        arrays = answer.first_parameters(experiment, dataset).values()
+        found["size"] = sum(each.nbytes for each in arrays) / _MEGABYTE
     if wanted & set(TIMED):
         times = timed(experiment, dataset)
         found |= {"latency": times.latency, "core": times.core}

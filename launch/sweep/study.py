@@ -346,16 +346,21 @@ def plain(values: Mapping[Any, float]) -> dict[str, float | None]:
 def importance(study: optuna.Study, plan: Plan) -> Iterator[tuple[str, float]]:
     """How much of the quality's spread hangs on each field (PED-ANOVA, Watanabe et al. 2023).
 
-    Of finished trials alone; nothing where these are too few, or all alike.
+    Of finished trials alone; nothing where these are too few, or all alike. It asks what sets the
+    best trials apart, and of a target of one's own it takes the smallest for the best.
     """
     at = plan.sweep.objectives.index("quality")
     several = len(plan.sweep.objectives) > 1
+    _, largest_is_best = quantities.metric_of(plan.experiment)
+    sign = -1.0 if largest_is_best else 1.0
     try:
-        found = optuna.importance.get_param_importances(
-            study,
-            evaluator=optuna.importance.PedAnovaImportanceEvaluator(),
-            target=(lambda trial: trial.values[at]) if several else None,
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that the smallest is taken for the best
+            found = optuna.importance.get_param_importances(
+                study,
+                evaluator=optuna.importance.PedAnovaImportanceEvaluator(),
+                target=(lambda trial: sign * trial.values[at]) if several else None,
+            )
     except (ValueError, RuntimeError, ZeroDivisionError):
         return
     yield from ((name, share) for name, share in found.items() if math.isfinite(share))
