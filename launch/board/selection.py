@@ -13,7 +13,9 @@ from podway.launch.board.rows import Cell, Link, Table
 from podway.launch.tracking import others
 
 SWEEPS, COMPRESSIONS = "sweeps", "compressions"
-"""Folders of the workdir. What writes them needs Optuna, or TensorFlow; the board does not."""
+SWEEP, COMPRESSION = "sweep.html", "report.html"
+"""Folders of the workdir, and the pages there. What writes them needs Optuna, or TensorFlow; the
+board does not."""
 
 
 def of_sweeps(workdir: epath.Path, link: Link) -> Table:
@@ -29,7 +31,7 @@ def of_sweeps(workdir: epath.Path, link: Link) -> Table:
         ended = _moment(told.get("ended")) if found else ""
         rows.append(
             [
-                Cell(name, f"{name} {version}", version, link(directory, "sweep.html")),
+                Cell(name, f"{name} {version}", version, link(directory, SWEEP)),
                 _state(finished=bool(found)),
                 Cell(artefacts.clock(ended), ended),
                 Cell(f"{len(trials):,}", len(trials), _counts(trials)) if found else Cell(""),
@@ -61,7 +63,7 @@ def of_compressions(workdir: epath.Path, link: Link) -> Table:
                     name,
                     f"{name} {manifest.version}",
                     manifest.version,
-                    link(directory, "report.html"),
+                    link(directory, COMPRESSION),
                 ),
                 Cell(artefacts.clock(manifest.created), manifest.created),
                 Cell(" → ".join(steps), " ".join(steps)),

@@ -12,7 +12,7 @@ from podway.framework import artifact
 from podway.framework.config import Experiment
 from podway.framework.config.sweep import Choice, Dimension, Float, Int, Value
 from podway.framework.devices.topology import Topology
-from podway.framework.error import ConfigError
+from podway.framework.error import ConfigError, PodwayError
 from podway.framework.input.dataset import Dataset
 from podway.framework.page import text as words
 from podway.framework.runs import goodput, run
@@ -124,7 +124,10 @@ def _seconds(
         return sum(took) / len(took), f"the mean of {len(took)} trials of this sweep"
     if not stages.takes_steps(plan.experiment):
         return None, f"{plan.experiment.name} is not trained in steps"
-    directory = place.directory(plan.experiment.data, plan.workdir, look=True)
+    try:
+        directory = place.directory(plan.experiment.data, plan.workdir, look=True)
+    except PodwayError as error:
+        return None, f"no dataset: {error}"
     if not artifact.exists(directory):
         return None, (
             "the dataset is not there yet, so that no step can be compiled: `podway data"

@@ -67,7 +67,7 @@ def spent(bill: Bill, plan: Plan) -> list[str]:
         f" {money(bill.seeds, bill.currency)} ({hours or 'none yet'}): {bills.FORMULA}."
     ]
     lines += [f"- {each.told()}" for each in bill.rates.values()]
-    if plan.core is not None and "cost" in plan.sweep.measured:
+    if plan.core is not None and set(quantities.TIMED) & set(plan.sweep.measured):
         lines += ["", f"Cost: {rate.FORMULA}.", f"- {plan.core.told()}"]
     return lines
 
@@ -119,7 +119,9 @@ def rule(plan: Plan) -> str:
 def markdown(found: Outcome, plan: Plan) -> str:
     """The report."""
     metric, _ = quantities.metric_of(plan.experiment)
-    names = list(dict.fromkeys([*plan.sweep.costs, *(each.quantity for each in plan.sweep.limits)]))
+    timed = [name for name in quantities.TIMED if any(name in t.quantities for t in found.trials)]
+    limited = [each.quantity for each in plan.sweep.limits]
+    names = list(dict.fromkeys([*plan.sweep.costs, *limited, *timed]))
     paths = [each.field for each in plan.sweep.space]
     bill = found.bill
     priced = [] if bill is None else ["training cost"]

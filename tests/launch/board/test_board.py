@@ -205,7 +205,7 @@ def test_a_version_has_its_last_verdict_and_where_its_rollout_stands(operated):
     assert "none yet" in page.page(operated, rows.linked(operated))
 
 
-def test_a_sweep_has_what_it_found_and_one_under_way_is_unfinished(workdir):
+def test_a_sweep_has_what_it_found_and_one_under_way_is_unfinished(workdir, asked):
     plan, found = examples.plan(workdir), examples.outcome()
     plan.write()
     sweep._publish(plan, found, {}, time.time())
@@ -223,6 +223,10 @@ def test_a_sweep_has_what_it_found_and_one_under_way_is_unfinished(workdir):
     assert last[7] == f"{words.number(found.bill.total)} USD"
     assert other[1:] == ["unfinished", "", "", "", "", "", ""]
     assert f'href="sweeps/walks/{plan.version}/sweep.html"' in text
+    (link,) = re.findall(r'href="(/sweeps/.*?)"', asked("/")[1])
+    assert asked(link) == (200, (plan.directory / "sweep.html").read_text())
+    for kept in ("sweep.json", "plan.json", "trials.db"):
+        assert asked(f"/sweeps/walks/{plan.version}/{kept}")[0] == 404
     for damage in ("{", "[]", '{"winner": 3, "front": 7, "trials": {}, "money": []}'):
         (plan.directory / "sweep.json").write_text(damage)
         (plan.directory / "told.json").write_text(damage)

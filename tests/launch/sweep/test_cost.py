@@ -124,14 +124,20 @@ def test_a_forecast_by_what_trials_took(tmp_path):
     assert "has cost    0.0315 USD" in lines
 
 
-def test_a_forecast_without_data_says_what_makes_it(tmp_path):
+@pytest.mark.parametrize("raw", [True, False])
+def test_a_forecast_without_data_says_what_is_missing(raw, tmp_path):
+    world.write(tmp_path)
+    if not raw:
+        (tmp_path / "events.csv").unlink()
     plan, price = examples.plan(tmp_path), examples.CORE
+    plan = dataclasses.replace(plan, experiment=world.shop(tmp_path))
     none = bill.bill({}, {}, "USD", lambda _: price)
     pod = topology.parse("cpu:1")
     found = forecast.of(plan, [], none, ("cpu", 1.0), pod, lambda _: price)
     assert found.seconds is None
     assert "will cost   unknown" in "\n".join(found.lines())
-    assert "`podway data walks.py" in found.basis
+    assert ("`podway data walks.py" if raw else "no file is there") in found.basis
+    assert not (tmp_path / "datasets").exists()
 
 
 def options(folder, **changes) -> sweep.Sweep:
