@@ -19,7 +19,7 @@ board does not."""
 
 
 def of_sweeps(workdir: epath.Path, link: Link) -> Table:
-    """A row for each sweep, the last one first."""
+    """A row for each sweep: unfinished ones, then the last one first."""
     head = ("sweep", "state", "ended", "trials", "best", "front", "winner", "training cost")
     rows = []
     for directory in _folders(workdir / SWEEPS):

@@ -126,15 +126,15 @@ def _seconds(
         return None, f"{plan.experiment.name} is not trained in steps"
     try:
         directory = place.directory(plan.experiment.data, plan.workdir, look=True)
+        if not artifact.exists(directory):
+            return None, (
+                "the dataset is not there yet, so that no step can be compiled: `podway data"
+                f" {plan.config} --workdir {plan.workdir}` makes it"
+            )
+        if own := _own(plan):
+            return own, "as the experiment's own run took"
     except PodwayError as error:
         return None, f"no dataset: {error}"
-    if not artifact.exists(directory):
-        return None, (
-            "the dataset is not there yet, so that no step can be compiled: `podway data"
-            f" {plan.config} --workdir {plan.workdir}` makes it"
-        )
-    if own := _own(plan):
-        return own, "as the experiment's own run took"
     return _compiled(plan, Dataset.open(directory).schema, pod)
 
 

@@ -11,6 +11,8 @@ from podway.framework import codec
 from podway.framework.page import table, templates, text
 
 _HERE = pathlib.Path(__file__).parent
+UNTIMED = "no answer was timed: --objectives quality cost does so, or --limits cost=AMOUNT"
+"""Where no trial has a cost."""
 
 
 def render(content: Mapping[str, Any]) -> str:
@@ -47,16 +49,19 @@ def render(content: Mapping[str, Any]) -> str:
         overrides=winner["overrides"] if winner else "",
         candidates=_candidates(content) if winner else None,
         importance=[(name, share, f"{share:.0%}") for name, share in shares.items()],
-        money=_money(content.get("money")),
+        money=_money(content),
         rule=_rule(content["sweep"]["winner"]["errors"]),
         metric=metric,
     )
 
 
-def _money(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def _money(content: Mapping[str, Any]) -> dict[str, Any] | None:
     """The amounts and the prices behind them, in words."""
+    found = content.get("money")
     if found is None:
         return None
+    timed = any("core" in each["quantities"] for each in content["trials"])
+    answers = found["answers"]["formula"] if timed else UNTIMED
     of, currency = found["trainings"], found["currency"]
 
     def amount(name: str) -> str:
@@ -69,7 +74,7 @@ def _money(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
         ],
         "told": [
             ("training cost", of["formula"], of["prices"]),
-            ("cost", found["answers"]["formula"], [found["answers"]["price"]]),
+            ("cost", answers, [found["answers"]["price"]]),
         ],
     }
 

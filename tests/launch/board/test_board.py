@@ -212,7 +212,7 @@ def test_a_sweep_has_what_it_found_and_one_under_way_is_unfinished(workdir, aske
     examples.plan(workdir, trials=2, seed=9).write()
     page.write(workdir, workdir / "board.html")
     text = (workdir / "board.html").read_text()
-    last, other = cells(text, "sweeps")
+    other, last = cells(text, "sweeps")
     assert found.decision is not None
     assert found.bill is not None
     best = found.decision.standings[found.decision.best].mean

@@ -1,5 +1,5 @@
 """Sweeps over the steps of a compressed experiment."""
-# pyright: reportAttributeAccessIssue=false
+# pyright: reportAttributeAccessIssue=false, reportOptionalMemberAccess=false
 
 import dataclasses
 

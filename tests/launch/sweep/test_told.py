@@ -1,4 +1,5 @@
 """What a sweep tells MLflow: itself, and below it a run for each trial."""
+# pyright: reportOptionalMemberAccess=false
 
 import math
 import time
