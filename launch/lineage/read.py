@@ -130,8 +130,8 @@ def _runs(home: epath.Path) -> Iterator[Made]:
 def _teachers(home: epath.Path, run: Run) -> Iterator[Node]:
     """Whom a student's config names. Without names its parent is the teacher."""
     steps = run.experiment.get("compression") or ()
-    names = (steps[-1] or {}).get("teachers") if steps else ()
-    for name in names or ():
+    last = steps[-1] if isinstance(steps, list) and steps else None
+    for name in (last.get("teachers") or ()) if isinstance(last, dict) else ():
         yield _run(home, run.name, _first(home, run)) if name == FIRST else _teacher(home, name)
 
 

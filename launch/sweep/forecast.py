@@ -18,10 +18,10 @@ from podway.framework.page import text as words
 from podway.framework.runs import goodput, run
 from podway.framework.schema.schema import Schema
 from podway.launch import stages
+from podway.launch.cost.bill import Bill, Rates, money
+from podway.launch.cost.rate import CORE, Rate
 from podway.launch.plan import defaults, step
 from podway.launch.sweep import space
-from podway.launch.sweep.cost.bill import Bill, Rates, money
-from podway.launch.sweep.cost.rate import CORE, Rate
 from podway.launch.sweep.plan import Plan
 from podway.launch.sweep.text import money as amount
 from podway.launch.sweep.trial import Trial

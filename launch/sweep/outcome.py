@@ -20,10 +20,10 @@ from podway.framework.input.batches import Dataset
 from podway.framework.metrics import ranking
 from podway.framework.runs import run
 from podway.launch import stages
+from podway.launch.cost import bill as bills
+from podway.launch.cost import rate
+from podway.launch.cost.bill import Bill
 from podway.launch.sweep import candidates, quantities, winner
-from podway.launch.sweep.cost import bill as bills
-from podway.launch.sweep.cost import rate
-from podway.launch.sweep.cost.bill import Bill
 from podway.launch.sweep.plan import Plan
 from podway.launch.sweep.trial import Trial
 from podway.launch.sweep.winner import Candidate, Decision

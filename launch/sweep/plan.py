@@ -13,7 +13,7 @@ from podway.framework.artifact.upgrade import Choice
 from podway.framework.config import Experiment
 from podway.framework.config.sweep import Sweep
 from podway.framework.error import ConfigError, check
-from podway.launch.sweep.cost.rate import Rate
+from podway.launch.cost.rate import Rate
 
 FOLDER = "sweeps"
 """In the workdir: sweeps/NAME/VERSION."""

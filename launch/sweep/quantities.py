@@ -20,9 +20,9 @@ from podway.framework.error import check
 from podway.framework.evaluation.evaluators import evaluator_of
 from podway.framework.input.batches import Dataset
 from podway.framework.training.program import build_program
+from podway.launch.cost import rate
+from podway.launch.cost.rate import Rate
 from podway.launch.sweep import answer, compression
-from podway.launch.sweep.cost import rate
-from podway.launch.sweep.cost.rate import Rate
 
 UNITS: Mapping[str, str] = {
     "latency": "ms",

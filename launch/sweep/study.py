@@ -28,8 +28,8 @@ from podway.framework import codec
 from podway.framework.config.sweep import Choice, Dimension, Float, Int, Sweep, Value
 from podway.framework.error import PodwayError
 from podway.framework.runs.lock import Holder
+from podway.launch.cost.bill import Seconds, together
 from podway.launch.sweep import quantities, space
-from podway.launch.sweep.cost.bill import Seconds, together
 from podway.launch.sweep.plan import Plan
 from podway.launch.sweep.trial import State, Trial
 

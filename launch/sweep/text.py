@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from podway.framework.comparison.evaluation import aligned
 from podway.framework.config.sweep import Value
 from podway.framework.page import text
+from podway.launch.cost import bill as bills
+from podway.launch.cost import rate
+from podway.launch.cost.bill import Bill
 from podway.launch.sweep import outcome, quantities
-from podway.launch.sweep.cost import bill as bills
-from podway.launch.sweep.cost import rate
-from podway.launch.sweep.cost.bill import Bill
 from podway.launch.sweep.outcome import Outcome
 from podway.launch.sweep.plan import Plan
 from podway.launch.sweep.trial import Trial

@@ -28,8 +28,8 @@ from podway.framework.runs import records, run
 from podway.framework.runs.lock import Holder, LockedError
 from podway.framework.training.loop import TrainingError
 from podway.launch import console, stages
+from podway.launch.cost import bill
 from podway.launch.sweep import asha, candidates, plan, quantities, space, study
-from podway.launch.sweep.cost import bill
 from podway.launch.sweep.plan import Plan
 from podway.launch.sweep.trial import Trial, counted
 

@@ -20,7 +20,7 @@ from podway.launch.verbs import preflight
 from podway.launch.verbs.verb import Chain, Subject, Verb
 
 if TYPE_CHECKING:
-    from podway.launch.sweep.cost.rate import Rate
+    from podway.launch.cost.rate import Rate
     from podway.launch.sweep.forecast import Forecast
     from podway.launch.sweep.outcome import Outcome
     from podway.launch.sweep.plan import Plan
@@ -91,8 +91,8 @@ def sweep(options: Sweep) -> None:
         preflight.choose_platform([options.topology])
     import optuna  # noqa: F401  before anything is built: it may be missing
 
+    from podway.launch.cost import bill
     from podway.launch.sweep import crew, outcome, quantities, study, text, written
-    from podway.launch.sweep.cost import bill
 
     plan = planned(options)
     if options.dry_run:
@@ -145,24 +145,16 @@ def sweep(options: Sweep) -> None:
 
 def _rates(options: Sweep) -> Callable[[str], Rate]:
     """What an hour of a device costs, as the options say."""
-    from podway.launch.prices import book
-    from podway.launch.prices.price import CAPACITIES
-    from podway.launch.sweep.cost import rate
+    from podway.launch.cost import rate
 
-    check(
-        options.capacity in CAPACITIES,
-        f"--capacity is {options.capacity!r}; give one of {', '.join(CAPACITIES)}",
-    )
-    prices = book.read(options.prices)
-    bought = rate.Bought(options.region, options.capacity)
-    return lambda name: rate.of_device(prices, bought, name)
+    return rate.read(options.prices, rate.Bought(options.region, options.capacity))
 
 
 def _forecast(options: Sweep, plan: Plan) -> Forecast:
     """What the sweep will cost and has cost; nothing is made or written."""
     from podway.framework.devices import topology
+    from podway.launch.cost import bill
     from podway.launch.sweep import forecast, study
-    from podway.launch.sweep.cost import bill
     from podway.launch.sweep.plan import FILE
 
     rates = _rates(options)
@@ -184,8 +176,8 @@ def _forecast(options: Sweep, plan: Plan) -> Forecast:
 
 def planned(options: Sweep) -> Plan:
     """The sweep that options say, held against the experiment. Raises ConfigError."""
+    from podway.launch.cost.rate import CORE
     from podway.launch.sweep import given, space
-    from podway.launch.sweep.cost.rate import CORE
     from podway.launch.sweep.plan import Plan
 
     found = given.sweep(options.space, options.config)

@@ -218,7 +218,8 @@ def test_a_sweep_has_what_it_found_and_one_under_way_is_unfinished(workdir, aske
     best = found.decision.standings[found.decision.best].mean
     assert last[0] == f"walks {plan.version}"
     assert last[1] == "finished"
-    assert last[3:6] == ["24", f"{best:.4f} ndcg@5, validation", "2 quality, latency"]
+    counts = "24 17 complete, 4 pruned, 3 refused"
+    assert last[3:6] == [counts, f"{best:.4f} ndcg@5, validation", "2 quality, latency"]
     assert last[6] == f"run trial {found.decision.winner}"
     assert last[7] == f"{words.number(found.bill.total)} USD"
     assert other[1:] == ["unfinished", "", "", "", "", "", ""]

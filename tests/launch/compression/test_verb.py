@@ -57,12 +57,22 @@ def test_the_report_says_what_is_in_the_files(made, folder):
         assert each["weights_bytes"] == stored
         assert each["memory_bytes"] > 0
         assert "verified" in each["parity"]
+        hour = found["price"]["amount"]
+        assert each["cost"] == pytest.approx(1e6 * each["core_ms"] / 3.6e6 * hour / 0.6)
+        assert each["core_ms"] > 0
         assert set(each["latency_ms"]) == {"1", "8", "64"}
     quality = smaller["quality"]["ndcg@10"]
     difference = quality["difference"]
     assert np.isclose(quality["value"] - quality["first"], difference["mean"])
     assert difference["low"] <= difference["mean"] <= difference["high"]
     assert any("[" in name for name in smaller["quality"])
+
+
+def test_the_price_of_an_answer_is_told_with_its_date(made):
+    page, text = ((made[0] / f"report.{kind}").read_text() for kind in ("html", "md"))
+    for said in ("USD a million", "0.04856 USD", "2026-08-20"):
+        assert said in page
+        assert said in text
 
 
 def test_the_board_shows_it(made, folder):

@@ -5,8 +5,8 @@ import math
 import random
 
 from podway.framework.config.sweep import Choice, Float, Limit, Sweep
+from podway.launch.cost import bill, rate
 from podway.launch.prices import book
-from podway.launch.sweep.cost import bill, rate
 from podway.launch.sweep.outcome import Outcome
 from podway.launch.sweep.plan import Plan
 from podway.launch.sweep.trial import Trial

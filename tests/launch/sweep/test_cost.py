@@ -10,9 +10,9 @@ pytest.importorskip("optuna", reason="optuna is missing: pip install 'podway[swe
 from podway.framework.config.sweep import Limit, Winner
 from podway.framework.devices import topology
 from podway.framework.error import ConfigError
+from podway.launch.cost import bill, rate
 from podway.launch.prices import book
 from podway.launch.sweep import forecast, given
-from podway.launch.sweep.cost import bill, rate
 from podway.launch.sweep.plan import Plan, read
 from podway.launch.verbs.search import sweep
 from tests.launch import world

@@ -15,8 +15,8 @@ from podway.framework.input.batches import Dataset
 from podway.framework.models.ease import Ease
 from podway.framework.runs import run
 from podway.launch import stages
+from podway.launch.cost import rate
 from podway.launch.sweep import candidates, outcome, quantities, study
-from podway.launch.sweep.cost import rate
 from podway.launch.sweep.plan import Plan
 from podway.launch.sweep.worker import Worker
 from tests.launch import world

@@ -1,4 +1,4 @@
-"""What the trainings of a sweep have cost: seconds of devices, and their price."""
+"""What trainings have cost: seconds of devices, and their price."""
 
 import collections
 import dataclasses
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 import jax
 
 from podway.framework.devices import hardware
-from podway.launch.sweep.cost.rate import CORE, Rate
+from podway.launch.cost.rate import CORE, Rate
 
 FORMULA = (
     "seconds of all attempts × chips or vCPUs / workers that share them × price of an hour / 3,600"
@@ -81,7 +81,14 @@ def held(workers: int) -> tuple[str, float]:
     device = jax.devices()[0]
     known = hardware.of(device)
     if device.platform == CORE:
-        return CORE, len(os.sched_getaffinity(0)) / workers
+        return CORE, _cores() / workers
     if known is None:
         return device.device_kind, jax.device_count() / workers
     return known.name, jax.device_count() / known.devices_per_chip / workers
+
+
+def _cores() -> int:
+    """That this process may run on; of the machine where the system does not say."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

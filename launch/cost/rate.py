@@ -2,11 +2,13 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from podway.framework.error import check
 from podway.launch.plan import defaults
 from podway.launch.plan.gather import MACHINE
-from podway.launch.prices.price import Book, Price
+from podway.launch.prices import book as prices
+from podway.launch.prices.price import CAPACITIES, Book, Price
 
 CORE = "cpu"
 """What a device of no accelerator is called; a vCPU is the unit of it that is paid for."""
@@ -59,6 +61,23 @@ class Rate:
             return f"an hour of {self.of}: unknown; {self.missing}"
         where = "; ".join(self.sources)
         return f"an hour of {self.of}: {self.amount:.4g} {self.currency} ({where})"
+
+
+def read(file: str, bought: Bought) -> Callable[[str], Rate]:
+    """What an hour of a device costs, by its name.
+
+    Args:
+      file: of the user's own prices; "": none.
+      bought: as options say.
+
+    Raises ConfigError, which names the flag.
+    """
+    check(
+        bought.capacity in CAPACITIES,
+        f"--capacity is {bought.capacity!r}; give one of {', '.join(CAPACITIES)}",
+    )
+    found = prices.read(file)
+    return lambda name: of_device(found, bought, name)
 
 
 def of_device(book: Book, bought: Bought, name: str) -> Rate:

@@ -1,1 +1,0 @@
-"""What a sweep costs in money: an answer of each trial, and the trainings."""
