@@ -70,7 +70,7 @@ def _money(content: Mapping[str, Any]) -> dict[str, Any] | None:
     return {
         "tiles": [
             ("trainings", amount("total"), f"of them the other seeds {amount('seeds')}"),
-            *((f"held, {n}", f"{s / 3600:.3g} h", "") for n, s in of["seconds"].items()),
+            *((f"device time, {n}", f"{s / 3600:.3g} h", "") for n, s in of["seconds"].items()),
         ],
         "told": [
             ("training cost", of["formula"], of["prices"]),
