@@ -123,7 +123,7 @@ def test_killed_and_resumed_equals_never_killed(dataset, straight, tmp_path):
 
 def test_a_damaged_checkpoint_is_passed_over_and_nothing_is_different(dataset, straight, tmp_path):
     shutil.copytree(straight[0], tmp_path, dirs_exist_ok=True)
-    (directory,) = tmp_path.glob("runs/walks/*")
+    (directory,) = (each.parent for each in tmp_path.glob("runs/walks/*/checkpoints"))
     (directory / "manifest.json").unlink()
     newest, before = sorted(
         (int(each.name) for each in (directory / "checkpoints").iterdir() if each.name.isdigit()),
