@@ -8,7 +8,7 @@ import pytest
 import podway
 from podway.export.verification import verify
 from podway.framework import artifact, config
-from podway.framework.compression import teachers
+from podway.framework.compression.distillation import teachers
 from podway.framework.compression.low_rank import LowRank
 from podway.framework.compression.quantize import Int8
 from podway.framework.compression.structured import Units
