@@ -69,6 +69,7 @@ def _forward(
     wanted = batch * rows * (1 + len(teachers))
     size = max(1, min(length, allowed // wanted))
     count = -(-length // size)
+    size = -(-length // count)  # chunks as even as can be: what they are padded by is wasted
     scale = 1.0 / divisor(weights)
 
     def chunks(x: Array) -> Array:

@@ -83,7 +83,8 @@ class NextItemStudent(Student):
     @property
     def sharding_rules(self) -> ShardingRules:  # type: ignore[override]
         """Those of the model, and of what the loss needs beside it."""
-        return (*self.sharding_of_lessons, *self.model.sharding_rules)
+        beside = self.sharding_of_lessons if self.teachers else ()
+        return (*beside, *self.model.sharding_rules)
 
     @property
     def columns(self) -> list[str]:

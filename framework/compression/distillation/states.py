@@ -57,7 +57,14 @@ def reading(model: config.Model, schema: Schema) -> Read | None:
     """How a recommender's states are read; None: its scores are no product of a state."""
     recommender = task.of_kind(model, task.Recommender)
     if isinstance(recommender, FactorsEach):
-        return task.inference(recommender, schema, recommender.factors_each)
+        said = task.inference(recommender, schema, recommender.factors_each)
+
+        def once(parameters: task.Parameters, batch: task.Batch) -> Any:
+            query, table = said(parameters, batch, task.SERVING)
+            padded = batch["item"].shape[1] - query.shape[1]  # no model reads its padding
+            return jnp.pad(query, ((0, 0), (0, padded), (0, 0))), table
+
+        return once
     if not isinstance(recommender, task.Factored):
         return None
     factors = task.inference(recommender, schema, recommender.factors)

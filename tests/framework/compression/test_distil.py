@@ -180,5 +180,7 @@ def test_wrong_teachers_and_students_are_named(walks, trained, dataset, workdir)
 def test_a_student_has_all_that_its_model_has(dataset):
     student = Distil().trained(Hstu(width=8), dataset, None)  # type: ignore[arg-type]
     assert student.sharding_rules == Hstu.sharding_rules
+    whole = Distil(top=None).trained(Hstu(width=8), dataset, None)  # type: ignore[arg-type]
+    assert whole.sharding_rules[-len(Hstu.sharding_rules) :] == Hstu.sharding_rules
     lengths = student.lengths(dataset.schema)  # type: ignore[attr-defined]
     assert lengths[IDS] == lengths[LOG_PROBABILITIES] == lengths["item"]
