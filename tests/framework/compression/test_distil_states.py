@@ -1,7 +1,9 @@
 """Students of teachers' states: the whole catalogue, and hidden states."""
 
 import dataclasses
+import json
 import math
+import os
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +14,7 @@ from podway.framework import config, task
 from podway.framework.compression.distil import Distil
 from podway.framework.compression.distillation import lessons, soft_targets, states, teachers
 from podway.framework.compression.distillation.next_item import NextItemStudent
+from podway.framework.compression.tune import Tune
 from podway.framework.embedding.lookup import EmbeddedRows
 from podway.framework.error import ConfigError
 from podway.framework.models.bert4rec import Bert4Rec
@@ -25,6 +28,7 @@ from podway.framework.models.two_tower import TwoTower
 from podway.framework.runs import checkpoint, run
 from podway.framework.schema.schema import FIRST_VALUE
 from podway.framework.training import fitting, loop
+from tests import forked, xla
 from tests.framework import experiments, rows
 
 SMALL = SasRec(width=8, blocks=1, heads=1, feed_forward=2, max_length=8)
@@ -121,6 +125,17 @@ def test_who_was_interrupted_learns_the_same(
     assert found.keys() == expected.keys()
     for path, array in found.items():
         np.testing.assert_array_equal(array, expected[path], err_msg=path)
+
+
+def test_whoever_goes_on_with_a_student_asks_for_its_model_alone(
+    walks, student, dataset, workdir, capsys
+):
+    of_states = dataclasses.replace(config.compressed(walks, STEP), name="of_states")
+    tuned = config.compressed(of_states, Tune(steps=1))
+    directory = loop.train(tuned, dataset, workdir, before=student).directory
+    own = run.load(student)[2]
+    assert f"{len(own)} of {len(own)} parameters" in capsys.readouterr().out
+    assert run.load(directory)[2].keys() == own.keys()
 
 
 def test_a_student_may_go_on_with_its_own_parameters(walks, trained, dataset, workdir, capsys):
@@ -234,3 +249,16 @@ def test_a_student_has_the_gradient_of_the_plain_formula(model, dataset):
     for path in parameters.keys() - {"distillation/0/constants/table"}:
         np.testing.assert_allclose(gradient[path], wanted[path], atol=3e-6, err_msg=path)
     assert np.abs(gradient["distillation/0/projection"]).max() > 1e-3
+
+
+@pytest.mark.slow
+def test_several_devices_learn_what_one_learns(trained, dataset):
+    command = ["tests.framework.compression.students", str(dataset.directory), str(trained)]
+    forced = {"XLA_FLAGS": xla.flags(devices=8), "JAX_PLATFORMS": "cpu"}
+    result = forked.run(command, imports=forked.TRAINING, cwd=forked.ROOT, env=os.environ | forced)
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert "rematerialization" not in result.stderr, "the partitioner replicated an array"
+    losses = json.loads(result.stdout.splitlines()[-1])
+    assert len(losses) == 6
+    for found in losses.values():
+        np.testing.assert_allclose(found, losses["1 whole"], rtol=1e-5)
