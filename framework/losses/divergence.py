@@ -12,6 +12,7 @@ for the gradients, as in softmax.py.
 """
 
 import functools
+import math
 from typing import Any
 
 import jax
@@ -66,8 +67,7 @@ def _forward(
     rows = table.shape[0]
     platform = devices.devices.flat[0].platform if devices else jax.default_backend()
     allowed = CHUNK_ELEMENTS[platform] * (mesh.batch_parts(devices) if devices else 1)
-    wanted = batch * rows * (1 + len(teachers))
-    size = max(1, min(length, allowed // wanted))
+    size = max(1, min(length, allowed // (batch * rows)))
     count = -(-length // size)
     size = -(-length // count)  # chunks as even as can be: what they are padded by is wasted
     scale = 1.0 / divisor(weights)
@@ -80,7 +80,7 @@ def _forward(
     # Blocks of rows are cut across the parts of the table that devices along `tensor` hold.
     held = devices.shape["tensor"] if devices else 1
     held = held if rows % held == 0 else 1
-    cut = blocks_of(rows // held, wanted * size / allowed)
+    cut = blocks_of(rows // held, batch * size * rows / allowed)
 
     def blocks(x: Array) -> Array:
         """[rows, …] → [cut, held, rows of the block, …]."""
@@ -115,9 +115,7 @@ def _forward(
             log_q, *logs = (
                 each - normalizer for each, normalizer in zip(logits, normalizers, strict=True)
             )
-            log_p = logs[0]
-            if len(logs) > 1:
-                log_p = jax.nn.logsumexp(jnp.stack(logs), axis=0) - jnp.log(len(logs))
+            log_p = functools.reduce(jnp.logaddexp, logs) - math.log(len(logs))
             p = jnp.exp(log_p)
             terms += (p * (log_p - log_q)).sum((2, 3), keepdims=True)
             gradient = weigh((jnp.exp(log_q) - p) * (scale * temperature), weight).astype(h.dtype)

@@ -13,7 +13,7 @@ from podway.framework.schema.schema import FIRST_VALUE
 BATCH, LENGTH, WIDTH, ROWS, ITEMS = 3, 7, 5, 16, 13
 WIDTHS = (6, 4)
 """Of two teachers."""
-CHUNKS = {"whole": 1 << 20, "positions": BATCH * ROWS * 6, "rows": BATCH * ROWS // 4}
+CHUNKS = {"whole": 1 << 20, "positions": BATCH * ROWS * 2, "rows": BATCH * ROWS // 4}
 """Logits at once: all, those of two or three positions, and those of some rows of one."""
 
 
