@@ -21,6 +21,7 @@ from podway.framework.models.bert4rec import Bert4Rec
 from podway.framework.models.dcn import Dcn
 from podway.framework.models.decoder import Decoder
 from podway.framework.models.ease import Ease
+from podway.framework.models.hstu import Hstu
 from podway.framework.models.ials import Ials
 from podway.framework.models.sasrec import SasRec
 from podway.framework.models.sequence_knn import SequenceKnn
@@ -48,23 +49,41 @@ def both(trained, factored, dataset):
     return teachers.found((str(trained), f"ials/{factored.name}"), trained, dataset)
 
 
-def test_states_and_vectors_say_what_the_teachers_scores_say(both, dataset):
-    read, names = states.readings(both, dataset.schema, FIELD), ["a", "b"]
-    said = states.states(both, dataset, read, names)(0)
-    tables = states.tables(both, dataset.schema, read, names)
-    assert {name: each.shape[1] for name, each in said.items() if name in names} == {
-        "a": 16,
-        "b": 4,
-    }
+def check_states(found, dataset, widths):
+    """States times vectors say what the teachers' scores say."""
+    read = states.readings(found, dataset.schema, FIELD)
+    names = [f"states {number}" for number in range(len(found))]
+    said = states.states(found, dataset, read, names)(0)
+    tables = states.tables(found, dataset.schema, read, names)
+    assert [said[name].shape[1] for name in names] == widths
     item = dataset.blocks("train").read(np.array([0]), ["item"])["item"]
     np.testing.assert_array_equal(np.diff(item.offsets), said["lengths"])
-    targets = soft_targets.soft_targets(both, dataset, top=5, temperature=2.0)(0)
+    targets = soft_targets.soft_targets(found, dataset, top=5, temperature=2.0)(0)
     known = slice(FIRST_VALUE, dataset.schema["item"].size)
     each = [said[name] @ tables[name][known].T / 2.0 for name in names]
     mean = np.mean([np.asarray(jax.nn.softmax(one)) for one in each], axis=0)
     own = np.take_along_axis(mean, targets["ids"] - FIRST_VALUE, axis=1)
     np.testing.assert_allclose(np.exp(targets["log_probabilities"]), own, rtol=2e-3)
     np.testing.assert_allclose(own, -np.sort(-mean, axis=1)[:, :5], rtol=2e-3)
+
+
+def test_states_and_vectors_say_what_the_teachers_scores_say(both, dataset):
+    check_states(both, dataset, [16, 4])
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        Hstu(width=8, blocks=1, heads=2, max_length=8, time_buckets=30),
+        Bert4Rec(width=8, blocks=1, feed_forward=2, max_length=8),
+        TwoTower(width=8, hidden=8, max_length=8),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_states_of_other_models_do_so_too(model, walks, dataset):
+    _, parameters = experiments.noisy(model, dataset.schema)
+    experiment = dataclasses.replace(walks, model=model)
+    check_states([teachers.Teacher(None, experiment, "1", parameters)], dataset, [8])  # type: ignore[arg-type]
 
 
 def test_which_models_have_states(dataset):
