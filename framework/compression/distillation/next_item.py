@@ -163,10 +163,10 @@ class NextItemStudent(Student):
         if not self.whole:
             said = taught[IDS], taught[LOG_PROBABILITIES]
             return jnp.asarray(soft_cross_entropy(*student, *said, each.weights, *how))
-        parts = getattr(module, DISTILLATION)
+        rows = each.table.shape[0]
         teachers = tuple(
-            (taught[f"{STATES}{number}"], part.constants["table"])
-            for number, part in enumerate(parts)
+            (taught[f"{STATES}{number}"], _of_rows(part.constants["table"], rows))
+            for number, part in enumerate(getattr(module, DISTILLATION))
         )
         return jnp.asarray(divergence(*student, teachers, each.weights, *how))
 
@@ -179,6 +179,11 @@ class NextItemStudent(Student):
             for number, part in enumerate(getattr(module, DISTILLATION))
         ]
         return jnp.stack(losses).mean()
+
+
+def _of_rows(table: Float[Array, "others width"], rows: int) -> Float[Array, "rows width"]:
+    """A table with as many rows as the student's, which may be padded otherwise."""
+    return jnp.pad(table, ((0, max(0, rows - table.shape[0])), (0, 0)))[:rows]
 
 
 class _Part(nnx.Module):

