@@ -149,7 +149,7 @@ ARROWS = {
     },
     "launch": {
         "ci": "stages targets",
-        "compression": "fields gate loaded tracking",
+        "compression": "cost fields gate loaded tracking",
         "console": "",
         "experiments": "targets",
         "fields": "",
@@ -168,10 +168,10 @@ ARROWS = {
         "gate": "loaded",
         "batch": "loaded",
         "chain": "console experiments gate loaded stages tracking",
-        "board": "gate registry",
+        "board": "gate registry tracking",
         "monitor": "loop monitor/alerts",
         "monitor/alerts": "",
-        "verbs": "board compression console elastic experiments gate plan prices stages"
+        "verbs": "board compression console cost elastic experiments gate plan prices stages"
         " supervise tracking",
         "verbs/online": "backfill stages up verbs",
         "verbs/launch": "dataflow elastic jobs prices stages targets targets/cloud_run"
@@ -201,9 +201,10 @@ ARROWS = {
         "backfill": "",
         "demo_online": "console demo_mlops experiments simulation up",
         "verbs/ask": "batch experiments loaded verbs",
-        "sweep": "console experiments stages targets",
+        "sweep": "console cost experiments plan stages targets",
+        "cost": "plan prices",
         "advise": "stages sweep",
-        "verbs/search": "advise scaling stages sweep tracking verbs",
+        "verbs/search": "advise cost scaling stages sweep tracking verbs",
         "scaling": "stages sweep",
     },
     "configs": {

@@ -50,6 +50,7 @@ NEUTRAL = {
     "framework.codec": "what it writes of a config stands in the version",
     "framework.error": "sentences",
     "framework.progress": "what a terminal shows",
+    "framework.runs.bits": "whether a checkpoint is what was saved",
     "beam.error": "sentences",
     "export.error": "sentences",
 }

@@ -13,7 +13,7 @@ from etils import epath
 from podway.framework import artifact
 from podway.framework.artifact.upgrade import Choice
 from podway.framework.comparison import evaluation, significance
-from podway.framework.config import Experiment, previous
+from podway.framework.config import Experiment
 from podway.framework.evaluation.evaluators import evaluator_of
 from podway.framework.input.dataset import Dataset
 from podway.framework.metrics import ranking
@@ -137,15 +137,7 @@ def _parameters(
     experiment = candidate.experiment
     if candidate.simple:
         return run.load(_directory(experiment, dataset, workdir, code), experiment)[2]
-    steps = []
-    while experiment.compression:
-        steps.insert(0, experiment.compression[-1])
-        experiment = previous(experiment)
-    found: Mapping[str, Any] = answer.first_parameters(experiment, dataset)
-    for step in steps:
-        if hasattr(step, "stored"):
-            found = step.stored(experiment.model, dataset.schema, found)
-    return found
+    return answer.first_parameters(experiment, dataset)
 
 
 def _directory(

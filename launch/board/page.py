@@ -13,7 +13,7 @@ from podway.framework.page import templates, whisker
 from podway.framework.report import artefacts, curves, metrics
 from podway.framework.report import run as run_page
 from podway.framework.runs import records
-from podway.launch.board import operation, rows
+from podway.launch.board import operation, rows, selection
 from podway.launch.board.rows import Link, Told
 
 _HERE = pathlib.Path(__file__).parent
@@ -49,6 +49,8 @@ def page(workdir: epath.Path, link: Link, *, refresh: int = 0) -> str:
         tables=[
             rows.of_runs(found, link),
             rows.of_evaluations(found, workdir, link),
+            selection.of_sweeps(workdir, link),
+            selection.of_compressions(workdir, link),
             operation.of_models(workdir, link),
             operation.of_gates(workdir, link),
             operation.of_rollouts(workdir),

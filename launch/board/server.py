@@ -16,7 +16,7 @@ from podway.framework.error import PodwayError
 from podway.framework.report import artefacts, dataset, evaluation
 from podway.framework.report import run as run_page
 from podway.framework.runs import records
-from podway.launch.board import page
+from podway.launch.board import page, selection
 from podway.launch.gate import record as gates
 
 AGAIN = 5
@@ -29,6 +29,8 @@ PAGES = {
     "evaluations": evaluation.PAGE,
     "datasets": dataset.PAGE,
     "models": layout.CARD,
+    selection.SWEEPS: selection.SWEEP,
+    selection.COMPRESSIONS: selection.COMPRESSION,
 }
 """Kind of an artefact, as in workdir/KIND/NAME/VERSION → its page, the only file that is served."""
 _PATH = re.compile(rf"/({'|'.join(PAGES)})/([\w-][\w.-]*)/([\w-][\w.-]*)/([\w.-]+)", re.ASCII)
@@ -75,7 +77,8 @@ class Board:
             path = f"/{'/'.join(directory.parts[-4:])}/{name}"
             return path if _GATE.fullmatch(path) and (directory / name).exists() else ""
         path = f"/{'/'.join(directory.parts[-3:])}/{name}"
-        known = name == records.PAGE or (directory / name).exists()
+        made = directory.parents[1] == self.workdir / "runs"  # when it is asked for
+        known = made or (directory / name).exists()
         return path if known and _PATH.fullmatch(path) else ""
 
 

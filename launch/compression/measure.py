@@ -85,6 +85,7 @@ class Row:
       disk: bytes of the published version's files.
       weights: bytes of its variables alone.
       memory: bytes that it takes when loaded and asked; None: unknown on this system.
+      core: milliseconds of all cores together, of an answer of one row.
       flops: of one row; None: it cannot be traced.
       latency: by rows of the request.
       quality: metric → what it is worth; of a slice "METRIC [SLICE]".
@@ -95,6 +96,7 @@ class Row:
     disk: int
     weights: int
     memory: int | None
+    core: float
     flops: float | None
     latency: Mapping[int, Latency]
     quality: Mapping[str, Quality]
@@ -108,13 +110,14 @@ def measure(chain: Sequence[Made], dataset: Dataset, workdir: epath.PathLike) ->
     options = contender.Options(workdir=workdir, code="keep")
     rows = []
     for made, each in zip(chain, contenders, strict=True):
-        files = each.manifest.files
+        files, held = each.manifest.files, memory.measure(each.place.directory)
         rows.append(
             Row(
                 made,
                 disk=sum(file.size for file in files),
                 weights=sum(file.size for file in files if file.path.startswith("variables/")),
-                memory=memory.measure(each.place.directory),
+                memory=held.bytes,
+                core=held.core_ms,
                 flops=flops.of(made.experiment, dataset, made.run),
                 latency=_latency(each, contenders[0]),
                 quality=_quality(made, each, contenders[0], dataset, options),

@@ -13,6 +13,8 @@ from podway.framework import artifact, codec
 from podway.framework.comparison.evaluation import aligned
 from podway.framework.page import chart, table, templates, text, whisker
 from podway.launch.compression.measure import Quality, Row
+from podway.launch.cost import rate
+from podway.launch.cost.rate import Rate
 from podway.launch.tracking import others
 
 KIND = "compression"
@@ -21,21 +23,22 @@ FOLDER = "compressions"
 _HERE = pathlib.Path(__file__).parent
 
 
-def write(rows: Sequence[Row], workdir: epath.PathLike) -> epath.Path:
+def write(rows: Sequence[Row], workdir: epath.PathLike, core: Rate) -> epath.Path:
     """Writes the report of a chain, the first row of which is the uncompressed model.
 
-    Returns its folder, WORKDIR/compressions/NAME/VERSION: that of the last run.
+    `core` is what an hour of a core costs. Returns its folder, WORKDIR/compressions/NAME/VERSION:
+    that of the last run.
     """
     last = rows[-1]
     name, run = last.made.experiment.name, last.made.run.name
     target = epath.Path(workdir) / FOLDER / name / run
     if artifact.exists(target):
         target.rmtree()  # it is measured anew; the run is the same
-    content = to_json(rows)
+    content = to_json(rows, core)
     with artifact.staging(target) as stage:
         (stage / "report.json").write_text(codec.json_text(content, indent=1))
-        (stage / "report.md").write_text(markdown(rows))
-        (stage / "report.html").write_text(page(rows))
+        (stage / "report.md").write_text(markdown(rows, core))
+        (stage / "report.html").write_text(page(rows, core))
         others.write(
             stage,
             name=name,
@@ -43,7 +46,13 @@ def write(rows: Sequence[Row], workdir: epath.PathLike) -> epath.Path:
             run=run,
             config={"steps": [row.made.step for row in rows[1:]]},
             metrics=_headline(rows),
-            facts={"page": str(target / "report.html")},
+            facts={
+                "page": str(target / "report.html"),
+                "parent_run": rows[0].made.run.name,
+                "steps": " → ".join(row.made.step for row in rows[1:]),
+                "model_version": str(last.made.number),
+            },
+            parts=[_told(row, rows[0]) for row in rows],
         )
         artifact.commit(
             stage,
@@ -56,6 +65,25 @@ def write(rows: Sequence[Row], workdir: epath.PathLike) -> epath.Path:
             details={"versions": [row.made.number for row in rows]},
         )
     return target
+
+
+def _told(row: Row, first: Row) -> dict[str, Any]:
+    """A model of the chain, as part of what is told of the compression."""
+    return {
+        "version": row.made.run.name,
+        "config": {"step": row.made.step or "uncompressed"},
+        "metrics": _headline([first, row])
+        | {"weights_bytes": row.weights, "disk_bytes": row.disk}
+        | {"core_ms": row.core}
+        | {f"latency_ms_{size}": each.p50 for size, each in row.latency.items()},
+        "curve": {},
+        "facts": {
+            "step": row.made.step or "uncompressed",
+            "run": row.made.run.name,
+            "model_version": str(row.made.number),
+            "parity": row.parity,
+        },
+    }
 
 
 def _headline(rows: Sequence[Row]) -> dict[str, float]:
@@ -71,10 +99,11 @@ def _headline(rows: Sequence[Row]) -> dict[str, float]:
     return found
 
 
-def to_json(rows: Sequence[Row]) -> dict[str, Any]:
+def to_json(rows: Sequence[Row], core: Rate) -> dict[str, Any]:
     """All of it, as plain values."""
     return {
         "name": rows[0].made.experiment.name,
+        "price": {"formula": rate.FORMULA, **dataclasses.asdict(core)},
         "models": [
             {
                 "step": row.made.step,
@@ -83,6 +112,8 @@ def to_json(rows: Sequence[Row]) -> dict[str, Any]:
                 "disk_bytes": row.disk,
                 "weights_bytes": row.weights,
                 "memory_bytes": row.memory,
+                "core_ms": row.core,
+                "cost": None if core.amount is None else rate.of_answers(row.core, core),
                 "flops": row.flops,
                 "latency_ms": {
                     str(size): dataclasses.asdict(each) | {"ratio": each.ratio}
@@ -99,33 +130,34 @@ def to_json(rows: Sequence[Row]) -> dict[str, Any]:
     }
 
 
-def markdown(rows: Sequence[Row]) -> str:
+def markdown(rows: Sequence[Row], core: Rate) -> str:
     """The report for people: a table of what it takes, and one of what it is worth."""
     name = rows[0].made.experiment.name
-    parts = [f"# Compression of {name}", "", *_markdown(takes(rows)), ""]
+    parts = [f"# Compression of {name}", "", *_markdown(takes(rows, core)), "", *_priced(core), ""]
     for row in rows[1:]:
         parts += [f"## {row.made.step}: quality", "", *_markdown(worth(row)), ""]
         parts += [f"Export: {row.parity}.", ""] if row.parity else []
     return "\n".join(parts)
 
 
-def summary(rows: Sequence[Row]) -> str:
+def summary(rows: Sequence[Row], core: Rate) -> str:
     """What is printed: the table of what it takes, and what the last model is worth."""
     own = [name for name in rows[-1].quality if "[" not in name]
     return "\n".join(
         [
-            aligned(takes(rows)),
+            aligned(takes(rows, core)),
             "",
             aligned([line for line in worth(rows[-1]) if line[0] in ("", *own)]),
         ]
     )
 
 
-def takes(rows: Sequence[Row]) -> list[list[str]]:
+def takes(rows: Sequence[Row], core: Rate) -> list[list[str]]:
     """Size, memory, operations and time of each model, and their ratios to the first."""
     sizes = [*rows[0].latency]
     head = ["", "version", "weights", "on disk", "in memory", "MFLOP"]
-    found = [head + [f"p50 / p99 ms, {_rows(size)}" for size in sizes]]
+    priced = [] if core.amount is None else [f"{core.currency} a million"]
+    found = [head + [f"p50 / p99 ms, {_rows(size)}" for size in sizes] + priced]
     for row in rows:
         first = rows[0]
         found.append(
@@ -143,9 +175,15 @@ def takes(rows: Sequence[Row]) -> list[list[str]]:
                     + ("" if row is first else f" (× {row.latency[size].ratio:.2f})")
                     for size in sizes
                 ),
+                *(text.number(rate.of_answers(row.core, core)) for _ in priced),
             ]
         )
     return found
+
+
+def _priced(core: Rate) -> list[str]:
+    """How the price of a million answers is made, or what would make it known."""
+    return [f"A million answers of one row: {rate.FORMULA}.", f"{core.told()}."]
 
 
 def _rows(size: int) -> str:
@@ -174,7 +212,7 @@ def worth(row: Row) -> list[list[str]]:
     return found
 
 
-def page(rows: Sequence[Row]) -> str:
+def page(rows: Sequence[Row], core: Rate) -> str:
     """The report as HTML, with what it is drawn of."""
     steps = [row.made.step or "uncompressed" for row in rows]
     metrics = [name for name in rows[-1].quality if "[" not in name]
@@ -183,7 +221,8 @@ def page(rows: Sequence[Row]) -> str:
         _HERE,
         title=f"Compression of {rows[0].made.experiment.name}",
         tiles=_tiles(rows),
-        takes=_table(takes(rows)),
+        takes=_table(takes(rows, core)),
+        priced=_priced(core),
         figures=[
             chart.bars(
                 "bytes of the weights",

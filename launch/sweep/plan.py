@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from etils import epath
 
@@ -11,6 +13,7 @@ from podway.framework.artifact.upgrade import Choice
 from podway.framework.config import Experiment
 from podway.framework.config.sweep import Sweep
 from podway.framework.error import ConfigError, check
+from podway.launch.cost.rate import Rate
 
 FOLDER = "sweeps"
 """In the workdir: sweeps/NAME/VERSION."""
@@ -32,6 +35,7 @@ class Plan:
       workdir: that the trials' runs lie in.
       storage: address of the trials' database; "": a file in the sweep's folder.
       code: what becomes of artefacts that other code made.
+      core: what an hour of a core costs, for the cost of answers; None: nobody said.
     """
 
     experiment: Experiment
@@ -40,6 +44,7 @@ class Plan:
     workdir: str
     storage: str = ""
     code: Choice | None = None
+    core: Rate | None = None
 
     def __post_init__(self):
         check(
@@ -52,19 +57,29 @@ class Plan:
             f"--workdir {self.workdir} cannot hold a database; give --storage"
             " postgresql://USER@HOST/NAME beside it",
         )
+        if "cost" in self.sweep.measured:
+            missing = "no prices were given" if self.core is None else self.core.missing
+            check(not missing, f"objectives and limits: cost needs a price: {missing}")
 
     @property
     def version(self) -> str:
         """Tells it from other sweeps of the experiment."""
         sweep = codec.to_json(self.sweep)
         content = {name: part for name, part in sweep.items() if name not in _REFERRED}
-        parts = codec.to_json(self.experiment, versioned=True)
-        return codec.content_hash({"experiment": parts, "sweep": content})
+        parts = {"experiment": codec.to_json(self.experiment, versioned=True), "sweep": content}
+        if self.core is not None and "cost" in self.sweep.measured:
+            parts["core"] = [self.core.amount, self.core.currency]
+        return codec.content_hash(parts)
 
     @property
     def directory(self) -> epath.Path:
         """Its folder."""
         return epath.Path(self.workdir) / FOLDER / self.experiment.name / self.version
+
+    @property
+    def currency(self) -> str:
+        """Of what it costs."""
+        return "" if self.core is None else self.core.currency
 
     @property
     def address(self) -> str:
@@ -87,6 +102,7 @@ class Plan:
             "sweep": codec.to_json(self.sweep),
             "workdir": self.workdir,
             "code": self.code,
+            "core": None if self.core is None else dataclasses.asdict(self.core),
         }
         artifact.write_atomically(self.directory / FILE, codec.json_text(content, indent=1))
 
@@ -103,8 +119,9 @@ def read(directory: epath.PathLike, storage: str) -> Plan:
             stored["workdir"],
             storage,
             stored["code"],
+            _rate(stored.get("core")),
         )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{path} is no plan of a sweep: {error}") from error
     check(
         found.version == epath.Path(directory).name,
@@ -112,6 +129,10 @@ def read(directory: epath.PathLike, storage: str) -> Plan:
         " by the same command",
     )
     return found
+
+
+def _rate(stored: Mapping[str, Any] | None) -> Rate | None:
+    return None if stored is None else Rate(**{**stored, "sources": tuple(stored["sources"])})
 
 
 def _without_password(address: str) -> str:

@@ -20,7 +20,9 @@ from podway.framework.error import check
 from podway.framework.evaluation.evaluators import evaluator_of
 from podway.framework.input.batches import Dataset
 from podway.framework.training.program import build_program
-from podway.launch.sweep import answer
+from podway.launch.cost import rate
+from podway.launch.cost.rate import Rate
+from podway.launch.sweep import answer, compression
 
 UNITS: Mapping[str, str] = {
     "latency": "ms",
@@ -28,8 +30,14 @@ UNITS: Mapping[str, str] = {
     "memory": "MB",
     "parameters": "",
     "compute": "FLOP",
+    "core": "ms",
+    "cost": "{currency} a million",
+    "training_cost": "{currency}",
 }
-"""Of each quantity but quality."""
+"""Of each quantity but quality. `core` is the time that an answer takes of one, or of several
+together; `training_cost` is known afterwards."""
+TIMED = ("latency", "cost")
+"""What an answer is timed for."""
 _MEGABYTE = 1e6
 COMPILED = ("memory", "compute")
 """What takes a compilation."""
@@ -37,34 +45,49 @@ COMPILED = ("memory", "compute")
 
 def check_measurable(experiment: Experiment, wanted: Iterable[Quantity]) -> None:
     """Raises ConfigError for a quantity that this kind of model does not have."""
+    step = compression.unknown(experiment)
     fitted, kind = isinstance(experiment.model, task.FittedModel), type(experiment.model).__name__
     for name in wanted:
         check(
-            not fitted or name in ("quality", "latency"),
+            not fitted or name in ("quality", *TIMED),
             f"limits and objectives: {name} of {kind} is not known before it is fitted; leave it"
             " out",
         )
         check(
-            not experiment.compression or name == "quality",
-            f"limits and objectives: {name} of a compressed model is not known before it is"
-            " compressed; leave it out",
+            not experiment.compression or name in compression.KNOWN,
+            f"limits and objectives: {name} of a compressed model is that of several trainings;"
+            " leave it out",
         )
         check(
-            name != "latency"
+            name == "quality" or not step,
+            f"limits and objectives: {name} is not known before {step} has compressed the model;"
+            " leave it out",
+        )
+        check(
+            name not in TIMED
             or (isinstance(experiment.model, task.Recommender | task.LabelModel) and not fitted),
-            f"limits and objectives: the latency of {kind} cannot be timed before training; leave"
-            " it out",
+            f"limits and objectives: the {name} of {kind} cannot be timed before training; leave it"
+            " out",
         )
 
 
 def measure(
-    experiment: Experiment, dataset: Dataset, wanted: Iterable[Quantity]
+    experiment: Experiment,
+    dataset: Dataset,
+    wanted: Iterable[Quantity],
+    core: Rate | None = None,
 ) -> dict[str, float]:
     """The quantities that are wanted, and those that cost nothing to know.
 
+    Args:
+      experiment: whose.
+      dataset: that it is trained on.
+      wanted: what must be known.
+      core: what an hour of a core costs; None: nobody asks for the cost.
+
     Raises ConfigError where the model does not fit the dataset or the devices.
     """
-    if isinstance(experiment.model, task.FittedModel) or experiment.compression:
+    if isinstance(experiment.model, task.FittedModel) or compression.unknown(experiment):
         return {}
     model = task.of_kind(experiment.model, task.TrainedModel).prepared(dataset)
     prepared, wanted = dataclasses.replace(experiment, model=model), set(wanted)
@@ -79,8 +102,14 @@ def measure(
         program = build_program(prepared, dataset.schema, mesh.build(experiment.mesh))
         found["compute"] = program.flops * trainer.steps
         found["memory"] = _memory(program.step) / _MEGABYTE
-    if "latency" in wanted:
-        found["latency"] = latency(experiment, dataset)
+    if experiment.compression:
+        arrays = answer.first_parameters(experiment, dataset).values()
+        found["size"] = sum(each.nbytes for each in arrays) / _MEGABYTE
+    if wanted & set(TIMED):
+        times = timed(experiment, dataset)
+        found |= {"latency": times.latency, "core": times.core}
+        if core is not None and core.amount is not None:
+            found["cost"] = rate.of_answers(times.core, core)
     return found
 
 
@@ -97,10 +126,15 @@ def _memory(step: Any) -> float:
     return stats.argument_size_in_bytes + outputs + stats.temp_size_in_bytes
 
 
-def latency(experiment: Experiment, dataset: Dataset) -> float:
-    """Milliseconds of one request of one row on a CPU, with a history as long as is read."""
+def timed(experiment: Experiment, dataset: Dataset) -> answer.Times:
+    """Of one request of one row on a CPU, with a history as long as is read."""
     parameters = answer.first_parameters(experiment, dataset)
-    return answer.request(experiment, dataset, parameters).milliseconds()
+    return answer.request(experiment, dataset, parameters).times()
+
+
+def unit(name: str, currency: str) -> str:
+    """Of a quantity; "" where it has none."""
+    return UNITS.get(name, "").format(currency=currency)
 
 
 def metric_of(experiment: Experiment) -> tuple[str, bool]:

@@ -12,18 +12,29 @@ from podway.framework.code import kinds
 from podway.framework.config import Experiment
 from podway.framework.config.sweep import Choice, Dimension, Float, Int, Sweep, Value
 from podway.framework.error import ConfigError, check
+from podway.launch.sweep import compression
 
 SHAPING = ("data", "model", "optimizer", "mixture", "trainer", "compression")
 """Fields of the experiment that what is trained depends on."""
 _SEED = "trainer.seed"
+_STEPS = "compression"
 
 
 def placed(experiment: Experiment, values: Mapping[str, Value]) -> Experiment:
     """The experiment with other values, by the fields' paths. Raises ConfigError.
 
-    Fields of one part are set at once, so that what holds between them is asked of all.
+    Fields of one part are set at once, so that what holds between them is asked of all. Steps of
+    compression are taken anew where one of their fields is set, as model and trainer follow them.
     """
-    return _placed(experiment, {tuple(path.split(".")): value for path, value in values.items()})
+    found = {tuple(path.split(".")): value for path, value in values.items()}
+    steps = {path: value for path, value in found.items() if path[0] == _STEPS}
+    if steps:
+        experiment = compression.with_steps(experiment, lambda each: _placed(each, _below(steps)))
+    return _placed(experiment, {path: v for path, v in found.items() if path not in steps})
+
+
+def _below(values: Mapping[tuple[str, ...], Any]) -> dict[tuple[str, ...], Any]:
+    return {path[1:]: value for path, value in values.items()}
 
 
 def _placed(part: Any, values: Mapping[tuple[str, ...], Any]) -> Any:
@@ -105,6 +116,11 @@ def _typed(experiment: Experiment, dimension: Dimension, known: list[str]) -> Di
         first in SHAPING and not _is_neutral(experiment, field),
         f"space: {field} does not change what is trained, so all trials would be one; vary fields"
         f" of {', '.join(SHAPING)}",
+    )
+    check(
+        field.split(".")[0::2][:2] != [_STEPS, "before"],
+        f"space: {field} is what the experiment had before the step: vary it in a sweep over the"
+        " uncompressed experiment",
     )
     check(
         field != _SEED,

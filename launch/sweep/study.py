@@ -28,6 +28,7 @@ from podway.framework import codec
 from podway.framework.config.sweep import Choice, Dimension, Float, Int, Sweep, Value
 from podway.framework.error import PodwayError
 from podway.framework.runs.lock import Holder
+from podway.launch.cost.bill import Seconds, together
 from podway.launch.sweep import quantities, space
 from podway.launch.sweep.plan import Plan
 from podway.launch.sweep.trial import State, Trial
@@ -49,7 +50,10 @@ _STARTUP = 10
 ORIGIN, WORKER, STOPPED, SURPLUS = "origin", "worker", "stopped", "surplus"
 REFUSED, FAILED, PROBLEM = "refused", "failed", "problem"
 QUANTITIES, VALIDATION, QUALITY, RUN = "quantities", "validation", "quality", "run"
+SECONDS = "seconds"
 """What we write beside a trial."""
+_REPEATED = "repeated "
+"""How a study's attributes begin that say how long candidates' other seeds were in training."""
 _FIXED = "fixed_params"
 """Where Optuna keeps the values of a trial that somebody asked for."""
 
@@ -308,7 +312,25 @@ def _read(origin: int, attempts: Sequence[FrozenTrial], sweep: Sweep) -> Trial:
         attempts=len(attempts),
         began=attempts[0].datetime_start.timestamp() if attempts[0].datetime_start else None,
         ended=live.datetime_complete.timestamp() if live.datetime_complete else None,
+        seconds=together(each.user_attrs.get(SECONDS, {}) for each in attempts),
     )
+
+
+def note_repeated(study: optuna.Study, name: str, seconds: Seconds) -> None:
+    """Writes down how long a training of a candidate with another seed has held devices.
+
+    Args:
+      study: the trials.
+      name: tells it from all other such trainings.
+      seconds: by device.
+    """
+    study.set_user_attr(_REPEATED + name, dict(seconds))
+
+
+def repeated(study: optuna.Study) -> Seconds:
+    """Seconds of devices that the candidates' other seeds took, by device."""
+    noted = study.user_attrs.items()
+    return together(seconds for name, seconds in noted if name.startswith(_REPEATED))
 
 
 def _number(value: Any) -> float:
@@ -324,16 +346,21 @@ def plain(values: Mapping[Any, float]) -> dict[str, float | None]:
 def importance(study: optuna.Study, plan: Plan) -> Iterator[tuple[str, float]]:
     """How much of the quality's spread hangs on each field (PED-ANOVA, Watanabe et al. 2023).
 
-    Of finished trials alone; nothing where these are too few, or all alike.
+    Of finished trials alone; nothing where these are too few, or all alike. It asks what sets the
+    best trials apart, and of a target of one's own it takes the smallest for the best.
     """
     at = plan.sweep.objectives.index("quality")
     several = len(plan.sweep.objectives) > 1
+    _, largest_is_best = quantities.metric_of(plan.experiment)
+    sign = -1.0 if largest_is_best else 1.0
     try:
-        found = optuna.importance.get_param_importances(
-            study,
-            evaluator=optuna.importance.PedAnovaImportanceEvaluator(),
-            target=(lambda trial: trial.values[at]) if several else None,
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that the smallest is taken for the best
+            found = optuna.importance.get_param_importances(
+                study,
+                evaluator=optuna.importance.PedAnovaImportanceEvaluator(),
+                target=(lambda trial: sign * trial.values[at]) if several else None,
+            )
     except (ValueError, RuntimeError, ZeroDivisionError):
         return
     yield from ((name, share) for name, share in found.items() if math.isfinite(share))

@@ -8,8 +8,11 @@ const quantities = [...new Set(trials.flatMap((t) => Object.keys(t.quantities)))
   .filter((name) => name !== "examples");
 const numbers = ["quality", ...quantities];
 const names = [...numbers, ...data.fields, "trial"];
-const title = (name) => (name === "quality" ? data.metric : name);
-const units = {latency: " ms", size: " MB", memory: " MB", compute: " FLOP"};
+const called = {quality: data.metric, training_cost: "training cost", core: "core time"};
+const title = (name) => called[name] || name;
+const byKey = {};  // id of a picture → its trials in the order in which keys go through them
+const units = {};
+for (const [name, unit] of Object.entries(data.units)) units[name] = unit ? ` ${unit}` : "";
 
 function valueOf(trial, name) {
   if (name === "trial") return trial.number;
@@ -24,32 +27,36 @@ function shown(value) {
   if (value && (Math.abs(value) < 1e-3 || Math.abs(value) >= 1e7)) return value.toExponential(2);
   return Number.isInteger(value) ? value.toLocaleString("en") : String(+value.toPrecision(4));
 }
+const withUnit = (name) => title(name) + (units[name] ? `,${units[name]}` : "");
 function kind(trial) {
   const marks = front.has(trial.number) ? " onfront" : "";
   return trial.state + (trial.number === data.winner ? " winner" : marks);
 }
 
-// A scale: value → place from 0 to 1. Of texts, and of what has few values, one place each.
-function scale(name, rows) {
+// A scale: value → place from 0 to 1, of a part of it alone where one looks closer. Of texts, and of
+// what has few values, one place each.
+function scale(name, rows, [from, to] = [0, 1]) {
+  const inside = ([place]) => place >= 0 && place <= 1;
   const found = rows.map((t) => valueOf(t, name)).filter((v) => v !== null);
   if (found.some((v) => typeof v !== "number")) {
     const all = [...new Set(found.map(shown))].sort();
-    const at = (v) => (all.indexOf(shown(v)) + 0.5) / all.length;
-    return {at, ticks: all.map((v, i) => [(i + 0.5) / all.length, v])};
+    const at = (v) => ((all.indexOf(shown(v)) + 0.5) / all.length - from) / (to - from);
+    return {at, ticks: all.map((v) => [at(v), v]).filter(inside)};
   }
   if (!found.length) return {at: () => NaN, ticks: []};
   let low = Math.min(...found), high = Math.max(...found);
-  const wide = low > 0 && high / low > 30 && name !== "trial" && name !== "quality";
+  const wide = low > 0 && high / low > 30 && quantities.includes(name);
   const log = data.log.includes(name) || wide;
   const way = log ? Math.log10 : (v) => v;
   let [a, b] = [way(low), way(high)];
   if (a === b) [a, b] = [a - (Math.abs(a) || 1) / 10, b + (Math.abs(b) || 1) / 10];
   const room = (b - a) * 0.05;
   [a, b] = [a - room, b + room];
+  [a, b] = [a + from * (b - a), a + to * (b - a)];
   const own = [...new Set(found)];
   const few = data.fields.includes(name) && own.length <= 6;
-  const ticks = (few ? own : steps(a, b, log)).map((v) => [(way(v) - a) / (b - a), shown(v)]);
-  return {at: (v) => (way(v) - a) / (b - a), ticks};
+  const at = (v) => (way(v) - a) / (b - a);
+  return {at, ticks: (few ? own : steps(a, b, log)).map((v) => [at(v), shown(v)]).filter(inside)};
 }
 function steps(a, b, log) {
   if (log) {
@@ -91,8 +98,8 @@ function axes(svg, width, height, x, y, xName, yName) {
   for (const [place, text] of x.ticks) {
     make("text", {x: px(place), y: bottom + 15, "text-anchor": "middle"}, svg, text);
   }
-  make("text", {x: left, y: 12}, svg, yName);
-  make("text", {x: right, y: height - 6, "text-anchor": "end"}, svg, xName);
+  make("text", {x: left, y: 12}, svg, withUnit(yName));
+  make("text", {x: right, y: height - 6, "text-anchor": "end"}, svg, withUnit(xName));
   return [px, py];
 }
 function mark(made, trial) {
@@ -162,7 +169,7 @@ function filters() {
     bar.append(label);
   }
   const count = document.createElement("span");
-  Object.assign(count, {id: "count", className: "soft"});
+  Object.assign(count, {id: "count", className: "soft", ariaLive: "polite"});
   bar.append(count);
 }
 function apply() {
@@ -178,12 +185,16 @@ function apply() {
 }
 
 // --------------------------------------------------------------------------------------- pictures
+let view = {x: [0, 1], y: [0, 1]};  // the part of the points that is looked at
 function points() {
   const width = 620, height = 360, svg = picture("points", width, height);
   const [xName, yName] = ["across", "up"].map((id) => document.getElementById(id).value);
-  const rows = trials.filter((t) => valueOf(t, xName) !== null && valueOf(t, yName) !== null);
-  const x = scale(xName, rows), y = scale(yName, rows);
-  const [px, py] = axes(svg, width, height, x, y, title(xName), title(yName));
+  const all = trials.filter((t) => valueOf(t, xName) !== null && valueOf(t, yName) !== null);
+  const x = scale(xName, all, view.x), y = scale(yName, all, view.y);
+  const there = (t) => [x.at(valueOf(t, xName)), y.at(valueOf(t, yName))];
+  const rows = all.filter((t) => there(t).every((place) => place >= 0 && place <= 1));
+  const [px, py] = axes(svg, width, height, x, y, xName, yName);
+  closer(svg, width, height, px, py);
   const place = (t) => [px(x.at(valueOf(t, xName))), py(y.at(valueOf(t, yName)))];
   const most = data.limits[xName];
   if (most && x.at(most) >= 0 && x.at(most) <= 1) {
@@ -191,11 +202,15 @@ function points() {
     make("line", {class: "limit", x1: at, x2: at, y1: py(0), y2: py(1)}, svg);
   }
   const costly = data.costs.includes(xName) && yName === "quality";
-  const steps = rows.filter((t) => front.has(t.number)).map(place).sort((a, b) => a[0] - b[0]);
-  if (costly && steps.length > 1) {
-    let path = `M${steps[0]}`;
-    for (let i = 1; i < steps.length; i++) path += `H${steps[i][0]}V${steps[i][1]}`;
-    make("path", {class: "front", d: path}, svg);
+  const steps = all.filter((t) => front.has(t.number)).map(place)
+    .sort((a, b) => a[0] - b[0] || (data.largest_is_best ? a[1] - b[1] : b[1] - a[1]));
+  // Of several objectives two are seen: the steps are those that none beats in these.
+  const best = steps.filter(([, up], i) =>
+    steps.slice(0, i).every(([, other]) => (data.largest_is_best ? up < other : up > other)));
+  if (costly && best.length > 1) {
+    let path = `M${best[0]}`;
+    for (let i = 1; i < best.length; i++) path += `H${best[i][0]}V${best[i][1]}`;
+    make("path", {class: "front", d: path, "clip-path": "url(#inside)"}, svg);
   }
   const order = [...rows].sort((a, b) => front.has(a.number) - front.has(b.number)
     || (a.number === data.winner) - (b.number === data.winner));
@@ -203,12 +218,14 @@ function points() {
     const [cx, cy] = place(t), r = t.number === data.winner ? 8 : t.state === "complete" ? 6 : 4;
     mark(make("circle", {class: `mark ${kind(t)}`, cx, cy, r}, svg), t);
   }
+  byKey.points = [...rows].sort((a, b) => place(a)[0] - place(b)[0]);
 }
 function history() {
   const width = 620, height = 360, svg = picture("history", width, height);
   const rows = trials.filter((t) => t.quality !== null);
   const x = scale("trial", rows), y = scale("quality", rows);
-  const [px, py] = axes(svg, width, height, x, y, "trial", data.metric);
+  const [px, py] = axes(svg, width, height, x, y, "trial", "quality");
+  byKey.history = rows;
   let best = null, path = "";
   for (const t of rows) {
     if (t.state === "complete") {
@@ -232,7 +249,8 @@ function curves() {
   const all = rows.flatMap((t) => t.validation.filter(([, v]) => v !== null).map(([s, v]) =>
     ({number: s, quality: v, quantities: {}, values: {}})));
   const x = scale("trial", all), y = scale("quality", all);
-  const [px, py] = axes(svg, width, height, x, y, "step", data.metric);
+  const [px, py] = axes(svg, width, height, x, y, "step", "quality");
+  byKey.curves = rows;
   for (const t of rows) {
     const places = t.validation.filter(([, v]) => v !== null)
       .map(([s, v]) => [px(x.at(s)), py(y.at(v))]);
@@ -248,6 +266,7 @@ function lines() {
   const top = 40, bottom = height - 20, gap = (width - 150) / Math.max(used.length - 1, 1);
   const scales = used.map((name) => scale(name, trials));
   const px = (i) => 75 + i * gap, py = (p) => bottom - p * (bottom - top);
+  byKey.lines = trials;
   const rank = (t) => (t.number === data.winner ? 2 : front.has(t.number) ? 1 : 0);
   for (const t of [...trials].sort((a, b) => rank(a) - rank(b))) {
     const places = used.map((name, i) => [i, valueOf(t, name)]).filter(([, v]) => v !== null)
@@ -258,7 +277,7 @@ function lines() {
   used.forEach((name, i) => {
     const at = px(i), last = i === used.length - 1;
     make("line", {class: "axis", x1: at, x2: at, y1: top, y2: bottom}, svg);
-    make("text", {x: at, y: i % 2 ? 14 : 28, "text-anchor": "middle"}, svg, title(name));
+    make("text", {x: at, y: i % 2 ? 14 : 28, "text-anchor": "middle"}, svg, withUnit(name));
     for (const [place, text] of scales[i].ticks) {
       const anchor = last ? "start" : "end";
       make("text", {x: at + (last ? 7 : -7), y: py(place) + 4, "text-anchor": anchor}, svg, text);
@@ -289,6 +308,7 @@ function lines() {
       keep(begin, place(event));
       begin = null;
     });
+    axisKeys(hit, name, keep);
   });
 }
 let sorted = ["trial", 1];
@@ -301,16 +321,20 @@ function table() {
     if (x === null || y === null) return (x === null) - (y === null);
     return way * (x < y ? -1 : x > y ? 1 : a.number - b.number);
   });
+  byKey.table = rows;
   const made = document.createElement("table"), head = made.createTHead().insertRow();
   for (const name of columns) {
-    const th = document.createElement("th");
-    th.textContent = title(name) + (name === by ? (way > 0 ? " ↑" : " ↓") : "");
-    th.dataset.sort = name;
-    th.addEventListener("click", () => {
+    const th = document.createElement("th"), button = document.createElement("button");
+    button.textContent = name === "reason" ? "why" : withUnit(name);
+    if (name === by) th.ariaSort = way > 0 ? "ascending" : "descending";
+    button.dataset.sort = name;
+    button.addEventListener("click", () => {
       sorted = [name, name === by ? -way : 1];
       table();
       apply();
+      document.querySelector(`[data-sort="${name}"]`).focus();
     });
+    th.append(button);
     head.append(th);
   }
   const body = made.createTBody();
@@ -328,10 +352,7 @@ function table() {
 for (const [id, chosen] of [["across", data.costs[0] || (quantities[0] ?? "trial")], ["up", "quality"]]) {
   const select = document.getElementById(id);
   for (const name of names) select.add(new Option(title(name), name, false, name === chosen));
-  select.addEventListener("change", () => {
-    points();
-    apply();
-  });
+  select.addEventListener("change", () => look({x: [0, 1], y: [0, 1]}));
 }
 filters();
 points();
@@ -339,4 +360,5 @@ history();
 lines();
 curves();
 table();
+keys();
 apply();

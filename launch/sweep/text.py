@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from podway.framework.comparison.evaluation import aligned
 from podway.framework.config.sweep import Value
 from podway.framework.page import text
+from podway.launch.cost import bill as bills
+from podway.launch.cost import rate
+from podway.launch.cost.bill import Bill
 from podway.launch.sweep import outcome, quantities
 from podway.launch.sweep.outcome import Outcome
 from podway.launch.sweep.plan import Plan
@@ -21,7 +24,8 @@ def line(trial: Trial, plan: Plan) -> str:
         case "complete":
             said = f"{metric} {number(trial.quality)}"
             said += "".join(
-                f", {name} {amount(name, trial.amount(name))}" for name in plan.sweep.costs
+                f", {name} {amount(name, trial.amount(name), plan.currency)}"
+                for name in plan.sweep.costs
             )
         case "pruned":
             said = f"pruned at step {max(trial.validation, default=0)}"
@@ -44,10 +48,28 @@ def number(value: float) -> str:
     return f"{value:.4f}" if math.isfinite(value) else "–"
 
 
-def amount(name: str, value: float) -> str:
+def amount(name: str, value: float, currency: str) -> str:
     """A quantity with its unit."""
-    unit = quantities.UNITS.get(name, "")
+    unit = quantities.unit(name, currency)
     return f"{text.number(value)} {unit}".rstrip() if math.isfinite(value) else "–"
+
+
+def money(value: float, currency: str) -> str:
+    """An amount of money, of which a small one is not nothing."""
+    return f"{text.number(value)} {currency}" if math.isfinite(value) else "unknown"
+
+
+def spent(bill: Bill, plan: Plan) -> list[str]:
+    """What trainings have cost, and by which prices; and those of the cost of answers."""
+    hours = ", ".join(f"{value / 3600:.3g} h of {name}" for name, value in bill.seconds.items())
+    lines = [
+        f"Trainings: {money(bill.total, bill.currency)}, of which the other seeds"
+        f" {money(bill.seeds, bill.currency)} ({hours or 'none yet'}): {bills.FORMULA}."
+    ]
+    lines += [f"- {each.told()}" for each in bill.rates.values()]
+    if plan.core is not None and set(quantities.TIMED) & set(plan.sweep.measured):
+        lines += ["", f"Cost: {rate.FORMULA}.", f"- {plan.core.told()}"]
+    return lines
 
 
 def counts(trials: Sequence[Trial]) -> str:
@@ -75,7 +97,7 @@ def decided(found: Outcome, plan: Plan) -> str:
                 number(each.mean),
                 number(each.behind),
                 number(each.error),
-                *(amount(name, by_number[at].amount(name)) for name in names),
+                *(amount(name, by_number[at].amount(name), plan.currency) for name in names),
                 ", ".join(marks),
             ]
         )
@@ -97,9 +119,13 @@ def rule(plan: Plan) -> str:
 def markdown(found: Outcome, plan: Plan) -> str:
     """The report."""
     metric, _ = quantities.metric_of(plan.experiment)
-    names = list(dict.fromkeys([*plan.sweep.costs, *(each.quantity for each in plan.sweep.limits)]))
+    timed = [name for name in quantities.TIMED if any(name in t.quantities for t in found.trials)]
+    limited = [each.quantity for each in plan.sweep.limits]
+    names = list(dict.fromkeys([*plan.sweep.costs, *limited, *timed]))
     paths = [each.field for each in plan.sweep.space]
-    head = ["trial", "state", metric, "step", *names, *paths, ""]
+    bill = found.bill
+    priced = [] if bill is None else ["training cost"]
+    head = ["trial", "state", metric, "step", *names, *priced, *paths, ""]
     lines = [
         f"# Sweep of {plan.experiment.name} {plan.version}",
         "",
@@ -116,12 +142,14 @@ def markdown(found: Outcome, plan: Plan) -> str:
             each.state,
             number(each.quality),
             str(max(each.validation, default="–")),
-            *(amount(name, each.amount(name)) for name in names),
+            *(amount(name, each.amount(name), plan.currency) for name in names),
+            *([] if bill is None else [money(bill.trials[each.number], bill.currency)]),
             *(values({"": each.values[path]}).strip() if path in each.values else "–"
               for path in paths),
             ", ".join(marks) or each.reason.replace("|", "/").replace("\n", " "),
         ]  # fmt: skip
         lines.append("| " + " | ".join(cells) + " |")
+    lines += [] if bill is None else ["", *spent(bill, plan)]
     if found.decision:
         lines += [
             "",

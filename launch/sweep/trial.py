@@ -36,6 +36,7 @@ class Trial:
       attempts: how often it was taken up.
       began: seconds since 1970; None: it has not begun.
       ended: likewise.
+      seconds: of devices that its trainings held, by device, of all attempts.
     """
 
     number: int
@@ -49,6 +50,7 @@ class Trial:
     attempts: int = 1
     began: float | None = None
     ended: float | None = None
+    seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     def amount(self, name: str) -> float:
         """A quantity, or the quality; what is not known is no number."""

@@ -1,16 +1,18 @@
 """A worker of a sweep: takes up trials, as long as there are any, then the candidates' seeds.
 
-    python -P -m podway.launch.sweep.worker FOLDER NUMBER [DEADLINE]
+    python -P -m podway.launch.sweep.worker FOLDER NUMBER WORKERS [DEADLINE]
 
-FOLDER is the sweep's; DEADLINE, in seconds since 1970, is when no further trial begins. The
-database's address is in the environment, as it may hold a password.
+FOLDER is the sweep's; WORKERS share the machine; DEADLINE, in seconds since 1970, is when no
+further trial begins. The database's address is in the environment, as it may hold a password.
 """
 
+import functools
 import json
 import math
 import os
 import sys
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
@@ -26,6 +28,7 @@ from podway.framework.runs import records, run
 from podway.framework.runs.lock import Holder, LockedError
 from podway.framework.training.loop import TrainingError
 from podway.launch import console, stages
+from podway.launch.cost import bill
 from podway.launch.sweep import asha, candidates, plan, quantities, space, study
 from podway.launch.sweep.plan import Plan
 from podway.launch.sweep.trial import Trial, counted
@@ -56,9 +59,11 @@ class Worker:
       of: the sweep.
       number: of the worker.
       deadline: when no further trial begins; math.inf: never.
+      workers: that share the machine, with this one.
     """
 
-    def __init__(self, of: Plan, number: int, deadline: float = math.inf):
+    def __init__(self, of: Plan, number: int, deadline: float = math.inf, workers: int = 1):
+        self._device, self._share = bill.held(workers)
         self._plan, self._number, self._deadline = of, number, deadline
         self._study = study.open_study(of)
         self._metric, self._largest_is_best = quantities.metric_of(of.experiment)
@@ -94,8 +99,10 @@ class Worker:
         left = candidates.trainings(self._plan, trials)
         while left:
             for each, seed in list(left):
+                name = f"{each.number}.{seed} {uuid.uuid4().hex[:8]}"
+                note = functools.partial(study.note_repeated, self._study, name)
                 try:
-                    self._train(candidates.experiment(self._plan, each, seed))
+                    self._train(candidates.experiment(self._plan, each, seed), note)
                 except LockedError:
                     continue
                 except TrainingError as error:
@@ -134,11 +141,12 @@ class Worker:
         if over := quantities.broken(known, sweep.limits):
             for name, share in over.items():
                 attempt.set_constraint(name, share - 1 if math.isfinite(share) else 1.0)
-            raise self._refused(attempt, _said(over, known, sweep))
+            raise self._refused(attempt, _said(over, known, sweep, self._plan.currency))
         seen = self._history(experiment)
         watch = _Watch(self._study, attempt, self._plan, known, seen, self._deadline)
         try:
-            directory = self._waiting(lambda: self._train(experiment, watch))
+            note = functools.partial(attempt.set_user_attr, study.SECONDS)
+            directory = self._waiting(lambda: self._train(experiment, note, watch))
         except stages.Stopped:
             if watch.ended:
                 raise optuna.TrialPruned from None
@@ -172,7 +180,7 @@ class Worker:
         dataset, _ = stages.datasets(
             experiment, self._plan.workdir, build=True, code=self._plan.code
         )
-        return quantities.measure(experiment, dataset, self._plan.sweep.measured)
+        return quantities.measure(experiment, dataset, self._plan.sweep.measured, self._plan.core)
 
     def _history(self, experiment: Experiment) -> dict[int, float]:
         """{step: the metric} of what is there of the run, by an earlier attempt or a like trial."""
@@ -184,9 +192,32 @@ class Worker:
         found = records.read(directory / records.METRICS)
         return {each["step"]: _number(each[name]) for each in found if name in each}
 
-    def _train(self, experiment: Experiment, watch: "_Watch | None" = None) -> epath.Path:
-        options = stages.TrainOptions(code=self._plan.code, watch=watch)
-        return stages.train(experiment, self._plan.workdir, options)[1]
+    def _train(
+        self,
+        experiment: Experiment,
+        note: Callable[[Mapping[str, float]], None],
+        watch: "_Watch | None" = None,
+    ) -> epath.Path:
+        """Trains it; `note` is told of the seconds that devices were held, again and again."""
+        began = time.monotonic()
+
+        def seen(step: int, metrics: Mapping[str, float]) -> bool:
+            note(self._held(began))
+            return watch is not None and watch(step, metrics)
+
+        options = stages.TrainOptions(code=self._plan.code, watch=seen)
+        try:
+            directory = stages.train(experiment, self._plan.workdir, options)[1]
+        except LockedError:
+            raise  # somebody else trains it, and notes it down
+        except BaseException:
+            note(self._held(began))
+            raise
+        note(self._held(began))
+        return directory
+
+    def _held(self, began: float) -> dict[str, float]:
+        return {self._device: self._share * (time.monotonic() - began)}
 
     def _waiting(self, act: Callable[[], R]) -> R:
         """Does it as soon as nobody else trains the same run: trials may have the same values."""
@@ -258,11 +289,13 @@ class _Watch:
         return asha.ends(own, others, sweep.pruner, largest_is_best=self._largest_is_best)
 
 
-def _said(over: Mapping[str, float], known: Mapping[str, float], sweep: plan.Sweep) -> str:
+def _said(
+    over: Mapping[str, float], known: Mapping[str, float], sweep: plan.Sweep, currency: str
+) -> str:
     """What breaks which limits, as a sentence."""
     most = {each.quantity: each.most for each in sweep.limits}
     return "; ".join(
-        f"{name} is {known.get(name, math.nan):.4g} {quantities.UNITS[name]}".rstrip()
+        f"{name} is {known.get(name, math.nan):.4g} {quantities.unit(name, currency)}".rstrip()
         + f", above {most[name]:g}"
         for name in over
     )
@@ -274,7 +307,7 @@ def _number(value: float | None) -> float:
 
 def main(arguments: Sequence[str]) -> int:
     """Runs a worker to its end; returns the exit code."""
-    folder, number, *rest = arguments
+    folder, number, workers, *rest = arguments
     console.prepare_libraries()
     of = plan.read(folder, os.environ.get(STORAGE, ""))
     from podway.framework.devices import allocator
@@ -282,7 +315,8 @@ def main(arguments: Sequence[str]) -> int:
     allocator.reuse()
     try:
         with termination.ending():
-            worker = Worker(of, int(number), float(rest[0]) if rest else math.inf)
+            deadline = float(rest[0]) if rest else math.inf
+            worker = Worker(of, int(number), deadline, int(workers))
             worker.search()
             worker.repeat()
     except (stages.Stopped, KeyboardInterrupt) as stop:

@@ -3,7 +3,7 @@
 import json
 import pathlib
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from podway.framework import codec
@@ -57,7 +57,7 @@ def write(path: str, config: str, experiment: Experiment, why: str) -> None:
 def _python(config: str, base: Experiment, experiment: Experiment, why: str) -> str:
     found = list(codec.differences(codec.to_json(experiment), codec.to_json(base)))
     changes: dict[str, Any] = {}
-    for path, _, _ in found:
+    for path in (leaf for each, _, _ in found for leaf in _leaves(each, experiment, base)):
         place = path
         while place and not _is_plain(space.value_of(experiment, place)):
             place = place.rpartition(".")[0]
@@ -67,6 +67,26 @@ def _python(config: str, base: Experiment, experiment: Experiment, why: str) -> 
     lines += [f"    base = podway.experiment({json.dumps(config)})"]
     lines += [f"    return {_replaced('base', _nested(changes))}", ""]
     return "\n".join(lines)
+
+
+def _leaves(path: str, experiment: Experiment, base: Experiment) -> Iterator[str]:
+    """What differs below a path: of like steps of compression their fields."""
+    ours, theirs = space.value_of(experiment, path), _value(base, path)
+    pairs = isinstance(ours, tuple) and isinstance(theirs, tuple) and len(ours) == len(theirs)
+    if not pairs or [type(each) for each in ours] != [type(each) for each in theirs]:
+        yield path
+        return
+    for leaf in space.paths(ours, f"{path}."):
+        if space.value_of(experiment, leaf) != _value(base, leaf):
+            yield leaf
+
+
+def _value(experiment: Experiment, path: str) -> Any:
+    """What an experiment has there; something that equals nothing where it has no such field."""
+    try:
+        return space.value_of(experiment, path)
+    except (AttributeError, IndexError, TypeError):
+        return object()
 
 
 def _is(text: str, experiment: Experiment) -> bool:
@@ -98,6 +118,8 @@ def _nested(changes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _replaced(part: str, changes: Mapping[str, Any], indent: str = "        ") -> str:
+    if all(name.isdigit() for name in changes):
+        return _exchanged(part, changes, indent)
     lines = [f"dataclasses.replace(\n{indent}{part},"]
     for name, value in changes.items():
         inner = (
@@ -107,3 +129,17 @@ def _replaced(part: str, changes: Mapping[str, Any], indent: str = "        ") -
         )
         lines.append(f"{indent}{name}={inner},")
     return "\n".join([*lines, f"{indent[4:]})"])
+
+
+def _exchanged(part: str, changes: Mapping[str, Any], indent: str) -> str:
+    """A tuple in which some parts are others."""
+    pieces, after = [], 0
+    for name, value in sorted(changes.items(), key=lambda pair: int(pair[0])):
+        at = int(name)
+        pieces += [f"*{part}[{after}:{at}]"] if at > after else []
+        nested = isinstance(value, dict)
+        pieces.append(_replaced(f"{part}[{at}]", value, indent + "    ") if nested else value)
+        after = at + 1
+    pieces.append(f"*{part}[{after}:]")
+    inside = "".join(f"{indent}{piece},\n" for piece in pieces)
+    return f"(\n{inside}{indent[4:]})"

@@ -37,7 +37,7 @@ LONGEST = 500
 """Characters of a problem that are told: what fits into a pipe is written at once or not at all."""
 _AT_LEISURE = (exit_codes.COMPLETE, exit_codes.REFUSED, exit_codes.NOT_PASSED)
 """Exit codes of commands that nobody has asked to end."""
-_CHANGING = ("registry", "rollout", "sweeps")
+_CHANGING = ("registry", "rollout", "sweeps", "compressions")
 """Kinds that are told again and again."""
 _CURRENT: contextvars.ContextVar[Teller | None] = contextvars.ContextVar("teller", default=None)
 

@@ -21,6 +21,12 @@ class Compress(Chain):
     """Steps, one after the other: NAME or NAME:FIELD=VALUE,…; after those that the config has."""
     methods: bool = False
     """List the steps that there are, with their fields."""
+    prices: str = ""
+    """File of your own prices (TOML), before those that Podway brings (docs/capacity.md)."""
+    region: str = "us-central1"
+    """Region whose prices count."""
+    capacity: str = "on-demand"
+    """How machines are bought: on-demand, spot, reserved, reserved-1y, reserved-3y, flex-start."""
     dry_run: bool = False
     """Say what would be made, and stop."""
 
@@ -48,6 +54,10 @@ def compress(options: Compress) -> None:
         f"{name} has no steps of compression: give --method, such as --method int8; --methods lists"
         " them",
     )
+    from podway.launch.cost import rate
+
+    bought = rate.Bought(options.region, options.capacity)
+    core = rate.read(options.prices, bought)(rate.CORE)
     chain = _chain(experiment)
     for each in chain[1:]:
         step = each.compression[-1]
@@ -69,10 +79,10 @@ def compress(options: Compress) -> None:
     assert dataset is not None
     print("compress: measuring", flush=True)
     rows = measure.measure(made, Dataset.open(dataset.directory), options.workdir)
-    folder = report.write(rows, options.workdir)
+    folder = report.write(rows, options.workdir, core)
     with session.session(experiment, options.workdir) as teller:
         teller.tell(report.FOLDER, folder)
-    print(report.summary(rows))
+    print(report.summary(rows, core))
     print(f"report: {folder}/report.html")
     print(f"serve it: `podway promote {name} {made[-1].number} --workdir {options.workdir}`")
 

@@ -7,7 +7,7 @@ from typing import Literal
 from podway.framework.config.sweep.space import Dimension
 from podway.framework.error import check
 
-Quantity = Literal["quality", "latency", "size", "memory", "parameters", "compute"]
+Quantity = Literal["quality", "latency", "size", "memory", "parameters", "compute", "cost"]
 """What a trial is worth and what it costs.
 
     quality     the validation metric that selects the checkpoint, at that checkpoint
@@ -16,6 +16,7 @@ Quantity = Literal["quality", "latency", "size", "memory", "parameters", "comput
     memory      MB of a device that a training step takes, as the compiler says
     parameters  numbers that the model has
     compute     floating-point operations of the whole training
+    cost        price of a million answers, in the currency of the prices
 """
 
 
@@ -26,13 +27,13 @@ class Limit:
     quantity: Quantity
     """Of what; any but quality."""
     most: float
-    """In the quantity's unit: ms, MB, or a number."""
+    """In the quantity's unit: ms, MB, money for a million answers, or a number."""
 
     def __post_init__(self):
         check(
             self.quantity != "quality",
             "limits: quality has no limit, as it is known after training alone; name latency, size,"
-            " memory, parameters or compute",
+            " memory, parameters, compute or cost",
         )
         check(
             0 < self.most < math.inf,

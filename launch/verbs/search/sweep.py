@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from etils import epath
@@ -15,9 +16,12 @@ from podway.framework.config.sweep import Sweep as Found
 from podway.framework.error import check
 from podway.launch import stages
 from podway.launch.tracking import session
+from podway.launch.verbs import preflight
 from podway.launch.verbs.verb import Chain, Subject, Verb
 
 if TYPE_CHECKING:
+    from podway.launch.cost.rate import Rate
+    from podway.launch.sweep.forecast import Forecast
     from podway.launch.sweep.outcome import Outcome
     from podway.launch.sweep.plan import Plan
 
@@ -35,10 +39,11 @@ class Sweep(Chain):
     """FIELD=LOW..HIGH, FIELD=LOW..HIGH:log or FIELD=A,B,C for each field; or FILE.py with a
     function sweep(), or FILE.json. Without it, sweep() of CONFIG's file."""
     objectives: tuple[Quantity, ...] | None = None
-    """What a trial should be good at: quality, and some of latency, size, memory, parameters and
-    compute."""
+    """What a trial should be good at: quality, and some of latency, size, memory, parameters,
+    compute and cost (of a million answers)."""
     limits: tuple[str, ...] = ()
-    """What no trial may be above, asked before it trains: latency=20 (ms), size=100 (MB)."""
+    """What no trial may be above, asked before it trains: latency=20 (ms), size=100 (MB), cost=0.5
+    (of a million answers)."""
     trials: int | None = None
     """Trials to train [24]."""
     minutes: float | None = None
@@ -52,6 +57,16 @@ class Sweep(Chain):
     storage: str = ""
     """postgresql://USER@HOST/NAME, for workers of several machines; each gives the same command.
     Empty: a file in the sweep's folder."""
+    prices: str = ""
+    """File of your own prices (TOML), before those that Podway brings (docs/capacity.md)."""
+    region: str = "us-central1"
+    """Region whose prices count."""
+    capacity: str = "on-demand"
+    """How machines are bought: on-demand, spot, reserved, reserved-1y, reserved-3y, flex-start."""
+    dry_run: bool = False
+    """Say what would be trained, what that would cost and what it has cost so far, and stop."""
+    topology: str = ""
+    """With --dry-run: devices that one worker trains on, v5e:2x2 or h100:8; empty: those here."""
     write: str = ""
     """File for the experiment that wins: .py, with what differs from CONFIG, or .json."""
 
@@ -71,11 +86,18 @@ def sweep(options: Sweep) -> None:
         f"the experiment {experiment.name!r} has no model: set `model` and `optimizer`",
     )
     check(options.workers >= 1, f"--workers is {options.workers}; give 1 or more")
+    check(options.dry_run or not options.topology, "--topology goes with --dry-run")
+    if options.topology:
+        preflight.choose_platform([options.topology])
     import optuna  # noqa: F401  before anything is built: it may be missing
 
+    from podway.launch.cost import bill
     from podway.launch.sweep import crew, outcome, quantities, study, text, written
 
     plan = planned(options)
+    if options.dry_run:
+        print(f"sweep: {plan.directory}\n  " + "\n  ".join(_forecast(options, plan).lines()))
+        return
     if options.write:
         written.check_place(options.write)
     quantities.check_measurable(experiment, plan.sweep.measured)
@@ -98,9 +120,17 @@ def sweep(options: Sweep) -> None:
         found = study.read(trials, plan.sweep)
         print(f"sweep: {text.counts(found)}, in {time.time() - began:.0f} s", flush=True)
         result = outcome.of(plan, found)
+        spent = bill.bill(
+            {each.number: each.seconds for each in found},
+            study.repeated(trials),
+            plan.currency,
+            _rates(options),
+        )
+        result = dataclasses.replace(result, bill=spent)
         _publish(plan, result, dict(study.importance(trials, plan)), began)
         teller.tell(KIND, plan.directory)
     print(text.decided(result, plan))
+    print(f"trainings: {text.money(spent.total, spent.currency)}")
     print(f"run: {result.run}\npage: {plan.directory / 'sweep.html'}")
     if options.write:
         from podway.launch.sweep import candidates
@@ -113,8 +143,40 @@ def sweep(options: Sweep) -> None:
         print(f"config: {options.write}")
 
 
+def _rates(options: Sweep) -> Callable[[str], Rate]:
+    """What an hour of a device costs, as the options say."""
+    from podway.launch.cost import rate
+
+    return rate.read(options.prices, rate.Bought(options.region, options.capacity))
+
+
+def _forecast(options: Sweep, plan: Plan) -> Forecast:
+    """What the sweep will cost and has cost; nothing is made or written."""
+    from podway.framework.devices import topology
+    from podway.launch.cost import bill
+    from podway.launch.sweep import forecast, study
+    from podway.launch.sweep.plan import FILE
+
+    rates = _rates(options)
+    trials, seeds = [], {}
+    if (plan.directory / FILE).exists():
+        found = study.open_study(plan)
+        trials, seeds = study.read(found, plan.sweep), study.repeated(found)
+    spent = {
+        each.number: each.seconds for each in trials if each.state != "waiting" or each.seconds
+    }
+    made = bill.bill(spent, seeds, plan.currency, rates)
+    if options.topology:
+        pod = topology.parse(options.topology)
+        device = (pod.accelerator.name, float(pod.chips))
+    else:
+        pod, device = topology.here(), bill.held(options.workers)
+    return forecast.of(plan, trials, made, device, pod, rates)
+
+
 def planned(options: Sweep) -> Plan:
     """The sweep that options say, held against the experiment. Raises ConfigError."""
+    from podway.launch.cost.rate import CORE
     from podway.launch.sweep import given, space
     from podway.launch.sweep.plan import Plan
 
@@ -137,7 +199,8 @@ def planned(options: Sweep) -> Plan:
     found = codec.from_json(Found, codec.to_json(space.checked(experiment, found)))
     workdir = str(options.workdir)
     workdir = workdir if "://" in workdir else str(epath.Path(workdir).absolute())
-    return Plan(experiment, options.config, found, workdir, options.storage, options.code)
+    core = _rates(options)(CORE)
+    return Plan(experiment, options.config, found, workdir, options.storage, options.code, core)
 
 
 def _publish(plan: Plan, found: Outcome, importance: dict[str, float], began: float) -> None:
@@ -160,28 +223,29 @@ def _publish(plan: Plan, found: Outcome, importance: dict[str, float], began: fl
             "trials": len(found.trials),
             f"validation/{content['metric']}": standing.mean,
             **{f"test/{name}": cell["value"] for name, cell in found.test.items()},
+            **({} if found.bill is None else {"training_cost": found.bill.total}),
         },
         facts={
             "winner": content["winner"]["overrides"],
             "winner_run": epath.Path(found.run).name,
             "page": str(plan.directory / "sweep.html"),
+            "front": " ".join(map(str, found.front)),
+            "currency": plan.currency,
         },
-        parts=[_told(each, content["metric"]) for each in found.trials],
+        parts=[_told(each, content["metric"]) for each in content["trials"]],
         began=began,
     )
     artifact.write_atomically(plan.directory / "sweep.json", codec.json_text(content, indent=1))
 
 
-def _told(each, metric: str) -> dict:
+def _told(each: Mapping[str, Any], metric: str) -> dict[str, Any]:
     """A trial, as part of what is told of the sweep."""
-    from podway.launch.sweep import outcome
-
     return {
-        "version": f"{each.number}",
-        "config": outcome.codec_values(each.values),
-        "metrics": {"quality": each.quality, **each.quantities},
-        "curve": {f"validation/{metric}": sorted(each.validation.items())},
-        "facts": {"state": each.state, "run": each.run, "reason": each.reason},
+        "version": f"{each['number']}",
+        "config": each["values"],
+        "metrics": {"quality": each["quality"], **each["quantities"]},
+        "curve": {f"validation/{metric}": each["validation"]},
+        "facts": {name: each[name] for name in ("state", "run", "reason")},
     }
 
 

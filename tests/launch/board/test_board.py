@@ -6,6 +6,7 @@ import json
 import pathlib
 import re
 import threading
+import time
 
 import pytest
 from etils import epath
@@ -13,10 +14,12 @@ from etils import epath
 from podway.export import layout
 from podway.framework import artifact
 from podway.framework.config import Rollout
+from podway.framework.page import text as words
 from podway.framework.runs import records
 from podway.launch import cli
 from podway.launch.board import page, rows, server
 from podway.launch.gate import record as gates
+from podway.launch.verbs.search import sweep
 from podway.online.rollout import state as states
 from podway.online.rollout import store
 from tests.beam.report.test_page import opened
@@ -29,6 +32,7 @@ from tests.framework.report.test_run import (
     locked,
     plain,
 )
+from tests.launch.sweep import examples
 
 JUDGED = [{"step": 2, "validation/ndcg@10": 0.125}, {"step": 4, "validation/ndcg@10": None}]
 
@@ -201,9 +205,38 @@ def test_a_version_has_its_last_verdict_and_where_its_rollout_stands(operated):
     assert "none yet" in page.page(operated, rows.linked(operated))
 
 
+def test_a_sweep_has_what_it_found_and_one_under_way_is_unfinished(workdir, asked):
+    plan, found = examples.plan(workdir), examples.outcome()
+    plan.write()
+    sweep._publish(plan, found, {}, time.time())
+    examples.plan(workdir, trials=2, seed=9).write()
+    page.write(workdir, workdir / "board.html")
+    text = (workdir / "board.html").read_text()
+    other, last = cells(text, "sweeps")
+    assert found.decision is not None
+    assert found.bill is not None
+    best = found.decision.standings[found.decision.best].mean
+    assert last[0] == f"walks {plan.version}"
+    assert last[1] == "finished"
+    counts = "24 17 complete, 4 pruned, 3 refused"
+    assert last[3:6] == [counts, f"{best:.4f} ndcg@5, validation", "2 quality, latency"]
+    assert last[6] == f"run trial {found.decision.winner}"
+    assert last[7] == f"{words.number(found.bill.total)} USD"
+    assert other[1:] == ["unfinished", "", "", "", "", "", ""]
+    assert f'href="sweeps/walks/{plan.version}/sweep.html"' in text
+    (link,) = re.findall(r'href="(/sweeps/.*?)"', asked("/")[1])
+    assert asked(link) == (200, (plan.directory / "sweep.html").read_text())
+    for kept in ("sweep.json", "plan.json", "trials.db"):
+        assert asked(f"/sweeps/walks/{plan.version}/{kept}")[0] == 404
+    for damage in ("{", "[]", '{"winner": 3, "front": 7, "trials": {}, "money": []}'):
+        (plan.directory / "sweep.json").write_text(damage)
+        (plan.directory / "told.json").write_text(damage)
+        assert len(cells(page.page(workdir, rows.linked(workdir)), "sweeps")) == 2
+
+
 def test_an_empty_workdir_has_a_page(tmp_path):
     text = page.page(epath.Path(tmp_path), rows.linked(epath.Path(tmp_path)))
-    assert text.count("none yet") == 6
+    assert text.count("none yet") == 8
 
 
 def test_hostile_folders_are_inert(tmp_path):

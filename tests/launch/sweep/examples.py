@@ -1,9 +1,12 @@
 """A sweep without its trainings: for pages and texts."""
 
+import dataclasses
 import math
 import random
 
 from podway.framework.config.sweep import Choice, Float, Limit, Sweep
+from podway.launch.cost import bill, rate
+from podway.launch.prices import book
 from podway.launch.sweep.outcome import Outcome
 from podway.launch.sweep.plan import Plan
 from podway.launch.sweep.trial import Trial
@@ -16,11 +19,13 @@ SPACE = (
     Choice("trainer.crop", ("latest", "random")),
 )
 
+CORE = rate.core(book.shipped(), rate.Bought())
+
 
 def plan(workdir="w", **changes) -> Plan:
     options = {"space": SPACE, "objectives": ("quality", "latency")}
     options |= {"limits": (Limit("size", 0.05),)}
-    return Plan(walks(), "walks.py", Sweep(**(options | changes)), str(workdir))
+    return Plan(walks(), "walks.py", Sweep(**(options | changes)), str(workdir), core=CORE)
 
 
 def trials(count: int = 24) -> list[Trial]:
@@ -41,8 +46,8 @@ def trials(count: int = 24) -> list[Trial]:
         elif number % 5 == 4:
             found.append(Trial(number, "pruned", values, curve[5], quantities, {5: curve[5]}))
         else:
-            run = f"run{number}"
-            found.append(Trial(number, "complete", values, quality, quantities, curve, "", run))
+            done = Trial(number, "complete", values, quality, quantities, curve, run=f"run{number}")
+            found.append(dataclasses.replace(done, seconds={"cpu": 36.0 * width}))
     return found
 
 
@@ -64,4 +69,7 @@ def outcome() -> Outcome:
         "runs/walks/run",
         "evaluations/walks/it",
         {"ndcg@5": {"value": 0.41, "low": 0.38, "high": 0.45}},
+        bill.bill(
+            {each.number: each.seconds for each in found}, {"cpu": 3600.0}, "USD", lambda _: CORE
+        ),
     )

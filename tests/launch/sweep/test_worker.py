@@ -15,10 +15,12 @@ from podway.framework.input.batches import Dataset
 from podway.framework.models.ease import Ease
 from podway.framework.runs import run
 from podway.launch import stages
+from podway.launch.cost import rate
 from podway.launch.sweep import candidates, outcome, quantities, study
 from podway.launch.sweep.plan import Plan
 from podway.launch.sweep.worker import Worker
 from tests.launch import world
+from tests.launch.sweep import examples
 
 RATE = Float("optimizer.learning_rate", 1e-5, 1e-1, log=True)
 WIDTH = Choice("model.width", (8, 16))
@@ -77,6 +79,9 @@ def test_a_trial_that_breaks_a_limit_is_refused_before_anything_is_trained(folde
     assert {each.values["model.width"] for each in refused} <= {16}
     assert {each.values["model.width"] for each in found if each not in refused} == {8}
     assert [each.state for each in found if each not in refused] == ["complete"] * 2
+    held = [dict(each.seconds) for each in found if each not in refused]
+    assert all(set(each) == {"cpu"} and each["cpu"] > 0 for each in held), "devices were held"
+    assert not any(each.seconds for each in refused), "and not for who was refused"
     assert len(runs(folder) - before) == 2, "one for each that was trained, and none for others"
     assert all(f"parameters is {sizes[16]:.4g}, above {sizes[8]:g}" == t.reason for t in refused)
     alone = dataclasses.replace(made.sweep, limits=(Limit("size", 1e-6),))
@@ -145,7 +150,9 @@ def test_what_a_user_is_worth_adds_up_to_the_metric(folder, shop, dataset):
 
 def test_what_is_known_before_training(folder, dataset, shop):
     experiment = base(folder)
-    found = quantities.measure(experiment, dataset, ["memory", "compute", "latency"])
+    wanted = ["memory", "compute", "latency"]
+    found = quantities.measure(experiment, dataset, wanted, examples.CORE)
+    assert found["cost"] == rate.of_answers(found["core"], examples.CORE) > 0
     _, _, arrays = run.load(shop.run, world.shop(folder))
     assert found["parameters"] == sum(each.size for each in arrays.values())
     assert found["size"] == pytest.approx(sum(each.nbytes for each in arrays.values()) / 1e6)

@@ -1,0 +1,1 @@
+"""What answers and trainings cost in money."""
