@@ -59,8 +59,10 @@ ARROWS = {
         "report": "artifact page runs",
         "training": "artifact code config devices embedding evaluation input report runs"
         " schema task termination",
-        "compression": "artifact code config devices embedding evaluation formats heads input"
-        " losses metrics models/parts runs schema task training",
+        "compression": "artifact compression/distillation config devices embedding evaluation"
+        " formats input models/parts runs schema task training",
+        "compression/distillation": "artifact code config embedding formats heads input losses"
+        " metrics models/parts runs schema task",
         "comparison": "artifact code config evaluation input metrics page report runs",
         "preflight": "config devices evaluation schema task training",
     },

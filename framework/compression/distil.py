@@ -2,29 +2,23 @@
 arXiv:1503.02531), beside what really came next."""
 
 import dataclasses
-import hashlib
-import json
 import math
-import pathlib
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from etils import epath
 
 from podway.framework import config, task
-from podway.framework.code import sources
-from podway.framework.compression import lessons, row_teachers, teachers, tune
-from podway.framework.compression.lessons import LESSON
-from podway.framework.compression.student import (
-    IDS,
-    LOG_PROBABILITIES,
-    LOGITS,
+from podway.framework.compression import tune
+from podway.framework.compression.distillation import taught, teachers
+from podway.framework.compression.distillation.next_item import (
+    DISTILLATION,
     NextItem,
     NextItemStudent,
-    RowStudent,
 )
+from podway.framework.compression.distillation.rows import RowStudent
 from podway.framework.error import check
 from podway.framework.input.dataset import Dataset
-from podway.framework.schema.schema import FIRST_VALUE, Feature
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,9 +43,13 @@ class Distil(config.Compression):
     """By what logits of teachers and student are divided, for soft targets."""
     weight: float = 0.7
     """Share of the teachers in the loss; the rest is the student's own objective."""
-    top: int = 64
-    """Most probable items that a teacher says at each position, beside what all others have
-    together."""
+    top: int | None = 64
+    """Most probable items that teachers say at each position, beside what all others have together.
+    None: the whole catalogue; for teachers whose scores are the product of a state and the items'
+    vectors."""
+    hidden_weight: float = 0.0
+    """Of the loss that compares the student's states, by a projection that is learnt too, with
+    those of the same teachers; it is added to the others. 0: they are not compared."""
     steps: int | None = None
     """Optimizer steps; None: as many as before."""
     learning_rate: float = 1.0
@@ -67,7 +65,14 @@ class Distil(config.Compression):
             0 <= self.weight <= 1,
             f"compression.weight is {self.weight}; give a share from 0 to 1",
         )
-        check(self.top >= 1, f"compression.top is {self.top}; give 1 or more")
+        check(
+            self.top is None or self.top >= 1,
+            f"compression.top is {self.top}; give 1 or more, or None for the whole catalogue",
+        )
+        check(
+            0 <= self.hidden_weight < math.inf,
+            f"compression.hidden_weight is {self.hidden_weight}; give 0 or more",
+        )
 
     @property
     def warm(self) -> bool:
@@ -109,49 +114,46 @@ class Distil(config.Compression):
             f"compression.model is {type(model).__name__}; students are models that say the next"
             " item at each position (SasRec, Hstu, Decoder), or labels of rows",
         )
+        check(
+            not self.hidden_weight or (isinstance(model, NextItem) and hasattr(model, "width")),
+            f"compression.hidden_weight is {self.hidden_weight}, and {type(model).__name__} has no"
+            " states of one width at each position (SasRec, Hstu, Decoder): give 0",
+        )
         return tune.tuned(dataclasses.replace(before, model=model), steps, self.learning_rate)
+
+    @property
+    def reads_states(self) -> bool:
+        """Whether teachers are asked for their states."""
+        return self.top is None or self.hidden_weight > 0
 
     def read(self, model: config.Model, dataset: Dataset, before: epath.Path) -> Dataset:
         """See config.Compression: with the teachers' lessons, computed where they are missing."""
         found = teachers.found(self.teachers, before, dataset)
-        about: dict[str, Any] = {
-            "dataset": dataset.manifest.version,
-            "teachers": [each.version for each in found],
-            "code": _code(found),
-        }
+        workdir = before.parent.parent.parent
         if isinstance(model, task.LabelModel):
-            labels = [[head.label, head.outputs] for head in model.objectives]
-            about |= {"labels": labels}
-            features = (Feature(LOGITS, LESSON, "float32", shape=(model.outputs,)),)
-            names, say = {"logits": LOGITS}, row_teachers.logits(found, model, dataset)
-        else:
-            top = min(self.top, dataset.schema["item"].size - FIRST_VALUE)
-            about |= {"temperature": self.temperature, "top": top}
-            features = (
-                Feature(IDS, LESSON, "int32", True, shape=(top,)),
-                Feature(LOG_PROBABILITIES, LESSON, "float32", True, shape=(top,)),
-            )
-            names = {"ids": IDS, "log_probabilities": LOG_PROBABILITIES}
-            say = teachers.soft_targets(found, dataset, top=top, temperature=self.temperature)
-        name = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
-        folder = before.parent.parent.parent / lessons.FOLDER / name
-
-        def compute(block: int) -> dict[str, Any]:
-            return {names.get(column, column): each for column, each in say(block).items()}
-
-        return lessons.teach(dataset, folder, features, about, compute)
+            return taught.with_logits(found, model, dataset, workdir)
+        if self.top is not None:
+            dataset = taught.with_targets(found, dataset, workdir, self.top, self.temperature)
+        if self.reads_states:
+            field = "compression.hidden_weight" if self.top else "compression.top = None"
+            dataset = taught.with_states(found, dataset, workdir, field)
+        return dataset
 
     def trained(self, model: config.Model, dataset: Dataset, before: epath.Path) -> config.Model:
         """See config.Compression."""
-        kind = RowStudent if isinstance(model, task.LabelModel) else NextItemStudent
-        return kind(task.of_kind(model, task.TrainedModel), self.temperature, self.weight)
+        learner = task.of_kind(model, task.TrainedModel)
+        if isinstance(model, task.LabelModel):
+            return RowStudent(learner, self.temperature, self.weight)
+        return NextItemStudent(
+            learner,
+            self.temperature,
+            self.weight,
+            whole=self.top is None,
+            hidden_weight=self.hidden_weight,
+            teachers=max(1, len(self.teachers)) if self.reads_states else 0,
+        )
 
-
-def _code(found: list[teachers.Teacher]) -> str:
-    """Hash of what computes the lessons."""
-    digest = hashlib.sha256()
-    for module in (teachers, row_teachers, lessons):
-        digest.update(pathlib.Path(str(module.__file__)).read_bytes())
-    for each in found:
-        digest.update(sources.code("run", each.experiment).encode())
-    return digest.hexdigest()[:16]
+    def handed_on(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """See config.Compression: the model's own."""
+        theirs = f"{DISTILLATION}/"
+        return {path: each for path, each in parameters.items() if not path.startswith(theirs)}

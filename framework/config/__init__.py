@@ -5,7 +5,7 @@ its help text on the command line. Parts that can be swapped (format, split, mod
 annotated with an empty base class; the dataclass that stands in the tree is the choice.
 """
 
-from podway.framework.config.compressed import compressed, forward, previous
+from podway.framework.config.compressed import compressed, finished, forward, previous
 from podway.framework.config.compression import Before, Compression
 from podway.framework.config.data import (
     Columns,
@@ -118,6 +118,7 @@ __all__ = [
     "WarmStart",
     "Within",
     "compressed",
+    "finished",
     "forward",
     "previous",
 ]

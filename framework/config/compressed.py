@@ -58,6 +58,12 @@ def forward(
     return steps[-1].forward(found, progress)
 
 
+def finished(steps: Sequence[Compression], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """What the run of the last of these steps is evaluated by, and hands on."""
+    found = forward(steps, parameters, 1.0)
+    return steps[-1].handed_on(found) if steps and steps[-1].trains else found
+
+
 def _kept(steps: Sequence[Compression]) -> list[Compression]:
     """The steps before the last one whose zeros its run keeps, in order."""
     found: list[Compression] = []

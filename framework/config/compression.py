@@ -67,7 +67,7 @@ class Compression:
     def forward(self, parameters: Mapping[str, Any], progress: Any) -> dict[str, Any]:
         """Of a step that trains: the parameters that the model computes with.
 
-        What the run is evaluated by and hands on are those of progress 1.
+        Of those of progress 1 the run is evaluated by what it hands on.
 
         Args:
           parameters: by path, in the type that is computed in; sparse tables are left out.
@@ -75,9 +75,15 @@ class Compression:
         """
         return dict(parameters)
 
+    def handed_on(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Of a step that trains: what the run is evaluated by, and hands on, of what its loss was
+        computed with; the rest only its loss knows."""
+        return dict(parameters)
+
     def trained(self, model: Model, dataset: Any, before: Any) -> Model:
         """Of a step that trains: the model whose loss is minimised, a task.TrainedModel with the
-        parameters of `model`. The arguments are those of `convert`."""
+        parameters of `model`, and perhaps others, which `handed_on` leaves out. The arguments are
+        those of `convert`."""
         return model
 
     def read(self, model: Model, dataset: Any, before: Any) -> Any:

@@ -18,11 +18,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from podway.framework.devices import mesh
-from podway.framework.losses.softmax import CHUNK_ELEMENTS
+from podway.framework.losses.softmax import CHUNK_ELEMENTS, LOWEST
 from podway.framework.losses.weights import Weights, divisor, weigh
-
-_LOWEST = float(jnp.finfo(jnp.float32).min)
-"""Logit of a row that is left out; not −inf, of which a difference would be no number."""
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(5, 6, 7, 8))
@@ -88,14 +85,14 @@ def _forward(
         total, of_table = carry
         h, top, log_p, weight = chunk
         logits = jnp.einsum("bsw,rw->bsr", h, table, preferred_element_type=jnp.float32)
-        log_q = jax.nn.log_softmax(jnp.where(among, logits / temperature, _LOWEST), axis=-1)
+        log_q = jax.nn.log_softmax(jnp.where(among, logits / temperature, LOWEST), axis=-1)
         known = top >= first
         p = jnp.where(known, jnp.exp(log_p.astype(jnp.float32)), 0.0)
         rest = jnp.maximum(1.0 - p.sum(-1, keepdims=True), 0.0)
         at = jnp.arange(batch)[:, None, None], jnp.arange(size)[None, :, None], top
         taught = jnp.zeros(logits.shape, bool).at[at].set(True)
         log_q_rest = jax.nn.logsumexp(
-            jnp.where(taught | ~among, _LOWEST, log_q), axis=-1, keepdims=True
+            jnp.where(taught | ~among, LOWEST, log_q), axis=-1, keepdims=True
         )
         own = jnp.take_along_axis(log_q, top, axis=-1)
         terms = jnp.where(known, p * (log_p - own), 0.0).sum(-1)

@@ -14,7 +14,7 @@ CHUNK_ELEMENTS = {"cpu": 1 << 20, "gpu": 1 << 26, "tpu": 1 << 26}
 """Logits that exist at once on a device, by platform: on a CPU so few that its cache holds them."""
 
 
-_LOWEST = float(jnp.finfo(jnp.float32).min)
+LOWEST = float(jnp.finfo(jnp.float32).min)
 """Logit of a row that is left out. Not −inf, of which a block may have nothing else."""
 
 
@@ -64,7 +64,7 @@ def _forward(
     # Blocks of rows are cut across the parts of the table that devices along `tensor` hold.
     held = devices.shape["tensor"] if devices else 1
     held = held if rows % held == 0 else 1
-    cut = _blocks(rows // held, batch * size * rows / (CHUNK_ELEMENTS[platform] * parts))
+    cut = blocks_of(rows // held, batch * size * rows / (CHUNK_ELEMENTS[platform] * parts))
     row = jnp.arange(rows).reshape(held, cut, -1).swapaxes(0, 1)
     blocks = table.reshape(held, cut, -1, width).swapaxes(0, 1)
     scale = 1.0 / divisor(weights)
@@ -72,7 +72,7 @@ def _forward(
     def logits_of(h: Array, block: Array, row: Array) -> Array:
         """[batch, size, held, rows of the block]."""
         logits = jnp.einsum("bsw,trw->bstr", h, block, preferred_element_type=jnp.float32)
-        return jnp.where((row >= first) & (row < last), logits, _LOWEST)
+        return jnp.where((row >= first) & (row < last), logits, LOWEST)
 
     def of_table(gradient: Array, h: Array) -> Array:
         """What a chunk adds to a block's gradient, shaped as `start` below."""
@@ -105,7 +105,7 @@ def _forward(
             hidden_gradient += jnp.einsum("bstr,trw->bsw", gradient, block)
             return hidden_gradient, of_table(gradient, h)
 
-        seen = jnp.full(target.shape, _LOWEST), *[jnp.zeros(target.shape)] * 2
+        seen = jnp.full(target.shape, LOWEST), *[jnp.zeros(target.shape)] * 2
         start = jnp.zeros_like(h)
         if cut == 1:
             only = blocks[0], row[0]
@@ -141,7 +141,7 @@ def _forward(
     return total * scale, (hidden_gradient[:, :length], table_gradient.astype(table.dtype))
 
 
-def _blocks(rows: int, excess: float) -> int:
+def blocks_of(rows: int, excess: float) -> int:
     """The fewest equal blocks of so many rows of which one has a share of at most 1 / excess."""
     return next((n for n in range(1, rows + 1) if rows % n == 0 and n >= excess), rows)
 

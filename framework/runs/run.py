@@ -245,7 +245,7 @@ def read(
         for path, each in model.tables(schema).items():
             arrays[path] = table.to_dense(each, arrays[path])
     if last is not None and last.trains:
-        arrays = jax.device_get(config.forward(experiment.compression, arrays, 1.0))
+        arrays = jax.device_get(config.finished(experiment.compression, arrays))
     return experiment, schema, arrays
 
 

@@ -145,11 +145,11 @@ def train_in(
     options, batch_size, clock = experiment.trainer, experiment.trainer.batch_size, peers.clock
     platforms.check()
     devices = mesh.build(experiment.mesh)
-    model = task.of_kind(experiment.model, task.TrainedModel)
     distributed.check_mesh(devices)
     with clock.on("compile"):
         prepared, read = prepare(experiment, dataset, before)
-        counts, constants = table_counts(experiment, dataset), model.constants(dataset)
+        model = task.of_kind(prepared.model, task.TrainedModel)
+        counts, constants = table_counts(experiment, dataset), model.constants(read)
         program = build_program(prepared, read.schema, devices, counts, constants)
     batches = train_batches(experiment, read, others, program)
     validate = validator(experiment, dataset, devices, clock)

@@ -121,12 +121,12 @@ def inference_parameters(
     }
 
     steps = experiment.compression
-    forward = jax.jit(lambda parameters: config.forward(steps, parameters, 1.0)) if steps else None
+    finished = jax.jit(lambda parameters: config.finished(steps, parameters)) if steps else None
 
     def parameters(state: State) -> task.Parameters:
         in_full = {path: convert(state["tables"][path]) for path, convert in in_order.items()}
         parameters = state["parameters"] | state.get("ema", {}) | in_full
-        return forward(parameters) if forward else parameters
+        return finished(parameters) if finished else parameters
 
     return parameters
 
@@ -155,7 +155,7 @@ def inference_shapes(
         for path, each in task.of_kind(experiment.model, task.TrainedModel).tables(schema).items()
     }
     shapes = state["parameters"] | state.get("ema", {}) | in_full
-    left = jax.eval_shape(lambda each: config.forward(experiment.compression, each, 1.0), shapes)
+    left = jax.eval_shape(lambda each: config.finished(experiment.compression, each), shapes)
     return {path: shapes[path] for path in left}
 
 

@@ -41,7 +41,7 @@ def initializer(
         theirs, ours = read(options), _learnt(state["parameters"])
         for step in experiment.compression[-1:]:
             added = jax.eval_shape(step.added, ours)
-            ours = {path: like for path, like in ours.items() if path not in added}
+            ours = {p: each for p, each in step.handed_on(ours).items() if p not in added}
         model = task.of_kind(experiment.model, task.ParametricModel)
         grow = frozenset(model.embeddings(schema).values())
         found = fit(ours, _learnt(theirs.parameters), options, grow)
@@ -135,7 +135,7 @@ def read(options: config.WarmStart) -> Theirs:
     folder = f"{options.run}/checkpoints"
     parameters = checkpoint.load(folder, step, ("parameters.", "ema."))
     averaged = checkpoint.averaged(parameters)
-    averaged = jax.device_get(config.forward(experiment.compression, averaged, 1.0))
+    averaged = jax.device_get(config.finished(experiment.compression, averaged))
     return Theirs(
         _rename(averaged, options.rename),
         _rename({path: (path, table) for path, table in tables.items()}, options.rename),

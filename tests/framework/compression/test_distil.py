@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from podway.framework import config
-from podway.framework.compression import lessons, teachers
 from podway.framework.compression.distil import Distil
-from podway.framework.compression.student import IDS, LOG_PROBABILITIES
+from podway.framework.compression.distillation import histories, lessons, soft_targets, teachers
+from podway.framework.compression.distillation.student import IDS, LOG_PROBABILITIES
 from podway.framework.error import ConfigError
 from podway.framework.input.batches import TrainBatches
 from podway.framework.models.ease import Ease
@@ -22,9 +22,9 @@ STEP = Distil(model=SMALL, top=6, temperature=2.0, steps=12)
 
 
 def test_histories_are_cut_into_stretches_that_overlap_by_half():
-    assert teachers.stretches(np.array([0, 3, 3, 7]), 4).tolist() == [[0, 3, 0], [3, 7, 3]]
+    assert histories.stretches(np.array([0, 3, 3, 7]), 4).tolist() == [[0, 3, 0], [3, 7, 3]]
     # Of 11 values and a length of 4, two new ones at a time; the last stretch is whole, too.
-    assert teachers.stretches(np.array([0, 11]), 4).tolist() == [
+    assert histories.stretches(np.array([0, 11]), 4).tolist() == [
         [0, 4, 0],
         [2, 6, 4],
         [4, 8, 6],
@@ -83,7 +83,7 @@ def test_soft_targets_are_what_the_teachers_score_highest(walks, trained, fitted
     found = teachers.found(names, trained, dataset)
     sharp = [teachers.sharpness(each, dataset, 32) for each in found]
     assert sharp[0] == 1
-    say = teachers.soft_targets(found, dataset, top=5, temperature=2.0)(0)
+    say = soft_targets.soft_targets(found, dataset, top=5, temperature=2.0)(0)
     item = dataset.blocks("train").read(np.array([0]), ["item"])["item"]
     np.testing.assert_array_equal(np.diff(item.offsets), say["lengths"])
     size = dataset.schema["item"].size
@@ -180,5 +180,7 @@ def test_wrong_teachers_and_students_are_named(walks, trained, dataset, workdir)
 def test_a_student_has_all_that_its_model_has(dataset):
     student = Distil().trained(Hstu(width=8), dataset, None)  # type: ignore[arg-type]
     assert student.sharding_rules == Hstu.sharding_rules
+    whole = Distil(top=None).trained(Hstu(width=8), dataset, None)  # type: ignore[arg-type]
+    assert whole.sharding_rules[-len(Hstu.sharding_rules) :] == Hstu.sharding_rules
     lengths = student.lengths(dataset.schema)  # type: ignore[attr-defined]
     assert lengths[IDS] == lengths[LOG_PROBABILITIES] == lengths["item"]

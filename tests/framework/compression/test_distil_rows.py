@@ -7,9 +7,11 @@ import pytest
 from etils import epath
 
 from podway.framework import config, task
-from podway.framework.compression import row_teachers, teachers
 from podway.framework.compression.distil import Distil
-from podway.framework.compression.student import LOGITS, NextItemStudent, soft_loss
+from podway.framework.compression.distillation import row_teachers, teachers
+from podway.framework.compression.distillation.next_item import NextItemStudent
+from podway.framework.compression.distillation.rows import soft_loss
+from podway.framework.compression.distillation.student import LOGITS
 from podway.framework.embedding.lookup import EmbeddedRows
 from podway.framework.error import ConfigError
 from podway.framework.heads import Binary, Classes, Regression

@@ -1,5 +1,6 @@
 import pytest
 
+from podway.framework.compression.distil import Distil
 from podway.framework.compression.quantize import Int8
 from podway.framework.error import ConfigError
 from podway.launch.compression import method
@@ -12,7 +13,7 @@ def test_a_step_is_typed_as_its_name_and_fields():
 
 
 def test_what_is_described_can_be_typed():
-    for step in (Int8(), Int8(("item/embedding",))):
+    for step in (Int8(), Int8(("item/embedding",)), Distil(width=8, top=None)):
         text = method.described(step).replace("'", '"').replace(",)", ")")
         assert method.parse(text) == step
 

@@ -1,4 +1,5 @@
-"""A model without some of its units, with a table of low rank in 8 bits, to the server."""
+"""A model without some of its units, mended by the whole one, with a table of low rank in 8 bits,
+to the server."""
 
 import dataclasses
 
@@ -8,7 +9,8 @@ import pytest
 import podway
 from podway.export.verification import verify
 from podway.framework import artifact, config
-from podway.framework.compression import teachers
+from podway.framework.compression.distil import Distil
+from podway.framework.compression.distillation import teachers
 from podway.framework.compression.low_rank import LowRank
 from podway.framework.compression.quantize import Int8
 from podway.framework.compression.structured import Units
@@ -25,7 +27,8 @@ def smaller(shop, folder) -> podway.Result:
         patch.setattr(verify, "in_fresh_process", verify.verify)
         table = r".*/shared_rows/table"
         half = int(np.median(train_counts(Dataset.open(shop.dataset))[2:]))
-        steps = Units(), RareItems(min_events=half), LowRank(rank=3, paths=(table,))
+        mended = Distil(teachers=("first",), top=None, hidden_weight=1.0, steps=2)
+        steps = Units(), mended, RareItems(min_events=half), LowRank(rank=3, paths=(table,))
         steps = (*steps, Int8(paths=(r".*/low_rank/left",)))
         return podway.run(config.compressed(world.shop(folder), *steps), folder / "w")
 
@@ -35,11 +38,12 @@ def test_steps_follow_each_other(smaller, shop, folder):
     assert experiment.model == dataclasses.replace(world.shop(folder).model, feed_forward_units=16)
     left = "item/embedding/shared_rows/table/low_rank/left/int8"
     assert parameters[f"{left}/values"].dtype == np.int8
+    assert not [path for path in parameters if "distillation" in path]  # what only its loss knew
     chain, runs = [], smaller.run.parent
     while parent := manifest.inputs.get("parent"):
         chain.append(parent)
         manifest = artifact.read(runs / parent, "run")
-    assert len(chain) == 4
+    assert len(chain) == 5
     assert chain[-1] == shop.run.name
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array
 
 from podway.framework import task
-from podway.framework.compression.teachers import Teacher
+from podway.framework.compression.distillation.teachers import Teacher
 from podway.framework.error import check
 from podway.framework.input import join
 from podway.framework.input.batches import fixed

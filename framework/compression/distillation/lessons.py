@@ -27,6 +27,8 @@ LESSON = "lesson"
 """The role of such a column."""
 _LENGTHS = "lengths"
 """In a file: of lists, how many values each example has."""
+_KEPT = "kept.npz"
+"""In a folder: what belongs to no example."""
 
 
 class LessonError(PodwayError, ValueError):
@@ -34,37 +36,63 @@ class LessonError(PodwayError, ValueError):
 
 
 @dataclasses.dataclass(frozen=True)
+class Lessons:
+    """Columns that lie beside a dataset's own.
+
+    Attributes:
+      folder: where their files are.
+      columns: their features.
+    """
+
+    folder: epath.Path
+    columns: tuple[Feature, ...]
+
+
+@dataclasses.dataclass(frozen=True)
 class Taught(Dataset):
     """A dataset whose train split has lessons, too.
 
     Attributes:
-      folder: where their files are.
-      lessons: the columns; the schema has them, too.
+      lessons: of one folder or several; the schema has them, too.
     """
 
-    folder: epath.Path
-    lessons: tuple[Feature, ...]
+    lessons: tuple[Lessons, ...]
 
     def blocks(self, split: str) -> Blocks:
         """Those of the train split with the lessons."""
         return _TaughtBlocks(self) if split == "train" else super().blocks(split)
 
+    def folder_of(self, lesson: str) -> epath.Path:
+        """Where the files of a lesson are."""
+        (found,) = [
+            each.folder
+            for each in self.lessons
+            if lesson in [feature.name for feature in each.columns]
+        ]
+        return found
+
 
 class _TaughtBlocks(Blocks):
     def __init__(self, dataset: Taught):
         super().__init__(dataset, "train")
-        self._folder, self._lessons = dataset.folder, {each.name for each in dataset.lessons}
+        self._folders = {
+            feature.name: each.folder for each in dataset.lessons for feature in each.columns
+        }
 
     def read(self, indices: np.ndarray, names: Sequence[str] | None = None) -> Columns:
         """See Blocks. All columns are the dataset's own, and the lessons."""
-        own = None if names is None else [name for name in names if name not in self._lessons]
-        wanted = self._lessons if names is None else self._lessons.intersection(names)
+        own = None if names is None else [name for name in names if name not in self._folders]
+        wanted = [name for name in self._folders if names is None or name in names]
         columns = super().read(indices, own) if own is None or own else {}
-        parts = [_load(self._folder, int(index)) for index in indices] if wanted else []
+        parts = {
+            folder: [_load(_file(folder, int(index))) for index in indices]
+            for folder in {self._folders[name] for name in wanted}
+        }
         for name in wanted:
-            values = np.concatenate([part[name] for part in parts])
-            if _LENGTHS in parts[0]:
-                lengths = np.concatenate([part[_LENGTHS] for part in parts])
+            found = parts[self._folders[name]]
+            values = np.concatenate([part[name] for part in found])
+            if _LENGTHS in found[0]:
+                lengths = np.concatenate([part[_LENGTHS] for part in found])
                 columns[name] = Ragged(values, np.concatenate([[0], np.cumsum(lengths)]))
             else:
                 columns[name] = values
@@ -74,16 +102,17 @@ class _TaughtBlocks(Blocks):
 def teach(
     dataset: Dataset,
     folder: epath.Path,
-    lessons: tuple[Feature, ...],
+    columns: tuple[Feature, ...],
     about: Mapping[str, object],
     compute: Callable[[int], Mapping[str, np.ndarray]],
 ) -> Taught:
-    """The dataset with lessons, of which those that are not in the folder are computed.
+    """The dataset with lessons, of which those that are not in the folder are computed; it may have
+    others already.
 
     Args:
       dataset: whose train split is taught.
       folder: what lies there was computed in the same way; its name says so.
-      lessons: the columns.
+      columns: the lessons.
       about: what they are, for people.
       compute: number of a block → the columns' values, and of lists "lengths", [examples].
     """
@@ -101,20 +130,37 @@ def teach(
             bar.update(blocks - len(missing))
             for block in missing:
                 if not _file(folder, block).exists():
-                    buffer = io.BytesIO()
-                    np.savez(buffer, allow_pickle=False, **compute(block))
-                    artifact.create(_file(folder, block), buffer.getvalue())
+                    artifact.create(_file(folder, block), _packed(compute(block)))
                 bar.update()
-    schema = Schema((*dataset.schema.features, *lessons))
-    return Taught(dataset.directory, dataset.manifest, schema, folder, lessons)
+    schema = Schema((*dataset.schema.features, *columns))
+    before = dataset.lessons if isinstance(dataset, Taught) else ()
+    found = (*before, Lessons(folder, columns))
+    return Taught(dataset.directory, dataset.manifest, schema, found)
 
 
 def _file(folder: epath.Path, block: int) -> epath.Path:
     return folder / f"{block:06}.npz"
 
 
-def _load(folder: epath.Path, block: int) -> dict[str, np.ndarray]:
-    file = _file(folder, block)
+def keep(folder: epath.Path, compute: Callable[[], Mapping[str, np.ndarray]]) -> None:
+    """Keeps arrays that belong to no example beside the lessons, or finds them."""
+    file = folder / _KEPT
+    if not file.exists():
+        artifact.create(file, _packed(compute()))
+
+
+def kept(folder: epath.Path) -> dict[str, np.ndarray]:
+    """Those arrays. Raises LessonError."""
+    return _load(folder / _KEPT)
+
+
+def _packed(arrays: Mapping[str, np.ndarray]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def _load(file: epath.Path) -> dict[str, np.ndarray]:
     try:
         with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as arrays:
             return dict(arrays)
