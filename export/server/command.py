@@ -15,6 +15,7 @@ import tyro
 from podway.export.server.error import ServerError
 from podway.export.server.options import (
     BatchingOptions,
+    LimitOptions,
     ListenOptions,
     LoadOptions,
     ModelOptions,
@@ -37,6 +38,7 @@ class _Groups:
     models: ModelOptions = ModelOptions()
     listening: ListenOptions = ListenOptions()
     batching: BatchingOptions = BatchingOptions()
+    limits: LimitOptions = LimitOptions()
     loading: LoadOptions = LoadOptions()
     tensorflow: TensorFlowOptions = TensorFlowOptions()
     unused: UnusedOptions = UnusedOptions()

@@ -89,8 +89,9 @@ def load(directory: epath.Path, name: str, loading: Loading, metrics: Metrics) -
     if count:
         metrics.warmed(str(directory), count, time.perf_counter() - start)
     log.info("%s: warmed by %d requests", name, count)
-    # A signature has at most `threads` runs in progress; with several, they share the threads.
-    runner = ThreadPoolExecutor(parameters.threads, thread_name_prefix=f"run {name}")
+    # A signature has at most so many runs in progress; with several, they share the threads.
+    threads = parameters.threads + parameters.large_threads
+    runner = ThreadPoolExecutor(threads, thread_name_prefix=f"run {name}")
     batchers = {
         key: Batcher(signature, runner, parameters, metrics.queued)
         for key, signature in servable.signatures.items()

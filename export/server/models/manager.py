@@ -26,6 +26,7 @@ from podway.export.server.error import (
     NOT_FOUND,
     RequestError,
 )
+from podway.export.server.limits import Limits
 from podway.export.server.metrics import Metrics
 from podway.export.server.models import loader
 from podway.export.server.models.config import ModelConfig
@@ -99,9 +100,14 @@ class Models:
         *,
         on_change: Callable[[], None] = lambda: None,
         log: Callable[[Metrics], request_log.Writer] | None = None,
+        limits: Limits = Limits(),  # noqa: B008 (frozen)
     ):
-        """Calls `on_change` whenever a state has changed. `log` begins a log of requests."""
+        """Calls `on_change` whenever a state has changed. `log` begins a log of requests.
+
+        The `limits` are those of the requests that ask for the models.
+        """
         self.metrics = Metrics()
+        self.limits = limits
         self._log = log(self.metrics) if log else None
         self._models: dict[str, Model] = {}
         self._how = how = how or Loading()

@@ -13,9 +13,9 @@ from tensorflow.core.protobuf import meta_graph_pb2
 
 from podway.export.server.error import INVALID_ARGUMENT, RequestError
 
-MAX_ELEMENTS = 1 << 20
-"""A proto may give one value for a whole tensor; its size is bounded before it is unpacked, unless
-it has bytes for as many elements."""
+MAX_FILLED = 1 << 16
+"""Elements of a tensor that are not in its proto, whose last value stands for all that follow: a
+few bytes may claim no more work than that."""
 
 _FIELDS = {
     types_pb2.DT_FLOAT: "float_val",
@@ -118,9 +118,11 @@ def _decode(name: str, proto: tensor_pb2.TensorProto, spec: TensorSpec) -> np.nd
         raise RequestError(INVALID_ARGUMENT, f"input {name!r} has no complete shape: {shape}")
     elements = math.prod(shape)
     least = math.prod(size for size in shape if size)  # NumPy cannot hold [0, 2**62] either
-    if least > MAX_ELEMENTS and least > proto.ByteSize():
+    if least > MAX_FILLED and least - MAX_FILLED > _values(proto):
         raise RequestError(
-            INVALID_ARGUMENT, f"input {name!r} has more elements than values, {least}: {shape}"
+            INVALID_ARGUMENT,
+            f"input {name!r} has more elements than values, {least}: {shape}; send the values of"
+            f" all but {MAX_FILLED} of them",
         )
     if proto.dtype == types_pb2.DT_STRING and len(proto.string_val) == elements:
         array = np.empty(elements, object)  # a third of make_ndarray's time, in every request
@@ -132,6 +134,12 @@ def _decode(name: str, proto: tensor_pb2.TensorProto, spec: TensorSpec) -> np.nd
         raise RequestError(
             INVALID_ARGUMENT, f"input {name!r} has not the values of its shape {shape}: {error}"
         ) from error
+
+
+def _values(proto: tensor_pb2.TensorProto) -> int:
+    """The values that a proto holds, or more: its contents' bytes, and what is in its fields."""
+    fields = {*_FIELDS.values(), "half_val", "scomplex_val", "dcomplex_val"}
+    return len(proto.tensor_content) + max(len(getattr(proto, field)) for field in fields)
 
 
 def _type(number: int) -> str:
