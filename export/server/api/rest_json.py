@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from podway.export.server.api import large_json
 from podway.export.server.api.aside import Check, unchecked
 from podway.export.server.error import INVALID_ARGUMENT, UNIMPLEMENTED, RequestError
-from podway.export.server.limits import Limits
+from podway.export.server.limits import SMALL, Limits
 from podway.export.server.runtime.servable import Signature
 from podway.export.server.runtime.tensors import TensorSpec, check_names, check_shape
 
@@ -63,6 +64,8 @@ def parse(
         )
     signature = signature_of(name)
     rows = "instances" in document
+    if rows and isinstance(document["instances"], list):
+        limits.check_rows(len(document["instances"]))
     columns = (
         _columns_of_rows(document["instances"], signature)
         if rows
@@ -108,11 +111,11 @@ def load(
         raise _invalid("JSON Parse error: The document is empty")
     if len(body) > limits.elements:
         limits.check_elements(count(body, limits.elements, waits))
-    waits()
     try:
-        document = json.loads(body)
+        document = large_json.loads(body, waits) if len(body) > SMALL else json.loads(body)
         if b"\\u" in body or b"\xed" in body:  # which a surrogate is written with
-            json.dumps(document, ensure_ascii=False).encode()
+            for text in large_json.texts(document):
+                text.encode()
     except UnicodeEncodeError as error:
         raise _invalid("JSON Parse error: a string has half of a surrogate pair") from error
     except json.JSONDecodeError as error:

@@ -25,6 +25,9 @@ MAX_HEADER_BYTES = 16 << 10
 """Requests with more of gRPC's metadata, or with a longer line or header of HTTP, are refused."""
 MAX_HEADERS = 128
 """Most headers of a REST request."""
+_BACKLOG = 4096
+"""Connections that the kernel holds until they are taken; one more would be asked to come again a
+second later."""
 _CONNECTIONS = (
     # A connection that never speaks HTTP/2, or TLS, ends …
     ("grpc.server_handshake_timeout_ms", 10_000),
@@ -130,7 +133,11 @@ async def listen_rest(
     await runner.setup()
     try:
         await web.TCPSite(
-            runner, options.host, options.rest_api_port, reuse_port=siblings.share_ports or None
+            runner,
+            options.host,
+            options.rest_api_port,
+            backlog=_BACKLOG,
+            reuse_port=siblings.share_ports or None,
         ).start()
         yield _address(options.host, runner.addresses[0][1])
     finally:
