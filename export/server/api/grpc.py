@@ -46,7 +46,7 @@ _NO_TIME = 0.05
 """Seconds: a client gives up at its deadline, which may be a moment before the server sees it."""
 
 Method = Callable[[Models, Any, int], Awaitable[Any]]
-"""Takes the models, the request and its size in bytes."""
+"""Takes the models, the request and its size in bytes; gives a message, or one serialised."""
 
 
 class PredictionService:
@@ -150,8 +150,8 @@ class ModelService:
         return response
 
 
-async def predict(models: Models, request: predict_pb2.PredictRequest, size: int):
-    """PredictRequest, of so many bytes → PredictResponse. Raises RequestError."""
+async def predict(models: Models, request: predict_pb2.PredictRequest, size: int) -> bytes:
+    """PredictRequest, of so many bytes → PredictResponse, serialised. Raises RequestError."""
     with models.lease(*target(request)) as version:
         assert version.servable is not None
         signature = version.servable.signature(request.model_spec.signature_name)
@@ -161,20 +161,20 @@ async def predict(models: Models, request: predict_pb2.PredictRequest, size: int
         else:
             inputs = await aside.run(lambda check: tensors.decode(request.inputs, signature.inputs))
         outputs = await inference.run(models, version, signature, list(inputs.values()), "Predict")
-        if inference.few(outputs):
+        if inference.few(size, outputs):
             return _encode(version, signature, wanted, outputs)
         return await aside.run(lambda check: _encode(version, signature, wanted, outputs))
 
 
 def _encode(
     version: Version, signature: Signature, wanted: Iterable[str], outputs: Sequence[np.ndarray]
-) -> predict_pb2.PredictResponse:
+) -> bytes:
     response = predict_pb2.PredictResponse()
     describe(response.model_spec, version, signature.name)
     for (name, spec), array in zip(signature.outputs.items(), outputs, strict=True):
         if name in wanted:
             tensors.encode(array, spec.dtype, response.outputs[name])
-    return response
+    return response.SerializeToString()
 
 
 async def metadata(
@@ -291,7 +291,7 @@ async def _answer(
         if api:
             models.answered(model, "OK")
             models.metrics.took(model, api, "GRPC", time.perf_counter() - start)
-        return response.SerializeToString()
+        return response if isinstance(response, bytes) else response.SerializeToString()
     except asyncio.CancelledError:
         if api:
             left = context.time_remaining()

@@ -101,9 +101,9 @@ async def run(
     return outputs
 
 
-def few(outputs: Sequence[np.ndarray]) -> bool:
-    """Whether these are written on the loop, as they take no time."""
-    return sum(array.size for array in outputs) <= _FEW
+def few(size: int, outputs: Sequence[np.ndarray]) -> bool:
+    """Whether the outputs of a request of so many bytes take no time to write."""
+    return size <= SMALL and sum(array.size for array in outputs) <= _FEW
 
 
 async def _serialize(models: Models, given: input_pb2.Input, size: int) -> np.ndarray:

@@ -179,7 +179,7 @@ class RestService:
             outputs = await inference.run(
                 self._models, version, parsed.signature, parsed.inputs, "Predict"
             )
-            if inference.few(outputs):
+            if inference.few(len(content), outputs):
                 return rest_json.render(parsed, outputs)
             return await aside.run(lambda check: rest_json.render(parsed, outputs, check))
 

@@ -60,7 +60,8 @@ def check(data: bytes, kind: type[Any], limits: Limits, waits: Check) -> None:
                     raise DecodeError("a field is longer than its message")
                 what = fields.get(tag >> 3, _BYTES)
                 if isinstance(what, Descriptor):
-                    todo.append((at, at + length, what))
+                    if length:
+                        todo.append((at, at + length, what))
                 elif isinstance(what, int):
                     count += length // what
                 elif what is _VARINTS:

@@ -48,7 +48,11 @@ class Target:
     @contextlib.contextmanager
     def channel(self) -> Iterator[grpc.Channel]:
         """A connection of its own."""
-        options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_send_message_length", -1)]
+        options = [
+            ("grpc.use_local_subchannel_pool", 1),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.max_receive_message_length", -1),
+        ]
         with (
             grpc.secure_channel(self.address, self.credentials, options)
             if self.credentials
@@ -106,35 +110,58 @@ def of_tensor(tensor: bytes, shape: tuple[int, ...] = (1, 1), dtype: int = 7) ->
     return field(1, field(1, b"m")) + field(2, field(1, b"history") + field(2, proto))
 
 
-Attack = Callable[[Target], list[str]]
-"""Attacks; returns what it was answered: a status of each request."""
+@dataclasses.dataclass(frozen=True)
+class Rest:
+    """A request that is sent so many times at once, each over a connection of its own."""
+
+    make: Callable[[], bytes]
+    times: int = 1
+
+    def prepare(self) -> Callable[[Target], list[str]]:
+        """What sends it, and returns the status of each answer."""
+        sent = [self.make()] * self.times
+
+        def attack(target: Target) -> list[str]:
+            with concurrent.futures.ThreadPoolExecutor(len(sent)) as threads:
+                answers = threads.map(functools.partial(send, target), sent)
+            return [answer[9:12].decode() for answer in answers]
+
+        return attack
 
 
-def rest(*requests: Callable[[], bytes], times: int = 1) -> Attack:
-    """Sends them, each over connections of their own, at once."""
+@dataclasses.dataclass(frozen=True)
+class Calls:
+    """The bytes of a Predict request, sent so many times at once."""
 
-    def attack(target: Target) -> list[str]:
-        sent = [request() for request in requests] * times
-        with concurrent.futures.ThreadPoolExecutor(len(sent)) as threads:
-            answers = threads.map(functools.partial(send, target), sent)
-        return [answer[9:12].decode() for answer in answers]
+    make: Callable[[], bytes]
+    times: int = 1
+    compression: grpc.Compression | None = None
 
-    return attack
+    def prepare(self) -> Callable[[Target], list[str]]:
+        """What sends it, and returns the status of each answer."""
+        sent = self.make()
+
+        def attack(target: Target) -> list[str]:
+            with target.channel() as channel:
+                method = channel.unary_unary(PREDICT)
+                futures = [
+                    method.future(sent, timeout=LONG, compression=self.compression)
+                    for _ in range(self.times)
+                ]
+                return [future.code().name for future in futures]
+
+        return attack
 
 
-def calls(*messages: Callable[[], bytes], times: int = 1, compression=None) -> Attack:
-    """Calls Predict with these bytes, at once."""
+@dataclasses.dataclass(frozen=True)
+class Connections:
+    """What opens connections and asks for nothing."""
 
-    def attack(target: Target) -> list[str]:
-        with target.channel() as channel:
-            method = channel.unary_unary(PREDICT)
-            futures = [
-                method.future(message, timeout=LONG, compression=compression)
-                for message in [message() for message in messages] * times
-            ]
-            return [future.code().name for future in futures]
+    attack: Callable[[Target], list[str]]
 
-    return attack
+    def prepare(self) -> Callable[[Target], list[str]]:
+        """Itself."""
+        return self.attack
 
 
 def slow_heads(target: Target) -> list[str]:
@@ -182,60 +209,60 @@ _START = b'{"instances":['
 
 REFUSED, LARGE = {"INVALID_ARGUMENT"}, {"RESOURCE_EXHAUSTED"}
 
-ATTACKS: dict[str, tuple[Attack, set[str]]] = {
+ATTACKS: dict[str, tuple[Rest | Calls | Connections, set[str]]] = {
     "60 MiB of empty lists in 60 KiB of gzip": (
-        rest(lambda: _bomb(b"[]," * (MIB // 3), _START, 60), times=4),
+        Rest(lambda: _bomb(b"[]," * (MIB // 3), _START, 60), times=4),
         {"413"},
     ),
-    "300 MiB of blanks in gzip": (rest(lambda: _bomb(b" " * MIB, times=300), times=2), {"413"}),
+    "300 MiB of blanks in gzip": (Rest(lambda: _bomb(b" " * MIB, times=300), times=2), {"413"}),
     "gzip of two thousand files": (
-        rest(lambda: post(gzip.compress(b"") * 2000, "Content-Encoding: gzip")),
+        Rest(lambda: post(gzip.compress(b"") * 2000, "Content-Encoding: gzip")),
         {"400"},
     ),
-    "20 MiB of empty lists": (rest(lambda: post(_START + b"[]," * (7 * MIB) + b"0]}")), {"413"}),
+    "20 MiB of empty lists": (Rest(lambda: post(_START + b"[]," * (7 * MIB) + b"0]}")), {"413"}),
     "as many lists as there may be": (
-        rest(lambda: post(_START + b"[]," * 500_000 + b"0]}")),
+        Rest(lambda: post(_START + b"[]," * 500_000 + b"0]}")),
         {"400", "413"},
     ),
-    "as many keys as there may be": (rest(_keys), {"400"}),
-    "a string that does not end": (rest(lambda: post(b'["' + b'\\"' * (8 * MIB))), {"400"}),
-    "60 MiB of blanks": (rest(lambda: post(b" " * (60 * MIB))), {"400"}),
-    "200,000 rows": (rest(lambda: _rows(200_000)), {"413"}),
-    "as many rows as there may be": (rest(lambda: _rows(16_384)), {"200"}),
+    "as many keys as there may be": (Rest(_keys), {"400"}),
+    "a string that does not end": (Rest(lambda: post(b'["' + b'\\"' * (8 * MIB))), {"400"}),
+    "60 MiB of blanks": (Rest(lambda: post(b" " * (60 * MIB))), {"400"}),
+    "200,000 rows": (Rest(lambda: _rows(200_000)), {"413"}),
+    "as many rows as there may be": (Rest(lambda: _rows(16_384)), {"200"}),
     "a body for no model": (
-        rest(lambda: post(b" " * (30 * MIB), path="/v1/models/none:predict"), times=2),
+        Rest(lambda: post(b" " * (30 * MIB), path="/v1/models/none:predict"), times=2),
         {"404"},
     ),
-    "slow heads": (slow_heads, set()),
-    "connections with nonsense": (churn, set()),
+    "slow heads": (Connections(slow_heads), set()),
+    "connections with nonsense": (Connections(churn), set()),
     "50 bytes that claim a million strings": (
-        calls(lambda: of_tensor(field(8, b"x"), (1 << 19, 2)), times=8),
+        Calls(lambda: of_tensor(field(8, b"x"), (1 << 19, 2)), times=8),
         REFUSED,
     ),
     "50 bytes that claim 2^41 strings": (
-        calls(lambda: of_tensor(field(8, b"x"), (1 << 40, 2)), times=8),
+        Calls(lambda: of_tensor(field(8, b"x"), (1 << 40, 2)), times=8),
         REFUSED,
     ),
     "a few bytes that claim too many rows": (
-        calls(lambda: of_tensor(field(8, b"x"), (1 << 15, 2)), times=8),
+        Calls(lambda: of_tensor(field(8, b"x"), (1 << 15, 2)), times=8),
         LARGE,
     ),
-    "ten million strings": (calls(lambda: of_tensor(b"\x42\x01x" * (10 * MIB))), LARGE),
-    "60 million numbers": (calls(lambda: of_tensor(field(10, b"\x01" * (60 * MIB)))), LARGE),
-    "ten million dimensions": (calls(lambda: of_tensor(field(2, b"\x12\x00" * (10 * MIB)))), LARGE),
+    "ten million strings": (Calls(lambda: of_tensor(b"\x42\x01x" * (10 * MIB))), LARGE),
+    "60 million numbers": (Calls(lambda: of_tensor(field(10, b"\x01" * (60 * MIB)))), LARGE),
+    "ten million dimensions": (Calls(lambda: of_tensor(field(2, b"\x12\x00" * (10 * MIB)))), LARGE),
     "twenty million unknown fields": (
-        calls(lambda: of_tensor(b"\xf8\x07\x01" * (20 * MIB))),
+        Calls(lambda: of_tensor(b"\xf8\x07\x01" * (20 * MIB))),
         LARGE,
     ),
-    "ten million inputs": (calls(lambda: of_tensor(b"") + b"\x12\x00" * (10 * MIB)), LARGE),
+    "ten million inputs": (Calls(lambda: of_tensor(b"") + b"\x12\x00" * (10 * MIB)), LARGE),
     "60 MiB of zeros in gzip": (
-        calls(
+        Calls(
             lambda: of_tensor(field(8, bytes(60 * MIB))), times=2, compression=grpc.Compression.Gzip
         ),
         {"OK"},
     ),
     "200 MiB of zeros in gzip": (
-        calls(lambda: of_tensor(field(8, bytes(200 * MIB))), compression=grpc.Compression.Gzip),
+        Calls(lambda: of_tensor(field(8, bytes(200 * MIB))), compression=grpc.Compression.Gzip),
         LARGE,
     ),
 }

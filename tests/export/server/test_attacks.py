@@ -99,8 +99,8 @@ def target(request, tmp_path_factory, library) -> Iterator[Target]:
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_nobody_else_waits(target, name):
-    attack, expected = ATTACKS[name]
-    before = target.memory()
+    kind, expected = ATTACKS[name]
+    attack, before = kind.prepare(), target.memory()
     for _ in range(TRIES):
         with Beside(target) as other:
             time.sleep(0.1)
