@@ -62,7 +62,7 @@ def texts(value: Any) -> Iterator[str]:
 class _Reader:
     def __init__(self, text: str, waits: Check):
         self._text, self._waits, self._count = text, waits, 0
-        self._scan = json.JSONDecoder().scan_once
+        self._scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 
     def skip(self, at: Position) -> Position:
         """Where the next character is that is no white space."""

@@ -31,6 +31,17 @@ KINDS = [
     *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("tls", "workers", "socket")),
 ]
 
+LONG = {
+    "300 MiB of blanks in gzip",
+    "as many keys as there may be",
+    "ten million dimensions",
+    "ten million inputs",
+    "twenty million unknown fields",
+    "60 MiB of zeros in gzip",
+    "200 MiB of zeros in gzip",
+}
+"""Attacks that take seconds to send; the others have one of each kind."""
+
 
 @contextlib.contextmanager
 def attacked(site: Site, kind: str, *flags: str) -> Iterator[Target]:
@@ -97,7 +108,10 @@ def target(request, tmp_path_factory, library) -> Iterator[Target]:
         assert "Traceback" not in target.log.read_text()
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in ATTACKS],
+)
 def test_nobody_else_waits(target, name):
     kind, expected = ATTACKS[name]
     attack, before = kind.prepare(), target.memory()
@@ -115,6 +129,7 @@ def test_nobody_else_waits(target, name):
     assert target.memory() - before < MEMORY
 
 
+@pytest.mark.slow
 def test_idle_connections_hurt_nobody(target):
     """As many as this machine lets a process open, up to 10,000."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
