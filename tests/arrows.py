@@ -122,7 +122,7 @@ ARROWS = {
         "serve": "batching logs models net options request_log runtime siblings",
         "workers": "logs net options",
         "worker": "logs options serve siblings",
-        "command": "options serve workers",
+        "command": "models options serve workers",
         "__main__": "command",
     },
     "online": {
