@@ -124,7 +124,7 @@ ARROWS = {
         "serve": "batching drain limits logs models net options request_log runtime siblings",
         "workers": "logs net options",
         "worker": "drain logs options serve siblings",
-        "command": "options serve workers",
+        "command": "models options serve workers",
         "__main__": "command",
     },
     "online": {

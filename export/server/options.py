@@ -58,6 +58,9 @@ class ListenOptions:
     """Port of REST; 0: any free one; -1: none (tensorflow_model_server: 0, its default)."""
     rest_api_timeout_in_ms: int = 30_000
     """Milliseconds after which a REST request is answered by 504."""
+    rest_api_enable_cors_support: bool = False
+    """Let pages of any origin call REST: Access-Control-Allow-Origin is *, and OPTIONS is
+    answered."""
     monitoring_config_file: str = ""
     """Text proto MonitoringConfig: whether, and under which path of the REST port, Prometheus
     finds metrics."""
@@ -121,7 +124,11 @@ class LoadOptions:
     load_retry_interval_micros: int = 60_000_000
     """Microseconds between two tries; below 0: none."""
     num_load_threads: int = 0
-    """Versions that are loaded at once; 0 is 1."""
+    """Versions that are loaded at once; 0: at the start as many as processors, then 1
+    (tensorflow_model_server: at the start always four times the processors)."""
+    xla_cache_directory: str = ""
+    """Folder of this user's in which compiled programs are kept from one start to the next, so
+    that a warm-up need not compile them again; without it each start compiles."""
     num_unload_threads: int = 0
     """Versions that are unloaded at once; 0 is 1."""
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import logging
+import os
 from collections.abc import AsyncIterator, Callable, Coroutine
 
 import uvloop
@@ -18,6 +19,7 @@ from podway.export.server.drain import Drain, stop_at_signals
 from podway.export.server.limits import Limits
 from podway.export.server.models.loader import Loading
 from podway.export.server.models.manager import Models
+from podway.export.server.models.programs import Programs
 from podway.export.server.models.watch import Watch, configs
 from podway.export.server.net import files, monitoring
 from podway.export.server.net.listen import (
@@ -70,9 +72,10 @@ async def serve(
         Drain(options.drain_seconds),
     )
     changed = asyncio.Event()
+    programs = await asyncio.to_thread(_programs, options.xla_cache_directory)
     logged = request_log.read(options.request_log_config_file)
     models = Models(
-        _loading(options),
+        _loading(options, programs),
         on_change=changed.set,
         log=logged and functools.partial(request_log.Writer, logged, worker=_number(seat)),
         limits=Limits.of(options),
@@ -99,6 +102,7 @@ async def serve(
         await stack.enter_async_context(_background(health_reports))
         await watch.start()
         await _first(models.settle(), stop.wait())
+        models.begun()
         await _first(siblings.connected(), stop.wait())
         if not stop.is_set():
             announce(addresses)
@@ -120,7 +124,16 @@ def _number(seat: Seat | None) -> int:
     return seat.number if seat else 0
 
 
-def _loading(options: ServerOptions) -> Loading:
+def _programs(directory: str) -> Programs | None:
+    """What earlier starts have compiled, at TensorFlow's hand. Raises ServerError."""
+    if not directory:
+        return None
+    programs = Programs(directory)
+    programs.read()
+    return programs
+
+
+def _loading(options: ServerOptions, programs: Programs | None) -> Loading:
     """What the options say of loading and running versions. Raises ServerError."""
     return Loading(
         batching=_batching(options),
@@ -129,9 +142,11 @@ def _loading(options: ServerOptions) -> Loading:
         retries=options.max_num_load_retries,
         retry_seconds=max(0, options.load_retry_interval_micros) / 1e6,
         load_threads=options.num_load_threads or 1,
+        first_load_threads=options.num_load_threads or os.cpu_count() or 1,
         unload_threads=options.num_unload_threads or 1,
         labels_for_unavailable=options.allow_version_labels_for_unavailable_models,
         session=session.of(options),
+        programs=programs,
     )
 
 

@@ -30,6 +30,7 @@ from podway.export.server.error import (
     INTERNAL,
     INVALID_ARGUMENT,
     NOT_FOUND,
+    UNAVAILABLE,
     RequestError,
 )
 from podway.export.server.limits import SMALL, Limits
@@ -38,6 +39,17 @@ from podway.export.server.runtime.servable import DEFAULT_SIGNATURE, Servable, S
 from podway.export.server.siblings import Siblings
 
 log = logging.getLogger(__name__)
+
+LIVE, READY = "/livez", "/readyz"
+PROBES = (LIVE, READY)
+"""Paths for whoever watches the process: does it answer, and may it be asked for its models?"""
+
+_CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "POST, GET",
+    "Access-Control-Allow-Headers": "Content-Type",
+}
+"""What TensorFlow Serving adds."""
 
 _VERSION = r"(?:/versions/(\d+)|/labels/([^/:]+))?"
 _POST = re.compile(rf"/v1/models/([^/:]+){_VERSION}:(classify|regress|predict)", re.IGNORECASE)
@@ -80,8 +92,13 @@ class RestService:
         *,
         metrics_path: str | None = None,
         timeout: float = 30.0,
+        cors: bool = False,
     ):
-        """Serves the metrics at `metrics_path`, unless None; answers by 504 after `timeout` s."""
+        """Serves the metrics at `metrics_path`, unless None; answers by 504 after `timeout` s.
+
+        With `cors` pages of other origins may call.
+        """
+        self._cors = cors
         self._models = models
         self._siblings = siblings
         self._metrics_path = metrics_path
@@ -91,14 +108,24 @@ class RestService:
 
     async def __call__(self, request: web.BaseRequest) -> web.Response:
         """The response, errors included."""
+        response = await self._respond(request)
+        if self._cors:
+            response.headers.update(_CORS)
+        return response
+
+    async def _respond(self, request: web.BaseRequest) -> web.Response:
         path = request.rel_url.raw_path
+        if path in PROBES:
+            return self._health(path)
         if path == self._metrics_path:
             page = await self._siblings.page(self._models.metrics.page())
             return web.Response(text=page, content_type="text/plain", headers=_HEADERS)
+        if self._cors and request.method == "OPTIONS" and _ANY.fullmatch(path):
+            return _preflight(request.headers.get("Origin", ""))
         if not _ANY.fullmatch(path):
             missing = error(f"Not Found: {request.method} {path}", _HTTP[NOT_FOUND])
             return _without_the_rest(request, missing)
-        call = _Call.of(request.method, path)
+        call = _Call.of("GET" if request.method == "HEAD" else request.method, path)
         start = time.perf_counter()
         answer, status, code = await self._answer(request, call)
         if status == OK:
@@ -109,6 +136,13 @@ class RestService:
         if status == UNSUPPORTED:
             response.headers["Accept-Encoding"] = body.ENCODINGS
         return _without_the_rest(request, response)
+
+    def _health(self, path: str) -> web.Response:
+        """Whether the process answers, or (/readyz) whether every model does, in every worker."""
+        if path == LIVE or (self._models.ready() and self._siblings.ready()):
+            return _json(_dump({"status": "ok"}))
+        missing = ", ".join(self._models.missing()) or "a worker's models"
+        return _json(_error(f"not available yet: {missing}"), _HTTP[UNAVAILABLE])
 
     async def _answer(self, request: web.BaseRequest, call: "_Call") -> tuple[bytes, int, str]:
         """The body, the HTTP status and the name of the gRPC status."""
@@ -239,6 +273,13 @@ class _Call:
                 INVALID_ARGUMENT, f"Failed to convert version: {self.version} to numeric."
             )
         return self.model, int(self.version), label
+
+
+def _preflight(origin: str) -> web.Response:
+    """What a browser asks before it calls, answered as TensorFlow Serving does."""
+    if re.search("https?://", origin):
+        return _json(b"")
+    return _json(_error("Origin header is missing in CORS preflight"), _HTTP[INVALID_ARGUMENT])
 
 
 def _specify(spec: model_pb2.ModelSpec, target: Target, signature: str = "") -> None:

@@ -20,7 +20,7 @@ from podway.export.server.api.aside import Check, unchecked
 from podway.export.server.error import INVALID_ARGUMENT, UNIMPLEMENTED, RequestError
 from podway.export.server.limits import SMALL, Limits
 from podway.export.server.runtime.servable import Signature
-from podway.export.server.runtime.tensors import TensorSpec, check_names, check_shape
+from podway.export.server.runtime.tensors import TensorSpec, check_names
 
 MAX_DEPTH = 32
 """Dimensions of a tensor in JSON. The parser itself bounds the depth of a document."""
@@ -74,9 +74,10 @@ def parse(
     inputs = []
     for key, spec in signature.inputs.items():
         waits()
-        array = _array(key, columns[key], spec)
-        check_shape(key, array.shape, spec)
-        inputs.append(array)
+        column = columns[key]
+        if key in signature.padding:
+            column = _padded(key, column, signature.padding[key], limits)
+        inputs.append(_array(key, column, spec))
     return PredictRequest(signature, inputs, rows)
 
 
@@ -196,6 +197,27 @@ def _columns(inputs: Any, signature: Signature) -> Mapping[str, Any]:
             f" tensors required: {', '.join(signature.inputs)}"
         )
     return {next(iter(signature.inputs)): inputs}
+
+
+def _padded(name: str, rows: Any, fill: Any, limits: Limits) -> Any:
+    """Rows of unequal length → of the longest's, where the exporter said by what to lengthen them.
+
+    The padding may not make a small request a large one. Raises RequestError.
+    """
+    if not (isinstance(rows, list) and all(isinstance(row, list) for row in rows)):
+        return rows
+    lengths = [len(row) for row in rows]
+    longest, total = max(lengths, default=0), sum(lengths)
+    if longest * len(rows) == total:
+        return rows
+    if longest * len(rows) > max(limits.elements, 2 * total):
+        raise _invalid(
+            f"input {name!r}: {len(rows)} lists padded to the longest, {longest}, are more than"
+            f" {limits.elements} values (--max_request_elements); send the long ones in a request"
+            " of their own"
+        )
+    value = fill.decode("utf-8", "surrogateescape") if isinstance(fill, bytes) else fill
+    return [row + [value] * (longest - len(row)) for row in rows]
 
 
 def _array(name: str, value: Any, spec: TensorSpec) -> np.ndarray:

@@ -89,14 +89,18 @@ async def listen_grpc(
         if not siblings.share_ports:
             ports.check_port("gRPC", "--port", options.host, options.port)
         addresses.append(_address(options.host, add(_address(options.host, options.port))))
-    if path := options.grpc_socket_path:
-        ports.check_socket(path)
-        add(f"unix:{path}")
-        addresses.append(f"unix:{path}")
+    unix = ports.UnixSocket(options.grpc_socket_path) if options.grpc_socket_path else None
+    if unix:
+        add(f"unix:{unix.bound}")
+        addresses.append(f"unix:{unix.path}")
     await server.start()
     try:
+        if unix:
+            unix.take_over()
         yield " and ".join(addresses) or "off"
     finally:
+        if unix:
+            unix.leave()
         await server.stop(bounds.drain.left())
 
 
@@ -118,6 +122,7 @@ async def listen_rest(
             siblings,
             metrics_path=monitoring.read(options.monitoring_config_file),
             timeout=options.rest_api_timeout_in_ms / 1000,
+            cors=options.rest_api_enable_cors_support,
         ),
         most=bounds.connections,
         header_seconds=options.rest_api_header_timeout_in_ms / 1000,

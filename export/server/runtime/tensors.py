@@ -55,7 +55,7 @@ class TensorSpec:
         return cls(info.name, info.dtype, shape if known else None)
 
     def admits(self, shape: tuple[int, ...]) -> bool:
-        """Whether an array of this shape can be fed."""
+        """Whether this is one of the shapes that the signature speaks of."""
         return self.shape is None or (
             len(shape) == len(self.shape)
             and all(want in (None, size) for want, size in zip(self.shape, shape, strict=True))
@@ -63,10 +63,13 @@ class TensorSpec:
 
 
 def decode(inputs: Mapping[str, tensor_pb2.TensorProto], specs: Mapping[str, TensorSpec]):
-    """Arrays by input name, of the specs' types and shapes. Strings are objects (bytes).
+    """Arrays by input name, of the specs' types. Strings are objects (bytes).
+
+    What shapes an input may have the graph decides, as in TensorFlow Serving: a signature's are
+    what its author knew.
 
     Raises:
-      RequestError: an input is missing, unknown, malformed, or of another type or shape.
+      RequestError: an input is missing, unknown, malformed, or of another type.
     """
     check_names(inputs, specs)
     return {name: _decode(name, inputs[name], spec) for name, spec in specs.items()}
@@ -83,15 +86,6 @@ def check_names(inputs: Mapping, specs: Mapping[str, TensorSpec]) -> None:
         f" len({_names(sent)}) != len({_names(wanted)})."
         f" Sent extra: {_names(sent - wanted)}. Missing but required: {_names(wanted - sent)}.",
     )
-
-
-def check_shape(name: str, shape: tuple[int, ...], spec: TensorSpec) -> None:
-    """Raises RequestError unless an array of this shape can be fed to the input."""
-    if not spec.admits(shape):
-        raise RequestError(
-            INVALID_ARGUMENT,
-            f"input {name!r} has shape {_shape(shape)}; the signature wants {_shape(spec.shape)}",
-        )
 
 
 def encode(array: np.ndarray, dtype: int, proto: tensor_pb2.TensorProto) -> None:
@@ -113,7 +107,6 @@ def _decode(name: str, proto: tensor_pb2.TensorProto, spec: TensorSpec) -> np.nd
             f" the signature wants {_type(spec.dtype)}",
         )
     shape = tuple(dim.size for dim in proto.tensor_shape.dim)
-    check_shape(name, shape, spec)
     if proto.tensor_shape.unknown_rank or min(shape, default=0) < 0:
         raise RequestError(INVALID_ARGUMENT, f"input {name!r} has no complete shape: {shape}")
     elements = math.prod(shape)
@@ -149,9 +142,3 @@ def _type(number: int) -> str:
 
 def _names(names: set[str]) -> str:
     return "{" + ",".join(sorted(names)) + "}"
-
-
-def _shape(shape: tuple[int | None, ...] | None) -> str:
-    if shape is None:
-        return "any rank"
-    return "[" + ",".join("?" if size is None else str(size) for size in shape) + "]"

@@ -77,8 +77,6 @@ def proto_of(values, dtype=None, shape=None):
         ({}, r"Sent extra: \{\}. Missing but required: \{x\}"),
         ({"x": proto_of([[1.0, 2.0]]), "y": proto_of(1)}, r"Sent extra: \{y\}"),
         ({"x": proto_of([["a", "b"]])}, "'x' is of type DT_STRING; the signature wants DT_FLOAT"),
-        ({"x": proto_of([[1.0]])}, r"'x' has shape \[1,1\]; the signature wants \[\?,2\]"),
-        ({"x": proto_of([1.0, 2.0])}, r"'x' has shape \[2\]"),
         ({"x": proto_of([[1.0, 2.0]], shape=(-1, 2))}, "no complete shape"),
         ({"x": proto_of([[1.0, 2.0]], shape=(1 << 40, 2))}, "more elements than values"),
         ({"x": proto_of([[1.0, 2.0]], shape=(3, 2))}, "not the values of its shape"),
