@@ -55,9 +55,6 @@ def prepare(directory: str) -> None:
             f"{FLAG} {directory}: TF_XLA_FLAGS has a {_DIRECTORY} of its own; leave one of them out"
         )
     os.environ["TF_XLA_FLAGS"] = f"{flags} {_DIRECTORY}={_MEMORY} {_DEVICES}=CPU".strip()
-    # Its loader takes settings of the compiler for features of the processor that are not there,
-    # and reports each entry at length, as an error.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 class Programs:
