@@ -72,6 +72,11 @@ async def _supervise(options: ServerOptions) -> None:
                 raise _ended(number, await ends[number])
         serving.cancel()
         log.info("stopping: answering what is in flight")
+    if cut := [number for number, worker in enumerate(team) if worker.returncode == 1]:
+        raise ServerError(
+            f"requests were still in progress after {options.drain_seconds:g} s (--drain_seconds):"
+            f" workers {cut} have given them up"
+        )
     log.info("stopped")
 
 

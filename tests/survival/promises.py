@@ -148,7 +148,7 @@ _TOGETHER = Cell(
 )
 CELLS: Mapping[str, Mapping[str, Cell]] = {
     "data": _command(cut=_NONE, flip=_NONE),
-    "data, portable runner": _command(cut=_NONE, flip=_NONE),
+    "data, 2 processes": _command(cut=_NONE, flip=_NONE),
     "train": _command(),
     "train, 4 processes": _command(partition=_TOGETHER),
     "evaluate": _command(),

@@ -54,7 +54,11 @@ STAGES = {
     each.name: each
     for each in (
         Stage("data", ("data", "{config}", *_TO)),
-        Stage("data, portable runner", ("data", "{config}", "--runner", "portable", *_TO)),
+        Stage(
+            "data, 2 processes",
+            ("data", "{config}", "--mode", "multi_processing", "--workers", "2", *_TO),
+            processes=True,
+        ),
         Stage("train", ("train", "{config}", *_TO), "data"),
         Stage(
             "train, 4 processes",

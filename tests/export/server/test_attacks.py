@@ -164,7 +164,7 @@ def test_sigterm_ends_a_server_whatever_it_runs(tmp_path, library, kind):
         assert not call.done()
         start = time.monotonic()
         target.process.send_signal(signal.SIGTERM)
-        assert target.process.wait(timeout=30) == (1 if kind == "plain" else 0)
-        assert time.monotonic() - start < 12
+        assert target.process.wait(timeout=60) == 1
+        assert time.monotonic() - start < 10 + 3 * slowness()
         log = target.log.read_text()
         assert "were still in progress after 1 s (--drain_seconds): they are given up" in log

@@ -12,7 +12,7 @@ import zlib
 import pytest
 
 from podway.export.server.net import files
-from tests.export.server.conftest import lay_out, running
+from tests.export.server.conftest import lay_out, predict_request, running
 
 PREDICT = "/v1/models/m:predict"
 BODY = b'{"instances": [{"history": ["a"]}]}'
@@ -123,6 +123,7 @@ def strict(tmp_path_factory, library):
         max_request_rows=3,
         max_request_ratio=10,
         max_pending_bytes=1 << 20,
+        grpc_channel_arguments="grpc.server_handshake_timeout_ms=3000",
     ) as client:
         client.wait_for(lambda: client.states() == {1: "AVAILABLE", 2: "AVAILABLE"})
         yield client
@@ -157,6 +158,23 @@ def test_beyond_the_cap_the_connection_that_is_idle_longest_ends(strict):
         assert idle[1].recv(10) == b""
         idle[0].sendall(b"GET /v1/models/m HTTP/1.1\r\nHost: x\r\n\r\n")
         assert idle[0].recv(1 << 16)
+
+
+def test_grpc_ends_who_never_speaks_http2_and_refuses_beyond_the_cap(strict):
+    address = ("127.0.0.1", strict.grpc_port)
+    with contextlib.ExitStack() as stack:
+        silent = [
+            stack.enter_context(socket.create_connection(address, timeout=20)) for _ in range(8)
+        ]
+        start = time.monotonic()
+        silent[-1].settimeout(2.5)
+        with contextlib.suppress(ConnectionError):
+            assert silent[-1].recv(1) == b""  # beyond the cap: at once
+        assert silent[0].recv(1000) is not None
+        while silent[0].recv(1000):
+            pass
+        assert 2 < time.monotonic() - start < 15
+    strict.prediction.Predict(predict_request(history=[["a"]]), timeout=20)
 
 
 def test_what_a_request_may_cost_is_said_by_the_flags_name(strict):
