@@ -8,6 +8,7 @@ what is out of memory), and a restart may help.
 
 import dataclasses
 import errno
+import os
 import re
 import types
 from collections.abc import Mapping
@@ -80,6 +81,12 @@ _KINDS = (
 )
 
 
+_NO_ROOM_OR_RIGHT = tuple(
+    os.strerror(each)
+    for each in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS)
+)
+"""What libraries that write files (ArrayRecord, TensorStore, TensorFlow) quote of the operating
+system, in errors of their own kinds."""
 _DENIED = re.compile(r"^Forbidden: |PERMISSION_DENIED|^Google Cloud Storage: 40[13] ")
 """What storage says to somebody without rights: gcsfs, TensorStore, we of Google's client."""
 
@@ -93,7 +100,15 @@ def of(error: BaseException) -> int:
         return INTERRUPTED
     if isinstance(error, OSError) and (error.errno in _MENDABLE or isinstance(error, _KINDS)):
         return REFUSED
-    return REFUSED if is_out_of_memory(error) or is_denied(error) else CRASHED
+    if is_out_of_memory(error) or is_denied(error) or no_room_or_right(error):
+        return REFUSED
+    return CRASHED
+
+
+def no_room_or_right(error: BaseException) -> str:
+    """The line of an error in which a library quotes why it could not write; "" without one."""
+    lines = str(error).splitlines()
+    return next((line for line in lines if any(each in line for each in _NO_ROOM_OR_RIGHT)), "")
 
 
 def is_denied(error: BaseException) -> bool:

@@ -260,6 +260,10 @@ def _run(name: str, chosen: list[str], overrides: list[str]) -> None:
         if isinstance(error, BrokenPipeError) and console.unread():
             raise
         _fail(options.of_system(error, overrides), exit_codes.of(error))
+    except Exception as error:
+        if said := exit_codes.no_room_or_right(error):
+            _fail(said, exit_codes.of(error))
+        raise
 
 
 def _log() -> None:

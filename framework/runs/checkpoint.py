@@ -19,13 +19,28 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy as preserva
 
 from podway.framework import codec
 from podway.framework.error import PodwayError
+from podway.framework.runs import bits
 
 ITEMS = ("state", "position", "experiment")
 """What a checkpoint consists of."""
+ASIDE = "damaged-"
+"""Begins the name of a checkpoint that could not be restored, and was set aside."""
 
 
 class CheckpointError(PodwayError, ValueError):
     """A checkpoint that cannot be restored here; the message says why."""
+
+
+class DamagedError(CheckpointError):
+    """A checkpoint whose files are incomplete, or not what they were.
+
+    Attributes:
+      what: which, and how it shows.
+    """
+
+    def __init__(self, what: str):
+        super().__init__(f"{what}; remove it, and training goes on from the one before it")
+        self.what = what
 
 
 def flatten(state: Any) -> dict[str, Any]:
@@ -103,11 +118,13 @@ class Checkpoints:
         """
         if metrics is not None:
             metrics = json.loads(codec.json_text(metrics))
+        arrays = flatten(state)
+        where = {"examples": position, "bits": bits.sums(arrays)}
         self._manager.save(
             step,
             args=ocp.args.Composite(
-                state=ocp.args.StandardSave(flatten(state)),  # type: ignore[call-arg]
-                position=ocp.args.JsonSave({"examples": position}),  # type: ignore[call-arg]
+                state=ocp.args.StandardSave(arrays),  # type: ignore[call-arg]
+                position=ocp.args.JsonSave(where),  # type: ignore[call-arg]
                 experiment=ocp.args.JsonSave(self._experiment),  # type: ignore[call-arg]
             ),
             metrics=metrics,
@@ -117,6 +134,19 @@ class Checkpoints:
     def latest(self) -> int | None:
         """The last finished step, if any."""
         return self._manager.latest_step()
+
+    def set_aside(self, step: int) -> epath.Path:
+        """Keeps a checkpoint that is damaged out of the way of others; returns where it lies now.
+
+        Only for a run that one process trains.
+        """
+        place = self._directory / str(step)
+        aside = self._directory / f"{ASIDE}{step}"
+        if aside.exists():
+            aside.rmtree()
+        place.rename(aside)
+        self._manager.reload()
+        return aside
 
     def best(self) -> int | None:
         """The finished step with the best validation metric, if any has a finite one."""
@@ -131,7 +161,8 @@ class Checkpoints:
     def restore(self, step: int, like: Any) -> tuple[Any, int]:
         """State and input position; `like` gives shapes, dtypes and shardings.
 
-        Raises CheckpointError where the checkpoint is of another experiment or state, or damaged.
+        Raises CheckpointError where the checkpoint is of another experiment or state; DamagedError
+        where it is incomplete, or a bit of the state is other than when it was saved.
         """
         place = self._directory / str(step)
         args = ocp.args.Composite(experiment=ocp.args.JsonRestore())
@@ -145,7 +176,9 @@ class Checkpoints:
             position=ocp.args.JsonRestore(),
         )
         restored = self._read(step, args)
-        return unflatten(restored["state"], like), restored["position"]["examples"]
+        position = restored["position"]
+        _check_bits(place, restored["state"], position.get("bits", {}))
+        return unflatten(restored["state"], like), position["examples"]
 
     def _read(self, step: int, args: ocp.args.Composite) -> Any:
         with _damaged(self._directory / str(step)):
@@ -189,10 +222,18 @@ def _damaged(place: epath.Path) -> Iterator[None]:
         yield
     except Exception as error:
         first = str(error).strip().partition("\n")[0][:300]
-        raise CheckpointError(
-            f"{place} is incomplete or damaged ({type(error).__name__}: {first}); remove it, and"
-            " training goes on from the one before it"
+        raise DamagedError(
+            f"{place} is incomplete or damaged ({type(error).__name__}: {first})"
         ) from error
+
+
+def _check_bits(place: epath.Path, arrays: Mapping[str, Any], saved: Mapping[str, int]) -> None:
+    """Raises DamagedError unless the bits are those that were saved, if sums were saved."""
+    found = bits.sums({path: array for path, array in arrays.items() if path in saved})
+    if other := [path for path, each in found.items() if each != saved[path]]:
+        raise DamagedError(
+            f"{place} is damaged: {', '.join(other[:3])} came back with other bits than were saved"
+        )
 
 
 def _check_fit(place: epath.Path, wanted: Mapping[str, Any], stored: Mapping[str, Any]) -> None:

@@ -47,7 +47,8 @@ def entries(run: epath.PathLike, *, read: bool = False) -> Iterator[Entry]:
         metrics = checkpoint.metrics_of(folder, int(path.name))
         yield Entry(path.name, _size(path), metrics, _problem(path, read))
     for path in sorted(set(found) - set(finished)):
-        yield Entry(path.name, _size(path), {}, "never finished")
+        aside = path.name.startswith(checkpoint.ASIDE)
+        yield Entry(path.name, _size(path), {}, "damaged, set aside" if aside else "never finished")
 
 
 def table(run: epath.PathLike, *, read: bool = False) -> str:

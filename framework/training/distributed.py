@@ -91,6 +91,11 @@ class Peers:
         self.first = watch is None or jax.process_index() == 0
         self.clock = watch.clock if watch else Clock()
 
+    @property
+    def alone(self) -> bool:
+        """Whether there is no other process."""
+        return self._watch is None
+
     def tell(self, value: Any) -> Any:
         """The value (JSON) that process 0 has, in all of them; all must call it, in one order."""
         if self._watch is None:

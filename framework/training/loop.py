@@ -292,11 +292,21 @@ def restore_or_initialize(
     peers: distributed.Peers,
     origin: parent.Parent | None,
 ) -> tuple[State, int]:
-    """The state to start from, and the batches that it has seen."""
-    latest = peers.tell(checkpoints.latest())
-    if latest is not None:
-        state, position = checkpoints.restore(latest, program.state)
-        return state, position // batch_size
+    """The state to start from, and the batches that it has seen.
+
+    A checkpoint that is damaged is set aside, and the one before it is taken, where one process
+    trains alone: several might find different ones.
+    """
+    while (latest := peers.tell(checkpoints.latest())) is not None:
+        try:
+            state, position = checkpoints.restore(latest, program.state)
+        except checkpoint.DamagedError as error:
+            if not peers.alone:
+                raise
+            aside = checkpoints.set_aside(latest)
+            print(f"train: {error.what}; kept as {aside.name}", file=sys.stderr, flush=True)
+        else:
+            return state, position // batch_size
     if origin is None:
         return program.initialize(), 0
     state = origin.restore(program.state)

@@ -9,7 +9,9 @@ import subprocess
 import time
 
 import jax
+import polars
 import pytest
+from array_record.python.array_record_module import ArrayRecordWriter
 
 from podway.framework import exit_codes, termination
 from podway.framework.error import ConfigError
@@ -131,6 +133,27 @@ def test_a_bucket_without_rights_is_for_the_user_to_mend(tmp_path):
     said = f"{gcs.DENIED.removesuffix('.')}; grant the account"
     assert said in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+
+
+def write_records() -> None:
+    writer = ArrayRecordWriter("/dev/full", "group_size:1")
+    writer.write(b"x" * 100_000)
+    writer.close()
+
+
+def write_parquet() -> None:
+    polars.DataFrame({"x": range(10_000)}).write_parquet("/dev/full")
+
+
+@pytest.mark.parametrize("write", [write_records, write_parquet])
+def test_a_full_disk_is_for_the_user_to_mend_whichever_library_says_it(write, monkeypatch, capsys):
+    with pytest.raises(Exception, match="No space left on device") as error:
+        write()
+    assert not isinstance(error.value, OSError), "a number says it"
+    code, said = ended(monkeypatch, capsys, "data", error.value)
+    assert code == exit_codes.REFUSED
+    assert "No space left on device" in said
+    assert "Traceback" not in said
 
 
 def test_a_device_whose_memory_is_too_small_is_for_the_user_to_mend(tmp_path):

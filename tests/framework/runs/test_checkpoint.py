@@ -1,3 +1,6 @@
+import random
+import shutil
+
 import jax
 import numpy as np
 import optax
@@ -6,7 +9,7 @@ import pytest
 from podway.framework import task
 from podway.framework.models.sasrec import SasRec
 from podway.framework.runs import checkpoint, checkpoint_list
-from podway.framework.runs.checkpoint import CheckpointError, Checkpoints
+from podway.framework.runs.checkpoint import CheckpointError, Checkpoints, DamagedError
 
 
 @pytest.fixture
@@ -136,6 +139,50 @@ def test_a_partial_checkpoint_is_refused_and_named(tmp_path, state, pattern):
     reopened.close()
     with pytest.raises(CheckpointError, match="/5 is incomplete or damaged"):
         checkpoint.load_parameters(tmp_path, 5)
+
+
+def test_no_flipped_bit_comes_back_as_another_number(tmp_path, state):
+    saving = opened(tmp_path / "good")
+    saving.save(5, state, 640)
+    saving.close()
+    draw, found = random.Random(0), 0
+    sizes = {
+        each.relative_to(tmp_path / "good"): each.stat().st_size
+        for each in (tmp_path / "good").rglob("*")
+        if each.is_file()
+    }
+    numbers = [each for each, size in sizes.items() if 2 * size > max(sizes.values())]
+    for number in range(12):
+        place = tmp_path / str(number)
+        shutil.copytree(tmp_path / "good", place)
+        for file in numbers:
+            content = bytearray((place / file).read_bytes())
+            content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
+            (place / file).write_bytes(content)
+        reopened = opened(place)
+        try:
+            restored, position = reopened.restore(5, shapes(state))
+            jax.tree.map(np.testing.assert_array_equal, restored, state)
+            assert position == 640
+        except DamagedError as error:
+            found += "with other bits" in str(error)
+        reopened.close()
+    assert found, "no bit of the numbers was flipped"
+
+
+def test_a_damaged_checkpoint_is_set_aside(tmp_path, state):
+    folder = tmp_path / "checkpoints"
+    saving = opened(folder)
+    for step in (4, 5):
+        saving.save(step, state, 640)
+    saving.wait()
+    damage(folder / "5", "state/_METADATA")
+    assert saving.set_aside(5).name == "damaged-5"
+    assert saving.latest() == 4
+    saving.save(5, state, 640)
+    saving.close()
+    problems = {entry.name: entry.problem for entry in checkpoint_list.entries(tmp_path)}
+    assert problems == {"4": "", "5": "", "damaged-5": "damaged, set aside"}
 
 
 def test_the_moving_average_is_what_is_loaded_and_moments_are_not_read(tmp_path, state):

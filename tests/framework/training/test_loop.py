@@ -4,10 +4,12 @@ import os
 import pathlib
 import random
 import re
+import shutil
 import signal
 import subprocess
 import time
 
+import jax
 import numpy as np
 import pytest
 from etils import epath
@@ -117,6 +119,27 @@ def test_killed_and_resumed_equals_never_killed(dataset, straight, tmp_path):
     ours, theirs = final_parameters(tmp_path, 20), final_parameters(straight[0], 20)
     for path in theirs:
         np.testing.assert_array_equal(ours[path], theirs[path])
+
+
+def test_a_damaged_checkpoint_is_passed_over_and_nothing_is_different(dataset, straight, tmp_path):
+    shutil.copytree(straight[0], tmp_path, dirs_exist_ok=True)
+    (directory,) = (each.parent for each in tmp_path.glob("runs/walks/*/checkpoints"))
+    (directory / "manifest.json").unlink()
+    newest, before = sorted(
+        (int(each.name) for each in (directory / "checkpoints").iterdir() if each.name.isdigit()),
+        reverse=True,
+    )[:2]
+    for path in (directory / "checkpoints" / str(newest) / "state").rglob("d/*"):
+        path.write_bytes(path.read_bytes()[:-5])
+    process = start(dataset, tmp_path)
+    out, said = process.communicate(timeout=300)
+    assert json.loads(out.splitlines()[-1])["finished"], said[-3000:]
+    assert f"checkpoints/{newest} is incomplete or damaged" in said
+    assert f"kept as damaged-{newest}" in said
+    assert losses(tmp_path) == losses(straight[0])
+    ours, theirs = (final_parameters(each, 20) for each in (tmp_path, straight[0]))
+    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+    assert before < newest
 
 
 def test_sigterm_saves_and_ends_well_and_two_devices_go_on_where_eight_stopped(
