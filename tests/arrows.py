@@ -95,7 +95,7 @@ ARROWS = {
         "graph": "contract layout lowering framework/config framework/schema",
         "cases": "contract graph lowering framework/config framework/schema",
         "verification": "graph layout lowering framework/schema",
-        "versions": "layout framework/artifact",
+        "versions": "layout framework/artifact framework/runs",
         "identity": "layout versions framework/artifact framework/code framework/config",
         "jax_extras": "",
         "served": "cases contract graph jax_extras lowering silence verification"

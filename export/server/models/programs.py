@@ -45,7 +45,7 @@ _DIGEST = hashlib.sha256().digest_size
 def prepare(directory: str) -> None:
     """Has TensorFlow keep its programs where `Programs` finds them.
 
-    Only before TensorFlow is imported is this sure to work. Raises ServerError.
+    TensorFlow looks at it once, when it first compiles. Raises ServerError.
     """
     flags = os.environ.get("TF_XLA_FLAGS", "")
     if f"{_DIRECTORY}={_MEMORY}" in flags:

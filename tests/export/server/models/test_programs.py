@@ -5,12 +5,15 @@ import os
 import pathlib
 import subprocess
 import sys
+import time
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
 from podway.export.server.error import ServerError
 from podway.export.server.models import programs
+from tests.export.server.conftest import Site, elsewhere, free_ports, predict_request
 
 ROOT = pathlib.Path(__file__).parents[4]
 
@@ -126,3 +129,38 @@ def test_what_is_too_much_or_unused_is_removed(tmp_path, monkeypatch):
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
         [kept._folder.name, "not-ours"]
     )
+
+
+@pytest.mark.slow
+def test_the_server_keeps_what_warm_up_and_requests_compiled(model, tmp_path):
+    """The first start compiles for the warm-up's shape and a request's, the second for neither."""
+    base, kept = tmp_path / "m", tmp_path / "programs"
+    Site(tmp_path, {1: model}).put(1, predict_request(x=np.float32([1])))
+    for expected in (0, 2):
+        ports = free_ports()
+        flags = {
+            "model_name": "m",
+            "model_base_path": base,
+            "xla_cache_directory": kept,
+            "port": ports[0],
+            "rest_api_port": ports[1],
+        }
+        command = [f"--{name}={value}" for name, value in flags.items()]
+        server = subprocess.Popen(
+            [sys.executable, "-m", "podway.export.server", *command],
+            **{"cwd": ROOT, "stderr": subprocess.PIPE, "text": True},
+        )
+        with elsewhere(*ports) as client:
+            end = time.monotonic() + 120
+            while not (client.listens() and client.rest("/readyz")[0] == 200):
+                assert server.poll() is None
+                assert time.monotonic() < end
+                time.sleep(0.1)
+            assert len(entries(kept)) == max(1, expected)
+            answer = client.rest("/v1/models/m:predict", {"instances": [1.0, 2.0]})
+            assert answer == (200, {"predictions": [3.0, 5.0]})
+        server.terminate()
+        _, said = server.communicate(timeout=60)
+        assert server.returncode == 0
+        assert f"{expected} compiled programs read from {kept}" in said
+        assert len(entries(kept)) == 2
