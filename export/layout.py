@@ -16,6 +16,8 @@ CARD, CARD_TEXT = "card.html", "card.md"
 """What the model is, and how it is called, for people; servers pass over both."""
 GATE = "gate"
 """In a manifest's details: the rules that a version must pass before it serves."""
+LOCK = ".lock"
+"""Beside models.config: who holds it changes what is served (export/versions/turn.py)."""
 HISTORY = "history.jsonl"
 """In the folder of a model: what was served when (export/versions/history.py)."""
 

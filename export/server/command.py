@@ -13,8 +13,10 @@ from typing import Any
 import tyro
 
 from podway.export.server.error import ServerError
+from podway.export.server.models import programs
 from podway.export.server.options import (
     BatchingOptions,
+    LimitOptions,
     ListenOptions,
     LoadOptions,
     ModelOptions,
@@ -37,6 +39,7 @@ class _Groups:
     models: ModelOptions = ModelOptions()
     listening: ListenOptions = ListenOptions()
     batching: BatchingOptions = BatchingOptions()
+    limits: LimitOptions = LimitOptions()
     loading: LoadOptions = LoadOptions()
     tensorflow: TensorFlowOptions = TensorFlowOptions()
     unused: UnusedOptions = UnusedOptions()
@@ -45,7 +48,6 @@ class _Groups:
 REFUSED = {
     "use_alts_credentials": "give --ssl_config_file for TLS",
     "platform_config_file": "there is the platform tensorflow alone",
-    "rest_api_enable_cors_support": "let a proxy in front add the headers",
     "prefer_tflite_model": "there are SavedModels alone",
     "num_tflite_pools": "there are SavedModels alone",
     "num_tflite_interpreters_per_pool": "there are SavedModels alone",
@@ -70,6 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(_version())
             return
         options = parse(arguments)
+        if options.xla_cache_directory:
+            programs.prepare(options.xla_cache_directory)
         # Imported here: --help need not wait for TensorFlow, nor does the supervisor need it.
         if options.workers > 1:
             from podway.export.server import workers as server

@@ -12,7 +12,11 @@ RESOURCE_EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
 DEADLINE_EXCEEDED = grpc.StatusCode.DEADLINE_EXCEEDED
 UNIMPLEMENTED = grpc.StatusCode.UNIMPLEMENTED
 INTERNAL = grpc.StatusCode.INTERNAL
+UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 UNKNOWN = grpc.StatusCode.UNKNOWN
+
+MAX_MESSAGE = 4096
+"""Characters of an error."""
 
 
 class ServerError(PodwayError, OSError):
@@ -24,10 +28,18 @@ class RequestError(PodwayError, ValueError):
 
     Attributes:
       code: gRPC status code; REST translates it into an HTTP status.
-      message: one sentence for the client.
+      message: one sentence for the client, cut to MAX_MESSAGE: it may quote what the client sent.
+      http: REST's status, where it is not the one of the code; or 0.
     """
 
-    def __init__(self, code: grpc.StatusCode, message: str):
+    def __init__(self, code: grpc.StatusCode, message: str, http: int = 0):
+        message = message if len(message) <= MAX_MESSAGE else message[:MAX_MESSAGE] + "…"
         super().__init__(message)
         self.code = code
         self.message = message
+        self.http = http
+
+
+def too_large(message: str) -> RequestError:
+    """A request beyond a limit: RESOURCE_EXHAUSTED, 413."""
+    return RequestError(RESOURCE_EXHAUSTED, message, 413)

@@ -1,5 +1,5 @@
-"""The server's options: tensorflow_model_server's flags, and four of our own (host, workers,
-max_batch_size, request_log_config_file).
+"""The server's options: tensorflow_model_server's flags, and some of our own (host, workers,
+max_batch_size, request_log_config_file, and all of LimitOptions).
 
 Where a default or a meaning differs from tensorflow_model_server's, the option says so.
 """
@@ -58,6 +58,9 @@ class ListenOptions:
     """Port of REST; 0: any free one; -1: none (tensorflow_model_server: 0, its default)."""
     rest_api_timeout_in_ms: int = 30_000
     """Milliseconds after which a REST request is answered by 504."""
+    rest_api_enable_cors_support: bool = False
+    """Let pages of any origin call REST: Access-Control-Allow-Origin is *, and OPTIONS is
+    answered."""
     monitoring_config_file: str = ""
     """Text proto MonitoringConfig: whether, and under which path of the REST port, Prometheus
     finds metrics."""
@@ -84,6 +87,33 @@ class BatchingOptions:
 
 
 @dataclasses.dataclass(frozen=True)
+class LimitOptions:
+    """What a request, a connection and the stop may cost."""
+
+    max_request_bytes: int = 64 << 20
+    """Most bytes of a request, once it is decompressed."""
+    max_request_rows: int = 16_384
+    """Most rows of a request."""
+    max_request_elements: int = 1 << 20
+    """Most values of a request that are written one by one: of JSON, and of a message's repeated
+    fields. A tensor's tensor_content is bounded by the bytes alone."""
+    max_request_ratio: int = 100
+    """Bytes that a byte of a compressed REST body may become, where that is more than 1 MiB."""
+    max_pending_bytes: int = 1 << 30
+    """Most bytes of REST bodies above 64 KiB that are in memory at once; others get 429."""
+    max_connections: int = 16_384
+    """Most connections of each API; fewer where the limit of open files asks for it. Beyond them
+    REST ends the one that has been idle longest, gRPC refuses new ones."""
+    rest_api_header_timeout_in_ms: int = 10_000
+    """Milliseconds in which the head of a REST request has to come, from its first byte on."""
+    rest_api_idle_timeout_in_ms: int = 620_000
+    """Milliseconds after which a REST connection without a request is ended. Longer than a load
+    balancer keeps one (600 s on Google Cloud), lest it send into one that has just ended."""
+    drain_seconds: float = 30.0
+    """Seconds that requests in flight have when the server is told to stop; then it exits."""
+
+
+@dataclasses.dataclass(frozen=True)
 class LoadOptions:
     """How versions come and go."""
 
@@ -94,7 +124,11 @@ class LoadOptions:
     load_retry_interval_micros: int = 60_000_000
     """Microseconds between two tries; below 0: none."""
     num_load_threads: int = 0
-    """Versions that are loaded at once; 0 is 1."""
+    """Versions that are loaded at once; 0: at the start as many as processors, then 1
+    (tensorflow_model_server: at the start always four times the processors)."""
+    xla_cache_directory: str = ""
+    """Folder of this user's in which compiled programs are kept from one start to the next, so
+    that a warm-up need not compile them again; without it each start compiles."""
     num_unload_threads: int = 0
     """Versions that are unloaded at once; 0 is 1."""
 
@@ -140,7 +174,13 @@ class UnusedOptions:
 
 @dataclasses.dataclass(frozen=True)
 class ServerOptions(
-    UnusedOptions, TensorFlowOptions, LoadOptions, BatchingOptions, ListenOptions, ModelOptions
+    UnusedOptions,
+    TensorFlowOptions,
+    LoadOptions,
+    LimitOptions,
+    BatchingOptions,
+    ListenOptions,
+    ModelOptions,
 ):
     """All of them, in one."""
 
@@ -170,9 +210,15 @@ class ServerOptions(
             "tensorflow_session_parallelism",
             "tensorflow_intra_op_parallelism",
             "tensorflow_inter_op_parallelism",
+            "drain_seconds",
         ):
             self._check(field, 0, float("inf"), "give 0 or more")
-        for field in ("workers", "max_batch_size", "rest_api_timeout_in_ms"):
+        limits = tuple(
+            field.name
+            for field in dataclasses.fields(LimitOptions)
+            if field.name != "drain_seconds"
+        )
+        for field in ("workers", "max_batch_size", "rest_api_timeout_in_ms", *limits):
             self._check(field, 1, float("inf"), "give 1 or more")
         self._check("per_process_gpu_memory_fraction", 0, 1, "give 0 to 1")
         if not self.enable_batching:

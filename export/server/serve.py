@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import functools
 import logging
-import signal
+import os
 from collections.abc import AsyncIterator, Callable, Coroutine
 
 import uvloop
@@ -15,16 +15,27 @@ from grpc_health.v1 import health, health_pb2
 from podway.export.server import logs, request_log
 from podway.export.server.batching import parameters
 from podway.export.server.batching.parameters import BatchingParameters
+from podway.export.server.drain import Drain, stop_at_signals
+from podway.export.server.limits import Limits
 from podway.export.server.models.loader import Loading
 from podway.export.server.models.manager import Models
+from podway.export.server.models.programs import Programs
 from podway.export.server.models.watch import Watch, configs
-from podway.export.server.net import monitoring
-from podway.export.server.net.listen import listen_grpc, listen_rest, listen_to_siblings
+from podway.export.server.net import files, monitoring
+from podway.export.server.net.listen import (
+    Bounds,
+    listen_grpc,
+    listen_rest,
+    listen_to_siblings,
+)
 from podway.export.server.options import ServerOptions
 from podway.export.server.runtime import session
 from podway.export.server.siblings import Seat, Siblings
 
 log = logging.getLogger(__name__)
+
+_CLOSE_SECONDS = 1.0
+"""Beyond the drain, for models to be given back."""
 
 
 def main(options: ServerOptions) -> None:
@@ -55,17 +66,23 @@ async def serve(
     """
     await asyncio.to_thread(configs, options)  # what is wrong there is said before all else
     monitoring.read(options.monitoring_config_file)
-    stop = stop or stop_at_signals()
+    stop = stop or stop_at_signals(options)
+    bounds = Bounds(
+        files.connections(options.max_connections, files.raise_limit()),
+        Drain(options.drain_seconds),
+    )
     changed = asyncio.Event()
+    programs = await asyncio.to_thread(_programs, options.xla_cache_directory)
     logged = request_log.read(options.request_log_config_file)
     models = Models(
-        _loading(options),
+        _loading(options, programs),
         on_change=changed.set,
         log=logged and functools.partial(request_log.Writer, logged, worker=_number(seat)),
+        limits=Limits.of(options),
     )
     watch = Watch(options, models)
     async with contextlib.AsyncExitStack() as stack:
-        stack.push_async_callback(models.close)
+        stack.push_async_callback(_close, models, bounds.drain)
         siblings = Siblings(seat)
         stack.push_async_callback(siblings.close)
         checks, own = health.aio.HealthServicer(), health.aio.HealthServicer()
@@ -73,9 +90,11 @@ async def serve(
             await stack.enter_async_context(listen_to_siblings(seat, models, watch, own))
             await stack.enter_async_context(_background(siblings.follow(changed.set)))
         grpc_address = await stack.enter_async_context(
-            listen_grpc(options, models, watch, siblings, checks)
+            listen_grpc(options, models, watch, siblings, checks, bounds)
         )
-        rest_address = await stack.enter_async_context(listen_rest(options, models, siblings))
+        rest_address = await stack.enter_async_context(
+            listen_rest(options, models, siblings, bounds)
+        )
         addresses = f"gRPC {grpc_address}, REST {rest_address}"
         log.info("listening on %s", addresses)
         stack.push_async_callback(checks.enter_graceful_shutdown)
@@ -83,6 +102,7 @@ async def serve(
         await stack.enter_async_context(_background(health_reports))
         await watch.start()
         await _first(models.settle(), stop.wait())
+        models.begun()
         await _first(siblings.connected(), stop.wait())
         if not stop.is_set():
             announce(addresses)
@@ -92,11 +112,28 @@ async def serve(
     log.info("stopped")
 
 
+async def _close(models: Models, drain: Drain) -> None:
+    """Unloads everything, unless what runs takes longer than it may."""
+    try:
+        await asyncio.wait_for(models.close(), drain.left() + _CLOSE_SECONDS)
+    except TimeoutError:
+        log.error("a model is still running: it is given up")
+
+
 def _number(seat: Seat | None) -> int:
     return seat.number if seat else 0
 
 
-def _loading(options: ServerOptions) -> Loading:
+def _programs(directory: str) -> Programs | None:
+    """What earlier starts have compiled, at TensorFlow's hand. Raises ServerError."""
+    if not directory:
+        return None
+    programs = Programs(directory)
+    programs.read()
+    return programs
+
+
+def _loading(options: ServerOptions, programs: Programs | None) -> Loading:
     """What the options say of loading and running versions. Raises ServerError."""
     return Loading(
         batching=_batching(options),
@@ -105,9 +142,11 @@ def _loading(options: ServerOptions) -> Loading:
         retries=options.max_num_load_retries,
         retry_seconds=max(0, options.load_retry_interval_micros) / 1e6,
         load_threads=options.num_load_threads or 1,
+        first_load_threads=options.num_load_threads or os.cpu_count() or 1,
         unload_threads=options.num_unload_threads or 1,
         labels_for_unavailable=options.allow_version_labels_for_unavailable_models,
         session=session.of(options),
+        programs=programs,
     )
 
 
@@ -157,11 +196,3 @@ async def _report_health(
             await checks.set(service, state)
         await changed.wait()
         changed.clear()
-
-
-def stop_at_signals() -> asyncio.Event:
-    """Set by SIGINT or SIGTERM."""
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    return stop

@@ -12,10 +12,10 @@ from typing import TextIO
 
 import uvloop
 
-from podway.export.server import logs
+from podway.export.server import drain, logs
 from podway.export.server.error import ServerError
 from podway.export.server.options import ServerOptions
-from podway.export.server.serve import serve, stop_at_signals
+from podway.export.server.serve import serve
 from podway.export.server.siblings import Seat
 
 
@@ -37,8 +37,14 @@ async def _work(options: ServerOptions, seat: Seat, report: TextIO) -> None:
     def announce(address: str) -> None:
         print(json.dumps({"serving": address}), file=report)
 
-    stop = stop_at_signals()
-    asyncio.get_running_loop().add_reader(sys.stdin.fileno(), stop.set)
+    stop = drain.stop_at_signals(options)
+
+    def orphaned() -> None:
+        asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+        drain.exit_in(options.drain_seconds)
+        stop.set()
+
+    asyncio.get_running_loop().add_reader(sys.stdin.fileno(), orphaned)
     await serve(options, stop, seat=seat, announce=announce)
 
 

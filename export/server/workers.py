@@ -25,8 +25,8 @@ from podway.export.server.options import ServerOptions
 
 log = logging.getLogger(__name__)
 
-_PATIENCE = 45.0
-"""Seconds that workers have to end, which is more than a request in flight has."""
+_PATIENCE = 15.0
+"""Seconds beyond the drain that workers have to end: more than they take to give up."""
 
 _PARALLELISM = (
     "tensorflow_session_parallelism",
@@ -72,6 +72,11 @@ async def _supervise(options: ServerOptions) -> None:
                 raise _ended(number, await ends[number])
         serving.cancel()
         log.info("stopping: answering what is in flight")
+    if cut := [number for number, worker in enumerate(team) if worker.returncode == 1]:
+        raise ServerError(
+            f"requests were still in progress after {options.drain_seconds:g} s (--drain_seconds):"
+            f" workers {cut} have given them up"
+        )
     log.info("stopped")
 
 
@@ -96,7 +101,7 @@ async def _worker(
         if process.returncode is None:
             process.terminate()
         try:
-            await asyncio.wait_for(process.wait(), _PATIENCE)
+            await asyncio.wait_for(process.wait(), options.drain_seconds + _PATIENCE)
         except TimeoutError:
             log.error("worker %d does not stop: killed", number)
             process.kill()

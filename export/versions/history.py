@@ -70,24 +70,40 @@ def read(home: epath.Path, current: Served) -> tuple[Entry, ...]:
     Raises ExportError that names the line that is no entry.
     """
     path = home / layout.HISTORY
-    if not path.exists():
-        return ()
+    return _entries(path.read_text(), path, current) if path.exists() else ()
+
+
+def add(home: epath.Path, entries: Sequence[Entry], step: Entry) -> tuple[Entry, ...]:
+    """Writes the step behind these entries, which are all that there are, in one step.
+
+    The caller has the turn (export/versions/turn.py). Raises ExportError where others have written
+    meanwhile, which can be on gs:// alone.
+    """
+    path = home / layout.HISTORY
+    text = "".join(
+        json.dumps(dataclasses.asdict(entry), ensure_ascii=False, separators=(",", ":")) + "\n"
+        for entry in (*entries, step)
+    )
+
+    def change(found: str) -> str:
+        if _entries(found, path, step.before) != tuple(entries):
+            raise ExportError(f"{path} was changed by somebody else meanwhile; try again")
+        return text
+
+    if "://" in str(path):
+        artifact.exchange(path, change)
+    else:
+        artifact.write_atomically(path, text)
+    return (*entries, step)
+
+
+def _entries(text: str, path: epath.Path, current: Served) -> tuple[Entry, ...]:
     entries = [
-        _parse(line, f"{path}, line {number}")
-        for number, line in enumerate(path.read_text().splitlines(), 1)
+        _parse(line, f"{path}, line {number}") for number, line in enumerate(text.splitlines(), 1)
     ]
     if entries and entries[-1].before == current:
         del entries[-1]
     return tuple(entries)
-
-
-def write(home: epath.Path, entries: Sequence[Entry]) -> None:
-    """Replaces the file, in one step."""
-    lines = (
-        json.dumps(dataclasses.asdict(entry), ensure_ascii=False, separators=(",", ":")) + "\n"
-        for entry in entries
-    )
-    artifact.write_atomically(home / layout.HISTORY, "".join(lines))
 
 
 def earlier(entries: Sequence[Entry], label: str) -> tuple[int | None, ...]:

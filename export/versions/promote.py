@@ -10,12 +10,15 @@ TensorFlow Serving's rule. So what the config asks for is made of two things:
 TensorFlow Serving refuses a config in which a label stands at a version that is not loaded, whole,
 and without loading that version. So a label moves in two writes: one that asks for the version, and
 one, once that version is AVAILABLE, that moves the label and lets go of what nobody asks for now.
-Whatever kills this in between leaves the label where it was. Needs neither TensorFlow nor JAX,
-unless it waits for a server.
+Whatever kills this in between leaves the label where it was.
+
+Each write is one turn among all who change what the workdir serves (export/versions/turn.py); no
+turn lasts while a server is waited for, so what others did meanwhile is read again. Needs neither
+TensorFlow nor JAX, unless it waits for a server.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from etils import epath
 
@@ -24,6 +27,7 @@ from podway.export.error import ExportError
 from podway.export.versions import history, models_config
 from podway.export.versions.history import Action, Entry
 from podway.export.versions.models_config import Served
+from podway.export.versions.turn import turn
 from podway.framework import artifact
 
 VERIFIED = "verified"
@@ -68,9 +72,28 @@ class _Model:
         return self.current.labels.get(label) if label else self.unlabelled
 
 
+@dataclasses.dataclass(frozen=True)
+class _Move:
+    """What is asked for: a label, or ("") what requests without one get, at a version.
+
+    Attributes:
+      action: that asks for it.
+      label: that moves.
+      version: where it goes; None: it is taken away.
+      gate: what the history shall say of the version's gate.
+      holds: raises ExportError where the model, as others left it, is not to be moved so.
+    """
+
+    action: Action
+    label: str
+    version: int | None
+    gate: str = ""
+    holds: Callable[[_Model], None] = lambda model: None
+
+
 def serve_exported(name: str, version: int, workdir: epath.PathLike) -> None:
     """Has a version that was just published served to requests without a label. Labels stay."""
-    _move(_model(name, workdir), "export", "", version, None)
+    _move(name, workdir, _Move("export", "", version), None)
 
 
 def promote(
@@ -100,7 +123,7 @@ def promote(
     model = _published(name, workdir)
     if not loaded or version not in model.current.versions:
         check_admissible(model.home / str(version))
-    return _move(model, "promote", label, version, server, gate)
+    return _move(name, workdir, _Move("promote", label, version, gate), server)
 
 
 def rollback(
@@ -108,11 +131,10 @@ def rollback(
 ) -> str:
     """Moves a label, or ("") what requests without one get, back to where it was before.
 
-    Called again it goes back further. A label that was not there before is taken away. Returns and
-    raises as `promote` does.
+    Called again it goes back further; of two at the same moment one is refused. A label that was
+    not there before is taken away. Returns and raises as `promote` does.
     """
-    model = _published(name, workdir)
-    earlier = history.earlier(model.entries, label)
+    earlier = history.earlier(_published(name, workdir).entries, label)
     if not earlier or (earlier[-1] is None and not label):
         what = f"label {label!r} has" if label else "requests without a label have"
         raise ExportError(
@@ -120,13 +142,22 @@ def rollback(
             f" are, and `podway promote {name} VERSION` serves one"
         )
     if (target := earlier[-1]) is not None:
-        check_admissible(model.home / str(target))
-    return _move(model, "rollback", label, target, server)
+        check_admissible(layout.models(workdir) / name / str(target))
+
+    def holds(model: _Model) -> None:
+        if history.earlier(model.entries, label) != earlier:
+            raise ExportError(
+                f"{_subject(name, label)} somewhere else by now: another process moved it at the"
+                f" same time; look at `podway versions {name}`, and roll back again if need be"
+            )
+
+    return _move(name, workdir, _Move("rollback", label, target, holds=holds), server)
 
 
 def withdraw(name: str, workdir: epath.PathLike, *, label: str) -> str:
     """Takes a label away, wherever it was before. Returns and raises as `promote` does."""
-    return _move(_published(name, workdir), "promote", label, None, None)
+    _published(name, workdir)
+    return _move(name, workdir, _Move("promote", label, None), None)
 
 
 def check_admissible(directory: epath.Path) -> None:
@@ -172,48 +203,51 @@ def _published(name: str, workdir: epath.PathLike) -> _Model:
     return _model(name, workdir)
 
 
-def _move(
-    model: _Model,
-    action: Action,
-    label: str,
-    version: int | None,
-    server: Server | None,
-    gate: str = "",
-) -> str:
-    origin, current = model.at(label), model.current
+def _move(name: str, workdir: epath.PathLike, move: _Move, server: Server | None) -> str:
+    waited = server is None or not move.label or move.version is None
+    while True:
+        with turn(workdir):
+            model = _model(name, workdir)
+            move.holds(model)
+            step = _step(model, move)
+            if isinstance(step, str):
+                return step
+            if step.action == "load" or waited:
+                _apply(model, step)
+        if step.action != "load" and waited:
+            if server is not None and not move.label and move.version is not None:
+                _wait(model, workdir, step, server)
+            return _report(name, step)
+        if server is None:
+            return (
+                f"{name}: version {move.version} is asked for (step 1 of 2); {move.label!r} moves"
+                " there when you run this again, once the server says that the version is"
+                f" AVAILABLE. With --server HOST:PORT one run does both{_for_others(step)}"
+            )
+        _wait(model, workdir, step, server)
+        waited = True  # where others have let go of the version meanwhile, all begins again
+
+
+def _step(model: _Model, move: _Move) -> Entry | str:
+    """The next change on the way, or what to say where nothing is left to do."""
+    label, version, current = move.label, move.version, model.current
+    origin = model.at(label)
     labels = {key: number for key, number in current.labels.items() if key != label}
     if label and version is not None:
         labels[label] = version
     base = model.unlabelled if label else version
-    if base is not None and not label and action != "export":
+    if base is not None and not label and move.action != "export":
         _check_highest(model.name, base, labels)
     asked = {*labels.values()} if base is None else {*labels.values(), base}
     wanted = Served(tuple(sorted(asked)), labels)
     if origin == version:
         if wanted != current:
-            models_config.write(model.config, model.name, model.home, wanted)
+            models_config.write(model.config, model.name, model.home, wanted, current)
         return f"{_subject(model.name, label)} already at version {version}"
-    entries = model.entries
-    if label and version is not None:
-        if version not in current.versions:
-            loading = Served(tuple(sorted({*current.versions, version})), current.labels)
-            step = history.entry("load", label, origin, version, current, loading, gate)
-            entries = _apply(model, entries, step)
-            if server is None:
-                return (
-                    f"{model.name}: version {version} is asked for (step 1 of 2); {label!r} moves"
-                    " there when you run this again, once the server says that the version is"
-                    " AVAILABLE. With --server HOST:PORT one run does both"
-                    f"{_for_others(step)}"
-                )
-        if server is not None:
-            _wait(model, version, server)
-    before = entries[-1].after if len(entries) > len(model.entries) else current
-    done = history.entry(action, label, origin, version, before, wanted, gate)
-    _apply(model, entries, done)
-    if server is not None and not label and version is not None:
-        _wait(model, version, server)
-    return _report(model.name, done)
+    if label and version is not None and version not in current.versions:
+        loading = Served(tuple(sorted({*current.versions, version})), current.labels)
+        return history.entry("load", label, origin, version, current, loading, move.gate)
+    return history.entry(move.action, label, origin, version, current, wanted, move.gate)
 
 
 def _check_highest(name: str, version: int, labels: Mapping[str, int]) -> None:
@@ -227,24 +261,28 @@ def _check_highest(name: str, version: int, labels: Mapping[str, int]) -> None:
         )
 
 
-def _apply(model: _Model, entries: tuple[Entry, ...], step: Entry) -> tuple[Entry, ...]:
+def _apply(model: _Model, step: Entry) -> None:
     """Writes down what will be done, and does it."""
-    entries = (*entries, step)
-    history.write(model.home, entries)
-    models_config.write(model.config, model.name, model.home, step.after)
-    return entries
+    history.add(model.home, model.entries, step)
+    models_config.write(model.config, model.name, model.home, step.after, step.before)
 
 
-def _wait(model: _Model, version: int, server: Server) -> None:
-    """Waits for a version; where it does not come, has the config ask for what it did before."""
+def _wait(model: _Model, workdir: epath.PathLike, step: Entry, server: Server) -> None:
+    """Waits for a version; where it does not come, has the config ask for what it did before.
+
+    Unless others have changed it meanwhile: then it is theirs.
+    """
     from podway.export.versions import (
         status as model_status,  # needs gRPC and TensorFlow Serving's messages
     )
 
+    assert step.target is not None
     try:
-        model_status.wait(server.address, model.name, version, timeout=server.timeout)
+        model_status.wait(server.address, model.name, step.target, timeout=server.timeout)
     except BaseException:
-        models_config.write(model.config, model.name, model.home, model.current)
+        with turn(workdir):
+            if models_config.served(model.config, model.name) == step.after:
+                models_config.write(model.config, model.name, model.home, step.before, step.after)
         raise
 
 

@@ -3,7 +3,8 @@
 Versions are integers, as TensorFlow Serving wants them, and are never used twice, not even after
 one was deleted: a server that still holds the old one would not load the new. What is being written
 lies in `_staging-…`, which servers ignore. The last step rewrites models.config; until then nothing
-is published. One publisher at a time per model: a second one is refused.
+is published. Several may publish at the same moment, the same model too: numbers are given out, and
+the configuration is changed, one after the other (export/versions/turn.py).
 """
 
 import pathlib
@@ -15,6 +16,7 @@ from etils import epath
 from podway.export import layout
 from podway.export.error import ExportError
 from podway.export.versions import models_config, promote
+from podway.export.versions.turn import turn
 from podway.framework import artifact
 
 _COUNTER = "highest_version"
@@ -45,7 +47,9 @@ def publish(
     leaves the configuration as it was and no directory behind.
     """
     home = layout.models(workdir) / name
-    number = _claim(home, models_config.served(layout.server_config(workdir), name).versions)
+    config = layout.server_config(workdir)
+    with turn(workdir):
+        number = _claim(home, models_config.served(config, name).versions)
     target = home / str(number)
     with artifact.staging(target, manifest=layout.MANIFEST) as stage:
         for path in artifact.walk(epath.Path(model)):
@@ -59,7 +63,8 @@ def publish(
         try:
             promote.serve_exported(name, number, workdir)
         except BaseException:
-            target.rmtree()
+            if number not in models_config.served(config, name).versions:
+                target.rmtree()
             raise
     return target
 

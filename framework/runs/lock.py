@@ -13,6 +13,7 @@ import getpass
 import json
 import os
 import pathlib
+import random
 import socket
 import threading
 import time
@@ -126,25 +127,33 @@ class Lock:
                 f" without a sign of life; the run goes on with {holder or 'somebody else'}"
             )
 
-    def take(self, run: epath.Path) -> None:
-        """Takes the lock, perhaps after a wait. Raises LockedError: somebody else has it."""
+    def take(self, run: epath.Path, patience: float = 0.0) -> None:
+        """Takes the lock, perhaps after a wait.
+
+        Raises LockedError: somebody else has it, or one after the other for `patience` seconds.
+        """
         seen: str | None = None
-        until = time.monotonic() + EXPIRES
-        while (found := self._try(seen if time.monotonic() >= until else None)) is not None:
+        start = since = time.monotonic()
+        while (
+            found := self._try(seen if time.monotonic() >= since + EXPIRES else None)
+        ) is not None:
             holder = Holder.read(found)
-            if seen not in (None, found) or (holder and holder.machine == self._mine.machine):
+            lives = seen not in (None, found) or (holder and holder.machine == self._mine.machine)
+            if lives and time.monotonic() >= start + patience:
                 raise LockedError(
                     f"{run} is being {self._doing} by {holder or 'another process'}; wait for it,"
                     f" or end it first ({self.path})"
                 )
-            if seen is None:
-                seen = found
+            if seen is None and not lives and not patience:
                 print(
                     f"{run} was being {self._doing} by {holder or 'another process'}, on another"
                     f" machine; waiting up to {EXPIRES:.0f} s to see whether it still is",
                     flush=True,
                 )
-            time.sleep(min(1.0, EXPIRES / 10))
+            if seen != found:
+                seen, since = found, time.monotonic()
+            # Who waits for a turn tries more often, and not in step with the others.
+            time.sleep(random.uniform(0.05, 0.3) if patience else min(1.0, EXPIRES / 10))
         self._thread.start()
 
     def release(self) -> None:
@@ -195,18 +204,19 @@ class Lock:
 
 
 @contextlib.contextmanager
-def hold(run: epath.Path, doing: str = "trained") -> Iterator[Lock]:
+def hold(run: epath.Path, doing: str = "trained", *, patience: float = 0.0) -> Iterator[Lock]:
     """The lock of a run's folder, or of another, for the time of a block.
 
     Args:
       run: the folder.
       doing: what is done to it, for others to be told.
+      patience: seconds to wait for others who have it and live.
 
     Raises LockedError: another process has it. Of another machine's lock that is not renewed any
     more, waits for the end.
     """
     lock = Lock(_file_of(run), doing)
-    lock.take(run)
+    lock.take(run, patience)
     try:
         yield lock
     finally:

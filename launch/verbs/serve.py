@@ -18,6 +18,8 @@ class Serve(Stage):
     """Port of gRPC; 0: any free one."""
     rest_port: int = 8501
     """Port of REST; 0: any free one."""
+    xla_cache_directory: str = ""
+    """Folder of this user's that keeps compiled programs, for the next start to be quick."""
 
 
 def serve(options: Serve) -> None:
@@ -39,6 +41,7 @@ def serve(options: Serve) -> None:
             host=options.host,
             port=options.port,
             rest_api_port=options.rest_port,
+            xla_cache_directory=options.xla_cache_directory,
         )
     )
 

@@ -5,23 +5,23 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 import grpc
+import numpy as np
+from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
     inference_pb2,
     model_management_pb2,
-    model_service_pb2_grpc,
     predict_pb2,
-    prediction_service_pb2_grpc,
     regression_pb2,
 )
 
-from podway.export.server.api import inference
+from podway.export.server.api import aside, inference, wire
 from podway.export.server.api.inference import describe, target
 from podway.export.server.error import (
     CANCELLED,
@@ -30,6 +30,7 @@ from podway.export.server.error import (
     INVALID_ARGUMENT,
     RequestError,
 )
+from podway.export.server.limits import SMALL
 from podway.export.server.models.manager import Models, Version
 from podway.export.server.models.reload import reload
 from podway.export.server.models.watch import Watch
@@ -44,60 +45,89 @@ SIGNATURE_DEF = "signature_def"
 _NO_TIME = 0.05
 """Seconds: a client gives up at its deadline, which may be a moment before the server sees it."""
 
-Method = Callable[[Models, Any], Awaitable[Any]]
+Method = Callable[[Models, Any, int], Awaitable[Any]]
+"""Takes the models, the request and its size in bytes; gives a message, or one serialised."""
 
 
-class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
-    """tensorflow.serving.PredictionService."""
+class PredictionService:
+    """tensorflow.serving.PredictionService. Its methods take and give serialised messages."""
 
     def __init__(self, models: Models):
         self._models = models
 
-    async def Predict(self, request, context) -> predict_pb2.PredictResponse:
+    def handlers(self) -> grpc.GenericRpcHandler:
+        """What a server is given."""
+        return _handlers(
+            "tensorflow.serving.PredictionService",
+            Predict=self.predict,
+            Classify=self.classify,
+            Regress=self.regress,
+            MultiInference=self.multi_inference,
+            GetModelMetadata=self.get_model_metadata,
+        )
+
+    async def predict(self, data: bytes, context: grpc.aio.ServicerContext) -> bytes:
         """Runs a signature of a model."""
-        return await _answer(predict, self._models, request, context, "Predict")
+        kind = predict_pb2.PredictRequest
+        return await _answer(predict, self._models, kind, data, context, "Predict")
 
-    async def Classify(self, request, context) -> classification_pb2.ClassificationResponse:
+    async def classify(self, data: bytes, context: grpc.aio.ServicerContext) -> bytes:
         """Classes of tf.Examples."""
-        return await _answer(inference.classify, self._models, request, context, "Classify")
+        kind = classification_pb2.ClassificationRequest
+        return await _answer(inference.classify, self._models, kind, data, context, "Classify")
 
-    async def Regress(self, request, context) -> regression_pb2.RegressionResponse:
+    async def regress(self, data: bytes, context: grpc.aio.ServicerContext) -> bytes:
         """A number for each tf.Example."""
-        return await _answer(inference.regress, self._models, request, context, "Regress")
+        kind = regression_pb2.RegressionRequest
+        return await _answer(inference.regress, self._models, kind, data, context, "Regress")
 
-    async def MultiInference(self, request, context) -> inference_pb2.MultiInferenceResponse:
+    async def multi_inference(self, data: bytes, context: grpc.aio.ServicerContext) -> bytes:
         """Several signatures' classes or numbers for the same tf.Examples."""
-        return await _answer(inference.multi_inference, self._models, request, context)
+        kind = inference_pb2.MultiInferenceRequest
+        return await _answer(inference.multi_inference, self._models, kind, data, context)
 
-    async def GetModelMetadata(
-        self, request, context
-    ) -> get_model_metadata_pb2.GetModelMetadataResponse:
+    async def get_model_metadata(self, data: bytes, context: grpc.aio.ServicerContext) -> bytes:
         """The signatures of a model."""
-        return await _answer(metadata, self._models, request, context)
+        kind = get_model_metadata_pb2.GetModelMetadataRequest
+        return await _answer(metadata, self._models, kind, data, context)
 
 
-class ModelService(model_service_pb2_grpc.ModelServiceServicer):
-    """tensorflow.serving.ModelService."""
+class ModelService:
+    """tensorflow.serving.ModelService. Its methods take and give serialised messages."""
 
     def __init__(self, models: Models, watch: Watch, siblings: Siblings):
         self._models = models
         self._watch = watch
         self._siblings = siblings
 
-    async def GetModelStatus(self, request, context) -> get_model_status_pb2.GetModelStatusResponse:
+    def handlers(self) -> grpc.GenericRpcHandler:
+        """What a server is given."""
+        return _handlers(
+            "tensorflow.serving.ModelService",
+            GetModelStatus=self.get_model_status,
+            HandleReloadConfigRequest=self.handle_reload_config_request,
+        )
+
+    async def get_model_status(self, data: bytes, context: grpc.aio.ServicerContext) -> bytes:
         """The states of a model's versions."""
-        return await _answer(self._status, self._models, request, context)
+        kind = get_model_status_pb2.GetModelStatusRequest
+        return await _answer(self._status, self._models, kind, data, context)
 
-    async def HandleReloadConfigRequest(
-        self, request, context
-    ) -> model_management_pb2.ReloadConfigResponse:
+    async def handle_reload_config_request(
+        self, data: bytes, context: grpc.aio.ServicerContext
+    ) -> bytes:
         """Replaces the config; answers once its versions are available or have failed."""
-        return await _answer(self._reload, self._models, request, context)
+        kind = model_management_pb2.ReloadConfigRequest
+        return await _answer(self._reload, self._models, kind, data, context)
 
-    async def _status(self, models: Models, request: get_model_status_pb2.GetModelStatusRequest):
+    async def _status(
+        self, models: Models, request: get_model_status_pb2.GetModelStatusRequest, size: int
+    ):
         return await status(models, self._siblings, request)
 
-    async def _reload(self, models: Models, request: model_management_pb2.ReloadConfigRequest):
+    async def _reload(
+        self, models: Models, request: model_management_pb2.ReloadConfigRequest, size: int
+    ):
         """All workers follow the config; the metrics' increases are added up."""
         async with self._siblings.turn():
             own, *others = await _all(
@@ -120,23 +150,36 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
         return response
 
 
-async def predict(models: Models, request: predict_pb2.PredictRequest):
-    """PredictRequest → PredictResponse. Raises RequestError."""
+async def predict(models: Models, request: predict_pb2.PredictRequest, size: int) -> bytes:
+    """PredictRequest, of so many bytes → PredictResponse, serialised. Raises RequestError."""
     with models.lease(*target(request)) as version:
         assert version.servable is not None
         signature = version.servable.signature(request.model_spec.signature_name)
         wanted = _filter(request.output_filter, signature)
-        inputs = tensors.decode(request.inputs, signature.inputs)
+        if size <= SMALL:
+            inputs = tensors.decode(request.inputs, signature.inputs)
+        else:
+            inputs = await aside.run(lambda check: tensors.decode(request.inputs, signature.inputs))
         outputs = await inference.run(models, version, signature, list(inputs.values()), "Predict")
-        response = predict_pb2.PredictResponse()
-        describe(response.model_spec, version, signature.name)
-        for (name, spec), array in zip(signature.outputs.items(), outputs, strict=True):
-            if name in wanted:
-                tensors.encode(array, spec.dtype, response.outputs[name])
-        return response
+        if inference.few(size, outputs):
+            return _encode(version, signature, wanted, outputs)
+        return await aside.run(lambda check: _encode(version, signature, wanted, outputs))
 
 
-async def metadata(models: Models, request: get_model_metadata_pb2.GetModelMetadataRequest):
+def _encode(
+    version: Version, signature: Signature, wanted: Iterable[str], outputs: Sequence[np.ndarray]
+) -> bytes:
+    response = predict_pb2.PredictResponse()
+    describe(response.model_spec, version, signature.name)
+    for (name, spec), array in zip(signature.outputs.items(), outputs, strict=True):
+        if name in wanted:
+            tensors.encode(array, spec.dtype, response.outputs[name])
+    return response.SerializeToString()
+
+
+async def metadata(
+    models: Models, request: get_model_metadata_pb2.GetModelMetadataRequest, size: int
+):
     """GetModelMetadataRequest → GetModelMetadataResponse. Raises RequestError."""
     if not request.metadata_field:
         raise RequestError(
@@ -202,32 +245,59 @@ async def _all(*calls: Awaitable[Any]) -> list[Any]:
     return results
 
 
+def _handlers(service: str, **methods: Callable[..., Awaitable[bytes]]) -> grpc.GenericRpcHandler:
+    """The methods by name, each from bytes to bytes: `_answer` reads large ones beside the loop."""
+    handlers = {
+        name: grpc.unary_unary_rpc_method_handler(method) for name, method in methods.items()
+    }
+    return grpc.method_handlers_generic_handler(service, handlers)
+
+
+async def _read(data: bytes, kind: type[Any], models: Models) -> Any:
+    """A message of this class. Raises RequestError."""
+
+    def parse(check: aside.Check) -> Any:
+        wire.check(data, kind, models.limits, check)
+        check()
+        return kind.FromString(data)
+
+    try:
+        return kind.FromString(data) if len(data) <= SMALL else await aside.run(parse)
+    except DecodeError as error:
+        raise RequestError(
+            INVALID_ARGUMENT, f"what was sent is no {kind.DESCRIPTOR.full_name}: {error}"
+        ) from error
+
+
 async def _answer(
     method: Method,
     models: Models,
-    request: Any,
+    kind: type[Any],
+    data: bytes,
     context: grpc.aio.ServicerContext,
     api: str = "",
-) -> Any:
-    """The method's response, or its error as a status; counted and timed as `api`.
+) -> bytes:
+    """The method's response to a request of this class, serialised, or its error as a status.
 
-    gRPC cancels this when the request's deadline has passed, or the client has gone: the request
-    leaves the queue.
+    Counted and timed as `api`. gRPC cancels this when the request's deadline has passed, or the
+    client has gone: the request leaves the queue.
     """
-    start = time.perf_counter()
+    start, model = time.perf_counter(), ""
     try:
-        response = await method(models, request)
+        request = await _read(data, kind, models)
         if api:
-            models.answered(request.model_spec.name, "OK")
-            seconds = time.perf_counter() - start
-            models.metrics.took(request.model_spec.name, api, "GRPC", seconds)
-        return response
+            model = request.model_spec.name
+        response = await method(models, request, len(data))
+        if api:
+            models.answered(model, "OK")
+            models.metrics.took(model, api, "GRPC", time.perf_counter() - start)
+        return response if isinstance(response, bytes) else response.SerializeToString()
     except asyncio.CancelledError:
         if api:
             left = context.time_remaining()
             late = left is not None and left < _NO_TIME
             code = DEADLINE_EXCEEDED if late else CANCELLED
-            models.answered(request.model_spec.name, code.name)
+            models.answered(model, code.name)
         raise
     except RequestError as error:
         code, message = error.code, error.message
@@ -235,5 +305,5 @@ async def _answer(
         log.exception("%s failed", method)
         code, message = INTERNAL, f"{type(error).__name__}: {error}"
     if api:
-        models.answered(request.model_spec.name, code.name)
+        models.answered(model, code.name)
     await context.abort(code, message)

@@ -4,6 +4,7 @@
 
 import asyncio
 import dataclasses
+import functools
 import json
 import logging
 import re
@@ -17,24 +18,38 @@ from google.protobuf.message import Message
 from tensorflow_serving.apis import (
     classification_pb2,
     get_model_status_pb2,
+    input_pb2,
     model_pb2,
     regression_pb2,
 )
 
+from podway.export.server.api import aside, body, inference, rest_examples, rest_json
 from podway.export.server.api import grpc as grpc_service
-from podway.export.server.api import inference, rest_examples, rest_json
 from podway.export.server.error import (
     DEADLINE_EXCEEDED,
     INTERNAL,
     INVALID_ARGUMENT,
     NOT_FOUND,
+    UNAVAILABLE,
     RequestError,
 )
+from podway.export.server.limits import SMALL, Limits
 from podway.export.server.models.manager import Models
 from podway.export.server.runtime.servable import DEFAULT_SIGNATURE, Servable, Signature
 from podway.export.server.siblings import Siblings
 
 log = logging.getLogger(__name__)
+
+LIVE, READY = "/livez", "/readyz"
+PROBES = (LIVE, READY)
+"""Paths for whoever watches the process: does it answer, and may it be asked for its models?"""
+
+_CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "POST, GET",
+    "Access-Control-Allow-Headers": "Content-Type",
+}
+"""What TensorFlow Serving adds."""
 
 _VERSION = r"(?:/versions/(\d+)|/labels/([^/:]+))?"
 _POST = re.compile(rf"/v1/models/([^/:]+){_VERSION}:(classify|regress|predict)", re.IGNORECASE)
@@ -58,9 +73,11 @@ _HTTP = {
 }
 """HTTP status by gRPC status, as TensorFlow Serving has it; 500 for the others."""
 
-OK = 200
+OK, UNSUPPORTED = 200, 415
 
 _MAX_DIGITS = 19  # of an int64
+
+_HEADERS = {"Server": "podway-model-server"}  # aiohttp's own says its version
 
 Target = tuple[str, int | None, str]
 
@@ -75,29 +92,57 @@ class RestService:
         *,
         metrics_path: str | None = None,
         timeout: float = 30.0,
+        cors: bool = False,
     ):
-        """Serves the metrics at `metrics_path`, unless None; answers by 504 after `timeout` s."""
+        """Serves the metrics at `metrics_path`, unless None; answers by 504 after `timeout` s.
+
+        With `cors` pages of other origins may call.
+        """
+        self._cors = cors
         self._models = models
         self._siblings = siblings
         self._metrics_path = metrics_path
         self._timeout = timeout
+        self._limits: Limits = models.limits
+        self._pending = body.Pending(models.limits.pending_bytes)
 
     async def __call__(self, request: web.BaseRequest) -> web.Response:
         """The response, errors included."""
+        response = await self._respond(request)
+        if self._cors:
+            response.headers.update(_CORS)
+        return response
+
+    async def _respond(self, request: web.BaseRequest) -> web.Response:
         path = request.rel_url.raw_path
+        if path in PROBES:
+            return self._health(path)
         if path == self._metrics_path:
             page = await self._siblings.page(self._models.metrics.page())
-            return web.Response(text=page, content_type="text/plain")
+            return web.Response(text=page, content_type="text/plain", headers=_HEADERS)
+        if self._cors and request.method == "OPTIONS" and _ANY.fullmatch(path):
+            return _preflight(request.headers.get("Origin", ""))
         if not _ANY.fullmatch(path):
-            return _json(_error(f"Not Found: {request.method} {path}"), _HTTP[NOT_FOUND])
-        call = _Call.of(request.method, path)
+            missing = error(f"Not Found: {request.method} {path}", _HTTP[NOT_FOUND])
+            return _without_the_rest(request, missing)
+        call = _Call.of("GET" if request.method == "HEAD" else request.method, path)
         start = time.perf_counter()
-        body, status, code = await self._answer(request, call)
+        answer, status, code = await self._answer(request, call)
         if status == OK:
             seconds = time.perf_counter() - start
             self._models.metrics.took(call.model, call.method, "REST", seconds)
         self._models.answered(call.model, code)
-        return _json(body, status)
+        response = _json(answer, status)
+        if status == UNSUPPORTED:
+            response.headers["Accept-Encoding"] = body.ENCODINGS
+        return _without_the_rest(request, response)
+
+    def _health(self, path: str) -> web.Response:
+        """Whether the process answers, or (/readyz) whether every model does, in every worker."""
+        if path == LIVE or (self._models.ready() and self._siblings.ready()):
+            return _json(_dump({"status": "ok"}))
+        missing = ", ".join(self._models.missing()) or "a worker's models"
+        return _json(_error(f"not available yet: {missing}"), _HTTP[UNAVAILABLE])
 
     async def _answer(self, request: web.BaseRequest, call: "_Call") -> tuple[bytes, int, str]:
         """The body, the HTTP status and the name of the gRPC status."""
@@ -106,13 +151,12 @@ class RestService:
                 return await self._run(request, call), OK, "OK"
         except TimeoutError:
             return _error(f"no answer within {self._timeout:g} s"), 504, DEADLINE_EXCEEDED.name
-        except RequestError as error:
-            return _error(error.message), _HTTP.get(error.code, 500), error.code.name
-        except web.HTTPException as error:
-            return _error(error.text or error.reason), error.status, INVALID_ARGUMENT.name
-        except Exception as error:
+        except RequestError as failed:
+            status = failed.http or _HTTP.get(failed.code, 500)
+            return _error(failed.message), status, failed.code.name
+        except Exception as failed:
             log.exception("%s %s failed", request.method, request.path)
-            return _error(f"{type(error).__name__}: {error}"), 500, INTERNAL.name
+            return _error(f"{type(failed).__name__}: {failed}"), 500, INTERNAL.name
 
     async def _run(self, request: web.BaseRequest, call: "_Call") -> bytes:
         if call.kind == "":
@@ -126,36 +170,52 @@ class RestService:
             if call.metadata:
                 return self._metadata(call.target())
             return await self._status(call.target())
-        body, target = await request.read(), call.target()
-        if call.method == "classify":
-            return await self._classify(target, body)
-        if call.method == "regress":
-            return await self._regress(target, body)
-        return await self._predict(target, body)
+        target = call.target()
+        with self._models.lease(*target):
+            pass  # who asks for no model need not send a body
+        with body.of(request, self._limits, self._pending) as sent:
+            content = await sent.read()
+            if call.method == "classify":
+                return await self._classify(target, content)
+            if call.method == "regress":
+                return await self._regress(target, content)
+            return await self._predict(target, content)
 
-    async def _classify(self, target: Target, body: bytes) -> bytes:
-        name, given = rest_examples.parse(body)
+    async def _classify(self, target: Target, content: bytes) -> bytes:
+        name, given = await self._examples(content)
         request = classification_pb2.ClassificationRequest(input=given)
         _specify(request.model_spec, target, name)
-        response = await inference.classify(self._models, request)
+        response = await inference.classify(self._models, request, len(content))
         return rest_examples.classifications(response.result)
 
-    async def _regress(self, target: Target, body: bytes) -> bytes:
-        name, given = rest_examples.parse(body)
+    async def _regress(self, target: Target, content: bytes) -> bytes:
+        name, given = await self._examples(content)
         request = regression_pb2.RegressionRequest(input=given)
         _specify(request.model_spec, target, name)
-        response = await inference.regress(self._models, request)
+        response = await inference.regress(self._models, request, len(content))
         return rest_examples.regressions(response.result)
 
-    async def _predict(self, target: Target, body: bytes) -> bytes:
+    async def _examples(self, content: bytes) -> tuple[str, input_pb2.Input]:
+        if len(content) <= SMALL:
+            return rest_examples.parse(content, self._limits)
+        return await aside.run(lambda check: rest_examples.parse(content, self._limits, check))
+
+    async def _predict(self, target: Target, content: bytes) -> bytes:
         with self._models.lease(*target) as version:
             assert version.servable is not None
-            servable = version.servable
-            parsed = rest_json.parse(body, lambda name: _signature(servable, name))
+            signature_of = functools.partial(_signature, version.servable)
+            if len(content) <= SMALL:
+                parsed = rest_json.parse(content, signature_of, self._limits)
+            else:
+                parsed = await aside.run(
+                    lambda check: rest_json.parse(content, signature_of, self._limits, check)
+                )
             outputs = await inference.run(
                 self._models, version, parsed.signature, parsed.inputs, "Predict"
             )
-            return rest_json.render(parsed, outputs)
+            if inference.few(len(content), outputs):
+                return rest_json.render(parsed, outputs)
+            return await aside.run(lambda check: rest_json.render(parsed, outputs, check))
 
     async def _status(self, target: Target) -> bytes:
         request = get_model_status_pb2.GetModelStatusRequest()
@@ -215,6 +275,13 @@ class _Call:
         return self.model, int(self.version), label
 
 
+def _preflight(origin: str) -> web.Response:
+    """What a browser asks before it calls, answered as TensorFlow Serving does."""
+    if re.search("https?://", origin):
+        return _json(b"")
+    return _json(_error("Origin header is missing in CORS preflight"), _HTTP[INVALID_ARGUMENT])
+
+
 def _specify(spec: model_pb2.ModelSpec, target: Target, signature: str = "") -> None:
     spec.name, version, label = target
     if version is not None:
@@ -240,6 +307,18 @@ def _plain(message: Message) -> dict:
     )
 
 
+def error(message: str, status: int) -> web.Response:
+    """An answer that says what is wrong."""
+    return _json(_error(message), status)
+
+
+def _without_the_rest(request: web.BaseRequest, response: web.Response) -> web.Response:
+    """Ends the connection where a body has not been read, lest it be read for nothing."""
+    if not request.content.is_eof():
+        response.force_close()
+    return response
+
+
 def _error(message: str) -> bytes:
     return _dump({"error": message})
 
@@ -248,5 +327,7 @@ def _dump(value: dict) -> bytes:
     return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
 
 
-def _json(body: bytes, status: int = 200) -> web.Response:
-    return web.Response(body=body, status=status, content_type="application/json")
+def _json(content: bytes, status: int = 200) -> web.Response:
+    return web.Response(
+        body=content, status=status, content_type="application/json", headers=_HEADERS
+    )

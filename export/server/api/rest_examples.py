@@ -13,14 +13,20 @@ from tensorflow.core.example import example_pb2, feature_pb2
 from tensorflow_serving.apis import classification_pb2, input_pb2, regression_pb2
 
 from podway.export.server.api import rest_json
+from podway.export.server.api.aside import Check, unchecked
 from podway.export.server.error import INVALID_ARGUMENT, RequestError
+from podway.export.server.limits import Limits
 
 _KINDS = {"bytes_list": "bytes", "float_list": "float", "int64_list": "int64"}
 
 
-def parse(body: bytes) -> tuple[str, input_pb2.Input]:
+def parse(
+    body: bytes,
+    limits: Limits = Limits(),  # noqa: B008 (frozen)
+    waits: Check = unchecked,
+) -> tuple[str, input_pb2.Input]:
     """The signature's name ("": the default) and the examples of a body. Raises RequestError."""
-    document = rest_json.load(body)
+    document = rest_json.load(body, limits, waits)
     name = rest_json.signature_name(document)
     given = input_pb2.Input()
     into: Any = given.example_list
@@ -36,7 +42,9 @@ def parse(body: bytes) -> tuple[str, input_pb2.Input]:
         raise _invalid(f"{shown} Expecting 'examples' value to be an list/array")
     if not document["examples"]:
         raise _invalid(f"{shown} 'examples' value is an empty array")
+    limits.check_rows(len(document["examples"]))
     for example in document["examples"]:
+        waits()
         _example(example, into.examples.add())
     return name, given
 

@@ -8,20 +8,27 @@ are {"b64": "…"}; an output whose name ends in "_bytes" is written so.
 import base64
 import dataclasses
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from podway.export.server.api import large_json
+from podway.export.server.api.aside import Check, unchecked
 from podway.export.server.error import INVALID_ARGUMENT, UNIMPLEMENTED, RequestError
+from podway.export.server.limits import SMALL, Limits
 from podway.export.server.runtime.servable import Signature
-from podway.export.server.runtime.tensors import TensorSpec, check_names, check_shape
+from podway.export.server.runtime.tensors import TensorSpec, check_names
 
 MAX_DEPTH = 32
 """Dimensions of a tensor in JSON. The parser itself bounds the depth of a document."""
 MAX_SHOWN = 256
 """Characters of a JSON value that an error quotes."""
+
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?+', re.DOTALL)
+"""Also one without an end, so that none is looked at twice."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,9 +46,14 @@ class PredictRequest:
     rows: bool
 
 
-def parse(body: bytes, signature_of: Callable[[str], Signature]) -> PredictRequest:
+def parse(
+    body: bytes,
+    signature_of: Callable[[str], Signature],
+    limits: Limits = Limits(),  # noqa: B008 (frozen)
+    waits: Check = unchecked,
+) -> PredictRequest:
     """Reads the body of a predict request. Raises RequestError."""
-    document = load(body)
+    document = load(body, limits, waits)
     name = signature_name(document)
     if ("instances" in document) == ("inputs" in document):
         if "inputs" not in document:
@@ -52,6 +64,8 @@ def parse(body: bytes, signature_of: Callable[[str], Signature]) -> PredictReque
         )
     signature = signature_of(name)
     rows = "instances" in document
+    if rows and isinstance(document["instances"], list):
+        limits.check_rows(len(document["instances"]))
     columns = (
         _columns_of_rows(document["instances"], signature)
         if rows
@@ -59,13 +73,17 @@ def parse(body: bytes, signature_of: Callable[[str], Signature]) -> PredictReque
     )
     inputs = []
     for key, spec in signature.inputs.items():
-        array = _array(key, columns[key], spec)
-        check_shape(key, array.shape, spec)
-        inputs.append(array)
+        waits()
+        column = columns[key]
+        if key in signature.padding:
+            column = _padded(key, column, signature.padding[key], limits)
+        inputs.append(_array(key, column, spec))
     return PredictRequest(signature, inputs, rows)
 
 
-def render(request: PredictRequest, outputs: Sequence[np.ndarray]) -> bytes:
+def render(
+    request: PredictRequest, outputs: Sequence[np.ndarray], waits: Check = unchecked
+) -> bytes:
     """The body of the answer. Raises RequestError when rows are asked of outputs without rows."""
     columns = dict(zip(request.signature.outputs, outputs, strict=True))
     if not request.rows:
@@ -77,20 +95,28 @@ def render(request: PredictRequest, outputs: Sequence[np.ndarray]) -> bytes:
         shapes = {name: array.shape for name, array in columns.items()}
         raise _invalid(f"the outputs have not one row per instance, ask by 'inputs': {shapes}")
     values = {name: _values(name, array) for name, array in columns.items()}
+    waits()
     if len(values) == 1:
         return dump({"predictions": next(iter(values.values()))})
     rows = zip(*values.values(), strict=True)
     return dump({"predictions": [dict(zip(values, row, strict=True)) for row in rows]})
 
 
-def load(body: bytes) -> dict[str, Any]:
+def load(
+    body: bytes,
+    limits: Limits = Limits(),  # noqa: B008 (frozen)
+    waits: Check = unchecked,
+) -> dict[str, Any]:
     """The JSON object of a body; NaN, Infinity and -Infinity are numbers. Raises RequestError."""
     if not body:
         raise _invalid("JSON Parse error: The document is empty")
+    if len(body) > limits.elements:
+        limits.check_elements(count(body, limits.elements, waits))
     try:
-        document = json.loads(body)
+        document = large_json.loads(body, waits) if len(body) > SMALL else json.loads(body)
         if b"\\u" in body or b"\xed" in body:  # which a surrogate is written with
-            json.dumps(document, ensure_ascii=False).encode()
+            for text in large_json.texts(document):
+                text.encode()
     except UnicodeEncodeError as error:
         raise _invalid("JSON Parse error: a string has half of a surrogate pair") from error
     except json.JSONDecodeError as error:
@@ -100,6 +126,25 @@ def load(body: bytes) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise _invalid(f"JSON Value: {show(document)} Is not object")
     return document
+
+
+def count(body: bytes, most: int, waits: Check = unchecked) -> int:
+    """The values and keys of JSON, or a number above `most` once there are so many."""
+    if (marks := _marks(body)) < most:  # those in strings are counted, too: at most so many
+        return marks + 1
+    marks = at = 0
+    for index, string in enumerate(_STRING.finditer(body)):
+        if index % 4096 == 0:
+            waits()
+        marks += _marks(body[at : string.start()])
+        at = string.end()
+        if marks >= most:
+            break
+    return marks + _marks(body[at:]) + 1
+
+
+def _marks(text: bytes) -> int:
+    return sum(map(text.count, (b",", b":", b"[", b"{")))
 
 
 def signature_name(document: dict[str, Any]) -> str:
@@ -152,6 +197,27 @@ def _columns(inputs: Any, signature: Signature) -> Mapping[str, Any]:
             f" tensors required: {', '.join(signature.inputs)}"
         )
     return {next(iter(signature.inputs)): inputs}
+
+
+def _padded(name: str, rows: Any, fill: Any, limits: Limits) -> Any:
+    """Rows of unequal length → of the longest's, where the exporter said by what to lengthen them.
+
+    The padding may not make a small request a large one. Raises RequestError.
+    """
+    if not (isinstance(rows, list) and all(isinstance(row, list) for row in rows)):
+        return rows
+    lengths = [len(row) for row in rows]
+    longest, total = max(lengths, default=0), sum(lengths)
+    if longest * len(rows) == total:
+        return rows
+    if longest * len(rows) > max(limits.elements, 2 * total):
+        raise _invalid(
+            f"input {name!r}: {len(rows)} lists padded to the longest, {longest}, are more than"
+            f" {limits.elements} values (--max_request_elements); send the long ones in a request"
+            " of their own"
+        )
+    value = fill.decode("utf-8", "surrogateescape") if isinstance(fill, bytes) else fill
+    return [row + [value] * (longest - len(row)) for row in rows]
 
 
 def _array(name: str, value: Any, spec: TensorSpec) -> np.ndarray:
@@ -250,11 +316,15 @@ def dump(value: Any) -> bytes:
 
 def show(value: Any) -> str:
     """A JSON value for an error, cut to a readable length."""
+    text = ""
     try:
-        text = json.dumps(value, ensure_ascii=False)
+        for part in json.JSONEncoder(ensure_ascii=False).iterencode(value):
+            text += part
+            if len(text) > MAX_SHOWN:
+                return text[:MAX_SHOWN] + "…"
     except RecursionError:  # the parser had just enough room for it
         return "…"
-    return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"
+    return text
 
 
 def _invalid(message: str) -> RequestError:

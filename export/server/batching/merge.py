@@ -26,11 +26,16 @@ def key_of(inputs: Arrays, signature: Signature, parameters: BatchingParameters)
     Inputs whose padding the model declares need only be of like length, which bounds the waste to
     ×2; pad_variable_length_inputs asks for no likeness.
     """
-    rows = {array.shape[0] if array.ndim else -1 for array in inputs}
+    rows = {array.shape[0] if array.ndim else 0 for array in inputs}
     if not signature.batched or len(rows) != 1 or rows == {0}:
         return None
     return tuple(
-        _key(array, name in signature.padding, spec.shape, parameters.pad_variable_length_inputs)
+        _key(
+            array,
+            name in signature.padding,
+            spec.shape,
+            parameters.pad_variable_length_inputs and spec.admits(array.shape),
+        )
         for array, (name, spec) in zip(inputs, signature.inputs.items(), strict=True)
     )
 

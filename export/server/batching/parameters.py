@@ -25,7 +25,7 @@ MODEL_FILE = "batching_params.pbtxt"
 class Large(enum.Enum):
     """What becomes of a request with more rows than a batch has room for."""
 
-    ALONE = "it runs as it is"
+    ALONE = "it runs as it is, or as several batches where its rows are known to be independent"
     SPLIT = "it runs as several batches"
     REFUSE = "it is answered by INVALID_ARGUMENT"
 
@@ -54,6 +54,11 @@ class BatchingParameters:
     allowed_batch_sizes: tuple[int, ...] = ()
     pad_variable_length_inputs: bool = False
     large: Large = Large.ALONE
+
+    @property
+    def large_threads(self) -> int:
+        """Runs of requests with more rows than a batch has room for, beside the others."""
+        return max(1, self.threads // 2)
 
     def padded(self, rows: int) -> int:
         """The rows of the batch that a run of so many rows takes."""

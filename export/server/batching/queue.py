@@ -5,6 +5,10 @@ fit, as one batch. By default nothing waits: a lone request runs at once, and un
 grow by themselves. With a batching parameters file a batch that is not full waits for a while. The
 queue is bounded, and forgets whoever no longer waits for an answer: a client that has left, and a
 request whose time is over.
+
+A request of more rows than a run has room for stands in a lane of its own, beside the others: it
+has threads of its own, so that none of them waits for it. Where it may be split, its parts queue up
+a few at a time, and those that are left are dropped with it.
 """
 
 import asyncio
@@ -18,6 +22,9 @@ from podway.export.server.batching.merge import Arrays
 from podway.export.server.batching.parameters import BatchingParameters, Large
 from podway.export.server.error import INVALID_ARGUMENT, RESOURCE_EXHAUSTED, RequestError
 from podway.export.server.runtime.servable import Signature
+
+_LARGE = ("large",)
+"""The key of all that has more rows than a run has room for; nothing of it is merged."""
 
 
 @dataclasses.dataclass(eq=False)
@@ -36,7 +43,7 @@ class _Call:
     weight: int
     since: float
     answer: asyncio.Future
-    waits: bool = True
+    waits: bool = False
 
 
 class Batcher:
@@ -49,7 +56,8 @@ class Batcher:
         parameters: BatchingParameters = BatchingParameters(),  # noqa: B008 (frozen)
         on_start: Callable[[float], None] = lambda seconds: None,
     ):
-        """Runs batches in the executor, `parameters.threads` at once.
+        """Runs batches in the executor, `parameters.threads` at once, and so many more of large
+        requests as `parameters.large_threads`.
 
         Calls `on_start` with the time that a request has waited when its run begins.
         """
@@ -59,8 +67,9 @@ class Batcher:
         self._parameters = parameters
         self._groups: dict[object, collections.deque[_Call]] = {}
         self._rows: collections.Counter[object] = collections.Counter()
-        self._queued = 0
+        self._queued = self._queued_large = 0
         self._running: set[asyncio.Future] = set()
+        self._running_large: set[asyncio.Future] = set()
         self._soon = False
         self._timer: asyncio.TimerHandle | None = None
 
@@ -70,11 +79,33 @@ class Batcher:
         Cancelling it takes the request out of the queue.
         """
         key = merge.key_of(inputs, self._signature, self._parameters)
-        parts = [inputs] if key is None else self._parts(inputs)
-        calls = [self._call(part, key) for part in parts]
-        self._admit(calls)
+        if key is None or merge.rows_of(inputs) <= self._parameters.max_execution_batch_size:
+            call = self._call(inputs, key)
+            self._check_room(self._queued, call.weight)
+            try:
+                self._admit(call)
+                return await call.answer
+            finally:
+                self._forget(call)
+        calls = [self._call(part, _LARGE) for part in self._parts(inputs)]
+        rows = merge.rows_of(inputs)
+        self._check_room(self._queued_large, rows)
+        self._queued_large += rows
         try:
-            answers = [await call.answer for call in calls]
+            return await self._answers(calls, self._parameters.large_threads)
+        finally:
+            self._queued_large -= rows
+
+    async def _answers(self, calls: Sequence[_Call], at_once: int) -> Arrays:
+        """The answers to the parts of a request, joined; so many of them are in the queue."""
+        answers: list[Arrays] = []
+        try:
+            for call in calls[:at_once]:
+                self._admit(call)
+            for number, call in enumerate(calls):
+                answers.append(await call.answer)
+                if number + at_once < len(calls):
+                    self._admit(calls[number + at_once])
         finally:
             for call in calls:
                 self._forget(call)
@@ -82,12 +113,12 @@ class Batcher:
 
     async def drain(self) -> None:
         """Returns when no run is in progress."""
-        while self._running or self._groups:
+        while self._running or self._running_large or self._groups:
             await asyncio.sleep(0.01)
 
     @property
     def queued(self) -> int:
-        """Rows that wait for a run."""
+        """Rows that wait for a run, but for those of large requests."""
         return self._queued
 
     def _parts(self, inputs: Arrays) -> Sequence[Arrays]:
@@ -98,7 +129,7 @@ class Batcher:
                 f"{rows} rows are more than max_batch_size, {self._parameters.max_batch_size};"
                 " send several requests",
             )
-        if large is Large.SPLIT and rows > self._parameters.max_execution_batch_size:
+        if large is Large.SPLIT or (large is Large.ALONE and self._signature.rows_alone):
             return merge.split(inputs, self._parameters.max_execution_batch_size)
         return [inputs]
 
@@ -109,22 +140,24 @@ class Batcher:
         group = key if key is not None else object()
         return _Call(inputs, rows, group, weight, loop.time(), loop.create_future())
 
-    def _admit(self, calls: Sequence[_Call]) -> None:
-        """Queues the calls. Raises RequestError when there is no room for all of them."""
+    def _check_room(self, queued: int, weight: int) -> None:
+        """Raises RequestError when there is no room for this weight beside what is queued."""
         batches = self._parameters.max_enqueued_batches
         idle = self._parameters.threads - len(self._running)  # that room is left at once
         room = (batches + idle) * self._parameters.max_execution_batch_size
-        weight = sum(call.weight for call in calls)
-        if self._queued and self._queued + weight > room:
+        if queued and queued + weight > room:
             raise RequestError(
                 RESOURCE_EXHAUSTED,
                 f"signature {self._signature.name!r}: the queue is full"
                 f" (max_enqueued_batches {batches}); try again later",
             )
-        for call in calls:
-            self._groups.setdefault(call.key, collections.deque()).append(call)
-            self._rows[call.key] += call.rows
-            self._queued += call.weight
+
+    def _admit(self, call: _Call) -> None:
+        """Queues a call."""
+        call.waits, call.since = True, asyncio.get_running_loop().time()
+        self._groups.setdefault(call.key, collections.deque()).append(call)
+        self._rows[call.key] += call.rows
+        self._queued += call.weight if call.key is not _LARGE else 0
         if not self._soon:  # after what has arrived in the same turn of the loop
             self._soon = True
             asyncio.get_running_loop().call_soon(self._start)
@@ -139,7 +172,7 @@ class Batcher:
 
     def _leave(self, call: _Call) -> None:
         call.waits = False
-        self._queued -= call.weight
+        self._queued -= call.weight if call.key is not _LARGE else 0
         self._rows[call.key] -= call.rows
         if not self._groups[call.key]:
             del self._groups[call.key], self._rows[call.key]
@@ -151,23 +184,33 @@ class Batcher:
             self._timer.cancel()
             self._timer = None
         loop = asyncio.get_running_loop()
-        while self._groups and len(self._running) < self._parameters.threads:
+        while _LARGE in self._groups and len(self._running_large) < self._parameters.large_threads:
+            self._begin(_LARGE, self._running_large)
+        while len(self._running) < self._parameters.threads:
             key, due = self._next(loop.time())
+            if key is None:
+                return
             if due > 0:
                 self._timer = loop.call_later(due, self._start)
                 return
-            calls = self._take(key)
-            run = loop.run_in_executor(
-                self._executor, _run, self._signature, calls, self._parameters
-            )
-            self._running.add(run)
-            run.add_done_callback(lambda run, calls=calls: self._finish(run, calls))
+            self._begin(key, self._running)
+
+    def _begin(self, key: object, among: set[asyncio.Future]) -> None:
+        """Starts a run of this group."""
+        calls = self._take(key)
+        run = asyncio.get_running_loop().run_in_executor(
+            self._executor, _run, self._signature, calls, self._parameters
+        )
+        among.add(run)
+        run.add_done_callback(lambda run: self._finish(run, calls, among))
 
     def _next(self, now: float) -> tuple[object, float]:
-        """The group to run next, and in how many seconds."""
+        """The group to run next, and in how many seconds; None where there is none."""
         limit, timeout = self._parameters.max_execution_batch_size, self._parameters.timeout
         soonest: tuple[object, float] = (None, float("inf"))
         for key, group in self._groups.items():
+            if key is _LARGE:
+                continue
             full = self._rows[key] >= limit
             due = 0.0 if full or not timeout else group[0].since + timeout - now
             if due <= 0:
@@ -179,7 +222,7 @@ class Batcher:
         """The group's oldest calls that fit into a batch; what is left goes behind the others."""
         group, calls, rows = self._groups[key], [], 0
         limit = self._parameters.max_execution_batch_size
-        while group and (not calls or rows + group[0].rows <= limit):
+        while group and (not calls or (key is not _LARGE and rows + group[0].rows <= limit)):
             call = group.popleft()
             calls.append(call)
             self._on_start(asyncio.get_running_loop().time() - call.since)
@@ -189,8 +232,8 @@ class Batcher:
             self._groups[key] = self._groups.pop(key)
         return calls
 
-    def _finish(self, run: asyncio.Future, calls: list[_Call]) -> None:
-        self._running.discard(run)
+    def _finish(self, run: asyncio.Future, calls: list[_Call], among: set[asyncio.Future]) -> None:
+        among.discard(run)
         error = run.exception()
         answers = [error] * len(calls) if error else run.result()
         for call, answer in zip(calls, answers, strict=True):
@@ -211,11 +254,11 @@ def _run(
     None for a client that left while the run waited for its thread.
     """
     waiting = [call for call in calls if not call.answer.done()]
-    answers = dict(zip(waiting, _answers(signature, waiting, parameters), strict=True))
+    answers = dict(zip(waiting, _outputs(signature, waiting, parameters), strict=True))
     return [answers.get(call) for call in calls]
 
 
-def _answers(
+def _outputs(
     signature: Signature, calls: list[_Call], parameters: BatchingParameters
 ) -> list[Arrays | Exception]:
     if len(calls) > 1:

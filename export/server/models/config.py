@@ -11,6 +11,7 @@ model_config_list {
 # (protobuf's generated modules make their classes at run time)
 
 import dataclasses
+import re
 
 from etils import epath
 from tensorflow_serving.config import model_server_config_pb2
@@ -19,6 +20,8 @@ from podway.export.error import ExportError
 from podway.export.server.error import ServerError
 from podway.export.versions import models_config
 
+_NUMBER = re.compile("[0-9]+").fullmatch
+
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
@@ -26,7 +29,7 @@ class ModelConfig:
 
     Attributes:
       name: what requests call it.
-      base_path: folder of its versions, INTEGER/saved_model.pb.
+      base_path: folder of its versions, INTEGER/saved_model.pb, perhaps with zeros in front.
       versions: the versions to serve; None: the `latest` highest, or all.
       latest: how many of the highest versions to serve; None: all.
       labels: label → version, for requests that name a label.
@@ -60,7 +63,9 @@ def parse(config: model_server_config_pb2.ModelServerConfig, where: str) -> dict
     models: dict[str, ModelConfig] = {}
     for entry in config.model_config_list.config:
         if entry.name in models:
-            raise ServerError(f"{where} lists model {entry.name!r} twice")
+            raise ServerError(
+                f"{where}: Illegal to list model {entry.name} multiple times in config list"
+            )
         models[entry.name] = _model(entry, where)
     return models
 
@@ -72,12 +77,28 @@ def available_versions(model: ModelConfig) -> tuple[int, ...]:
     OSError when the base path cannot be read.
     """
     if model.versions is not None:
-        return tuple(sorted(v for v in set(model.versions) if _present(model, str(v))))
-    if not model.base_path.exists():
-        return ()
-    names = [child.name for child in model.base_path.iterdir() if child.name.isdecimal()]
-    ranked = sorted({int(name) for name in names if _present(model, name)})
+        plain = {number for number in model.versions if _present(model, str(number))}
+        if len(plain) == len({*model.versions}):  # the folder's other names need not be read
+            return tuple(sorted(plain))
+        return tuple(sorted(plain | (_folders(model).keys() & {*model.versions})))
+    ranked = sorted(_folders(model))
     return tuple(ranked if model.latest is None else ranked[-model.latest :])
+
+
+def folder(model: ModelConfig, version: int) -> epath.Path:
+    """Where a version lies: its number, perhaps with zeros in front, as in 00000123."""
+    if _present(model, str(version)):
+        return model.base_path / str(version)
+    return model.base_path / _folders(model).get(version, str(version))
+
+
+def _folders(model: ModelConfig) -> dict[int, str]:
+    """Version → name of its folder. Of 01 and 1 it is 1: the last, as in TensorFlow Serving."""
+    if not model.base_path.exists():
+        return {}
+    names = sorted(child.name for child in model.base_path.iterdir() if _NUMBER(child.name))
+    found = {int(name): name for name in names if _present(model, name)}
+    return {number: name for number, name in found.items() if number < 1 << 63}
 
 
 def _present(model: ModelConfig, version: str) -> bool:
@@ -89,13 +110,25 @@ def _model(entry: model_server_config_pb2.ModelConfig, where: str) -> ModelConfi
         raise ServerError(f"{where} has a config without a name")
     label = f"{where}, model {entry.name!r}"
     old = entry.model_type == model_server_config_pb2.TENSORFLOW  # how it was once written
-    if entry.model_platform != "tensorflow" and (entry.model_platform or not old):
+    if old and entry.model_platform:
+        raise ServerError(
+            f"{where}: Illegal setting both ModelServerConfig::model_type (deprecated) and"
+            f" ModelServerConfig::model_platform, model name is {entry.name}"
+        )
+    if not (old or entry.model_platform):
+        raise ServerError(
+            f"{where}: Illegal setting neither ModelServerConfig::model_type (deprecated) nor"
+            f" ModelServerConfig::model_platform, model name is {entry.name}; give"
+            ' model_platform: "tensorflow"'
+        )
+    if not old and entry.model_platform != "tensorflow":
         raise ServerError(
             f'{label}: model_platform is {entry.model_platform!r}; this server runs "tensorflow"'
         )
     if not (entry.base_path.startswith("/") or "://" in entry.base_path):
         raise ServerError(
-            f"{label}: base_path is {entry.base_path!r}; give an absolute path or a URI"
+            f"{where}: Expected model {entry.name} to have an absolute path or URI; got"
+            f" base_path()={entry.base_path}"
         )
     policy = entry.model_version_policy
     choice = policy.WhichOneof("policy_choice")

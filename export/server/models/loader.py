@@ -12,7 +12,10 @@ from podway.export.server.batching import parameters as batching_parameters
 from podway.export.server.batching.parameters import BatchingParameters
 from podway.export.server.batching.queue import Batcher
 from podway.export.server.metrics import Metrics
+from podway.export.server.models import config as model_configs
 from podway.export.server.models import warmup
+from podway.export.server.models.config import ModelConfig
+from podway.export.server.models.programs import Programs
 from podway.export.server.runtime import servable as servables
 from podway.export.server.runtime.servable import Servable
 
@@ -31,10 +34,12 @@ class Loading:
       retries: how often a version that fails is loaded again.
       retry_seconds: pause before that.
       load_threads: versions that are loaded at once.
+      first_load_threads: the same of those that the server begins with.
       unload_threads: versions that are unloaded at once.
       labels_for_unavailable: whether a label that is not in use may be given to a version that is
         not available yet.
       session: TensorFlow's settings of a version's session; None: its own.
+      programs: where what is compiled is kept; None: nowhere.
     """
 
     batching: BatchingParameters = dataclasses.field(default_factory=BatchingParameters)
@@ -43,9 +48,11 @@ class Loading:
     retries: int = 5
     retry_seconds: float = 60.0
     load_threads: int = 1
+    first_load_threads: int = 1
     unload_threads: int = 1
     labels_for_unavailable: bool = False
     session: config_pb2.ConfigProto | None = None
+    programs: Programs | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +78,13 @@ class Loaded:
         self.servable.close()
 
 
+def load_version(
+    model: ModelConfig, number: int, name: str, loading: Loading, metrics: Metrics
+) -> Loaded:
+    """Reads a version of a model and warms it. Raises ServerError."""
+    return load(model_configs.folder(model, number), name, loading, metrics)
+
+
 def load(directory: epath.Path, name: str, loading: Loading, metrics: Metrics) -> Loaded:
     """Reads a version and warms it. Raises ServerError."""
     with metrics.loading(str(directory)):
@@ -86,11 +100,14 @@ def load(directory: epath.Path, name: str, loading: Loading, metrics: Metrics) -
     except BaseException:
         servable.close()
         raise
+    if loading.programs:
+        loading.programs.save()
     if count:
         metrics.warmed(str(directory), count, time.perf_counter() - start)
     log.info("%s: warmed by %d requests", name, count)
-    # A signature has at most `threads` runs in progress; with several, they share the threads.
-    runner = ThreadPoolExecutor(parameters.threads, thread_name_prefix=f"run {name}")
+    # A signature has at most so many runs in progress; with several, they share the threads.
+    threads = parameters.threads + parameters.large_threads
+    runner = ThreadPoolExecutor(threads, thread_name_prefix=f"run {name}")
     batchers = {
         key: Batcher(signature, runner, parameters, metrics.queued)
         for key, signature in servable.signatures.items()

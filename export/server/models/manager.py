@@ -24,8 +24,10 @@ from podway.export.server.error import (
     FAILED_PRECONDITION,
     INVALID_ARGUMENT,
     NOT_FOUND,
+    UNAVAILABLE,
     RequestError,
 )
+from podway.export.server.limits import Limits
 from podway.export.server.metrics import Metrics
 from podway.export.server.models import loader
 from podway.export.server.models.config import ModelConfig
@@ -76,11 +78,21 @@ class Version:
 
 @dataclasses.dataclass(eq=False)
 class Model:
-    """A model: what its config asks for, and the versions that there are."""
+    """A model: what its config asks for, and the versions that there are.
+
+    Attributes:
+      config: what is asked for.
+      wanted: the versions that the config asks for and that there are.
+      removed: whether it is in the config no more.
+      served: whether a version of it was ever available.
+      versions: by number, also those that have ended.
+      retries: when a version that failed is tried again.
+    """
 
     config: ModelConfig
     wanted: frozenset[int] = frozenset()
     removed: bool = False
+    served: bool = False
     versions: dict[int, Version] = dataclasses.field(default_factory=dict)
     retries: dict[int, asyncio.TimerHandle] = dataclasses.field(default_factory=dict)
 
@@ -88,6 +100,16 @@ class Model:
         """The versions that serve, rising."""
         versions = sorted(self.versions.items())
         return [version for _, version in versions if version.state == State.AVAILABLE]
+
+    def coming(self, number: int | None) -> bool:
+        """Whether a request for this version, or (None) for any, would be answered later on.
+
+        So it is until a first version serves: TensorFlow Serving does not listen before that.
+        """
+        asked = self.wanted if number is None else self.wanted & {number}
+        known = [self.versions.get(each) for each in asked]
+        under_way = (State.START, State.LOADING)
+        return not self.served and any(not each or each.state in under_way for each in known)
 
 
 class Models:
@@ -99,14 +121,20 @@ class Models:
         *,
         on_change: Callable[[], None] = lambda: None,
         log: Callable[[Metrics], request_log.Writer] | None = None,
+        limits: Limits = Limits(),  # noqa: B008 (frozen)
     ):
-        """Calls `on_change` whenever a state has changed. `log` begins a log of requests."""
+        """Calls `on_change` whenever a state has changed. `log` begins a log of requests.
+
+        The `limits` are those of the requests that ask for the models.
+        """
         self.metrics = Metrics()
+        self.limits = limits
         self._log = log(self.metrics) if log else None
         self._models: dict[str, Model] = {}
         self._how = how = how or Loading()
         self._on_change = on_change
-        self._loader = ThreadPoolExecutor(how.load_threads, thread_name_prefix="load")
+        self._configured = False
+        self._loader = self._new_loader(how.first_load_threads)
         self._unloader = ThreadPoolExecutor(how.unload_threads, thread_name_prefix="unload")
         self._tasks: set[asyncio.Task] = set()
 
@@ -130,15 +158,21 @@ class Models:
             version = self._labelled(name, label)
         if version is not None:
             if version not in versions:
-                raise RequestError(NOT_FOUND, f"Could not find version {version} of model {name}")
+                what = f"Could not find version {version} of model {name}"
+                raise self._not_found(name, version, what)
             return [versions[version]]
         if not versions:
-            raise RequestError(NOT_FOUND, f"Could not find any versions of model {name}")
+            raise self._not_found(name, None, f"Could not find any versions of model {name}")
         return [versions[number] for number in sorted(versions)]
 
     def ready(self) -> bool:
         """Whether every model of the config has an available version."""
-        return all(model.available() for model in self._models.values() if not model.removed)
+        return self._configured and not self.missing()
+
+    def missing(self) -> list[str]:
+        """The models of the config that have no available version."""
+        models = self._models.items()
+        return [name for name, model in models if not (model.removed or model.available())]
 
     def observe(
         self,
@@ -165,16 +199,29 @@ class Models:
         if version is None:
             if model and (available := model.available()):
                 return available[-1]
-            raise RequestError(NOT_FOUND, f"Servable not found for request: Latest({name})")
+            what = f"Servable not found for request: Latest({name})"
+            raise self._not_found(name, None, what)
         found = model.versions.get(version) if model else None
         if found is None or found.state != State.AVAILABLE:
-            raise RequestError(
-                NOT_FOUND, f"Servable not found for request: Specific({name}, {version})"
-            )
+            what = f"Servable not found for request: Specific({name}, {version})"
+            raise self._not_found(name, version, what)
         return found
+
+    def _not_found(self, name: str, version: int | None, message: str) -> RequestError:
+        """What says so, or that it is too early to say so."""
+        if not self._configured:
+            return RequestError(UNAVAILABLE, "the server reads its config; try again soon")
+        model = self._models.get(name)
+        if model is None or not model.coming(version):
+            return RequestError(NOT_FOUND, message)
+        failed = [each.error for each in model.versions.values() if each.error]
+        why = f", after it failed: {failed[-1]}" if failed else "; try again soon"
+        return RequestError(UNAVAILABLE, f"model {name} is being loaded{why}")
 
     def _labelled(self, name: str, label: str) -> int:
         model = self._models.get(name)
+        if not self._configured:
+            raise self._not_found(name, None, "")
         if model is None or label not in model.config.labels:
             raise RequestError(INVALID_ARGUMENT, f"Unrecognized servable version label: {label}")
         return model.config.labels[label]
@@ -191,6 +238,7 @@ class Models:
         """
         for config, _ in wanted.values():
             self._check_labels(config)
+        self._configured = True
         for name, (config, numbers) in wanted.items():
             model = self._models.setdefault(name, Model(config))
             fresh = set(numbers) - model.wanted
@@ -210,14 +258,24 @@ class Models:
         while self._tasks:
             await asyncio.wait(self._tasks)
 
+    def begun(self) -> None:
+        """From now on as many versions are loaded at once as beside one that serves."""
+        first, self._loader = self._loader, self._new_loader(self._how.load_threads)
+        first.shutdown(wait=False)
+
     async def close(self) -> None:
         """Unloads everything, after what is being answered."""
         self.update({})
         await self.settle()
         self._loader.shutdown()
         self._unloader.shutdown()
+        if self._how.programs is not None:  # of shapes that requests had and the warm-up had not
+            await asyncio.to_thread(self._how.programs.save)
         if self._log is not None:
             await asyncio.to_thread(self._log.close)
+
+    def _new_loader(self, threads: int) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(threads, thread_name_prefix="load")
 
     def _begin(self, change) -> None:
         task = asyncio.get_running_loop().create_task(change)
@@ -254,17 +312,18 @@ class Models:
         await self._try(model, version, self._how.retries)
 
     async def _try(self, model: Model, version: Version, retries: int) -> None:
-        directory = model.config.base_path / str(version.number)
         model.retries.pop(version.number, None)
         if version.number not in model.wanted:  # the config has changed its mind meanwhile
             self._enter(version, State.END)
             return
-        log.info("%s: loading %s", version, directory)
+        log.info("%s: loading from %s", version, model.config.base_path)
         self._enter(version, State.LOADING)
         loop = asyncio.get_running_loop()
         try:
             version.loaded = await loop.run_in_executor(
-                self._loader, loader.load, directory, str(version), self._how, self.metrics
+                self._loader,
+                loader.load_version,
+                *(model.config, version.number, str(version), self._how, self.metrics),
             )
         except Exception as error:  # whatever a foreign SavedModel may do, the server goes on
             version.error = str(error) or type(error).__name__
@@ -281,6 +340,7 @@ class Models:
         if version.number not in model.wanted:
             await self._unload(model, version)
             return
+        model.served = True
         self._enter(version, State.AVAILABLE)
         log.info("%s: AVAILABLE", version)
         self._retire(model)

@@ -27,6 +27,8 @@ class Watch:
         self._models = models
         self._configs: Configs = {}
         self._of_file: Configs = {}
+        self._found: dict[str, tuple[int, ...]] = {}
+        self._unread: dict[str, str] = {}
         self._turn = asyncio.Lock()
 
     async def start(self) -> None:
@@ -66,9 +68,23 @@ class Watch:
             await self._look(self._configs)
 
     async def _look(self, wanted: Configs) -> dict[str, tuple[int, ...]]:
-        found = await asyncio.to_thread(_versions, wanted)
+        found = await asyncio.to_thread(self._versions, wanted)
         self._models.update(found)
         return {name: numbers for name, (_, numbers) in found.items()}
+
+    def _versions(self, wanted: Configs) -> dict[str, tuple[ModelConfig, tuple[int, ...]]]:
+        """What there is of each model; of one whose folder cannot be read, what there was."""
+        found = {}
+        for name, model in wanted.items():
+            try:
+                self._found[name] = config.available_versions(model)
+                self._unread.pop(name, None)
+            except OSError as error:
+                if self._unread.get(name) != str(error):
+                    self._unread[name] = str(error)
+                    log.error("%s: base_path cannot be read, its versions stay: %s", name, error)
+            found[name] = model, self._found.get(name, ())
+        return found
 
 
 def configs(options: ServerOptions) -> Configs:
@@ -80,10 +96,6 @@ def configs(options: ServerOptions) -> Configs:
     if not base_path.exists():
         raise ServerError(f"model_base_path {path} does not exist")
     return {options.model_name: ModelConfig(options.model_name, base_path)}
-
-
-def _versions(wanted: Configs) -> dict[str, tuple[ModelConfig, tuple[int, ...]]]:
-    return {name: (model, config.available_versions(model)) for name, model in wanted.items()}
 
 
 async def _every(seconds: float, act: Callable[[], Awaitable[None]], so: str) -> None:

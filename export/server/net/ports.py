@@ -2,13 +2,17 @@
 
 import contextlib
 import errno
+import logging
 import os
 import socket
 import stat
+import uuid
 from collections.abc import Iterator
 
 from podway.export.server.error import ServerError
 from podway.export.server.options import OFF
+
+log = logging.getLogger(__name__)
 
 MAX_SOCKET_PATH = 107
 """Longest name of a Unix socket."""
@@ -46,30 +50,46 @@ def check_port(what: str, flag: str, host: str, port: int) -> None:
         ) from error
 
 
-def check_socket(path: str) -> None:
-    """Raises ServerError unless the Unix socket can be listened on; a dead one is taken over."""
-    if len(os.fsencode(path)) > MAX_SOCKET_PATH:
-        raise ServerError(f"grpc_socket_path {path} is longer than {MAX_SOCKET_PATH} bytes")
-    if os.path.lexists(path) and not stat.S_ISSOCK(os.lstat(path).st_mode):
-        raise ServerError(f"grpc_socket_path {path} exists and is no socket; give another path")
-    try:
-        with contextlib.closing(socket.socket(socket.AF_UNIX)) as client:
-            client.connect(path)
-        raise ServerError(f"grpc_socket_path {path} is in use: stop what listens there")
-    except ConnectionRefusedError:  # its server has gone
-        os.unlink(path)
-    except FileNotFoundError:
-        pass
-    except ServerError:
-        raise
-    except OSError as error:
-        raise ServerError(f"grpc_socket_path {path}: {error.strerror}") from error
-    try:  # gRPC would only log what is wrong
-        with contextlib.closing(socket.socket(socket.AF_UNIX)) as probe:
-            probe.bind(path)
-        os.unlink(path)
-    except OSError as error:
-        raise ServerError(f"grpc_socket_path {path}: {error.strerror}") from error
+class UnixSocket:
+    """A Unix socket that takes the place of whatever socket is there, as gRPC's own do.
+
+    It is bound under a name of its own and then renamed. So clients find the old server until they
+    find the new one, and the end of the old one takes nothing away: gRPC removes, in the end, the
+    name that it bound.
+
+    Attributes:
+      path: where clients look.
+      bound: what gRPC is to bind.
+    """
+
+    def __init__(self, path: str):
+        """Raises ServerError where there can be no socket."""
+        self.path = path
+        self.bound = os.path.join(os.path.dirname(path), f".{uuid.uuid4().hex[:6]}")
+        self._inode: int | None = None
+        if max(len(os.fsencode(name)) for name in (path, self.bound)) > MAX_SOCKET_PATH:
+            raise ServerError(f"grpc_socket_path {path} is longer than {MAX_SOCKET_PATH} bytes")
+        if os.path.lexists(path) and not stat.S_ISSOCK(os.lstat(path).st_mode):
+            raise ServerError(f"grpc_socket_path {path} exists and is no socket; give another path")
+        try:  # gRPC would only log what is wrong
+            with contextlib.closing(socket.socket(socket.AF_UNIX)) as probe:
+                probe.bind(self.bound)
+            os.unlink(self.bound)
+        except OSError as error:
+            raise ServerError(f"grpc_socket_path {path}: {error.strerror}") from error
+
+    def take_over(self) -> None:
+        """Puts what gRPC has bound into its place."""
+        if os.path.lexists(self.path):
+            log.info("%s: taken over from the server that listened there", self.path)
+        self._inode = os.stat(self.bound).st_ino
+        os.replace(self.bound, self.path)
+
+    def leave(self) -> None:
+        """Removes the socket, unless another server has taken over."""
+        with contextlib.suppress(OSError):
+            if self._inode is not None and os.lstat(self.path).st_ino == self._inode:
+                os.unlink(self.path)
 
 
 def _family(host: str) -> socket.AddressFamily:

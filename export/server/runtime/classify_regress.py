@@ -22,6 +22,7 @@ from tensorflow_serving.apis import (
 )
 
 from podway.export.server.error import INVALID_ARGUMENT, UNIMPLEMENTED, RequestError
+from podway.export.server.limits import Limits
 from podway.export.server.runtime.servable import DEFAULT_SIGNATURE, Servable, Signature
 
 CLASSIFY = "tensorflow/serving/classify"
@@ -32,7 +33,10 @@ INPUTS, CLASSES, SCORES, OUTPUTS = "inputs", "classes", "scores", "outputs"
 Outputs = Mapping[str, np.ndarray]
 
 
-def serialize(given: input_pb2.Input) -> np.ndarray:
+def serialize(
+    given: input_pb2.Input,
+    limits: Limits = Limits(),  # noqa: B008 (frozen)
+) -> np.ndarray:
     """The serialised examples of a request, [b] of bytes. Raises RequestError.
 
     The context goes in front of each example: a feature that is in both is the example's.
@@ -44,6 +48,8 @@ def serialize(given: input_pb2.Input) -> np.ndarray:
     examples = getattr(given, kind).examples if kind else ()
     if not examples:
         raise RequestError(INVALID_ARGUMENT, "Input is empty.")
+    limits.check_rows(len(examples))
+    limits.check_bytes(len(context) * len(examples))  # each of them gets it
     array = np.empty(len(examples), object)
     array[:] = [context + example.SerializeToString() for example in examples]
     return array

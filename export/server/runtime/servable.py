@@ -41,6 +41,8 @@ class Signature:
       inputs: specs by name, in the order in which `run` takes them.
       outputs: specs by name, in the order in which `run` gives them.
       padding: inputs that may be lengthened along dimension 1 by this value without effect.
+      rows_alone: whether a row's answer is known not to depend on the others of its request, as of
+        each model that podway exports.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Signature:
     outputs: Mapping[str, TensorSpec]
     padding: Mapping[str, Any]
     call: Any
+    rows_alone: bool = False
 
     @property
     def batched(self) -> bool:
@@ -110,9 +113,9 @@ def load(directory: epath.PathLike, config: config_pb2.ConfigProto | None = None
     try:
         with graph.as_default():
             meta_graph = v1.saved_model.load(session, ["serve"], str(directory))
-        padding = _padding(directory)
+        padding, ours = _padding(directory), (directory / layout.MANIFEST).exists()
         signatures = {
-            name: _signature(session, name, definition, padding.get(name, {}))
+            name: _signature(session, name, definition, padding.get(name, {}), ours)
             for name, definition in meta_graph.signature_def.items()
             if _can_run(definition)
         }
@@ -131,7 +134,11 @@ def _can_run(definition: meta_graph_pb2.SignatureDef) -> bool:
 
 
 def _signature(
-    session: Any, name: str, definition: meta_graph_pb2.SignatureDef, padding: Mapping[str, Any]
+    session: Any,
+    name: str,
+    definition: meta_graph_pb2.SignatureDef,
+    padding: Mapping[str, Any],
+    rows_alone: bool,
 ) -> Signature:
     inputs = {key: TensorSpec.of(info) for key, info in sorted(definition.inputs.items())}
     outputs = {key: TensorSpec.of(info) for key, info in sorted(definition.outputs.items())}
@@ -144,7 +151,7 @@ def _signature(
         call = session._make_callable_from_options(options)
     except tf.errors.InvalidArgumentError as error:  # an output that is an input, say
         call = functools.partial(_refuse, error)
-    return Signature(name, inputs, outputs, padding, call)
+    return Signature(name, inputs, outputs, padding, call, rows_alone)
 
 
 def _refuse(error: Exception, *inputs: np.ndarray) -> NoReturn:

@@ -13,9 +13,9 @@ from tensorflow.core.protobuf import meta_graph_pb2
 
 from podway.export.server.error import INVALID_ARGUMENT, RequestError
 
-MAX_ELEMENTS = 1 << 20
-"""A proto may give one value for a whole tensor; its size is bounded before it is unpacked, unless
-it has bytes for as many elements."""
+MAX_FILLED = 1 << 16
+"""Elements of a tensor that are not in its proto, whose last value stands for all that follow: a
+few bytes may claim no more work than that."""
 
 _FIELDS = {
     types_pb2.DT_FLOAT: "float_val",
@@ -55,7 +55,7 @@ class TensorSpec:
         return cls(info.name, info.dtype, shape if known else None)
 
     def admits(self, shape: tuple[int, ...]) -> bool:
-        """Whether an array of this shape can be fed."""
+        """Whether this is one of the shapes that the signature speaks of."""
         return self.shape is None or (
             len(shape) == len(self.shape)
             and all(want in (None, size) for want, size in zip(self.shape, shape, strict=True))
@@ -63,10 +63,13 @@ class TensorSpec:
 
 
 def decode(inputs: Mapping[str, tensor_pb2.TensorProto], specs: Mapping[str, TensorSpec]):
-    """Arrays by input name, of the specs' types and shapes. Strings are objects (bytes).
+    """Arrays by input name, of the specs' types. Strings are objects (bytes).
+
+    What shapes an input may have the graph decides, as in TensorFlow Serving: a signature's are
+    what its author knew.
 
     Raises:
-      RequestError: an input is missing, unknown, malformed, or of another type or shape.
+      RequestError: an input is missing, unknown, malformed, or of another type.
     """
     check_names(inputs, specs)
     return {name: _decode(name, inputs[name], spec) for name, spec in specs.items()}
@@ -83,15 +86,6 @@ def check_names(inputs: Mapping, specs: Mapping[str, TensorSpec]) -> None:
         f" len({_names(sent)}) != len({_names(wanted)})."
         f" Sent extra: {_names(sent - wanted)}. Missing but required: {_names(wanted - sent)}.",
     )
-
-
-def check_shape(name: str, shape: tuple[int, ...], spec: TensorSpec) -> None:
-    """Raises RequestError unless an array of this shape can be fed to the input."""
-    if not spec.admits(shape):
-        raise RequestError(
-            INVALID_ARGUMENT,
-            f"input {name!r} has shape {_shape(shape)}; the signature wants {_shape(spec.shape)}",
-        )
 
 
 def encode(array: np.ndarray, dtype: int, proto: tensor_pb2.TensorProto) -> None:
@@ -113,14 +107,15 @@ def _decode(name: str, proto: tensor_pb2.TensorProto, spec: TensorSpec) -> np.nd
             f" the signature wants {_type(spec.dtype)}",
         )
     shape = tuple(dim.size for dim in proto.tensor_shape.dim)
-    check_shape(name, shape, spec)
     if proto.tensor_shape.unknown_rank or min(shape, default=0) < 0:
         raise RequestError(INVALID_ARGUMENT, f"input {name!r} has no complete shape: {shape}")
     elements = math.prod(shape)
     least = math.prod(size for size in shape if size)  # NumPy cannot hold [0, 2**62] either
-    if least > MAX_ELEMENTS and least > proto.ByteSize():
+    if least > MAX_FILLED and least - MAX_FILLED > _values(proto):
         raise RequestError(
-            INVALID_ARGUMENT, f"input {name!r} has more elements than values, {least}: {shape}"
+            INVALID_ARGUMENT,
+            f"input {name!r} has more elements than values, {least}: {shape}; send the values of"
+            f" all but {MAX_FILLED} of them",
         )
     if proto.dtype == types_pb2.DT_STRING and len(proto.string_val) == elements:
         array = np.empty(elements, object)  # a third of make_ndarray's time, in every request
@@ -134,6 +129,12 @@ def _decode(name: str, proto: tensor_pb2.TensorProto, spec: TensorSpec) -> np.nd
         ) from error
 
 
+def _values(proto: tensor_pb2.TensorProto) -> int:
+    """The values that a proto holds, or more: its contents' bytes, and what is in its fields."""
+    fields = {*_FIELDS.values(), "half_val", "scomplex_val", "dcomplex_val"}
+    return len(proto.tensor_content) + max(len(getattr(proto, field)) for field in fields)
+
+
 def _type(number: int) -> str:
     known = types_pb2.DataType.values()
     return types_pb2.DataType.Name(number) if number in known else str(number)  # type: ignore[arg-type]
@@ -141,9 +142,3 @@ def _type(number: int) -> str:
 
 def _names(names: set[str]) -> str:
     return "{" + ",".join(sorted(names)) + "}"
-
-
-def _shape(shape: tuple[int | None, ...] | None) -> str:
-    if shape is None:
-        return "any rank"
-    return "[" + ",".join("?" if size is None else str(size) for size in shape) + "]"

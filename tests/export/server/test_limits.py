@@ -10,7 +10,6 @@ import time
 import grpc
 import pytest
 
-from podway.export.server.net import listen
 from tests.export.server.conftest import predict_request, running
 
 SLOW = 4000
@@ -102,6 +101,7 @@ def test_a_body_that_never_comes_is_not_waited_for(one):
         running(one, rest_api_timeout_in_ms=300) as client,
         socket.create_connection(("127.0.0.1", client.rest_port), timeout=20) as connection,
     ):
+        client.wait_for(lambda: client.states() == {1: "AVAILABLE"})
         connection.sendall(head)
         assert b" 504 " in connection.recv(1000).splitlines()[0]
 
@@ -136,9 +136,8 @@ def test_a_full_queue_is_said_in_both_protocols(one):
             client.prediction.Predict(predict_request(history=[["a"]]), timeout=20)
 
 
-def test_requests_and_headers_are_bounded(one, monkeypatch):
-    monkeypatch.setattr(listen, "MAX_REQUEST_BYTES", 100_000)
-    with running(one) as client:
+def test_requests_and_headers_are_bounded(one):
+    with running(one, max_request_bytes=100_000) as client:
         client.wait_for(lambda: client.states() == {1: "AVAILABLE"})
         large = [["x" * 200_000]]
         status, answer = client.rest("/v1/models/m:predict", {"inputs": large})
@@ -153,7 +152,7 @@ def test_requests_and_headers_are_bounded(one, monkeypatch):
         assert raised.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         connection = http.client.HTTPConnection("127.0.0.1", client.rest_port, timeout=20)
         connection.request("GET", "/v1/models/m", headers={"k": "v" * 60_000})
-        assert connection.getresponse().status == 400
+        assert connection.getresponse().status == 431
         connection.close()
         client.prediction.Predict(predict_request(history=[["a"]]), timeout=20)
 

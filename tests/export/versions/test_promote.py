@@ -139,7 +139,7 @@ def test_what_was_not_verified_or_was_altered_is_refused(workdir):
 
 def test_a_config_that_was_edited_by_hand_is_what_counts(workdir):
     config, home = layout.server_config(workdir), workdir / "models" / "m"
-    models_config.write(config, "m", home, Served((1, 2), {"stable": 1}))
+    models_config.write(config, "m", home, Served((1, 2), {"stable": 1}), served(workdir))
     assert promote.read("m", workdir)[1] == 2
     promote.promote("m", 2, workdir, label="stable")
     assert served(workdir) == Served((2,), {"stable": 2})

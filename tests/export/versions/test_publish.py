@@ -73,7 +73,8 @@ def test_other_models_and_their_labels_stay(model, tmp_path):
     assert dict(other.version_labels) == {"stable": 4}
     assert own.base_path == str(tmp_path / "models" / "m")
     assert models_config.served(path, "other") == models_config.Served((4, 5), {"stable": 4})
-    models_config.write(path, "other", "/elsewhere", models_config.Served((5,)))
+    before, after = models_config.Served((4, 5), {"stable": 4}), models_config.Served((5,))
+    models_config.write(path, "other", "/elsewhere", after, before)
     assert models_config.served(path, "other") == models_config.Served((5,))
 
 
@@ -135,7 +136,7 @@ def test_files_of_others_are_refused_with_their_name(model, tmp_path):
     counter.write_text("many")
     with pytest.raises(ExportError, match="highest_version"):
         put(model, tmp_path)
-    assert {path.name for path in (tmp_path / "models").iterdir()} == {"m"}
+    assert {path.name for path in (tmp_path / "models").iterdir()} == {"m", layout.LOCK}
 
 
 def test_the_config_is_tensorflow_servings_text_format(model, tmp_path):

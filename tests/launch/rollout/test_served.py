@@ -94,7 +94,7 @@ def test_a_change_that_a_kill_cut_short_is_not_told(workdir):
     (home / store.HISTORY).write_text("\n".join([*lines, state.text(new), ""]))
     current = models_config.served(layout.server_config(workdir), "m")
     entries = history.read(home, current)
-    history.write(home, [*entries, history.entry("promote", "", 1, 2, current, current)])
+    history.add(home, entries, history.entry("promote", "", 1, 2, current, current))
     assert served.moments("m", workdir) == before
 
 

@@ -61,9 +61,8 @@ BAD = [
     (predict_request(version=7, history=[["a"]]), "NOT_FOUND", r"Specific\(m, 7\)"),
     (predict_request(signature="x", history=[["a"]]), "FAILED_PRECONDITION", '"x" not found'),
     (predict_request(), "INVALID_ARGUMENT", r"Missing but required: \{history\}"),
-    (predict_request(history=["a"]), "INVALID_ARGUMENT", r"shape \[1\]; .* wants \[\?,\?\]"),
+    (predict_request(history=["a"]), "INVALID_ARGUMENT", "signature 'serving_default': "),
     (predict_request(history=[[1]]), "INVALID_ARGUMENT", "DT_INT32; .* wants DT_STRING"),
-    (predict_request(signature="two", a=[[1.0, 2.0]], b=[1]), "INVALID_ARGUMENT", r"\[\?,3\]"),
     # Only the graph can see that the rows of the two inputs differ.
     (
         predict_request(signature="two", a=[[1.0] * 3] * 2, b=[1, 2, 3]),

@@ -3,6 +3,7 @@
 # (protobuf's generated modules make their classes at run time)
 
 import asyncio
+import dataclasses
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -159,11 +160,70 @@ def test_variable_lengths_are_padded_by_the_first_value_when_asked_for():
     assert len(seen) == 2
 
 
-def test_a_large_request_is_split_and_its_parts_fill_batches():
+def test_a_large_request_is_split_and_others_do_not_wait_for_its_parts():
     answers, seen = run([[[i] for i in range(7)], [[8]]], rows=3, large=Large.SPLIT)
-    assert [len(x) for x in seen] == [3, 3, 2]
+    assert sorted(len(x) for x in seen) == [1, 1, 3, 3]
+    assert seen.index([[8]]) < 2
     assert answers[0][0].tolist() == [[2 * i] for i in range(7)]
     assert answers[1][0].tolist() == [[16]]
+
+
+def test_a_large_request_is_split_by_itself_where_its_rows_are_independent():
+    async def sizes(rows_alone):
+        model = Model()
+        model.gate.set()
+        served = dataclasses.replace(signature(model), rows_alone=rows_alone)
+        with ThreadPoolExecutor(2) as executor:
+            batcher = Batcher(served, executor, parameters(rows=3))
+            answer = await batcher.run([np.arange(7)[:, np.newaxis]])
+        assert answer[0].tolist() == [[2 * i] for i in range(7)]
+        return [len(x) for x in model.seen]
+
+    assert asyncio.run(sizes(True)) == [3, 3, 1]
+    assert asyncio.run(sizes(False)) == [7]
+
+
+def test_large_requests_leave_threads_to_the_others():
+    """Whatever large requests run: one of few rows runs beside them, at once."""
+
+    class Slow(Model):
+        def __call__(self, x):
+            if len(x) > 1:
+                self.gate.wait(10)
+            return [x * 2]
+
+    async def main():
+        model = Slow()
+        options = parameters(rows=1)
+        with ThreadPoolExecutor(options.threads + options.large_threads) as executor:
+            batcher = Batcher(signature(model), executor, options)
+            large = [asyncio.create_task(batcher.run([np.ones((9, 1))])) for _ in range(5)]
+            await asyncio.sleep(0.05)
+            async with asyncio.timeout(2):
+                answer = await batcher.run([np.ones((1, 1))])
+            assert answer[0].tolist() == [[2.0]]
+            model.gate.set()
+            await asyncio.gather(*large)
+            await batcher.drain()
+
+    asyncio.run(main())
+
+
+def test_the_parts_that_nobody_waits_for_do_not_run():
+    async def main():
+        model = Model()
+        with ThreadPoolExecutor(2) as executor:
+            batcher = Batcher(signature(model), executor, parameters(rows=1, large=Large.SPLIT))
+            large = asyncio.create_task(batcher.run([np.ones((100, 1))]))
+            await asyncio.sleep(0.05)
+            large.cancel()
+            await asyncio.gather(large, return_exceptions=True)
+            model.gate.set()
+            await batcher.drain()
+            assert len(model.seen) == 1
+            await batcher.run([np.ones((100, 1))])  # there is room again
+
+    asyncio.run(main())
 
 
 def test_a_large_request_fails_as_a_whole():

@@ -44,9 +44,19 @@ def one(name="m", path="/m", platform="tensorflow", more=""):
     [
         ("model_config_list { config {", "not a model server configuration"),
         ("", "no model_config_list"),
-        (f"model_config_list {{ {one()} {one()} }}", "lists model 'm' twice"),
+        (
+            f"model_config_list {{ {one()} {one()} }}",
+            "Illegal to list model m multiple times in config list",
+        ),
         (f"model_config_list {{ {one(name='')} }}", "without a name"),
-        (f"model_config_list {{ {one(path='m')} }}", "absolute path"),
+        (
+            f"model_config_list {{ {one(path='m')} }}",
+            r"Expected model m to have an absolute path or URI; got base_path\(\)=m",
+        ),
+        (
+            f"model_config_list {{ {one(more='model_type: TENSORFLOW')} }}",
+            "Illegal setting both ModelServerConfig::model_type .* model name is m",
+        ),
         (f"model_config_list {{ {one(platform='onnx')} }}", "'onnx'"),
         (
             f"model_config_list {{ {one(more='model_version_policy { specific {} }')} }}",
@@ -67,7 +77,7 @@ def test_the_old_spelling_of_the_platform(file):
     )
     assert list(config.read(file)) == ["m"]
     file.write_text('model_config_list { config { name: "m" base_path: "/m" } }')
-    with pytest.raises(ServerError, match='runs "tensorflow"'):
+    with pytest.raises(ServerError, match="Illegal setting neither ModelServerConfig::model_type"):
         config.read(file)
 
 
@@ -83,7 +93,8 @@ def test_a_missing_config_is_named(file):
 
 
 def test_versions_are_integers_whose_saved_model_is_there(tmp_path, file):
-    for name in ("1", "9", "10", "11", "_staging-12", "tmp"):
+    odd = ("_staging-12", "tmp", "-13", "+14", " 15", "16 ", "١٧", "1e9", str(1 << 63))
+    for name in ("1", "9", "10", "11", *odd):
         (tmp_path / "m" / name).mkdir(parents=True)
         if name != "11":  # still being copied: saved_model.pb comes last
             (tmp_path / "m" / name / "saved_model.pb").touch()
@@ -97,3 +108,22 @@ def test_versions_are_integers_whose_saved_model_is_there(tmp_path, file):
     assert versions("latest { num_versions: 2 }") == (9, 10)
     assert versions("all {}") == (1, 9, 10)
     assert versions("specific { versions: [9, 1, 11, 4] }") == (1, 9)
+
+
+def test_zeros_in_front_of_a_version_are_taken_as_tensorflow_serving_takes_them(tmp_path, file):
+    """Of several folders of one number the last is served, as their names are sorted."""
+    for name in ("00000123", "7", "07", "007", "0008", "08"):
+        (tmp_path / "m" / name).mkdir(parents=True)
+        if name != "08":  # still being copied
+            (tmp_path / "m" / name / "saved_model.pb").touch()
+    for policy, expected in (
+        ("latest {}", {123: "00000123"}),
+        ("all {}", {7: "7", 8: "0008", 123: "00000123"}),
+        ("specific { versions: [123, 8] }", {8: "0008", 123: "00000123"}),
+        ("specific { versions: [7, 9] }", {7: "7"}),
+    ):
+        more = f"model_version_policy {{ {policy} }}"
+        file.write_text(f"model_config_list {{ {one(path=tmp_path / 'm', more=more)} }}")
+        model = config.read(file)["m"]
+        found = {at: config.folder(model, at).name for at in config.available_versions(model)}
+        assert found == expected, policy

@@ -82,7 +82,7 @@ def test_a_config_that_cannot_be_used_changes_nothing(site, server):
     for wanted, said in [
         (request(""), "Only ModelConfigList is currently supported"),
         (request("custom_model_config {}"), "Only ModelConfigList is currently supported"),
-        (models(model(site), model(site)), "'m' twice"),
+        (models(model(site), model(site)), "Illegal to list model m multiple times in config list"),
         (models(model(site).replace(f"{site.root}/m", "m")), "absolute path"),
         (models(model(site).replace("tensorflow", "pytorch")), "pytorch"),
     ]:

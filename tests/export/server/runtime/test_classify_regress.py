@@ -10,7 +10,8 @@ import pytest
 from tensorflow_serving.apis import classification_pb2, inference_pb2, input_pb2, regression_pb2
 
 from podway.export.server.error import RequestError
-from podway.export.server.runtime import servable
+from podway.export.server.limits import Limits
+from podway.export.server.runtime import classify_regress, servable
 from tests.export.server.conftest import predict_request
 from tests.export.server.example_model import (
     CLASSIFY,
@@ -253,3 +254,16 @@ def test_an_error_that_quotes_what_is_no_text(tmp_path):
         model.signature("").run([np.array([b"\xd0\xff"], object)])
     model.close()
     assert raised.value.code == INVALID
+
+
+def test_examples_and_their_context_are_bounded():
+    """Each example gets the context: a long one of many would be many times as long as it came."""
+    many = given(*[ONE] * 4)
+    with pytest.raises(RequestError, match=r"4 rows, more than 3 \(--max_request_rows\)"):
+        classify_regress.serialize(many, Limits(rows=3))
+    within = input_pb2.Input()
+    within.example_list_with_context.examples.extend([ONE] * 100)
+    within.example_list_with_context.context.CopyFrom(example(x=[1.0] * 1000))
+    assert len(classify_regress.serialize(within)) == 100
+    with pytest.raises(RequestError, match=r"\(--max_request_bytes\)"):
+        classify_regress.serialize(within, Limits(request_bytes=100_000))

@@ -142,9 +142,9 @@ def test_a_pod_ends_after_load_balancers_know_and_before_it_is_killed():
     pod = _one(objects(deployed("serving", drain_seconds=40)), "Deployment")["spec"]["template"]
     assert pod["spec"]["containers"][0]["lifecycle"]["preStop"] == {"sleep": {"seconds": 40}}
     # Our server waits for 30 s for what it is still answering.
-    from podway.export.server.net import listen
+    from podway.export.server.options import LimitOptions
 
-    assert pod["spec"]["terminationGracePeriodSeconds"] >= 40 + listen.GRACE_SECONDS
+    assert pod["spec"]["terminationGracePeriodSeconds"] >= 40 + LimitOptions.drain_seconds
 
 
 def test_startup_outlasts_loading():
