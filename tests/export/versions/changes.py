@@ -17,7 +17,7 @@ from podway.export.error import ExportError
 from podway.export.versions import promote, publish
 
 NAMES = ("a", "b", "c")
-LEAST = 10
+LEAST = 6
 """Changes that each process tries, however slow the machine is."""
 LABELS = ("", "stable", "canary")
 MOVED = re.compile(r"\w+: (?:label '(\w+)'|requests without a label): (\S+) → (\S+?)(?:;|$)")
@@ -62,7 +62,7 @@ def change(chance: random.Random, model: pathlib.Path, name: str, workdir: str) 
 
 def export(model: pathlib.Path, name: str, workdir: str) -> list:
     """What was reported as done: the next version, served."""
-    manifest = {"config": {}, "inputs": {}, "code": "c", "details": {"verified": "yes"}}
+    manifest = {"config": {}, "inputs": {}, "code": "c", "details": {"verified": "yes"}, "git": {}}
     made = publish.publish(model, name=name, workdir=workdir, version="v", **manifest)
     return ["export", "", None, int(made.name)]
 
