@@ -1,4 +1,5 @@
 """Layers that multiply integers by integers."""
+# pyright: reportAttributeAccessIssue=false, reportOptionalSubscript=false
 
 import jax
 import jax.numpy as jnp

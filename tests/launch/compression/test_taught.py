@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from podway.framework.compression import teachers
+from podway.framework.compression.distillation import teachers
 from podway.framework.compression.distil import Distil
 from podway.framework.config import compressed
 from podway.framework.models.ease import Ease
