@@ -144,7 +144,7 @@ def _first(home: epath.Path, run: Run) -> str:
 
 
 def _teacher(home: epath.Path, name: str) -> Node:
-    """A run or a published model, as framework/compression/distillation/teachers.py looks for it."""
+    """A run or a published model, as a student's teachers are looked for."""
     run, model, folder = home / "runs" / name, home / "models" / name, absolute(epath.Path(name))
     if artifact.exists(run):
         return _run(home, run.parent.name, run.name, run)

@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
-from podway.framework.compression.distillation import teachers
 from podway.framework.compression.distil import Distil
+from podway.framework.compression.distillation import teachers
 from podway.framework.config import compressed
 from podway.framework.models.ease import Ease
 from podway.launch import cli, stages
