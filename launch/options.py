@@ -7,6 +7,7 @@ not of its public interface: without it the box is drawn), the sentence takes th
 import contextlib
 import errno
 import importlib
+import os
 import pathlib
 import re
 from collections.abc import Iterator
@@ -102,18 +103,19 @@ def of_system(error: OSError, overrides: list[str]) -> str:
     file = str(error.filename or "")
     inside = not file or file == workdir or file.startswith(f"{workdir}/")
     where = f"--workdir {workdir}" + (f": {file}" if file not in ("", workdir) else "")
+    reason = error.strerror or (os.strerror(error.errno) if error.errno else "")
     if error.errno in (errno.ENOSPC, errno.EDQUOT) and inside:
         return (
-            f"{where}: the disk is full ({error.strerror}); make room and give the same command"
+            f"{where}: the disk is full ({reason}); make room and give the same command"
             " again, or give another --workdir"
         )
     missing = error.errno == errno.ENOENT and file == workdir
     if (error.errno in _UNWRITABLE or missing) and file and inside:
-        return f"{where}: it cannot be written ({error.strerror}); give another --workdir"
+        return f"{where}: it cannot be written ({reason}); give another --workdir"
     if exit_codes.is_denied(error):
         said = " ".join(str(error).split()).removesuffix(".")
         return f"{said}; grant the account that runs this the right to read and to write there"
-    return f"{error.strerror or error}{f': {file}' if file else ''}"
+    return f"{reason or error}{f': {file}' if file else ''}"
 
 
 def _with_flags(text: str, overrides: list[str]) -> str:

@@ -59,10 +59,18 @@ def test_every_verb_ends_alike(monkeypatch, capsys, name):
         assert said in text
 
 
+def without_words(number: int) -> OSError:
+    """As a library raises it that sets the number afterwards."""
+    error = OSError("it could not be written")
+    error.errno = number
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "code", "said"),
     [
         (OSError(errno.ENOSPC, "No space left on device", "workdir/x"), 1, "the disk is full"),
+        (without_words(errno.ENOSPC), 1, "the disk is full (No space left on device)"),
         (FileNotFoundError("gs://bucket/x"), 1, "gs://bucket/x"),
         (OSError(errno.EIO, "Input/output error", "x"), 70, "Input/output error"),
         (ConnectionResetError("reset by peer"), 70, "reset by peer"),
