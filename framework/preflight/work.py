@@ -229,13 +229,19 @@ def _read(module: hlo.Module, fusion: hlo.Instruction, position: int, whole: flo
                     total += _size(user)
                 elif user.opcode in ("dynamic-update-slice", "scatter") and at == 0:
                     continue  # Written in place; counted with the output.
-                elif user.opcode in ("bitcast", "reshape"):
+                elif user.opcode in ("bitcast", "reshape") or _is_alias(user):
                     pending.append(user.name)
                 elif user.opcode == "fusion":
                     total += _read(module, user, at, whole)
                 else:
                     return whole
     return total
+
+
+def _is_alias(instruction: hlo.Instruction) -> bool:
+    """Whether it is a fusion that only names its operand in another layout."""
+    aliased = instruction.attribute("output_to_operand_aliasing") or ""
+    return len(instruction.operands) == 1 and aliased.startswith("{{}: (0")
 
 
 def _size(instruction: hlo.Instruction) -> float:

@@ -11,10 +11,12 @@ from etils import epath
 from podway.export.versions.promote import VERIFIED
 from podway.framework.comparison import significance
 from podway.framework.config import Experiment
+from podway.framework.devices.topology import Topology
 from podway.framework.error import PodwayError
 from podway.framework.evaluation.labels import LabelEvaluator
 from podway.framework.input.dataset import Dataset
-from podway.launch.compression import flops, memory
+from podway.launch.compression import answer, memory
+from podway.launch.compression.answer import OnChip
 from podway.launch.gate import contender, labelled, measured, ranked, timing
 from podway.launch.gate.contender import Contender
 
@@ -90,6 +92,7 @@ class Row:
       latency: by rows of the request.
       quality: metric → what it is worth; of a slice "METRIC [SLICE]".
       parity: what the export's own check said.
+      chip: by rows of the request, what the answer takes on a chip that was asked for.
     """
 
     made: Made
@@ -101,16 +104,23 @@ class Row:
     latency: Mapping[int, Latency]
     quality: Mapping[str, Quality]
     parity: str
+    chip: Mapping[int, OnChip]
 
 
-def measure(chain: Sequence[Made], dataset: Dataset, workdir: epath.PathLike) -> list[Row]:
-    """A row for each model; all are held against the first one. Raises PodwayError."""
+def measure(
+    chain: Sequence[Made], dataset: Dataset, workdir: epath.PathLike, pod: Topology | None = None
+) -> list[Row]:
+    """A row for each model; all are held against the first one.
+
+    For `pod`, one chip, the answers are compiled, too. Raises PodwayError.
+    """
     first = chain[0]
     contenders = [contender.find(first.experiment.name, made.number, workdir) for made in chain]
     options = contender.Options(workdir=workdir, code="keep")
     rows = []
     for made, each in zip(chain, contenders, strict=True):
         files, held = each.manifest.files, memory.measure(each.place.directory)
+        asked = answer.of(made.experiment, dataset, made.run)
         rows.append(
             Row(
                 made,
@@ -118,10 +128,11 @@ def measure(chain: Sequence[Made], dataset: Dataset, workdir: epath.PathLike) ->
                 weights=sum(file.size for file in files if file.path.startswith("variables/")),
                 memory=held.bytes,
                 core=held.core_ms,
-                flops=flops.of(made.experiment, dataset, made.run),
+                flops=answer.operations(asked),
                 latency=_latency(each, contenders[0]),
                 quality=_quality(made, each, contenders[0], dataset, options),
                 parity=str(each.manifest.details.get(VERIFIED, "")),
+                chip={size: answer.on_chip(asked, pod, size) for size in BATCHES} if pod else {},
             )
         )
     return rows

@@ -124,6 +124,7 @@ def to_json(rows: Sequence[Row], core: Rate) -> dict[str, Any]:
                     for name, each in row.quality.items()
                 },
                 "parity": row.parity,
+                "chip": {str(size): dataclasses.asdict(each) for size, each in row.chip.items()},
             }
             for row in rows
         ],
@@ -134,6 +135,7 @@ def markdown(rows: Sequence[Row], core: Rate) -> str:
     """The report for people: a table of what it takes, and one of what it is worth."""
     name = rows[0].made.experiment.name
     parts = [f"# Compression of {name}", "", *_markdown(takes(rows, core)), "", *_priced(core), ""]
+    parts += [*_markdown(on_chip(rows)), "", _ROOF, ""] if rows[0].chip else []
     for row in rows[1:]:
         parts += [f"## {row.made.step}: quality", "", *_markdown(worth(row)), ""]
         parts += [f"Export: {row.parity}.", ""] if row.parity else []
@@ -146,6 +148,7 @@ def summary(rows: Sequence[Row], core: Rate) -> str:
     return "\n".join(
         [
             aligned(takes(rows, core)),
+            *(["", aligned(on_chip(rows))] if rows[0].chip else []),
             "",
             aligned([line for line in worth(rows[-1]) if line[0] in ("", *own)]),
         ]
@@ -179,6 +182,30 @@ def takes(rows: Sequence[Row], core: Rate) -> list[list[str]]:
             ]
         )
     return found
+
+
+def on_chip(rows: Sequence[Row]) -> list[list[str]]:
+    """What an answer takes on the chip that was asked for, beside the first model's."""
+    first = rows[0].chip
+    found = [["on the chip", *(f"MB / µs, {_rows(size)}" for size in first)]]
+    for row in rows:
+        found.append(
+            [
+                row.made.step or "uncompressed",
+                *(
+                    f"{each.bytes / 1e6:.2f} / {each.microseconds:.1f}"
+                    + ("" if row is rows[0] else f" (÷ {first[size].bytes / each.bytes:.2f})")
+                    for size, each in row.chip.items()
+                ),
+            ]
+        )
+    return found
+
+
+_ROOF = (
+    "On the chip: bytes to and from its memory, and each instruction of the compiled program at the"
+    " chip's peaks. No answer takes less; nothing was timed."
+)
 
 
 def _priced(core: Rate) -> list[str]:
@@ -223,6 +250,8 @@ def page(rows: Sequence[Row], core: Rate) -> str:
         tiles=_tiles(rows),
         takes=_table(takes(rows, core)),
         priced=_priced(core),
+        chip=_table(on_chip(rows)) if rows[0].chip else None,
+        roof=_ROOF,
         figures=[
             chart.bars(
                 "bytes of the weights",

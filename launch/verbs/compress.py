@@ -10,6 +10,7 @@ from podway.framework.config import Experiment, Model, previous
 from podway.framework.error import check
 from podway.launch import stages
 from podway.launch.tracking import session
+from podway.launch.verbs import preflight
 from podway.launch.verbs.verb import Chain, Verb
 
 
@@ -27,6 +28,8 @@ class Compress(Chain):
     """Region whose prices count."""
     capacity: str = "on-demand"
     """How machines are bought: on-demand, spot, reserved, reserved-1y, reserved-3y, flex-start."""
+    topology: str = ""
+    """One chip, such as v5e:1x1, for which answers are compiled, too; it need not be there."""
     dry_run: bool = False
     """Say what would be made, and stop."""
 
@@ -54,8 +57,16 @@ def compress(options: Compress) -> None:
         f"{name} has no steps of compression: give --method, such as --method int8; --methods lists"
         " them",
     )
+    if options.topology:
+        preflight.choose_platform([options.topology])
+    from podway.framework.devices import topology
     from podway.launch.cost import rate
 
+    pod = topology.parse(options.topology) if options.topology else None
+    check(
+        pod is None or pod.devices == 1,
+        f"--topology {options.topology} has several devices; give one, as v5e:1x1",
+    )
     bought = rate.Bought(options.region, options.capacity)
     core = rate.read(options.prices, bought)(rate.CORE)
     chain = _chain(experiment)
@@ -78,7 +89,7 @@ def compress(options: Compress) -> None:
         made.append(measure.Made(said, each, epath.Path(trained), int(published.name)))
     assert dataset is not None
     print("compress: measuring", flush=True)
-    rows = measure.measure(made, Dataset.open(dataset.directory), options.workdir)
+    rows = measure.measure(made, Dataset.open(dataset.directory), options.workdir, pod)
     folder = report.write(rows, options.workdir, core)
     with session.session(experiment, options.workdir) as teller:
         teller.tell(report.FOLDER, folder)

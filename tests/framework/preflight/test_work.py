@@ -40,3 +40,33 @@ def test_rows_written_in_place_inside_nested_fusions_are_not_the_whole_table():
     assert piece.instruction.opcode == "fusion"
     table, touched = 4 * ROWS * WIDTH, 4 * TOUCHED * WIDTH
     assert touched < piece.bytes < 16 * touched < table / 8
+
+
+SAME = "output_to_operand_aliasing={{}: (0, {})}"
+SLICED = f"""
+%copied (t: {TABLE}) -> {TABLE} {{
+  %t = {TABLE} parameter(0)
+  ROOT %c = {TABLE} copy(%t)
+}}
+
+%outer (p: {TABLE}, q: s32[]) -> {UPDATE} {{
+  %p = {TABLE} parameter(0)
+  %same = {TABLE} fusion(%p), kind=kLoop, {SAME}, calls=%copied
+  %q = s32[] parameter(1)
+  %zero = s32[] constant(0)
+  %s = {UPDATE} dynamic-slice(%same, %q, %zero), dynamic_slice_sizes={{{TOUCHED},{WIDTH}}}
+  ROOT %n = {UPDATE} negate(%s)
+}}
+
+ENTRY %main (a: {TABLE}, b: s32[]) -> {UPDATE} {{
+  %a = {TABLE} parameter(0)
+  %b = s32[] parameter(1)
+  ROOT %o = {UPDATE} fusion(%a, %b), kind=kLoop, calls=%outer
+}}
+"""
+
+
+def test_rows_sliced_of_an_operand_under_another_name_are_not_the_whole_table():
+    (piece,) = [each for each in work.pieces(hlo.parse(SLICED)) if each.bytes]
+    touched = 4 * TOUCHED * WIDTH
+    assert 2 * touched <= piece.bytes < 3 * touched

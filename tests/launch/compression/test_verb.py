@@ -127,3 +127,8 @@ def test_a_config_without_steps_is_told_how_to_name_some(folder):
 def test_a_dry_run_makes_nothing(folder, capsys):
     compress.compress(_options(folder, "int8:paths=item/embedding", dry_run=True))
     assert "compress: int8:paths=('item/embedding',), converts" in capsys.readouterr().out
+
+
+def test_answers_are_compiled_for_one_chip(folder):
+    with pytest.raises(ConfigError, match=r"--topology v5e:2x2 has several devices; give one"):
+        compress.compress(_options(folder, "int8", topology="v5e:2x2"))
