@@ -95,7 +95,7 @@ def test_what_a_pod_runs_serves(tmp_path):
     process = subprocess.Popen(["/bin/sh", "-c", script], env={**os.environ, **own, "PATH": path})
     address = f"http://127.0.0.1:{ports[str(server.REST)]}"
     try:
-        assert set(until_ready(address + deployed.run("stable").ready)) <= {0, 404}
+        assert set(until_ready(address + deployed.run("stable").ready)) <= {0, 503}
         assert get(f"{address}/v1/models/m/versions/3")[1].count("AVAILABLE") == 1
         body = b'{"instances": [{"history": ["a", "b"]}]}'
         assert get(f"{address}/v1/models/m:predict", body)[0] == 200
