@@ -172,7 +172,7 @@ def test_no_flipped_bit_comes_back_as_another_number(tmp_path, state):
 def test_one_other_bit_is_found_and_its_array_named(tmp_path, state):
     path = next(iter(state["parameters"]))
     bits = np.array(state["parameters"][path]).view(np.uint32)
-    bits[7, 3] ^= 1 << 9
+    bits.reshape(-1)[3] ^= 1 << 9
     other = state | {"parameters": {**state["parameters"], path: bits.view(np.float32)}}
     for name, each in (("good", state), ("other", other)):
         saving = opened(tmp_path / name)
