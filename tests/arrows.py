@@ -151,7 +151,7 @@ ARROWS = {
     },
     "launch": {
         "ci": "stages targets",
-        "compression": "cost fields gate loaded tracking",
+        "compression": "cost fields gate loaded sweep tracking",
         "console": "",
         "experiments": "targets",
         "fields": "",

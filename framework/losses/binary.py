@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from podway.framework.devices import mesh
+from podway.framework.losses.chunks import CHUNK_ELEMENTS
 from podway.framework.losses.sampled import score_drawn
-from podway.framework.losses.softmax import CHUNK_ELEMENTS
 from podway.framework.losses.weights import Weights, divisor, weigh
 
 

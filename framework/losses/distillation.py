@@ -18,7 +18,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from podway.framework.devices import mesh
-from podway.framework.losses.softmax import CHUNK_ELEMENTS, LOWEST
+from podway.framework.losses.chunks import CHUNK_ELEMENTS, Chunks, scaled
+from podway.framework.losses.softmax import LOWEST
 from podway.framework.losses.weights import Weights, divisor, weigh
 
 
@@ -71,15 +72,10 @@ def _forward(
     platform = devices.devices.flat[0].platform if devices else jax.default_backend()
     parts = mesh.batch_parts(devices) if devices else 1
     size = max(1, min(length, CHUNK_ELEMENTS[platform] * parts // (batch * rows)))
-    count = -(-length // size)
+    chunks = Chunks(length, size)
     scale = 1.0 / divisor(weights)
     row = jnp.arange(rows)
     among = (row >= first) & (row < last)
-
-    def chunks(x: Array) -> Array:
-        """[batch, length, …] → [count, batch, size, …]."""
-        x = jnp.pad(x, [(0, 0), (0, count * size - length)] + [(0, 0)] * (x.ndim - 2))
-        return jnp.moveaxis(x.reshape(batch, count, size, *x.shape[2:]), 1, 0)
 
     def step(carry: tuple[Array, Array], chunk: tuple[Array, ...]) -> Any:
         total, of_table = carry
@@ -111,20 +107,15 @@ def _forward(
 
     start = jnp.zeros(()), jnp.zeros(table.shape, jnp.float32)
     columns = (hidden, ids, log_probabilities, weights)
-    (total, of_table), of_hidden = jax.lax.scan(step, start, tuple(map(chunks, columns)))
-    of_hidden = jnp.moveaxis(of_hidden, 0, 1).reshape(batch, count * size, -1)[:, :length]
-    return total * scale * temperature**2, (of_hidden, of_table.astype(table.dtype))
+    (total, of_table), of_hidden = jax.lax.scan(step, start, tuple(map(chunks.cut, columns)))
+    gradients = chunks.joined(of_hidden), of_table.astype(table.dtype)
+    return total * scale * temperature**2, gradients
 
 
 def _backward(
     temperature: float, first: int, last: int, devices: Any, gradients: Any, cotangent: Array
 ) -> Any:
-    of_hidden, of_table = gradients
-    return (
-        (cotangent * of_hidden).astype(of_hidden.dtype),
-        (cotangent * of_table).astype(of_table.dtype),
-        *(None, None, None),
-    )
+    return (*scaled(gradients, cotangent), None, None, None)
 
 
 soft_cross_entropy.defvjp(_forward, _backward)

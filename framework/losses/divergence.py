@@ -20,7 +20,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from podway.framework.devices import mesh
-from podway.framework.losses.softmax import CHUNK_ELEMENTS, LOWEST, blocks_of
+from podway.framework.losses.chunks import CHUNK_ELEMENTS, Chunks, blocks_of, scaled
+from podway.framework.losses.softmax import LOWEST
 from podway.framework.losses.weights import Weights, divisor, weigh
 
 Teacher = tuple[Float[Array, "batch length _"], Float[Array, "rows _"]]
@@ -68,14 +69,10 @@ def _forward(
     platform = devices.devices.flat[0].platform if devices else jax.default_backend()
     allowed = CHUNK_ELEMENTS[platform] * (mesh.batch_parts(devices) if devices else 1)
     size = max(1, min(length, allowed // (batch * rows)))
-    count = -(-length // size)
-    size = -(-length // count)  # chunks as even as can be: what they are padded by is wasted
+    # Chunks as even as can be: what they are padded by is wasted.
+    size = -(-length // Chunks(length, size).count)
+    chunks = Chunks(length, size)
     scale = 1.0 / divisor(weights)
-
-    def chunks(x: Array) -> Array:
-        """[batch, length, …] → [count, batch, size, …]."""
-        x = jnp.pad(x, [(0, 0), (0, count * size - length)] + [(0, 0)] * (x.ndim - 2))
-        return jnp.moveaxis(x.reshape(batch, count, size, *x.shape[2:]), 1, 0)
 
     # Blocks of rows are cut across the parts of the table that devices along `tensor` hold.
     held = devices.shape["tensor"] if devices else 1
@@ -143,23 +140,17 @@ def _forward(
         return (total + weigh(terms, weight).sum(), of_table), of_hidden.astype(h.dtype)
 
     of_rows = [*map(blocks, (table, *(each for _, each in teachers))), blocks(jnp.arange(rows))]
-    columns = [*map(chunks, (hidden, *(each for each, _ in teachers), weights))]
+    columns = [*map(chunks.cut, (hidden, *(each for each, _ in teachers), weights))]
     start = jnp.zeros(()), jnp.zeros((cut, held, rows // held // cut, width), jnp.float32)
     (total, of_table), of_hidden = jax.lax.scan(step, start, columns)
-    of_hidden = jnp.moveaxis(of_hidden, 0, 1).reshape(batch, count * size, width)[:, :length]
     of_table = of_table.swapaxes(0, 1).reshape(rows, width).astype(table.dtype)
-    return total * scale * temperature**2, (of_hidden, of_table)
+    return total * scale * temperature**2, (chunks.joined(of_hidden), of_table)
 
 
 def _backward(
     temperature: float, first: int, last: int, devices: Any, gradients: Any, cotangent: Array
 ) -> Any:
-    of_hidden, of_table = gradients
-    return (
-        (cotangent * of_hidden).astype(of_hidden.dtype),
-        (cotangent * of_table).astype(of_table.dtype),
-        *(None, None),
-    )
+    return (*scaled(gradients, cotangent), None, None)
 
 
 divergence.defvjp(_forward, _backward)

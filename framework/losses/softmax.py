@@ -8,11 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from podway.framework.devices import mesh
+from podway.framework.losses.chunks import CHUNK_ELEMENTS, Chunks, blocks_of, scaled
 from podway.framework.losses.weights import Weights, divisor, weigh
-
-CHUNK_ELEMENTS = {"cpu": 1 << 20, "gpu": 1 << 26, "tpu": 1 << 26}
-"""Logits that exist at once on a device, by platform: on a CPU so few that its cache holds them."""
-
 
 LOWEST = float(jnp.finfo(jnp.float32).min)
 """Logit of a row that is left out. Not −inf, of which a block may have nothing else."""
@@ -54,12 +51,7 @@ def _forward(
     platform = devices.devices.flat[0].platform if devices else jax.default_backend()
     parts = mesh.batch_parts(devices) if devices else 1
     size = max(1, min(length, CHUNK_ELEMENTS[platform] * parts // (batch * rows)))
-    count = -(-length // size)
-
-    def chunks(x: Array) -> Array:
-        """[batch, length, …] → [count, batch, size, …]."""
-        x = jnp.pad(x, [(0, 0), (0, count * size - length)] + [(0, 0)] * (x.ndim - 2))
-        return jnp.moveaxis(x.reshape(batch, count, size, *x.shape[2:]), 1, 0)
+    chunks = Chunks(length, size)
 
     # Blocks of rows are cut across the parts of the table that devices along `tensor` hold.
     held = devices.shape["tensor"] if devices else 1
@@ -131,29 +123,17 @@ def _forward(
         place = jax.sharding.NamedSharding(devices, place)
         start = start[0], jax.lax.with_sharding_constraint(start[1], place)
     (total, table_gradient), hidden_gradient = jax.lax.scan(
-        step, start, (chunks(hidden), chunks(targets), chunks(weights))
+        step, start, tuple(map(chunks.cut, (hidden, targets, weights)))
     )
-    hidden_gradient = jnp.moveaxis(hidden_gradient, 0, 1).reshape(batch, count * size, width)
     table_gradient = table_gradient.sum(1)
     if parts == 1:
         table_gradient = jnp.moveaxis(table_gradient, 1, -1)
     table_gradient = table_gradient.swapaxes(0, 1).reshape(rows, width)
-    return total * scale, (hidden_gradient[:, :length], table_gradient.astype(table.dtype))
-
-
-def blocks_of(rows: int, excess: float) -> int:
-    """The fewest equal blocks of so many rows of which one has a share of at most 1 / excess."""
-    return next((n for n in range(1, rows + 1) if rows % n == 0 and n >= excess), rows)
+    return total * scale, (chunks.joined(hidden_gradient), table_gradient.astype(table.dtype))
 
 
 def _backward(first: int, last: int, devices: Any, gradients, cotangent):
-    hidden_gradient, table_gradient = gradients
-    return (
-        (cotangent * hidden_gradient).astype(hidden_gradient.dtype),
-        (cotangent * table_gradient).astype(table_gradient.dtype),
-        None,
-        None,
-    )
+    return (*scaled(gradients, cotangent), None, None)
 
 
 linear_softmax_cross_entropy.defvjp(_forward, _backward)

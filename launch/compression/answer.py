@@ -7,11 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
-import numpy as np
 from etils import epath
 
-from podway.export.lowering import labels, recommender
-from podway.framework import task
 from podway.framework.config import Experiment
 from podway.framework.devices import topology
 from podway.framework.devices.topology import Topology
@@ -20,6 +17,7 @@ from podway.framework.preflight import hlo, roofline, work
 from podway.framework.preflight.report import peaks
 from podway.framework.runs import run
 from podway.framework.training import flops
+from podway.launch.sweep import answer as sweep
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,21 +58,8 @@ def of(experiment: Experiment, dataset: Dataset, directory: epath.Path) -> Answe
     shapes = {
         path: jax.ShapeDtypeStruct(array.shape, array.dtype) for path, array in parameters.items()
     }
-    schema = dataset.schema
-    if isinstance(experiment.model, task.LabelModel):
-        reading = labels.resolve_reading(experiment, dataset)
-        function = labels.function(experiment.model, schema, tuple(reading.columns))
-        columns = [
-            jax.ShapeDtypeStruct((1, *each.shape), each.dtype) for each in reading.columns.values()
-        ]
-    else:
-        items = schema["item"].size - 2
-        function = recommender.recommend(
-            experiment.model, schema, min(experiment.export.top_k, items)
-        )
-        length = schema["item"].max_length
-        ids = jax.ShapeDtypeStruct((1, length), np.dtype(np.int32))
-        columns = [ids] * (1 + experiment.model.reads_times())
+    function, columns = sweep.exported(experiment, dataset, 1)
+    columns = [jax.ShapeDtypeStruct(each.shape, each.dtype) for each in columns]
     return Answer(function, shapes, columns)
 
 
@@ -87,7 +72,7 @@ def operations(answer: Answer) -> float:
 def on_chip(answer: Answer, pod: Topology, rows: int) -> OnChip:
     """A request of so many rows on one chip, which need not be there.
 
-    Raises ConfigError for a pod of several chips, TopologyError where nothing compiles for it here.
+    Raises TopologyError where nothing compiles for it here.
     """
     place = jax.sharding.SingleDeviceSharding(topology.devices(pod)[0])
 

@@ -78,7 +78,7 @@ def request(
 ) -> Request:
     """A request of so many rows to the exported function with these parameters, on a CPU."""
     with jax.default_device(jax.devices("cpu")[0]):
-        function, columns = _function(experiment, dataset, rows)
+        function, columns = exported(experiment, dataset, rows)
         placed = {path: jax.device_put(each) for path, each in parameters.items()}
         compiled = jax.jit(function).lower(placed, *columns).compile()
         given = [jax.device_put(column) for column in columns]
@@ -89,10 +89,11 @@ def request(
         return Request(lambda: jax.block_until_ready(compiled(placed, *given)), memory)
 
 
-def _function(
+def exported(
     experiment: Experiment, dataset: Dataset, rows: int
 ) -> tuple[Callable[..., Any], list[np.ndarray]]:
-    """The exported function, and columns of a request."""
+    """The function that is exported, (parameters, *columns) → the answer; the columns of a request,
+    with histories as long as are read."""
     schema, model = dataset.schema, experiment.model
     if isinstance(model, task.LabelModel):
         lengths = LabelEvaluator(model, experiment.evaluation).lengths(schema)
