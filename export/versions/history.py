@@ -3,6 +3,8 @@
 An entry is written before models.config is, as what will be done. Whether it was done the config
 tells: a last entry whose `before` is what the config still says was cut short, and is passed over
 and then overwritten. So whatever kills a command between two writes leaves a history that is true.
+An entry that leaves the config as it is took place when it was written: requests without a label go
+from the version of one label to the version of another, say.
 """
 
 import dataclasses
@@ -101,7 +103,7 @@ def _entries(text: str, path: epath.Path, current: Served) -> tuple[Entry, ...]:
     entries = [
         _parse(line, f"{path}, line {number}") for number, line in enumerate(text.splitlines(), 1)
     ]
-    if entries and entries[-1].before == current:
+    if entries and entries[-1].before == current != entries[-1].after:
         del entries[-1]
     return tuple(entries)
 

@@ -119,6 +119,16 @@ def test_a_label_above_the_promoted_version_would_get_all_requests(workdir):
     assert served(workdir) == Served((2,))
 
 
+def test_a_move_that_leaves_the_config_as_it_is_took_place(workdir):
+    for version, label in ((2, ""), (2, "stable"), (3, "canary"), (3, "canary")):
+        promote.promote("m", version, workdir, label=label)
+    before = served(workdir)
+    assert promote.promote("m", 3, workdir) == "m: requests without a label: 2 → 3"
+    assert served(workdir) == before == Served((2, 3), {"canary": 3, "stable": 2})
+    put(workdir)
+    assert moves(workdir)[-2:] == [("promote", "", 2, 3), ("export", "", 3, 4)]
+
+
 def test_what_was_not_verified_or_was_altered_is_refused(workdir):
     other = put(workdir, verified=False)
     promote.rollback("m", workdir)
