@@ -14,7 +14,7 @@ import numpy as np
 
 from podway.framework import config
 from podway.framework.devices import mesh
-from podway.framework.losses import softmax
+from podway.framework.losses import chunks
 from podway.framework.models.sasrec import SasRec
 from podway.framework.schema.schema import Feature, Schema
 from podway.framework.training.optimizer import AdamW
@@ -44,14 +44,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     backend = jax.default_backend()
-    chunk = softmax.CHUNK_ELEMENTS[backend]
+    chunk = chunks.CHUNK_ELEMENTS[backend]
     variants = {}
     for name, elements, precision in (
         ("f32, whole logits", 1 << 40, "f32"),
         ("f32, chunked", chunk, "f32"),
         ("bf16, chunked", chunk, "bf16"),
     ):
-        softmax.CHUNK_ELEMENTS[backend] = elements
+        chunks.CHUNK_ELEMENTS[backend] = elements
         variants[name] = program(options, precision)
     generator = np.random.default_rng(0)
     shape = (options.batch, options.length + 1)

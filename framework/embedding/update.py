@@ -195,6 +195,10 @@ def update(
             stored = {"rows": tables[name], **slots[name]}
             dense = at.dtype == bool
             held = {k: (_flat(v) if dense else _read(v, at)) for k, v in stored.items()}
+            if on_gpu and not dense:
+                # Its compiler would fuse these reads into the writes below, which then are no
+                # longer in place: the whole table would be copied, twice.
+                held = jax.lax.optimization_barrier(held)
             rows = held.pop("rows")
             new, kept = optimizer.update(rows, held, gradients[name] * scale, step, factor)
             write = _where if dense else _write
@@ -202,6 +206,7 @@ def update(
             new_slots[name] = {k: write(slots[name][k], at, v) for k, v in kept.items()}
         return new_tables, new_slots
 
+    on_gpu = plan.mesh.devices.flat[0].platform == "gpu"
     names = [*collected.touched]
     specs = {name: plan.spec(name) for name in names}
     mapped = _shard_map(

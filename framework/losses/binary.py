@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from podway.framework.devices import mesh
-from podway.framework.losses.chunks import CHUNK_ELEMENTS
+from podway.framework.losses.chunks import elements
 from podway.framework.losses.sampled import score_drawn
 from podway.framework.losses.weights import Weights, divisor, weigh
 
@@ -51,11 +51,10 @@ def binary_cross_entropy(
 def _forward(
     hidden, positives, targets, weights, negatives, drawn, beta: float, devices: Any
 ) -> Any:
-    platform = devices.devices.flat[0].platform if devices else jax.default_backend()
     parts = mesh.batch_parts(devices) if devices else 1
     (batch, length), shared = targets.shape, drawn.ndim == 1
     # A quarter, as a score's exponential, term and gradient lie beside it.
-    room = max(1, CHUNK_ELEMENTS[platform] // (4 * length * drawn.shape[-1]))
+    room = max(1, elements(devices) // parts // (4 * length * drawn.shape[-1]))
     examples = batch // parts
     size = next(size for size in range(min(room, examples), 0, -1) if examples % size == 0)
     count = examples // size

@@ -1,13 +1,30 @@
 """Logits a part at a time: positions in chunks, rows of the table in blocks."""
 
 import dataclasses
-from typing import Any
+from typing import Any, Self
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from podway.framework.devices import hardware, mesh
+
 CHUNK_ELEMENTS = {"cpu": 1 << 20, "gpu": 1 << 26, "tpu": 1 << 26}
-"""Logits that exist at once on a device, by platform: on a CPU so few that its cache holds them."""
+"""Logits that exist at once on a device, by platform: on a CPU so few that its cache holds them, on
+a GPU the least."""
+
+GPU_SHARE = 96
+"""A GPU has room for a logit at once for so many bytes that a program may use, rounded down to a
+power of two: 2³⁰ of an H200's. Each chunk reads and writes the table's whole gradient."""
+
+
+def elements(devices: jax.sharding.Mesh | None) -> int:
+    """Logits that may exist at once on all devices that share a batch."""
+    first = devices.devices.flat[0] if devices else jax.local_devices()[0]
+    most = CHUNK_ELEMENTS[first.platform]
+    if first.platform == "gpu":
+        most = max(most, 1 << (hardware.memory(first) // GPU_SHARE).bit_length() - 1)
+    return most * (mesh.batch_parts(devices) if devices else 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +38,15 @@ class Chunks:
 
     length: int
     size: int
+
+    @classmethod
+    def of(cls, length: int, most: int) -> Self:
+        """The fewest chunks of at most so many positions (one at least), as even as can be.
+
+        What they are padded by is computed for nothing.
+        """
+        count = -(-length // max(1, min(length, most)))
+        return cls(length, -(-length // count))
 
     @property
     def count(self) -> int:

@@ -17,8 +17,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from podway.framework.devices import mesh
-from podway.framework.losses.chunks import CHUNK_ELEMENTS, Chunks, scaled
+from podway.framework.losses.chunks import Chunks, elements, scaled
 from podway.framework.losses.softmax import LOWEST
 from podway.framework.losses.weights import Weights, divisor, weigh
 
@@ -69,10 +68,7 @@ def _forward(
 ) -> Any:
     batch, length, _ = hidden.shape
     rows = table.shape[0]
-    platform = devices.devices.flat[0].platform if devices else jax.default_backend()
-    parts = mesh.batch_parts(devices) if devices else 1
-    size = max(1, min(length, CHUNK_ELEMENTS[platform] * parts // (batch * rows)))
-    chunks = Chunks(length, size)
+    chunks = Chunks.of(length, elements(devices) // (batch * rows))
     scale = 1.0 / divisor(weights)
     row = jnp.arange(rows)
     among = (row >= first) & (row < last)
@@ -85,7 +81,7 @@ def _forward(
         known = top >= first
         p = jnp.where(known, jnp.exp(log_p.astype(jnp.float32)), 0.0)
         rest = jnp.maximum(1.0 - p.sum(-1, keepdims=True), 0.0)
-        at = jnp.arange(batch)[:, None, None], jnp.arange(size)[None, :, None], top
+        at = jnp.arange(batch)[:, None, None], jnp.arange(chunks.size)[None, :, None], top
         taught = jnp.zeros(logits.shape, bool).at[at].set(True)
         log_q_rest = jax.nn.logsumexp(
             jnp.where(taught | ~among, LOWEST, log_q), axis=-1, keepdims=True

@@ -19,8 +19,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from podway.framework.devices import mesh
-from podway.framework.losses.chunks import CHUNK_ELEMENTS, Chunks, blocks_of, scaled
+from podway.framework.losses.chunks import Chunks, blocks_of, elements, scaled
 from podway.framework.losses.softmax import LOWEST
 from podway.framework.losses.weights import Weights, divisor, weigh
 
@@ -66,18 +65,14 @@ def _forward(
 ) -> Any:
     batch, length, width = hidden.shape
     rows = table.shape[0]
-    platform = devices.devices.flat[0].platform if devices else jax.default_backend()
-    allowed = CHUNK_ELEMENTS[platform] * (mesh.batch_parts(devices) if devices else 1)
-    size = max(1, min(length, allowed // (batch * rows)))
-    # Chunks as even as can be: what they are padded by is wasted.
-    size = -(-length // Chunks(length, size).count)
-    chunks = Chunks(length, size)
+    allowed = elements(devices)
+    chunks = Chunks.of(length, allowed // (batch * rows))
     scale = 1.0 / divisor(weights)
 
     # Blocks of rows are cut across the parts of the table that devices along `tensor` hold.
     held = devices.shape["tensor"] if devices else 1
     held = held if rows % held == 0 else 1
-    cut = blocks_of(rows // held, batch * size * rows / allowed)
+    cut = blocks_of(rows // held, batch * chunks.size * rows / allowed)
 
     def blocks(x: Array) -> Array:
         """[rows, …] → [cut, held, rows of the block, …]."""
@@ -122,7 +117,7 @@ def _forward(
             of_block = jnp.einsum("bstr,bsw->trw", gradient, h, preferred_element_type=jnp.float32)
             return (terms, of_hidden), of_block
 
-        nothing = jnp.zeros((batch, size, 1, 1))
+        nothing = jnp.zeros((batch, chunks.size, 1, 1))
         seen = [(nothing + LOWEST, nothing) for _ in states]
         start = nothing, jnp.zeros(h.shape)
         if cut == 1:

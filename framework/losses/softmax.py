@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from podway.framework.devices import mesh
-from podway.framework.losses.chunks import CHUNK_ELEMENTS, Chunks, blocks_of, scaled
+from podway.framework.losses.chunks import Chunks, blocks_of, elements, scaled
 from podway.framework.losses.weights import Weights, divisor, weigh
 
 LOWEST = float(jnp.finfo(jnp.float32).min)
@@ -48,15 +48,13 @@ def _forward(
 ) -> Any:
     batch, length, width = hidden.shape
     rows = table.shape[0]
-    platform = devices.devices.flat[0].platform if devices else jax.default_backend()
-    parts = mesh.batch_parts(devices) if devices else 1
-    size = max(1, min(length, CHUNK_ELEMENTS[platform] * parts // (batch * rows)))
-    chunks = Chunks(length, size)
+    parts, allowed = mesh.batch_parts(devices) if devices else 1, elements(devices)
+    chunks = Chunks.of(length, allowed // (batch * rows))
 
     # Blocks of rows are cut across the parts of the table that devices along `tensor` hold.
     held = devices.shape["tensor"] if devices else 1
     held = held if rows % held == 0 else 1
-    cut = blocks_of(rows // held, batch * size * rows / (CHUNK_ELEMENTS[platform] * parts))
+    cut = blocks_of(rows // held, batch * chunks.size * rows / allowed)
     row = jnp.arange(rows).reshape(held, cut, -1).swapaxes(0, 1)
     blocks = table.reshape(held, cut, -1, width).swapaxes(0, 1)
     scale = 1.0 / divisor(weights)

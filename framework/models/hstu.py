@@ -137,9 +137,22 @@ class Distance(nnx.Module):
         self.bias = nnx.Param(nnx.initializers.normal(0.02)(rngs.params(), (max_length,)))
 
     def __call__(self, length: int) -> Float[Array, "length length"]:
-        """At [q, k], that of the distance q − k; of those ahead, what none may see."""
-        at = jnp.arange(length)
-        return self.bias[...][jnp.maximum(at[:, None] - at, 0)]
+        """At [q, k], that of the distance q − k; of those ahead, that of none. f32."""
+        return by_distance(self.bias[...][:length].astype(jnp.float32))
+
+
+def by_distance(bias: Float[Array, " length"]) -> Float[Array, "length length"]:
+    """At [q, k], bias[max(q − k, 0)].
+
+    A matrix that is constant along its diagonals is a row written again and again, each time one
+    place later. So its gradient is a sum over rows, in the order of the program; that of a gather
+    is a scatter, which on a GPU takes ten times as long as all else that a layer does.
+    """
+    length = len(bias)
+    ahead = jnp.broadcast_to(bias[:1], (length,))
+    row = jnp.concatenate([bias[:1], ahead, bias[:0:-1]])  # at (k − q) mod 2·length
+    again = jnp.broadcast_to(row, (length, 2 * length)).reshape(-1)
+    return again[: length * (2 * length - 1)].reshape(length, -1)[:, :length]
 
 
 class Elapsed(nnx.Module):
@@ -149,8 +162,9 @@ class Elapsed(nnx.Module):
         self.bias = nnx.Param(nnx.initializers.normal(0.02)(rngs.params(), (buckets,)))
 
     def __call__(self, time: Int[Array, "batch length"]) -> Float[Array, "batch length length"]:
-        """At [q, k], that of the seconds from k to q."""
-        bias = self.bias[...]
+        """At [q, k], that of the seconds from k to q. f32."""
+        # f32: what all positions add to a bucket's gradient, bf16 would lose.
+        bias = self.bias[...].astype(jnp.float32)
         return bias[bucket(time[:, :, None] - time[:, None, :], len(bias))]
 
 

@@ -13,7 +13,7 @@ from etils import epath
 from podway.framework import config
 from podway.framework.compression.distil import Distil
 from podway.framework.input.batches import Dataset
-from podway.framework.losses import softmax
+from podway.framework.losses import chunks
 from podway.framework.models.sasrec import SasRec
 from podway.framework.training import loop
 from tests.framework import experiments
@@ -46,7 +46,7 @@ if __name__ == "__main__":
     dataset, teacher = Dataset.open(sys.argv[1]), epath.Path(sys.argv[2])
     found = {}
     for name, chunk in CHUNKS.items():
-        softmax.CHUNK_ELEMENTS["cpu"] = chunk
+        chunks.CHUNK_ELEMENTS["cpu"] = chunk
         for mesh, devices in MESHES.items():
             found[f"{mesh} {name}"] = losses(dataset, teacher, devices)
     print(json.dumps(found))

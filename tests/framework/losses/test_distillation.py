@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from podway.framework.losses import distillation
+from podway.framework.losses import chunks
 from podway.framework.losses.distillation import soft_cross_entropy
 from podway.framework.schema.schema import FIRST_VALUE
 
@@ -54,7 +54,7 @@ def example():
 def test_loss_and_gradients_are_those_of_the_plain_formula(
     example, temperature, chunk, monkeypatch
 ):
-    monkeypatch.setitem(distillation.CHUNK_ELEMENTS, "cpu", chunk)
+    monkeypatch.setitem(chunks.CHUNK_ELEMENTS, "cpu", chunk)
     hidden, table, ids, logs, weights = example
 
     def ours(hidden, table):

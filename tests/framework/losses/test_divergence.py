@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from podway.framework.losses import divergence as module
+from podway.framework.losses import chunks
 from podway.framework.losses.divergence import divergence
 from podway.framework.schema.schema import FIRST_VALUE
 
@@ -54,7 +54,7 @@ def ours(teachers, weights, temperature):
 def test_loss_and_gradients_are_those_of_the_plain_formula(
     example, count, temperature, chunk, monkeypatch
 ):
-    monkeypatch.setitem(module.CHUNK_ELEMENTS, "cpu", chunk)
+    monkeypatch.setitem(chunks.CHUNK_ELEMENTS, "cpu", chunk)
     hidden, table, teachers, weights = example
     teachers = teachers[:count]
     value, gradients = ours(teachers, weights, temperature)(hidden, table)
@@ -81,7 +81,7 @@ def test_by_hand():
 
 @pytest.mark.parametrize("chunk", CHUNKS.values(), ids=CHUNKS)
 def test_what_does_not_count_may_be_anything(example, chunk, monkeypatch):
-    monkeypatch.setitem(module.CHUNK_ELEMENTS, "cpu", chunk)
+    monkeypatch.setitem(chunks.CHUNK_ELEMENTS, "cpu", chunk)
     hidden, table, teachers, weights = example
     value, gradients = ours(teachers, weights, 1.0)(hidden, table)
     wrong = [(np.where((weights > 0)[..., None], h, np.nan), t) for h, t in teachers]
@@ -104,7 +104,7 @@ def test_a_student_that_says_what_its_teacher_says_has_nothing_to_learn(example)
 
 @pytest.mark.parametrize("chunk", CHUNKS.values(), ids=CHUNKS)
 def test_in_bf16_it_is_about_the_same(example, chunk, monkeypatch):
-    monkeypatch.setitem(module.CHUNK_ELEMENTS, "cpu", chunk)
+    monkeypatch.setitem(chunks.CHUNK_ELEMENTS, "cpu", chunk)
     hidden, table, teachers, weights = example
     value, gradients = ours(teachers, weights, 1.0)(hidden, table)
     half = [jnp.asarray(each, jnp.bfloat16) for each in (hidden, table)]
@@ -118,7 +118,7 @@ def test_in_bf16_it_is_about_the_same(example, chunk, monkeypatch):
 
 @pytest.mark.parametrize("chunk", [CHUNKS["positions"], CHUNKS["rows"]])
 def test_logits_of_all_positions_and_rows_never_exist_at_once(example, chunk, monkeypatch):
-    monkeypatch.setitem(module.CHUNK_ELEMENTS, "cpu", chunk)
+    monkeypatch.setitem(chunks.CHUNK_ELEMENTS, "cpu", chunk)
     hidden, table, teachers, weights = example
     compiled = jax.jit(ours(teachers, weights, 1.0)).lower(hidden, table).compile()
     shapes = re.findall(r"\b(?:f32|bf16|pred|s32)\[([\d,]+)\]", compiled.as_text())

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from podway.framework.losses import softmax
+from podway.framework.losses import chunks, softmax
 
 FIRST, LAST = 2, 10
 loss_of: Any = softmax.linear_softmax_cross_entropy  # pyright does not see through custom_vjp
@@ -31,7 +31,7 @@ def arrays():
 
 @pytest.mark.parametrize("positions", [1, 2, 3, 7, 100])
 def test_value_and_gradients_equal_the_plain_ones_for_any_chunk(arrays, positions, monkeypatch):
-    monkeypatch.setitem(softmax.CHUNK_ELEMENTS, jax.default_backend(), positions * 3 * 12)
+    monkeypatch.setitem(chunks.CHUNK_ELEMENTS, jax.default_backend(), positions * 3 * 12)
     hidden, table, targets, weights = arrays
     ours = jax.value_and_grad(
         lambda h, t: 3 * loss_of(h, t, targets, weights, FIRST, LAST),
@@ -46,7 +46,7 @@ def test_value_and_gradients_equal_the_plain_ones_for_any_chunk(arrays, position
 @pytest.mark.parametrize("rows", [1, 2, 3, 4, 6])
 def test_rows_in_blocks_make_no_difference(arrays, rows, monkeypatch):
     """The first block of one row is left out as a whole, and so is the last."""
-    monkeypatch.setitem(softmax.CHUNK_ELEMENTS, jax.default_backend(), rows * 3)
+    monkeypatch.setitem(chunks.CHUNK_ELEMENTS, jax.default_backend(), rows * 3)
     hidden, table, targets, weights = arrays
     ours = jax.value_and_grad(
         lambda h, t: 3 * loss_of(h, t, targets, weights, FIRST, LAST),

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from podway.framework.losses import binary, in_batch, sampled, softmax
+from podway.framework.losses import binary, chunks, in_batch, sampled, softmax
 
 BATCH, LENGTH, WIDTH, ROWS = 3, 5, 4, 12
 FIRST = 2
@@ -53,7 +53,7 @@ def losses():
 @pytest.mark.parametrize("name", ["softmax", "binary", "sampled", "in batch"])
 @pytest.mark.parametrize("chunk", [1 << 20, ROWS * BATCH])
 def test_a_weighted_mean_is_that_of_the_positions(losses, name, chunk, monkeypatch):
-    monkeypatch.setitem(softmax.CHUNK_ELEMENTS, "cpu", chunk)
+    monkeypatch.setitem(chunks.CHUNK_ELEMENTS, "cpu", chunk)
     draw = np.random.default_rng(1)
     hidden = jnp.asarray(draw.normal(size=(BATCH, LENGTH, WIDTH)), jnp.float32)
     table = jnp.asarray(draw.normal(size=(ROWS, WIDTH)), jnp.float32)

@@ -1,10 +1,12 @@
 import dataclasses
+import functools
 import math
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from podway.framework import task
 from podway.framework.config import Columns, Evaluation
@@ -241,3 +243,54 @@ def test_what_has_no_clock_is_refused():
         dataclasses.replace(experiment, data=data)
     with pytest.raises(ConfigError, match=r"model\.time_buckets is 73; give 0 to 72"):
         dataclasses.replace(MODEL, time_buckets=73)
+
+
+@pytest.mark.parametrize("length", [1, 2, 5, 33])
+def test_a_bias_by_distance_and_its_gradient_by_hand(length):
+    generator = np.random.default_rng(length)
+    bias = generator.normal(size=length).astype(np.float32)
+    weight = generator.normal(size=(length, length)).astype(np.float32)
+    placed, pull = jax.vjp(hstu.by_distance, bias)
+    expected = np.zeros(length)
+    for q in range(length):
+        for k in range(length):
+            assert placed[q, k] == bias[max(q - k, 0)]
+            expected[max(q - k, 0)] += weight[q, k]
+    np.testing.assert_allclose(pull(weight)[0], expected, atol=2e-5)
+
+
+@pytest.mark.parametrize("buckets", [0, 16])
+def test_the_biases_gradients_in_bf16_are_those_of_f32(buckets):
+    """Of a long history, which adds as many numbers as bf16 has none for."""
+    length, layer = 512, hstu.Layer(8, 2, 512, 0.0, nnx.Rngs(0), buckets)
+    graph, parameters = nnx.split(layer)
+    x = jax.random.normal(jax.random.key(0), (4, length, 8))
+    time = jnp.cumsum(jax.random.randint(jax.random.key(1), (4, length), 0, 99), axis=1)
+    mask = dataclasses.replace(CAUSAL, time=time if buckets else None)
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def gradients(dtype):
+        def loss(parameters):
+            parameters = jax.tree.map(lambda each: each.astype(dtype), parameters)
+            made = nnx.merge(graph, parameters)
+            weights = jnp.arange(length)[:, None] / length
+            out = made(x.astype(dtype), mask, task.ForwardContext())
+            return (out.astype(jnp.float32) * weights).sum()
+
+        found = jax.grad(loss)(parameters)
+        return {"distance": found.distance.bias, "elapsed": found.elapsed.bias if buckets else 0}
+
+    ours, theirs = gradients(jnp.bfloat16), gradients(jnp.float32)
+    for name in ("distance", "elapsed") if buckets else ("distance",):
+        a, b = (np.asarray(each[name][...]) for each in (ours, theirs))
+        assert np.abs(a - b).max() < 0.02 * np.abs(b).max(), name
+
+
+def test_no_gradient_of_the_distances_is_a_scatter():
+    graph, parameters = nnx.split(hstu.Layer(8, 2, 16, 0.0, nnx.Rngs(0)))
+
+    def loss(parameters):
+        layer = nnx.merge(graph, parameters)
+        return layer(jnp.ones((2, 16, 8)), CAUSAL, task.ForwardContext()).sum()
+
+    assert "scatter" not in str(jax.make_jaxpr(jax.grad(loss))(parameters))

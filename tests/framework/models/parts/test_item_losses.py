@@ -7,7 +7,7 @@ import pytest
 
 from podway.framework.embedding.lookup import EmbeddedRows
 from podway.framework.error import ConfigError
-from podway.framework.losses import binary, softmax
+from podway.framework.losses import binary, chunks
 from podway.framework.models.parts.item_losses import (
     Bce,
     FullSoftmax,
@@ -74,7 +74,7 @@ def plain_binary(arrays, drawn, beta):
 def test_gbce_and_its_gradients_for_any_chunk(arrays, drawn_for, examples, monkeypatch):
     objective = GBce(negatives=9, t=0.6, drawn_for=drawn_for)
     elements = examples * LENGTH * objective.negatives * 4
-    monkeypatch.setitem(softmax.CHUNK_ELEMENTS, jax.default_backend(), elements)
+    monkeypatch.setitem(chunks.CHUNK_ELEMENTS, jax.default_backend(), elements)
     ours, drawn = found(objective, arrays)
     share = 9 / 19  # of the catalogue of 20, without the target
     beta = share * (0.6 * (1 - 1 / share) + 1 / share)
