@@ -6,7 +6,7 @@ SERVING_IMAGE ?= tensorflow/serving:2.18.0
 # One worker more than two cores: many tests wait for processes and sockets.
 PYTEST = $(BIN)/python -m pytest -n 3 --dist loadscope -q --durations 40 --durations-min 5
 
-.PHONY: demo demo-mlops demo-online test test-slow test-all flink kafka emulators kube cluster images serving-smoke lint format golden docs lock clean
+.PHONY: demo demo-mlops demo-online test test-slow test-all flink kafka emulators cuda kube cluster images serving-smoke lint format golden docs lock clean
 
 demo: .venv/.installed
 	$(BIN)/podway run movielens_sasrec --workdir $(WORKDIR)
@@ -41,6 +41,10 @@ kafka: .venv/.installed
 # Builds Google's doubles of Pub/Sub and Bigtable, for tests of queue and store. Needs Go; kept in ~/.cache/podway.
 emulators: .venv/.installed
 	$(BIN)/python -m tests.online.emulators.programs
+
+# Fetches what compiles for GPUs that are not here, for its tests; kept in ~/.cache/podway.
+cuda: .venv/.installed
+	$(BIN)/python -m tests.framework.gpus.plugin
 
 # Builds what validates manifests as an API server does. Needs Go; what it made is kept in ~/.cache/podway.
 kube: .venv/.installed

@@ -44,17 +44,21 @@ def shape(mesh: config.Mesh, devices: int, slices: int = 1) -> dict[str, int]:
     return dict(zip(AXES, (count, data, mesh.fsdp, mesh.tensor), strict=True))
 
 
-def build(mesh: config.Mesh, devices: Sequence[Any] | None = None) -> jax.sharding.Mesh:
+def build(
+    mesh: config.Mesh, devices: Sequence[Any] | None = None, slices: int | None = None
+) -> jax.sharding.Mesh:
     """The devices as a (slice, data, fsdp, tensor) mesh, its fast axes along fast links.
 
     Args:
       mesh: how many devices lie along which axis.
       devices: all that JAX sees, or those of an ahead-of-time topology.
+      slices: in which they are, one after the other; None: the devices know.
 
     Raises ConfigError where there are too few.
     """
     devices = jax.devices() if devices is None else list(devices)
-    slices = len({getattr(device, "slice_index", 0) for device in devices})
+    known = len({getattr(device, "slice_index", 0) for device in devices})
+    slices = slices or known
     sizes = shape(mesh, len(devices), slices)
     wanted = math.prod(sizes.values())
     inner = (1, *tuple(sizes.values())[1:])
@@ -63,9 +67,13 @@ def build(mesh: config.Mesh, devices: Sequence[Any] | None = None) -> jax.shardi
             wanted == len(devices),
             f"the mesh {sizes} leaves devices of {slices} slices out; set mesh.data to −1",
         )
-        grid = mesh_utils.create_hybrid_device_mesh(
-            inner, (slices, 1, 1, 1), devices, allow_split_physical_axes=True
-        )
+        if known == 1:
+            each = np.array(devices).reshape(slices, -1)
+            grid = np.concatenate([mesh_utils.create_device_mesh(inner, [*part]) for part in each])
+        else:
+            grid = mesh_utils.create_hybrid_device_mesh(
+                inner, (slices, 1, 1, 1), devices, allow_split_physical_axes=True
+            )
     elif wanted == len(devices):
         layout = (sizes["slice"], *inner[1:])
         grid = mesh_utils.create_device_mesh(layout, devices, allow_split_physical_axes=True)

@@ -14,7 +14,7 @@ from typing import Any
 
 import jax
 
-from podway.framework.devices import hardware, libtpu
+from podway.framework.devices import hardware, libtpu, stand_in
 from podway.framework.error import PodwayError, check
 
 
@@ -29,7 +29,7 @@ class Topology:
     Attributes:
       accelerator: what one device is.
       shape: chips along each side of one slice; (n,) for n devices of a CPU or GPU machine.
-      slices: pods that are joined by the data centre's network.
+      slices: pods, or machines with GPUs, that are joined by the data centre's network.
     """
 
     accelerator: hardware.Accelerator
@@ -77,12 +77,15 @@ def parse(text: str, slices: int = 1) -> Topology:
     if accelerator is None:
         names = ", ".join(each.name for each in hardware.ACCELERATORS if each.small)
         raise TopologyError(
-            f"--topology {text}: there is no {name!r}; give one of {names} with a shape, cpu:8, or"
-            " gpu for the GPUs of this machine"
+            f"--topology {text}: there is no {name!r}; give one of {names} with a shape,"
+            f" {', '.join(stand_in.CHIPS)} with GPUs (h200:8) or machines and GPUs (h200:2x8),"
+            " cpu:8, or gpu for the GPUs of this machine"
         )
     if not re.fullmatch(r"\d+(x\d+)*", shape_text):
         raise TopologyError(f"--topology {text}: give a shape, as in {_example(accelerator)}")
     shape = tuple(map(int, shape_text.split("x")))
+    if name in stand_in.CHIPS:
+        return _gpus(text, accelerator, shape, slices)
     if not accelerator.small:
         if len(shape) != 1 or shape[0] < 1 or slices > 1:
             raise TopologyError(f"--topology {text}: give a number of devices, as in cpu:8")
@@ -93,6 +96,25 @@ def parse(text: str, slices: int = 1) -> Topology:
             f"--topology {text}: {name} has no slice of {shape_text}; the nearest are {near}"
         )
     return Topology(accelerator, shape, slices)
+
+
+def _gpus(
+    text: str, accelerator: hardware.Accelerator, shape: tuple[int, ...], slices: int
+) -> Topology:
+    """GPUs of one machine, or of several: machines × GPUs of each."""
+    most = accelerator.chips_per_host
+    if len(shape) > 2 or min(shape) < 1 or (len(shape) == 2 and slices > 1):
+        raise TopologyError(
+            f"--topology {text}: give GPUs of a machine, as in {accelerator.name}:{most}, or"
+            f" machines × GPUs, as in {accelerator.name}:2x{most} (or --slices 2)"
+        )
+    machines, each = (slices, *shape) if len(shape) == 1 else shape
+    if each > most:
+        name = f"{accelerator.name}:{-(-math.prod(shape) // most)}x{most}"
+        raise TopologyError(
+            f"--topology {text}: a machine has {most} GPUs at most; the nearest is {name}"
+        )
+    return Topology(accelerator, (each,), machines[0] if machines else slices)
 
 
 def legal(accelerator: hardware.Accelerator) -> list[tuple[int, ...]]:
@@ -129,10 +151,12 @@ def nearest(
 def devices(topology: Topology) -> list[Any]:
     """JAX devices to build a mesh of: stand-ins for a pod that is not there, or this machine's.
 
-    Raises TopologyError where the TPU compiler is missing, or there are too few devices.
+    Raises TopologyError where the compiler is missing, or there are too few devices.
     """
     if topology.accelerator.small:
         return _pod(topology)
+    if topology.accelerator.name in stand_in.CHIPS:
+        return _present(topology) or _absent(topology)
     wanted = topology.shape[0]
     found = jax.devices("cpu" if topology.accelerator.name == "cpu" else None)
     if len(found) < wanted:
@@ -141,6 +165,22 @@ def devices(topology: Topology) -> list[Any]:
             f"--xla_force_host_platform_device_count={wanted} before the start makes that many"
         )
     return list(found[:wanted])
+
+
+def _present(topology: Topology) -> list[Any]:
+    """This machine's GPUs, where they are those and as many."""
+    found = [each for each in jax.devices() if hardware.of(each) == topology.accelerator]
+    enough = topology.slices == 1 and len(found) >= topology.devices
+    return found[: topology.devices] if enough else []
+
+
+def _absent(topology: Topology) -> list[Any]:
+    if not stand_in.is_installed():
+        raise TopologyError(
+            f"--topology {topology}: compiling for GPUs that are not here needs JAX's plugin for"
+            " CUDA and NVIDIA's assembler; pip install 'podway[preflight-cuda]' brings both"
+        )
+    return stand_in.devices(topology.accelerator, topology.slices, topology.shape[0])
 
 
 def _pod(topology: Topology) -> list[Any]:
@@ -196,7 +236,7 @@ def _of_this_machine() -> Topology:
 
 
 def _example(accelerator: hardware.Accelerator) -> str:
-    shape = accelerator.small[-1] if accelerator.small else (8,)
+    shape = accelerator.small[-1] if accelerator.small else (8,)  # GPUs of a machine, or CPUs
     return f"{accelerator.name}:{'x'.join(map(str, shape))}"
 
 

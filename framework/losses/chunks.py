@@ -23,7 +23,8 @@ def elements(devices: jax.sharding.Mesh | None) -> int:
     first = devices.devices.flat[0] if devices else jax.local_devices()[0]
     most = CHUNK_ELEMENTS[first.platform]
     if first.platform == "gpu":
-        most = max(most, 1 << (hardware.memory(first) // GPU_SHARE).bit_length() - 1)
+        room = max(1, hardware.memory(first) // GPU_SHARE)
+        most = max(most, 1 << room.bit_length() - 1)
     return most * (mesh.batch_parts(devices) if devices else 1)
 
 

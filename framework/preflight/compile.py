@@ -95,7 +95,7 @@ def examine(
       ConfigError: the mesh or the batch does not fit the devices.
       TopologyError: there is no such pod, or no way to compile for it here.
     """
-    devices = mesh.build(experiment.mesh, topology.devices(pod))
+    devices = mesh.build(experiment.mesh, topology.devices(pod), pod.slices)
     held = [
         memory.Held(placed.path, placed.kind, placed.split, placed.bytes)
         for placed in describe_state(experiment, schema, devices.shape)
@@ -242,6 +242,12 @@ def _read(
 ) -> CompiledProgram:
     module = hlo.parse(compiled.as_text())
     found = find(module, devices.shape)
+    if pod.accelerator.kernels is not None:
+        # Between machines with GPUs a collective looks like any other.
+        found = tuple(
+            dataclasses.replace(each, network="dcn") if "slice" in each.axes else each
+            for each in found
+        )
     places = [tuple(getattr(device, "coords", (0,))) for device in devices.devices.flat]
     return CompiledProgram(
         usage=memory.of_program(compiled, module, parts, resident, limit),
@@ -249,6 +255,7 @@ def _read(
         collectives=found,
         times=roofline.predict(module, found, pod, places, peaks(pod)),
         unknown_loops=module.unknown_loops,
+        kernels=roofline.kernels(module) if pod.accelerator.kernels is not None else None,
     )
 
 

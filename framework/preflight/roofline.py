@@ -3,14 +3,14 @@
 Each scheduled instruction takes the longer of its products at peak FLOP/s and its memory traffic
 at peak bandwidth; each collective takes its bytes at the bandwidth of the links that its group can
 use. Nothing has been timed: latencies, vector units and stragglers are left out, so that a real
-step is slower.
+step is slower. Of a GPU it is known what kernels reach (hardware.Kernels), and that counts.
 """
 
 import dataclasses
 import math
 from collections.abc import Iterable, Sequence
 
-from podway.framework.devices.hardware import Accelerator
+from podway.framework.devices.hardware import Accelerator, Kernels
 from podway.framework.devices.topology import Topology
 from podway.framework.preflight import hlo, work
 from podway.framework.preflight.collectives import Collective
@@ -78,7 +78,8 @@ def predict(
     for piece in work.pieces(module):
         products = piece.flops / peaks.get(piece.dtype, peaks["bf16"])
         traffic = piece.bytes / accelerator.hbm_bandwidth
-        compute, memory, chip = compute + products, memory + traffic, chip + max(products, traffic)
+        compute, memory = compute + products, memory + traffic
+        chip += _piece_seconds(piece, products, traffic, accelerator.kernels)
     ici, dcn = 0.0, 0.0
     for collective in collectives:
         if collective.network == "ici":
@@ -89,6 +90,22 @@ def predict(
         else:
             dcn += collective.wire_bytes / accelerator.dcn_bandwidth
     return Times(compute, memory, chip, ici, dcn)
+
+
+def _piece_seconds(
+    piece: work.Piece, products: float, traffic: float, reached: Kernels | None
+) -> float:
+    """All runs of an instruction, given what they take at the peaks."""
+    if reached is None:
+        return max(products, traffic)
+    stays = piece.bytes / piece.times < reached.cache
+    traffic /= reached.cached if stays else reached.bandwidth
+    return max(products / reached.products, traffic, piece.times * reached.seconds)
+
+
+def kernels(module: hlo.Module) -> int:
+    """Kernels that a GPU starts in one run."""
+    return round(sum(piece.times for piece in work.pieces(module)))
 
 
 def ici_seconds(

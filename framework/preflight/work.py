@@ -89,6 +89,11 @@ def _flops(module: hlo.Module, computation: str, instruction: hlo.Instruction) -
         operands = module.operands(computation, instruction)
         count = _dot if instruction.opcode == "dot" else _convolution
         return count(instruction, *operands[:2]), _kind(operands[0], operands[1])
+    if "__cublas$" in instruction.attributes:
+        left, right = module.operands(computation, instruction)[:2]
+        return _gemm(instruction, left), _kind(left, right)
+    if "__cudnn$fmha" in instruction.attributes:
+        return _attention(instruction, *module.operands(computation, instruction)[:2])
     total, dtype = 0.0, "bf16"
     if instruction.opcode == "fusion":
         for called in instruction.called:
@@ -96,6 +101,25 @@ def _flops(module: hlo.Module, computation: str, instruction: hlo.Instruction) -
                 flops, kind = _flops(module, called, inner)
                 total, dtype = total + flops, kind if flops else dtype
     return total, dtype
+
+
+def _gemm(instruction: hlo.Instruction, left: hlo.Array) -> float:
+    """cuBLAS', whose dimensions are in the call's configuration; behind its result is workspace."""
+    contracted = re.search(r'"lhs_contracting_dimensions":\[([^\]]*)\]', instruction.attributes)
+    axes = re.findall(r"\d+", contracted[1]) if contracted else []
+    depth = math.prod(left.dims[int(axis)] for axis in axes)
+    return 2.0 * depth * math.prod(instruction.results[0].dims)
+
+
+def _attention(
+    instruction: hlo.Instruction, query: hlo.Array, key: hlo.Array
+) -> tuple[float, str]:
+    """cuDNN's: two products, five in its backward pass; of a causal mask half is left out."""
+    batch, queries, heads, width = query.dims
+    products = 5 if "Backward" in instruction.attributes else 2
+    seen = 0.5 if "CAUSAL" in instruction.attributes else 1.0
+    count = products * seen * 2.0 * batch * heads * queries * key.dims[1] * width
+    return count, _kind(query, key)
 
 
 def _kind(left: hlo.Array, right: hlo.Array) -> str:

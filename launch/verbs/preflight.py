@@ -129,6 +129,11 @@ def choose_platform(names: list[str]) -> None:
         return
     os.environ["JAX_PLATFORMS"] = "cpu"
     kind, _, count = names[-1].partition(":")
+
+    from podway.framework.devices import stand_in  # imports JAX, which reads JAX_PLATFORMS then
+
+    if kind in stand_in.CHIPS:
+        stand_in.prepare()
     if kind == "cpu" and count.isdigit():
         flag = f"--xla_force_host_platform_device_count={count}"
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flag}".strip()
@@ -154,8 +159,6 @@ def schema(experiment: Experiment, workdir: str, options: Pod) -> Schema:
 
 def describe(report: Report, price: float | None = None) -> str:
     """The report as text."""
-    from podway.framework.preflight.report import ASSUMPTIONS
-
     layout = " × ".join(f"{axis} {size}" for axis, size in report.mesh.items() if size > 1)
     trainer = report.experiment.trainer
     sizes = ", ".join(f"{size:,} {name}s" for name, size in report.sizes.items())
@@ -176,7 +179,7 @@ def describe(report: Report, price: float | None = None) -> str:
     if report.evaluate:
         lines += ["", *_program("evaluation", report.evaluate)]
     if report.train.times:
-        lines += ["", *_prediction(report, price), "", ASSUMPTIONS]
+        lines += ["", *_prediction(report, price), "", report.assumptions]
     verdict = "FITS" if report.fits else "DOES NOT FIT"
     return "\n".join([*lines, "", f"{verdict}: {report.experiment.name} on {report.topology}"])
 
@@ -209,6 +212,8 @@ def _program(name: str, program: CompiledProgram) -> list[str]:
     if program.unknown_loops:
         loops = ", ".join(program.unknown_loops)
         lines.append(f"  loops of unknown length, counted once: {loops}")
+    if program.kernels is not None:
+        lines.append(f"  {program.kernels:,} kernels in one run")
     times = program.times
     parts = {
         "products": times.compute,

@@ -165,12 +165,18 @@ def xla(query: Array, key: Array, value: Array, attention_mask: AttentionMask) -
 
 def cudnn(query: Array, key: Array, value: Array, attention_mask: AttentionMask) -> Array:
     """`attend` by cuDNN's kernel."""
-    mask = None
-    if attention_mask.segment is not None:
-        mask = (attention_mask.segment[:, :, None] == attention_mask.segment[:, None])[:, None]
+    length, mask = query.shape[1], None
+    segment = attention_mask.segment
+    if length % 2:  # what it trains has to be even; no position sees one behind the last
+        query, key, value = (
+            jnp.pad(each, ((0, 0), (0, 1), (0, 0), (0, 0))) for each in (query, key, value)
+        )
+        segment = None if segment is None else jnp.pad(segment, ((0, 0), (0, 1)), mode="edge")
+    if segment is not None:
+        mask = (segment[:, :, None] == segment[:, None])[:, None]
     return jax.nn.dot_product_attention(
         query, key, value, mask=mask, is_causal=attention_mask.causal, implementation="cudnn"
-    )
+    )[:, :length]
 
 
 def against_cudnn(
@@ -189,6 +195,6 @@ def against_cudnn(
         return f'computes in 16 bits, not in {query.dtype}: set trainer.precision to "bf16"'
     if width % 8 or width > 128:
         return f"has heads as wide as a multiple of 8 up to 128; this model's have {width}"
-    if attention_mask.segment is not None and length % 2:
-        return f"masks an even number of positions; there are {length}"
+    if not attention_mask.causal and length % 2:
+        return f"takes an even number of positions that see each other; there are {length}"
     return ""

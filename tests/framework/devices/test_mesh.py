@@ -54,6 +54,14 @@ def test_slices_lie_along_the_first_axis():
         mesh.build(config.Mesh(data=1, fsdp=2), devices)
 
 
+def test_machines_that_devices_do_not_know_of_lie_along_it_too():
+    devices = [Device(id, 0) for id in range(8)]
+    built = mesh.build(config.Mesh(fsdp=2), devices, 2)
+    assert dict(built.shape) == {"slice": 2, "data": 2, "fsdp": 2, "tensor": 1}
+    found = np.vectorize(lambda device: device.id)(built.devices)
+    assert (found // 4 == np.array([0, 1])[:, None, None, None]).all()
+
+
 def test_a_batch_must_divide_among_the_devices_that_share_it():
     grid = np.array([jax.devices()[0]] * 8).reshape(1, 2, 2, 2)
     eight = jax.sharding.Mesh(grid, mesh.AXES)

@@ -2,7 +2,7 @@ import importlib
 
 import pytest
 
-from podway.framework.devices import hardware, topology
+from podway.framework.devices import hardware, stand_in, topology
 from podway.framework.error import PodwayError
 
 
@@ -27,6 +27,15 @@ def test_pods_and_their_devices(text, chips, devices, wrap):
         assert all(hardware.of(each) is pod.accelerator for each in topology.devices(pod))
 
 
+@pytest.mark.parametrize(
+    ("text", "slices", "shape", "machines"),
+    [("h200:1", 1, (1,), 1), ("h100:8", 2, (8,), 2), ("a100:4x8", 1, (8,), 4)],
+)
+def test_gpus_of_machines(text, slices, shape, machines):
+    pod = topology.parse(text, slices)
+    assert (pod.shape, pod.slices, pod.devices) == (shape, machines, machines * shape[0])
+
+
 def test_slices_are_separate_pods():
     pod = topology.parse("v5e:4x4", 3)
     found = topology.devices(pod)
@@ -48,6 +57,11 @@ def test_slices_are_separate_pods():
         ("v5e:2by2", "give a shape"),
         ("cpu:0", "give a number of devices, as in cpu:8"),
         ("cpu:2x2", "give a number of devices"),
+        ("h200", "give a shape, as in h200:8"),
+        ("h200:16", "a machine has 8 GPUs at most; the nearest is h200:2x8"),
+        ("h200:2x12", "a machine has 8 GPUs at most; the nearest is h200:3x8"),
+        ("h200:2x2x2", "give GPUs of a machine, as in h200:8, or machines × GPUs, as in h200:2x8"),
+        ("h200:0", "give GPUs of a machine"),
     ],
 )
 def test_what_does_not_exist_is_an_error_that_names_what_does(text, message):
@@ -67,6 +81,12 @@ def test_without_the_compiler_the_error_names_the_extra(monkeypatch):
     monkeypatch.setattr(importlib, "import_module", missing)
     with pytest.raises(topology.TopologyError, match=r"pip install 'podway\[preflight\]'"):
         topology.devices(topology.parse("v5e:2x2"))
+
+
+def test_without_the_plugin_the_error_names_the_extra(monkeypatch):
+    monkeypatch.setattr(stand_in, "is_installed", lambda: False)
+    with pytest.raises(topology.TopologyError, match=r"pip install 'podway\[preflight-cuda\]'"):
+        topology.devices(topology.parse("h200:8"))
 
 
 def test_more_cpu_devices_than_there_are_is_an_error():

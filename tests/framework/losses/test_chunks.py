@@ -26,7 +26,6 @@ def test_200_positions_of_which_151_fit_are_two_halves():
     assert Chunks.of(200, 151) == Chunks(200, 100)
 
 
-
 @pytest.mark.parametrize(("gigabytes", "power"), [(141, 30), (80, 29), (40, 28)])
 def test_a_gpu_has_room_by_its_memory(gigabytes, power):
     assert chunks.elements(alone(gigabytes * 10**9 * 3 // 4)) == 1 << power
@@ -34,6 +33,7 @@ def test_a_gpu_has_room_by_its_memory(gigabytes, power):
 
 def test_a_small_gpu_has_the_least_and_a_cpu_what_its_cache_holds():
     assert chunks.elements(alone(8 * 10**9)) == 1 << 26
+    assert chunks.elements(alone(0)) == 1 << 26, "it does not say"
     assert chunks.elements(None) == chunks.CHUNK_ELEMENTS[jax.default_backend()]
 
 

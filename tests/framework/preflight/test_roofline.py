@@ -70,6 +70,20 @@ def test_an_instruction_takes_the_longer_of_products_and_memory():
     assert times.bound == "ici"
 
 
+def test_a_kernel_takes_what_was_measured_of_the_peaks_and_a_start():
+    pod = topology.parse("h200:1")
+    times = roofline.predict(hlo.parse(TEXT), [], pod, [(0,)])
+    flops, product = 2 * 512 * 1024 * 256, 2 * (512 * 1024 + 1024 * 256 + 512 * 256)
+    assert max(flops / 989e12 / 0.667, product / 4800e9 / 1.25) < 3.5e-6
+    assert times.chip == pytest.approx(2 * 3.5e-6)
+    large = TEXT.replace("512", "51200")
+    times = roofline.predict(hlo.parse(large), [], pod, [(0,)])
+    assert times.chip == pytest.approx(
+        100 * flops / 989e12 / 0.667 + 2 * 2 * 51200 * 256 / 4800e9 / 0.9
+    )
+    assert roofline.kernels(hlo.parse(large)) == 2
+
+
 def test_between_slices_there_is_a_time_where_a_bandwidth_is_known():
     sent = [collective("all-reduce", (0, 1), "dcn")]
     pod = topology.parse("v5e:4x4", 2)

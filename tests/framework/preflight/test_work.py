@@ -70,3 +70,24 @@ def test_rows_sliced_of_an_operand_under_another_name_are_not_the_whole_table():
     (piece,) = [each for each in work.pieces(hlo.parse(SLICED)) if each.bytes]
     touched = 4 * TOUCHED * WIDTH
     assert 2 * touched <= piece.bytes < 3 * touched
+
+
+LIBRARIES = """HloModule m, is_scheduled=true
+
+ENTRY %main {
+  %a = bf16[64,32]{1,0} parameter(0)
+  %b = bf16[32,16]{1,0} parameter(1)
+  %q = bf16[2,10,4,8]{3,2,1,0} parameter(2)
+  %k = bf16[2,12,4,8]{3,2,1,0} parameter(3)
+  %gemm = (bf16[64,16]{1,0}, s8[4096]{0}) custom-call(%a, %b), custom_call_target="__cublas$gemm", backend_config={"gemm_backend_config":{"alpha_real":1,"dot_dimension_numbers":{"lhs_contracting_dimensions":["1"],"rhs_contracting_dimensions":["0"]}}}
+  %seen = (bf16[2,10,4,8]{3,2,1,0}, u8[0]{0}) custom-call(%q, %k, %k), custom_call_target="__cudnn$fmhaSoftmax", backend_config={"cudnn_fmha_backend_config":{"mask_type":"CAUSAL"}}
+  %back = (bf16[2,10,4,8]{3,2,1,0}, u8[0]{0}) custom-call(%q, %k, %k), custom_call_target="__cudnn$fmhaSoftmaxBackward", backend_config={"cudnn_fmha_backend_config":{"mask_type":"NO_MASK"}}
+  ROOT %t = (bf16[64,16]{1,0}) tuple(%a)
+}
+"""  # noqa: E501
+
+
+def test_products_inside_calls_of_nvidias_libraries_count():
+    flops = {piece.instruction.name: piece.flops for piece in work.pieces(hlo.parse(LIBRARIES))}
+    scores = 2 * 2 * 4 * 10 * 12 * 8
+    assert flops == {"gemm": 2 * 64 * 32 * 16, "seen": 2 * scores / 2, "back": 5 * scores}

@@ -138,9 +138,30 @@ def test_cudnn_says_what_it_cannot_do():
         attend(*drawn(), kernel="cudnn")
     with pytest.raises(ConfigError, match=r"a multiple of 8 up to 128; this model's have 12"):
         attend(*drawn(width=12, dtype=jnp.bfloat16), kernel="cudnn")
-    with pytest.raises(ConfigError, match=r"an even number of positions; there are 199"):
-        odd = AttentionMask(segment=SEGMENT[:, 1:])
+    with pytest.raises(ConfigError, match=r"an even number of positions .*; there are 199"):
+        odd = AttentionMask(causal=False, segment=SEGMENT[:, 1:])
         attend(*drawn(length=199, dtype=jnp.bfloat16), attention_mask=odd, kernel="cudnn")
+
+
+@pytest.mark.parametrize("segment", [None, SEGMENT[:, 1:]])
+def test_an_odd_number_of_positions_is_made_even_for_cudnn(segment, monkeypatch):
+    """Which refuses to train an odd number; JAX's formula stands for it here."""
+    plain = jax.nn.dot_product_attention
+
+    def even(query, key, value, *, implementation, **options):
+        assert implementation == "cudnn"
+        assert query.shape[1] % 2 == key.shape[1] % 2 == value.shape[1] % 2 == 0
+        return plain(query, key, value, implementation="xla", **options)
+
+    monkeypatch.setattr(jax.nn, "dot_product_attention", even)
+    odd, arguments = AttentionMask(segment=segment), drawn(length=199)
+    for found, expected in zip(
+        with_gradients(lambda *a: attention.cudnn(*a, odd), arguments),
+        with_gradients(lambda *a: attention.xla(*a, odd), arguments),
+        strict=True,
+    ):
+        assert found.shape == expected.shape
+        np.testing.assert_allclose(found, expected, atol=2e-5)
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
