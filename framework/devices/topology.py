@@ -114,7 +114,7 @@ def _gpus(
         raise TopologyError(
             f"--topology {text}: a machine has {most} GPUs at most; the nearest is {name}"
         )
-    return Topology(accelerator, (each,), machines[0] if machines else slices)
+    return Topology(accelerator, (each,), machines)
 
 
 def legal(accelerator: hardware.Accelerator) -> list[tuple[int, ...]]:
