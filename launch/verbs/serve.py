@@ -35,12 +35,13 @@ def serve(options: Serve) -> None:
 
     with silence_tensorflow():  # TensorFlow's native code greets
         from podway.export.server import serve as server
+        from podway.export.server.options import ANY
     server.main(
         server.ServerOptions(
             model_config_file=str(file),
             host=options.host,
-            port=options.port,
-            rest_api_port=options.rest_port,
+            port=options.port or ANY,
+            rest_api_port=options.rest_port or ANY,
             xla_cache_directory=options.xla_cache_directory,
         )
     )
