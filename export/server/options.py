@@ -143,6 +143,9 @@ class LoadOptions:
     num_load_threads: int = 0
     """Versions that are loaded at once; 0: at the start as many as processors, then 1
     (tensorflow_model_server: at the start always four times the processors)."""
+    verify_models_with: str = ""
+    """File of a public key (`podway keys`, or minisign's): a version is loaded only if it is signed
+    by that key, and as it was signed (`podway sign`)."""
     xla_cache_directory: str = ""
     """Folder of this user's in which compiled programs are kept from one start to the next, so
     that a warm-up need not compile them again; without it each start compiles."""

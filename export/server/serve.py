@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 import uvloop
 from grpc_health.v1 import health, health_pb2
 
+from podway.export.error import ExportError
 from podway.export.server import logs, request_log
 from podway.export.server.batching import parameters
 from podway.export.server.batching.parameters import BatchingParameters
@@ -32,6 +33,7 @@ from podway.export.server.net.listen import (
 from podway.export.server.options import ServerOptions
 from podway.export.server.runtime import session
 from podway.export.server.siblings import Seat, Siblings
+from podway.export.signature.minisign import PublicKey
 
 log = logging.getLogger(__name__)
 
@@ -162,7 +164,15 @@ def _loading(options: ServerOptions, programs: Programs | None) -> Loading:
         labels_for_unavailable=options.allow_version_labels_for_unavailable_models,
         session=session.of(options),
         programs=programs,
+        key=_key(options.verify_models_with),
     )
+
+
+def _key(path: str) -> PublicKey | None:
+    try:
+        return PublicKey.read(path) if path else None
+    except ExportError as error:
+        raise ServerError(f"verify_models_with: {error}") from error
 
 
 def _batching(options: ServerOptions) -> BatchingParameters:
