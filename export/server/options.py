@@ -256,6 +256,10 @@ class ServerOptions(
             )
         if self.saved_model_tags != "serve":
             raise ServerError(f'saved_model_tags is {self.saved_model_tags!r}; give "serve"')
+        if self.monitoring_config_file and self.rest_api_port == OFF:
+            raise ServerError(
+                "monitoring_config_file needs --rest_api_port: metrics are a page of REST"
+            )
         if self.enable_model_management and not (self.grpc_socket_path or self.ssl_config_file):
             raise ServerError(
                 "enable_model_management needs --grpc_socket_path, or --ssl_config_file with"

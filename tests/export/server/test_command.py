@@ -135,6 +135,7 @@ def test_flags_that_would_change_something_are_refused_with_a_remedy(flag):
         ([FILE, "--port=0"], "give one of them"),
         ([FILE, "--port=5", "--rest_api_port=5"], "both 5"),
         ([FILE, "--enable_model_management"], "enable_model_management needs --grpc_socket_path"),
+        ([FILE, "--monitoring_config_file=m"], "monitoring_config_file needs --rest_api_port"),
         ([FILE, "--model_root=/models"], "model_root needs --enable_model_management"),
         ([FILE, "--max_num_load_retries=-1"], "max_num_load_retries is -1; give 0 or more"),
         ([FILE, "--rest_api_timeout_in_ms=0"], "rest_api_timeout_in_ms is 0; give 1 or more"),
