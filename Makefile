@@ -6,7 +6,7 @@ SERVING_IMAGE ?= tensorflow/serving:2.18.0
 # One worker more than two cores: many tests wait for processes and sockets.
 PYTEST = $(BIN)/python -m pytest -n 3 --dist loadscope -q --durations 40 --durations-min 5
 
-.PHONY: demo demo-mlops demo-online test test-slow test-all flink kafka emulators cuda kube cluster images serving-smoke lint format golden docs lock clean
+.PHONY: demo demo-mlops demo-online test test-slow test-all flink kafka emulators cuda kube cluster images serving-smoke lint format golden docs lock sbom clean
 
 demo: .venv/.installed
 	$(BIN)/podway run movielens_sasrec --workdir $(WORKDIR)
@@ -86,6 +86,13 @@ lock: .venv/.installed
 	  --constraint requirements.lock --generate-hashes --no-header --upgrade -q -o requirements-docs.lock
 	$(BIN)/python images/lock.py
 
+# What each image installs, with hashes, as CycloneDX: sbom/server.cdx.json and so on.
+sbom: .venv/.installed
+	mkdir -p sbom
+	for lock in images/locks/*.lock; do \
+	  $(BIN)/uvx --quiet --from cyclonedx-bom==7.5.0 cyclonedx-py requirements $$lock \
+	    --output-reproducible --output-file sbom/$$(basename $$lock .lock).cdx.json || exit 1; done
+
 # The documentation as a site, site/index.html, which needs no server and no network.
 docs: .venv-docs/.installed
 	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict
@@ -105,4 +112,4 @@ docs: .venv-docs/.installed
 	touch $@
 
 clean:
-	rm -rf .venv .venv-docs site $(WORKDIR)
+	rm -rf .venv .venv-docs sbom site $(WORKDIR)

@@ -218,7 +218,7 @@ def running_server(config: pathlib.Path, *flags: str) -> Iterator[Server]:
         *flags,
     ]
     server = subprocess.Popen(
-        [*command, "--port", "0", "--rest_api_port", "0"],
+        [*command, "--port", "any", "--rest_api_port", "any"],
         cwd=ROOT,
         stderr=subprocess.PIPE,
         text=True,

@@ -4,6 +4,8 @@ from etils import epath
 
 MANIFEST = "assets.extra/export.json"
 """The version's manifest (framework/artifact/)."""
+SIGNATURE = f"{MANIFEST}.minisig"
+"""Who published it, where it is signed (export/signature/)."""
 WARMUP = "assets.extra/tf_serving_warmup_requests"
 """Requests that a server replays before it calls the version available."""
 GOLDEN = "assets.extra/golden.json"

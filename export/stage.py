@@ -13,6 +13,7 @@ from podway.export.error import ExportError
 from podway.export.served.labels import ServedLabels
 from podway.export.served.recommender import ServedRecommender
 from podway.export.served.served import Served, write
+from podway.export.signature.minisign import SecretKey
 from podway.export.verification import golden, verify
 from podway.export.versions import promote, publish
 from podway.framework import codec, config, task
@@ -36,6 +37,7 @@ def export(
     workdir: epath.PathLike,
     run_code: Sequence[str] = (),
     serve: bool = True,
+    key: SecretKey | None = None,
 ) -> epath.Path:
     """Lowers, writes, verifies and publishes a model; it is served from then on, unless it has a
     gate to pass first.
@@ -48,6 +50,7 @@ def export(
       run_code: hashes of the code that the parameters are of: that made them, then others that
         they were kept for (--code keep).
       serve: whether it serves from then on, if it has no gate to pass.
+      key: that signs it; None: it is not signed.
 
     Returns models/NAME/VERSION. Raises ConfigError, ExportError, OSError; then nothing is published
     and nothing left behind.
@@ -73,6 +76,7 @@ def export(
             code=code,
             details=details,
             serve=serve and not experiment.gate.rules,
+            key=key,
             beside=lambda number: card.texts(
                 experiment,
                 version=number,

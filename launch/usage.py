@@ -13,7 +13,7 @@ from podway.launch.verbs.verb import Chain, Verb
 
 SCREEN = 40
 """Lines that a verb's help may take."""
-OVERVIEW = 67
+OVERVIEW = 69
 """Lines that the list of all verbs may take."""
 _WIDEST = 100
 _COLUMN = 28

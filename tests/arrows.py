@@ -97,13 +97,14 @@ ARROWS = {
         "graph": "contract layout lowering framework/config framework/schema",
         "cases": "contract graph lowering framework/config framework/formats framework/schema",
         "verification": "graph layout lowering framework/schema",
-        "versions": "layout framework/artifact framework/runs",
+        "signature": "layout framework/artifact",
+        "versions": "layout signature framework/artifact framework/runs",
         "identity": "layout versions framework/artifact framework/code framework/config",
         "jax_extras": "",
         "served": "cases contract graph jax_extras lowering silence verification"
         " framework/config framework/input framework/schema",
         "card": "graph layout framework/code framework/config framework/page framework/report",
-        "stage": "card identity layout served verification versions"
+        "stage": "card identity layout served signature verification versions"
         " framework/code framework/config framework/input framework/task",
     },
     "export/server": {
@@ -119,11 +120,12 @@ ARROWS = {
         "request_log": "metrics pseudonym runtime text_proto",
         "batching": "runtime text_proto",
         "models": "batching limits metrics options quality request_log runtime export/layout"
-        " export/versions",
+        " export/signature export/versions",
         "siblings": "metrics",
         "api": "batching limits models runtime siblings",
         "net": "api drain models options siblings text_proto",
-        "serve": "batching drain limits logs models net options request_log runtime siblings",
+        "serve": "batching drain limits logs models net options request_log runtime siblings"
+        " export/signature",
         "workers": "logs net options",
         "worker": "drain logs options serve siblings",
         "command": "models options serve workers",

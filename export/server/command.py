@@ -19,6 +19,7 @@ from podway.export.server.options import (
     LimitOptions,
     ListenOptions,
     LoadOptions,
+    ManagementOptions,
     ModelOptions,
     ServerOptions,
     TensorFlowOptions,
@@ -38,6 +39,7 @@ class _Groups:
 
     models: ModelOptions = ModelOptions()
     listening: ListenOptions = ListenOptions()
+    management: ManagementOptions = ManagementOptions()
     batching: BatchingOptions = BatchingOptions()
     limits: LimitOptions = LimitOptions()
     loading: LoadOptions = LoadOptions()

@@ -5,11 +5,15 @@ Where a default or a meaning differs from tensorflow_model_server's, the option 
 """
 
 import dataclasses
+from typing import Literal
 
 from podway.export.server.error import ServerError
 
-OFF = -1
-"""A port that is not listened on."""
+OFF = 0
+"""A port that is not listened on, as in tensorflow_model_server."""
+ANY = "any"
+"""A port of the system's choice, one that is free."""
+Port = int | Literal["any"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,19 +47,20 @@ class ListenOptions:
     host: str = "127.0.0.1"
     """Address to listen on, for both APIs; 0.0.0.0 for all interfaces, as tensorflow_model_server
     does."""
-    port: int = 8500
-    """Port of gRPC; 0: any free one; -1: none (tensorflow_model_server: 0)."""
+    port: Port = 8500
+    """Port of gRPC; 0: none; any: one that is free."""
     workers: int = 1
     """Processes that share the ports, each with the models in memory and queues of its own. A
     connection is served by one of them: a client of several connections gains."""
     grpc_socket_path: str = ""
     """Unix socket for gRPC, beside the port."""
     ssl_config_file: str = ""
-    """Text proto SSLConfig: gRPC by TLS alone, with client certificates if client_verify."""
+    """Text proto SSLConfig: gRPC and REST by TLS alone, both with client certificates if
+    client_verify (tensorflow_model_server leaves REST in clear text)."""
     grpc_channel_arguments: str = ""
     """Settings of the gRPC server, KEY=VALUE[,KEY=VALUE]: grpc.max_connection_age_ms=2000."""
-    rest_api_port: int = 8501
-    """Port of REST; 0: any free one; -1: none (tensorflow_model_server: 0, its default)."""
+    rest_api_port: Port = OFF
+    """Port of REST; 0: none; any: one that is free."""
     rest_api_timeout_in_ms: int = 30_000
     """Milliseconds after which a REST request is answered by 504."""
     rest_api_enable_cors_support: bool = False
@@ -67,6 +72,18 @@ class ListenOptions:
     request_log_config_file: str = ""
     """Text proto RequestLogConfig: where, and of which share of the requests, inputs and answers
     are logged, for `podway monitor`; without it none are."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ManagementOptions:
+    """What clients may change."""
+
+    enable_model_management: bool = False
+    """Let clients replace the config of models (HandleReloadConfigRequest), over
+    --grpc_socket_path, or by mutual TLS (tensorflow_model_server lets every client)."""
+    model_root: str = ""
+    """Folder, or gs:// prefix, below which the models of a client's config have to lie; without it
+    the folder of --model_config_file, or the one that holds --model_base_path."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,6 +143,9 @@ class LoadOptions:
     num_load_threads: int = 0
     """Versions that are loaded at once; 0: at the start as many as processors, then 1
     (tensorflow_model_server: at the start always four times the processors)."""
+    verify_models_with: str = ""
+    """File of a public key (`podway keys`, or minisign's): a version is loaded only if it is signed
+    by that key, and as it was signed (`podway sign`)."""
     xla_cache_directory: str = ""
     """Folder of this user's in which compiled programs are kept from one start to the next, so
     that a warm-up need not compile them again; without it each start compiles."""
@@ -179,6 +199,7 @@ class ServerOptions(
     LoadOptions,
     LimitOptions,
     BatchingOptions,
+    ManagementOptions,
     ListenOptions,
     ModelOptions,
 ):
@@ -190,16 +211,17 @@ class ServerOptions(
         if not self.model_config_file and not self.model_name:
             raise ServerError("model_name is empty; give the name by which requests ask")
         for field in ("port", "rest_api_port"):
-            self._check(field, OFF, 65535, "give 0 to 65535, or -1 for none")
+            if getattr(self, field) != ANY:
+                self._check(field, OFF, 65535, "give 1 to 65535, 0 for none, or any")
         if self.port == OFF and not self.grpc_socket_path and self.rest_api_port == OFF:
             raise ServerError(
-                "port and rest_api_port are -1: give one of them, or --grpc_socket_path"
+                "port and rest_api_port are 0: give one of them, or --grpc_socket_path"
             )
         if self.workers > 1 and self.grpc_socket_path:
             raise ServerError(
                 "grpc_socket_path cannot be shared by workers; give --port, or leave out --workers"
             )
-        if self.port == self.rest_api_port > 0:
+        if self.port == self.rest_api_port and self.port not in (OFF, ANY):
             raise ServerError(f"port and rest_api_port are both {self.port}; give each its own")
         for field in (
             "model_config_file_poll_wait_seconds",
@@ -234,8 +256,17 @@ class ServerOptions(
             )
         if self.saved_model_tags != "serve":
             raise ServerError(f'saved_model_tags is {self.saved_model_tags!r}; give "serve"')
-        if self.ssl_config_file and self.port == OFF and not self.grpc_socket_path:
-            raise ServerError("ssl_config_file is for gRPC; give --port or --grpc_socket_path")
+        if self.monitoring_config_file and self.rest_api_port == OFF:
+            raise ServerError(
+                "monitoring_config_file needs --rest_api_port: metrics are a page of REST"
+            )
+        if self.enable_model_management and not (self.grpc_socket_path or self.ssl_config_file):
+            raise ServerError(
+                "enable_model_management needs --grpc_socket_path, or --ssl_config_file with"
+                " client_verify: who may change what is served has to be known"
+            )
+        if self.model_root and not self.enable_model_management:
+            raise ServerError("model_root needs --enable_model_management")
 
     def _check(self, field: str, least: float, most: float, remedy: str) -> None:
         value = getattr(self, field)

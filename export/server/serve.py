@@ -12,18 +12,20 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 import uvloop
 from grpc_health.v1 import health, health_pb2
 
+from podway.export.error import ExportError
 from podway.export.server import logs, request_log
 from podway.export.server.batching import parameters
 from podway.export.server.batching.parameters import BatchingParameters
 from podway.export.server.drain import Drain, stop_at_signals
+from podway.export.server.error import ServerError
 from podway.export.server.limits import Limits
 from podway.export.server.models.loader import Loading
 from podway.export.server.models.manager import Models
 from podway.export.server.models.programs import Programs
 from podway.export.server.models.watch import Watch, configs
-from podway.export.server.net import files, monitoring
+from podway.export.server.net import files, monitoring, tls
 from podway.export.server.net.listen import (
-    Bounds,
+    Terms,
     listen_grpc,
     listen_rest,
     listen_to_siblings,
@@ -31,6 +33,7 @@ from podway.export.server.net.listen import (
 from podway.export.server.options import ServerOptions
 from podway.export.server.runtime import session
 from podway.export.server.siblings import Seat, Siblings
+from podway.export.signature.minisign import PublicKey
 
 log = logging.getLogger(__name__)
 
@@ -66,10 +69,12 @@ async def serve(
     """
     await asyncio.to_thread(configs, options)  # what is wrong there is said before all else
     monitoring.read(options.monitoring_config_file)
+    identity = _identity(options)
     stop = stop or stop_at_signals(options)
-    bounds = Bounds(
+    terms = Terms(
         files.connections(options.max_connections, files.raise_limit()),
         Drain(options.drain_seconds),
+        identity,
     )
     changed = asyncio.Event()
     programs = await asyncio.to_thread(_programs, options.xla_cache_directory)
@@ -82,18 +87,18 @@ async def serve(
     )
     watch = Watch(options, models)
     async with contextlib.AsyncExitStack() as stack:
-        stack.push_async_callback(_close, models, bounds.drain)
+        stack.push_async_callback(_close, models, terms.drain)
         siblings = Siblings(seat)
         stack.push_async_callback(siblings.close)
         checks, own = health.aio.HealthServicer(), health.aio.HealthServicer()
         if seat:
-            await stack.enter_async_context(listen_to_siblings(seat, models, watch, own))
+            await stack.enter_async_context(listen_to_siblings(seat, options, models, watch, own))
             await stack.enter_async_context(_background(siblings.follow(changed.set)))
         grpc_address = await stack.enter_async_context(
-            listen_grpc(options, models, watch, siblings, checks, bounds)
+            listen_grpc(options, models, watch, siblings, checks, terms)
         )
         rest_address = await stack.enter_async_context(
-            listen_rest(options, models, siblings, bounds)
+            listen_rest(options, models, siblings, terms)
         )
         addresses = f"gRPC {grpc_address}, REST {rest_address}"
         log.info("listening on %s", addresses)
@@ -118,6 +123,18 @@ async def _close(models: Models, drain: Drain) -> None:
         await asyncio.wait_for(models.close(), drain.left() + _CLOSE_SECONDS)
     except TimeoutError:
         log.error("a model is still running: it is given up")
+
+
+def _identity(options: ServerOptions) -> tls.Identity | None:
+    """Keys of TLS. Raises ServerError, also where nobody could use --enable_model_management."""
+    identity = tls.read(options.ssl_config_file) if options.ssl_config_file else None
+    known = options.grpc_socket_path or (identity and identity.client_verify)
+    if options.enable_model_management and not known:
+        raise ServerError(
+            f"enable_model_management needs client_verify in {tls.FLAG} {options.ssl_config_file},"
+            " or --grpc_socket_path: who may change what is served has to be known"
+        )
+    return identity
 
 
 def _number(seat: Seat | None) -> int:
@@ -147,7 +164,15 @@ def _loading(options: ServerOptions, programs: Programs | None) -> Loading:
         labels_for_unavailable=options.allow_version_labels_for_unavailable_models,
         session=session.of(options),
         programs=programs,
+        key=_key(options.verify_models_with),
     )
+
+
+def _key(path: str) -> PublicKey | None:
+    try:
+        return PublicKey.read(path) if path else None
+    except ExportError as error:
+        raise ServerError(f"verify_models_with: {error}") from error
 
 
 def _batching(options: ServerOptions) -> BatchingParameters:

@@ -7,9 +7,11 @@ is published. Several may publish at the same moment, the same model too: number
 the configuration is changed, one after the other (export/versions/turn.py).
 """
 
+from __future__ import annotations
+
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from etils import epath
 
@@ -18,6 +20,9 @@ from podway.export.error import ExportError
 from podway.export.versions import models_config, promote
 from podway.export.versions.turn import turn
 from podway.framework import artifact
+
+if TYPE_CHECKING:
+    from podway.export.signature.minisign import SecretKey
 
 _COUNTER = "highest_version"
 
@@ -29,6 +34,7 @@ def publish(
     workdir: epath.PathLike,
     serve: bool = True,
     beside: Callable[[int], Mapping[str, str]] = lambda _: {},
+    key: SecretKey | None = None,
     **manifest: Any,
 ) -> epath.Path:
     """Copies a local SavedModel to the next version, commits it and, with `serve`, has it served.
@@ -41,6 +47,7 @@ def publish(
       workdir: its models/ holds the model and the server's configuration.
       serve: whether it serves from then on; else it waits for a promotion.
       beside: version → texts to lie beside the model, by path.
+      key: that signs it; None: it is not signed.
       **manifest: what artifact.commit wants to know beside the kind and the name.
 
     Returns the version's directory. Whatever fails on the way (a full disk, say) is raised, and
@@ -59,6 +66,10 @@ def publish(
             (stage / path).parent.mkdir(parents=True, exist_ok=True)
             (stage / path).write_text(text)
         artifact.commit(stage, kind="model", name=name, manifest=layout.MANIFEST, **manifest)
+        if key is not None:
+            from podway.export.signature import signed  # needs `cryptography`
+
+            signed.sign(stage, signed.place(target), key)
     if serve:
         try:
             promote.serve_exported(name, number, workdir)

@@ -1,14 +1,29 @@
 """`podway export`: publishes a run's model."""
 
+import dataclasses
+
 from podway.launch import stages
 from podway.launch.verbs.verb import Trained, Verb
 
 
-def export(options: Trained) -> None:
+@dataclasses.dataclass(frozen=True)
+class Export(Trained):
+    """As Trained, and who signs the model."""
+
+    sign: str = ""
+    """File of a secret key (`podway keys`): the model is signed by it before it serves."""
+
+
+def export(options: Export) -> None:
     """Exports the run, which is made if need be."""
+    key = None
+    if options.sign:
+        from podway.export.signature.minisign import SecretKey
+
+        key = SecretKey.read(options.sign)  # what is wrong with it is said before the work
     chosen = stages.TrainOptions(code=options.code)
     experiment = stages.longer(options.chosen, options.workdir, options.more, chosen)
-    published = stages.export(experiment, options.workdir, options.code)
+    published = stages.export(experiment, options.workdir, options.code, key)
     if experiment.gate.rules:
         command = f"{experiment.name} {published.name} --workdir {options.workdir}"
         print(
@@ -19,7 +34,7 @@ def export(options: Trained) -> None:
 
 VERB = Verb(
     "run → verified, published SavedModel",
-    Trained,
+    Export,
     export,
     example="podway export movielens_sasrec --export.top-k 20 --workdir w",
 )

@@ -18,6 +18,8 @@ class Serve(Stage):
     """Port of gRPC; 0: any free one."""
     rest_port: int = 8501
     """Port of REST; 0: any free one."""
+    verify_models_with: str = ""
+    """File of a public key (`podway keys`): only versions that are signed by it are loaded."""
     xla_cache_directory: str = ""
     """Folder of this user's that keeps compiled programs, for the next start to be quick."""
 
@@ -35,12 +37,14 @@ def serve(options: Serve) -> None:
 
     with silence_tensorflow():  # TensorFlow's native code greets
         from podway.export.server import serve as server
+        from podway.export.server.options import ANY
     server.main(
         server.ServerOptions(
             model_config_file=str(file),
             host=options.host,
-            port=options.port,
-            rest_api_port=options.rest_port,
+            port=options.port or ANY,
+            rest_api_port=options.rest_port or ANY,
+            verify_models_with=options.verify_models_with,
             xla_cache_directory=options.xla_cache_directory,
         )
     )

@@ -47,6 +47,9 @@ class Promote(Move):
     version: Subject = ""
     without_gate: bool = False
     """Promote a version that did not pass its gate, or was not judged; the history says so."""
+    verify_with: str = ""
+    """File of a public key (`podway keys`): promote the version only if it is signed by that key,
+    as a server with --verify_models_with loads it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +88,8 @@ def promote(options: Promote) -> None:
         f"{options.version!r} is no version; give the number of one: `podway versions"
         f" {options.model} --workdir {options.workdir}` lists them",
     )
+    if options.verify_with:
+        _verify(options)
     done = versions.promote(
         options.model,
         int(options.version),
@@ -95,6 +100,17 @@ def promote(options: Promote) -> None:
     )
     print(done)
     session.moved(options.model, options.workdir)
+
+
+def _verify(options: Promote) -> None:
+    """Raises ArtifactError or ExportError unless the version is signed, and as it was signed."""
+    from podway.export import layout
+    from podway.export.signature import signed
+    from podway.export.signature.minisign import PublicKey
+
+    key = PublicKey.read(options.verify_with)
+    directory = layout.models(options.workdir) / options.model / options.version
+    signed.check(directory, signed.place(directory), key)
 
 
 def _gate(options: Promote) -> str:

@@ -33,6 +33,7 @@ from podway.export.server.error import (
 from podway.export.server.limits import SMALL
 from podway.export.server.models.manager import Models, Version
 from podway.export.server.models.reload import reload
+from podway.export.server.models.rights import Rights
 from podway.export.server.models.watch import Watch
 from podway.export.server.runtime import tensors
 from podway.export.server.runtime.servable import Signature
@@ -95,10 +96,11 @@ class PredictionService:
 class ModelService:
     """tensorflow.serving.ModelService. Its methods take and give serialised messages."""
 
-    def __init__(self, models: Models, watch: Watch, siblings: Siblings):
+    def __init__(self, models: Models, watch: Watch, siblings: Siblings, rights: Rights):
         self._models = models
         self._watch = watch
         self._siblings = siblings
+        self._rights = rights
 
     def handlers(self) -> grpc.GenericRpcHandler:
         """What a server is given."""
@@ -117,6 +119,8 @@ class ModelService:
         self, data: bytes, context: grpc.aio.ServicerContext
     ) -> bytes:
         """Replaces the config; answers once its versions are available or have failed."""
+        if refusal := self._rights.refusal(context):
+            await context.abort(refusal.code, refusal.message)
         kind = model_management_pb2.ReloadConfigRequest
         return await _answer(self._reload, self._models, kind, data, context)
 
@@ -140,7 +144,7 @@ class ModelService:
 
     async def _follow(self, models: Models, request: model_management_pb2.ReloadConfigRequest):
         before = [models.metrics.counted(name) for name in request.metric_names]
-        await reload(self._watch, models, request.config)
+        await reload(self._watch, models, request.config, self._rights)
         response = model_management_pb2.ReloadConfigResponse()
         response.status.SetInParent()
         for name, value in zip(request.metric_names, before, strict=True):

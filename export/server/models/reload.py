@@ -15,6 +15,7 @@ from tensorflow_serving.config import model_server_config_pb2
 from podway.export.server.error import INVALID_ARGUMENT, UNKNOWN, RequestError, ServerError
 from podway.export.server.models.config import parse
 from podway.export.server.models.manager import Models, Version
+from podway.export.server.models.rights import Rights
 from podway.export.server.models.watch import Watch
 
 State = get_model_status_pb2.ModelVersionStatus.State
@@ -26,13 +27,16 @@ Numbers = Mapping[str, tuple[int, ...]]
 
 
 async def reload(
-    watch: Watch, models: Models, config: model_server_config_pb2.ModelServerConfig
+    watch: Watch,
+    models: Models,
+    config: model_server_config_pb2.ModelServerConfig,
+    rights: Rights,
 ) -> None:
     """Follows this config; returns once what it wants is available.
 
     Raises:
-      RequestError: the config cannot be used, and nothing has changed; or it is in force, but a
-        version could not be loaded, or a model has none.
+      RequestError: the config cannot be used, or has a model that lies elsewhere, and nothing has
+        changed; or it is in force, but a version could not be loaded, or a model has none.
     """
     if not config.HasField("model_config_list"):
         raise RequestError(
@@ -41,7 +45,9 @@ async def reload(
             " ModelConfigList is currently supported",
         )
     try:
-        wanted = await watch.apply(parse(config, "the config"))
+        asked = parse(config, "the config")
+        await asyncio.to_thread(rights.check, asked.values())
+        wanted = await watch.apply(asked)
     except (ServerError, OSError) as error:
         raise RequestError(INVALID_ARGUMENT, str(error)) from error
     await asyncio.sleep(0)  # the loads begin

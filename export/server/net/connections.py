@@ -47,6 +47,11 @@ class Server(web.Server):
                     503, f"there are {self._most} connections (--max_connections); try again later"
                 )
 
+    @property
+    def count(self) -> int:
+        """How many connections there are."""
+        return len(self._connections)
+
     def used(self, handler: RequestHandler) -> None:
         """A request has come: of all connections this one is idle the shortest."""
         if transport := self._connections.pop(handler, None):

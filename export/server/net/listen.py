@@ -5,10 +5,10 @@
 import asyncio
 import contextlib
 import dataclasses
+import socket
 from collections.abc import AsyncIterator
 
 import grpc
-from aiohttp import web
 from grpc_health.v1 import health, health_pb2_grpc
 
 from podway.export.server.api.grpc import ModelService, PredictionService
@@ -16,8 +16,9 @@ from podway.export.server.api.rest import RestService
 from podway.export.server.drain import Drain
 from podway.export.server.error import ServerError
 from podway.export.server.models.manager import Models
+from podway.export.server.models.rights import Rights
 from podway.export.server.models.watch import Watch
-from podway.export.server.net import connections, monitoring, ports, tls
+from podway.export.server.net import connections, handshake, monitoring, ports, tls
 from podway.export.server.options import OFF, ServerOptions
 from podway.export.server.siblings import METRICS, SERVICE, Seat, Siblings
 
@@ -45,16 +46,18 @@ _CONNECTIONS = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Bounds:
+class Terms:
     """What holds for both APIs.
 
     Attributes:
       connections: that each may have.
       drain: the time that requests in flight have at the end.
+      identity: keys of TLS; None: both are in clear text.
     """
 
     connections: int
     drain: Drain
+    identity: tls.Identity | None = None
 
 
 @contextlib.asynccontextmanager
@@ -64,31 +67,31 @@ async def listen_grpc(
     watch: Watch,
     siblings: Siblings,
     checks: health.aio.HealthServicer,
-    bounds: Bounds,
+    terms: Terms,
 ) -> AsyncIterator[str]:
     """The gRPC server, by its address; at the end it answers what is in flight."""
-    credentials = tls.read(options.ssl_config_file) if options.ssl_config_file else None
     server = grpc.aio.server(
-        options=_grpc_options(options, siblings.share_ports, bounds.connections)
+        options=_grpc_options(options, siblings.share_ports, terms.connections)
     )
     server.add_generic_rpc_handlers(
         (
             PredictionService(models).handlers(),
-            ModelService(models, watch, siblings).handlers(),
+            ModelService(models, watch, siblings, Rights.of(options)).handlers(),
         )
     )
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
 
     def add(address: str) -> int:
-        if credentials:
-            return server.add_secure_port(address, credentials)
+        if terms.identity:
+            return server.add_secure_port(address, terms.identity.credentials)
         return server.add_insecure_port(address)
 
     addresses = []
     if options.port != OFF:
         if not siblings.share_ports:
             ports.check_port("gRPC", "--port", options.host, options.port)
-        addresses.append(_address(options.host, add(_address(options.host, options.port))))
+        port = add(_address(options.host, ports.bound(options.port)))
+        addresses.append(_address(options.host, port))
     unix = ports.UnixSocket(options.grpc_socket_path) if options.grpc_socket_path else None
     if unix:
         add(f"unix:{unix.bound}")
@@ -101,12 +104,12 @@ async def listen_grpc(
     finally:
         if unix:
             unix.leave()
-        await server.stop(bounds.drain.left())
+        await server.stop(terms.drain.left())
 
 
 @contextlib.asynccontextmanager
 async def listen_rest(
-    options: ServerOptions, models: Models, siblings: Siblings, bounds: Bounds
+    options: ServerOptions, models: Models, siblings: Siblings, terms: Terms
 ) -> AsyncIterator[str]:
     """The REST server, by its address; at the end it answers what is in flight."""
     if options.rest_api_port == OFF:
@@ -116,6 +119,7 @@ async def listen_rest(
         ports.check_port(
             "REST", "--rest-port or --rest_api_port", options.host, options.rest_api_port
         )
+    header_seconds = options.rest_api_header_timeout_in_ms / 1000
     server = connections.Server(
         RestService(
             models,
@@ -124,8 +128,8 @@ async def listen_rest(
             timeout=options.rest_api_timeout_in_ms / 1000,
             cors=options.rest_api_enable_cors_support,
         ),
-        most=bounds.connections,
-        header_seconds=options.rest_api_header_timeout_in_ms / 1000,
+        most=terms.connections,
+        header_seconds=header_seconds,
         keepalive_timeout=options.rest_api_idle_timeout_in_ms / 1000,
         handler_cancellation=True,  # of a client that has left
         auto_decompress=False,  # which it would do on the event loop, to any length
@@ -134,25 +138,59 @@ async def listen_rest(
         max_field_size=MAX_HEADER_BYTES,
         max_headers=MAX_HEADERS,
     )
-    runner = web.ServerRunner(server, shutdown_timeout=options.drain_seconds)
-    await runner.setup()
+    listener = socket.create_server(
+        (options.host, ports.bound(options.rest_api_port)),
+        family=ports.family(options.host),
+        backlog=_BACKLOG,
+        reuse_port=siblings.share_ports,
+    )
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(_end, server, options.drain_seconds, terms.drain)
+        await stack.enter_async_context(_accepting(listener, server, header_seconds, terms))
+        yield _address(options.host, listener.getsockname()[1])
+
+
+@contextlib.asynccontextmanager
+async def _accepting(
+    listener: socket.socket, server: connections.Server, seconds: float, terms: Terms
+) -> AsyncIterator[None]:
+    """New connections are taken; by TLS with the keys, if there are any."""
+    if terms.identity is None:
+        clear = await asyncio.get_running_loop().create_server(
+            server, sock=listener, backlog=_BACKLOG
+        )
+        try:
+            yield
+        finally:
+            clear.close()
+        return
+    listener.setblocking(False)
+    work = handshake.accept(
+        listener, server, terms.identity.context, most=terms.connections, seconds=seconds
+    )
+    task = asyncio.create_task(work)
     try:
-        await web.TCPSite(
-            runner,
-            options.host,
-            options.rest_api_port,
-            backlog=_BACKLOG,
-            reuse_port=siblings.share_ports or None,
-        ).start()
-        yield _address(options.host, runner.addresses[0][1])
+        yield
     finally:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(runner.cleanup(), bounds.drain.left())
+        task.cancel()
+        listener.close()
+
+
+async def _end(server: connections.Server, seconds: float, drain: Drain) -> None:
+    """Answers what is in flight."""
+    await asyncio.sleep(0)  # what has come before the end is begun
+    server.pre_shutdown()
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(server.shutdown(seconds), drain.left())
 
 
 @contextlib.asynccontextmanager
 async def listen_to_siblings(
-    seat: Seat, models: Models, watch: Watch, checks: health.aio.HealthServicer
+    seat: Seat,
+    options: ServerOptions,
+    models: Models,
+    watch: Watch,
+    checks: health.aio.HealthServicer,
 ) -> AsyncIterator[None]:
     """What the other workers ask this one, of itself alone."""
 
@@ -160,7 +198,8 @@ async def listen_to_siblings(
         return models.metrics.page().encode()
 
     server = grpc.aio.server()
-    server.add_generic_rpc_handlers((ModelService(models, watch, Siblings()).handlers(),))
+    service = ModelService(models, watch, Siblings(), Rights.of(options))
+    server.add_generic_rpc_handlers((service.handlers(),))
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     handlers = {METRICS: grpc.unary_unary_rpc_method_handler(page)}
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterator
 
 from podway.export.server.error import ServerError
-from podway.export.server.options import OFF
+from podway.export.server.options import ANY, OFF, Port
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ MAX_SOCKET_PATH = 107
 
 
 @contextlib.contextmanager
-def shared(what: str, flag: str, host: str, port: int) -> Iterator[int]:
+def shared(what: str, flag: str, host: str, port: Port) -> Iterator[int]:
     """The port's number, kept for processes of this user that share it by SO_REUSEPORT.
 
     Connections go to those that listen, which this does not. Raises ServerError.
@@ -28,26 +28,36 @@ def shared(what: str, flag: str, host: str, port: int) -> Iterator[int]:
         yield OFF
         return
     check_port(what, flag, host, port)
-    with socket.socket(_family(host)) as kept:
+    with socket.socket(family(host)) as kept:
         kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # after a server that stopped
         kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        kept.bind((host, port))
+        kept.bind((host, bound(port)))
         yield kept.getsockname()[1]
 
 
-def check_port(what: str, flag: str, host: str, port: int) -> None:
+def bound(port: Port) -> int:
+    """What the system is asked for: its 0 is any free port."""
+    return 0 if port == ANY else port
+
+
+def check_port(what: str, flag: str, host: str, port: Port) -> None:
     """Raises ServerError unless the port can be listened on."""
     try:
-        socket.create_server((host, port), family=_family(host)).close()
+        socket.create_server((host, bound(port)), family=family(host)).close()
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise ServerError(
                 f"{what} port {port} on {host} is in use: stop what listens there, or choose"
-                f" another by {flag} (0: any free one)"
+                f" another by {flag}"
             ) from error
         raise ServerError(
             f"{what} cannot listen on {host} port {port} (--host, {flag}): {error.strerror}"
         ) from error
+
+
+def family(host: str) -> socket.AddressFamily:
+    """Of an address to listen on."""
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
 class UnixSocket:
@@ -90,7 +100,3 @@ class UnixSocket:
         with contextlib.suppress(OSError):
             if self._inode is not None and os.lstat(self.path).st_ino == self._inode:
                 os.unlink(self.path)
-
-
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET

@@ -19,6 +19,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.export.server.conftest import predict_request
+from tests.export.server.net.keys import Trust
 
 MIB = 1 << 20
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
@@ -35,15 +36,15 @@ class Target:
       process: its own.
       address: of gRPC.
       rest_port: of REST.
-      credentials: of gRPC's clients, or None.
       log: its file of them.
+      trust: what its clients need, if it speaks TLS.
     """
 
     process: subprocess.Popen
     address: str
     rest_port: int
     log: pathlib.Path
-    credentials: grpc.ChannelCredentials | None = None
+    trust: Trust | None = None
 
     @contextlib.contextmanager
     def channel(self) -> Iterator[grpc.Channel]:
@@ -54,11 +55,21 @@ class Target:
             ("grpc.max_receive_message_length", -1),
         ]
         with (
-            grpc.secure_channel(self.address, self.credentials, options)
-            if self.credentials
+            grpc.secure_channel(self.address, self.trust.grpc, options)
+            if self.trust
             else grpc.insecure_channel(self.address, options)
         ) as channel:
             yield channel
+
+    @contextlib.contextmanager
+    def connection(self) -> Iterator[socket.socket]:
+        """A connection of REST."""
+        with socket.create_connection(("127.0.0.1", self.rest_port), timeout=LONG) as raw:
+            if not self.trust:
+                yield raw
+                return
+            with self.trust.https.wrap_socket(raw, server_hostname="localhost") as connection:
+                yield connection
 
     def memory(self) -> float:
         """MiB that it has held at most, the largest of its processes."""
@@ -73,7 +84,7 @@ class Target:
 def send(target: Target, data: bytes, pieces: int = 1 << 16) -> bytes:
     """The answer to what is sent over a new REST connection, or as much of it as comes."""
     answer = b""
-    with socket.create_connection(("127.0.0.1", target.rest_port), timeout=LONG) as connection:
+    with target.connection() as connection:
         with contextlib.suppress(OSError):  # it refuses before it has read all
             for start in range(0, len(data), pieces):
                 connection.sendall(data[start : start + pieces])
@@ -167,11 +178,7 @@ class Connections:
 def slow_heads(target: Target) -> list[str]:
     """Two hundred connections whose requests never get to their end."""
     with contextlib.ExitStack() as stack:
-        port = target.rest_port
-        open_ = [
-            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=LONG))
-            for _ in range(200)
-        ]
+        open_ = [stack.enter_context(target.connection()) for _ in range(200)]
         for _ in range(10):
             for connection in open_:
                 connection.send(b"GET / HTTP/1.1\r\nX: " if _ == 0 else b"a")

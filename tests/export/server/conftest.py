@@ -11,6 +11,7 @@ import os
 import pathlib
 import shutil
 import socket
+import ssl
 import threading
 import time
 import urllib.error
@@ -31,6 +32,7 @@ from tensorflow_serving.apis import (
 )
 
 from podway.export.server.serve import ServerOptions, serve
+from tests.export.server.net.keys import Trust
 
 ROOT = pathlib.Path(__file__).parents[3]
 WARMUP = "assets.extra/tf_serving_warmup_requests"
@@ -138,11 +140,12 @@ class Site:
 
 @dataclasses.dataclass(frozen=True)
 class Client:
-    """A server's two APIs."""
+    """A server's two APIs; REST by TLS, if `https` says whom to trust."""
 
     grpc_port: int
     rest_port: int
     channel: grpc.Channel
+    https: ssl.SSLContext | None = None
 
     @property
     def prediction(self) -> prediction_service_pb2_grpc.PredictionServiceStub:
@@ -155,9 +158,10 @@ class Client:
     def rest(self, path: str, body: Any = None) -> tuple[int, Any]:
         """HTTP status and JSON of a GET, or of a POST of `body` (JSON, or bytes as they are)."""
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-        request = urllib.request.Request(f"http://127.0.0.1:{self.rest_port}{path}", data)
+        scheme = "https" if self.https else "http"
+        request = urllib.request.Request(f"{scheme}://127.0.0.1:{self.rest_port}{path}", data)
         try:
-            with urllib.request.urlopen(request, timeout=20) as response:
+            with urllib.request.urlopen(request, timeout=20, context=self.https) as response:
                 return response.status, json.load(response)
         except urllib.error.HTTPError as error:
             return error.code, json.load(error)
@@ -200,9 +204,7 @@ def free_ports() -> tuple[int, int]:
 
 
 @contextlib.contextmanager
-def running(
-    site: Site, credentials: grpc.ChannelCredentials | None = None, **options: Any
-) -> Iterator[Client]:
+def running(site: Site, trust: Trust | None = None, **options: Any) -> Iterator[Client]:
     """A server of the site's config, stopped and waited for at the end."""
     port, rest_api_port = free_ports()
     chosen = ServerOptions(
@@ -228,14 +230,12 @@ def running(
     thread = threading.Thread(target=run)
     thread.start()
     try:
-        address = f"localhost:{chosen.port}"
+        address = f"localhost:{port}"
         with (
-            grpc.secure_channel(address, credentials)
-            if credentials
-            else grpc.insecure_channel(address)
+            grpc.secure_channel(address, trust.grpc) if trust else grpc.insecure_channel(address)
         ) as channel:
             grpc.channel_ready_future(channel).result(timeout=30)
-            client = Client(chosen.port, chosen.rest_api_port, channel)
+            client = Client(port, rest_api_port, channel, trust and trust.https)
             while not client.listens():  # REST starts after gRPC
                 assert thread.is_alive(), failed
                 time.sleep(0.01)

@@ -3,7 +3,6 @@
 # (protobuf's generated modules make their classes at run time)
 
 import contextlib
-import json
 import re
 import resource
 import signal
@@ -13,13 +12,12 @@ import sys
 import time
 from collections.abc import Iterator
 
-import grpc
 import pytest
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 from tests.export.server.attacks import ATTACKS, Beside, Target
 from tests.export.server.conftest import ROOT, Site, predict_request
-from tests.export.server.net.test_tls import identity
+from tests.export.server.net.keys import Trust, identity, ssl_config
 
 SECOND = 1.0
 TRIES = 3
@@ -46,21 +44,17 @@ LONG = {
 @contextlib.contextmanager
 def attacked(site: Site, kind: str, *flags: str) -> Iterator[Target]:
     """A server of this kind, in a process that may have few files open, at first."""
-    credentials, port = None, "--port=0"
+    trust, port = None, "--port=any"
     if kind == "tls":
         authority = identity("authority")
-        own = identity("server", authority)
         config = site.root / "ssl.config"
-        config.write_text(
-            f"server_key: {json.dumps(own.key_pem.decode())}\n"
-            f"server_cert: {json.dumps(own.pem.decode())}\n"
-        )
-        credentials = grpc.ssl_channel_credentials(authority.pem)
+        config.write_text(ssl_config(identity("server", authority)))
+        trust = Trust(authority)
         flags = (*flags, f"--ssl_config_file={config}")
     if kind == "workers":
         flags = (*flags, "--workers=2")
     if kind == "socket":
-        port = "--port=-1"
+        port = "--port=0"
         flags = (*flags, f"--grpc_socket_path={site.root}/grpc")
     command = [sys.executable, "-m", "podway.export.server", f"--model_config_file={site.config}"]
     log = site.root / "log"
@@ -69,7 +63,7 @@ def attacked(site: Site, kind: str, *flags: str) -> Iterator[Target]:
     )
     with log.open("w") as file:
         process = subprocess.Popen(
-            [*command, port, "--rest_api_port=0", *flags],
+            [*command, port, "--rest_api_port=any", *flags],
             cwd=ROOT,
             stderr=file,
             preexec_fn=few,
@@ -80,7 +74,7 @@ def attacked(site: Site, kind: str, *flags: str) -> Iterator[Target]:
             assert process.poll() is None, log.read_text()
             time.sleep(0.05)
         address = match[1].replace("127.0.0.1", "localhost")
-        yield Target(process, address, int(match[2]), log, credentials)
+        yield Target(process, address, int(match[2]), log, trust)
     finally:
         process.kill()
         process.wait()

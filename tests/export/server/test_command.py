@@ -8,7 +8,7 @@ import pytest
 
 from podway.export.server import command
 from podway.export.server.error import ServerError
-from podway.export.server.options import ServerOptions
+from podway.export.server.options import ANY, OFF, ServerOptions
 from tests.export.server.conftest import ROOT
 
 FILE = "--model_config_file=models.config"
@@ -130,10 +130,13 @@ def test_flags_that_would_change_something_are_refused_with_a_remedy(flag):
             "batching_parameters_file needs --enable_batching",
         ),
         ([FILE, "--enable_per_model_batching_parameters"], "needs --enable_batching"),
-        ([FILE, "--port=-2"], "port is -2; give 0 to 65535, or -1"),
-        ([FILE, "--port=-1", "--rest_api_port=-1"], "give one of them"),
+        ([FILE, "--port=-1"], "port is -1; give 1 to 65535, 0 for none, or any"),
+        ([FILE, "--port=0", "--rest_api_port=0"], "give one of them"),
+        ([FILE, "--port=0"], "give one of them"),
         ([FILE, "--port=5", "--rest_api_port=5"], "both 5"),
-        ([FILE, "--port=-1", "--ssl_config_file=s"], "ssl_config_file is for gRPC"),
+        ([FILE, "--enable_model_management"], "enable_model_management needs --grpc_socket_path"),
+        ([FILE, "--monitoring_config_file=m"], "monitoring_config_file needs --rest_api_port"),
+        ([FILE, "--model_root=/models"], "model_root needs --enable_model_management"),
         ([FILE, "--max_num_load_retries=-1"], "max_num_load_retries is -1; give 0 or more"),
         ([FILE, "--rest_api_timeout_in_ms=0"], "rest_api_timeout_in_ms is 0; give 1 or more"),
         ([FILE, "--max_batch_size=0"], "max_batch_size is 0"),
@@ -155,5 +158,13 @@ def test_values_that_cannot_be_used_are_one_sentence(arguments, said):
     assert "\n" not in str(raised.value)
 
 
-def test_the_server_listens_on_loopback_unless_it_is_told_otherwise():
-    assert command.parse([FILE]).host == "127.0.0.1"
+def test_nothing_is_open_that_was_not_asked_for():
+    options = command.parse([FILE])
+    assert (options.host, options.port, options.rest_api_port) == ("127.0.0.1", 8500, OFF)
+    assert not options.enable_model_management
+    options = command.parse([FILE, "--port=0", "--rest_api_port=8501"])
+    assert (options.port, options.rest_api_port) == (OFF, 8501)
+    options = command.parse([FILE, "--port=any", "--rest_api_port", "any"])
+    assert (options.port, options.rest_api_port) == (ANY, ANY)
+    only = command.parse([FILE, "--port=0", "--grpc_socket_path=/run/s"])
+    assert (only.port, only.rest_api_port) == (OFF, OFF)

@@ -115,7 +115,7 @@ def server(tmp_path_factory, library) -> Iterator[Server]:
     command = [sys.executable, "-m", "podway.export.server", f"--model_config_file={site.config}"]
     with log.open("w") as file:
         process = subprocess.Popen(
-            [*command, "--port=0", "--rest_api_port=0", *FLAGS], cwd=ROOT, stderr=file
+            [*command, "--port=any", "--rest_api_port=any", *FLAGS], cwd=ROOT, stderr=file
         )
     try:
         pattern = r"serving on gRPC \S+:(\d+), REST \S+:(\d+)"

@@ -19,6 +19,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 from podway.export.server.error import ServerError
+from podway.export.server.options import ANY
 from podway.export.server.serve import ServerOptions, main
 from tests.export.server.conftest import ROOT, free_port, predict_request, running
 
@@ -180,7 +181,7 @@ def test_a_model_that_leaves_the_config_is_unloaded(site):
 
 
 def test_startup_errors_are_one_sentence(site):
-    options = {"model_config_file": str(site.config), "port": free_port(), "rest_api_port": 0}
+    options = {"model_config_file": str(site.config), "port": free_port(), "rest_api_port": ANY}
     with pytest.raises(ServerError, match=r"models\.config does not exist"):
         main(ServerOptions(**options))
     site.ask_for_versions(1)
@@ -188,10 +189,10 @@ def test_startup_errors_are_one_sentence(site):
         with socket.create_server(("127.0.0.1", 0)) as listener:
             taken = listener.getsockname()[1]
             with pytest.raises(ServerError, match=flag.format(taken)):
-                main(ServerOptions(**{**options, "port": 0, port: taken}))
+                main(ServerOptions(**{**options, "port": ANY, port: taken}))
     with pytest.raises(ServerError, match=r"cannot listen on 192\.0\.2\.1"):
         main(ServerOptions(**options, host="192.0.2.1"))
-    with pytest.raises(ServerError, match="port is 70000; give 0 to 65535"):
+    with pytest.raises(ServerError, match="port is 70000; give 1 to 65535, 0 for none, or any"):
         ServerOptions(**{**options, "port": 70000})
 
 
@@ -206,7 +207,7 @@ def test_sigterm_lets_requests_finish_then_exits_with_0(site):
         str(site.config),
     ]
     server = subprocess.Popen(
-        [*command, "--port", "0", "--rest_api_port", "0"],
+        [*command, "--port", "any", "--rest_api_port", "any"],
         cwd=ROOT,
         stderr=subprocess.PIPE,
         text=True,

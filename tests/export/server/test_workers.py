@@ -26,23 +26,36 @@ from podway.export.server.options import ServerOptions
 from podway.export.server.siblings import METRICS, SERVICE, State, tells_more
 from tests.export.server.conftest import ROOT, Client, Site, free_port, predict_request
 from tests.export.server.models.test_reload import fails, model, models
+from tests.export.server.net.keys import Trust, identity, ssl_config
 
 REQUESTS = 'request_count{model_name="m",status="OK"} '
 
 
 class Team:
-    """A server of two workers."""
+    """A server of two workers, whose clients need this trust, if any."""
 
-    def __init__(self, process: subprocess.Popen, root: pathlib.Path, ports: tuple[int, int]):
-        self.process, self.root = process, root
+    def __init__(
+        self,
+        process: subprocess.Popen,
+        root: pathlib.Path,
+        ports: tuple[int, int],
+        trust: Trust | None,
+    ):
+        self.process, self.root, self.trust = process, root, trust
         self.grpc_port, self.rest_port = ports
+        self.https = trust and trust.https
 
     @contextlib.contextmanager
     def client(self) -> Iterator[Client]:
         """A client with a connection of its own, which either worker may get."""
         alone = [("grpc.use_local_subchannel_pool", 1)]
-        with grpc.insecure_channel(f"127.0.0.1:{self.grpc_port}", options=alone) as channel:
-            yield Client(self.grpc_port, self.rest_port, channel)
+        address = f"127.0.0.1:{self.grpc_port}"
+        with (
+            grpc.secure_channel(address, self.trust.grpc, options=alone)
+            if self.trust
+            else grpc.insecure_channel(address, options=alone)
+        ) as channel:
+            yield Client(self.grpc_port, self.rest_port, channel, self.https)
 
     def version(self) -> str:
         with self.client() as client:
@@ -50,9 +63,9 @@ class Team:
         return answer.outputs["item"].string_val[1].decode()
 
     def page(self) -> str:
-        with urllib.request.urlopen(
-            f"http://127.0.0.1:{self.rest_port}/monitoring/prometheus/metrics", timeout=30
-        ) as answer:
+        scheme = "https" if self.https else "http"
+        url = f"{scheme}://127.0.0.1:{self.rest_port}/monitoring/prometheus/metrics"
+        with urllib.request.urlopen(url, timeout=30, context=self.https) as answer:
             return answer.read().decode()
 
     def own_page(self, worker: int) -> str:
@@ -71,13 +84,13 @@ class Team:
 
 
 @contextlib.contextmanager
-def served(site: Site, *flags: str) -> Iterator[Team]:
+def served(site: Site, *flags: str, trust: Trust | None = None) -> Iterator[Team]:
     (site.root / "tmp").mkdir()
     monitoring = site.root / "monitoring.config"
     monitoring.write_text("prometheus_config { enable: true }")
     command = [
         *(sys.executable, "-m", "podway.export.server", f"--model_config_file={site.config}"),
-        *("--workers=2", "--port=0", "--rest_api_port=0", "--max_num_load_retries=0"),
+        *("--workers=2", "--port=any", "--rest_api_port=any", "--max_num_load_retries=0"),
         f"--monitoring_config_file={monitoring}",
         *flags,
     ]
@@ -90,7 +103,7 @@ def served(site: Site, *flags: str) -> Iterator[Team]:
         while not (match := re.search(pattern, (site.root / "log").read_text())):
             assert process.poll() is None, (site.root / "log").read_text()
             time.sleep(0.05)
-        yield Team(process, site.root, (int(match[1]), int(match[2])))
+        yield Team(process, site.root, (int(match[1]), int(match[2])), trust)
     finally:
         process.kill()
         process.wait()
@@ -112,13 +125,18 @@ def gone(pids: list[int]) -> bool:
 
 @pytest.fixture(scope="module")
 def team(tmp_path_factory, library) -> Iterator[Team]:
+    """Mutual TLS: its clients may replace the config."""
     root = tmp_path_factory.mktemp("workers")
     (root / "m").mkdir()
     site = Site(root, library)
     site.put(1)
     site.put(2)
     site.ask_for_versions(1)
-    with served(site) as team:
+    authority = identity("authority")
+    keys = root / "ssl.config"
+    keys.write_text(ssl_config(identity("server", authority), authority, verify=True))
+    flags = (f"--ssl_config_file={keys}", "--enable_model_management")
+    with served(site, *flags, trust=Trust(authority, identity("operator", authority))) as team:
         yield team
         workers = team.workers()
         team.process.send_signal(signal.SIGTERM)
@@ -149,6 +167,18 @@ def test_both_follow_a_reload_before_it_is_answered(team):
             answer = client.model.HandleReloadConfigRequest(asked, timeout=60)
             assert len(answer.metric) == 1
         assert {team.version() for _ in range(12)} == {f"v{version}"}
+
+
+def test_a_reload_of_a_folder_elsewhere_is_refused_by_any(team, tmp_path):
+    for _ in range(8):
+        with team.client() as client:
+            fails(
+                lambda: client.model.HandleReloadConfigRequest(
+                    models(model(Site(tmp_path, {}))), timeout=60
+                ),
+                grpc.StatusCode.PERMISSION_DENIED,
+                f"model m: base_path {tmp_path}/m does not lie below {team.root}",
+            )
 
 
 def test_a_reload_that_cannot_be_followed_is_refused(team):
@@ -206,12 +236,12 @@ def test_errors_are_one_sentence(site, tmp_path):
         assert "Traceback" not in done.stderr
         return done.stderr.splitlines()[-1]
 
-    free = ("--port=0", "--rest_api_port=0")
+    free = ("--port=any", "--rest_api_port=any")
     assert "no.config does not exist" in said("--model_config_file=no.config", *free)
     site.ask_for_versions(1)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        line = said(f"--model_config_file={site.config}", f"--port={port}", "--rest_api_port=0")
+        line = said(f"--model_config_file={site.config}", f"--port={port}")
         assert f"gRPC port {port} on 127.0.0.1 is in use" in line
     with pytest.raises(ServerError, match="grpc_socket_path cannot be shared by workers"):
         ServerOptions(

@@ -132,7 +132,7 @@ def serving(folder: pathlib.Path, home: pathlib.Path, port: int) -> Iterator[pat
         f"--monitoring_config_file={folder / 'monitoring.config'}",
         f"--request_log_config_file={folder / 'log.config'}",
         f"--rest_api_port={port}",
-        "--port=-1",
+        "--port=0",
         "--max_num_load_retries=1000",
         "--load_retry_interval_micros=1000000",
     ]

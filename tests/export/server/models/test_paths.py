@@ -15,6 +15,7 @@ import pytest
 from tensorflow_serving.apis import get_model_status_pb2, prediction_service_pb2_grpc
 
 from podway.export.server.error import ServerError
+from podway.export.server.options import ANY
 from podway.export.server.serve import ServerOptions, main
 from tests.export.server.conftest import Site, predict_request, running
 
@@ -132,7 +133,7 @@ def test_a_socket_that_cannot_be_made_is_one_sentence(site):
         (str(site.config), "exists and is no socket"),
     ]:
         with pytest.raises(ServerError, match=said):
-            main(ServerOptions(str(site.config), port=0, rest_api_port=-1, grpc_socket_path=path))
+            main(ServerOptions(str(site.config), port=ANY, grpc_socket_path=path))
     assert site.config.is_file()
 
 
@@ -145,4 +146,4 @@ def test_one_model_without_a_config_file(site):
         site.put(3)
         client.wait_for(lambda: client.states() == {2: "END", 3: "AVAILABLE"})
     with pytest.raises(ServerError, match="model_base_path /nowhere does not exist"):
-        main(ServerOptions(model_base_path="/nowhere", port=0, rest_api_port=0))
+        main(ServerOptions(model_base_path="/nowhere", port=ANY))

@@ -2,6 +2,7 @@
 # pyright: reportAttributeAccessIssue=false
 # (protobuf's generated modules make their classes at run time)
 
+import dataclasses
 import time
 
 import grpc
@@ -45,12 +46,17 @@ def item(client, name="m", version=None):
 
 @pytest.fixture
 def server(site):
+    """Its client comes over the Unix socket, where a config may be replaced."""
     site.put(1)
     site.put(2)
     site.ask_for_versions(1)
-    with running(site) as client:
+    path = str(site.root / "grpc")
+    with (
+        running(site, enable_model_management=True, grpc_socket_path=path) as client,
+        grpc.insecure_channel(f"unix:{path}") as channel,
+    ):
         client.wait_for(lambda: client.states() == {1: "AVAILABLE"})
-        yield client
+        yield dataclasses.replace(client, channel=channel)
 
 
 def reload(client, wanted):

@@ -11,7 +11,7 @@ from tensorflow_serving.apis import predict_pb2
 
 from podway.export.server.error import ServerError
 from podway.export.server.net import monitoring
-from podway.export.server.options import ServerOptions
+from podway.export.server.options import ANY, ServerOptions
 from podway.export.server.runtime import servable, session
 from podway.export.server.serve import main
 from tests.export.server.conftest import predict_request, running
@@ -176,7 +176,7 @@ def test_a_file_that_cannot_be_used_stops_the_start_and_is_named(site, tmp_path,
     site.ask_for_versions(1)
     file = tmp_path / "file.txt"
     file.write_text(text)
-    options = {"model_config_file": str(site.config), "port": 0, "rest_api_port": 0}
+    options = {"model_config_file": str(site.config), "port": ANY, "rest_api_port": ANY}
     options["enable_batching"] = True
     with pytest.raises(ServerError, match=said) as raised:
         main(ServerOptions(**options, **{flag: str(file)}))

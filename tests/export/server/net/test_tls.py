@@ -1,63 +1,18 @@
-"""TLS and mutual TLS over gRPC, with certificates made here."""
+"""TLS and mutual TLS over gRPC and REST, with certificates made here."""
 
 import contextlib
-import dataclasses
-import datetime
-import ipaddress
-import json
+import http.client
+import socket
+import ssl
+import time
 
 import grpc
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from podway.export.server.error import ServerError
 from podway.export.server.net import tls
 from tests.export.server.conftest import predict_request, running
-
-
-@dataclasses.dataclass(frozen=True)
-class Identity:
-    """A private key and its certificate."""
-
-    name: x509.Name
-    key: ec.EllipticCurvePrivateKey
-    certificate: x509.Certificate
-
-    @property
-    def key_pem(self) -> bytes:
-        return self.key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-
-    @property
-    def pem(self) -> bytes:
-        return self.certificate.public_bytes(serialization.Encoding.PEM)
-
-
-def identity(name: str, signer: Identity | None = None) -> Identity:
-    """An authority, or who is signed by one."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.datetime.now(datetime.UTC)
-    addresses = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(signer.name if signer else subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName(addresses), critical=False)
-        .add_extension(x509.BasicConstraints(ca=signer is None, path_length=None), critical=True)
-        .sign(signer.key if signer else key, hashes.SHA256())
-    )
-    return Identity(subject, key, certificate)
+from tests.export.server.net.keys import Trust, identity, ssl_config
 
 
 @pytest.fixture(scope="module")
@@ -75,20 +30,10 @@ def file(tmp_path):
     return tmp_path / "ssl.txt"
 
 
-def text(server=None, ca=None, verify=False):
-    fields = {
-        "server_key": server.key_pem.decode() if server else "",
-        "server_cert": server.pem.decode() if server else "",
-        "custom_ca": ca.pem.decode() if ca else "",
-        "client_verify": verify,
-    }
-    return "\n".join(f"{name}: {json.dumps(value)}" for name, value in fields.items())
-
-
 @contextlib.contextmanager
-def answering(site, file, credentials):
-    """A server that has answered a client of these credentials."""
-    with running(site, credentials, ssl_config_file=str(file)) as client:
+def answering(site, file, trust, **options):
+    """A server that has answered a client of these credentials, over both APIs."""
+    with running(site, trust, ssl_config_file=str(file), **options) as client:
         client.wait_for(lambda: client.states() == {1: "AVAILABLE"})
         client.prediction.Predict(predict_request(history=[["a"]]), timeout=20)
         yield client
@@ -101,48 +46,75 @@ def one(site):
     return site
 
 
-def refused(client, credentials=None):
+def refused(client, trust=None):
+    """Neither API answers such a client."""
     address = f"localhost:{client.grpc_port}"
     with (
         (
-            grpc.secure_channel(address, credentials)
-            if credentials
-            else grpc.insecure_channel(address)
+            grpc.secure_channel(address, trust.grpc) if trust else grpc.insecure_channel(address)
         ) as channel,
         pytest.raises(grpc.FutureTimeoutError),
     ):
         grpc.channel_ready_future(channel).result(timeout=1.5)
+    address = ("127.0.0.1", client.rest_port)
+    rest = (
+        http.client.HTTPSConnection(*address, timeout=5, context=trust.https)
+        if trust
+        else http.client.HTTPConnection(*address, timeout=5)
+    )
+    with contextlib.closing(rest), pytest.raises((OSError, http.client.HTTPException)):
+        rest.request("GET", "/v1/models/m")
+        rest.getresponse()
     return True
 
 
 def test_tls_serves_who_trusts_the_authority_and_nobody_in_the_clear(one, file, authority, server):
-    file.write_text(text(server))
-    with answering(one, file, grpc.ssl_channel_credentials(authority.pem)) as client:
+    file.write_text(ssl_config(server))
+    with answering(one, file, Trust(authority)) as client:
         assert refused(client)
-        assert refused(client, grpc.ssl_channel_credentials(identity("another").pem))
+        assert refused(client, Trust(identity("another")))
 
 
 def test_mutual_tls_serves_only_clients_that_the_authority_signed(one, file, authority, server):
-    file.write_text(text(server, authority, verify=True))
+    file.write_text(ssl_config(server, authority, verify=True))
     friend, stranger = identity("friend", authority), identity("stranger", identity("another"))
-    trusted = grpc.ssl_channel_credentials(authority.pem, friend.key_pem, friend.pem)
-    with answering(one, file, trusted) as client:
-        assert refused(client, grpc.ssl_channel_credentials(authority.pem))
-        assert refused(
-            client, grpc.ssl_channel_credentials(authority.pem, stranger.key_pem, stranger.pem)
-        )
+    with answering(one, file, Trust(authority, friend)) as client:
+        assert refused(client, Trust(authority))
+        assert refused(client, Trust(authority, stranger))
         assert refused(client)
+
+
+def test_who_begins_no_handshake_is_sent_away(one, file, authority, server):
+    file.write_text(ssl_config(server))
+    with (
+        answering(one, file, Trust(authority), rest_api_header_timeout_in_ms=500) as client,
+        socket.create_connection(("127.0.0.1", client.rest_port), timeout=20) as silent,
+    ):
+        start = time.monotonic()
+        assert silent.recv(1) == b""
+        assert time.monotonic() - start < 5
+
+
+def test_rest_takes_nothing_older_than_tls_1_2(one, file, authority, server):
+    file.write_text(ssl_config(server))
+    with answering(one, file, Trust(authority)) as client:
+        assert tls.read(file).context.minimum_version == ssl.TLSVersion.TLSv1_2
+        with (
+            socket.create_connection(("127.0.0.1", client.rest_port), timeout=20) as raw,
+            Trust(authority).https.wrap_socket(raw, server_hostname="localhost") as connection,
+        ):
+            assert connection.version() in ("TLSv1.2", "TLSv1.3")
 
 
 def test_what_cannot_be_used_names_file_field_and_remedy(file, authority, server):
     other = identity("other", authority)
-    mixed = text(server).replace(
-        text(server).splitlines()[1], text(other).splitlines()[1]
+    mixed = ssl_config(server).replace(
+        ssl_config(server).splitlines()[1], ssl_config(other).splitlines()[1]
     )  # another's certificate
     for content, said in [
-        (text(), "server_key is empty: it has to hold the PEM text"),
+        (ssl_config(), "server_key is empty: it has to hold the PEM text"),
         ('server_key: "/etc/server.key" server_cert: "x"', "server_key has to hold the PEM text"),
-        (text(server, verify=True), "client_verify needs custom_ca"),
+        (ssl_config(server, verify=True), "client_verify needs custom_ca"),
         (mixed, "do not make a pair"),
         ("server_keys: ''", '1:1 .*no field named "server_keys"'),
         ("client_verify: 3", "1:16"),
@@ -156,9 +128,25 @@ def test_what_cannot_be_used_names_file_field_and_remedy(file, authority, server
 
 def test_a_damaged_authority_is_named(file, authority, server):
     file.write_text(
-        text(server, authority).replace(
+        ssl_config(server, authority).replace(
             'custom_ca: "-----BEGIN CERTIFICATE-----', 'custom_ca: "-----BEGIN CERTIFICATE-----AAAA'
         )
     )
     with pytest.raises(ServerError, match="custom_ca is no certificate"):
         tls.read(file)
+
+
+def test_silent_connections_give_way_to_those_that_speak(one, file, authority, server):
+    file.write_text(ssl_config(server))
+    with (
+        answering(one, file, Trust(authority), max_connections=4) as client,
+        contextlib.ExitStack() as stack,
+    ):
+        address = ("127.0.0.1", client.rest_port)
+        silent = [
+            stack.enter_context(socket.create_connection(address, timeout=5)) for _ in range(12)
+        ]
+        assert client.rest("/v1/models/m")[0] == 200
+        assert silent[0].recv(1) == b""
+        with pytest.raises(TimeoutError):
+            silent[-1].recv(1)
