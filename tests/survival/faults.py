@@ -315,8 +315,9 @@ def descendants(pid: int) -> list[int]:
 
 
 def used(folder: pathlib.Path) -> int:
-    """Bytes that a folder takes on a file system of 4 KiB pages."""
-    return sum(4096 + -(-each.stat().st_size // 4096) * 4096 for each in folder.rglob("*"))
+    """Bytes that a folder takes on a file system in memory, of 4 KiB pages."""
+    files = (each for each in folder.rglob("*") if each.is_file())
+    return sum(-(-each.stat().st_size // 4096) * 4096 for each in files)
 
 
 def _folders(work: pathlib.Path) -> list[pathlib.Path]:
