@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import json
 import os
 import pathlib
 import random
@@ -163,11 +164,14 @@ class Damaged(Fault):
     codes = (exit_codes.REFUSED, exit_codes.CRASHED)
 
     def begin(self, scene: Scene) -> dict[str, str]:
-        there = list(stages.published(scene.work))
+        there = [
+            folder
+            for folder, manifest in stages.published(scene.work)
+            if json.loads((folder / manifest).read_text())["kind"] == scene.stage.reads
+        ]
         if not there:
             raise LookupError("an artefact that the stage reads")
-        newest = max(there, key=lambda each: (each[0] / each[1]).stat().st_mtime_ns)
-        files = [each for each in newest[0].rglob("*") if each.is_file() and each.stat().st_size]
+        files = [each for each in there[-1].rglob("*") if each.is_file() and each.stat().st_size]
         path = scene.draw.choice(sorted(files))
         self._path, self._content = path, path.read_bytes()
         scene.told = str(path.relative_to(scene.work))
