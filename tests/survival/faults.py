@@ -212,7 +212,7 @@ class ClockBack(Fault):
     def begin(self, scene: Scene) -> dict[str, str]:
         self._file = scene.work.with_name("clock")
         self._file.write_bytes(struct.pack("q", 0))
-        return {"LD_PRELOAD": str(_clock()), "CLOCK_BACK": str(self._file)}
+        return {"LD_PRELOAD": str(clock()), "CLOCK_BACK": str(self._file)}
 
     def strike(self, scene: Scene) -> None:
         with self._file.open("r+b") as file:
@@ -329,7 +329,7 @@ def _folders(work: pathlib.Path) -> list[pathlib.Path]:
 
 
 @functools.cache
-def _clock() -> pathlib.Path:
+def clock() -> pathlib.Path:
     """The library that sets a process's clock back."""
     made = pathlib.Path(tempfile.mkdtemp(prefix="survival-")) / "clock.so"
     _do("gcc", "-O2", "-shared", "-fPIC", "-o", made, pathlib.Path(__file__).with_name("clock.c"))
