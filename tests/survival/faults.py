@@ -63,7 +63,7 @@ class Fault:
     """
 
     words: ClassVar[str] = "undisturbed"
-    codes: ClassVar[tuple[int, ...]] = ()
+    codes: tuple[int, ...] = ()
     strikes: ClassVar[bool] = False
     says: ClassVar[str] = ""
     wrapper: ClassVar[tuple[str, ...]] = ()
@@ -103,7 +103,10 @@ class Killed(Fault):
         """Of several processes one, which the others or a supervisor have to notice."""
         victims = [scene.pid, *descendants(scene.pid)] if scene.stage.processes else [scene.pid]
         victim = scene.draw.choice(victims)
-        scene.told = "the command" if victim == scene.pid else "one of its processes"
+        scene.told = "the command"
+        if victim != scene.pid:
+            scene.told = "one of its processes"
+            self.codes = (exit_codes.CRASHED, exit_codes.LOST)
         with contextlib.suppress(ProcessLookupError):
             os.kill(victim, signal.SIGKILL)
 
@@ -124,12 +127,29 @@ class Stopped(Fault):
     seconds: ClassVar[float] = 60.0
 
     def strike(self, scene: Scene) -> None:
-        found = [scene.pid, *descendants(scene.pid)]
+        found = self.victims(scene)
         for number, then in ((signal.SIGSTOP, self.seconds), (signal.SIGCONT, 0.0)):
             for pid in found:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, number)
             time.sleep(then)
+
+    def victims(self, scene: Scene) -> list[int]:
+        return [scene.pid, *descendants(scene.pid)]
+
+
+class Partitioned(Stopped):
+    words = "one of several not heard of for a while"
+    codes = (exit_codes.CRASHED, exit_codes.LOST)
+
+    def begin(self, scene: Scene) -> dict[str, str]:
+        if not scene.stage.processes:
+            raise LookupError("several processes")
+        return {}
+
+    def victims(self, scene: Scene) -> list[int]:
+        below = descendants(scene.pid)
+        return [scene.draw.choice(below)] if below else []
 
 
 class DiskFull(Fault):
@@ -295,6 +315,7 @@ FAULTS: dict[str, type[Fault]] = {
     "kill": Killed,
     "term": Terminated,
     "stop": Stopped,
+    "partition": Partitioned,
     "disk": DiskFull,
     "cut": Cut,
     "flip": Flipped,

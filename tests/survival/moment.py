@@ -1,5 +1,6 @@
 """A stage that is struck at one moment, the same command given again, and what is left then."""
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -101,6 +102,8 @@ class Home:
                 problem = f"given again, it ended with {again.returncode}: {_last(said)}"
             problem = problem or self._difference(known)
         finally:
+            if scene.process:
+                _end(scene.process)
             self._unmount()
             fault.leave()
         return Result(at, process.returncode, scene.told, problem)
@@ -190,6 +193,12 @@ def _wait(process: subprocess.Popen) -> str:
         for pid in (process.pid, *faults.descendants(process.pid)):
             os.kill(pid, 9)
         return f"it hung for {LIMIT:.0f} s; {process.communicate()[1]}"
+
+
+def _end(process: subprocess.Popen) -> None:
+    """Ends what a command that was killed has left running."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, 9)
 
 
 def _last(said: str) -> str:

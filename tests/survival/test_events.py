@@ -21,6 +21,7 @@ from tests.online.nearline.test_service import ROOT, chosen, known, opened, publ
 from tests.survival import faults, storage
 
 __all__ = ["place"]
+pytestmark = pytest.mark.slow
 PATIENCE = 60.0
 
 

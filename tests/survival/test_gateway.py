@@ -7,18 +7,20 @@ import signal
 import threading
 from collections.abc import Iterator
 
+import pytest
 from prometheus_client.registry import CollectorRegistry
 
 from podway.online.gateway.process.serve import Running
 from tests.online.gateway.gateways import Client, backend, free_port, process, wait_for
 
+pytestmark = pytest.mark.slow
 CONFIG = """
 import dataclasses
 from podway.configs import movielens_sasrec
 from podway.framework.config.online import Budget, Gateway, Online
 
 def experiment():
-    gateway = Gateway(server="127.0.0.1:{port}", model="m", cold="model",
+    gateway = Gateway(server="127.0.0.1:{port}", model="m", cold="model", cache_seconds=0.0,
                       budget=Budget(seconds=3.0, retrieve=0.7, store=0.1))
     return dataclasses.replace(movielens_sasrec.experiment(), online=Online(gateway=gateway))
 """

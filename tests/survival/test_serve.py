@@ -5,8 +5,8 @@
 import concurrent.futures
 import contextlib
 import os
+import pathlib
 import re
-import shutil
 import signal
 import struct
 import subprocess
@@ -22,6 +22,7 @@ from tests.export.server.conftest import ROOT, Site, library, predict_request
 from tests.survival import faults
 
 __all__ = ["library"]
+pytestmark = pytest.mark.slow
 
 
 class Served:
@@ -61,70 +62,77 @@ def served(site: Site, *wrapper: str, **environment: str) -> Iterator[Served]:
         process.wait()
 
 
-@pytest.fixture
-def site(tmp_path, library) -> Site:
+def laid_out(folder: pathlib.Path, library: dict[int, pathlib.Path]) -> Site:
     """Version 1 is asked for."""
-    (tmp_path / "m").mkdir()
-    made = Site(tmp_path, library)
+    (folder / "m").mkdir()
+    made = Site(folder, library)
     made.put(1)
     made.ask_for_versions(1)
     return made
 
 
-def test_killed_and_started_again_it_serves_what_it_served(site):
-    with served(site) as server:
-        assert server.ask() == "v1"
-        shutil.copytree(site.library[2], site.root / "m" / "2")  # which nobody asked for
-        server.process.send_signal(signal.SIGKILL)
-        server.process.wait()
+@pytest.fixture(scope="module")
+def site(tmp_path_factory, library) -> Site:
+    return laid_out(tmp_path_factory.mktemp("site"), library)
+
+
+@pytest.fixture(scope="module")
+def server(site) -> Iterator[Served]:
+    """One for the faults that it outlives: with a clock that can be set, and no right but a
+    user's."""
+    if reason := faults.ClockBack.missing() or faults.Denied.missing():
+        pytest.skip(f"it needs {reason}")
+    environment = {"LD_PRELOAD": str(faults.clock()), "CLOCK_BACK": str(site.root / "clock")}
+    (site.root / "clock").write_bytes(struct.pack("q", 0))
+    with served(site, *faults.Denied.wrapper, **environment) as started:
+        assert started.ask() == "v1"
+        yield started
+
+
+def test_killed_and_started_again_it_serves_what_it_served(tmp_path, library):
+    site = laid_out(tmp_path, library)
+    with served(site) as first:
+        assert first.ask() == "v1"
+        site.put(2)  # which nobody asks for
+        first.process.send_signal(signal.SIGKILL)
+        first.process.wait()
     with served(site) as again:
         assert again.ask() == "v1"
 
 
-def test_stopped_for_a_while_it_answers_then(site):
-    with served(site) as server, concurrent.futures.ThreadPoolExecutor() as others:
-        assert server.ask() == "v1"
+def test_stopped_for_a_while_it_answers_then(server):
+    with concurrent.futures.ThreadPoolExecutor() as others:
+        before = server.ask()
         server.process.send_signal(signal.SIGSTOP)
         waiting = [others.submit(server.ask) for _ in range(8)]
         assert not concurrent.futures.wait(waiting, 3.0).done
         server.process.send_signal(signal.SIGCONT)
-        assert [each.result(60) for each in waiting] == ["v1"] * 8
-        site.put(2)
-        site.ask_for_versions(2)
-        assert becomes(server, "v2")
+        assert [each.result(60) for each in waiting] == [before] * 8
 
 
-def test_a_clock_that_goes_back_changes_nothing(site, tmp_path):
-    if reason := faults.ClockBack.missing():
-        pytest.skip(f"it needs {reason}")
-    back = tmp_path / "clock"
-    back.write_bytes(struct.pack("q", 0))
-    with served(site, LD_PRELOAD=str(faults.clock()), CLOCK_BACK=str(back)) as server:
-        assert server.ask() == "v1"
-        with back.open("r+b") as file:
-            file.write(struct.pack("q", 86_400))
-        assert [server.ask() for _ in range(20)] == ["v1"] * 20
-        site.put(2)
-        site.ask_for_versions(2)
-        assert becomes(server, "v2"), "it still looks for new versions, every second"
+def test_a_clock_that_goes_back_changes_nothing(site, server):
+    before = server.ask()
+    with (site.root / "clock").open("r+b") as file:
+        file.write(struct.pack("q", 86_400))
+    assert [server.ask() for _ in range(20)] == [before] * 20
+    site.put(2)
+    site.ask_for_versions(2)
+    assert becomes(server, "v2"), "it still looks for new versions, every second"
 
 
-def test_folders_that_may_not_be_read_any_more_cost_no_answer(site):
-    if reason := faults.Denied.missing():
-        pytest.skip(f"it needs {reason}")
-    with served(site, *faults.Denied.wrapper) as server:
-        assert server.ask() == "v1"
-        site.put(2)
-        site.ask_for_versions(2)
-        for path in (site.root / "m" / "2", site.root / "m", site.config):
-            path.chmod(0o000)
-        until = time.monotonic() + 4.0  # several looks at what there is
-        while time.monotonic() < until:
-            assert server.ask() in ("v1", "v2")
-        assert server.process.poll() is None
-        for path in (site.config, site.root / "m", site.root / "m" / "2"):
-            path.chmod(0o755)
-        assert becomes(server, "v2")
+def test_folders_that_may_not_be_read_any_more_cost_no_answer(site, server):
+    before = server.ask()
+    site.put(3)
+    site.ask_for_versions(3)
+    for path in (site.root / "m" / "3", site.root / "m", site.config):
+        path.chmod(0o000)
+    until = time.monotonic() + 4.0  # several looks at what there is
+    while time.monotonic() < until:
+        assert server.ask() in (before, "v3")
+    assert server.process.poll() is None
+    for path in (site.config, site.root / "m", site.root / "m" / "3"):
+        path.chmod(0o755)
+    assert becomes(server, "v3")
 
 
 def becomes(server: Served, version: str, seconds: float = 60.0) -> bool:
