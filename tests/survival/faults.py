@@ -231,12 +231,10 @@ class ClockBack(Fault):
 
     def begin(self, scene: Scene) -> dict[str, str]:
         self._file = scene.work.with_name("clock")
-        self._file.write_bytes(struct.pack("q", 0))
-        return {"LD_PRELOAD": str(clock()), "CLOCK_BACK": str(self._file)}
+        return clock_of(self._file)
 
     def strike(self, scene: Scene) -> None:
-        with self._file.open("r+b") as file:
-            file.write(struct.pack("q", 86_400))
+        set_back(self._file)
 
 
 class Denied(Fault):
@@ -349,8 +347,19 @@ def _folders(work: pathlib.Path) -> list[pathlib.Path]:
     return [each for each in work.rglob("*") if each.is_dir()]
 
 
+def clock_of(file: pathlib.Path) -> dict[str, str]:
+    """The environment of a process whose clock a file sets back."""
+    file.write_bytes(struct.pack("q", 0))
+    return {"LD_PRELOAD": str(_clock()), "CLOCK_BACK": str(file)}
+
+
+def set_back(file: pathlib.Path, seconds: int = 86_400) -> None:
+    with file.open("r+b") as opened:
+        opened.write(struct.pack("q", seconds))
+
+
 @functools.cache
-def clock() -> pathlib.Path:
+def _clock() -> pathlib.Path:
     """The library that sets a process's clock back."""
     made = pathlib.Path(tempfile.mkdtemp(prefix="survival-")) / "clock.so"
     _do("gcc", "-O2", "-shared", "-fPIC", "-o", made, pathlib.Path(__file__).with_name("clock.c"))

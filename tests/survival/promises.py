@@ -121,12 +121,13 @@ _LANDER = {
 }
 _NEAR = "online/nearline/test_service.py"
 _ONE_OF_TWO = Cell("once", _NEAR, "test_killed_at_random_each_event_counts_once")
+_STOPPED_OR_BACK = Cell(
+    "once", _EVENTS, "test_nearline_that_is_stopped_or_set_back_counts_each_event_once"
+)
 _NEARLINE = {
     **_killed(_ONE_OF_TWO),
     "term": _ONE_OF_TWO,
-    "stop": Cell(
-        "once", _EVENTS, "test_nearline_that_was_stopped_for_a_while_counts_each_event_once"
-    ),
+    **dict.fromkeys(("stop", "clock"), _STOPPED_OR_BACK),
     "cut": Cell("said", "online/nearline/test_apply.py", "test_a_damaged_history_is_named"),
     "half": _NONE,
     "store": Cell("once", _NEAR, "test_a_store_that_is_away_is_waited_for"),
@@ -143,6 +144,9 @@ _GATEWAY = {
     **_killed(_STRUCK),
     "term": Cell("kept", _FAILURES, "test_it_ends_in_good_order"),
     "stop": _STRUCK,
+    "clock": Cell(
+        "kept", "survival/test_gateway.py", "test_a_clock_that_goes_back_costs_no_answer"
+    ),
     "cut": Cell("kept", _FAILURES, "test_lists_that_were_made_beforehand_stand_in_for_the_model"),
     "half": _NONE,
     **dict.fromkeys(("store", "slow"), _HANGS),

@@ -107,8 +107,12 @@ def _landed_there(door: storage.Door, root: str, copy: pathlib.Path) -> int:
     return len(landed(copy))
 
 
-def test_nearline_that_was_stopped_for_a_while_counts_each_event_once(tmp_path):
-    """The other one of the group takes over what the stopped one had, and then both go on."""
+@pytest.mark.parametrize("fault", ["stop", "clock"])
+def test_nearline_that_is_stopped_or_set_back_counts_each_event_once(tmp_path, fault):
+    """One of two is struck; of a stopped one the other takes over what it had."""
+    if fault == "clock" and (reason := faults.ClockBack.missing()):
+        pytest.skip(f"it needs {reason}")
+    clock = faults.clock_of(tmp_path / "clock") if fault == "clock" else {}
     sent = events(random.Random(6), 600, users=40)
     online = chosen(batch=20)
     command = [sys.executable, "-m", "tests.online.nearline.server"]
@@ -116,7 +120,9 @@ def test_nearline_that_was_stopped_for_a_while_counts_each_event_once(tmp_path):
     with opened(online, tmp_path) as (producer, store), contextlib.ExitStack() as stack:
         both = []
         for _ in range(2):
-            process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+            process = subprocess.Popen(
+                command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env={**os.environ, **clock}
+            )
             stack.callback(process.wait)
             stack.callback(process.kill)
             assert process.stdout is not None
@@ -125,10 +131,14 @@ def test_nearline_that_was_stopped_for_a_while_counts_each_event_once(tmp_path):
         users = {each.user for each in sent}
         publish(producer, sent[:200])
         wait(lambda: known(store, users) > 0)
-        both[0].send_signal(signal.SIGSTOP)
-        publish(producer, sent[200:400])
-        time.sleep(2.0)
-        both[0].send_signal(signal.SIGCONT)
+        if clock:
+            faults.set_back(tmp_path / "clock")
+            publish(producer, sent[200:400])
+        else:
+            both[0].send_signal(signal.SIGSTOP)
+            publish(producer, sent[200:400])
+            time.sleep(2.0)
+            both[0].send_signal(signal.SIGCONT)
         publish(producer, sent[400:])
         wait(lambda: known(store, users) == len(sent))
         for each in both:

@@ -12,6 +12,7 @@ from prometheus_client.registry import CollectorRegistry
 
 from podway.online.gateway.process.serve import Running
 from tests.online.gateway.gateways import Client, backend, free_port, process, wait_for
+from tests.survival import faults
 
 pytestmark = pytest.mark.slow
 CONFIG = """
@@ -44,15 +45,17 @@ def gateway(folder: pathlib.Path, config: pathlib.Path, port: int) -> Iterator:
         yield started, client
 
 
+def ask(client: Client, at: int) -> str:
+    """Where the items come from that a user is given."""
+    answer = client.ask(f"u{at}", items=["i1"])
+    assert answer["items"]
+    return answer["source"]
+
+
 def test_stopped_it_answers_then_and_killed_it_answers_when_it_is_started_again(tmp_path):
     server, own = free_port(), free_port()
     config = tmp_path / "mine.py"
     config.write_text(CONFIG.format(port=server))
-
-    def ask(client: Client, at: int) -> str:
-        answer = client.ask(f"u{at}", items=["i1"])
-        assert answer["items"]
-        return answer["source"]
 
     with backend(server), concurrent.futures.ThreadPoolExecutor() as others:
         with gateway(tmp_path, config, own) as (started, client):
@@ -67,3 +70,18 @@ def test_stopped_it_answers_then_and_killed_it_answers_when_it_is_started_again(
             started.wait()
         with gateway(tmp_path, config, own) as (_, client):
             assert ask(client, 0) == "model"
+
+
+def test_a_clock_that_goes_back_costs_no_answer(tmp_path, monkeypatch):
+    if reason := faults.ClockBack.missing():
+        pytest.skip(f"it needs {reason}")
+    server, clock = free_port(), tmp_path / "clock"
+    config = tmp_path / "mine.py"
+    config.write_text(CONFIG.format(port=server))
+    with backend(server):
+        for name, value in faults.clock_of(clock).items():
+            monkeypatch.setenv(name, value)
+        with gateway(tmp_path, config, free_port()) as (_, client):
+            assert ask(client, 0) == "model"
+            faults.set_back(clock)
+            assert {ask(client, at) for at in range(20)} == {"model"}

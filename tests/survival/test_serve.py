@@ -8,7 +8,6 @@ import os
 import pathlib
 import re
 import signal
-import struct
 import subprocess
 import sys
 import time
@@ -82,8 +81,7 @@ def server(site) -> Iterator[Served]:
     user's."""
     if reason := faults.ClockBack.missing() or faults.Denied.missing():
         pytest.skip(f"it needs {reason}")
-    environment = {"LD_PRELOAD": str(faults.clock()), "CLOCK_BACK": str(site.root / "clock")}
-    (site.root / "clock").write_bytes(struct.pack("q", 0))
+    environment = faults.clock_of(site.root / "clock")
     with served(site, *faults.Denied.wrapper, **environment) as started:
         assert started.ask() == "v1"
         yield started
@@ -112,8 +110,7 @@ def test_stopped_for_a_while_it_answers_then(server):
 
 def test_a_clock_that_goes_back_changes_nothing(site, server):
     before = server.ask()
-    with (site.root / "clock").open("r+b") as file:
-        file.write(struct.pack("q", 86_400))
+    faults.set_back(site.root / "clock")
     assert [server.ask() for _ in range(20)] == [before] * 20
     site.put(2)
     site.ask_for_versions(2)
