@@ -155,6 +155,11 @@ _GATEWAY = {
 _NO_MODEL = Cell(
     "kept", "launch/rollout/test_return.py", "test_a_version_that_is_worse_goes_back_by_itself"
 )
+_CONTROLLER = Cell(
+    "on",
+    "launch/rollout/test_return.py",
+    "test_a_controller_that_is_struck_goes_on_or_another_does_and_two_never_act",
+)
 _ROLLOUT = {
     **_killed(
         Cell(
@@ -164,11 +169,8 @@ _ROLLOUT = {
         )
     ),
     **dict.fromkeys(("cut", "half"), _NO_MODEL),
-    "partition": Cell(
-        "same",
-        "launch/rollout/test_return.py",
-        "test_a_controller_that_is_killed_is_followed_by_another_and_two_never_act",
-    ),
+    **dict.fromkeys(("term", "partition"), dataclasses.replace(_CONTROLLER, promise="same")),
+    "stop": _CONTROLLER,
 }
 _TOGETHER = Cell(
     "same",
