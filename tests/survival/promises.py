@@ -113,6 +113,11 @@ _LANDER = {
     "denied": Cell(
         "once", _EVENTS, "test_a_lander_that_may_not_write_for_a_while_lands_each_event_once"
     ),
+    "cut": Cell(
+        "said",
+        _EVENTS,
+        "test_a_shard_that_was_cut_is_named_and_once_it_is_mended_each_event_is_landed_once",
+    ),
     "half": _NONE,
     **dict.fromkeys(("store", "slow"), _AWAY),
     "partition": Cell(

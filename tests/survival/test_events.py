@@ -13,8 +13,17 @@ from collections.abc import Iterator
 
 import pytest
 
-from podway.framework import codec
-from tests.online.lander.conftest import Place, event, landed, message, now_hour, place, until
+from podway.framework import codec, exit_codes
+from tests.online.lander.conftest import (
+    Place,
+    event,
+    landed,
+    message,
+    now_hour,
+    place,
+    shards,
+    until,
+)
 from tests.online.nearline import test_apply
 from tests.online.nearline.doubles import events
 from tests.online.nearline.test_service import ROOT, chosen, known, opened, publish, wait
@@ -27,13 +36,14 @@ PATIENCE = 60.0
 
 @contextlib.contextmanager
 def lander(place: Place, root: object, *wrapper: str, **environment: str) -> Iterator:
-    """`podway lander`, ready; afterwards it has ended in good order."""
+    """`podway lander`, ready; afterwards it has ended in good order, unless it ended by itself."""
     command = [*wrapper, sys.executable, "-m", "podway.launch.cli", "lander", "movielens_sasrec"]
     command += ["--online.queue.path", place.config.path, "--online.lander.path", str(root)]
     command += ["--online.lander.seconds", "0.2", "--page-port", "0"]
     process = subprocess.Popen(
         [*command, "--workdir", str(place.folder)],
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, **environment},
     )
@@ -41,8 +51,9 @@ def lander(place: Place, root: object, *wrapper: str, **environment: str) -> Ite
         assert process.stdout is not None
         assert process.stdout.readline().startswith("lander of movielens_sasrec")
         yield process
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(PATIENCE) == 0
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(PATIENCE) == 0
     finally:
         process.kill()
         process.wait()
@@ -105,6 +116,28 @@ def test_a_lander_whose_store_is_away_or_slow_lands_each_event_once(place: Place
 def _landed_there(door: storage.Door, root: str, copy: pathlib.Path) -> int:
     storage.download(door.store, root, copy)
     return len(landed(copy))
+
+
+def test_a_shard_that_was_cut_is_named_and_once_it_is_mended_each_event_is_landed_once(
+    place: Place,
+):
+    with lander(place, place.root):
+        given(place, 0, 200)
+        until(lambda: len(landed(place.root)) == 200, PATIENCE)
+    whole = {path: path.read_bytes() for path in shards(place.root)}
+    for path, content in whole.items():
+        path.write_bytes(content[: len(content) // 2])
+    given(place, 200, 200)
+    with lander(place, place.root) as process:
+        assert process.stderr is not None
+        assert process.wait(PATIENCE) == exit_codes.REFUSED
+        said = process.stderr.read()
+        assert any(f"{path} is no shard that a lander wrote" in said for path in whole), said
+    for path, content in whole.items():
+        path.write_bytes(content)
+    with lander(place, place.root):
+        until(lambda: len(landed(place.root)) >= 400, PATIENCE)
+    assert each_once(place.root, 400)
 
 
 @pytest.mark.parametrize("fault", ["stop", "clock"])
