@@ -158,7 +158,8 @@ class Home:
         wrapper: tuple[str, ...] = (),
     ) -> subprocess.Popen:
         work = place or self.work
-        paths = {"config": self._config, "cycles": self._cycles, "work": work}
+        lists = f"{work}/lists" if place else f"{work}/lists.parquet"  # no single file on gs://
+        paths = {"config": self._config, "cycles": self._cycles, "work": work, "lists": lists}
         words = [each.format(**{k: str(v) for k, v in paths.items()}) for each in stage.words]
         options = {
             "cwd": stages.ROOT,

@@ -39,7 +39,7 @@ class Stage:
 
     Attributes:
       name: of the stage.
-      words: after `podway`; {config}, {cycles} and {work} stand for paths.
+      words: after `podway`; {config}, {cycles}, {work} and {lists} stand for paths.
       after: the stage whose outcome it needs; "": none.
       reads: the kind of the artefact that it is made from; "": none.
       processes: whether it starts processes of its own.
@@ -75,7 +75,7 @@ STAGES = {
         Stage("promote", ("promote", "shop", "1", *_TO), "export", "model"),
         Stage(
             "predict",
-            ("predict", "shop", "--k", "4", "--output", "{work}/lists.parquet", *_TO),
+            ("predict", "shop", "--k", "4", "--output", "{lists}", *_TO),
             "export",
             "model",
         ),
@@ -115,8 +115,9 @@ def outcome(work: pathlib.Path) -> dict[str, str]:
         found[key] = _OUTCOMES.get(content["kind"], _files)(folder, content)
     if (served := work / "models" / "models.config").exists():
         found[served.name] = _served(served, work / "models" / "shop")
-    for path in work.glob("*.parquet"):
-        found[path.name] = _digest(repr(pq.read_table(path).to_pylist()).encode())
+    if lists := [*work.glob("lists.parquet"), *sorted(work.glob("lists/**/*.parquet"))]:
+        rows = [row for path in lists for row in pq.read_table(path).to_pylist()]
+        found["lists"] = _digest(repr(rows).encode())
     return found
 
 
