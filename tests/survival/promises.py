@@ -110,6 +110,7 @@ _LANDER = {
     "disk": Cell(
         "once", f"{_LANDS}/test_lander.py", "test_a_disk_that_is_full_for_a_while_costs_nothing"
     ),
+    "clock": Cell("once", _EVENTS, "test_a_lander_whose_clock_goes_back_lands_each_event_once"),
     "denied": Cell(
         "once", _EVENTS, "test_a_lander_that_may_not_write_for_a_while_lands_each_event_once"
     ),

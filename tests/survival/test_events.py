@@ -79,6 +79,19 @@ def test_a_lander_that_was_stopped_for_a_while_lands_each_event_once(place: Plac
     assert each_once(place.root, 400)
 
 
+def test_a_lander_whose_clock_goes_back_lands_each_event_once(place: Place):
+    if reason := faults.ClockBack.missing():
+        pytest.skip(f"it needs {reason}")
+    clock = place.folder / "clock"
+    with lander(place, place.root, **faults.clock_of(clock)):
+        given(place, 0, 200)
+        until(lambda: len(landed(place.root)) > 0, PATIENCE)
+        faults.set_back(clock)
+        given(place, 200, 200)
+        until(lambda: len(landed(place.root)) >= 400, PATIENCE)
+    assert each_once(place.root, 400)
+
+
 def test_a_lander_that_may_not_write_for_a_while_lands_each_event_once(place: Place):
     if reason := faults.Denied.missing():
         pytest.skip(f"it needs {reason}")
