@@ -271,8 +271,13 @@ class StoreGone(Fault):
     strikes = True
     seconds: ClassVar[float] = 60.0
 
-    def begin(self, scene: Scene) -> dict[str, str]:
+    def __init__(self) -> None:
+        super().__init__()
         self._stack = contextlib.ExitStack()
+
+    def begin(self, scene: Scene) -> dict[str, str]:
+        if scene.stage.graph:
+            raise LookupError("a store that TensorFlow finds, and it finds no emulator")
         self.door = self._stack.enter_context(storage.door())
         scene.place = f"{self.door.store.bucket()}/work"
         storage.upload(self.door.store, scene.work, scene.place)

@@ -43,6 +43,7 @@ class Stage:
       after: the stage whose outcome it needs; "": none.
       reads: the kind of the artefact that it is made from; "": none.
       processes: whether it starts processes of its own.
+      graph: whether TensorFlow reads the workdir.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Stage:
     after: str = ""
     reads: str = ""
     processes: bool = False
+    graph: bool = False
 
 
 _TO = ("--workdir", "{work}")
@@ -78,6 +80,7 @@ STAGES = {
             ("predict", "shop", "--k", "4", "--output", "{lists}", *_TO),
             "export",
             "model",
+            graph=True,
         ),
         Stage("compress", ("compress", "{config}", "--method", "int8", *_TO), "train", "run"),
         Stage("loop", ("loop", "{cycles}", "--once", *_TO)),
