@@ -34,14 +34,20 @@ def sums_in_files(folder: epath.Path, paths: Iterable[str]) -> dict[str, int]:
 
     One piece at a time is in memory: what a device wrote of an array.
     """
-    base = str(folder) if "://" in str(folder) else f"file://{folder}"
-    context = ts.Context({"cache_pool": {"total_bytes_limit": 0}})
-    return {path: _of_file(f"{base}/", path, context) for path in paths}
+    base = _place(str(folder))
+    return {path: _of_file(base, path) for path in paths}
 
 
-def _of_file(base: str, path: str, context: ts.Context) -> int:
+def _place(folder: str) -> dict[str, str]:
+    """A folder as TensorStore names it; in its URLs some characters mean something else."""
+    bucket, _, path = folder.removeprefix("gs://").partition("/")
+    remote = {"driver": "gcs", "bucket": bucket, "path": f"{path}/"}
+    return remote if folder.startswith("gs://") else {"driver": "file", "path": f"{folder}/"}
+
+
+def _of_file(base: Mapping[str, str], path: str) -> int:
     files = {"driver": "ocdbt", "base": base, "path": f"{path}/"}
-    array = ts.open({"driver": "zarr", "kvstore": files}, context=context, read=True).result()
+    array = ts.open({"driver": "zarr", "kvstore": files}, read=True).result()
     shape = array.shape
     chunk = array.chunk_layout.read_chunk.shape or shape
     piece = [step or size for step, size in zip(chunk, shape, strict=True)]
