@@ -54,7 +54,10 @@ def portable() -> Iterator[None]:
 
 @contextlib.contextmanager
 def restore() -> Iterator[None]:
-    """In the caller: raises what a worker raised, as DataError, ConfigError or OSError."""
+    """In the caller: raises what a worker raised, as DataError, ConfigError or OSError.
+
+    Beam's log is filtered from then on: what a worker logs may come after its error.
+    """
     for name in _LOGGERS:
         logging.getLogger(name).addFilter(_is_unmarked)
     try:
@@ -69,9 +72,6 @@ def restore() -> Iterator[None]:
         original = OSError(message)
         original.errno = number
         raise original from None
-    finally:
-        for name in _LOGGERS:
-            logging.getLogger(name).removeFilter(_is_unmarked)
 
 
 def _word(text: str) -> str:
