@@ -19,7 +19,7 @@ from tests.launch.loop import days
 from tests.survival import faults, stages
 from tests.survival.stages import STAGES, Stage
 
-LIMIT = 300.0
+LIMIT = 900.0
 """Seconds after which a command hangs."""
 _CLI = "podway.launch.cli"
 
