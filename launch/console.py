@@ -4,6 +4,7 @@ import codecs
 import contextlib
 import logging
 import os
+import pathlib
 import select
 import sys
 import unicodedata
@@ -73,7 +74,10 @@ codecs.register_error(_NAME, _replace)
 
 
 def _is_error(record: logging.LogRecord) -> bool:
-    return record.levelno >= logging.ERROR
+    """What Orbax's threads log with a traceback they raise too, and it is said once, in words."""
+    trace = record.exc_info[2] if record.exc_info else None
+    orbax = trace is not None and "orbax" in pathlib.Path(trace.tb_frame.f_code.co_filename).parts
+    return record.levelno >= logging.ERROR and not orbax
 
 
 def prepare_libraries() -> None:

@@ -95,11 +95,10 @@ class Home:
             fault.look(scene)
             problem = self._judge(fault, process.returncode, said, known)
             fault.mend(scene)
-            again = self._start(stage, environment if scene.place else {}, scene.place)
-            said = _wait(again)
+            code, said = self._again(stage, environment if scene.place else {}, scene.place)
             fault.look(scene)
-            if not problem and again.returncode:
-                problem = f"given again, it ended with {again.returncode}: {_last(said)}"
+            if not problem and code:
+                problem = f"given again, it ended with {code}: {_last(said)}"
             problem = problem or self._difference(known)
         finally:
             if scene.process:
@@ -107,6 +106,15 @@ class Home:
             self._unmount()
             fault.leave()
         return Result(at, process.returncode, scene.told, problem)
+
+    def _again(self, stage: Stage, environment: Mapping[str, str], place: str) -> tuple[int, str]:
+        """Gives the command again, a few times where it says that another try may help."""
+        for _ in range(3):
+            process = self._start(stage, environment, place)
+            said = _wait(process)
+            if process.returncode != exit_codes.LOST:
+                break
+        return process.returncode, said
 
     def undisturbed(self, stage: Stage) -> Undisturbed:
         """What the stage leads to; also keeps it as the ground of others."""
