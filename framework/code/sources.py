@@ -49,6 +49,7 @@ NEUTRAL = {
     "framework.config.sweep": "what is tried; each trial is an experiment of its own",
     "framework.codec": "what it writes of a config stands in the version",
     "framework.error": "sentences",
+    "framework.exit_codes": "how a command ends",
     "framework.progress": "what a terminal shows",
     "framework.runs.bits": "whether a checkpoint is what was saved",
     "beam.error": "sentences",
