@@ -80,12 +80,20 @@ def _is_error(record: logging.LogRecord) -> bool:
     return record.levelno >= logging.ERROR and not orbax
 
 
+def _unraisable(told: "sys.UnraisableHookArgs") -> None:
+    """A write that failed (a full disk) is told to an event loop that Orbax has closed: the failure
+    itself is raised, and this one nobody can act on."""
+    if not (isinstance(told.exc_value, RuntimeError) and "loop is closed" in str(told.exc_value)):
+        sys.__unraisablehook__(told)
+
+
 def prepare_libraries() -> None:
     """Before TensorFlow and JAX are imported: they say errors alone, as the rest would bury what we
     say, and JAX does not look for a TPU where there is none, nor complain of a driver at length."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # A filter: TensorFlow sets the level when it is imported.
     logging.getLogger("absl").addFilter(_is_error)
+    sys.unraisablehook = _unraisable
     libtpu.prepare()
     cuda.prepare()
 

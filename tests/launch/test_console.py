@@ -154,6 +154,23 @@ def test_what_orbax_raises_it_does_not_log_as_well(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+def test_of_errors_that_nobody_can_catch_a_closed_loop_alone_is_not_shown():
+    code = (
+        "from podway.launch import console\n"
+        "console.prepare_libraries()\n"
+        "class Ends:\n"
+        "    def __init__(self, said):\n"
+        "        self.said = said\n"
+        "    def __del__(self):\n"
+        "        raise RuntimeError(self.said)\n"
+        "Ends('Event loop is closed')\n"
+        "Ends('something else')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "something else" in done.stderr
+    assert "loop is closed" not in done.stderr
+
+
 def test_libraries_say_errors_alone_whatever_level_they_set():
     code = (
         "import logging\n"
