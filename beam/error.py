@@ -33,6 +33,7 @@ class _Carrier(Exception):
 _LOGGERS = (
     "apache_beam.runners.common",
     "apache_beam.runners.worker.sdk_worker",
+    "apache_beam.runners.portability.local_job_service",
     "apache_beam.runners.portability.portable_runner",
     "root",
 )

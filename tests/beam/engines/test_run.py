@@ -177,5 +177,7 @@ def test_what_a_worker_logs_of_an_error_that_is_said_is_not_shown_even_when_it_c
         raise DataError("row 3 is none")
     with caplog.at_level(logging.ERROR):
         logging.log(logging.ERROR, "severity: ERROR, message: %s", raised.value)
+        service = logging.getLogger("apache_beam.runners.portability.local_job_service")
+        service.error("Worker: %s", raised.value)
         logging.log(logging.ERROR, "something else")
     assert [each.getMessage() for each in caplog.records] == ["something else"]
