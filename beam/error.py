@@ -33,6 +33,7 @@ class _Carrier(Exception):
 _LOGGERS = (
     "apache_beam.runners.common",
     "apache_beam.runners.worker.sdk_worker",
+    "apache_beam.runners.portability.local_job_service",
     "apache_beam.runners.portability.portable_runner",
     "root",
 )
@@ -54,7 +55,10 @@ def portable() -> Iterator[None]:
 
 @contextlib.contextmanager
 def restore() -> Iterator[None]:
-    """In the caller: raises what a worker raised, as DataError, ConfigError or OSError."""
+    """In the caller: raises what a worker raised, as DataError, ConfigError or OSError.
+
+    Beam's log is filtered from then on: what a worker logs may come after its error.
+    """
     for name in _LOGGERS:
         logging.getLogger(name).addFilter(_is_unmarked)
     try:
@@ -69,9 +73,6 @@ def restore() -> Iterator[None]:
         original = OSError(message)
         original.errno = number
         raise original from None
-    finally:
-        for name in _LOGGERS:
-            logging.getLogger(name).removeFilter(_is_unmarked)
 
 
 def _word(text: str) -> str:

@@ -4,6 +4,7 @@ import codecs
 import contextlib
 import logging
 import os
+import pathlib
 import select
 import sys
 import unicodedata
@@ -73,7 +74,17 @@ codecs.register_error(_NAME, _replace)
 
 
 def _is_error(record: logging.LogRecord) -> bool:
-    return record.levelno >= logging.ERROR
+    """What Orbax's threads log with a traceback they raise too, and it is said once, in words."""
+    trace = record.exc_info[2] if record.exc_info else None
+    orbax = trace is not None and "orbax" in pathlib.Path(trace.tb_frame.f_code.co_filename).parts
+    return record.levelno >= logging.ERROR and not orbax
+
+
+def _unraisable(told: "sys.UnraisableHookArgs") -> None:
+    """A write that failed (a full disk) is told to an event loop that Orbax has closed: the failure
+    itself is raised, and this one nobody can act on."""
+    if not (isinstance(told.exc_value, RuntimeError) and "loop is closed" in str(told.exc_value)):
+        sys.__unraisablehook__(told)
 
 
 def prepare_libraries() -> None:
@@ -82,6 +93,7 @@ def prepare_libraries() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # A filter: TensorFlow sets the level when it is imported.
     logging.getLogger("absl").addFilter(_is_error)
+    sys.unraisablehook = _unraisable
     libtpu.prepare()
     cuda.prepare()
 

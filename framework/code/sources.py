@@ -50,6 +50,7 @@ NEUTRAL = {
     "framework.codec": "what it writes of a config stands in the version",
     "framework.devices.hardware": "what predictions go by; who computes asks the device itself",
     "framework.error": "sentences",
+    "framework.exit_codes": "how a command ends",
     "framework.progress": "what a terminal shows",
     "framework.runs.bits": "whether a checkpoint is what was saved",
     "beam.error": "sentences",

@@ -1,14 +1,15 @@
 """Checkpoints: state, input position and experiment, saved and restored as one thing (Orbax).
 
 The state is stored as a flat dict, path → array, so that a checkpoint outlives changes in how the
-modules and the optimizer nest theirs. Saving is asynchronous; a checkpoint that was not finished
-does not count.
+modules and the optimizer nest theirs. Saving is asynchronous: what was written is read back, and
+then counts, and only then are older ones deleted.
 """
 
 import contextlib
+import dataclasses
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -17,7 +18,7 @@ import orbax.checkpoint as ocp
 from etils import epath
 from orbax.checkpoint.checkpoint_managers import preservation_policy as preservation
 
-from podway.framework import codec
+from podway.framework import codec, exit_codes
 from podway.framework.error import PodwayError
 from podway.framework.runs import bits
 
@@ -41,6 +42,12 @@ class DamagedError(CheckpointError):
     def __init__(self, what: str):
         super().__init__(f"{what}; remove it, and training goes on from the one before it")
         self.what = what
+
+
+class UnwrittenError(CheckpointError):
+    """A checkpoint that was not there as it was saved, when it was read back; it does not count."""
+
+    exit_code = exit_codes.CRASHED
 
 
 def flatten(state: Any) -> dict[str, Any]:
@@ -89,12 +96,14 @@ class Checkpoints:
             return sign * value if value is not None and math.isfinite(value) else -math.inf
 
         self._goodness = goodness
-
+        self._under_way: tuple[int, dict[str, int]] = (0, {})
+        self._hurry = False
         self._manager = ocp.CheckpointManager(
             self._directory,
             item_handlers=_handlers(*ITEMS),
             options=ocp.CheckpointManagerOptions(
                 best_fn=goodness,
+                async_options=ocp.AsyncOptions(post_finalization_callback=self._read_back),
                 preservation_policy=preservation.AnyPreservationPolicy(
                     [
                         preservation.LatestN(keep),
@@ -104,22 +113,40 @@ class Checkpoints:
                             keep_checkpoints_without_metrics=False,
                         ),
                         *([preservation.EveryNSteps(keep_every)] if keep_every else []),
+                        _AllWhere(lambda: self._hurry),
                     ]
                 ),
             ),
         )
 
     def save(
-        self, step: int, state: Any, position: int, metrics: dict[str, float] | None = None
+        self,
+        step: int,
+        state: Any,
+        position: int,
+        metrics: dict[str, float] | None = None,
+        *,
+        hurry: bool = False,
     ) -> None:
-        """Saves in the background; `position` is the number of examples consumed.
+        """Saves in the background.
 
-        Metrics that are not finite numbers are stored as null, and make no checkpoint the best one.
+        Args:
+          step: of the state.
+          state: to be saved.
+          position: number of examples consumed.
+          metrics: of the validation at this step. What is not a finite number is stored as null,
+            and makes no checkpoint the best one.
+          hurry: the process is to end, and may have seconds: it is not read back, which the next
+            one does, and nothing is deleted.
         """
         if metrics is not None:
             metrics = json.loads(codec.json_text(metrics))
         arrays = flatten(state)
-        where = {"examples": position, "bits": bits.sums(arrays)}
+        found = bits.sums({**arrays, "examples": np.int64(position)})
+        where = {"examples": position, "bits": found}
+        self._manager.wait_until_finished()
+        self._under_way = step, {path: found[path] for path in arrays}
+        self._hurry = hurry
         self._manager.save(
             step,
             args=ocp.args.Composite(
@@ -130,6 +157,23 @@ class Checkpoints:
             metrics=metrics,
             force=True,
         )
+
+    def _read_back(self) -> None:
+        """In the background, by the first process, before Orbax lets a checkpoint count."""
+        if self._hurry:
+            return
+        step, saved = self._under_way
+        written = self._directory / f"{step}.orbax-checkpoint-tmp"
+        place = written if written.exists() else self._directory / str(step)
+        try:
+            with _damaged(place):
+                found = bits.sums_in_files(place / "state", saved)
+            _compare_bits(place, found, saved)
+        except DamagedError as error:
+            raise UnwrittenError(
+                f"{error.what}, right after it was written; it does not count, and the same"
+                " command goes on from the one before it"
+            ) from error
 
     def latest(self) -> int | None:
         """The last finished step, if any."""
@@ -177,8 +221,10 @@ class Checkpoints:
         )
         restored = self._read(step, args)
         position = restored["position"]
-        _check_bits(place, restored["state"], position.get("bits", {}))
-        return unflatten(restored["state"], like), position["examples"]
+        saved, examples = position.get("bits", {}), position["examples"]
+        read = {**restored["state"], "examples": np.int64(examples)}
+        _compare_bits(place, bits.sums({path: read[path] for path in saved if path in read}), saved)
+        return unflatten(restored["state"], like), examples
 
     def _read(self, step: int, args: ocp.args.Composite) -> Any:
         with _damaged(self._directory / str(step)):
@@ -196,6 +242,18 @@ class Checkpoints:
         """Waits for saves under way, and ends."""
         self.wait()
         self._manager.close()
+
+
+@dataclasses.dataclass
+class _AllWhere(preservation.PreservationPolicy):
+    """All are kept where `holds`."""
+
+    holds: Callable[[], bool]
+
+    def should_preserve(
+        self, checkpoints: Sequence[Any], *, context: preservation.PreservationContext
+    ) -> Sequence[bool]:
+        return [self.holds()] * len(checkpoints)
 
 
 def _absolute(directory: epath.PathLike) -> epath.Path:
@@ -227,9 +285,8 @@ def _damaged(place: epath.Path) -> Iterator[None]:
         ) from error
 
 
-def _check_bits(place: epath.Path, arrays: Mapping[str, Any], saved: Mapping[str, int]) -> None:
-    """Raises DamagedError unless the bits are those that were saved, if sums were saved."""
-    found = bits.sums({path: array for path, array in arrays.items() if path in saved})
+def _compare_bits(place: epath.Path, found: Mapping[str, int], saved: Mapping[str, int]) -> None:
+    """Raises DamagedError where the bits are others than those that were saved."""
     if other := [path for path, each in found.items() if each != saved[path]]:
         raise DamagedError(
             f"{place} is damaged: {', '.join(other[:3])} came back with other bits than were saved"

@@ -194,7 +194,8 @@ def train_in(
                     telemetry.flush()
                     check_parameters(done, jax.device_get(program.invalid(state)))
                     with telemetry.saving(done):
-                        checkpoints.save(done, state, done * batch_size, validation)
+                        where, hurry = done * batch_size, stop and not last
+                        checkpoints.save(done, state, where, validation, hurry=hurry)
                 if last or stop or early:
                     break
             with clock.on("checkpoint"):

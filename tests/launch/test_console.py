@@ -130,6 +130,47 @@ def test_ascii_in_a_process_of_its_own():
     assert done.stderr == b"podway: error: there is no config file no-where.py\n"
 
 
+def test_what_orbax_raises_it_does_not_log_as_well(tmp_path):
+    code = (
+        "import sys\n"
+        "from podway.launch import console\n"
+        "console.prepare_libraries()\n"
+        "import numpy as np\n"
+        "from podway.framework.runs import checkpoint\n"
+        "saving = checkpoint.Checkpoints(sys.argv[1], {}, keep=2, metric='m')\n"
+        "def full(*_):\n"
+        "    raise OSError(28, 'No space left on device')\n"
+        "checkpoint.bits.sums_in_files = full\n"
+        "saving.save(1, {'a': np.ones(3)}, 1)\n"
+        "try:\n"
+        "    saving.wait()\n"
+        "except checkpoint.CheckpointError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "c")], capture_output=True, text=True
+    )
+    assert "No space left on device" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_of_errors_that_nobody_can_catch_a_closed_loop_alone_is_not_shown():
+    code = (
+        "from podway.launch import console\n"
+        "console.prepare_libraries()\n"
+        "class Ends:\n"
+        "    def __init__(self, said):\n"
+        "        self.said = said\n"
+        "    def __del__(self):\n"
+        "        raise RuntimeError(self.said)\n"
+        "Ends('Event loop is closed')\n"
+        "Ends('something else')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "something else" in done.stderr
+    assert "loop is closed" not in done.stderr
+
+
 def test_libraries_say_errors_alone_whatever_level_they_set():
     code = (
         "import logging\n"

@@ -57,13 +57,14 @@ def main() -> int:
                 wrong = [each for each in results if each.problem]
                 counted[f"{stage}: {name}"] = [len(results) - len(wrong), len(results)]
                 found[f"{stage}: {name}"] = [vars(each) for each in results]
+                if options.keep:
+                    promises.add(counted)
                 codes = sorted({each.code for each in results})
                 passed = f"{len(results) - len(wrong)}/{len(results)}"
                 print(f"{stage}: {name}: {passed}, ended with {codes}", flush=True)
                 for each in wrong:
                     print(f"    at {each.at:.2f} s ({each.told}): {each.problem}", flush=True)
     if options.keep:
-        promises.add(counted)
         promises.PAGE.write_text(promises.written(promises.PAGE.read_text()))
     if options.json:
         options.json.write_text(json.dumps(found, indent=1))

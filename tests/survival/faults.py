@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import json
 import os
 import pathlib
 import random
@@ -62,7 +63,7 @@ class Fault:
     """
 
     words: ClassVar[str] = "undisturbed"
-    codes: ClassVar[tuple[int, ...]] = ()
+    codes: tuple[int, ...] = ()
     strikes: ClassVar[bool] = False
     says: ClassVar[str] = ""
     wrapper: ClassVar[tuple[str, ...]] = ()
@@ -102,7 +103,10 @@ class Killed(Fault):
         """Of several processes one, which the others or a supervisor have to notice."""
         victims = [scene.pid, *descendants(scene.pid)] if scene.stage.processes else [scene.pid]
         victim = scene.draw.choice(victims)
-        scene.told = "the command" if victim == scene.pid else "one of its processes"
+        scene.told = "the command"
+        if victim != scene.pid:
+            scene.told = "one of its processes"
+            self.codes = (exit_codes.CRASHED, exit_codes.LOST)
         with contextlib.suppress(ProcessLookupError):
             os.kill(victim, signal.SIGKILL)
 
@@ -123,12 +127,29 @@ class Stopped(Fault):
     seconds: ClassVar[float] = 60.0
 
     def strike(self, scene: Scene) -> None:
-        found = [scene.pid, *descendants(scene.pid)]
+        found = self.victims(scene)
         for number, then in ((signal.SIGSTOP, self.seconds), (signal.SIGCONT, 0.0)):
             for pid in found:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, number)
             time.sleep(then)
+
+    def victims(self, scene: Scene) -> list[int]:
+        return [scene.pid, *descendants(scene.pid)]
+
+
+class Partitioned(Stopped):
+    words = "one of several not heard of for a while"
+    codes = (exit_codes.CRASHED, exit_codes.LOST)
+
+    def begin(self, scene: Scene) -> dict[str, str]:
+        if not scene.stage.processes:
+            raise LookupError("several processes")
+        return {}
+
+    def victims(self, scene: Scene) -> list[int]:
+        below = descendants(scene.pid)
+        return [scene.draw.choice(below)] if below else []
 
 
 class DiskFull(Fault):
@@ -163,11 +184,14 @@ class Damaged(Fault):
     codes = (exit_codes.REFUSED, exit_codes.CRASHED)
 
     def begin(self, scene: Scene) -> dict[str, str]:
-        there = list(stages.published(scene.work))
+        there = [
+            folder
+            for folder, manifest in stages.published(scene.work)
+            if json.loads((folder / manifest).read_text())["kind"] == scene.stage.reads
+        ]
         if not there:
             raise LookupError("an artefact that the stage reads")
-        newest = max(there, key=lambda each: (each[0] / each[1]).stat().st_mtime_ns)
-        files = [each for each in newest[0].rglob("*") if each.is_file() and each.stat().st_size]
+        files = [each for each in there[-1].rglob("*") if each.is_file() and each.stat().st_size]
         path = scene.draw.choice(sorted(files))
         self._path, self._content = path, path.read_bytes()
         scene.told = str(path.relative_to(scene.work))
@@ -207,12 +231,10 @@ class ClockBack(Fault):
 
     def begin(self, scene: Scene) -> dict[str, str]:
         self._file = scene.work.with_name("clock")
-        self._file.write_bytes(struct.pack("q", 0))
-        return {"LD_PRELOAD": str(_clock()), "CLOCK_BACK": str(self._file)}
+        return clock_of(self._file)
 
     def strike(self, scene: Scene) -> None:
-        with self._file.open("r+b") as file:
-            file.write(struct.pack("q", 86_400))
+        set_back(self._file)
 
 
 class Denied(Fault):
@@ -249,8 +271,13 @@ class StoreGone(Fault):
     strikes = True
     seconds: ClassVar[float] = 60.0
 
-    def begin(self, scene: Scene) -> dict[str, str]:
+    def __init__(self) -> None:
+        super().__init__()
         self._stack = contextlib.ExitStack()
+
+    def begin(self, scene: Scene) -> dict[str, str]:
+        if scene.stage.graph:
+            raise LookupError("a store that TensorFlow finds, and it finds no emulator")
         self.door = self._stack.enter_context(storage.door())
         scene.place = f"{self.door.store.bucket()}/work"
         storage.upload(self.door.store, scene.work, scene.place)
@@ -291,6 +318,7 @@ FAULTS: dict[str, type[Fault]] = {
     "kill": Killed,
     "term": Terminated,
     "stop": Stopped,
+    "partition": Partitioned,
     "disk": DiskFull,
     "cut": Cut,
     "flip": Flipped,
@@ -315,12 +343,24 @@ def descendants(pid: int) -> list[int]:
 
 
 def used(folder: pathlib.Path) -> int:
-    """Bytes that a folder takes on a file system of 4 KiB pages."""
-    return sum(4096 + -(-each.stat().st_size // 4096) * 4096 for each in folder.rglob("*"))
+    """Bytes that a folder takes on a file system in memory, of 4 KiB pages."""
+    files = (each for each in folder.rglob("*") if each.is_file())
+    return sum(-(-each.stat().st_size // 4096) * 4096 for each in files)
 
 
 def _folders(work: pathlib.Path) -> list[pathlib.Path]:
     return [each for each in work.rglob("*") if each.is_dir()]
+
+
+def clock_of(file: pathlib.Path) -> dict[str, str]:
+    """The environment of a process whose clock a file sets back."""
+    file.write_bytes(struct.pack("q", 0))
+    return {"LD_PRELOAD": str(_clock()), "CLOCK_BACK": str(file)}
+
+
+def set_back(file: pathlib.Path, seconds: int = 86_400) -> None:
+    with file.open("r+b") as opened:
+        opened.write(struct.pack("q", seconds))
 
 
 @functools.cache

@@ -1,5 +1,6 @@
 """A stage that is struck at one moment, the same command given again, and what is left then."""
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -18,7 +19,7 @@ from tests.launch.loop import days
 from tests.survival import faults, stages
 from tests.survival.stages import STAGES, Stage
 
-LIMIT = 300.0
+LIMIT = 900.0
 """Seconds after which a command hangs."""
 _CLI = "podway.launch.cli"
 
@@ -94,16 +95,26 @@ class Home:
             fault.look(scene)
             problem = self._judge(fault, process.returncode, said, known)
             fault.mend(scene)
-            again = self._start(stage, environment if scene.place else {}, scene.place)
-            said = _wait(again)
+            code, said = self._again(stage, environment if scene.place else {}, scene.place)
             fault.look(scene)
-            if not problem and again.returncode:
-                problem = f"given again, it ended with {again.returncode}: {_last(said)}"
+            if not problem and code:
+                problem = f"given again, it ended with {code}: {_last(said)}"
             problem = problem or self._difference(known)
         finally:
+            if scene.process:
+                _end(scene.process)
             self._unmount()
             fault.leave()
         return Result(at, process.returncode, scene.told, problem)
+
+    def _again(self, stage: Stage, environment: Mapping[str, str], place: str) -> tuple[int, str]:
+        """Gives the command again, a few times where it says that another try may help."""
+        for _ in range(3):
+            process = self._start(stage, environment, place)
+            said = _wait(process)
+            if process.returncode != exit_codes.LOST:
+                break
+        return process.returncode, said
 
     def undisturbed(self, stage: Stage) -> Undisturbed:
         """What the stage leads to; also keeps it as the ground of others."""
@@ -155,7 +166,8 @@ class Home:
         wrapper: tuple[str, ...] = (),
     ) -> subprocess.Popen:
         work = place or self.work
-        paths = {"config": self._config, "cycles": self._cycles, "work": work}
+        lists = f"{work}/lists" if place else f"{work}/lists.parquet"  # no single file on gs://
+        paths = {"config": self._config, "cycles": self._cycles, "work": work, "lists": lists}
         words = [each.format(**{k: str(v) for k, v in paths.items()}) for each in stage.words]
         options = {
             "cwd": stages.ROOT,
@@ -190,6 +202,12 @@ def _wait(process: subprocess.Popen) -> str:
         for pid in (process.pid, *faults.descendants(process.pid)):
             os.kill(pid, 9)
         return f"it hung for {LIMIT:.0f} s; {process.communicate()[1]}"
+
+
+def _end(process: subprocess.Popen) -> None:
+    """Ends what a command that was killed has left running."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, 9)
 
 
 def _last(said: str) -> str:

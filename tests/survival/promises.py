@@ -71,62 +71,101 @@ def _killed(cell: Cell) -> dict[str, Cell]:
     return {"kill": cell, "oom": cell}
 
 
+_HERE, _SERVER = "survival/test_serve.py", "export/server"
 _DAMAGED = Cell(
-    "kept", "export/server/test_serve.py", "test_a_damaged_version_never_replaces_what_serves"
+    "kept", f"{_SERVER}/test_serve.py", "test_a_damaged_version_never_replaces_what_serves"
 )
 _SERVE = {
-    **_killed(
-        Cell(
-            "kept",
-            "export/server/test_workers.py",
-            "test_a_worker_that_ends_by_itself_ends_the_server",
-        )
-    ),
+    **_killed(Cell("same", _HERE, "test_killed_and_started_again_it_serves_what_it_served")),
     **dict.fromkeys(("cut", "flip", "half"), _DAMAGED),
+    "term": Cell(
+        "kept",
+        f"{_SERVER}/test_serve.py",
+        "test_sigterm_lets_requests_finish_then_exits_with_0",
+    ),
+    "stop": Cell("kept", _HERE, "test_stopped_for_a_while_it_answers_then"),
     "disk": Cell(
         "kept",
-        "export/server/test_request_log.py",
-        "test_a_queue_that_is_full_drops_and_never_waits",
+        f"{_SERVER}/test_request_log.py",
+        "test_a_disk_that_fails_costs_lines_and_no_request",
+    ),
+    "clock": Cell("kept", _HERE, "test_a_clock_that_goes_back_changes_nothing"),
+    "denied": Cell("kept", _HERE, "test_folders_that_may_not_be_read_any_more_cost_no_answer"),
+    "partition": Cell(
+        "said", f"{_SERVER}/test_workers.py", "test_a_worker_that_ends_by_itself_ends_the_server"
     ),
 }
+_LANDS, _EVENTS = "online/lander", "survival/test_events.py"
+_AWAY = Cell("once", _EVENTS, "test_a_lander_whose_store_is_away_or_slow_lands_each_event_once")
 _LANDER = {
     **_killed(
-        Cell(
-            "once",
-            "online/lander/test_history.py",
-            "test_nothing_is_lost_doubled_or_out_of_order",
-        )
+        Cell("once", f"{_LANDS}/test_history.py", "test_nothing_is_lost_doubled_or_out_of_order")
     ),
     "term": Cell(
-        "once",
-        "online/lander/test_lander.py",
-        "test_an_end_in_good_order_lands_what_was_polled",
+        "once", f"{_LANDS}/test_lander.py", "test_an_end_in_good_order_lands_what_was_polled"
+    ),
+    "stop": Cell(
+        "once", _EVENTS, "test_a_lander_that_was_stopped_for_a_while_lands_each_event_once"
     ),
     "disk": Cell(
-        "once",
-        "online/lander/test_lander.py",
-        "test_a_disk_that_is_full_for_a_while_costs_nothing",
+        "once", f"{_LANDS}/test_lander.py", "test_a_disk_that_is_full_for_a_while_costs_nothing"
     ),
+    "clock": Cell("once", _EVENTS, "test_a_lander_whose_clock_goes_back_lands_each_event_once"),
+    "denied": Cell(
+        "once", _EVENTS, "test_a_lander_that_may_not_write_for_a_while_lands_each_event_once"
+    ),
+    "cut": Cell(
+        "said",
+        _EVENTS,
+        "test_a_shard_that_was_cut_is_named_and_once_it_is_mended_each_event_is_landed_once",
+    ),
+    "half": _NONE,
+    **dict.fromkeys(("store", "slow"), _AWAY),
     "partition": Cell(
-        "once", "online/lander/test_history.py", "test_nor_is_it_when_the_broker_is_killed"
+        "once", f"{_LANDS}/test_history.py", "test_nor_is_it_when_the_broker_is_killed"
     ),
 }
+_NEAR = "online/nearline/test_service.py"
+_ONE_OF_TWO = Cell("once", _NEAR, "test_killed_at_random_each_event_counts_once")
+_STOPPED_OR_BACK = Cell(
+    "once", _EVENTS, "test_nearline_that_is_stopped_or_set_back_counts_each_event_once"
+)
 _NEARLINE = {
-    **_killed(
-        Cell(
-            "once",
-            "online/nearline/test_service.py",
-            "test_killed_at_random_each_event_counts_once",
-        )
-    ),
+    **_killed(_ONE_OF_TWO),
+    "term": _ONE_OF_TWO,
+    **dict.fromkeys(("stop", "clock"), _STOPPED_OR_BACK),
     "cut": Cell("said", "online/nearline/test_apply.py", "test_a_damaged_history_is_named"),
+    "half": _NONE,
+    "store": Cell("once", _NEAR, "test_a_store_that_is_away_is_waited_for"),
+    "partition": _ONE_OF_TWO,
 }
 _FAILURES = "online/gateway/test_failures.py"
+_STRUCK = Cell(
+    "kept",
+    "survival/test_gateway.py",
+    "test_stopped_it_answers_then_and_killed_it_answers_when_it_is_started_again",
+)
+_HANGS = Cell("kept", _FAILURES, "test_the_store_is_killed_hangs_and_comes_back")
 _GATEWAY = {
+    **_killed(_STRUCK),
     "term": Cell("kept", _FAILURES, "test_it_ends_in_good_order"),
-    "store": Cell("kept", _FAILURES, "test_the_store_is_killed_hangs_and_comes_back"),
+    "stop": _STRUCK,
+    "clock": Cell(
+        "kept", "survival/test_gateway.py", "test_a_clock_that_goes_back_costs_no_answer"
+    ),
+    "cut": Cell("kept", _FAILURES, "test_lists_that_were_made_beforehand_stand_in_for_the_model"),
+    "half": _NONE,
+    **dict.fromkeys(("store", "slow"), _HANGS),
     "partition": Cell("kept", _FAILURES, "test_the_embedded_model_server_is_killed"),
 }
+_NO_MODEL = Cell(
+    "kept", "launch/rollout/test_return.py", "test_a_version_that_is_worse_goes_back_by_itself"
+)
+_CONTROLLER = Cell(
+    "on",
+    "launch/rollout/test_return.py",
+    "test_a_controller_that_is_struck_goes_on_or_another_does_and_two_never_act",
+)
 _ROLLOUT = {
     **_killed(
         Cell(
@@ -135,11 +174,9 @@ _ROLLOUT = {
             "test_a_kill_at_any_write_is_followed_by_the_same_end",
         )
     ),
-    "partition": Cell(
-        "same",
-        "launch/rollout/test_return.py",
-        "test_a_controller_that_is_killed_is_followed_by_another_and_two_never_act",
-    ),
+    **dict.fromkeys(("cut", "half"), _NO_MODEL),
+    **dict.fromkeys(("term", "partition"), dataclasses.replace(_CONTROLLER, promise="same")),
+    "stop": _CONTROLLER,
 }
 _TOGETHER = Cell(
     "same",
@@ -148,7 +185,7 @@ _TOGETHER = Cell(
 )
 CELLS: Mapping[str, Mapping[str, Cell]] = {
     "data": _command(cut=_NONE, flip=_NONE),
-    "data, 2 processes": _command(cut=_NONE, flip=_NONE),
+    "data, 2 processes": _command(cut=_NONE, flip=_NONE, partition=Cell("same")),
     "train": _command(),
     "train, 4 processes": _command(partition=_TOGETHER),
     "evaluate": _command(),

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import pathlib
+import re
 from collections.abc import Iterator
 
 import pyarrow.parquet as pq
@@ -38,15 +39,19 @@ class Stage:
 
     Attributes:
       name: of the stage.
-      words: after `podway`; {config}, {cycles} and {work} stand for paths.
+      words: after `podway`; {config}, {cycles}, {work} and {lists} stand for paths.
       after: the stage whose outcome it needs; "": none.
+      reads: the kind of the artefact that it is made from; "": none.
       processes: whether it starts processes of its own.
+      graph: whether TensorFlow reads the workdir.
     """
 
     name: str
     words: tuple[str, ...]
     after: str = ""
+    reads: str = ""
     processes: bool = False
+    graph: bool = False
 
 
 _TO = ("--workdir", "{work}")
@@ -59,22 +64,25 @@ STAGES = {
             ("data", "{config}", "--mode", "multi_processing", "--workers", "2", *_TO),
             processes=True,
         ),
-        Stage("train", ("train", "{config}", *_TO), "data"),
+        Stage("train", ("train", "{config}", *_TO), "data", "dataset"),
         Stage(
             "train, 4 processes",
             ("train", "{config}", "--num-processes", "4", *_TO),
             "data",
+            "dataset",
             processes=True,
         ),
-        Stage("evaluate", ("evaluate", "{config}", *_TO), "train"),
-        Stage("export", ("export", "{config}", *_TO), "evaluate"),
-        Stage("promote", ("promote", "shop", "1", *_TO), "export"),
+        Stage("evaluate", ("evaluate", "{config}", *_TO), "train", "run"),
+        Stage("export", ("export", "{config}", *_TO), "evaluate", "run"),
+        Stage("promote", ("promote", "shop", "1", *_TO), "export", "model"),
         Stage(
             "predict",
-            ("predict", "shop", "--k", "4", "--output", "{work}/lists.parquet", *_TO),
+            ("predict", "shop", "--k", "4", "--output", "{lists}", *_TO),
             "export",
+            "model",
+            graph=True,
         ),
-        Stage("compress", ("compress", "{config}", "--method", "int8", *_TO), "train"),
+        Stage("compress", ("compress", "{config}", "--method", "int8", *_TO), "train", "run"),
         Stage("loop", ("loop", "{cycles}", "--once", *_TO)),
     )
 }
@@ -108,12 +116,22 @@ def outcome(work: pathlib.Path) -> dict[str, str]:
         content = json.loads((folder / manifest).read_text())
         key = f"{content['kind']} {content['name']} {content['version']}"
         found[key] = _OUTCOMES.get(content["kind"], _files)(folder, content)
-    for name in ("models/models.config", "models/shop/highest_version"):
-        if (work / name).exists():
-            found[name] = (work / name).read_text()
-    for path in work.glob("*.parquet"):
-        found[path.name] = _digest(repr(pq.read_table(path).to_pylist()).encode())
+    if (served := work / "models" / "models.config").exists():
+        found[served.name] = _served(served, work / "models" / "shop")
+    if lists := [*work.glob("lists.parquet"), *sorted(work.glob("lists/**/*.parquet"))]:
+        rows = [row for path in lists for row in pq.read_table(path).to_pylist()]
+        found["lists"] = _digest(repr(rows).encode())
     return found
+
+
+def _served(config: pathlib.Path, home: pathlib.Path) -> str:
+    """What serves, by what it is: a number that was given out is not used again, whatever came."""
+
+    def is_of(number: re.Match) -> str:
+        manifest = home / number[0] / "assets.extra" / "export.json"
+        return json.loads(manifest.read_text())["version"] if manifest.exists() else "nothing"
+
+    return re.sub(r"(?<=versions: )\d+|(?<=value: )\d+", is_of, config.read_text())
 
 
 def _files(folder: pathlib.Path, content: dict) -> str:

@@ -52,8 +52,13 @@ class Door:
             def log_message(self, *_: object) -> None:
                 """Nothing."""
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+
+            def handle_error(self, request: object, client_address: object) -> None:
+                """Nothing: a client that was struck has left."""
+
+        self.server = Server(("127.0.0.1", 0), Handler)
         self.store = gcs.Store(f"http://127.0.0.1:{self.server.server_address[1]}")
 
     def ask(

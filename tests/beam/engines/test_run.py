@@ -1,6 +1,7 @@
 """The same dataset from every engine that PyPI alone brings, and what an engine refuses."""
 
 import contextlib
+import logging
 import os
 import pathlib
 import socket
@@ -15,7 +16,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from apache_beam.testing import test_stream
 
-from podway.beam import commit, dataset, overview
+from podway.beam import commit, dataset, error, overview
 from podway.beam.engines import run
 from podway.beam.engines.options import Dataflow, Engine, Flink, Local, Portable
 from podway.beam.error import DataError
@@ -167,3 +168,16 @@ def test_a_source_that_never_ends_is_refused_here(tmp_path, monkeypatch):
 def test_options_that_cannot_work_name_the_flag(engine, fields, message):
     with pytest.raises(ConfigError, match=message):
         engine(**fields)
+
+
+def test_what_a_worker_logs_of_an_error_that_is_said_is_not_shown_even_when_it_comes_late(caplog):
+    with pytest.raises(DataError, match=r"^row 3 is none$"), error.restore(), error.portable():
+        raise DataError("row 3 is none")
+    with pytest.raises(error._Carrier) as raised, error.portable():  # as a worker's process has it
+        raise DataError("row 3 is none")
+    with caplog.at_level(logging.ERROR):
+        logging.log(logging.ERROR, "severity: ERROR, message: %s", raised.value)
+        service = logging.getLogger("apache_beam.runners.portability.local_job_service")
+        service.error("Worker: %s", raised.value)
+        logging.log(logging.ERROR, "something else")
+    assert [each.getMessage() for each in caplog.records] == ["something else"]

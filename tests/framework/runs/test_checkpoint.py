@@ -6,10 +6,15 @@ import numpy as np
 import optax
 import pytest
 
-from podway.framework import task
+from podway.framework import exit_codes, task
 from podway.framework.models.sasrec import SasRec
-from podway.framework.runs import checkpoint, checkpoint_list
-from podway.framework.runs.checkpoint import CheckpointError, Checkpoints, DamagedError
+from podway.framework.runs import bits, checkpoint, checkpoint_list
+from podway.framework.runs.checkpoint import (
+    CheckpointError,
+    Checkpoints,
+    DamagedError,
+    UnwrittenError,
+)
 
 
 @pytest.fixture
@@ -171,9 +176,9 @@ def test_no_flipped_bit_comes_back_as_another_number(tmp_path, state):
 
 def test_one_other_bit_is_found_and_its_array_named(tmp_path, state):
     path = next(iter(state["parameters"]))
-    bits = np.array(state["parameters"][path]).view(np.uint32)
-    bits.reshape(-1)[3] ^= 1 << 9
-    other = state | {"parameters": {**state["parameters"], path: bits.view(np.float32)}}
+    words = np.array(state["parameters"][path]).view(np.uint32)
+    words.reshape(-1)[3] ^= 1 << 9
+    other = state | {"parameters": {**state["parameters"], path: words.view(np.float32)}}
     for name, each in (("good", state), ("other", other)):
         saving = opened(tmp_path / name)
         saving.save(5, each, 640)
@@ -182,6 +187,83 @@ def test_one_other_bit_is_found_and_its_array_named(tmp_path, state):
     shutil.copytree(tmp_path / "other" / "5" / "state", tmp_path / "good" / "5" / "state")
     reopened = opened(tmp_path / "good")
     with pytest.raises(DamagedError, match=rf"parameters\.{path} came back with other bits"):
+        reopened.restore(5, shapes(state))
+    reopened.close()
+
+
+def test_what_is_not_there_as_it_was_saved_does_not_count_and_the_one_before_stays(
+    tmp_path, state, monkeypatch
+):
+    saving = opened(tmp_path, keep=1)
+    saving.save(4, state, 640)
+    saving.wait()
+    read = bits.sums_in_files
+
+    def after_damage(folder, paths):
+        largest = max(folder.rglob("d/*"), key=lambda path: path.stat().st_size)
+        content = bytearray(largest.read_bytes())
+        content[len(content) // 2] ^= 1
+        largest.write_bytes(content)
+        return read(folder, paths)
+
+    monkeypatch.setattr(bits, "sums_in_files", after_damage)
+    saving.save(5, state, 768)
+    with pytest.raises(UnwrittenError, match=r"/5\S* is .*right after it was written") as found:
+        saving.wait()
+    assert exit_codes.of(found.value) == exit_codes.CRASHED
+    monkeypatch.undo()
+    saving.close()
+    reopened = opened(tmp_path, keep=1)
+    assert reopened.latest() == 4
+    assert reopened.restore(4, shapes(state))[1] == 640
+    reopened.save(5, state, 768)
+    reopened.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["5"]
+
+
+def test_a_checkpoint_is_read_back_before_an_older_one_is_deleted(tmp_path, state, monkeypatch):
+    saving, there = opened(tmp_path, keep=1), {}
+    read = bits.sums_in_files
+
+    def look(folder, paths):
+        there[folder.parent.name.partition(".")[0]] = [
+            path.name for path in tmp_path.iterdir() if path.name.isdigit()
+        ]
+        return read(folder, paths)
+
+    monkeypatch.setattr(bits, "sums_in_files", look)
+    for step in (4, 5, 6):
+        saving.save(step, state, 640)
+    saving.close()
+    assert there == {"4": [], "5": ["4"], "6": ["5"]}
+    assert [path.name for path in tmp_path.iterdir()] == ["6"]
+
+
+def test_in_a_hurry_nothing_is_read_and_nothing_deleted(tmp_path, state, monkeypatch):
+    saving, read = opened(tmp_path, keep=1), []
+    sums = bits.sums_in_files
+    monkeypatch.setattr(
+        bits, "sums_in_files", lambda folder, paths: (read.append(folder), sums(folder, paths))[1]
+    )
+    saving.save(4, state, 640)
+    saving.save(5, state, 768, hurry=True)
+    saving.close()
+    assert len(read) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["4", "5"]
+    again = opened(tmp_path, keep=1)
+    again.save(6, state, 896)
+    again.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["6"]
+
+
+def test_another_position_than_was_saved_is_damage(tmp_path, state):
+    saving = opened(tmp_path)
+    saving.save(5, state, 640)
+    saving.close()
+    file = tmp_path / "5" / "position" / "metadata"
+    file.write_text(file.read_text().replace('"examples": 640', '"examples": 641', 1))
+    reopened = opened(tmp_path)
+    with pytest.raises(DamagedError, match="examples came back with other bits"):
         reopened.restore(5, shapes(state))
     reopened.close()
 

@@ -7,6 +7,7 @@ import dataclasses
 import os
 import pathlib
 import random
+import signal
 import subprocess
 import sys
 import threading
@@ -223,21 +224,31 @@ def command(workdir, *given: str) -> list[str]:
 
 
 @pytest.mark.slow
-def test_a_controller_that_is_killed_is_followed_by_another_and_two_never_act(workdir, library):
+@pytest.mark.parametrize("struck", [signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP])
+def test_a_controller_that_is_struck_goes_on_or_another_does_and_two_never_act(
+    workdir, library, struck
+):
     home = layout.models(workdir) / "m"
     with server(workdir) as (address, _):
         version = publish_beside(workdir, library, "good")
         begin = command(workdir, str(version), "--server", address)
         with under_load(home, address) as load:
-            first = subprocess.Popen(begin, cwd=ROOT)
+            first = subprocess.Popen(begin, cwd=ROOT, stdout=subprocess.PIPE, text=True)
             wait_for(home, "canary")
+            if struck == signal.SIGSTOP:
+                first.send_signal(struck)
             other = subprocess.run(begin, cwd=ROOT, capture_output=True, text=True)
             assert other.returncode == 75
             assert f"m is being rolled out by {lock_user()}" in other.stderr
-            first.kill()
-            first.wait()
             assert store.history(home)[-1].phase == "canary", "nobody takes it on"
-            second = subprocess.Popen(begin, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+            if struck == signal.SIGSTOP:
+                first.send_signal(signal.SIGCONT)
+                second = first
+            else:
+                first.send_signal(struck)
+                assert first.wait(60) == {signal.SIGKILL: -9, signal.SIGTERM: 42}[struck]
+                assert store.history(home)[-1].phase == "canary"
+                second = subprocess.Popen(begin, cwd=ROOT, stdout=subprocess.PIPE, text=True)
             time.sleep(10)
             end = [*command(workdir, "--abort"), "--server", address]
             asked = time.monotonic()
