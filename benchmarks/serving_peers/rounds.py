@@ -1,0 +1,91 @@
+"""Servers measured in turns: each round asks all of them, one after the other."""
+
+import dataclasses
+import functools
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+import numpy as np
+import uvloop
+
+from benchmarks import serving
+from benchmarks.serving_peers import processes
+from benchmarks.serving_peers.table import Sample
+
+Load = Callable[..., Coroutine[Any, Any, tuple[float, np.ndarray]]]
+"""Takes concurrency, seconds and `begin`, as serving.rest_load does behind its first arguments."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Server:
+    """A server that runs.
+
+    Attributes:
+      name: in the table.
+      pid: of its first process.
+      load: asks it.
+    """
+
+    name: str
+    pid: int
+    load: Load
+
+    @classmethod
+    def rest(
+        cls, name: str, pid: int, address: str, model: str, histories: list[list[bytes]], rows=1
+    ) -> "Server":
+        """One that is asked by REST."""
+        return cls(
+            name,
+            pid,
+            functools.partial(serving.rest_load, address, model, histories, rows=rows),
+        )
+
+    @classmethod
+    def grpc(
+        cls, name: str, pid: int, address: str, model: str, histories: list[list[bytes]], rows=1
+    ) -> "Server":
+        """One that is asked by gRPC."""
+        return cls(
+            name,
+            pid,
+            functools.partial(serving.grpc_load, address, model, histories, rows=rows),
+        )
+
+
+def measure(
+    servers: Sequence[Server], concurrency: Sequence[int], rounds: int, seconds: float
+) -> dict[int, dict[str, list[Sample]]]:
+    """Concurrency → server → a sample of each round. Who is not measured stands still."""
+    found = {number: {server.name: [] for server in servers} for number in concurrency}
+    try:
+        for server in servers:
+            processes.pause(server.pid)
+        for turn in range(rounds):
+            for number in concurrency:
+                first = turn % len(servers)
+                for server in (*servers[first:], *servers[:first]):
+                    with processes.woken(server.pid):
+                        found[number][server.name].append(sample(server, number, seconds))
+    finally:
+        for server in servers:
+            processes.wake(server.pid)
+    return found
+
+
+def sample(server: Server, concurrency: int, seconds: float) -> Sample:
+    """Asks a server for so long, after a second that is not counted."""
+    start: list[tuple[float, float]] = []
+
+    def begin() -> None:
+        start[:] = [(processes.cpu_seconds(server.pid), time.process_time())]
+
+    taken, latencies = uvloop.run(server.load(concurrency, seconds, begin=begin))
+    cpu, own = start[0]
+    return Sample(
+        taken,
+        latencies,
+        server=processes.cpu_seconds(server.pid) - cpu,
+        client=time.process_time() - own,
+    )
