@@ -111,7 +111,7 @@ async def grpc_load(
     rows: int = 1,
 ) -> tuple[float, np.ndarray]:
     """Each request has so many histories."""
-    requests = [predict_request(model, *some) for some in _together(histories, rows)]
+    requests = [predict_request(model, *some) for some in together(histories, rows)]
 
     def sender(stub: prediction_service_pb2_grpc.PredictionServiceStub) -> Send:
         async def send(number: int) -> None:
@@ -126,9 +126,8 @@ async def grpc_load(
             channel = grpc.aio.insecure_channel(address, options=own)
             await stack.enter_async_context(channel)
             senders.append(sender(prediction_service_pb2_grpc.PredictionServiceStub(channel)))
-        return await closed_loop(
-            [senders[number % connections] for number in range(concurrency)], seconds
-        )
+        clients = [senders[number % connections] for number in range(concurrency)]
+        return await closed_loop(clients, seconds, begin)
 
 
 async def rest_load(
@@ -142,7 +141,7 @@ async def rest_load(
 ) -> tuple[float, np.ndarray]:
     """Over keep-alive connections, in as little HTTP as it takes: the client shall cost little."""
     messages = []
-    for some in _together(histories, rows):
+    for some in together(histories, rows):
         instances = [{"history": [item.decode() for item in history]} for history in some]
         body = json.dumps({"instances": instances})
         head = f"POST /v1/models/{model}:predict HTTP/1.1\r\nHost: {address}\r\n"
@@ -217,7 +216,7 @@ def sample_histories(address: str, model: str) -> list[list[bytes]]:
     return [draw.choices(known, k=draw.randint(*LENGTHS)) for _ in range(REQUESTS)]
 
 
-def _together(histories: list[list[bytes]], rows: int) -> list[list[list[bytes]]]:
+def together(histories: list[list[bytes]], rows: int) -> list[list[list[bytes]]]:
     """For each history, the request of so many that begins with it."""
     again = histories + histories
     return [again[first : first + rows] for first in range(len(histories))]

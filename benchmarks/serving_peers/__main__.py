@@ -5,8 +5,8 @@
     python -m benchmarks.serving_peers --version-folder w/models/NAME/1    # a published recommender
 
 All serve the same SavedModel by the same TensorFlow, get the same requests (one history of 1 to 50
-items, as TensorFlow Serving's JSON) and give the same answers, which is checked first. Each is set up
-as its documentation does it, with its own batching, and with one process that runs the model
+items, as TensorFlow Serving's JSON) and give the same answers, which is checked first. Each is set
+up as its documentation does it, with its own batching, and with one process that runs the model
 (programs/ has them). They are asked in turns, round after round, in a closed loop on loopback; who
 is not asked stands still (SIGSTOP), and takes nothing from who is. "bare" servers send the same
 bytes to everybody.
@@ -17,7 +17,8 @@ Ratios are over the embedded server's, × 2 in each column being what is hoped f
 second over theirs, their CPU over its; of p99 less is better.
 
 The peers' packages conflict with each other: each has an environment of its own below --venvs, made
-once, with the TensorFlow of this one. Who cannot be installed or does not serve is left out by name.
+once, with the TensorFlow of this one. Who cannot be installed or does not serve is left out by
+name.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Empty servers, which send the same bytes to everybody: what no server on their libraries beats."""
+"""Empty servers, which send everybody the same bytes: what no server on their libraries beats."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor

@@ -95,8 +95,9 @@ def environment(peer: Peer, venvs: pathlib.Path, tensorflow: str) -> pathlib.Pat
     print(f"{peer.name}: installing {', '.join(wanted)} into {folder}", file=sys.stderr)
     uv = shutil.which("uv") or shutil.which("uv", path=str(pathlib.Path(sys.executable).parent))
     python = folder / "bin" / "python"
-    pip = [uv, "pip", "install", "-q", "-p", str(python)] if uv else [str(python), "-m", "pip", "install", "-q"]
-    for command in ([sys.executable, "-m", "venv", "--clear", str(folder)], [*pip, *wanted]):
+    pip = [uv, "pip"] if uv else [str(python), "-m", "pip"]
+    install = [*pip, "install", "-q", *(["-p", str(python)] if uv else []), *wanted]
+    for command in ([sys.executable, "-m", "venv", "--clear", str(folder)], install):
         made = subprocess.run(command, capture_output=True, text=True)
         if made.returncode:
             said = (made.stderr or made.stdout).strip().splitlines() or ["no reason was given"]
@@ -181,7 +182,7 @@ class Request:
 
 
 def check(name: str, answer: list[dict], ours: list[dict]) -> None:
-    """Raises PeerError unless both name the same items, with scores that are equal but for rounding."""
+    """Raises PeerError unless both have the same items, and scores equal but for rounding."""
     for row, (theirs, mine) in enumerate(zip(answer, ours, strict=True)):
         if theirs["item"] != mine["item"]:
             raise PeerError(f"{name}: row {row} has items {theirs['item']}, ours {mine['item']}")

@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import os
-import pathlib
 
 from fastapi import Request, Response
 from mlserver import MLModel

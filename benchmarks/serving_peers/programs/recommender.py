@@ -22,5 +22,5 @@ class Recommender:
         items, scores = outputs["item"].numpy(), outputs["score"].numpy().tolist()
         return [
             {"item": [item.decode() for item in row], "score": score}
-            for row, score in zip(items, scores)
+            for row, score in zip(items, scores, strict=True)
         ]
