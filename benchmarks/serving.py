@@ -274,11 +274,11 @@ def running_server(config: pathlib.Path, *flags: str) -> Iterator[Server]:
         server.communicate()
 
 
-def predict_answer(address: str, model: str, history: list[bytes]) -> bytes:
+def predict_answer(address: str, model: str, *histories: list[bytes]) -> bytes:
     """The serialised answer to a request."""
     with grpc.insecure_channel(address) as channel:
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-        return stub.Predict(predict_request(model, history)).SerializeToString()
+        return stub.Predict(predict_request(model, *histories)).SerializeToString()
 
 
 @dataclasses.dataclass(frozen=True)

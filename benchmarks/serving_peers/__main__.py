@@ -24,6 +24,7 @@ name.
 import argparse
 import contextlib
 import datetime
+import functools
 import pathlib
 import shutil
 import sys
@@ -58,7 +59,7 @@ def main() -> None:
         own = stack.enter_context(serving.running_server(config))
         histories = serving.sample_histories(own.grpc, MODEL)
         ask = request(histories[:8])
-        servers = [Server.rest(OURS, own.pid, own.rest, MODEL, histories)]
+        servers = [_asked(OURS, own.pid, own.rest, histories)]
         model, answers = str(folder / MODEL / "1"), ask.answer(own.rest)
         for peer in peers.PEERS:
             if peer.name not in options.peers:
@@ -72,7 +73,7 @@ def main() -> None:
                 print(f"left out: {error}", file=sys.stderr)
                 continue
             name = f"{peer.name} {peers.version(peer, place)}"
-            servers.append(Server.rest(name, found.pid, found.address, MODEL, histories))
+            servers.append(_asked(name, found.pid, found.address, histories))
         limits = bare_servers(stack, folder, request(histories[:1]), own, histories, options)
         print(f"{MODEL}, TensorFlow {tf.__version__}, {datetime.date.today()}: {bare_model(model)}")
         samples = rounds.measure(
@@ -123,7 +124,7 @@ def bare_servers(
     """Empty ones on aiohttp, as ours is, and on uvicorn, as most of the others are."""
     answer = ask.content(own.rest)
     aiohttp = stack.enter_context(serving.bare_server(bare.answer_rest, answer))
-    found = [Server.rest("bare aiohttp", aiohttp.pid, aiohttp.address, MODEL, histories)]
+    found = [_asked("bare aiohttp", aiohttp.pid, aiohttp.address, histories)]
     file = folder / "answer.json"
     file.write_bytes(answer)
     try:
@@ -133,7 +134,11 @@ def bare_servers(
     except PeerError as error:
         print(f"left out: {error}", file=sys.stderr)
         return found
-    return [*found, Server.rest(peers.BARE.name, uvicorn.pid, uvicorn.address, MODEL, histories)]
+    return [*found, _asked(peers.BARE.name, uvicorn.pid, uvicorn.address, histories)]
+
+
+def _asked(name: str, pid: int, address: str, histories: list[list[bytes]]) -> Server:
+    return Server(name, pid, functools.partial(serving.rest_load, address, MODEL, histories))
 
 
 def bare_model(directory: str, seconds: float = 1.0) -> str:

@@ -18,6 +18,8 @@ _DATA, _HEADERS, _RESET, _SETTINGS, _PING, _GOAWAY, _WINDOW = 0, 1, 3, 4, 6, 7, 
 _END_STREAM, _ACK, _END_HEADERS = 1, 1, 4
 _MOST = (1 << 31) - 1
 _FIRST_WINDOW = (1 << 16) - 1
+_LARGEST = _FIRST_WINDOW // 2
+"""Bytes of a request that may be sent without a look at what the server has room for."""
 _FRAME = 1 << 14
 """Most bytes of a frame, unless agreed on otherwise."""
 _LENGTH, _STREAM = 3, 5
@@ -38,6 +40,8 @@ async def load(
         serving.predict_request(model, *some).SerializeToString()
         for some in serving.together(histories, rows)
     ]
+    if (largest := max(map(len, messages))) > _LARGEST:
+        raise ValueError(f"a request has {largest} bytes, more than {_LARGEST}: give fewer rows")
     async with contextlib.AsyncExitStack() as stack:
         senders = [
             await stack.enter_async_context(_connected(address, messages))

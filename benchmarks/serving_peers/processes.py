@@ -8,7 +8,8 @@ import signal
 import subprocess
 from collections.abc import Iterator
 
-_TICK = 1 / os.sysconf("SC_CLK_TCK")
+TICK = 1 / os.sysconf("SC_CLK_TCK")
+"""Seconds of what /proc counts CPU time in."""
 _PARENT, _USER, _SYSTEM = 1, 11, 12
 """Places in /proc/PID/stat behind the process's name."""
 
@@ -25,7 +26,7 @@ class Stat:
     def of(cls, pid: int, text: str) -> "Stat":
         """Reads /proc/PID/stat; the name, in brackets, may hold anything."""
         fields = text.rpartition(")")[2].split()
-        return cls(pid, int(fields[_PARENT]), (int(fields[_USER]) + int(fields[_SYSTEM])) * _TICK)
+        return cls(pid, int(fields[_PARENT]), (int(fields[_USER]) + int(fields[_SYSTEM])) * TICK)
 
 
 def below(root: int, stats: list[Stat]) -> list[Stat]:

@@ -1,7 +1,6 @@
 """Servers measured in turns: each round asks all of them, one after the other."""
 
 import dataclasses
-import functools
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
@@ -9,12 +8,11 @@ from typing import Any
 import numpy as np
 import uvloop
 
-from benchmarks import serving
 from benchmarks.serving_peers import processes
 from benchmarks.serving_peers.table import Sample
 
 Load = Callable[..., Coroutine[Any, Any, tuple[float, np.ndarray]]]
-"""Takes concurrency, seconds and `begin`, as serving.rest_load does behind its first arguments."""
+"""Takes `concurrency`, `seconds` and `begin`, as serving.rest_load does."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,28 +28,6 @@ class Server:
     name: str
     pid: int
     load: Load
-
-    @classmethod
-    def rest(
-        cls, name: str, pid: int, address: str, model: str, histories: list[list[bytes]], rows=1
-    ) -> "Server":
-        """One that is asked by REST."""
-        return cls(
-            name,
-            pid,
-            functools.partial(serving.rest_load, address, model, histories, rows=rows),
-        )
-
-    @classmethod
-    def grpc(
-        cls, name: str, pid: int, address: str, model: str, histories: list[list[bytes]], rows=1
-    ) -> "Server":
-        """One that is asked by gRPC."""
-        return cls(
-            name,
-            pid,
-            functools.partial(serving.grpc_load, address, model, histories, rows=rows),
-        )
 
 
 def measure(
@@ -81,7 +57,9 @@ def sample(server: Server, concurrency: int, seconds: float) -> Sample:
     def begin() -> None:
         start[:] = [(processes.cpu_seconds(server.pid), time.process_time())]
 
-    taken, latencies = uvloop.run(server.load(concurrency, seconds, begin=begin))
+    taken, latencies = uvloop.run(
+        server.load(concurrency=concurrency, seconds=seconds, begin=begin)
+    )
     cpu, own = start[0]
     return Sample(
         taken,
