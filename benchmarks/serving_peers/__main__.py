@@ -79,10 +79,10 @@ def main() -> None:
         samples = rounds.measure(
             [*servers, *limits], options.concurrency, options.rounds, options.seconds
         )
-    report(samples, [server.name for server in servers[1:]])
+    report(samples, {server.name for server in servers[1:]})
 
 
-def report(samples: dict[int, dict[str, list[table.Sample]]], names: list[str]) -> None:
+def report(samples: dict[int, dict[str, list[table.Sample]]], names: set[str]) -> None:
     """Prints the table, and who is the best of the peers."""
     print(table.heading())
     found = {number: table.rows(of, OURS) for number, of in samples.items()}
@@ -90,7 +90,7 @@ def report(samples: dict[int, dict[str, list[table.Sample]]], names: list[str]) 
         for row in rows:
             print(table.line(row, number))
     for number, rows in found.items():
-        if names:
+        if any(row.name in names for row in rows):
             best = table.best(rows, names)
             print(
                 f"concurrency {number}: the best peer is {best.name}; {OURS} answers"

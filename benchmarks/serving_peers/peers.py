@@ -183,6 +183,8 @@ class Request:
 
 def check(name: str, answer: list[dict], ours: list[dict]) -> None:
     """Raises PeerError unless both have the same items, and scores equal but for rounding."""
+    if len(answer) != len(ours):
+        raise PeerError(f"{name}: {len(answer)} rows, ours are {len(ours)}")
     for row, (theirs, mine) in enumerate(zip(answer, ours, strict=True)):
         if theirs["item"] != mine["item"]:
             raise PeerError(f"{name}: row {row} has items {theirs['item']}, ours {mine['item']}")

@@ -1,6 +1,7 @@
 """Servers measured in turns: each round asks all of them, one after the other."""
 
 import dataclasses
+import sys
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
@@ -33,21 +34,30 @@ class Server:
 def measure(
     servers: Sequence[Server], concurrency: Sequence[int], rounds: int, seconds: float
 ) -> dict[int, dict[str, list[Sample]]]:
-    """Concurrency → server → a sample of each round. Who is not measured stands still."""
+    """Concurrency → server → a sample of each round.
+
+    Who is not measured stands still. Who fails is left out of all.
+    """
     found = {number: {server.name: [] for server in servers} for number in concurrency}
+    left = list(servers)
     try:
         for server in servers:
             processes.pause(server.pid)
         for turn in range(rounds):
             for number in concurrency:
-                first = turn % len(servers)
-                for server in (*servers[first:], *servers[:first]):
-                    with processes.woken(server.pid):
-                        found[number][server.name].append(sample(server, number, seconds))
+                first = turn % len(left)
+                for server in (*left[first:], *left[:first]):
+                    try:
+                        with processes.woken(server.pid):
+                            found[number][server.name].append(sample(server, number, seconds))
+                    except (OSError, EOFError, RuntimeError) as error:
+                        print(f"left out: {server.name} at {number}: {error}", file=sys.stderr)
+                        left.remove(server)
     finally:
         for server in servers:
             processes.wake(server.pid)
-    return found
+    names = [server.name for server in left]
+    return {number: {name: of[name] for name in names} for number, of in found.items()}
 
 
 def sample(server: Server, concurrency: int, seconds: float) -> Sample:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -68,7 +68,7 @@ def rows(samples: Samples, reference: str) -> list[Row]:
     return [_row(name, theirs, ours) for name, theirs in samples.items()]
 
 
-def best(found: Sequence[Row], names: Sequence[str]) -> Row:
+def best(found: Sequence[Row], names: Collection[str]) -> Row:
     """Of these servers the one with the most requests a second."""
     return max((row for row in found if row.name in names), key=lambda row: row.rate)
 

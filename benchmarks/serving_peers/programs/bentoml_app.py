@@ -1,4 +1,6 @@
 """BentoML: one worker, and its adaptive batching, which merges the instances of requests."""
+# pyright: reportMissingImports=false
+# (it runs in an environment of its own)
 
 import bentoml
 from pydantic import BaseModel

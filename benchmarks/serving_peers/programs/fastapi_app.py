@@ -1,4 +1,6 @@
 """FastAPI: a plain function as the endpoint, which FastAPI calls in its thread pool."""
+# pyright: reportMissingImports=false
+# (it runs in an environment of its own)
 
 from fastapi import FastAPI
 from pydantic import BaseModel

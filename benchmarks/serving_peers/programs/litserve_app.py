@@ -1,4 +1,6 @@
 """LitServe: one API server and one worker, which merges the requests that wait."""
+# pyright: reportMissingImports=false
+# (it runs in an environment of its own)
 
 import litserve
 from recommender import PATH, PORT, Recommender

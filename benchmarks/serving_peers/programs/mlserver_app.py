@@ -1,4 +1,6 @@
 """MLServer: a custom handler, which takes and gives any JSON; no worker process beside it."""
+# pyright: reportMissingImports=false
+# (it runs in an environment of its own)
 
 import asyncio
 import json

@@ -1,4 +1,6 @@
 """Ray Serve: one replica, and its batching, which merges the requests that wait."""
+# pyright: reportMissingImports=false, reportAttributeAccessIssue=false
+# (it runs in an environment of its own)
 
 import signal
 

@@ -100,6 +100,28 @@ def test_raw_frames_are_answered_and_a_status_is_an_error(client):
         uvloop.run(http2.load(address, "none", histories, 1, 0.3))
 
 
+def test_a_server_that_fails_is_left_out_and_the_others_go_on(capsys):
+    asked = []
+
+    async def answers(*, concurrency, seconds, begin):
+        asked.append(concurrency)
+        begin()
+        return seconds, np.ones(3)
+
+    async def fails(*, concurrency, seconds, begin):
+        if concurrency == 8:
+            raise ConnectionResetError("it has gone")
+        return await answers(concurrency=concurrency, seconds=seconds, begin=begin)
+
+    with processes.running(["sleep", "60"]) as one, processes.running(["sleep", "60"]) as two:
+        servers = [rounds.Server("a", one.pid, answers), rounds.Server("b", two.pid, fails)]
+        found = rounds.measure(servers, [1, 8], rounds=2, seconds=1)
+    assert {number: list(of) for number, of in found.items()} == {1: ["a"], 8: ["a"]}
+    assert [len(of["a"]) for of in found.values()] == [2, 2]
+    assert asked == [1, 1, 8, 1, 8]
+    assert "left out: b at 8: it has gone" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_fastapi_answers_as_the_server_does(tmp_path):
     for package in ("fastapi", "uvicorn"):
