@@ -21,7 +21,7 @@ class Recommend:
     def __init__(self):
         self.recommend = Recommender()
 
-    @bentoml.api(route=PATH, batchable=True, max_batch_size=64, max_latency_ms=1000)
+    @bentoml.api(route=PATH, batchable=True, max_batch_size=64)
     def predict(self, instances: list[Instance]) -> list[Recommendation]:
         answers = self.recommend([instance.history for instance in instances])
         return [Recommendation(**answer) for answer in answers]
