@@ -35,7 +35,7 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks import serving
-from benchmarks.serving_peers import bare, peers, rounds, table
+from benchmarks.serving_peers import bare, peers, processes, rounds, table
 from benchmarks.serving_peers.peers import PeerError, Request
 from benchmarks.serving_peers.rounds import Server
 from podway.export.server.runtime import servable
@@ -69,6 +69,7 @@ def main() -> None:
                 running = peers.running(peer, place, folder / peer.name, ask, model=model)
                 found = stack.enter_context(running)
                 peers.check(peer.name, ask.answer(found.address), answers)
+                processes.pause(found.pid)  # while the others start
             except PeerError as error:
                 print(f"left out: {error}", file=sys.stderr)
                 continue
