@@ -96,7 +96,7 @@ def report(samples: dict[int, dict[str, list[table.Sample]]], names: set[str]) -
             print(
                 f"concurrency {number}: the best peer is {best.name}; {OURS} answers"
                 f" × {best.rate_ratio:.2f} as many at × {best.p99_ratio:.2f} its p99;"
-                f" it takes × {best.server_ratio:.2f} the CPU"
+                f" the peer takes × {best.server_ratio:.2f} the CPU"
             )
 
 
