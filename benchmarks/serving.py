@@ -48,6 +48,9 @@ REQUESTS = 500
 
 Send = Callable[[int], Awaitable[None]]
 """Sends the request of this number and waits for its answer."""
+Begin = Callable[[], None]
+
+_LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 
 
 def main() -> None:
@@ -77,8 +80,9 @@ def compare(config: pathlib.Path, workers: int, options: argparse.Namespace, *, 
         histories = sample_histories(server.grpc, model)
         rows = []
         if bare:
-            address = stack.enter_context(bare_server(server.grpc, model, histories[0]))
-            rows.append(("bare", functools.partial(grpc_load, address)))
+            answer = predict_answer(server.grpc, model, histories[0])
+            empty = stack.enter_context(bare_server(answer_grpc, answer))
+            rows.append(("bare", functools.partial(grpc_load, empty.address)))
         rows.append(
             (f"gRPC{of}", functools.partial(grpc_load, server.grpc, connections=connections))
         )
@@ -103,8 +107,11 @@ async def grpc_load(
     concurrency: int,
     seconds: float,
     connections: int = 1,
+    begin: Begin = lambda: None,
+    rows: int = 1,
 ) -> tuple[float, np.ndarray]:
-    requests = [predict_request(model, history) for history in histories]
+    """Each request has so many histories."""
+    requests = [predict_request(model, *some) for some in together(histories, rows)]
 
     def sender(stub: prediction_service_pb2_grpc.PredictionServiceStub) -> Send:
         async def send(number: int) -> None:
@@ -119,19 +126,26 @@ async def grpc_load(
             channel = grpc.aio.insecure_channel(address, options=own)
             await stack.enter_async_context(channel)
             senders.append(sender(prediction_service_pb2_grpc.PredictionServiceStub(channel)))
-        return await closed_loop(
-            [senders[number % connections] for number in range(concurrency)], seconds
-        )
+        clients = [senders[number % connections] for number in range(concurrency)]
+        return await closed_loop(clients, seconds, begin)
 
 
 async def rest_load(
-    address: str, model: str, histories: list[list[bytes]], concurrency: int, seconds: float
+    address: str,
+    model: str,
+    histories: list[list[bytes]],
+    concurrency: int,
+    seconds: float,
+    begin: Begin = lambda: None,
+    rows: int = 1,
 ) -> tuple[float, np.ndarray]:
     """Over keep-alive connections, in as little HTTP as it takes: the client shall cost little."""
     messages = []
-    for history in histories:
-        body = json.dumps({"instances": [{"history": [item.decode() for item in history]}]})
+    for some in together(histories, rows):
+        instances = [{"history": [item.decode() for item in history]} for history in some]
+        body = json.dumps({"instances": instances})
         head = f"POST /v1/models/{model}:predict HTTP/1.1\r\nHost: {address}\r\n"
+        head += "Content-Type: application/json\r\n"
         messages.append(f"{head}Content-Length: {len(body.encode())}\r\n\r\n{body}".encode())
     host, port = address.rsplit(":", 1)
     connections = [await asyncio.open_connection(host, int(port)) for _ in range(concurrency)]
@@ -140,22 +154,38 @@ async def rest_load(
         async def send(number: int) -> None:
             writer.write(messages[number])
             head = await reader.readuntil(b"\r\n\r\n")
-            length = re.search(rb"Content-Length: (\d+)", head)
-            body = await reader.readexactly(int(length[1]) if length else 0)
+            length = _LENGTH.search(head)
+            body = await (reader.readexactly(int(length[1])) if length else _chunks(reader))
             if not head.startswith(b"HTTP/1.1 200"):
                 raise RuntimeError(body.decode())
 
         return send
 
     try:
-        return await closed_loop([sender(*connection) for connection in connections], seconds)
+        senders = [sender(*connection) for connection in connections]
+        return await closed_loop(senders, seconds, begin)
     finally:
         for _, writer in connections:
             writer.close()
 
 
-async def closed_loop(senders: list[Send], seconds: float) -> tuple[float, np.ndarray]:
-    """Each sender sends its next request when it has its answer. Returns seconds and latencies."""
+async def _chunks(reader: asyncio.StreamReader) -> bytes:
+    """A body whose length is not known at its beginning."""
+    body = b""
+    while size := int(await reader.readline(), 16):
+        body += await reader.readexactly(size)
+        await reader.readline()
+    await reader.readline()
+    return body
+
+
+async def closed_loop(
+    senders: list[Send], seconds: float, begin: Begin = lambda: None
+) -> tuple[float, np.ndarray]:
+    """Each sender sends its next request when it has its answer. Returns seconds and latencies.
+
+    Calls `begin` when what is counted begins.
+    """
     latencies: list[float] = []
 
     async def client(first: int, send: Send, end: float) -> None:
@@ -167,6 +197,7 @@ async def closed_loop(senders: list[Send], seconds: float) -> tuple[float, np.nd
 
     for duration in (min(1.0, seconds), seconds):  # the first is not counted
         latencies.clear()
+        begin()
         start = time.perf_counter()
         await asyncio.gather(*(client(n, s, start + duration) for n, s in enumerate(senders)))
     return time.perf_counter() - start, np.array(latencies)
@@ -185,10 +216,18 @@ def sample_histories(address: str, model: str) -> list[list[bytes]]:
     return [draw.choices(known, k=draw.randint(*LENGTHS)) for _ in range(REQUESTS)]
 
 
-def predict_request(model: str, history: list[bytes]) -> predict_pb2.PredictRequest:
+def together(histories: list[list[bytes]], rows: int) -> list[list[list[bytes]]]:
+    """For each history, the request of so many that begins with it."""
+    again = histories + histories
+    return [again[first : first + rows] for first in range(len(histories))]
+
+
+def predict_request(model: str, *histories: list[bytes]) -> predict_pb2.PredictRequest:
     request = predict_pb2.PredictRequest()
     request.model_spec.name = model
-    request.inputs["history"].CopyFrom(tf.make_tensor_proto([history], tf.string))
+    longest = max(map(len, histories))
+    rows = [[*history, *[b""] * (longest - len(history))] for history in histories]
+    request.inputs["history"].CopyFrom(tf.make_tensor_proto(rows, tf.string))
     return request
 
 
@@ -235,37 +274,57 @@ def running_server(config: pathlib.Path, *flags: str) -> Iterator[Server]:
         server.communicate()
 
 
-@contextlib.contextmanager
-def bare_server(address: str, model: str, history: list[bytes]) -> Iterator[str]:
-    """The address of a server that gives every request the answer to this one."""
+def predict_answer(address: str, model: str, *histories: list[bytes]) -> bytes:
+    """The serialised answer to a request."""
     with grpc.insecure_channel(address) as channel:
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-        answer = stub.Predict(predict_request(model, history)).SerializeToString()
+        return stub.Predict(predict_request(model, *histories)).SerializeToString()
+
+
+@dataclasses.dataclass(frozen=True)
+class Bare:
+    """An empty server in a process of its own: its address and its process id."""
+
+    address: str
+    pid: int
+
+
+@contextlib.contextmanager
+def bare_server(serve: Callable[[Connection, bytes], None], answer: bytes) -> Iterator[Bare]:
+    """Starts a server that gives every request this answer; `serve` sends its port."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
-    server = context.Process(target=_answer_always, args=(there, answer), daemon=True)
+    server = context.Process(target=serve, args=(there, answer), daemon=True)
     server.start()
     try:
-        yield here.recv()
+        assert server.pid is not None
+        yield Bare(f"127.0.0.1:{here.recv()}", server.pid)
     finally:
         server.terminate()
         server.join()
 
 
-def _answer_always(pipe: Connection, answer: bytes) -> None:
+def answer_grpc(pipe: Connection, answer: bytes) -> None:
+    """A bare server on grpc.aio."""
+
     async def predict(request: bytes, context: grpc.aio.ServicerContext) -> bytes:
         return answer
 
     async def serve() -> None:
         server = grpc.aio.server()
-        handlers = {"Predict": grpc.unary_unary_rpc_method_handler(predict)}
-        service = "tensorflow.serving.PredictionService"
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
-        pipe.send(f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}")
+        server.add_generic_rpc_handlers((predict_handler(predict),))
+        pipe.send(server.add_insecure_port("127.0.0.1:0"))
         await server.start()
         await server.wait_for_termination()
 
     uvloop.run(serve())
+
+
+def predict_handler(predict: Callable) -> grpc.GenericRpcHandler:
+    """The Predict of PredictionService, from bytes to bytes."""
+    handlers = {"Predict": grpc.unary_unary_rpc_method_handler(predict)}
+    service = "tensorflow.serving.PredictionService"
+    return grpc.method_handlers_generic_handler(service, handlers)
 
 
 def write_model(directory: pathlib.Path, items: int = ITEMS) -> pathlib.Path:

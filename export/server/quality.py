@@ -4,6 +4,7 @@ A list that has no item, one that is shorter than it could be, a score that is n
 the best scores are distributed. Signatures without items and scores are passed over.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -27,14 +28,23 @@ def count(
     if scores.ndim != 2 or not scores.size or scores.dtype.kind != "f":
         return
     labels = (model, str(version))
-    first, last = scores[:, 0], scores[:, -1]
-    invalid = np.isnan(scores).any(axis=1)
-    empty, short = first <= LOWEST, last <= LOWEST
+    invalid = empty = short = 0
+    best = []
+    # Few calls of NumPy, each of which costs more than a row does here.
+    columns = scores.min(axis=1), scores[:, 0], scores[:, -1]
+    for least, first, last in zip(*(column.tolist() for column in columns), strict=True):
+        none = first <= LOWEST
+        wrong = math.isnan(least)  # as the least of a row with a NaN is
+        invalid += wrong
+        empty += none
+        short += last <= LOWEST and not none
+        if not wrong and not none:
+            best.append(first)
     counted.count(metrics.RECOMMENDED, *labels, by=len(scores))
     for kind, found in (
         (metrics.INVALID, invalid),
         (metrics.EMPTY, empty),
-        (metrics.SHORT, short & ~empty),
+        (metrics.SHORT, short),
     ):
-        counted.count(kind, *labels, by=int(found.sum()))
-    counted.observe_all(metrics.BEST_SCORE, first[~invalid & ~empty].tolist(), *labels)
+        counted.count(kind, *labels, by=found)
+    counted.observe_all(metrics.BEST_SCORE, best, *labels)

@@ -75,6 +75,9 @@ _HTTP = {
 
 OK, UNSUPPORTED = 200, 415
 
+_PATHS = 256
+"""Paths that are kept as read: a server is asked for few."""
+
 _MAX_DIGITS = 19  # of an int64
 
 _HEADERS = {"Server": "podway-model-server"}  # aiohttp's own says its version
@@ -171,8 +174,7 @@ class RestService:
                 return self._metadata(call.target())
             return await self._status(call.target())
         target = call.target()
-        with self._models.lease(*target):
-            pass  # who asks for no model need not send a body
+        self._models.find(*target)  # who asks for no model need not send a body
         with body.of(request, self._limits, self._pending) as sent:
             content = await sent.read()
             if call.method == "classify":
@@ -251,6 +253,7 @@ class _Call:
     metadata: bool = False
 
     @classmethod
+    @functools.lru_cache(_PATHS)
     def of(cls, http_method: str, path: str) -> "_Call":
         """Reads a path as TensorFlow Serving does: case matters only to what it names."""
         if http_method == "POST" and (match := _POST.fullmatch(path)):

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from podway.export.server.api import large_json
+from podway.export.server.api import large_json, shortest
 from podway.export.server.api.aside import Check, unchecked
 from podway.export.server.error import INVALID_ARGUMENT, UNIMPLEMENTED, RequestError
 from podway.export.server.limits import SMALL, Limits
@@ -276,6 +276,8 @@ def _values(name: str, array: np.ndarray) -> Any:
     if array.dtype == object:
         encode = _b64 if name.endswith("_bytes") else _text
         return _nest([encode(value) for value in array.ravel()], array.shape)
+    if array.dtype == np.float32:
+        return _nest(shortest.floats(array), array.shape)
     if np.issubdtype(array.dtype, np.floating) and array.dtype.itemsize < 8:
         # The shortest text that reads back as the same float32, not its seventeen digits.
         return _nest([float(str(value)) for value in array.ravel()], array.shape)

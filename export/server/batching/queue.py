@@ -1,10 +1,10 @@
 """Dynamic batching: the queue of a signature.
 
 While one run of the model is in progress, requests queue up; the next run takes as many of them as
-fit, as one batch. By default nothing waits: a lone request runs at once, and under load the batches
-grow by themselves. With a batching parameters file a batch that is not full waits for a while. The
-queue is bounded, and forgets whoever no longer waits for an answer: a client that has left, and a
-request whose time is over.
+fit, as one batch. By default nothing waits for company: a lone request runs at once, and under load
+the batches grow by themselves. A run that takes long gets others beside it. With a batching
+parameters file a batch that is not full waits for a while. The queue is bounded, and forgets
+whoever no longer waits for an answer: a client that has left, and a request whose time is over.
 
 A request of more rows than a run has room for stands in a lane of its own, beside the others: it
 has threads of its own, so that none of them waits for it. Where it may be split, its parts queue up
@@ -25,6 +25,9 @@ from podway.export.server.runtime.servable import Signature
 
 _LARGE = ("large",)
 """The key of all that has more rows than a run has room for; nothing of it is merged."""
+_ALONE = 0.002
+"""Seconds for which a run is the only one: what comes meanwhile shares the next. The runs of small
+models are over sooner; beside each other they would cost more and answer no sooner."""
 
 
 @dataclasses.dataclass(eq=False)
@@ -70,6 +73,7 @@ class Batcher:
         self._queued = self._queued_large = 0
         self._running: set[asyncio.Future] = set()
         self._running_large: set[asyncio.Future] = set()
+        self._begun = 0.0
         self._soon = False
         self._timer: asyncio.TimerHandle | None = None
 
@@ -193,6 +197,7 @@ class Batcher:
             if due > 0:
                 self._timer = loop.call_later(due, self._start)
                 return
+            self._begun = loop.time()
             self._begin(key, self._running)
 
     def _begin(self, key: object, among: set[asyncio.Future]) -> None:
@@ -207,12 +212,14 @@ class Batcher:
     def _next(self, now: float) -> tuple[object, float]:
         """The group to run next, and in how many seconds; None where there is none."""
         limit, timeout = self._parameters.max_execution_batch_size, self._parameters.timeout
+        alone = self._begun + _ALONE - now if self._running else 0.0
         soonest: tuple[object, float] = (None, float("inf"))
         for key, group in self._groups.items():
             if key is _LARGE:
                 continue
             full = self._rows[key] >= limit
-            due = 0.0 if full or not timeout else group[0].since + timeout - now
+            waits = group[0].since + timeout - now if timeout else 0.0
+            due = 0.0 if full else max(alone, waits)
             if due <= 0:
                 return key, 0.0
             soonest = min(soonest, (key, due), key=lambda group: group[1])

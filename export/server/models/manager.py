@@ -143,12 +143,30 @@ class Models:
     @contextlib.contextmanager
     def lease(self, name: str, version: int | None = None, label: str = "") -> Iterator[Version]:
         """An available version, which stays loaded until the block ends. Raises RequestError."""
-        found = self._find(name, version, label)
+        found = self.find(name, version, label)
         found.requests += 1
         try:
             yield found
         finally:
             found.requests -= 1
+
+    def find(self, name: str, version: int | None = None, label: str = "") -> Version:
+        """An available version, which may be unloaded at any time. Raises RequestError."""
+        if not name:
+            raise RequestError(INVALID_ARGUMENT, "ModelSpec has no name specified.")
+        if label:
+            version = self._labelled(name, label)
+        model = self._models.get(name)
+        if version is None:
+            if model and (available := model.available()):
+                return available[-1]
+            what = f"Servable not found for request: Latest({name})"
+            raise self._not_found(name, None, what)
+        found = model.versions.get(version) if model else None
+        if found is None or found.state != State.AVAILABLE:
+            what = f"Servable not found for request: Specific({name}, {version})"
+            raise self._not_found(name, version, what)
+        return found
 
     def status(self, name: str, version: int | None = None, label: str = "") -> list[Version]:
         """The versions of a model, or the one asked for. Raises RequestError."""
@@ -189,23 +207,6 @@ class Models:
     def answered(self, name: str, status: str) -> None:
         """Counts an answer. Names of no model count as one, lest those that clients make add up."""
         self.metrics.answered(name if name in self._models else UNKNOWN_MODEL, status)
-
-    def _find(self, name: str, version: int | None, label: str) -> Version:
-        if not name:
-            raise RequestError(INVALID_ARGUMENT, "ModelSpec has no name specified.")
-        if label:
-            version = self._labelled(name, label)
-        model = self._models.get(name)
-        if version is None:
-            if model and (available := model.available()):
-                return available[-1]
-            what = f"Servable not found for request: Latest({name})"
-            raise self._not_found(name, None, what)
-        found = model.versions.get(version) if model else None
-        if found is None or found.state != State.AVAILABLE:
-            what = f"Servable not found for request: Specific({name}, {version})"
-            raise self._not_found(name, version, what)
-        return found
 
     def _not_found(self, name: str, version: int | None, message: str) -> RequestError:
         """What says so, or that it is too early to say so."""

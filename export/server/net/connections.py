@@ -120,16 +120,14 @@ class Connection(RequestHandler):
         response.force_close()
         return response
 
-    async def finish_response(
-        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
-    ) -> tuple[web.StreamResponse, bool]:
-        """Ends the connection of a client that does not read."""
+    async def _drain_helper(self) -> None:
+        """Ends the connection of a client that does not read; aiohttp waits for it here."""
         try:
             async with asyncio.timeout(_WRITE_SECONDS):
-                return await super().finish_response(request, resp, start_time)
-        except TimeoutError:
+                await super()._drain_helper()
+        except TimeoutError as error:
             self.force_close()
-            return resp, True
+            raise ConnectionResetError("the client does not read its answer") from error
 
     def _too_late(self) -> None:
         self._deadline = None

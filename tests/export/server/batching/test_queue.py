@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from tensorflow.core.framework import types_pb2
 
+from podway.export.server.batching import queue
 from podway.export.server.batching.parameters import BatchingParameters, Large
 from podway.export.server.batching.queue import Batcher
 from podway.export.server.error import INTERNAL, INVALID_ARGUMENT, RESOURCE_EXHAUSTED, RequestError
@@ -96,6 +97,29 @@ def test_the_one_at_fault_fails_alone():
     assert answers[0][0].tolist() == [[2]]
     assert isinstance(answers[1], RequestError)
     assert answers[2][0].tolist() == [[6]]
+
+
+def test_a_short_run_is_alone_and_a_long_one_gets_others_beside_it(monkeypatch):
+    """Two threads: what comes right behind a run shares the next, and does not wait for its end."""
+    monkeypatch.setattr(queue, "_ALONE", 0.3)
+    model = Model()
+
+    async def main():
+        with ThreadPoolExecutor(2) as executor:
+            batcher = Batcher(signature(model), executor, parameters(threads=2))
+            calls = []
+            for number in range(3):
+                calls.append(asyncio.create_task(batcher.run([np.array([[number]])])))
+                await asyncio.sleep(0.01)
+            waiting = batcher.queued
+            await asyncio.sleep(0.5)
+            beside = batcher.queued
+            model.gate.set()
+            await asyncio.gather(*calls)
+            return waiting, beside
+
+    assert asyncio.run(main()) == (2, 0)
+    assert sorted(len(x) for x in model.seen) == [1, 2]
 
 
 def test_signatures_without_rows_are_never_merged():

@@ -1,5 +1,6 @@
 """REST's connections: their time, their number, and JSON for whatever is no request."""
 
+import asyncio
 import contextlib
 import gzip
 import json
@@ -11,7 +12,7 @@ import zlib
 
 import pytest
 
-from podway.export.server.net import files
+from podway.export.server.net import connections, files
 from tests.export.server.conftest import lay_out, predict_request, running
 
 PREDICT = "/v1/models/m:predict"
@@ -158,6 +159,36 @@ def test_beyond_the_cap_the_connection_that_is_idle_longest_ends(strict):
         assert idle[1].recv(10) == b""
         idle[0].sendall(b"GET /v1/models/m HTTP/1.1\r\nHost: x\r\n\r\n")
         assert idle[0].recv(1 << 16)
+
+
+class _Transport(asyncio.Transport):
+    """Of a client that does not read."""
+
+    aborted = False
+
+    def abort(self):
+        self.aborted = True
+
+    close = abort
+
+
+def test_who_does_not_read_the_answer_is_left(monkeypatch):
+    monkeypatch.setattr(connections, "_WRITE_SECONDS", 0.1)
+
+    async def handler(request):
+        raise AssertionError(request)
+
+    async def main():
+        server = connections.Server(handler, most=5, header_seconds=10)
+        connection, transport = server(), _Transport()
+        connection.transport = transport
+        await connection._drain_helper()  # who reads is not waited for
+        connection.pause_writing()
+        with pytest.raises(ConnectionError, match="does not read"):
+            await asyncio.wait_for(connection._drain_helper(), 5)
+        assert transport.aborted
+
+    asyncio.run(main())
 
 
 def test_grpc_ends_who_never_speaks_http2_and_refuses_beyond_the_cap(strict):
