@@ -142,6 +142,7 @@ SOURCES: dict[Kind, Sources] = {
         neutral={
             "framework.evaluation": "how it is evaluated",
             "export.layout": "where models lie",
+            "export.signature": "who vouches for a model",
             "export.identity": "the model's version",
             "export.card": "a page",
             "export.silence": "what a terminal shows",

@@ -103,18 +103,18 @@ def _gpus(
 ) -> Topology:
     """GPUs of one machine, or of several: machines × GPUs of each."""
     most = accelerator.chips_per_host
-    if len(shape) > 2 or min(shape) < 1 or (len(shape) == 2 and slices > 1):
+    *rest, each = shape  # pyright: ignore[reportAssignmentType]: there is one number at least
+    if len(rest) > 1 or min(shape) < 1 or (rest and slices > 1):
         raise TopologyError(
             f"--topology {text}: give GPUs of a machine, as in {accelerator.name}:{most}, or"
             f" machines × GPUs, as in {accelerator.name}:2x{most} (or --slices 2)"
         )
-    machines, each = (slices, *shape) if len(shape) == 1 else shape
     if each > most:
         name = f"{accelerator.name}:{-(-math.prod(shape) // most)}x{most}"
         raise TopologyError(
             f"--topology {text}: a machine has {most} GPUs at most; the nearest is {name}"
         )
-    return Topology(accelerator, (each,), machines)
+    return Topology(accelerator, (each,), rest[0] if rest else slices)
 
 
 def legal(accelerator: hardware.Accelerator) -> list[tuple[int, ...]]:

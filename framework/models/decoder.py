@@ -5,8 +5,9 @@ arXiv:2302.13971): pre-norm with RMSNorm (Zhang & Sennrich 2019, arXiv:1910.0746
 (Su et al. 2021, arXiv:2104.09864), grouped-query attention (Ainslie et al. 2023, arXiv:2305.13245)
 and SwiGLU (Shazeer 2020, arXiv:2002.05202), without biases. All layers' parameters are stacked,
 [layers, …], and one layer is compiled, which `jax.lax.scan` runs for each: programs compile as fast
-at eighty layers as at two, and with `mesh.fsdp` only one layer is gathered at a time. On GPUs without
-it layers are compiled one by one: the loop would stack what each of them keeps for the backward pass.
+at eighty layers as at two, and with `mesh.fsdp` only one layer is gathered at a time. On GPUs
+without it layers are compiled one by one: the loop would stack what each keeps for the backward
+pass.
 """
 
 import dataclasses

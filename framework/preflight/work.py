@@ -111,9 +111,7 @@ def _gemm(instruction: hlo.Instruction, left: hlo.Array) -> float:
     return 2.0 * depth * math.prod(instruction.results[0].dims)
 
 
-def _attention(
-    instruction: hlo.Instruction, query: hlo.Array, key: hlo.Array
-) -> tuple[float, str]:
+def _attention(instruction: hlo.Instruction, query: hlo.Array, key: hlo.Array) -> tuple[float, str]:
     """cuDNN's: two products, five in its backward pass; of a causal mask half is left out."""
     batch, queries, heads, width = query.dims
     products = 5 if "Backward" in instruction.attributes else 2
