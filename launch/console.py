@@ -7,6 +7,7 @@ import os
 import pathlib
 import select
 import sys
+import traceback
 import unicodedata
 from collections.abc import Iterator
 from typing import TextIO
@@ -74,10 +75,15 @@ codecs.register_error(_NAME, _replace)
 
 
 def _is_error(record: logging.LogRecord) -> bool:
-    """What Orbax's threads log with a traceback they raise too, and it is said once, in words."""
+    return record.levelno >= logging.ERROR and _is_ours(record)
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """A filter: what Orbax's threads and tasks log with a traceback they raise too, and it is said
+    once, in words."""
     trace = record.exc_info[2] if record.exc_info else None
-    orbax = trace is not None and "orbax" in pathlib.Path(trace.tb_frame.f_code.co_filename).parts
-    return record.levelno >= logging.ERROR and not orbax
+    files = (frame.f_code.co_filename for frame, _ in traceback.walk_tb(trace))
+    return not any("orbax" in pathlib.Path(file).parts for file in files)
 
 
 def _unraisable(told: "sys.UnraisableHookArgs") -> None:
@@ -93,6 +99,7 @@ def prepare_libraries() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # A filter: TensorFlow sets the level when it is imported.
     logging.getLogger("absl").addFilter(_is_error)
+    logging.getLogger("asyncio").addFilter(_is_ours)
     sys.unraisablehook = _unraisable
     libtpu.prepare()
     cuda.prepare()

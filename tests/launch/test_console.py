@@ -154,6 +154,29 @@ def test_what_orbax_raises_it_does_not_log_as_well(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(("name", "said"), [("orbax/checkpoint.py", False), ("ours.py", True)])
+def test_a_task_of_orbax_that_fails_is_not_logged_as_well(name, said):
+    """Its frame is below one of a library's in the traceback."""
+    code = (
+        "import asyncio, sys\n"
+        "from podway.launch import console\n"
+        "console.prepare_libraries()\n"
+        "def library(inner):\n"
+        "    inner()\n"
+        "scope = {}\n"
+        "exec(compile('def fails():\\n    raise OSError(28)', sys.argv[1], 'exec'), scope)\n"
+        "async def task():\n"
+        "    library(scope['fails'])\n"
+        "async def main():\n"
+        "    asyncio.create_task(task())\n"
+        "    await asyncio.sleep(0.1)\n"
+        "asyncio.run(main())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, name], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert ("never retrieved" in done.stderr) == said, done.stderr
+
+
 def test_of_errors_that_nobody_can_catch_a_closed_loop_alone_is_not_shown():
     code = (
         "from podway.launch import console\n"
