@@ -6,7 +6,7 @@ SERVING_IMAGE ?= tensorflow/serving:2.18.0
 # One worker more than two cores: many tests wait for processes and sockets.
 PYTEST = $(BIN)/python -m pytest -n 3 --dist loadscope -q --durations 40 --durations-min 5
 
-.PHONY: demo demo-mlops demo-online test test-slow test-all flink kafka emulators cuda kube cluster images serving-smoke lint format golden docs lock sbom clean
+.PHONY: demo demo-mlops demo-online test test-slow test-gpu test-all flink kafka emulators cuda kube cluster images serving-smoke lint format golden docs lock sbom clean
 
 demo: .venv/.installed
 	$(BIN)/podway run movielens_sasrec --workdir $(WORKDIR)
@@ -25,6 +25,12 @@ test: .venv/.installed
 
 test-slow: .venv/.installed
 	$(PYTEST) -m "slow and not extensive"
+
+# On a machine with an NVIDIA GPU: what needs one, and what computes on any device. Products of f32 are in f32.
+test-gpu: .venv/.installed
+	JAX_PLATFORMS=cuda JAX_DEFAULT_MATMUL_PRECISION=highest XLA_PYTHON_CLIENT_PREALLOCATE=false \
+	  $(BIN)/python -m pytest -q -m "gpu or not (slow or extensive)" \
+	  tests/framework/models tests/framework/losses tests/framework/embedding
 
 # All, with what CI leaves out since it takes over an hour.
 test-all: .venv/.installed

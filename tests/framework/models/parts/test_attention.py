@@ -17,6 +17,15 @@ MASKS = {
     "causal in segments": AttentionMask(segment=SEGMENT),
     "both ways in segments": AttentionMask(causal=False, segment=SEGMENT),
 }
+
+
+@pytest.fixture(autouse=True)
+def _products_in_f32():
+    """A GPU would multiply f32 as TF32, which is no rounding of f32."""
+    with jax.default_matmul_precision("highest"):
+        yield
+
+
 each_mask = pytest.mark.parametrize("attention_mask", MASKS.values(), ids=MASKS)
 
 
@@ -104,6 +113,7 @@ def test_stretches_cover_each_query_once(length):
 
 
 @each_mask
+@pytest.mark.gpu
 @pytest.mark.skipif(not GPU, reason="cuDNN needs a GPU")
 @pytest.mark.parametrize("length", [200, 2048])
 def test_cudnn_is_equal_to_xla(attention_mask, length):
