@@ -46,6 +46,8 @@ def read(file: str, format: Idx, roles: Roles) -> Iterator[RawBatch]:
     labels = _labels(str(epath.Path(file).parent / name.replace(_IMAGES, _LABELS)), format)
     with Stream(file) as stream:
         count, height, width = _header(stream, file, 3)
+        if count and not height * width:
+            raise DataError(f"{file} has images of {height} × {width} pixels, which are none")
         if count != len(labels):
             raise DataError(f"{file} has {count} images, and beside it are {len(labels)} labels")
         for start in range(0, count, BLOCK_IMAGES):
@@ -108,11 +110,15 @@ def _header(stream: Stream, file: str, dimensions: int) -> tuple[int, ...]:
     return struct.unpack(f">{dimensions}I", _read(stream, file, 4 * dimensions))
 
 
+_PART_BYTES = 1 << 20
+"""Bytes read at once: a header that was altered may promise more than there are."""
+
+
 def _read(stream: Stream, file: str, count: int) -> bytes:
     """So many bytes."""
     parts, left = [], count
     try:
-        while left and (part := stream.read(left)):
+        while left and (part := stream.read(min(left, _PART_BYTES))):
             parts.append(part)
             left -= len(part)
     except OSError as error:

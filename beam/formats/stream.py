@@ -3,7 +3,9 @@
 import codecs
 import lzma
 import re
+import struct
 import zipfile
+import zlib
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -125,8 +127,16 @@ def _member(file: str, raw: Any) -> Any:
                 " read holds one: unpack it, and name the files that are meant"
             )
         return archive.open(names[0])
-    except (zipfile.BadZipFile, RuntimeError) as error:  # RuntimeError: it needs a password
+    except _ODD_ZIP as error:
         raise OSError(f"no zip archive that can be unpacked: {error}") from error
+
+
+_ODD_ZIP = (
+    *(zipfile.BadZipFile, EOFError, struct.error, ValueError),
+    RuntimeError,  # it needs a password, or is packed by a method that Python does not know
+    IndexError,  # a file in it has no name
+)
+"""What `zipfile` raises of an archive that it cannot read."""
 
 
 class _AsOsError:
@@ -138,7 +148,7 @@ class _AsOsError:
     def read(self, size: int) -> bytes:
         try:
             return self._inner.read(size)
-        except (lzma.LZMAError, EOFError, zipfile.BadZipFile, ValueError) as error:
+        except (lzma.LZMAError, zlib.error, EOFError, zipfile.BadZipFile, ValueError) as error:
             raise OSError(f"cannot be unpacked: {error}") from error
 
 
