@@ -51,6 +51,13 @@ class Topology:
         return self.chips * self.accelerator.devices_per_chip
 
     @property
+    def islands(self) -> int:
+        """Slices, or machines with GPUs: what the data centre's network joins."""
+        if self.accelerator.name not in stand_in.CHIPS:
+            return self.slices
+        return self.slices * -(-self.shape[0] // self.accelerator.chips_per_host)
+
+    @property
     def wrap(self) -> tuple[bool, ...]:
         """Whether each side of the torus wraps around."""
         return wrap(self.accelerator, self.shape)
@@ -101,18 +108,18 @@ def parse(text: str, slices: int = 1) -> Topology:
 def _gpus(
     text: str, accelerator: hardware.Accelerator, shape: tuple[int, ...], slices: int
 ) -> Topology:
-    """GPUs of one machine, or of several: machines × GPUs of each."""
+    """GPUs, of as few machines as can be, or machines × GPUs of each."""
     most = accelerator.chips_per_host
     *rest, each = shape  # pyright: ignore[reportAssignmentType]: there is one number at least
     if len(rest) > 1 or min(shape) < 1 or (rest and slices > 1):
         raise TopologyError(
-            f"--topology {text}: give GPUs of a machine, as in {accelerator.name}:{most}, or"
-            f" machines × GPUs, as in {accelerator.name}:2x{most} (or --slices 2)"
+            f"--topology {text}: give GPUs, as in {accelerator.name}:{most}, or machines × GPUs, as"
+            f" in {accelerator.name}:2x{most} (or --slices 2)"
         )
-    if each > most:
-        name = f"{accelerator.name}:{-(-math.prod(shape) // most)}x{most}"
+    if rest and each > most:
         raise TopologyError(
-            f"--topology {text}: a machine has {most} GPUs at most; the nearest is {name}"
+            f"--topology {text}: a machine has {most} GPUs at most; the nearest is"
+            f" {accelerator.name}:{-(-math.prod(shape) // most)}x{most}"
         )
     return Topology(accelerator, (each,), rest[0] if rest else slices)
 
@@ -180,7 +187,14 @@ def _absent(topology: Topology) -> list[Any]:
             f"--topology {topology}: compiling for GPUs that are not here needs JAX's plugin for"
             " CUDA and NVIDIA's assembler; pip install 'podway[preflight-cuda]' brings both"
         )
-    return stand_in.devices(topology.accelerator, topology.slices, topology.shape[0])
+    if topology.devices % topology.islands:
+        most = topology.accelerator.chips_per_host
+        raise TopologyError(
+            f"--topology {topology}: of several machines all have {most} GPUs: give a multiple of"
+            f" {most}"
+        )
+    each = topology.devices // topology.islands
+    return stand_in.devices(topology.accelerator, topology.islands, each)
 
 
 def _pod(topology: Topology) -> list[Any]:

@@ -95,7 +95,7 @@ def examine(
       ConfigError: the mesh or the batch does not fit the devices.
       TopologyError: there is no such pod, or no way to compile for it here.
     """
-    devices = mesh.build(experiment.mesh, topology.devices(pod), pod.slices)
+    devices = mesh.build(experiment.mesh, topology.devices(pod), pod.islands)
     held = [
         memory.Held(placed.path, placed.kind, placed.split, placed.bytes)
         for placed in describe_state(experiment, schema, devices.shape)

@@ -159,7 +159,7 @@ def _constraints() -> str:
     """The versions of the extras' packages that are installed here."""
     wanted = set()
     for requirement in importlib.metadata.requires("podway") or ():
-        extra = re.search(r"extra == [\"'](\w+)[\"']", requirement)
+        extra = re.search(r"extra == [\"']([\w-]+)[\"']", requirement)
         if extra is None or extra[1] in EXTRAS:
             wanted.add(re.split(r"[^A-Za-z0-9._-]", requirement)[0])
     return "".join(f"{name}=={importlib.metadata.version(name)}\n" for name in sorted(wanted))

@@ -118,9 +118,11 @@ class _Reader:
         if comma < 0:
             return [], at
         try:
-            return self._scan(f"[{self._text[at:comma]}]", 0)[0], self.skip(comma + 1)
+            found = self._scan(f"[{self._text[at:comma]}]", 0)[0]
         except (ValueError, StopIteration):
-            return [], at  # one by one: the error shall say where
+            found = []
+        # Where none are, one by one: the error shall say where; nothing before a comma is one too.
+        return (found, self.skip(comma + 1)) if found else ([], at)
 
     def _object(self, at: Position, depth: int) -> tuple[dict, Position]:
         text, found = self._text, {}

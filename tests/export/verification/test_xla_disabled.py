@@ -26,7 +26,8 @@ library, = pathlib.Path(tf.__file__).parent.glob("libtensorflow_cc.so.*")
 if "off" in sys.argv:
     ctypes.CDLL(str(library))._ZN10tensorflow21DisableXlaCompilationEv()
 try:
-    loader.load(epath.Path(sys.argv[1]), "m version 1", loader.Loading(), Metrics())
+    path = epath.Path(sys.argv[1])
+    loader.load(path, path, "m version 1", loader.Loading(), Metrics())
     print("loaded")
 except ServerError as error:
     print(error)

@@ -28,12 +28,17 @@ def test_pods_and_their_devices(text, chips, devices, wrap):
 
 
 @pytest.mark.parametrize(
-    ("text", "slices", "shape", "machines"),
-    [("h200:1", 1, (1,), 1), ("h100:8", 2, (8,), 2), ("a100:4x8", 1, (8,), 4)],
+    ("text", "slices", "shape", "machines", "devices"),
+    [
+        ("h200:1", 1, (1,), 1, 1),
+        ("h100:8", 2, (8,), 2, 16),
+        ("h100:16", 1, (16,), 2, 16),
+        ("a100:4x8", 1, (8,), 4, 32),
+    ],
 )
-def test_gpus_of_machines(text, slices, shape, machines):
+def test_gpus_of_machines(text, slices, shape, machines, devices):
     pod = topology.parse(text, slices)
-    assert (pod.shape, pod.slices, pod.devices) == (shape, machines, machines * shape[0])
+    assert (pod.shape, pod.islands, pod.devices) == (shape, machines, devices)
 
 
 def test_slices_are_separate_pods():
@@ -58,10 +63,9 @@ def test_slices_are_separate_pods():
         ("cpu:0", "give a number of devices, as in cpu:8"),
         ("cpu:2x2", "give a number of devices"),
         ("h200", "give a shape, as in h200:8"),
-        ("h200:16", "a machine has 8 GPUs at most; the nearest is h200:2x8"),
         ("h200:2x12", "a machine has 8 GPUs at most; the nearest is h200:3x8"),
-        ("h200:2x2x2", "give GPUs of a machine, as in h200:8, or machines × GPUs, as in h200:2x8"),
-        ("h200:0", "give GPUs of a machine"),
+        ("h200:2x2x2", "give GPUs, as in h200:8, or machines × GPUs, as in h200:2x8"),
+        ("h200:0", "give GPUs, as in"),
     ],
 )
 def test_what_does_not_exist_is_an_error_that_names_what_does(text, message):

@@ -9,6 +9,7 @@ import pytest
 
 from podway.export import layout
 from podway.export.versions import history, models_config, promote
+from podway.export.versions.models_config import Served
 from podway.launch.rollout import served
 from podway.online.rollout import state, store
 from tests.launch.rollout.test_controller import PLAN
@@ -94,7 +95,8 @@ def test_a_change_that_a_kill_cut_short_is_not_told(workdir):
     (home / store.HISTORY).write_text("\n".join([*lines, state.text(new), ""]))
     current = models_config.served(layout.server_config(workdir), "m")
     entries = history.read(home, current)
-    history.add(home, entries, history.entry("promote", "", 1, 2, current, current))
+    after = Served((*current.versions, 9), current.labels)
+    history.add(home, entries, history.entry("promote", "", 1, 2, current, after))
     assert served.moments("m", workdir) == before
 
 

@@ -241,6 +241,11 @@ def test_a_store_that_is_away_is_waited_for(tmp_path, monkeypatch):
                 away[0].away = False
                 wait(lambda: known(store, {"u"}) == 1)
                 wait(lambda: found[0].problem() == page.READY)
-                text = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics").read().decode()
-        assert "podway_nearline_failures_total" in text
-        assert 'podway_nearline_events_total{outcome="new"} 1.0' in text
+
+                def metrics() -> str:
+                    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+                        return answer.read().decode()
+
+                # Counted behind the write that made it known.
+                wait(lambda: 'podway_nearline_events_total{outcome="new"} 1.0' in metrics())
+                assert "podway_nearline_failures_total" in metrics()

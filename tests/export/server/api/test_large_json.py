@@ -63,6 +63,9 @@ def test_what_json_refuses_is_refused(value, where, put):
         ('{"aaaaaaaaaaaaaa" 1}', "':' delimiter", 18),
         ("[1, 2, 3, 4, 5, 6] 7", "Extra data", 19),
         ("[1, 2, 3, 4, 5, 6", "Expecting ',' delimiter", 17),
+        ("[1, 2, 3, 4, 5,, 6]", "Expecting value", 15),
+        ("[1, 2, 3, 4, 5, , 6]", "Expecting value", 16),
+        ("[, 1, 2, 3, 4, 5, 6]", "Expecting value", 1),
     ],
 )
 def test_an_error_says_where(text, said, at):
