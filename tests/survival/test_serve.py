@@ -40,7 +40,7 @@ class Served:
 
 @contextlib.contextmanager
 def served(site: Site, *wrapper: str, **environment: str) -> Iterator[Served]:
-    command = [*wrapper, sys.executable, "-m", "podway.export.server", "--port=0"]
+    command = [*wrapper, sys.executable, "-m", "podway.export.server", "--port=any"]
     command += [f"--model_config_file={site.config}", "--file_system_poll_wait_seconds=1"]
     command += ["--model_config_file_poll_wait_seconds=1", "--max_num_load_retries=0"]
     log = site.root / "log"
