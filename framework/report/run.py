@@ -58,8 +58,10 @@ def write(directory: epath.PathLike) -> None:
         listed = found.manifest.files if found.manifest else ()
         if all(file.path != records.PAGE for file in listed):  # as an earlier Podway committed it
             (directory / records.PAGE).write_text(page(found))
+    except OSError as error:
+        _LOG.warning("the page of %s could not be written: %s", directory, error)
     except Exception:
-        _LOG.warning("the page of %s could not be written", directory, exc_info=True)
+        _LOG.warning("the page of %s could not be made", directory, exc_info=True)
 
 
 def page(run: Run, *, refresh: int | None = None) -> str:
